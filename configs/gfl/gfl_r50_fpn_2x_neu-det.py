@@ -1,0 +1,6 @@
+# GFL on all six kinds of NEU-DET at once; the detector that the streams teach in steps.
+_base_ = [
+    '../_base_/models/gfl_r50_fpn.py', '../_base_/datasets/neu_det.py',
+    '../_base_/schedules/sgd_2x.py', '../_base_/default_runtime.py'
+]
+model = dict(bbox_head=dict(num_classes=6))

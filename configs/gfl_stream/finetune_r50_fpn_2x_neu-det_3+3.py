@@ -1,0 +1,24 @@
+# Plain fine-tuning in steps: what a user of stock mmdet gets. Step 1 trains all six
+# channels on images of the new kinds; old defects in view count as background.
+_base_ = '../gfl/gfl_r50_fpn_2x_neu-det.py'
+
+runner_type = 'mmdefect.StreamRunner'
+stream = dict(
+    type='mmdefect.DetectionStream',
+    protocol='3+3',
+    # The released teacher is trained at random sizes, the increment at one size.
+    base=dict(
+        train_dataloader=dict(
+            dataset=dict(
+                pipeline=[
+                    dict(type='mmdefect.LoadCachedImage'),
+                    dict(type='LoadAnnotations', with_bbox=True),
+                    dict(
+                        type='RandomResize', scale=[(1333, 480), (1333, 800)],
+                        keep_ratio=True),
+                    dict(type='RandomFlip', prob=0.5),
+                    dict(type='PackDetInputs'),
+                ]))),
+    increment=dict(),
+    steps={},
+    start_from=None)

@@ -1,0 +1,4 @@
+# The upper bound: all images of all classes so far, from scratch, the teacher's schedule.
+_base_ = './finetune_r18_fpn_toy_neu-det_3+3.py'
+stream = dict(
+    train_on='seen', init='scratch', increment=dict(_delete_=True))

@@ -1,0 +1,19 @@
+"""What a user imports, and what the tools are made of."""
+
+from mmdefect.apis.config import (
+    dump_predictions,
+    load_config,
+    show_predictions,
+    use_amp,
+    use_tta,
+)
+from mmdefect.apis.runner import build_runner
+
+__all__ = [
+    'build_runner',
+    'dump_predictions',
+    'load_config',
+    'show_predictions',
+    'use_amp',
+    'use_tta',
+]

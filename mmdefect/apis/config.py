@@ -1,0 +1,116 @@
+"""From a config file and command-line flags to the config that runs."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+
+def load_config(
+    path: str | Path,
+    *,
+    cfg_options: dict[str, Any] | None = None,
+    work_dir: str | None = None,
+    launcher: str = 'none',
+) -> Config:
+    """Load a config as OpenMMLab's tools do.
+
+    Args:
+        path: Config file.
+        cfg_options: Overrides by dotted key. They come last: a stream merges them once
+            more into every step that it resolves.
+        work_dir: Folder of the run; by default the config's own, else
+            ``work_dirs/<config name>``.
+        launcher: How the processes were started.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f'config {str(path)!r} does not exist: expected a config file such as those '
+            'under configs/'
+        )
+    cfg = Config.fromfile(path)
+    cfg.launcher = launcher
+    if cfg_options:
+        cfg.merge_from_dict(copy.deepcopy(cfg_options))
+        if 'stream' in cfg:
+            cfg.cfg_options = cfg_options
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
+    return cfg
+
+
+def use_amp(cfg: Config) -> None:
+    """Train in mixed precision: float16 on a GPU, bfloat16 without one."""
+    from mmengine.device import get_device
+
+    if get_device() == 'cpu':
+        cfg.optim_wrapper.type = 'mmdefect.CPUAmpOptimWrapper'
+    else:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.loss_scale = 'dynamic'
+
+
+def show_predictions(
+    cfg: Config, *, show: bool, out_dir: str | None, wait_time: float
+) -> None:
+    """Draw predictions while testing.
+
+    Raises:
+        ValueError: The config has no visualization hook to draw with.
+    """
+    hook = (cfg.get('default_hooks') or {}).get('visualization')
+    if hook is None:
+        raise ValueError(
+            'this config cannot draw: add visualization=dict('
+            "type='DetVisualizationHook') to default_hooks"
+        )
+    hook.update(draw=True, show=show, wait_time=wait_time)
+    if out_dir is not None:
+        hook['test_out_dir'] = out_dir
+
+
+def dump_predictions(cfg: Config, path: str) -> None:
+    """Add mmdet's metric that writes all predictions to a pickle file.
+
+    Raises:
+        ValueError: The file name does not end in ``.pkl``.
+    """
+    if Path(path).suffix not in ('.pkl', '.pickle'):
+        raise ValueError(f'--out {path!r} must be a .pkl file')
+    evaluators = cfg.test_evaluator
+    if not isinstance(evaluators, (list, tuple)):
+        evaluators = [evaluators]
+    dump = ConfigDict(type='mmdet.DumpDetResults', out_file_path=path)
+    cfg.test_evaluator = [*evaluators, dump]
+
+
+def use_tta(cfg: Config) -> None:
+    """Average over horizontal flips, or as ``tta_model`` and ``tta_pipeline`` say."""
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    if 'tta_pipeline' not in cfg:
+        pipeline = copy.deepcopy(dataset.pipeline)
+        pack = copy.deepcopy(pipeline[-1])
+        keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
+        pack['meta_keys'] = (*keys, 'flip', 'flip_direction')
+        flips = [dict(type='RandomFlip', prob=p) for p in (1.0, 0.0)]
+        pipeline[-1] = dict(type='TestTimeAug', transforms=[flips, [pack]])
+        cfg.tta_pipeline = pipeline
+    tta_model = cfg.get('tta_model') or dict(
+        type='DetTTAModel',
+        tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.6), max_per_img=100),
+    )
+    dataset.pipeline = cfg.tta_pipeline
+    if 'stream' in cfg:
+        cfg.tta = tta_model  # wrapped around the model of each step when it is tested
+    else:
+        cfg.model = ConfigDict(**tta_model, module=cfg.model)

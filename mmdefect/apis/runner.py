@@ -1,0 +1,33 @@
+"""From a config to what trains and tests it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mmengine.config import Config
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
+
+    from mmdefect.streams.runner import StreamRunner
+
+
+def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
+    """Build the runner that the config names; MMEngine's ``Runner`` if it names none.
+
+    Process groups work without a GPU, and checkpoints are loaded as tensors only.
+    """
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    from mmdefect.compat import check_provider
+    from mmdefect.engine.distributed import prepare_distributed, set_cpu_threads
+    from mmdefect.utils.checkpoint import use_safe_loading
+
+    check_provider()
+    use_safe_loading()
+    set_cpu_threads()
+    prepare_distributed(cfg)
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return Runner.from_cfg(cfg)

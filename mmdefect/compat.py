@@ -1,0 +1,128 @@
+"""Which OpenMMLab build is installed, and operators when mmcv's are not compiled.
+
+Two families of distributions install the same modules ``mmengine``, ``mmcv``, ``mmdet``
+and ``mmpretrain``: OpenMMLab's own and the maintained fork ``onedl-*``. Only package
+metadata is read here; none of the modules is imported, because that loads torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+MMCV_EXT = 'mmcv._ext'
+
+# provider -> module -> distributions that install it
+DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
+    'onedl': {
+        'mmengine': ('onedl-mmengine',),
+        'mmcv': ('onedl-mmcv',),
+        'mmdet': ('onedl-mmdetection',),
+        'mmpretrain': ('onedl-mmpretrain',),
+    },
+    'openmmlab': {
+        'mmengine': ('mmengine', 'mmengine-lite'),
+        'mmcv': ('mmcv', 'mmcv-lite'),
+        'mmdet': ('mmdet',),
+        'mmpretrain': ('mmpretrain',),
+    },
+}
+
+
+def installed_distributions() -> dict[str, dict[str, str]]:
+    """Return ``{provider: {distribution: version}}`` of what is installed."""
+    found: dict[str, dict[str, str]] = {}
+    for provider, modules in DISTRIBUTIONS.items():
+        for name in (name for names in modules.values() for name in names):
+            if (installed := _version_of(name)) is not None:
+                found.setdefault(provider, {})[name] = installed
+    return found
+
+
+def check_provider(
+    required: Sequence[str] = ('mmengine', 'mmcv', 'mmdet'),
+) -> str:
+    """Return the installed provider, ``'onedl'`` or ``'openmmlab'``.
+
+    Args:
+        required: Modules that must be installed.
+
+    Raises:
+        ImportError: If no provider is installed, two are, or one lacks a required
+            module; the message holds the pip command that cures it.
+    """
+    found = installed_distributions()
+    if not found:
+        raise ImportError(
+            f'mmdefect needs {_listed(required)}, and no OpenMMLab build is '
+            f'installed: run `{_install_command("onedl")}`.'
+        )
+    if len(found) > 1:
+        both = [name for names in found.values() for name in names]
+        raise ImportError(
+            f'Two OpenMMLab builds are installed over each other ({_listed(both)}); '
+            f'keep one: run `pip uninstall -y {" ".join(both)}`, then '
+            f'`{_install_command("onedl")}`.'
+        )
+    provider, installed = next(iter(found.items()))
+    missing = [
+        module
+        for module in required
+        if not installed.keys() & set(DISTRIBUTIONS[provider][module])
+    ]
+    if missing:
+        raise ImportError(
+            f'mmdefect needs {_listed(required)}, and the installed OpenMMLab build '
+            f"'{provider}' lacks {_listed(missing)}: run "
+            f'`{_install_command(provider, missing)}`.'
+        )
+    return provider
+
+
+class MMCVExtFinder:
+    """Serves :mod:`mmdefect.mmcv_ext_standin` as ``mmcv._ext``.
+
+    It stands last in :data:`sys.meta_path`, so a compiled ``mmcv._ext`` is found
+    before it is asked. Probing for one instead would import mmcv, hence torch.
+    """
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        """Return the spec of the stand-in for ``mmcv._ext``, None for all others."""
+        if fullname != MMCV_EXT:
+            return None
+        source = Path(__file__).with_name('mmcv_ext_standin.py')
+        return spec_from_file_location(fullname, source)
+
+
+def install_mmcv_ext_finder() -> None:
+    """Append the finder to :data:`sys.meta_path`, once."""
+    if not any(isinstance(finder, MMCVExtFinder) for finder in sys.meta_path):
+        sys.meta_path.append(MMCVExtFinder())
+
+
+def _version_of(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _install_command(provider: str, modules: Sequence[str] | None = None) -> str:
+    chosen = DISTRIBUTIONS[provider] if modules is None else modules
+    names = (DISTRIBUTIONS[provider][module][0] for module in chosen)
+    return f'pip install {" ".join(names)}'
+
+
+def _listed(names: Sequence[str]) -> str:
+    head, last = list(names[:-1]), names[-1]
+    return f'{", ".join(head)} and {last}' if head else last

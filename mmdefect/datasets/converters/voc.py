@@ -1,0 +1,207 @@
+"""Read Pascal VOC annotation files safely, and split image names into two lists."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+import numpy as np
+from defusedxml import DefusedXmlException, ElementTree
+from PIL import Image, UnidentifiedImageError
+
+from mmdefect.datasets.converters.coco_checks import ImageRecord, name_some
+
+MAX_XML_BYTES = 1_000_000
+"""An annotation file of one image is a few kB; a megabyte is an attack or a mistake."""
+
+
+def read_voc_xml(path: Path, *, file_name: str) -> ImageRecord:
+    """Read one annotation file.
+
+    Args:
+        path: The XML file.
+        file_name: What to record as the path of its image.
+
+    Returns:
+        The record; boxes as in the file, x1 y1 x2 y2.
+
+    Raises:
+        ValueError: If the file is too large, declares entities, is no XML, or a tag
+            is missing or no number.
+    """
+    size = path.stat().st_size
+    if size > MAX_XML_BYTES:
+        raise ValueError(
+            f'{path} has {size} bytes; expected at most {MAX_XML_BYTES} for the '
+            'annotations of one image: check where the file comes from.'
+        )
+    try:
+        root = ElementTree.fromstring(path.read_bytes(), forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise ValueError(
+            f'{path} declares XML entities or a document type ({error}); expected '
+            'plain annotations: such a file can exhaust the memory and is refused.'
+        ) from error
+    except ParseError as error:
+        raise ValueError(
+            f'{path} is no XML ({error}); expected Pascal VOC annotations: '
+            'get the file again.'
+        ) from error
+    objects = []
+    for item in root.iter('object'):
+        corners = ('xmin', 'ymin', 'xmax', 'ymax')
+        x1, y1, x2, y2 = (_number(item, f'bndbox/{c}', path) for c in corners)
+        objects.append((_text(item, 'name', path), (x1, y1, x2, y2)))
+    width, height = (int(_number(root, f'size/{s}', path)) for s in ('width', 'height'))
+    return ImageRecord(file_name, width, height, objects)
+
+
+def _text(element: Element, tag: str, path: Path) -> str:
+    text = (element.findtext(tag) or '').strip()
+    if not text:
+        raise ValueError(
+            f'{path} has no <{tag}> in <{element.tag}>; expected Pascal VOC '
+            'annotations: complete the file.'
+        )
+    return text
+
+
+def _number(element: Element, tag: str, path: Path) -> float:
+    text = _text(element, tag, path)
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise ValueError(
+            f'{path} has {text!r} as <{tag}>; expected a number: correct the file.'
+        ) from error
+    return int(value) if value.is_integer() else value
+
+
+def read_voc_folder(
+    root: Path, *, images: str = 'IMAGES', annotations: str = 'ANNOTATIONS'
+) -> tuple[list[ImageRecord], list[str]]:
+    """Read all images of a folder with their annotation files.
+
+    Args:
+        root: Root of the data set.
+        images: Folder of ``*.jpg`` below ``root``.
+        annotations: Folder of ``*.xml`` with the same stems.
+
+    Returns:
+        Records sorted by file name, and one sentence an error: unpaired files,
+        unreadable annotations or images, sizes that disagree.
+
+    Raises:
+        FileNotFoundError: If a folder is not there or holds no images.
+    """
+    for folder in (images, annotations):
+        if not (root / folder).is_dir():
+            raise FileNotFoundError(
+                f'There is no folder {root / folder}; expected {images}/*.jpg and '
+                f'{annotations}/*.xml below {root}: see data/README.md.'
+            )
+    pictures = {p.stem: p for p in sorted((root / images).glob('*.jpg'))}
+    labels = {p.stem: p for p in sorted((root / annotations).glob('*.xml'))}
+    if not pictures:
+        raise FileNotFoundError(
+            f'{root / images} holds no *.jpg; expected the images: see data/README.md.'
+        )
+    errors = _unpaired(pictures, labels, annotations)
+    errors += _unpaired(labels, pictures, images)
+    records = []
+    for stem in sorted(pictures.keys() & labels.keys()):
+        picture = pictures[stem]
+        try:
+            record = read_voc_xml(labels[stem], file_name=f'{images}/{picture.name}')
+            check_size(record, picture)
+        except ValueError as error:
+            errors.append(str(error))
+        else:
+            records.append(record)
+    return records, errors
+
+
+def _unpaired(there: Iterable[str], other: Iterable[str], folder: str) -> list[str]:
+    alone = sorted(set(there) - set(other))
+    if not alone:
+        return []
+    return [f'{name_some(alone)} have no partner in {folder}; expected pairs.']
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image file, read from its header.
+
+    Raises:
+        ValueError: If the file is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(
+            f'{path} cannot be read as an image ({error}): get the file again.'
+        ) from error
+
+
+def check_size(record: ImageRecord, path: Path) -> None:
+    """Raise ValueError when an image is not of the recorded size."""
+    width, height = image_size(path)
+    if (width, height) != (record.width, record.height):
+        raise ValueError(
+            f'{path} is {width}x{height}, its annotations say '
+            f'{record.width}x{record.height}; expected equal sizes: correct one.'
+        )
+
+
+def identical_files(paths: Iterable[Path]) -> list[list[str]]:
+    """Stems of files with the same bytes, as sorted groups of two or more."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        groups[hashlib.sha256(path.read_bytes()).hexdigest()].append(path.stem)
+    return sorted(sorted(group) for group in groups.values() if len(group) > 1)
+
+
+def name_prefix(name: str) -> str:
+    """What comes before the number: ``'crazing_12'`` -> ``'crazing'``."""
+    return name.rsplit('_', 1)[0]
+
+
+def stratified_split(
+    names: Sequence[str],
+    *,
+    test_ratio: float = 0.2,
+    seed: int = 0,
+    train_only: Iterable[str] = (),
+) -> tuple[list[str], list[str]]:
+    """Split names so that every file-name prefix has the same share in both lists.
+
+    Args:
+        names: Stems such as ``crazing_12``; their order does not matter.
+        test_ratio: Share of each prefix that goes to the test list.
+        seed: Seed of the draw.
+        train_only: Names kept out of the test list, such as identical twins.
+
+    Returns:
+        Sorted train and test names.
+
+    Raises:
+        ValueError: If ``test_ratio`` is not between 0 and 1.
+    """
+    if not 0 < test_ratio < 1:
+        raise ValueError(
+            f'The test ratio is {test_ratio}; expected a share between 0 and 1.'
+        )
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        groups[name_prefix(name)].append(name)
+    rng = np.random.default_rng(seed)
+    fixed = set(train_only)
+    test: list[str] = []
+    for prefix in sorted(groups):
+        free = [name for name in groups[prefix] if name not in fixed]
+        number = round(test_ratio * len(groups[prefix]))
+        test += [free[i] for i in rng.permutation(len(free))[:number]]
+    return sorted(set(names) - set(test)), sorted(test)

@@ -1,0 +1,312 @@
+"""Defects in COCO format, with the classes of a step chosen at load time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmdet.datasets import CocoDataset
+from mmengine.logging import print_log
+
+from mmdefect.datasets.class_split import (
+    check_known,
+    check_mode,
+    class_names,
+    image_is_kept,
+)
+from mmdefect.datasets.converters.coco_checks import (
+    clip_box,
+    duplicate_id_errors,
+    has_area,
+    load_json,
+    name_some,
+)
+from mmdefect.datasets.images import decode_error, fill_cache
+from mmdefect.registry import DATASETS
+
+
+@DATASETS.register_module()
+class DefectDetDataset(CocoDataset):
+    """COCO-format boxes of which a step sees some classes.
+
+    Labels are indices into ``seen_classes``, matched by name, from here to the report.
+    In training, images are chosen by ``split_mode`` (see
+    :mod:`mmdefect.datasets.class_split`) as soon as the kept classes are not all
+    classes of the file. In test mode every image stays, with the boxes of all seen
+    classes.
+
+    The file must hold all classes, in the order of ``metainfo['classes']`` when these
+    are given (by the config or a subclass); otherwise the order is read from the file.
+
+    Args:
+        seen_classes: Classes in label order; all classes by default.
+        keep_classes: Classes whose boxes are ground truth in training; all seen
+            classes by default.
+        split_mode: ``'overlap'``, ``'disjoint'`` or ``'relabel'``.
+        max_broken: Largest tolerated fraction of undecodable images in training; they
+            are named and left out. 0 makes one an error, as test mode always does.
+        verify_images: Whether to decode every image once at the start (with PIL, which
+            notices truncation). Turn it off for sets as large as COCO.
+        cache_gb: Memory for decoded images in gigabytes; 0 for none. Needs
+            ``mmdefect.LoadCachedImage`` in the pipeline.
+        kwargs: As for mmdet's ``CocoDataset``.
+
+    Raises:
+        ValueError: If a class is unknown, the class orders disagree, an id occurs
+            twice, no image is left, or too many images are broken.
+        FileNotFoundError: If the annotation file or the image folder is not there.
+
+    Example:
+        >>> dict(type='mmdefect.NEUDETDataset', data_root='data/NEU-DET/',
+        ...      ann_file='coco/train.json', seen_classes=['crazing', 'patches'],
+        ...      keep_classes=['patches'])  # doctest: +SKIP
+    """
+
+    METAINFO: dict[str, Any] = {}
+
+    def __init__(
+        self,
+        *,
+        seen_classes: Sequence[str] | None = None,
+        keep_classes: Sequence[str] | None = None,
+        split_mode: str = 'overlap',
+        max_broken: float = 0.01,
+        verify_images: bool = True,
+        cache_gb: float = 0.0,
+        lazy_init: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        check_mode(split_mode)
+        if not 0 <= max_broken < 1:
+            raise ValueError(
+                f'max_broken is {max_broken}; expected a fraction of the images from '
+                '0 to below 1.'
+            )
+        self.seen_classes = None if seen_classes is None else list(seen_classes)
+        self.keep_classes = None if keep_classes is None else list(keep_classes)
+        self.split_mode = split_mode
+        self.max_broken = max_broken
+        self.verify_images = verify_images
+        self.cache_gb = cache_gb
+        self._cache: dict[str, np.ndarray] = {}
+        kwargs.setdefault('data_prefix', {'img': ''})
+        super().__init__(lazy_init=True, **kwargs)
+        self._declared = list(self._metainfo.get('classes', ()))
+        if self._declared:
+            self._choose_classes(self._declared)
+        if not lazy_init:
+            self.full_init()
+
+    # ------------------------------------------------------------------ classes
+
+    def _choose_classes(self, classes: Sequence[str]) -> None:
+        """Set seen and kept classes, the palette and the label order in metainfo."""
+        seen = classes if self.seen_classes is None else self.seen_classes
+        check_known(seen, classes, what='seen_classes')
+        if self.keep_classes is not None:
+            check_known(self.keep_classes, seen, what='keep_classes')
+        palette = dict(zip(classes, self._metainfo.get('palette', ()), strict=False))
+        self._metainfo['classes'] = tuple(seen)
+        if palette:
+            self._metainfo['palette'] = [tuple(palette[name]) for name in seen]
+
+    @property
+    def _seen(self) -> tuple[str, ...]:
+        return self._metainfo['classes']
+
+    @property
+    def _keep(self) -> set[str]:
+        return set(self._seen if self.keep_classes is None else self.keep_classes)
+
+    # ------------------------------------------------------------------ loading
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Read the annotation file and keep what the step sees.
+
+        Returns:
+            mmdet's data infos: ``img_path``, ``img_id``, ``height``, ``width`` and
+            ``instances`` with ``bbox`` (x1, y1, x2, y2) and ``bbox_label``.
+        """
+        coco = load_json(Path(self.ann_file))
+        folder = Path(self.data_prefix['img'] or '.')
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f'There is no image folder {folder}; expected the images that '
+                f'{self.ann_file} names: check data_root and data_prefix.'
+            )
+        self._check_file(coco)
+        categories = {c['id']: c['name'] for c in coco['categories']}
+        by_name = {name: key for key, name in categories.items()}
+        # What mmdet's own parser looks labels up in: seen classes, in label order.
+        self.cat_ids = [by_name[name] for name in self._seen]
+        self.cat2label = {key: label for label, key in enumerate(self.cat_ids)}
+
+        annotations = _boxes_per_image(coco, self.ann_file)
+        labelled = self._labelled()
+        data_list = []
+        for image in coco['images']:
+            boxes = annotations[image['id']]
+            present = {categories[box['category_id']] for box in boxes}
+            if not self._sees(present, set(by_name)):
+                continue
+            raw = [b for b in boxes if categories[b['category_id']] in labelled]
+            data_list.append(
+                self.parse_data_info(
+                    {
+                        'raw_img_info': {**image, 'img_id': image['id']},
+                        'raw_ann_info': raw,
+                    }
+                )
+            )
+        self._images_in_file = len(coco['images'])
+        return data_list
+
+    def _check_file(self, coco: dict[str, Any]) -> None:
+        if errors := duplicate_id_errors(coco):
+            raise ValueError(f'{self.ann_file}: {errors[0]}')
+        found = class_names(coco)
+        if not self._declared:
+            self._choose_classes(found)
+        elif found != self._declared:
+            raise ValueError(
+                f'{self.ann_file} holds the classes {", ".join(found)}; expected '
+                f'exactly {", ".join(self._declared)}, in this order: convert the data '
+                'again, or give metainfo.classes in the order of the file.'
+            )
+
+    def _sees(self, present: set[str], classes: set[str]) -> bool:
+        # With every class kept, nothing is left out here: empty images are the
+        # business of filter_cfg, as in mmdet.
+        if self.test_mode or self._keep == classes:
+            return True
+        return image_is_kept(present, self._keep, self.split_mode)
+
+    def _labelled(self) -> set[str]:
+        if self.test_mode or self.split_mode == 'relabel':
+            return set(self._seen)
+        return self._keep
+
+    # ---------------------------------------------------------------- filtering
+
+    def filter_data(self) -> list[dict[str, Any]]:
+        """Apply ``filter_cfg`` and leave out broken images.
+
+        Returns:
+            The data infos that remain.
+
+        Raises:
+            ValueError: If none remains, or too many images are broken.
+        """
+        data_list = self.data_list
+        empty = sum(not info['instances'] for info in data_list)
+        if not self.test_mode and self.filter_cfg is not None:
+            data_list = [info for info in data_list if self._passes(info)]
+        if not data_list:
+            raise ValueError(
+                f'{self.ann_file} has no image with boxes of '
+                f'{", ".join(sorted(self._keep))} (mode {self.split_mode!r}); expected '
+                'at least one: check the classes of the step, the mode and the file.'
+            )
+        if self.verify_images:
+            data_list = self._without_broken(data_list)
+        print_log(
+            f'{type(self).__name__} {self.ann_file}: {len(data_list)} of '
+            f'{self._images_in_file} images, classes {", ".join(sorted(self._keep))}; '
+            f'{empty} images without boxes were '
+            + ('kept.' if self.test_mode or not self._drops_empty else 'left out.'),
+            logger='current',
+        )
+        return data_list
+
+    @property
+    def _drops_empty(self) -> bool:
+        return bool((self.filter_cfg or {}).get('filter_empty_gt', False))
+
+    def _passes(self, info: dict[str, Any]) -> bool:
+        if self._drops_empty and not info['instances']:
+            return False
+        smallest = self.filter_cfg.get('min_size', 0)
+        return min(info['width'], info['height']) >= smallest
+
+    def _without_broken(self, data_list: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        reasons = {i['img_path']: decode_error(Path(i['img_path'])) for i in data_list}
+        broken = [f'{path} ({why})' for path, why in reasons.items() if why]
+        if not broken:
+            return data_list
+        allowed = 0.0 if self.test_mode else self.max_broken
+        found = f'Broken images {name_some(broken)}, of {len(data_list)}'
+        if len(broken) > allowed * len(data_list):
+            raise ValueError(
+                f'{found}; expected a fraction of at most {allowed:g} in '
+                f'{"testing" if self.test_mode else "training"}: restore the files, or '
+                'raise max_broken (training only).'
+            )
+        print_log(
+            f'{found}: left out, tolerated up to a fraction of {allowed:g}.',
+            logger='current',
+            level=logging.WARNING,
+        )
+        return [info for info in data_list if reasons[info['img_path']] is None]
+
+    # ------------------------------------------------------------------ caching
+
+    def full_init(self) -> None:
+        """Load, choose, verify and cache; see the class for errors."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        if self.cache_gb > 0:
+            infos = (self.get_data_info(i) for i in range(len(self)))
+            paths = [info['img_path'] for info in infos]
+            self._cache = fill_cache(paths, max_bytes=int(self.cache_gb * 1e9))
+            print_log(
+                f'{type(self).__name__}: {len(self._cache)} of {len(paths)} images '
+                f'cached within {self.cache_gb:g} GB.',
+                logger='current',
+            )
+
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        """Return the data info of an image, with ``img_cached`` if it is cached."""
+        info = super().get_data_info(idx)
+        if info['img_path'] in self._cache:
+            info['img_cached'] = self._cache[info['img_path']]
+        return info
+
+
+def _boxes_per_image(
+    coco: dict[str, Any], ann_file: str
+) -> dict[int, list[dict[str, Any]]]:
+    """Group annotations by image, boxes clipped to it; one warning names the rest."""
+    images = {image['id']: image for image in coco['images']}
+    boxes: dict[int, list[dict[str, Any]]] = {key: [] for key in images}
+    dropped, clipped = [], []
+    for annotation in coco['annotations']:
+        image = images.get(annotation['image_id'])
+        if image is None:
+            raise ValueError(
+                f'{ann_file}: annotation {annotation["id"]} names the unknown image '
+                f'{annotation["image_id"]}; expected an id of the file: convert again.'
+            )
+        x, y, w, h = annotation['bbox']
+        box = (x, y, x + w, y + h)
+        inside = clip_box(box, width=image['width'], height=image['height'])
+        where = f'{image["file_name"]} {list(box)}'
+        if not has_area(inside):
+            dropped.append(where)
+            continue
+        if max(abs(a - b) for a, b in zip(box, inside, strict=True)) > 0.5:
+            clipped.append(where)
+        x1, y1, x2, y2 = inside
+        size = {'bbox': [x1, y1, x2 - x1, y2 - y1], 'area': (x2 - x1) * (y2 - y1)}
+        boxes[image['id']].append({**annotation, **size})
+    if dropped or clipped:
+        print_log(
+            f'{ann_file}: degenerate boxes dropped {name_some(dropped)}; out-of-frame '
+            f'boxes clipped {name_some(clipped)}.',
+            logger='current',
+            level=logging.WARNING,
+        )
+    return boxes

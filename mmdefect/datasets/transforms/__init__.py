@@ -1,0 +1,1 @@
+"""Transforms; imported by the registry when a pipeline names them."""

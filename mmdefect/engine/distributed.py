@@ -1,0 +1,80 @@
+"""Process groups on machines with and without a GPU, and words between the ranks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as torch_dist
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import broadcast_object_list, is_distributed, is_main_process
+
+T = TypeVar('T')
+
+
+def prepare_distributed(cfg: Config) -> None:
+    """Start the process group of ``cfg.launcher``, on CPU too.
+
+    MMEngine's launcher calls ``torch.cuda.set_device`` even with gloo, and its model
+    wrapper insists on a device id. So on a machine without a GPU the group is started
+    here and the wrapper is told to use none; with a GPU everything is left to MMEngine.
+
+    Raises:
+        ValueError: The launcher needs a GPU and there is none.
+    """
+    launcher = cfg.get('launcher', 'none')
+    if launcher == 'none' or get_device() != 'cpu':
+        return
+    if launcher != 'pytorch':
+        raise ValueError(
+            f'launcher {launcher!r} needs a GPU and this machine has none: start CPU '
+            'processes with tools/dist_train.sh (launcher pytorch)'
+        )
+    if not is_distributed():
+        # torchrun has set MASTER_ADDR, RANK and the rest.
+        timeout = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('timeout', 1800)
+        torch_dist.init_process_group('gloo', timeout=timedelta(seconds=timeout))
+    wrapper = dict(cfg.get('model_wrapper_cfg') or {})
+    wrapper.setdefault('type', 'MMDistributedDataParallel')
+    wrapper.setdefault('broadcast_buffers', False)
+    wrapper.setdefault(
+        'find_unused_parameters', cfg.get('find_unused_parameters', False)
+    )
+    wrapper['device_ids'] = None
+    cfg['model_wrapper_cfg'] = wrapper
+
+
+def shut_down_distributed() -> None:
+    """Leave the process group, if there is one."""
+    if torch_dist.is_available() and torch_dist.is_initialized():
+        torch_dist.destroy_process_group()
+
+
+def on_main_process(function: Callable[[], T]) -> T:
+    """Run ``function`` on rank 0 and return its result, or raise its error, everywhere.
+
+    Without this, ranks that look at a file system at different moments may decide
+    differently, and an error on rank 0 leaves the others waiting.
+    """
+    outcome: list[Any] = [None, None]
+    if is_main_process():
+        try:
+            outcome[0] = function()
+        except Exception as error:  # re-raised below, on every rank
+            outcome[1] = error
+    if is_distributed():
+        broadcast_object_list(outcome, src=0)
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
+
+
+def set_cpu_threads() -> None:
+    """Share the cores among the processes of this machine, unless told otherwise."""
+    local_world = int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
+    if local_world > 1 and 'OMP_NUM_THREADS' not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_world))

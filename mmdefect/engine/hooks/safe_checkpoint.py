@@ -1,0 +1,78 @@
+"""Checkpoints that a kill cannot truncate and that say which step they belong to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from mmdefect.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """MMEngine's :class:`CheckpointHook` with atomic writes.
+
+    MMEngine writes a checkpoint in place, so a process killed in the middle leaves a
+    broken file under the final name. Here the file is written beside it, flushed to
+    disk and renamed; ``last_checkpoint`` follows, and only then are old checkpoints
+    removed.
+
+    Args:
+        stream: What a checkpoint tells of its stream (step, classes); stored as
+            ``meta['stream']``.
+        kwargs: Passed to :class:`mmengine.hooks.CheckpointHook`.
+    """
+
+    def __init__(self, *, stream: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stream = stream
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the step and the classes to the checkpoint's meta."""
+        if self.stream is not None:
+            checkpoint['meta']['stream'] = dict(self.stream)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        outdated = self._outdated(runner, step)
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = str(Path(self.out_dir) / name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            f'{name}.tmp',
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            **self.args,
+        )
+        if is_main_process():
+            _publish(Path(f'{self.last_ckpt}.tmp'), Path(self.last_ckpt))
+            pointer = Path(runner.work_dir) / 'last_checkpoint'
+            pointer.with_suffix('.tmp').write_text(self.last_ckpt)
+            _publish(pointer.with_suffix('.tmp'), pointer)
+            for path in outdated:
+                path.unlink(missing_ok=True)
+
+    def _outdated(self, runner: Runner, step: int) -> list[Path]:
+        """Return the checkpoints that ``max_keep_ckpts`` no longer allows."""
+        if self.max_keep_ckpts <= 0 or step in self.keep_ckpt_ids:
+            return []
+        keep = [*self.keep_ckpt_ids, step]
+        outdated, keep = keep[: -self.max_keep_ckpts], keep[-self.max_keep_ckpts :]
+        self.keep_ckpt_ids.clear()
+        self.keep_ckpt_ids.extend(keep)
+        runner.message_hub.update_info('keep_ckpt_ids', keep)
+        return [Path(self.out_dir) / self.filename_tmpl.format(old) for old in outdated]
+
+
+def _publish(source: Path, target: Path) -> None:
+    """Rename ``source`` to ``target`` once its bytes are on the disk."""
+    with source.open('rb') as file:
+        os.fsync(file.fileno())
+    source.replace(target)

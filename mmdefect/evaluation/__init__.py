@@ -1,0 +1,1 @@
+"""Metrics the Runner calls; built through the registry, so nothing loads here."""

@@ -1,0 +1,362 @@
+"""COCO detection metric that tells old classes from new ones."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.evaluation.metrics import CocoMetric
+from mmengine.fileio import exists, load
+from mmengine.logging import MMLogger
+from terminaltables import AsciiTable
+
+from mmdefect.functional.forgetting import gap, group_mean
+from mmdefect.registry import METRICS
+
+BACKENDS = ('auto', 'faster', 'pycocotools')
+# Name -> (IoU threshold or None for the mean over all, object area), as in mmdet.
+PRECISION_ITEMS: dict[str, tuple[float | None, str]] = {
+    'mAP': (None, 'all'),
+    'mAP_50': (0.5, 'all'),
+    'mAP_75': (0.75, 'all'),
+    'mAP_s': (None, 'small'),
+    'mAP_m': (None, 'medium'),
+    'mAP_l': (None, 'large'),
+}
+AREAS = ('all', 'small', 'medium', 'large')
+
+
+def coco_backend(name: str) -> tuple[type, type]:
+    """Return the classes ``(COCO, COCOeval)`` of a backend.
+
+    ``auto`` takes faster-coco-eval when it is installed, pycocotools otherwise; both
+    give the same numbers.
+
+    Raises:
+        ValueError: If the name is unknown.
+        ModuleNotFoundError: If ``faster`` is asked for and not installed.
+    """
+    if name not in BACKENDS:
+        raise ValueError(
+            f"backend '{name}' was given, one of {', '.join(BACKENDS)} was expected."
+        )
+    installed = find_spec('faster_coco_eval') is not None
+    if name == 'faster' and not installed:
+        raise ModuleNotFoundError(
+            "backend 'faster' needs faster-coco-eval, which is not installed; run "
+            "`pip install faster-coco-eval` or use backend='pycocotools'."
+        )
+    if installed and name != 'pycocotools':
+        from faster_coco_eval import COCO, COCOeval_faster
+
+        return COCO, COCOeval_faster
+    from pycocotools.coco import COCO as PlainCOCO  # noqa: N811
+    from pycocotools.cocoeval import COCOeval
+
+    return PlainCOCO, COCOeval
+
+
+def _mean(values: np.ndarray) -> float | None:
+    """Mean of the entries that COCO could compute (it marks the others -1)."""
+    valid = values[values > -1]
+    return float(valid.mean()) if valid.size else None
+
+
+@METRICS.register_module()
+class GroupedCocoMetric(CocoMetric):
+    """Box AP per class and for the groups old, new, all.
+
+    Beside mmdet's ``bbox_mAP``, ``bbox_mAP_50``, ... (here not rounded) it returns
+    ``AP50/<class>``, ``AP/<class>`` and ``AP50_<group>``, ``AP_<group>``, where a group
+    is the plain mean over its classes. Old are ``old_classes``, new are the other
+    classes of ``dataset_meta``; a group without classes has no key. A class without any
+    ground truth has NaN and is left out of the means.
+
+    All numbers use the largest of ``proposal_nums`` (mmdet's ``bbox_mAP`` stops at 100
+    boxes an image: the same number for a detector that keeps at most 100). Labels find
+    their category by name, so a json with other or permuted categories works. The
+    annotation file is opened at first use.
+
+    Args:
+        ann_file: COCO json of the test set.
+        old_classes: Classes that earlier steps brought.
+        backend: ``auto`` (faster-coco-eval when installed), ``faster`` or
+            ``pycocotools``.
+        kwargs: Passed to mmdet's ``CocoMetric``; its ``metric`` can only be ``bbox``.
+
+    Raises:
+        ValueError: If the backend or the metric is unknown, or 0.5 is not among
+            ``iou_thrs``.
+
+    Example:
+        >>> metric = GroupedCocoMetric(ann_file='test.json', old_classes=['crazing'])
+        >>> metric.dataset_meta = {'classes': ['crazing', 'patches']}
+    """
+
+    def __init__(
+        self,
+        *,
+        ann_file: str,
+        old_classes: Sequence[str] = (),
+        backend: str = 'auto',
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(ann_file=None, **kwargs)
+        if self.metrics != ['bbox']:
+            raise ValueError(
+                f"metric {self.metrics} was given, only 'bbox' can be grouped; use "
+                'mmdet.CocoMetric for the others.'
+            )
+        thresholds: Any = self.iou_thrs
+        self.iou_thrs: np.ndarray = np.array(thresholds, dtype=np.float64, ndmin=1)
+        if not np.isclose(self.iou_thrs, 0.5).any():
+            raise ValueError(
+                f'iou_thrs {self.iou_thrs.tolist()} were given, 0.5 is expected among '
+                'them because AP50 is read there.'
+            )
+        self._coco_api: Any = None
+        self.ann_file = ann_file
+        self.old_classes = list(old_classes)
+        self.backend = backend
+        self._coco_class, self._eval_class = coco_backend(backend)
+        self._previous: dict[str, float] | None = None
+        self._joint: dict[str, float] | None = None
+
+    def compare_with(
+        self,
+        *,
+        previous: Mapping[str, float] | None = None,
+        joint: Mapping[str, float] | None = None,
+    ) -> None:
+        """Have later evaluations compare with other models.
+
+        Args:
+            previous: AP50 of each old class after the step before; adds
+                ``forgetting/<class>`` and ``forgetting_old``.
+            joint: AP50 of each class when all were trained at once; adds
+                ``gap_to_joint_<group>``.
+        """
+        self._previous = None if previous is None else dict(previous)
+        self._joint = None if joint is None else dict(joint)
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Keep the predictions of one batch, as mmdet does."""
+        self._open()
+        super().process(data_batch, data_samples)
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Score all predictions.
+
+        Args:
+            results: What :meth:`process` kept, from all ranks.
+
+        Returns:
+            Name -> value, without the prefix; empty with ``format_only``.
+
+        Raises:
+            ValueError: If no image was evaluated, or a class is unknown.
+        """
+        self._open()
+        if not results:
+            raise ValueError(
+                'no image was evaluated, at least one was expected; check that the '
+                'test data set is not empty.'
+            )
+        logger: MMLogger = MMLogger.get_current_instance()
+        with tempfile.TemporaryDirectory() as folder:
+            prefix = self.outfile_prefix or str(Path(folder, 'results'))
+            files = self.results2json([prediction for _, prediction in results], prefix)
+            if self.format_only:
+                logger.info(f'results are saved in {Path(prefix).parent}')
+                return {}
+            evaluation = self._evaluate(load(files['bbox']))
+        metrics = self._host_metrics(evaluation)
+        metrics.update(self._class_metrics(evaluation))
+        metrics.update(self._group_metrics(metrics))
+        metrics.update(self._comparisons(metrics))
+        return metrics
+
+    @property
+    def _classes(self) -> list[str]:
+        return list(self.dataset_meta['classes'])
+
+    def _open(self) -> None:
+        """Read the annotation file and find the category of each label by name."""
+        if self._coco_api is not None:
+            return
+        if not exists(self.ann_file, backend_args=self.backend_args):
+            raise FileNotFoundError(
+                f"annotation file '{self.ann_file}' does not exist; convert the data "
+                'set first or correct ann_file.'
+            )
+        annotations = load(self.ann_file, backend_args=self.backend_args)
+        for box in annotations.setdefault('annotations', []):
+            # Both evaluators index these two, many exported files lack them.
+            box.setdefault('iscrowd', 0)
+            box.setdefault('area', box['bbox'][2] * box['bbox'][3])
+        self.cat_ids = self._categories(annotations)
+        self.img_ids = [image['id'] for image in annotations['images']]
+        coco = self._coco_class()
+        coco.dataset = annotations
+        with redirect_stdout(io.StringIO()):
+            coco.createIndex()
+        self._coco_api = coco
+
+    def _categories(self, annotations: Mapping[str, Any]) -> list[int]:
+        """Category id of each label; refuses names that do not fit."""
+        ids = {entry['name']: entry['id'] for entry in annotations['categories']}
+        missing = [name for name in self._classes if name not in ids]
+        if missing:
+            raise ValueError(
+                f"class {', '.join(missing)} is not in '{self.ann_file}', which knows "
+                f'{", ".join(ids)}; use the annotation file of these classes.'
+            )
+        unknown = [name for name in self.old_classes if name not in self._classes]
+        if unknown:
+            raise ValueError(
+                f'old class {", ".join(unknown)} was given, old classes are expected '
+                f'among the seen ones {", ".join(self._classes)}; correct old_classes.'
+            )
+        return [ids[name] for name in self._classes]
+
+    def _evaluate(self, boxes: list[dict]) -> Any:
+        """Run the evaluator on COCO result dicts; its prints go to the log."""
+        with redirect_stdout(io.StringIO()):
+            if boxes:
+                predictions = self._coco_api.loadRes(boxes)
+            else:  # pycocotools' loadRes looks at the first box
+                predictions = self._coco_class()
+                predictions.dataset = {
+                    key: self._coco_api.dataset[key] for key in ('images', 'categories')
+                } | {'annotations': []}
+                predictions.createIndex()
+            evaluation = self._eval_class(self._coco_api, predictions, 'bbox')
+            evaluation.params.catIds = list(self.cat_ids)
+            evaluation.params.imgIds = list(self.img_ids)
+            evaluation.params.maxDets = sorted(self.proposal_nums)
+            evaluation.params.iouThrs = self.iou_thrs
+            evaluation.evaluate()
+            evaluation.accumulate()
+        return evaluation
+
+    def _precision(
+        self,
+        evaluation: Any,
+        *,
+        iou: float | None = None,
+        area: str = 'all',
+        name: str | None = None,
+    ) -> float | None:
+        """Mean of COCO's precision array (IoU, recall, class, area, max boxes)."""
+        ious = slice(None) if iou is None else np.isclose(self.iou_thrs, iou)
+        values = evaluation.eval['precision'][ious][..., AREAS.index(area), -1]
+        if name is not None:
+            # The evaluator sorts category ids, labels keep the stream's order.
+            category = self.cat_ids[self._classes.index(name)]
+            values = values[:, :, sorted(self.cat_ids).index(category)]
+        return _mean(values)
+
+    def _host_metrics(self, evaluation: Any) -> dict[str, float]:
+        """The numbers of mmdet's CocoMetric, not rounded; -1 where undefined."""
+        found = {}
+        for item in self.metric_items or PRECISION_ITEMS:
+            if item in PRECISION_ITEMS:
+                iou, area = PRECISION_ITEMS[item]
+                value = self._precision(evaluation, iou=iou, area=area)
+            else:
+                value = self._recall(evaluation, item)
+            found[f'bbox_{item}'] = -1.0 if value is None else value
+        return found
+
+    def _recall(self, evaluation: Any, item: str) -> float | None:
+        """Average recall ``AR@<boxes>`` or ``AR_<s|m|l>@<boxes>``."""
+        kind, _, limit = item.partition('@')
+        areas = {'AR': 0, 'AR_s': 1, 'AR_m': 2, 'AR_l': 3}
+        limits = [str(number) for number in sorted(self.proposal_nums)]
+        if kind not in areas or limit not in limits:
+            raise ValueError(
+                f"metric item '{item}' was given, {', '.join(PRECISION_ITEMS)} or "
+                f'AR, AR_s, AR_m, AR_l with @ and one of {", ".join(limits)} was '
+                'expected.'
+            )
+        recall = evaluation.eval['recall']  # (IoU, class, area, max boxes)
+        return _mean(recall[:, :, areas[kind], limits.index(limit)])
+
+    def _class_metrics(self, evaluation: Any) -> dict[str, float]:
+        """AP50 and AP of each class, and mmdet's table with ``classwise``."""
+        metrics: dict[str, float] = {}
+        table = [['category', *PRECISION_ITEMS]]
+        undefined = []
+        for name in self._classes:
+            row = [
+                self._precision(evaluation, iou=iou, area=area, name=name)
+                for iou, area in PRECISION_ITEMS.values()
+            ]
+            values = [float('nan') if value is None else value for value in row]
+            metrics[f'AP50/{name}'] = values[1]
+            metrics[f'AP/{name}'] = values[0]
+            if self.classwise:
+                metrics[f'{name}_precision'] = values[0]
+            table.append([name, *(f'{value:.3f}' for value in values)])
+            if row[0] is None:
+                undefined.append(name)
+        logger: MMLogger = MMLogger.get_current_instance()
+        if self.classwise:
+            logger.info('\n' + AsciiTable(table).table)
+        if undefined:
+            logger.warning(
+                f"no ground truth of {', '.join(undefined)} in '{self.ann_file}': "
+                'their AP is NaN and left out of the means.'
+            )
+        return metrics
+
+    def _groups(self) -> dict[str, torch.Tensor]:
+        """Name of each group that has classes -> bool mask over the labels."""
+        old = torch.tensor([name in self.old_classes for name in self._classes])
+        groups = {'old': old, 'new': ~old, 'all': torch.ones_like(old)}
+        return {name: mask for name, mask in groups.items() if mask.any()}
+
+    def _row(self, values: Mapping[str, float], names: Sequence[str]) -> torch.Tensor:
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise ValueError(
+                f'no AP50 of {", ".join(missing)} was given to compare with, one of '
+                f'each of {", ".join(names)} was expected.'
+            )
+        # float64 as in the evaluator: float32 would lose the 1e-6 between backends.
+        return torch.tensor([values[name] for name in names], dtype=torch.float64)
+
+    def _group_metrics(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Mean of AP50 and AP over each group."""
+        found = {}
+        for metric in ('AP50', 'AP'):
+            values = {name: metrics[f'{metric}/{name}'] for name in self._classes}
+            row = self._row(values, self._classes)
+            for group, mask in self._groups().items():
+                found[f'{metric}_{group}'] = float(group_mean(row, mask))
+        return found
+
+    def _comparisons(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Forgetting and the gap to joint training, where asked for."""
+        found: dict[str, float] = {}
+        now = {name: metrics[f'AP50/{name}'] for name in self._classes}
+        old = [name for name in self._classes if name in self.old_classes]
+        if self._previous is not None and old:
+            lost = gap(self._row(now, old), self._row(self._previous, old))
+            found |= {
+                f'forgetting/{n}': float(v) for n, v in zip(old, lost, strict=True)
+            }
+            found['forgetting_old'] = float(lost.nanmean())
+        if self._joint is not None:
+            names = self._classes
+            missing = gap(self._row(now, names), self._row(self._joint, names))
+            for group, mask in self._groups().items():
+                found[f'gap_to_joint_{group}'] = float(group_mean(missing, mask))
+        return found

@@ -1,0 +1,139 @@
+"""What a stream forgot, from a step x class matrix.
+
+Every function takes a matrix ``T x C``: row ``t`` holds the metric of each class after
+step ``t``, NaN where a class has not been seen yet (or has no ground truth).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def _matrix_validation(matrix: Tensor) -> None:
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise ValueError(
+            f'a matrix of shape {tuple(matrix.shape)} was given, steps x classes with '
+            'at least one of each was expected; stack one row per step.'
+        )
+
+
+def _row_validation(row: Tensor, other: Tensor) -> None:
+    if row.ndim != 1 or row.shape != other.shape:
+        raise ValueError(
+            f'rows of shapes {tuple(row.shape)} and {tuple(other.shape)} were given, '
+            'two one-dimensional rows over the same classes were expected; take both '
+            'from matrices with one class order.'
+        )
+
+
+def group_mean(row: Tensor, mask: Tensor) -> Tensor:
+    """Mean of a row over the classes of a group, leaving NaN entries out.
+
+    Args:
+        row: Metric of each class, shape ``(C,)``.
+        mask: Which classes belong to the group, bool, shape ``(C,)``.
+
+    Returns:
+        A scalar; NaN when no class of the group has a value.
+
+    Raises:
+        ValueError: If the shapes differ or are not one-dimensional.
+    """
+    _row_validation(row, mask)
+    return row[mask.bool()].nanmean()
+
+
+def step_forgetting(matrix: Tensor, step: int) -> Tensor:
+    """How much each class lost in one step: the step before minus this one.
+
+    Args:
+        matrix: Shape ``(T, C)``.
+        step: Row to judge, from 1 to ``T - 1``.
+
+    Returns:
+        Shape ``(C,)``; NaN for classes that the step before did not know.
+
+    Raises:
+        ValueError: If the matrix is not two-dimensional or the step has no
+            predecessor in it.
+    """
+    _matrix_validation(matrix)
+    if not 1 <= step < len(matrix):
+        raise ValueError(
+            f'step {step} was given, 1 to {len(matrix) - 1} was expected: a step is '
+            'compared with the one before it.'
+        )
+    return matrix[step - 1] - matrix[step]
+
+
+def _seen_before_last(matrix: Tensor) -> Tensor:
+    """Classes with a value in an earlier row and in the last one, shape ``(C,)``."""
+    return ~matrix[:-1].isnan().all(dim=0) & ~matrix[-1].isnan()
+
+
+def forgetting_measure(matrix: Tensor) -> Tensor:
+    """Forgetting measure of Chaudhry et al. 2018 (arXiv 1801.10112), equation 3.
+
+    For each class seen before the last step: the best value of any earlier step minus
+    the last one; then the mean over those classes. Negative when classes improved.
+
+    Args:
+        matrix: Shape ``(T, C)``.
+
+    Returns:
+        A scalar; NaN when no class was seen before the last step.
+
+    Raises:
+        ValueError: If the matrix is not two-dimensional or empty.
+    """
+    _matrix_validation(matrix)
+    seen = _seen_before_last(matrix)
+    if not seen.any():
+        return matrix.new_tensor(float('nan'))
+    best = matrix[:-1, seen].nan_to_num(nan=float('-inf')).max(dim=0).values
+    return (best - matrix[-1, seen]).mean()
+
+
+def backward_transfer(matrix: Tensor) -> Tensor:
+    """Backward transfer of Lopez-Paz and Ranzato 2017 (arXiv 1706.08840), section 2.
+
+    For each class seen before the last step: the last value minus the value right after
+    the step that brought the class; then the mean over those classes (the paper takes
+    the mean over tasks, each of which is one column there).
+
+    Args:
+        matrix: Shape ``(T, C)``.
+
+    Returns:
+        A scalar, negative when something was forgotten; NaN when no class was seen
+        before the last step.
+
+    Raises:
+        ValueError: If the matrix is not two-dimensional or empty.
+    """
+    _matrix_validation(matrix)
+    seen = _seen_before_last(matrix)
+    if not seen.any():
+        return matrix.new_tensor(float('nan'))
+    columns = matrix[:, seen]
+    # argmax of a 0/1 column is the first 1: the step that brought the class.
+    first = (~columns.isnan()).int().argmax(dim=0)
+    learned = columns.gather(0, first[None]).squeeze(0)
+    return (columns[-1] - learned).mean()
+
+
+def gap(row: Tensor, reference_row: Tensor) -> Tensor:
+    """What is missing to a reference, for each class: the reference minus the row.
+
+    Args:
+        row: Metric of each class, shape ``(C,)``.
+        reference_row: The same of the reference, for example joint training.
+
+    Returns:
+        Shape ``(C,)``; NaN where either has no value.
+
+    Raises:
+        ValueError: If the shapes differ or are not one-dimensional.
+    """
+    _row_validation(row, reference_row)
+    return reference_row - row

@@ -1,0 +1,82 @@
+"""Child registries of MMEngine's, under the scope ``mmdefect``.
+
+Write our types with the prefix (``type='mmdefect.GFLHead'``): the prefix imports this
+module by itself, so a user's own mmdet or mmpretrain config changes one line.
+
+MMEngine's ``locations`` import every module they name at the first look-up, so asking
+for an anomaly model would import all of mmdet. Here a table says which module holds
+which name, and only that module is imported.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from mmengine import registry as mmengine_registry
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.registry import Registry
+
+# Lets `_base_ = 'mmdefect::...'` and the `mmdefect.` prefix find this package.
+MODULE2PACKAGE.setdefault('mmdefect', 'mmdefect')
+
+
+class LazyRegistry(Registry):
+    """A registry that imports the module of a name when the name is asked for.
+
+    Args:
+        name: Name of the registry, as in MMEngine.
+        modules: Which module registers which name.
+        kwargs: Passed to :class:`mmengine.registry.Registry`.
+    """
+
+    def __init__(self, name: str, *, modules: dict[str, str], **kwargs: Any) -> None:
+        super().__init__(name, scope='mmdefect', **kwargs)
+        self.modules = modules
+
+    def import_from_location(self) -> None:
+        """Nothing to import ahead of time: :meth:`get` imports by name."""
+
+    def get(self, key: str) -> Any:
+        """Return the object registered as ``key``, with or without the prefix."""
+        name = key.removeprefix('mmdefect.') if isinstance(key, str) else key
+        if name in self.modules and name not in self._module_dict:
+            import_module(self.modules[name])
+        return super().get(key)
+
+
+def _child(parent: str, modules: dict[str, str]) -> LazyRegistry:
+    root: Registry = getattr(mmengine_registry, parent)
+    return LazyRegistry(root.name, parent=root, modules=modules)
+
+
+RUNNERS = _child('RUNNERS', {'StreamRunner': 'mmdefect.streams.runner'})
+HOOKS = _child(
+    'HOOKS',
+    {
+        'ChainCheckpointHook': 'mmdefect.engine.hooks.chain',
+        'EpochSeedHook': 'mmdefect.engine.hooks.epoch_seed',
+        'SafeCheckpointHook': 'mmdefect.engine.hooks.safe_checkpoint',
+        'SamplePredictionsHook': 'mmdefect.engine.hooks.sample_predictions',
+    },
+)
+OPTIM_WRAPPERS = _child(
+    'OPTIM_WRAPPERS', {'CPUAmpOptimWrapper': 'mmdefect.engine.cpu_amp'}
+)
+DATASETS = _child(
+    'DATASETS',
+    {
+        'DefectDetDataset': 'mmdefect.datasets.defect_det',
+        'NEUDETDataset': 'mmdefect.datasets.neu_det',
+        'DeepPCBDataset': 'mmdefect.datasets.deeppcb',
+    },
+)
+TRANSFORMS = _child(
+    'TRANSFORMS', {'LoadCachedImage': 'mmdefect.datasets.transforms.loading'}
+)
+MODELS = _child('MODELS', {'GFLHead': 'mmdefect.models.detection.gfl_head'})
+METRICS = _child(
+    'METRICS', {'GroupedCocoMetric': 'mmdefect.evaluation.grouped_coco'}
+)
+TASK_UTILS = _child('TASK_UTILS', {'DetectionStream': 'mmdefect.streams.detection'})
+FUNCTIONS = _child('FUNCTIONS', {'seed_worker': 'mmdefect.engine.randomness'})

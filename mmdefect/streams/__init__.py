@@ -1,0 +1,6 @@
+"""Streams: protocol -> steps -> runs -> matrix -> report.
+
+A stream is a config whose classes arrive in steps. Step *k* starts from the model of
+step *k-1*, sees only the data of its own classes, and is judged on all classes so far.
+Nothing here knows boxes from anomaly maps, except ``detection.py``.
+"""

@@ -1,0 +1,128 @@
+"""Streams of box detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DATASETS, DefaultScope
+
+from mmdefect.registry import TASK_UTILS
+from mmdefect.streams.stream import Stream
+
+# The plain class names that mmdet writes; ours take the same arguments and more, so a
+# user's own mmdet config becomes a stream without edits to its datasets.
+_DATASETS = {'CocoDataset', 'mmdet.CocoDataset'}
+_METRICS = {'CocoMetric', 'mmdet.CocoMetric'}
+
+
+@TASK_UTILS.register_module()
+class DetectionStream(Stream):
+    """A stream whose classes are kinds of boxes.
+
+    Args:
+        cfg: The stream's whole config; the class list is read off its training dataset
+            when ``classes`` is not given.
+        classes: All classes of the dataset, in its order.
+        class_keys: Parameters of the model whose rows are classes. GFL's by default.
+        kwargs: See :class:`mmdefect.streams.stream.Stream`.
+    """
+
+    metrics = ('AP50', 'AP')
+
+    def __init__(
+        self,
+        *,
+        cfg: Config,
+        classes: Sequence[str] | None = None,
+        class_keys: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if classes is None:
+            classes = dataset_classes(_innermost(cfg.train_dataloader.dataset))
+        super().__init__(classes=classes, **kwargs)
+        self.class_keys = None if class_keys is None else list(class_keys)
+
+    def specialise(self, cfg: Config, step: int) -> None:
+        """Write the classes of ``step`` into head, datasets and evaluators."""
+        head = cfg.model.get('bbox_head')
+        if not isinstance(head, dict):
+            raise ValueError(
+                f'model {cfg.model.get("type")!r} has no bbox_head: DetectionStream '
+                'sets the class count of single-stage detectors such as GFL'
+            )
+        head.num_classes = len(self.seen_classes(step))
+        for split in ('train', 'val', 'test'):
+            self._specialise_loader(cfg.get(f'{split}_dataloader'), split, step)
+            for evaluator in _as_list(cfg.get(f'{split}_evaluator')):
+                self._specialise_evaluator(evaluator, step)
+
+    def _specialise_loader(
+        self, loader: ConfigDict | None, split: str, step: int
+    ) -> None:
+        if loader is None:
+            return
+        dataset = _innermost(loader.dataset)
+        if dataset.type in _DATASETS:
+            dataset.metainfo = dict(
+                dataset.get('metainfo') or {}, classes=tuple(dataset_classes(dataset))
+            )
+            dataset.type = 'mmdefect.DefectDetDataset'
+        dataset.seen_classes = self.seen_classes(step)
+        if split == 'train':
+            dataset.keep_classes = self.train_classes(step)
+
+    def _specialise_evaluator(self, evaluator: ConfigDict, step: int) -> None:
+        if evaluator.type in _METRICS:
+            evaluator.type = 'mmdefect.GroupedCocoMetric'
+        if evaluator.type == 'mmdefect.GroupedCocoMetric':
+            evaluator.old_classes = self.old_classes(step)
+
+    def chain_hook(self, step: int, checkpoint: str) -> dict[str, Any]:
+        """Return the hook that starts ``step`` from ``checkpoint``."""
+        hook: dict[str, Any] = {
+            'type': 'mmdefect.ChainCheckpointHook',
+            'checkpoint': checkpoint,
+            'classes': self.seen_classes(step),
+        }
+        if self.class_keys is not None:
+            hook['class_keys'] = self.class_keys
+        return hook
+
+
+def dataset_classes(dataset: Mapping[str, Any]) -> list[str]:
+    """Return all classes of a dataset config: from ``metainfo``, else from its type.
+
+    Raises:
+        ValueError: Neither says which classes there are.
+    """
+    classes = (dataset.get('metainfo') or {}).get('classes')
+    if classes is None:
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            cls = DATASETS.get(dataset['type'])
+        if cls is None:
+            raise ValueError(
+                f'dataset type {dataset["type"]!r} is not registered: check the name '
+                'and its prefix (ours are written mmdefect.X)'
+            )
+        classes = getattr(cls, 'METAINFO', {}).get('classes')
+    if classes is None:
+        raise ValueError(
+            f'dataset {dataset["type"]!r} does not say its classes: add '
+            "metainfo=dict(classes=(...)) to the dataset or classes=[...] to 'stream'"
+        )
+    return list(classes)
+
+
+def _innermost(dataset: ConfigDict) -> ConfigDict:
+    """Step through wrappers such as RepeatDataset."""
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    return dataset
+
+
+def _as_list(value: Any) -> list:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]

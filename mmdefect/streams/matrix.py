@@ -1,0 +1,289 @@
+"""The metric of every class after every step, as ``matrix.json`` keeps it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmdefect.functional.forgetting import group_mean
+
+
+@dataclass(frozen=True)
+class StepScores:
+    """What one step was judged with.
+
+    Attributes:
+        step: Number of the step, from 0.
+        old: Classes of earlier steps.
+        new: Classes this step brought.
+        per_class: Metric name -> class -> value (NaN: no ground truth).
+        scalars: Every scalar of the test.
+    """
+
+    step: int
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+    per_class: Mapping[str, Mapping[str, float]]
+    scalars: Mapping[str, float]
+
+
+def _find_scalar(scalars: Mapping[str, float], metric: str, name: str) -> float:
+    """Value of ``<prefix>/<metric>/<class>``, with any prefix or none."""
+    tail = f'{metric}/{name}'
+    keys = [key for key in scalars if key == tail or key.endswith(f'/{tail}')]
+    if len(keys) != 1:
+        found = f'{", ".join(keys)} were' if keys else 'none was'
+        raise ValueError(
+            f"one scalar '<prefix>/{tail}' was expected, {found} found among "
+            f'{", ".join(sorted(scalars)) or "no scalars"}; use a metric that reports '
+            'every seen class.'
+        )
+    return float(scalars[keys[0]])
+
+
+def _null_nan(value: Any) -> Any:
+    """JSON has no NaN: write null, read it back as NaN."""
+    if isinstance(value, Mapping):
+        return {key: _null_nan(entry) for key, entry in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _nan_null(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {k: math.nan if v is None else float(v) for k, v in values.items()}
+
+
+class StreamMatrix:
+    """Metric of every class after every step.
+
+    Task-agnostic: a detector reports ``AP50/<class>``, an anomaly model
+    ``pixel_auroc/<product>``; the names come from ``metrics``.
+
+    Args:
+        classes: All classes of the stream, in its order.
+        metrics: Metrics to keep, the main one first.
+
+    Raises:
+        ValueError: If either is empty or has duplicates.
+
+    Example:
+        >>> matrix = StreamMatrix(classes=['crazing', 'patches'], metrics=['AP50'])
+        >>> matrix.add_step(
+        ...     step=0, old=[], new=['crazing'], scalars={'coco/AP50/crazing': 0.7}
+        ... )
+        >>> matrix.group(metric='AP50', step=0, name='new')
+        0.7
+    """
+
+    def __init__(self, *, classes: Sequence[str], metrics: Sequence[str]) -> None:
+        for what, names in (('classes', classes), ('metrics', metrics)):
+            if not names or len(set(names)) != len(names):
+                raise ValueError(
+                    f'{what} {list(names)} were given, at least one name and no '
+                    'duplicates were expected.'
+                )
+        self.classes = list(classes)
+        self.metrics = list(metrics)
+        self._steps: dict[int, StepScores] = {}
+
+    @property
+    def steps(self) -> list[StepScores]:
+        """The steps so far, in order."""
+        return [self._steps[step] for step in sorted(self._steps)]
+
+    def add_step(
+        self,
+        *,
+        step: int,
+        old: Sequence[str],
+        new: Sequence[str],
+        scalars: Mapping[str, float],
+    ) -> None:
+        """Add the test of one step, or replace it when it is there already.
+
+        Args:
+            step: Number of the step, from 0.
+            old: Classes of earlier steps.
+            new: Classes this step brought.
+            scalars: Every scalar of the test; needs ``<prefix>/<metric>/<class>`` for
+                each metric and each class of ``old`` and ``new``.
+
+        Raises:
+            ValueError: If the step is negative, a class is unknown or both old and
+                new, or a scalar is missing.
+        """
+        seen = [*old, *new]
+        unknown = [name for name in seen if name not in self.classes]
+        if step < 0 or unknown or not seen or len(set(seen)) != len(seen):
+            raise ValueError(
+                f'step {step} with old {list(old)} and new {list(new)} was given, a '
+                'step from 0 with each class once was expected, classes among '
+                f'{", ".join(self.classes)}.'
+            )
+        per_class = {
+            metric: {name: _find_scalar(scalars, metric, name) for name in seen}
+            for metric in self.metrics
+        }
+        numbers = {key: float(value) for key, value in scalars.items()}
+        self._steps[step] = StepScores(step, tuple(old), tuple(new), per_class, numbers)
+
+    def _check_metric(self, metric: str) -> None:
+        if metric not in self.metrics:
+            raise ValueError(
+                f"metric '{metric}' was asked for, one of {', '.join(self.metrics)} "
+                'was expected.'
+            )
+
+    def tensor(self, metric: str) -> Tensor:
+        """The matrix of one metric, for :mod:`mmdefect.functional.forgetting`.
+
+        Args:
+            metric: One of ``metrics``.
+
+        Returns:
+            Steps x classes, float64; NaN where a class is not yet seen and in the row
+            of a step that has not been tested.
+
+        Raises:
+            ValueError: If the metric is unknown or there is no step yet.
+        """
+        self._check_metric(metric)
+        if not self._steps:
+            raise ValueError('the matrix has no step yet; call add_step first.')
+        size = (max(self._steps) + 1, len(self.classes))
+        matrix = torch.full(size, math.nan, dtype=torch.float64)
+        for step, scores in self._steps.items():
+            for name, value in scores.per_class[metric].items():
+                matrix[step, self.classes.index(name)] = value
+        return matrix
+
+    def group(self, *, metric: str, step: int, name: str) -> float | None:
+        """Mean over the classes of a group after a step.
+
+        Args:
+            metric: One of ``metrics``.
+            step: A step that was added.
+            name: ``old``, ``new`` or ``all``.
+
+        Returns:
+            The mean; ``None`` when the group has no classes, NaN when none has a value.
+
+        Raises:
+            ValueError: If the metric, the step or the group is unknown.
+        """
+        self._check_metric(metric)
+        if step not in self._steps or name not in ('old', 'new', 'all'):
+            raise ValueError(
+                f"group '{name}' of step {step} was asked for, old, new or all of a "
+                f'step among {sorted(self._steps)} was expected.'
+            )
+        scores = self._steps[step]
+        members = {'old': scores.old, 'new': scores.new}.get(
+            name, scores.old + scores.new
+        )
+        if not members:
+            return None
+        mask = torch.tensor([entry in members for entry in self.classes])
+        return float(group_mean(self.tensor(metric)[step], mask))
+
+    def forgetting(self, *, metric: str, step: int) -> dict[str, float]:
+        """What each old class lost since the step before.
+
+        Returns:
+            Old class -> the step before minus this one; empty for step 0 and when the
+            step before has not been tested.
+
+        Raises:
+            ValueError: If the metric or the step is unknown.
+        """
+        self._check_metric(metric)
+        if step not in self._steps:
+            raise ValueError(
+                f'step {step} was asked for, one of {sorted(self._steps)} was expected.'
+            )
+        before = self._steps.get(step - 1)
+        if before is None:
+            return {}
+        now, then = self._steps[step].per_class[metric], before.per_class[metric]
+        return {n: then[n] - now[n] for n in self._steps[step].old if n in then}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``matrix.json``: plain containers, null for NaN."""
+        steps = []
+        for scores in self.steps:
+            groups = {
+                metric: {
+                    name: self.group(metric=metric, step=scores.step, name=name)
+                    for name in ('old', 'new', 'all')
+                }
+                for metric in self.metrics
+            }
+            forgetting = {
+                metric: self.forgetting(metric=metric, step=scores.step)
+                for metric in self.metrics
+            }
+            steps.append(
+                {
+                    'step': scores.step,
+                    'old': list(scores.old),
+                    'new': list(scores.new),
+                    'per_class': _null_nan(scores.per_class),
+                    'groups': _null_nan(groups),
+                    'forgetting': _null_nan(forgetting),
+                    'scalars': _null_nan(scores.scalars),
+                }
+            )
+        return {'metrics': self.metrics, 'classes': self.classes, 'steps': steps}
+
+    def save(self, path: str | Path) -> None:
+        """Write ``matrix.json``, whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A reader, or a kill in the middle, never meets half a file.
+        draft = path.with_name(f'{path.name}.tmp')
+        draft.write_text(json.dumps(self.to_dict(), indent=2) + '\n')
+        draft.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> StreamMatrix:
+        """Read ``matrix.json``.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the file is not a matrix, naming what is missing.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"matrix '{path}' does not exist; train the stream, or test its work "
+                'dir to write it.'
+            )
+        try:
+            content = json.loads(path.read_text())
+            matrix = cls(classes=content['classes'], metrics=content['metrics'])
+            for entry in content['steps']:
+                per_class = {
+                    metric: _nan_null(entry['per_class'][metric])
+                    for metric in matrix.metrics
+                }
+                matrix._steps[entry['step']] = StepScores(
+                    entry['step'],
+                    tuple(entry['old']),
+                    tuple(entry['new']),
+                    per_class,
+                    _nan_null(entry['scalars']),
+                )
+        except (KeyError, json.JSONDecodeError) as error:
+            raise ValueError(
+                f"'{path}' is not a stream matrix ({type(error).__name__}: {error}); "
+                'test the work dir again to rewrite it.'
+            ) from error
+        return matrix

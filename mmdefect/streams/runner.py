@@ -1,0 +1,358 @@
+"""Runs the steps of a stream, each with an ordinary MMEngine Runner."""
+
+from __future__ import annotations
+
+import gc
+import time
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from mmengine.logging import MessageHub, MMLogger, print_log
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+
+from mmdefect.compat import check_provider
+from mmdefect.engine.distributed import on_main_process, prepare_distributed
+from mmdefect.registry import RUNNERS, TASK_UTILS
+from mmdefect.streams import start
+from mmdefect.streams.matrix import StreamMatrix
+from mmdefect.streams.report import write_report
+from mmdefect.streams.runtime import (
+    count_each_image_once,
+    drop_validation,
+    make_reproducible,
+    name_apart,
+    save_safely,
+    set_hook,
+)
+from mmdefect.streams.state import (
+    STATE_FILE,
+    StepState,
+    StreamState,
+    canonical,
+    config_hash,
+    first_difference,
+)
+from mmdefect.streams.stream import Stream
+from mmdefect.utils.checkpoint import (
+    file_sha256,
+    load_weights,
+    state_dict_of,
+    use_safe_loading,
+)
+
+MATRIX_FILE = 'matrix.json'
+
+
+@RUNNERS.register_module()
+class StreamRunner:
+    """Train or test a stream: what ``runner_type = 'mmdefect.StreamRunner'`` builds.
+
+    It is no subclass of MMEngine's ``Runner``. For each step it resolves an ordinary
+    config, dumps it as ``step_k/<name>.py`` (which any OpenMMLab tool can train or
+    test), runs an ordinary ``Runner`` on it, scores the last epoch on the whole test
+    set, and tears it down; all steps share one process group.
+
+    Args:
+        cfg: A config with a ``stream``.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        check_provider()
+        use_safe_loading()
+        self.cfg = cfg
+        self.name = Path(cfg.filename).stem if cfg.filename else 'stream'
+        self.work_dir = Path(cfg.get('work_dir') or Path('work_dirs') / self.name)
+        self.stream = build_stream(cfg)
+        self.state = StreamState(name=self.name, classes=self.stream.classes)
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> StreamRunner:
+        """Build from a config, as MMEngine's ``RUNNERS.build`` does."""
+        return cls(cfg)
+
+    def train(self, step: int | None = None) -> None:
+        """Train and score all steps, or one.
+
+        Args:
+            step: The only step to run; its predecessors must be finished.
+
+        Raises:
+            FileExistsError: The work dir already holds a stream and ``resume`` is off.
+            ValueError: The stream was started with another config, a finished step's
+                checkpoint has changed, or ``start_from`` does not fit.
+        """
+        if self.cfg.get('load_from'):
+            raise ValueError(
+                f'load_from={self.cfg.load_from!r} is not used by a stream: start from '
+                'a model with stream.start_from, continue a stream with a bare --resume'
+            )
+        prepare_distributed(self.cfg)
+        self.state = on_main_process(self._open_state)
+        for number in range(len(self.stream)) if step is None else [step]:
+            self._run_step(number)
+
+    def test(self, step: int | None = None) -> dict[str, Any]:
+        """Score a checkpoint, or every finished step of a work dir.
+
+        ``cfg.load_from`` names the checkpoint or the work dir (its own by default). A
+        checkpoint is scored as the step that its meta names, or as ``step``. Scoring a
+        work dir rewrites matrix and report.
+
+        Returns:
+            The scores of the last step that was tested.
+        """
+        prepare_distributed(self.cfg)
+        target = Path(self.cfg.get('load_from') or self.work_dir)
+        if target.is_file():
+            if step is None:
+                step = start.step_of(target, len(self.stream))
+            cfg = self.resolve(step)
+            cfg.work_dir = str(self.work_dir / 'test' / f'step_{step}')
+            return self._score(cfg, step, target)
+        self.work_dir = target
+        self.state = on_main_process(lambda: StreamState.load(target))
+        return self._test_work_dir(step)
+
+    def resolve(self, step: int) -> Config:
+        """Return the ordinary config that ``step`` runs with."""
+        cfg = resolve_step_config(self.cfg, step, stream=self.stream)
+        cfg.work_dir = str(self.work_dir / f'step_{step}')
+        name_apart(cfg, f'{self.name}_step_{step}')
+        if self.stream.starts_from_previous(step):
+            previous = self.state.steps[step - 1] if self.state.steps else None
+            path = (previous and previous.checkpoint) or f'step_{step - 1}/last.pth'
+            set_hook(cfg, self.stream.chain_hook(step, str(self.work_dir / path)))
+        return cfg
+
+    # -- training -----------------------------------------------------------------
+
+    def _open_state(self) -> StreamState:
+        """Start a new ``stream.json`` or read the one to continue."""
+        if not (self.work_dir / STATE_FILE).exists():
+            steps = [
+                StepState(step=k, classes=self.stream.new_classes(k))
+                for k in range(len(self.stream))
+            ]
+            state = StreamState(self.name, self.stream.classes, steps)
+            self.work_dir.mkdir(parents=True, exist_ok=True)
+            start.take_over(self.stream, state, self.resolve(0), self.work_dir)
+            state.save(self.work_dir)
+            return state
+        if not self.cfg.get('resume'):
+            raise FileExistsError(
+                f'{self.work_dir} already holds a stream ({STATE_FILE}): add --resume '
+                'to continue it, or choose another --work-dir'
+            )
+        state = StreamState.load(self.work_dir)
+        expected = [self.stream.new_classes(k) for k in range(len(self.stream))]
+        if [s.classes for s in state.steps] != expected:
+            raise ValueError(
+                f'cannot resume {self.work_dir}: it was started with the steps '
+                f'{[s.classes for s in state.steps]}, the config now has {expected}; '
+                'use the same protocol or another --work-dir'
+            )
+        return state
+
+    def _run_step(self, step: int) -> None:
+        state = self.state.steps[step]
+        if step and self.state.steps[step - 1].state != 'finished':
+            raise ValueError(
+                f'step {step} cannot run: step {step - 1} is not finished in '
+                f'{self.work_dir}; run it first (--step {step - 1})'
+            )
+        cfg = self.resolve(step)
+        on_main_process(lambda: self._check_step(state, cfg))
+        if state.state == 'finished':
+            self._say(f'step {step} is already finished')
+            return
+        self._say(
+            f'step {step} of 0-{len(self.stream) - 1}: {", ".join(state.classes)}'
+        )
+        self._record_start(state, cfg)
+        begin = time.monotonic()
+        if state.state == 'running':
+            runner = self._train(cfg, step)
+            self._record_checkpoint(state, runner)
+            state.duration_s += time.monotonic() - begin
+            self._save_state()
+            scores = self._compared(runner, step).test()
+            tear_down(runner)
+        else:  # trained before, or reused: only the scores are missing
+            path = self.work_dir / str(state.checkpoint)
+            scores = self._score(cfg, step, path)
+        self._record_scores(step, scores)
+        state.state = 'finished'
+        self._save_state()
+        if is_main_process():
+            self._say(f'report: {write_report(self.work_dir)}')
+        barrier()
+
+    def _check_step(self, state: StepState, cfg: Config) -> None:
+        """Refuse to continue a step whose config or checkpoint has changed."""
+        if state.config_hash and state.config_hash != config_hash(cfg):
+            difference = None
+            if state.config and (self.work_dir / state.config).is_file():
+                recorded = Config.fromfile(self.work_dir / state.config)
+                difference = first_difference(canonical(cfg), canonical(recorded))
+            raise ValueError(
+                f'cannot resume step {state.step} of {self.work_dir}: its config has '
+                f'changed, first at {difference or "an unknown key"}; undo the change '
+                'or use another --work-dir'
+            )
+        if state.checkpoint_sha256:
+            start.verify(self.work_dir / str(state.checkpoint), state.checkpoint_sha256)
+
+    def _record_start(self, state: StepState, cfg: Config) -> None:
+        state.config = f'step_{state.step}/{self.name}.py'
+        state.config_hash = config_hash(cfg)
+        if state.state == 'pending':
+            state.state = 'running'
+        if self.stream.starts_from_previous(state.step):
+            state.started_from = self.state.steps[state.step - 1].checkpoint
+        if is_main_process():
+            path = self.work_dir / state.config
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cfg.dump(path)
+        self._save_state()
+
+    def _train(self, cfg: Config, step: int) -> Runner:
+        cfg.resume = False
+        last = on_main_process(lambda: start.last_checkpoint(Path(cfg.work_dir)))
+        if last is not None:
+            self._say(f'step {step} continues at {last}')
+            cfg.resume, cfg.load_from = True, str(last)
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        return runner
+
+    def _record_checkpoint(self, state: StepState, runner: Runner) -> None:
+        def publish() -> tuple[str, str]:
+            path = start.last_checkpoint(Path(runner.work_dir))
+            if path is None:
+                raise FileNotFoundError(
+                    f'step {state.step} saved no checkpoint in {runner.work_dir}: its '
+                    'default_hooks.checkpoint must save the last epoch'
+                )
+            relative = f'step_{state.step}/{path.name}'
+            return relative, file_sha256(path)
+
+        state.checkpoint, state.checkpoint_sha256 = on_main_process(publish)
+        state.state = 'trained'
+
+    # -- scores -------------------------------------------------------------------
+
+    def _test_work_dir(self, only: int | None) -> dict[str, Any]:
+        scores: dict[str, Any] = {}
+        for state in self.state.steps:
+            if state.checkpoint is None:
+                self._say(f'step {state.step} is not trained yet and not tested')
+            elif only in (None, state.step):
+                path = self.work_dir / state.checkpoint
+                scores = self._score(self.resolve(state.step), state.step, path)
+                self._record_scores(state.step, scores)
+        if is_main_process():
+            self._say(f'report: {write_report(self.work_dir)}')
+        barrier()
+        return scores
+
+    def _score(self, cfg: Config, step: int, checkpoint: Path) -> dict[str, Any]:
+        """Test a checkpoint whose keys must fit the step's model exactly."""
+        cfg.resume, cfg.load_from = False, None
+        if tta := cfg.pop('tta', None):
+            cfg.model = dict(tta, module=cfg.model)
+        runner = Runner.from_cfg(cfg)
+        model = runner.model
+        while hasattr(model, 'module'):  # DDP, test-time augmentation
+            model = model.module
+        state = state_dict_of(load_weights(checkpoint))
+        start.check_keys(state, model.state_dict(), checkpoint, step)
+        model.load_state_dict(state)
+        scores = self._compared(runner, step).test()
+        tear_down(runner)
+        return scores
+
+    def _compared(self, runner: Runner, step: int) -> Runner:
+        """Tell the metrics what the step before scored, so that they show forgetting."""
+        if step and (self.work_dir / MATRIX_FILE).is_file():
+            matrix = StreamMatrix.load(self.work_dir / MATRIX_FILE)
+            previous = matrix.scores(step - 1, self.stream.metrics[0])
+            for metric in runner.test_evaluator.metrics if previous else []:
+                if hasattr(metric, 'compare_with'):
+                    metric.compare_with(previous=previous)
+        return runner
+
+    def _record_scores(self, step: int, scores: dict[str, Any]) -> None:
+        if not is_main_process():
+            return
+        path = self.work_dir / MATRIX_FILE
+        stream = self.stream
+        matrix = (
+            StreamMatrix.load(path)
+            if path.is_file()
+            else StreamMatrix(classes=stream.classes, metrics=stream.metrics)
+        )
+        matrix.add_step(
+            step=step,
+            old=stream.old_classes(step),
+            new=stream.new_classes(step),
+            scalars=scores,
+        )
+        matrix.save(path)
+
+    # -- small things -------------------------------------------------------------
+
+    def _save_state(self) -> None:
+        if is_main_process():
+            self.state.save(self.work_dir)
+
+    def _say(self, text: str) -> None:
+        print_log(f'[{self.name}] {text}', logger='current')
+
+
+def build_stream(cfg: Config) -> Stream:
+    """Build the stream that ``cfg.stream`` describes.
+
+    Raises:
+        ValueError: The config has no ``stream``.
+    """
+    if not cfg.get('stream'):
+        raise ValueError(
+            f'config {cfg.filename or ""!r} has no stream: expected '
+            "stream=dict(type='mmdefect.DetectionStream', protocol='3+3')"
+        )
+    return TASK_UTILS.build(cfg.stream, default_args={'cfg': cfg})
+
+
+def resolve_step_config(cfg: Config, step: int, stream: Stream | None = None) -> Config:
+    """Return the ordinary config of one step, without paths of a particular run."""
+    stream = stream or build_stream(cfg)
+    resolved = stream.resolve(cfg, step)
+    make_reproducible(resolved, step=step)
+    count_each_image_once(resolved)
+    drop_validation(resolved)
+    save_safely(
+        resolved,
+        stream={
+            'step': step,
+            'classes': stream.seen_classes(step),
+            'old_classes': stream.old_classes(step),
+        },
+    )
+    return resolved
+
+
+def tear_down(runner: Runner) -> None:
+    """Close what a Runner leaves open, so that the next one starts clean."""
+    runner.visualizer.close()
+    for handler in list(runner.logger.handlers):
+        handler.close()
+    name = runner.experiment_name
+    for cls in (MMLogger, MessageHub, DefaultScope):
+        cls._instance_dict.pop(name, None)
+    for cls in (Visualizer, type(runner.visualizer)):
+        cls._instance_dict.pop(runner.visualizer.instance_name, None)
+    gc.collect()  # loaders and model hold each other through the runner

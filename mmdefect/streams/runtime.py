@@ -1,0 +1,66 @@
+"""What every run of ours adds to a config: seeds, safe checkpoints, its own names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.config import Config
+
+
+def make_reproducible(cfg: Config, *, step: int = 0) -> None:
+    """Make all random numbers of a run a function of (seed, step, epoch, rank, worker).
+
+    MMEngine's persistent workers depend on their history and its non-persistent ones
+    repeat themselves every epoch, so both are replaced.
+    """
+    randomness = cfg.setdefault('randomness', {})
+    if randomness.get('seed') is None:
+        randomness['seed'] = 0
+    loader = cfg.get('train_dataloader')
+    if loader is not None:
+        loader['persistent_workers'] = False
+        loader['worker_init_fn'] = {'type': 'mmdefect.seed_worker'}
+    set_hook(cfg, {'type': 'mmdefect.EpochSeedHook', 'step': step})
+
+
+def count_each_image_once(cfg: Config) -> None:
+    """Keep several processes from testing padded images twice."""
+    for key in ('val_dataloader', 'test_dataloader'):
+        sampler = (cfg.get(key) or {}).get('sampler') or {}
+        if sampler.get('type') in ('DefaultSampler', 'mmengine.DefaultSampler'):
+            sampler['round_up'] = False
+
+
+def drop_validation(cfg: Config) -> None:
+    """Score a step once, at its end: nothing can be selected on the test set."""
+    for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
+        cfg[key] = None
+
+
+def save_safely(cfg: Config, *, stream: dict[str, Any]) -> None:
+    """Write checkpoints atomically, with what ``stream`` says about them."""
+    hooks = cfg.setdefault('default_hooks', {})
+    checkpoint = dict(hooks.get('checkpoint') or {'interval': 1})
+    hooks['checkpoint'] = {
+        **checkpoint,
+        'type': 'mmdefect.SafeCheckpointHook',
+        'stream': stream,
+    }
+
+
+def name_apart(cfg: Config, name: str) -> None:
+    """Give the run names of its own.
+
+    With mmdet's usual ``name='visualizer'`` the second Runner of a process would write
+    its curves into the folder of the first.
+    """
+    cfg['experiment_name'] = name
+    visualizer = cfg.get('visualizer')
+    if visualizer is not None:
+        visualizer['name'] = name
+
+
+def set_hook(cfg: Config, hook: dict[str, Any]) -> None:
+    """Add ``hook`` to ``custom_hooks`` in place of one of the same type."""
+    others = [h for h in cfg.get('custom_hooks') or [] if h.get('type') != hook['type']]
+    cfg['custom_hooks'] = [*others, hook]

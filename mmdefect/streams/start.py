@@ -1,0 +1,170 @@
+"""Where a stream or a step starts: another stream, a checkpoint, its own last epoch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from mmdefect.streams.state import (
+    StepState,
+    StreamState,
+    canonical,
+    config_hash,
+    first_difference,
+)
+from mmdefect.streams.stream import Stream
+from mmdefect.utils.checkpoint import checkpoint_classes, file_sha256, load_weights
+
+
+def take_over(stream: Stream, state: StreamState, cfg: Config, work_dir: Path) -> None:
+    """Fill step 0 of ``state`` from ``stream.start_from``, if there is one.
+
+    Args:
+        stream: The stream that starts.
+        state: Its state; step 0 becomes ``trained``.
+        cfg: The resolved config of its step 0.
+        work_dir: Its work dir; the checkpoint is copied into it.
+
+    Raises:
+        FileNotFoundError: ``start_from`` does not exist.
+        ValueError: It is a stream whose step 0 is unfinished or was made with another
+            config, or a checkpoint of other classes.
+    """
+    if stream.start_from is None:
+        return
+    source = Path(stream.start_from)
+    step_dir = work_dir / 'step_0'
+    if source.is_dir():
+        checkpoint = _finished_step_0(source, cfg)
+    elif source.is_file():
+        checkpoint = source
+        _check_classes(source, stream.new_classes(0))
+    else:
+        raise FileNotFoundError(
+            f'stream.start_from {str(source)!r} does not exist: expected the work dir '
+            'of a stream or a checkpoint file'
+        )
+    step_dir.mkdir(parents=True, exist_ok=True)
+    copy = step_dir / checkpoint.name
+    shutil.copyfile(checkpoint, copy)
+    first: StepState = state.steps[0]
+    first.state = 'trained'
+    first.reused_from = str(source)
+    first.checkpoint = f'step_0/{copy.name}'
+    first.checkpoint_sha256 = file_sha256(copy)
+    first.config_hash = config_hash(cfg)
+
+
+def _finished_step_0(source: Path, cfg: Config) -> Path:
+    """Return the checkpoint of another stream's step 0, made with an equal config."""
+    first = StreamState.load(source).steps[0]
+    if first.checkpoint is None or first.config is None:
+        raise ValueError(
+            f'stream.start_from {str(source)!r} has not finished its step 0: run it '
+            'first'
+        )
+    theirs = Config.fromfile(source / first.config)
+    difference = first_difference(canonical(cfg), canonical(theirs))
+    if difference is not None:
+        raise ValueError(
+            f'cannot reuse step 0 of {source}: its config differs, first at '
+            f'{difference}; use equal step-0 settings or drop stream.start_from'
+        )
+    path = source / first.checkpoint
+    verify(path, str(first.checkpoint_sha256))
+    return path
+
+
+def _check_classes(path: Path, classes: list[str]) -> None:
+    found = checkpoint_classes(load_weights(path))
+    if found is None or list(found) != classes:
+        raise ValueError(
+            f'checkpoint {path} cannot stand for step 0: it knows the classes {found}, '
+            f'step 0 has {classes}; name or reorder them with '
+            'tools/model_converters/expand_classes.py, or change the protocol'
+        )
+
+
+def last_checkpoint(step_dir: Path) -> Path | None:
+    """Return the newest checkpoint of a step, wherever its work dir has moved."""
+    pointer = step_dir / 'last_checkpoint'
+    if not pointer.is_file():
+        return None
+    path = step_dir / Path(pointer.read_text().strip()).name
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{pointer} names {path.name}, which is not in {step_dir}: put it back, or '
+            'remove last_checkpoint to train the step anew'
+        )
+    return path
+
+
+def verify(path: Path, sha256: str) -> None:
+    """Check that a finished step's checkpoint is the one that was recorded.
+
+    Raises:
+        FileNotFoundError: It is gone.
+        ValueError: It has changed.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'checkpoint {path} of a finished step is gone: put it back or train the '
+            'stream anew in another --work-dir'
+        )
+    if file_sha256(path) != sha256:
+        raise ValueError(
+            f'checkpoint {path} has changed since its step finished: put the recorded '
+            f'file back (SHA-256 {sha256[:12]}...) or train the stream anew in another '
+            '--work-dir'
+        )
+
+
+def step_of(path: Path, steps: int) -> int:
+    """Return the step that a checkpoint's meta names.
+
+    Raises:
+        ValueError: It names none, or one that the stream does not have.
+    """
+    meta: dict[str, Any] = load_weights(path).get('meta') or {}
+    step = (meta.get('stream') or {}).get('step')
+    if step is None:
+        raise ValueError(
+            f'checkpoint {path} does not say which step it belongs to: say it with '
+            '--step'
+        )
+    if step >= steps:
+        raise ValueError(
+            f'checkpoint {path} belongs to step {step}, but the config has steps 0 to '
+            f'{steps - 1}: use the config that it was trained with'
+        )
+    return int(step)
+
+
+def check_keys(
+    found: dict[str, torch.Tensor],
+    expected: dict[str, torch.Tensor],
+    path: Path,
+    step: int,
+) -> None:
+    """Refuse a checkpoint whose names or shapes are not those of the step's model.
+
+    Raises:
+        ValueError: Naming the first keys that do not fit.
+    """
+    wrong = [
+        key
+        for key in sorted(found.keys() | expected.keys())
+        if key not in found
+        or key not in expected
+        or found[key].shape != expected[key].shape
+    ]
+    if wrong:
+        raise ValueError(
+            f'checkpoint {path} does not fit the model of step {step}: {len(wrong)} '
+            f'keys are missing, unexpected or of another shape, such as '
+            f'{", ".join(wrong[:3])}; use the checkpoint of that step'
+        )

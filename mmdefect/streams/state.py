@@ -1,0 +1,122 @@
+"""``stream.json``: what ran, from which config, into which checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+STATE_FILE = 'stream.json'
+
+# Keys that say where and how visibly a run happens, not what it computes.
+_PLACE_KEYS = {
+    'work_dir',
+    'launcher',
+    'resume',
+    'load_from',
+    'experiment_name',
+    'visualizer',
+    'vis_backends',
+    'log_level',
+    'log_processor',
+    'env_cfg',
+    'model_wrapper_cfg',
+    'custom_imports',
+}
+
+
+@dataclass
+class StepState:
+    """What is known of one step; paths are relative to the stream's work dir."""
+
+    step: int
+    classes: list[str]
+    state: str = 'pending'  # pending -> running -> trained -> finished
+    reused_from: str | None = None
+    config: str | None = None
+    config_hash: str | None = None
+    checkpoint: str | None = None
+    checkpoint_sha256: str | None = None
+    started_from: str | None = None
+    duration_s: float = 0.0
+
+
+@dataclass
+class StreamState:
+    """All steps of a stream, as ``stream.json`` holds them."""
+
+    name: str
+    classes: list[str]
+    steps: list[StepState] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, work_dir: Path) -> StreamState:
+        """Read ``stream.json``.
+
+        Raises:
+            FileNotFoundError: ``work_dir`` holds no ``stream.json``.
+        """
+        path = Path(work_dir) / STATE_FILE
+        if not path.is_file():
+            raise FileNotFoundError(
+                f'{work_dir} holds no {STATE_FILE}: expected the work dir of a stream '
+                'that tools/train.py has started'
+            )
+        data = json.loads(path.read_text())
+        steps = [StepState(**step) for step in data.pop('steps')]
+        return cls(**data, steps=steps)
+
+    def save(self, work_dir: Path) -> None:
+        """Write ``stream.json`` in one piece, so that a kill leaves the old or the new."""
+        path = Path(work_dir) / STATE_FILE
+        temporary = path.with_suffix('.tmp')
+        temporary.write_text(json.dumps(asdict(self), indent=2) + '\n')
+        temporary.replace(path)
+
+
+def canonical(cfg: Config) -> dict[str, Any]:
+    """Return the part of a resolved config that decides what a run computes."""
+    plain = {k: v for k, v in cfg.to_dict().items() if k not in _PLACE_KEYS}
+    hooks = [_without_path(hook) for hook in plain.get('custom_hooks') or []]
+    plain['custom_hooks'] = hooks
+    defaults = dict(plain.get('default_hooks') or {})
+    defaults.pop('logger', None)
+    plain['default_hooks'] = defaults
+    # A round trip through JSON turns tuples into lists, as a dumped config may.
+    return json.loads(json.dumps(plain, default=str, sort_keys=True))
+
+
+def _without_path(hook: dict[str, Any]) -> dict[str, Any]:
+    """A moved work dir changes where a step starts from, not what it starts from."""
+    if hook.get('type') == 'mmdefect.ChainCheckpointHook':
+        return {k: v for k, v in hook.items() if k != 'checkpoint'}
+    return hook
+
+
+def config_hash(cfg: Config) -> str:
+    """Return the SHA-256 of the canonical config."""
+    text = json.dumps(canonical(cfg), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def first_difference(ours: Any, theirs: Any, key: str = '') -> str | None:
+    """Return ``key: theirs -> ours`` for the first differing entry, or ``None``."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for name in sorted(ours.keys() | theirs.keys()):
+            path = f'{key}.{name}' if key else str(name)
+            if name not in ours or name not in theirs:
+                side = 'added' if name in ours else 'gone'
+                return f'{path} ({side})'
+            if found := first_difference(ours[name], theirs[name], path):
+                return found
+        return None
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        for index, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            if found := first_difference(a, b, f'{key}.{index}'):
+                return found
+        return None
+    return None if ours == theirs else f'{key} (was {theirs!r}, is {ours!r})'

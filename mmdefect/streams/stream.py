@@ -1,0 +1,137 @@
+"""What a step of a stream changes in its config."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from mmengine.config import Config
+
+from mmdefect.streams.protocol import parse_protocol
+
+# Top-level keys that describe the stream and are gone from a resolved step.
+STREAM_KEYS = ('stream', 'runner_type', 'cfg_options')
+
+
+class Stream:
+    """A continual experiment: classes arrive in steps, and every step is a config.
+
+    ``resolve(cfg, step)`` returns an ordinary OpenMMLab config. It merges, in order,
+    ``base`` (step 0) or ``increment`` (later steps), ``steps[step]``, what the task
+    needs (:meth:`specialise`), and the command line's ``--cfg-options``.
+
+    Args:
+        protocol: Step sizes such as ``'3+3'`` or ``'10-1x5'``, or class lists; see
+            :func:`mmdefect.streams.protocol.parse_protocol`.
+        classes: All classes of the dataset, in its order.
+        base: Config merged into step 0.
+        increment: Config merged into every later step.
+        steps: Config merged into single steps, by step number.
+        start_from: Work dir of another stream whose step 0 is reused, or a checkpoint
+            (a model already in use) that stands for step 0.
+        train_on: ``'new'`` shows a step its own classes only; ``'seen'`` shows all
+            classes so far, the upper bound that needs the old images.
+        init: ``'previous'`` starts a step from the step before; ``'scratch'`` does not.
+    """
+
+    #: Per-class metrics that the step x class matrix holds, the leading one first.
+    metrics: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        *,
+        protocol: str | Sequence[Sequence[str]],
+        classes: Sequence[str],
+        base: Mapping[str, Any] | None = None,
+        increment: Mapping[str, Any] | None = None,
+        steps: Mapping[int | str, Mapping[str, Any]] | None = None,
+        start_from: str | None = None,
+        train_on: Literal['new', 'seen'] = 'new',
+        init: Literal['previous', 'scratch'] = 'previous',
+    ) -> None:
+        _check_choice('train_on', train_on, ('new', 'seen'))
+        _check_choice('init', init, ('previous', 'scratch'))
+        self.steps = parse_protocol(protocol, classes)
+        self.base = dict(base or {})
+        self.increment = dict(increment or {})
+        self.overrides = {int(k): dict(v) for k, v in (steps or {}).items()}
+        for step in self.overrides:
+            if not 0 <= step < len(self.steps):
+                raise ValueError(
+                    f'stream.steps configures step {step}, but the protocol has steps '
+                    f'0 to {len(self.steps) - 1}'
+                )
+        self.start_from = start_from
+        self.train_on = train_on
+        self.init = init
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def classes(self) -> list[str]:
+        """All classes of the stream, in the order in which they arrive."""
+        return self.seen_classes(len(self) - 1)
+
+    def new_classes(self, step: int) -> list[str]:
+        """Classes that ``step`` brings."""
+        return list(self.steps[step])
+
+    def old_classes(self, step: int) -> list[str]:
+        """Classes of the steps before ``step``."""
+        return [name for names in self.steps[:step] for name in names]
+
+    def seen_classes(self, step: int) -> list[str]:
+        """Classes up to and including ``step``; a label is an index into this list."""
+        return self.old_classes(step) + self.new_classes(step)
+
+    def train_classes(self, step: int) -> list[str]:
+        """Classes whose annotations ``step`` may use."""
+        return (
+            self.seen_classes(step)
+            if self.train_on == 'seen'
+            else self.new_classes(step)
+        )
+
+    def starts_from_previous(self, step: int) -> bool:
+        """Whether ``step`` starts from the weights of the step before."""
+        return step > 0 and self.init == 'previous'
+
+    def resolve(self, cfg: Config, step: int) -> Config:
+        """Return the ordinary config of ``step``; ``cfg`` is left alone.
+
+        Raises:
+            ValueError: There is no such step.
+        """
+        if not 0 <= step < len(self):
+            raise ValueError(
+                f'step {step} does not exist: the stream has steps 0 to {len(self) - 1}'
+            )
+        options = dict(cfg.get('cfg_options') or {})
+        resolved = copy.deepcopy(cfg)
+        for key in STREAM_KEYS:
+            resolved.pop(key, None)
+        # Deep copies: MMEngine's merge pops `_delete_` from what it is given.
+        resolved.merge_from_dict(copy.deepcopy(self.increment if step else self.base))
+        resolved.merge_from_dict(copy.deepcopy(self.overrides.get(step, {})))
+        self.specialise(resolved, step)
+        resolved.merge_from_dict(
+            {k: v for k, v in options.items() if k.split('.')[0] not in STREAM_KEYS}
+        )
+        return resolved
+
+    def specialise(self, cfg: Config, step: int) -> None:
+        """Write the classes of ``step`` into model, datasets and evaluators."""
+        raise NotImplementedError
+
+    def chain_hook(self, step: int, checkpoint: str) -> dict[str, Any]:
+        """Return the hook that starts ``step`` from ``checkpoint``."""
+        raise NotImplementedError
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(
+            f'stream.{name} is {value!r}: expected one of {", ".join(choices)}'
+        )

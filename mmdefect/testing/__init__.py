@@ -1,0 +1,9 @@
+"""Toy data sets that look on disk exactly like the real ones.
+
+Used by the tests and by ``make demo`` only; nothing else imports this package.
+"""
+
+from mmdefect.testing.toy_neu_det import make_toy_neu_det
+
+
+__all__ = ['make_toy_neu_det']

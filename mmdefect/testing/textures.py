@@ -1,0 +1,120 @@
+"""Grey textures, and the placing of defects on them.
+
+Everything is drawn from a :class:`numpy.random.Generator`, so a seed fixes every
+byte. Images are float32 arrays in grey levels (0 to 255) until they are written.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+Box = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in pixels; x2 and y2 are the first column and row outside."""
+
+
+def smooth_noise(rng: Generator, size: int, sigma: tuple[float, float]) -> np.ndarray:
+    """Blurred noise with mean 0 and standard deviation 1.
+
+    Args:
+        rng: Source of randomness.
+        size: Height and width in pixels.
+        sigma: Blur along x and along y, in pixels.
+
+    Returns:
+        Array of shape (size, size).
+    """
+    noise = rng.standard_normal((size, size)).astype(np.float32)
+    noise = cv2.GaussianBlur(noise, (0, 0), sigmaX=sigma[0], sigmaY=sigma[1])
+    return (noise - noise.mean()) / (noise.std() + 1e-6)
+
+
+def steel_texture(rng: Generator, size: int) -> np.ndarray:
+    """A rolled steel surface: clouds, rolling marks, grain and slanting light.
+
+    Args:
+        rng: Source of randomness.
+        size: Height and width in pixels.
+
+    Returns:
+        Grey levels around 125, of shape (size, size).
+    """
+    clouds = 5 * smooth_noise(rng, size, (size / 8, size / 8))
+    marks = 4 * smooth_noise(rng, size, (size / 10, 0.6))
+    grain = 4 * rng.standard_normal((size, size)).astype(np.float32)
+    ramp = np.linspace(-1, 1, size, dtype=np.float32)
+    slope_x, slope_y = rng.uniform(-8, 8, size=2)
+    light = slope_x * ramp[None, :] + slope_y * ramp[:, None]
+    return rng.uniform(110, 140) + clouds + marks + grain + light
+
+
+def crop_to_content(delta: np.ndarray, threshold: float) -> np.ndarray:
+    """Cut a drawing down to where it changes the image visibly.
+
+    Args:
+        delta: Change in grey levels, shape (height, width).
+        threshold: Smallest change that counts as visible, in grey levels.
+
+    Returns:
+        The part of ``delta`` inside the tight box of its visible pixels.
+
+    Raises:
+        ValueError: If no pixel changes by more than ``threshold``.
+    """
+    visible = np.abs(delta) > threshold
+    rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
+    if rows.size == 0:
+        raise ValueError(
+            f'A drawing changes no pixel by more than {threshold} grey levels; '
+            'expected a visible defect: raise its contrast or its size.'
+        )
+    return delta[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def free_spot(
+    rng: Generator, shape: tuple[int, int], size: int, taken: list[Box], gap: int
+) -> Box | None:
+    """Draw one position and return its box, or None when it is not free.
+
+    Args:
+        rng: Source of randomness.
+        shape: Height and width of what is to be placed, in pixels.
+        size: Height and width of the image.
+        taken: Boxes that must not be touched.
+        gap: Distance to keep from them, in pixels.
+
+    Returns:
+        The box, or None when it does not fit or comes too close to another.
+    """
+    height, width = shape
+    if height > size - 2 or width > size - 2:
+        return None
+    x = int(rng.integers(1, size - width))
+    y = int(rng.integers(1, size - height))
+    box = (x, y, x + width, y + height)
+    clash = any(
+        box[0] < x2 + gap and x1 < box[2] + gap and box[1] < y2 + gap and y1 < box[3] + gap
+        for x1, y1, x2, y2 in taken
+    )
+    return None if clash else box
+
+
+def write_grey_jpeg(path: Path, image: np.ndarray, *, channels: int) -> None:
+    """Write grey levels as JPEG.
+
+    Args:
+        path: File to write; its folder must exist.
+        image: Grey levels, shape (height, width); clipped to 0 to 255.
+        channels: 1 for a grey file, 3 for three equal channels (as NEU-DET).
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    if channels == 3:
+        pixels = cv2.merge([pixels] * 3)
+    if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_JPEG_QUALITY, 95]):
+        raise OSError(f'Cannot write {path}: check that its folder is writable.')

@@ -1,0 +1,80 @@
+"""Test a checkpoint, or every step of a stream's work dir."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
+from mmdefect.apis import (
+    build_runner,
+    dump_predictions,
+    load_config,
+    show_predictions,
+    use_tta,
+)
+from mmengine.config import DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help="checkpoint file, or a stream's work dir")
+    parser.add_argument('--work-dir', help='folder for the evaluation')
+    parser.add_argument('--step', type=int, help='test as this step of the stream')
+    parser.add_argument('--out', help='write the predictions to this .pkl file')
+    parser.add_argument('--show', action='store_true', help='show the predictions')
+    parser.add_argument('--show-dir', help='save images with predictions here')
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds between shown images'
+    )
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override config entries, key=value; lists as key="[a,b]"',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(
+        args.config,
+        cfg_options=args.cfg_options,
+        work_dir=args.work_dir,
+        launcher=args.launcher,
+    )
+    if not Path(args.checkpoint).exists():
+        raise FileNotFoundError(
+            f'{args.checkpoint!r} does not exist: expected a checkpoint file or the '
+            'work dir of a stream'
+        )
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    if args.show or args.show_dir:
+        show_predictions(
+            cfg, show=args.show, out_dir=args.show_dir, wait_time=args.wait_time
+        )
+    if args.out:
+        dump_predictions(cfg, args.out)
+    if args.tta:
+        use_tta(cfg)
+    if args.step is None:
+        build_runner(cfg).test()
+    elif 'stream' in cfg:
+        build_runner(cfg).test(step=args.step)
+    else:
+        raise ValueError(f'--step {args.step} needs a config with a stream')
+
+
+if __name__ == '__main__':
+    main()
