@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from mmdefect.datasets.converters.deeppcb import DEEPPCB_CLASSES
 from mmdefect.datasets.defect_det import DefectDetDataset
@@ -17,7 +17,7 @@ class DeepPCBDataset(DefectDetDataset):
     arXiv:1902.06197. Classes in the order of the annotation ids 1 to 6.
     """
 
-    METAINFO: dict[str, Any] = {
+    METAINFO: ClassVar[dict[str, Any]] = {
         'classes': DEEPPCB_CLASSES,
         'palette': [
             (31, 119, 180),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmdet.datasets import CocoDataset
@@ -21,7 +21,7 @@ from mmdefect.datasets.converters.coco_checks import (
     clip_box,
     duplicate_id_errors,
     has_area,
-    load_json,
+    load_coco,
     name_some,
 )
 from mmdefect.datasets.images import decode_error, fill_cache
@@ -65,7 +65,7 @@ class DefectDetDataset(CocoDataset):
         ...      keep_classes=['patches'])  # doctest: +SKIP
     """
 
-    METAINFO: dict[str, Any] = {}
+    METAINFO: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class DefectDetDataset(CocoDataset):
             mmdet's data infos: ``img_path``, ``img_id``, ``height``, ``width`` and
             ``instances`` with ``bbox`` (x1, y1, x2, y2) and ``bbox_label``.
         """
-        coco = load_json(Path(self.ann_file))
+        coco = load_coco(Path(self.ann_file))
         folder = Path(self.data_prefix['img'] or '.')
         if not folder.is_dir():
             raise FileNotFoundError(

@@ -13,8 +13,8 @@ from PIL import Image, UnidentifiedImageError
 def decode_error(path: Path) -> str | None:
     """Decode an image and say why it is broken.
 
-    PIL is used because it notices a truncated file; OpenCV fills the missing part with
-    grey and says nothing.
+    PIL is used because it notices a truncated file and says so; some builds of OpenCV
+    fill the missing part with grey in silence.
 
     Args:
         path: The image file.

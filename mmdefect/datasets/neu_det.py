@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from mmdefect.datasets.converters.neu_det import NEU_DET_CLASSES
 from mmdefect.datasets.defect_det import DefectDetDataset
@@ -18,7 +18,7 @@ class NEUDETDataset(DefectDetDataset):
     incremental protocols: the first three are the old classes of 3+3.
     """
 
-    METAINFO: dict[str, Any] = {
+    METAINFO: ClassVar[dict[str, Any]] = {
         'classes': NEU_DET_CLASSES,
         'palette': [
             (31, 119, 180),

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ class StreamMatrix:
             metric: {name: _find_scalar(scalars, metric, name) for name in seen}
             for metric in self.metrics
         }
-        numbers = {key: float(value) for key, value in scalars.items()}
+        numbers = {k: float(v) for k, v in scalars.items() if isinstance(v, Real)}
         self._steps[step] = StepScores(step, tuple(old), tuple(new), per_class, numbers)
 
     def _check_metric(self, metric: str) -> None:
@@ -141,6 +142,16 @@ class StreamMatrix:
                 f"metric '{metric}' was asked for, one of {', '.join(self.metrics)} "
                 'was expected.'
             )
+
+    def scores(self, step: int, metric: str) -> dict[str, float]:
+        """Class -> value after a step; empty when the step has not been tested.
+
+        Raises:
+            ValueError: If the metric is unknown.
+        """
+        self._check_metric(metric)
+        scores = self._steps.get(step)
+        return {} if scores is None else dict(scores.per_class[metric])
 
     def tensor(self, metric: str) -> Tensor:
         """The matrix of one metric, for :mod:`mmdefect.functional.forgetting`.

@@ -16,18 +16,12 @@ from mmengine.visualization import Visualizer
 
 from mmdefect.compat import check_provider
 from mmdefect.engine.distributed import on_main_process, prepare_distributed
-from mmdefect.registry import RUNNERS, TASK_UTILS
+from mmdefect.registry import RUNNERS
 from mmdefect.streams import start
 from mmdefect.streams.matrix import StreamMatrix
 from mmdefect.streams.report import write_report
-from mmdefect.streams.runtime import (
-    count_each_image_once,
-    drop_validation,
-    make_reproducible,
-    name_apart,
-    save_safely,
-    set_hook,
-)
+from mmdefect.streams.resolve import build_stream, resolve_step_config
+from mmdefect.streams.runtime import name_apart, set_hook
 from mmdefect.streams.state import (
     STATE_FILE,
     StepState,
@@ -36,7 +30,6 @@ from mmdefect.streams.state import (
     config_hash,
     first_difference,
 )
-from mmdefect.streams.stream import Stream
 from mmdefect.utils.checkpoint import (
     file_sha256,
     load_weights,
@@ -311,38 +304,6 @@ class StreamRunner:
 
     def _say(self, text: str) -> None:
         print_log(f'[{self.name}] {text}', logger='current')
-
-
-def build_stream(cfg: Config) -> Stream:
-    """Build the stream that ``cfg.stream`` describes.
-
-    Raises:
-        ValueError: The config has no ``stream``.
-    """
-    if not cfg.get('stream'):
-        raise ValueError(
-            f'config {cfg.filename or ""!r} has no stream: expected '
-            "stream=dict(type='mmdefect.DetectionStream', protocol='3+3')"
-        )
-    return TASK_UTILS.build(cfg.stream, default_args={'cfg': cfg})
-
-
-def resolve_step_config(cfg: Config, step: int, stream: Stream | None = None) -> Config:
-    """Return the ordinary config of one step, without paths of a particular run."""
-    stream = stream or build_stream(cfg)
-    resolved = stream.resolve(cfg, step)
-    make_reproducible(resolved, step=step)
-    count_each_image_once(resolved)
-    drop_validation(resolved)
-    save_safely(
-        resolved,
-        stream={
-            'step': step,
-            'classes': stream.seen_classes(step),
-            'old_classes': stream.old_classes(step),
-        },
-    )
-    return resolved
 
 
 def tear_down(runner: Runner) -> None:

@@ -13,9 +13,10 @@ def make_reproducible(cfg: Config, *, step: int = 0) -> None:
     MMEngine's persistent workers depend on their history and its non-persistent ones
     repeat themselves every epoch, so both are replaced.
     """
-    randomness = cfg.setdefault('randomness', {})
+    randomness = dict(cfg.get('randomness') or {})
     if randomness.get('seed') is None:
         randomness['seed'] = 0
+    cfg['randomness'] = randomness
     loader = cfg.get('train_dataloader')
     if loader is not None:
         loader['persistent_workers'] = False
@@ -39,13 +40,10 @@ def drop_validation(cfg: Config) -> None:
 
 def save_safely(cfg: Config, *, stream: dict[str, Any]) -> None:
     """Write checkpoints atomically, with what ``stream`` says about them."""
-    hooks = cfg.setdefault('default_hooks', {})
-    checkpoint = dict(hooks.get('checkpoint') or {'interval': 1})
-    hooks['checkpoint'] = {
-        **checkpoint,
-        'type': 'mmdefect.SafeCheckpointHook',
-        'stream': stream,
-    }
+    hooks = dict(cfg.get('default_hooks') or {})
+    ours = {'type': 'mmdefect.SafeCheckpointHook', 'stream': stream}
+    hooks['checkpoint'] = {**(hooks.get('checkpoint') or {'interval': 1}), **ours}
+    cfg['default_hooks'] = hooks
 
 
 def name_apart(cfg: Config, name: str) -> None:

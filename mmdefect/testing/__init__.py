@@ -3,7 +3,7 @@
 Used by the tests and by ``make demo`` only; nothing else imports this package.
 """
 
+from mmdefect.testing.toy_deeppcb import make_toy_deeppcb
 from mmdefect.testing.toy_neu_det import make_toy_neu_det
 
-
-__all__ = ['make_toy_neu_det']
+__all__ = ['make_toy_deeppcb', 'make_toy_neu_det']

@@ -95,11 +95,17 @@ def free_spot(
     x = int(rng.integers(1, size - width))
     y = int(rng.integers(1, size - height))
     box = (x, y, x + width, y + height)
-    clash = any(
-        box[0] < x2 + gap and x1 < box[2] + gap and box[1] < y2 + gap and y1 < box[3] + gap
-        for x1, y1, x2, y2 in taken
+    return None if any(boxes_touch(box, other, gap=gap) for other in taken) else box
+
+
+def boxes_touch(a: Box, b: Box, *, gap: int) -> bool:
+    """Say whether two boxes overlap or come closer than ``gap`` pixels."""
+    return (
+        a[0] < b[2] + gap
+        and b[0] < a[2] + gap
+        and a[1] < b[3] + gap
+        and b[1] < a[3] + gap
     )
-    return None if clash else box
 
 
 def write_grey_jpeg(path: Path, image: np.ndarray, *, channels: int) -> None:

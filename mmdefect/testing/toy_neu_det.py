@@ -35,7 +35,8 @@ def crazing(rng: Generator, size: float) -> np.ndarray:
     height, width = delta.shape
     cells = max(6, round(height * width / rng.uniform(70, 110) * (96 / size) ** 2))
     seeds = rng.uniform(0, 1, (cells, 2)) * (height, width)
-    grid = np.stack(np.mgrid[:height, :width], -1).astype(np.float32)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    grid = np.stack([rows, columns], -1)
     distance = np.linalg.norm(grid[:, :, None] - seeds, axis=-1)
     nearest = np.partition(distance, 1, axis=-1)
     edge = np.clip(1.9 - (nearest[..., 1] - nearest[..., 0]), 0, 1)

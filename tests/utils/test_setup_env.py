@@ -6,7 +6,7 @@ import sys
 from collections import OrderedDict
 
 import pytest
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import MODELS, TASK_UTILS, DefaultScope
 
 from mmdefect import compat
 from mmdefect.utils import register_all_modules, setup_env
@@ -24,7 +24,8 @@ def test_smoke() -> None:
     assert current is not None
     assert current.scope_name == 'mmdet'
     # mmdet's own defaults carry no prefix: the reason for the host's scope.
-    assert MODELS.get('GFL').__module__.startswith('mmdet.')
+    overlaps = TASK_UTILS.build({'type': 'BboxOverlaps2D'})
+    assert type(overlaps).__module__.startswith('mmdet.')
     assert MODELS.get('mmdefect.GFLHead').__module__.startswith('mmdefect.')
 
 

@@ -35,12 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             per_class=args.per_class,
             size=args.size,
         )
-        print(f'{path}: {6 * args.per_class} images; next: '
-              f'python tools/dataset_converters/neu_det.py {path} --protocol 3+3')
+        print(
+            f'{path}: {6 * args.per_class} images; next: '
+            f'python tools/dataset_converters/neu_det.py {path} --protocol 3+3'
+        )
     if 'deeppcb' in args.dataset:
         path = make_toy_deeppcb(args.root / 'DeepPCB', seed=args.seed)
-        print(f'{path}: toy boards; next: '
-              f'python tools/dataset_converters/deeppcb.py {path} --protocol 3+3')
+        print(
+            f'{path}: toy boards; next: '
+            f'python tools/dataset_converters/deeppcb.py {path} --protocol 3+3'
+        )
     return 0
 
 

@@ -1,1 +1,1 @@
-"""From the files of a data set as published to COCO JSON; the tools are thin over it."""
+"""From published files to COCO JSON; the tools are thin over these modules."""

@@ -206,12 +206,6 @@ def check_coco(
         The report; duplicate ids, dangling references and missing files are errors.
     """
     report = Report(title)
-    if absent := [k for k in ('images', 'annotations', 'categories') if k not in coco]:
-        report.errors.append(
-            f'The file has no {", ".join(map(repr, absent))}; expected a COCO '
-            'instances file.'
-        )
-        return report
     images = {image['id']: image for image in coco['images']}
     names = {category['id']: category['name'] for category in coco['categories']}
     report.images = len(coco['images'])
@@ -286,15 +280,18 @@ def duplicate_id_errors(coco: Mapping[str, Any]) -> list[str]:
     return errors
 
 
-def reorder_classes(
-    coco: dict[str, Any], classes: Sequence[str], *, renumber: bool = False
-) -> dict[str, Any]:
+def renumber_annotations(coco: dict[str, Any]) -> dict[str, Any]:
+    """Give the annotations new ids from 1, in their order."""
+    annotations = [{**a, 'id': i} for i, a in enumerate(coco['annotations'], 1)]
+    return {**coco, 'annotations': annotations}
+
+
+def reorder_classes(coco: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """Rewrite a file with categories in the given order and ids from 1.
 
     Args:
         coco: Any instances file.
         classes: All its classes, in the order wanted.
-        renumber: Whether to give annotations new ids from 1.
 
     Returns:
         A new dictionary with ``info``, ``licenses``, ``area`` and ``iscrowd``.
@@ -316,10 +313,9 @@ def reorder_classes(
             'iscrowd': 0,
             'area': annotation['bbox'][2] * annotation['bbox'][3],
             **annotation,
-            'id': number if renumber else annotation['id'],
             'category_id': new_id[names[annotation['category_id']]],
         }
-        for number, annotation in enumerate(coco['annotations'], 1)
+        for annotation in coco['annotations']
     ]
     old = {category['name']: category for category in coco['categories']}
     return {
@@ -331,12 +327,12 @@ def reorder_classes(
     }
 
 
-def load_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+def load_coco(path: Path) -> dict[str, Any]:
+    """Read a COCO instances file.
 
     Raises:
         FileNotFoundError: If the file is not there.
-        ValueError: If it is no JSON object.
+        ValueError: If it is no JSON object with images, annotations and categories.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -354,6 +350,12 @@ def load_json(path: Path) -> dict[str, Any]:
         raise ValueError(
             f'{path} holds a {type(content).__name__}; expected a COCO instances '
             'object: convert the data set again.'
+        )
+    sections = ('images', 'annotations', 'categories')
+    if absent := [name for name in sections if name not in content]:
+        raise ValueError(
+            f'{path} has no {", ".join(map(repr, absent))}; expected a COCO instances '
+            'file: convert the data set again.'
         )
     return content
 

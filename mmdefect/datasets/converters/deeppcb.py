@@ -161,9 +161,7 @@ def convert_deeppcb(root: Path, *, expect_real: bool = False) -> Converted:
     return converted
 
 
-def compare_with_real(
-    coco: Mapping[str, Any], report: Report, split: str
-) -> list[str]:
+def compare_with_real(coco: Mapping[str, Any], report: Report, split: str) -> list[str]:
     """One sentence for each total that differs from the published set's."""
     found = {'images': len(coco['images']), **report.boxes}
     return [

@@ -177,7 +177,8 @@ def compare_with_real(records: Sequence[ImageRecord]) -> list[str]:
     found = {'images': len(records), **{name: boxes[name] for name in REAL_BOXES}}
     expected = {'images': REAL_IMAGES, **REAL_BOXES}
     return [
-        f'The set has {found[what]} {what}; the real NEU-DET has {number}: get it again.'
+        f'The set has {found[what]} {what}; the real NEU-DET has {number}: '
+        'get it again.'
         for what, number in expected.items()
         if found[what] != number
     ]

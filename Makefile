@@ -1,0 +1,52 @@
+# The Python to build .venv with (3.10 to 3.12; 3.11 is tested).
+PYTHON ?= python3
+# An index for torch and torchvision, to get builds without CUDA:
+# make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PINNED := $(PIP) install --constraint constraints.txt
+STAMP := .venv/.installed
+SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+
+.PHONY: help install demo test lint clean
+.DELETE_ON_ERROR:
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: $(STAMP)  ## Create .venv and install everything, pinned
+
+demo: install  ## Learn three defect kinds, then three more, and show what was forgotten
+	$(BIN)/python tools/misc/demo.py
+
+test: install  ## Run the test suite
+	$(BIN)/python -m pytest --durations=15 $(PYTEST_ARGS)
+
+lint: install  ## Check style, types and shell scripts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/shellcheck tools/*.sh .ci/run
+
+clean:  ## Remove what builds and test runs leave, but neither .venv nor data
+	rm -rf build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache mmdefect/.mim
+	find mmdefect tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch comes first and, from an index of its own, alone: such an index holds its
+# dependencies in other versions than the pinned ones.
+$(STAMP): setup.py pyproject.toml constraints.txt requirements.txt \
+		$(wildcard requirements/*.txt)
+	@$(PYTHON) -c '$(SUPPORTED)' || \
+		{ echo 'mmdefect needs Python 3.10 to 3.12: make install PYTHON=python3.11'; exit 1; }
+	@echo 'Installing into .venv: one to three minutes, then never again.'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PINNED) --quiet pip setuptools wheel
+ifneq ($(strip $(TORCH_INDEX)),)
+	$(PINNED) --no-deps --index-url $(TORCH_INDEX) torch torchvision
+endif
+	$(PINNED) --quiet --requirement requirements.txt
+	$(PIP) install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@

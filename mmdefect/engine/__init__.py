@@ -1,0 +1,1 @@
+"""What happens around an iteration; built through the registry."""

@@ -1,0 +1,1 @@
+"""Hooks; each in its own module, imported by name through the registry."""

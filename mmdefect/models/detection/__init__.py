@@ -1,0 +1,1 @@
+"""Detectors that learn class after class."""

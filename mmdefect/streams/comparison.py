@@ -1,0 +1,237 @@
+"""Several streams on one page: who forgot what, against one teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmdefect.streams.report_data import (
+    StreamRecord,
+    duration,
+    listed,
+    percent,
+    read_stream,
+)
+from mmdefect.streams.report_page import (
+    Page,
+    Picture,
+    Section,
+    Table,
+    footer_text,
+    write_page,
+)
+from mmdefect.streams.report_samples import write_samples
+from mmdefect.visualization.plots import group_bars, heat_map, save_figure
+
+JOINT = 'joint'
+GROUPS = ('old', 'new', 'all')
+
+
+def write_comparison(work_dirs: Mapping[str, str | Path], out_dir: str | Path) -> Path:
+    """Write ``index.html``, ``comparison.md`` and their PNGs.
+
+    Args:
+        work_dirs: Name of each model -> work dir of its stream. One named ``joint`` is
+            the upper bound that the others' gaps are measured to.
+        out_dir: Where to.
+
+    Returns:
+        Path of the HTML file; it holds everything inside.
+
+    Raises:
+        FileNotFoundError: If a work dir holds no ``stream.json``.
+        ValueError: If no work dir was given, or one has no scores yet.
+    """
+    records = read_streams(work_dirs)
+    folder = Path(out_dir)
+    missing = [
+        f'{name}: {note}' for name, record in records.items() for note in record.missing
+    ]
+    if note := _teachers_differ(records):
+        missing.append(note)
+    sections = [
+        Section(
+            title='Every model after its last step',
+            text='The teacher is the model after step 0, before anything new was '
+            'learned. All are scored on the whole test set.',
+            table=comparison_table(records),
+        ),
+        _bars(records, folder),
+        _heat_maps(records, folder),
+        *_samples(records, folder, missing),
+    ]
+    headline, lead = _headline(records)
+    page = Page(
+        name=f'Comparison of {listed(list(records))}',
+        headline=headline,
+        lead=lead,
+        missing=missing,
+        sections=sections,
+        footer=_provenance(records),
+        footer_text=footer_text(listed([str(r.work_dir) for r in records.values()])),
+    )
+    return write_page(page, folder, markdown='comparison.md')
+
+
+def read_streams(work_dirs: Mapping[str, str | Path]) -> dict[str, StreamRecord]:
+    """Read scored streams.
+
+    Raises:
+        FileNotFoundError: If a work dir holds no ``stream.json``.
+        ValueError: If no work dir was given, or one has no scores yet.
+    """
+    if not work_dirs:
+        raise ValueError('no work dirs were given, at least one was expected.')
+    records = {name: read_stream(folder) for name, folder in work_dirs.items()}
+    empty = [name for name, record in records.items() if not record.scored]
+    if empty:
+        raise ValueError(
+            f'{", ".join(empty)} has no scores yet, scored streams were expected; '
+            'finish or test it first.'
+        )
+    return records
+
+
+def comparison_table(records: Mapping[str, StreamRecord]) -> Table:
+    """Teacher and every model: old, new, all, what was kept, the gap to joint.
+
+    Args:
+        records: Name of each model -> its stream, scored.
+    """
+    metric = next(iter(records.values())).metric
+    numbers = [f'{metric} {name}' for name in GROUPS] + ['Old kept']
+    joint = records.get(JOINT)
+    bound = joint.group(joint.scored[-1], 'all') if joint else None
+    if joint is not None:
+        numbers.append('Gap to joint (all)')
+    header = ['Model', *numbers]
+    rows = [['teacher', percent(_teacher(records)), *['–'] * (len(numbers) - 1)]]
+    for name, record in records.items():
+        step = record.scored[-1]
+        row = [name, *(percent(record.group(step, group)) for group in GROUPS)]
+        row.append(percent(record.kept(step), 0))
+        if joint is not None:
+            ours = record.group(step, 'all')
+            gap = None if ours is None or bound is None else bound - ours
+            row.append('–' if name == JOINT else percent(gap))
+        rows.append(row)
+    return Table(header, rows, numbers)
+
+
+def _teacher(records: Mapping[str, StreamRecord]) -> float | None:
+    """Score of the first model's step 0 on the classes that were new then."""
+    for record in records.values():
+        if (value := record.group(0, 'all')) is not None:
+            return value
+    return None
+
+
+def _teachers_differ(records: Mapping[str, StreamRecord]) -> str | None:
+    """Models are comparable when they started from the same file."""
+    hashes = {
+        name: record.state['steps'][0].get('checkpoint_sha256')
+        for name, record in records.items()
+    }
+    if len(set(hashes.values())) < 2:
+        return None
+    shown = ', '.join(f'{n} {(h or "unknown")[:12]}' for n, h in hashes.items())
+    return (
+        f'A common teacher: the models of step 0 differ ({shown}); the teacher shown '
+        'is the first, and each model is compared with its own.'
+    )
+
+
+def _headline(records: Mapping[str, StreamRecord]) -> tuple[str, str]:
+    shares = [
+        f'{name} keeps {percent(share, 0)}'
+        for name, record in records.items()
+        if (share := record.kept(record.scored[-1])) is not None
+    ]
+    first = next(iter(records.values()))
+    known = listed(first.state['steps'][0]['classes'])
+    teacher = percent(_teacher(records), 0)
+    lead = f'Before the new classes came, {first.metric} on {known} was {teacher}.'
+    if not shares:
+        return 'No model has learned a second step yet.', lead
+    return f'Of what was known about {known}, {"; ".join(shares)}.', lead
+
+
+def _bars(records: Mapping[str, StreamRecord], folder: Path) -> Section:
+    metric = next(iter(records.values())).metric
+    groups = {'teacher': {'old': _teacher(records), 'new': None, 'all': None}}
+    for name, record in records.items():
+        step = record.scored[-1]
+        groups[name] = {group: record.group(step, group) for group in GROUPS}
+    figure = group_bars(groups, title=f'{metric} by group, in %')
+    path = save_figure(figure, folder / 'groups.png')
+    alt = f'Bars of {metric} for old, new and all classes of {", ".join(groups)}'
+    return Section(
+        title='Old, new, all',
+        pictures=[Picture(path, alt, width=min(990, 240 + 120 * len(groups)))],
+    )
+
+
+def _heat_maps(records: Mapping[str, StreamRecord], folder: Path) -> Section:
+    pictures = []
+    for number, (name, record) in enumerate(records.items()):
+        if record.matrix is None:
+            continue
+        values = record.matrix.tensor(record.metric).tolist()
+        figure = heat_map(
+            values,
+            rows=[f'after step {step}' for step in range(len(values))],
+            columns=record.matrix.classes,
+            title=f'{name}: {record.metric} of every class, in %',
+        )
+        path = save_figure(figure, folder / f'heat_map_{number}.png')
+        alt = f'Heat map of {record.metric} of {name}: steps downwards, classes across'
+        width = min(990, 150 + 55 * len(record.matrix.classes))
+        pictures.append(Picture(path, alt, width=width))
+    return Section(
+        title='Class by class',
+        text='Read a column downwards to see a class being forgotten. Empty cells: '
+        'the class had not arrived yet.',
+        pictures=pictures,
+    )
+
+
+def _samples(
+    records: Mapping[str, StreamRecord], folder: Path, missing: list[str]
+) -> list[Section]:
+    """The teacher's predictions, then every model's after its last step."""
+    columns = {}
+    for name, record in records.items():
+        if 'teacher' not in columns and 0 in record.samples:
+            columns['teacher'] = record.samples[0]
+        last = record.scored[-1]
+        if last and last in record.samples:
+            columns[name] = record.samples[last]
+    if not columns:
+        return []
+    first = next(iter(records.values()))
+    pictures = write_samples(
+        columns,
+        classes=first.state['classes'],
+        folder=folder,
+        root=first.work_dir,
+        missing=missing,
+    )
+    text = 'Left the ground truth, then what each model says. Numbers are confidences '
+    return [Section('Samples of the test set', f'{text}in %.', pictures=pictures)]
+
+
+def _provenance(records: Mapping[str, StreamRecord]) -> Table:
+    rows = [
+        [
+            name,
+            record.name,
+            str(entry['step']),
+            (entry.get('config_hash') or '–')[:12],
+            (entry.get('checkpoint_sha256') or '–')[:12],
+            duration(entry.get('duration_s')),
+        ]
+        for name, record in records.items()
+        for entry in record.state['steps']
+    ]
+    header = ['Model', 'Stream', 'Step', 'Config hash', 'Checkpoint SHA-256']
+    return Table([*header, 'Training'], rows)

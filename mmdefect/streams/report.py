@@ -1,0 +1,218 @@
+"""The report of one stream: what was learned, what was forgotten, from what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmdefect.streams.comparison import write_comparison
+from mmdefect.streams.report_data import (
+    StreamRecord,
+    duration,
+    listed,
+    percent,
+    read_stream,
+)
+from mmdefect.streams.report_page import (
+    Page,
+    Picture,
+    Section,
+    Table,
+    footer_text,
+    write_page,
+)
+from mmdefect.streams.report_samples import step_titles, write_samples
+from mmdefect.visualization.plots import curves, group_bars, heat_map, save_figure
+
+__all__ = ['write_comparison', 'write_report']
+
+
+def write_report(work_dir: str | Path) -> Path:
+    """Write ``report/index.html``, ``report/report.md`` and their PNGs.
+
+    Works at any time: steps, scores, curves or samples that are not there yet are named
+    on the page.
+
+    Args:
+        work_dir: Work dir of a stream.
+
+    Returns:
+        Path of the HTML file; it holds everything inside.
+
+    Raises:
+        FileNotFoundError: If ``work_dir`` holds no ``stream.json``.
+    """
+    record = read_stream(work_dir)
+    folder = record.work_dir / 'report'
+    headline, lead = _headline(record)
+    sections = [_table(record)]
+    if record.scored:
+        sections += [_scores(record, folder)]
+    if record.losses:
+        sections.append(_losses(record, folder))
+    if record.samples:
+        sections.append(_samples(record, folder))
+    page = Page(
+        name=record.name,
+        headline=headline,
+        lead=lead,
+        missing=record.missing,
+        sections=sections,
+        footer=_provenance(record.state['steps']),
+        footer_text=footer_text(str(record.work_dir)),
+    )
+    return write_page(page, folder)
+
+
+def _headline(record: StreamRecord) -> tuple[str, str]:
+    """Say in plain words what the last scored step forgot and learned."""
+    if record.matrix is None or not record.scored:
+        return 'No step has been tested yet.', 'Scores appear after the first test.'
+    last = record.matrix.steps[-1]
+    total = percent(record.group(last.step, 'all'), 0)
+    learned = percent(record.group(last.step, 'new'), 0)
+    if not last.old:
+        return (
+            f'After step {last.step} the model finds {listed(last.new)} with '
+            f'{record.metric} {learned}.',
+            'No later step has been tested, so nothing can have been forgotten yet.',
+        )
+    lead = (
+        f'It reaches {record.metric} {learned} on the new classes '
+        f'{listed(last.new)}, and {total} on all {len(last.old) + len(last.new)}.'
+    )
+    kept = record.kept(last.step)
+    if kept is None:
+        old = percent(record.group(last.step, 'old'), 0)
+        return (
+            f'After step {last.step} the model has {record.metric} {old} on '
+            f'{listed(last.old)}.',
+            f'{lead} What it had before is not known.',
+        )
+    return (
+        f'After step {last.step} the model keeps {percent(kept, 0)} of what it knew '
+        f'about {listed(last.old)}.',
+        lead,
+    )
+
+
+def _table(record: StreamRecord) -> Section:
+    """One row per step, finished or not."""
+    metrics = record.matrix.metrics if record.matrix else []
+    main, others = record.metric or 'score', metrics[1:]
+    header = ['Step', 'Brings', 'State']
+    numbers = [f'{main} old', f'{main} new', f'{main} all', 'Old kept']
+    numbers += [f'{metric} all' for metric in others]
+    rows = []
+    for entry in record.state['steps']:
+        step = entry['step']
+        cells = [percent(record.group(step, name)) for name in ('old', 'new', 'all')]
+        cells.append(percent(record.kept(step), 0))
+        cells += [percent(record.group(step, 'all', metric)) for metric in others]
+        state = 'reused' if entry.get('reused_from') else entry['state']
+        rows.append([str(step), listed(entry['classes']), state, *cells])
+    return Section(
+        title='What each step learned and kept',
+        text=(
+            'Every step is scored on the whole test set. Old are the classes of '
+            'earlier steps, new those the step brought. Old kept is the score of the '
+            'old classes, compared with their score right after they were learned.'
+        ),
+        table=Table([*header, *numbers], rows, numbers),
+    )
+
+
+def _scores(record: StreamRecord, folder: Path) -> Section:
+    """Heat map and bars of the main metric."""
+    if record.matrix is None:
+        raise ValueError('a record without scores has no heat map; test a step first.')
+    matrix = record.matrix
+    values = matrix.tensor(record.metric).tolist()
+    heat = heat_map(
+        values,
+        rows=[f'after step {step}' for step in range(len(values))],
+        columns=matrix.classes,
+        title=f'{record.metric} of every class, in %',
+    )
+    groups = {
+        f'after step {step}': {
+            name: record.group(step, name) for name in ('old', 'new', 'all')
+        }
+        for step in record.scored
+    }
+    bars = group_bars(groups, title=f'{record.metric} by group, in %')
+    return Section(
+        title='Class by class',
+        text='Read a column downwards to see a class being forgotten. Empty cells: '
+        'the class had not arrived yet.',
+        pictures=[
+            Picture(
+                save_figure(heat, folder / 'heat_map.png'),
+                f'Heat map of {record.metric}: steps downwards, classes across',
+                width=min(990, 230 + 95 * len(matrix.classes)),
+            ),
+            Picture(
+                save_figure(bars, folder / 'groups.png'),
+                f'Bars of {record.metric} for old, new and all classes per step',
+                width=min(990, 240 + 120 * len(groups)),
+            ),
+        ],
+    )
+
+
+def _losses(record: StreamRecord, folder: Path) -> Section:
+    """One plot of loss curves per step."""
+    pictures = []
+    for step, series in record.losses.items():
+        figure = curves(series, title=f'step {step}', ylabel='loss')
+        path = save_figure(figure, folder / f'loss_step_{step}.png')
+        alt = f'Loss curves of step {step}: {", ".join(series)}'
+        pictures.append(Picture(path, alt, width=490))
+    return Section(
+        title='Loss while training',
+        text='The total and each term. Steps start their iterations at zero.',
+        pictures=pictures,
+    )
+
+
+def _samples(record: StreamRecord, folder: Path) -> Section:
+    """The same test images after each step, beside their ground truth."""
+    columns = {
+        step_titles(record)[step]: samples for step, samples in record.samples.items()
+    }
+    pictures = write_samples(
+        columns,
+        classes=record.state['classes'],
+        folder=folder,
+        root=record.work_dir,
+        missing=record.missing,
+    )
+    return Section(
+        title='Samples of the test set',
+        text='Left the ground truth, then what the model says after each step. Numbers '
+        'are confidences in %.',
+        pictures=pictures,
+    )
+
+
+def _provenance(steps: Sequence[Mapping[str, Any]]) -> Table:
+    """Where each step's model comes from; hashes are cut to twelve digits."""
+
+    def short(value: str | None) -> str:
+        return value[:12] if value else '–'
+
+    rows = [
+        [
+            str(entry['step']),
+            entry.get('config') or '–',
+            short(entry.get('config_hash')),
+            entry.get('reused_from') or entry.get('started_from') or 'scratch',
+            entry.get('checkpoint') or '–',
+            short(entry.get('checkpoint_sha256')),
+            duration(entry.get('duration_s')),
+        ]
+        for entry in steps
+    ]
+    header = ['Step', 'Config', 'Config hash', 'Started from', 'Checkpoint']
+    return Table([*header, 'Checkpoint SHA-256', 'Training'], rows)

@@ -1,0 +1,170 @@
+"""What a stream's work dir tells: read for the report, gaps named."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdefect.streams.matrix import StreamMatrix
+from mmdefect.visualization.logs import Series, loss_series, read_scalars
+
+
+@dataclass(frozen=True)
+class StreamRecord:
+    """A work dir as it was read.
+
+    Attributes:
+        work_dir: The work dir.
+        state: Content of ``stream.json``.
+        matrix: Scores of the steps so far, or ``None`` before the first test.
+        losses: Step -> name -> curve over iterations, for steps that have them.
+        samples: Step -> content of ``samples.json``, for steps that have it.
+        missing: What is not there, one sentence each.
+    """
+
+    work_dir: Path
+    state: dict[str, Any]
+    matrix: StreamMatrix | None
+    losses: dict[int, dict[str, Series]]
+    samples: dict[int, list[dict[str, Any]]]
+    missing: list[str]
+
+    @property
+    def name(self) -> str:
+        """Name of the stream."""
+        return str(self.state['name'])
+
+    @property
+    def metric(self) -> str:
+        """The main metric, empty before the first test."""
+        return self.matrix.metrics[0] if self.matrix else ''
+
+    @property
+    def scored(self) -> list[int]:
+        """Numbers of the steps that have scores."""
+        return [entry.step for entry in self.matrix.steps] if self.matrix else []
+
+    def group(self, step: int, name: str, metric: str | None = None) -> float | None:
+        """Mean of a group after a step; ``None`` where there is none."""
+        if self.matrix is None or step not in self.scored:
+            return None
+        value = self.matrix.group(metric=metric or self.metric, step=step, name=name)
+        return None if value is None or math.isnan(value) else value
+
+    def kept(self, step: int) -> float | None:
+        """Share of the old classes' score that is left after a step.
+
+        Each old class is compared with its score right after the step that brought it.
+
+        Returns:
+            A fraction; ``None`` without old classes or without their first scores.
+        """
+        if self.matrix is None or step not in self.scored:
+            return None
+        matrix = self.matrix
+        learned = {
+            name: value
+            for entry in matrix.steps
+            for name, value in matrix.scores(entry.step, self.metric).items()
+            if name in entry.new
+        }
+        now = matrix.scores(step, self.metric)
+        old = next(entry.old for entry in matrix.steps if entry.step == step)
+        pairs = [(now[name], learned.get(name, math.nan)) for name in old]
+        if not pairs or any(math.isnan(value) for pair in pairs for value in pair):
+            return None
+        before = sum(value for _, value in pairs)
+        return sum(value for value, _ in pairs) / before if before > 0 else None
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return a fraction as text, an en dash for none."""
+    if value is None or math.isnan(value):
+        return '–'
+    return f'{100 * value:.{digits}f} %'
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as ``1 h 02 min``, ``3 min 20 s`` or ``12 s``."""
+    if seconds is None:
+        return '–'
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f'{hours} h {minutes:02d} min'
+    return f'{minutes} min {rest:02d} s' if minutes else f'{rest} s'
+
+
+def listed(names: Sequence[str], limit: int = 6) -> str:
+    """Return names as text; long lists are cut, with their length."""
+    if len(names) <= limit:
+        return ', '.join(names)
+    return f'{", ".join(names[:limit])} and {len(names) - limit} more'
+
+
+def read_stream(work_dir: str | Path) -> StreamRecord:
+    """Read all that a report shows.
+
+    Args:
+        work_dir: Work dir of a stream.
+
+    Raises:
+        FileNotFoundError: If it holds no ``stream.json``.
+        ValueError: If ``matrix.json`` is not a matrix.
+    """
+    work_dir = Path(work_dir)
+    path = work_dir / 'stream.json'
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"'{work_dir}' holds no stream.json, the work dir of a stream was "
+            'expected; give the folder that train.py wrote.'
+        )
+    state = json.loads(path.read_text())
+    matrix = None
+    if (work_dir / 'matrix.json').is_file():
+        matrix = StreamMatrix.load(work_dir / 'matrix.json')
+    record = StreamRecord(work_dir, state, matrix, {}, {}, [])
+    if matrix is None:
+        record.missing.append('Scores: no step has been tested yet (no matrix.json).')
+    for entry in state['steps']:
+        _read_step(record, entry)
+    return record
+
+
+def _read_step(record: StreamRecord, entry: dict[str, Any]) -> None:
+    """Add losses and samples of a step, or the reason why there are none."""
+    step = entry['step']
+    name, folder = f'Step {step}', record.work_dir / f'step_{step}'
+    if entry['state'] == 'pending':
+        record.missing.append(f'{name}: not started yet.')
+        return
+    if entry['state'] != 'finished':
+        record.missing.append(
+            f'{name}: not finished ({entry["state"]}); what is there is shown.'
+        )
+    if record.matrix is not None and step not in record.scored:
+        record.missing.append(f'{name}: no scores in matrix.json.')
+    losses = loss_series(read_scalars(folder))
+    if losses:
+        record.losses[step] = losses
+    elif entry.get('reused_from'):
+        record.missing.append(
+            f'{name}: no loss curves, it was taken over from {entry["reused_from"]} '
+            'and trained there.'
+        )
+    else:
+        record.missing.append(
+            f'{name}: no loss curves (no vis_data/scalars.json in step_{step}).'
+        )
+    samples = folder / 'samples.json'
+    if samples.is_file():
+        record.samples[step] = json.loads(samples.read_text())
+    else:
+        record.missing.append(
+            f'{name}: no sample predictions (no samples.json in step_{step}; '
+            'SamplePredictionsHook writes it at the test).'
+        )

@@ -1,0 +1,62 @@
+"""Pictures of sample predictions, the same images side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmdefect.streams.report_data import StreamRecord
+from mmdefect.streams.report_page import Picture
+from mmdefect.visualization.boxes import class_colours, draw_panels
+from mmdefect.visualization.plots import save_figure
+
+TRUTH = 'ground truth'
+PANEL_WIDTH = 245
+
+
+def step_titles(record: StreamRecord) -> dict[int, str]:
+    """Title of the column of each step that has samples."""
+    return {step: f'after step {step}' for step in record.samples}
+
+
+def write_samples(
+    columns: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    classes: Sequence[str],
+    folder: Path,
+    root: Path,
+    missing: list[str],
+) -> list[Picture]:
+    """Draw each image once per column, beside its ground truth.
+
+    Args:
+        columns: Title -> samples (``img_path``, ``gt``, ``pred``). The ground truth is
+            taken from the last column that has the image: it knows most classes. With
+            more than four columns the first and the last two are drawn.
+        classes: All classes, in the stream's order.
+        folder: Where the PNGs go.
+        root: Where relative image paths are looked up, if not here.
+        missing: Images that cannot be found are named here.
+    """
+    titles = list(columns)
+    if len(titles) > 4:
+        titles = [titles[0], *titles[-2:]]
+    # Dicts keep the order of the images.
+    images = {sample['img_path']: None for name in titles for sample in columns[name]}
+    pictures = []
+    for number, image in enumerate(images):
+        path = next((p for p in (Path(image), root / image) if p.is_file()), None)
+        if path is None:
+            missing.append(f"Sample '{image}': the image file is not there any more.")
+            continue
+        panels: dict[str, Sequence[Mapping[str, Any]]] = {TRUTH: []}
+        for title in titles:
+            for sample in columns[title]:
+                if sample['img_path'] == image:
+                    panels[TRUTH], panels[title] = sample['gt'], sample['pred']
+        figure = draw_panels(path, panels, colours=class_colours(classes))
+        alt = f'{path.name}: {", ".join(panels)}'
+        png = save_figure(figure, folder / f'sample_{number}.png')
+        pictures.append(Picture(png, alt, PANEL_WIDTH * len(panels), caption=path.name))
+    return pictures

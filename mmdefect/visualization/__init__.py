@@ -1,0 +1,1 @@
+"""Boxes on images and the plots of a stream; nothing loads here."""

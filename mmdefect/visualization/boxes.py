@@ -1,0 +1,114 @@
+"""Boxes on images, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from mmdefect.visualization.plots import INK
+
+# Bright enough for grey metal, apart for colour-blind readers (Paul Tol, 'bright' and
+# 'light'), and repeated after twelve classes: the label is always written as well.
+CLASS_COLOURS = (
+    '#66ccee',
+    '#ff8866',
+    '#ccbb44',
+    '#44dd99',
+    '#ee88cc',
+    '#99ddff',
+    '#ffaa44',
+    '#bbcc33',
+    '#aaaaff',
+    '#ffaabb',
+    '#88ddcc',
+    '#dddd88',
+)
+
+
+def class_colours(classes: Sequence[str]) -> dict[str, str]:
+    """Colour of each class, by its place in the stream's order."""
+    return {
+        name: CLASS_COLOURS[k % len(CLASS_COLOURS)] for k, name in enumerate(classes)
+    }
+
+
+def draw_boxes(
+    axes: Axes, boxes: Sequence[Mapping[str, Any]], *, colours: Mapping[str, str]
+) -> None:
+    """Draw boxes with class and score onto axes that show the image.
+
+    Args:
+        axes: Where the image is.
+        boxes: ``bbox`` (x1, y1, x2, y2 in pixels), ``label`` and, for predictions,
+            ``score``.
+        colours: Class -> colour; other classes are white.
+    """
+    shadow = [patheffects.withStroke(linewidth=2.2, foreground='black', alpha=0.75)]
+    # Worst first, so that the best lies on top.
+    for box in sorted(boxes, key=lambda entry: entry.get('score', 1)):
+        x1, y1, x2, y2 = box['bbox']
+        colour = colours.get(box['label'], 'white')
+        frame = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=colour, lw=1.6)
+        frame.set_path_effects(
+            [patheffects.withStroke(linewidth=3, foreground='black', alpha=0.45)]
+        )
+        axes.add_patch(frame)
+        text = box['label']
+        if 'score' in box:
+            text += f' {100 * box["score"]:.0f}'
+        axes.text(
+            x1 + 2,
+            y1 + 2,
+            text,
+            color=colour,
+            fontsize=7,
+            va='top',
+            clip_on=True,
+            path_effects=shadow,
+        )
+
+
+def draw_panels(
+    image: str | Path | np.ndarray,
+    panels: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    colours: Mapping[str, str],
+) -> Figure:
+    """Show an image several times, each time with other boxes.
+
+    Args:
+        image: File, or array of shape ``(H, W)`` or ``(H, W, 3)``, uint8, RGB.
+        panels: Title of each panel -> its boxes, see :func:`draw_boxes`.
+        colours: Class -> colour.
+
+    Raises:
+        FileNotFoundError: If the image file does not exist.
+        ValueError: If there is no panel.
+    """
+    if not panels:
+        raise ValueError('no panels were given, at least one title was expected.')
+    if isinstance(image, (str, Path)):
+        if not Path(image).is_file():
+            raise FileNotFoundError(f"image '{image}' does not exist.")
+        with Image.open(image) as file:
+            image = np.asarray(file.convert('RGB'))
+    height, width = image.shape[:2]
+    side = 2.3
+    figure = Figure(figsize=(side * len(panels), side * height / width + 0.25))
+    for axes, (title, boxes) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        axes.imshow(image, cmap='gray', vmin=0, vmax=255)
+        draw_boxes(axes, boxes, colours=colours)
+        axes.set_title(title, fontsize=8, color=INK, pad=4)
+        axes.set_axis_off()
+    figure.subplots_adjust(0, 0, 1, 0.9, wspace=0.04)
+    return figure

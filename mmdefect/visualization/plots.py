@@ -1,0 +1,180 @@
+"""Plots of a stream: heat map, grouped bars, curves.
+
+Figures are made without pyplot, so nothing global changes and no display is needed.
+Values are fractions and shown in percent; colours are safe for colour-blind readers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+INK, FAINT = '#22303c', '#d9dfe5'
+# Old, new and all keep one colour each through all plots and pages.
+GROUP_COLOURS = {'old': '#3b6fb6', 'new': '#e08a2c', 'all': '#7d8894'}
+# Paul Tol's 'bright' and 'muted' schemes, the readable ones of both.
+LINE_COLOURS = (
+    '#22303c',
+    '#4477aa',
+    '#ee7733',
+    '#228833',
+    '#aa3377',
+    '#66aacc',
+    '#bb9911',
+    '#882255',
+)
+# One hue from light to dark: its order survives grey printing. It starts above white,
+# which is the colour of cells without a value.
+HEAT = LinearSegmentedColormap.from_list(
+    'heat', ['#e4eef7', '#9cc3e0', '#4a8fc2', '#1c5a96', '#0b2e5c']
+)
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as PNG and return its path; folders are made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=144, bbox_inches='tight', facecolor='white')
+    return path
+
+
+def _clean(axes: Axes, title: str = '') -> None:
+    for side in ('top', 'right'):
+        axes.spines[side].set_visible(False)
+    for side in ('left', 'bottom'):
+        axes.spines[side].set_color(FAINT)
+    axes.tick_params(colors=INK, length=0, labelsize=9)
+    axes.set_axisbelow(True)
+    if title:
+        axes.set_title(title, loc='left', fontsize=11, color=INK, pad=10)
+
+
+def heat_map(
+    values: Sequence[Sequence[float]],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str = '',
+) -> Figure:
+    """Draw a matrix with a number in each cell; NaN cells stay empty.
+
+    Args:
+        values: Fractions, rows x columns.
+        rows: Name of each row, for example the steps.
+        columns: Name of each column, for example the classes.
+        title: Title above.
+
+    Raises:
+        ValueError: If the names do not fit the values.
+    """
+    if [len(row) for row in values] != [len(columns)] * len(rows) or not columns:
+        raise ValueError(
+            f'values of {len(values)} rows with {sorted({len(row) for row in values})} '
+            f'entries were given, {len(rows)} x {len(columns)} was expected from the '
+            'names.'
+        )
+    size = (1.2 + 0.95 * len(columns), 1.0 + 0.55 * len(rows))
+    figure = Figure(figsize=size)
+    axes = figure.add_subplot()
+    axes.imshow(values, cmap=HEAT, vmin=0, vmax=1, aspect='auto')
+    for i, row in enumerate(values):
+        for j, value in enumerate(row):
+            if math.isnan(value):
+                continue
+            colour = 'white' if value > 0.55 else INK
+            axes.text(
+                j, i, f'{100 * value:.1f}', ha='center', va='center', color=colour
+            )
+    _clean(axes, title)
+    axes.spines[:].set_visible(False)
+    axes.set_xticks(range(len(columns)), columns, rotation=25, ha='right')
+    axes.set_yticks(range(len(rows)), rows)
+    # White gaps between the cells.
+    axes.set_xticks([j - 0.5 for j in range(1, len(columns))], minor=True)
+    axes.set_yticks([i - 0.5 for i in range(1, len(rows))], minor=True)
+    axes.grid(which='minor', color='white', linewidth=2)
+    axes.tick_params(which='minor', length=0)
+    return figure
+
+
+def group_bars(
+    groups: Mapping[str, Mapping[str, float | None]],
+    *,
+    title: str = '',
+    ylabel: str = '',
+) -> Figure:
+    """Draw bars of old, new and all classes for each step or model.
+
+    Args:
+        groups: Label below the bars -> group -> fraction; ``None`` or NaN has no bar.
+        title: Title above.
+        ylabel: Name of the metric.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+    """
+    if not groups:
+        raise ValueError('no groups were given, at least one label was expected.')
+    figure = Figure(figsize=(1.6 + 1.5 * len(groups), 3.2))
+    axes = figure.add_subplot()
+    width = 0.26
+    for shift, (name, colour) in enumerate(GROUP_COLOURS.items(), start=-1):
+        for x, values in enumerate(groups.values()):
+            value = values.get(name)
+            if value is None or math.isnan(value):
+                continue
+            bar = axes.bar(x + shift * width, value, width * 0.92, color=colour)
+            axes.bar_label(bar, [f'{100 * value:.0f}'], fontsize=8, color=INK)
+        axes.bar(0, 0, color=colour, label=name)  # a legend entry even without bars
+    _clean(axes, title)
+    axes.set_xticks(range(len(groups)), list(groups))
+    axes.set_xlim(-0.6, len(groups) - 0.4)
+    axes.set_ylim(0, 1.08)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.grid(axis='y', color=FAINT, linewidth=0.8)
+    axes.set_ylabel(ylabel, color=INK, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc='upper left', bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def curves(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    title: str = '',
+    xlabel: str = 'iteration',
+    ylabel: str = '',
+) -> Figure:
+    """Draw named curves.
+
+    Args:
+        series: Name -> (x values, y values) of equal length.
+        title: Title above.
+        xlabel: Name of the x axis.
+        ylabel: Name of the y axis.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+    """
+    if not series:
+        raise ValueError('no curves were given, at least one was expected.')
+    figure = Figure(figsize=(5.6, 3.2))
+    axes = figure.add_subplot()
+    for number, (name, (x, y)) in enumerate(series.items()):
+        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
+        marker = 'o' if len(x) == 1 else ''  # a single point draws no line
+        axes.plot(x, y, color=colour, label=name, linewidth=1.4, marker=marker)
+    _clean(axes, title)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis='y', color=FAINT, linewidth=0.8)
+    axes.set_xlabel(xlabel, color=INK, fontsize=9)
+    axes.set_ylabel(ylabel, color=INK, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc='upper left', bbox_to_anchor=(1.0, 1.0))
+    return figure

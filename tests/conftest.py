@@ -1,0 +1,59 @@
+"""Toy data on disk, made once a session, and the environment of subprocesses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parent.parent
+HELPERS = Path(__file__).parent / 'helpers'
+
+
+@pytest.fixture(scope='session')
+def toy_neu_det(tmp_path_factory) -> Path:
+    """NEU-DET in miniature: 60 images of 96 px, converted by the real converter."""
+    from mmdefect.testing import make_toy_neu_det
+
+    root = tmp_path_factory.mktemp('toy') / 'NEU-DET'
+    make_toy_neu_det(root, seed=0, per_class=10, size=96)
+    run_tool('tools/dataset_converters/neu_det.py', root)
+    return root
+
+
+def toy_options(root: Path) -> dict:
+    """``--cfg-options`` that point the toy configs at another folder."""
+    return {
+        'train_dataloader.dataset.data_root': f'{root}/',
+        'test_dataloader.dataset.data_root': f'{root}/',
+        'test_evaluator.ann_file': f'{root}/coco/test.json',
+    }
+
+
+def run_tool(
+    script: str | Path, *args: object, env: dict | None = None, check: bool = True
+) -> subprocess.CompletedProcess:
+    """Run a script of the repository as a user would."""
+    done = subprocess.run(
+        [sys.executable, str(REPO / script), *map(str, args)],
+        cwd=REPO,
+        env=tool_env(**(env or {})),
+        capture_output=True,
+        text=True,
+        timeout=540,
+        check=False,
+    )
+    if check and done.returncode != 0:
+        raise AssertionError(
+            f'{script} failed:\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}'
+        )
+    return done
+
+
+def tool_env(**extra: str) -> dict[str, str]:
+    """Environment in which subprocesses find this checkout and the test helpers."""
+    path = os.pathsep.join([str(REPO), str(HELPERS), os.environ.get('PYTHONPATH', '')])
+    return {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', **extra}

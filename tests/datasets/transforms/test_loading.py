@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mmdefect.datasets.neu_det import NEUDETDataset
+from mmdefect.datasets.transforms.loading import LoadCachedImage
+from mmdefect.registry import TRANSFORMS
+
+
+def info_of(path: Path) -> dict[str, Any]:
+    return {'img_path': str(path)}
+
+
+def test_smoke(toy_root: Path) -> None:
+    transform = TRANSFORMS.build({'type': 'mmdefect.LoadCachedImage'})
+    results = transform(info_of(toy_root / 'IMAGES/crazing_1.jpg'))
+    assert results['img'].shape == (64, 64, 3)
+    assert results['img'].dtype == np.uint8
+
+
+@pytest.mark.parametrize('to_float32', [False, True])
+def test_feature_cached_equals_read(toy_root: Path, to_float32: bool) -> None:
+    kwargs = {
+        'data_root': f'{toy_root}/',
+        'ann_file': 'coco/train.json',
+        'pipeline': [LoadCachedImage(to_float32=to_float32)],
+    }
+    read, cached = NEUDETDataset(**kwargs), NEUDETDataset(**kwargs, cache_gb=1)
+    for index in (0, 47):
+        a, b = read[index], cached[index]
+        assert a.keys() == b.keys()
+        assert a['img'].dtype == b['img'].dtype
+        assert a['img_shape'] == b['img_shape'] == b['ori_shape'] == (64, 64)
+        np.testing.assert_array_equal(a['img'], b['img'])
+
+
+def test_feature_writing_into_the_image_leaves_the_cache_alone() -> None:
+    image = np.zeros((4, 4, 3), np.uint8)
+    results = LoadCachedImage()({'img_path': 'x.jpg', 'img_cached': image})
+    results['img'] += 7
+    assert image.max() == 0
+    assert 'img_cached' not in results
+
+
+def test_feature_grey_is_decoded_as_asked(toy_root: Path) -> None:
+    info = info_of(toy_root / 'IMAGES/crazing_1.jpg')
+    info['img_cached'] = np.zeros((64, 64, 3), np.uint8)
+    assert LoadCachedImage(color_type='grayscale')(info)['img'].shape == (64, 64)
+
+
+@pytest.mark.parametrize('content', [None, b'', b'no image'])
+def test_exception_names_the_file(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / 'bad.jpg').write_bytes(content)
+    with pytest.raises(ValueError, match=r'Cannot load the image .*bad\.jpg'):
+        LoadCachedImage()(info_of(tmp_path / 'bad.jpg'))
+
+
+def test_exception_ignore_empty() -> None:
+    with pytest.raises(TypeError, match='LoadCachedImage got ignore_empty=True'):
+        LoadCachedImage(ignore_empty=True)

@@ -1,0 +1,321 @@
+"""Grouped COCO metric: golden values, both backends, names, bad input."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmdefect.evaluation import grouped_coco
+from mmdefect.evaluation.grouped_coco import GroupedCocoMetric
+from mmdefect.registry import METRICS
+
+Box = tuple[int, str, tuple[float, float, float, float]]
+# image, class, (x, y, w, h)
+TRUTH: list[Box] = [
+    (1, 'crazing', (10, 10, 40, 40)),
+    (2, 'crazing', (10, 10, 40, 40)),
+    (1, 'patches', (100, 100, 50, 50)),
+    (2, 'scratches', (60, 60, 30, 80)),
+]
+CATEGORIES = ['crazing', 'patches', 'scratches']
+
+
+def write_json(path: Path, *, categories=CATEGORIES, truth=TRUTH, crowd=()) -> str:
+    """Write a COCO json with images 1, 2, 3; image 3 holds no box."""
+    ids = {name: 10 * (k + 1) for k, name in enumerate(categories)}
+    boxes = [
+        {
+            'id': k + 1,
+            'image_id': image,
+            'category_id': ids[name],
+            'bbox': list(box),
+            'area': box[2] * box[3],
+            'iscrowd': int(k in crowd),
+        }
+        for k, (image, name, box) in enumerate(truth)
+        if name in ids
+    ]
+    images = [
+        {'id': k, 'file_name': f'{k}.jpg', 'width': 200, 'height': 200}
+        for k in (1, 2, 3)
+    ]
+    names = [{'id': i, 'name': name} for name, i in ids.items()]
+    path.write_text(
+        json.dumps({'images': images, 'annotations': boxes, 'categories': names})
+    )
+    return str(path)
+
+
+def evaluate(ann_file, boxes, *, classes=CATEGORIES, **kwargs) -> dict[str, float]:
+    """Score ``(image, class, xywh, score)`` boxes."""
+    metric = GroupedCocoMetric(ann_file=ann_file, **kwargs)
+    metric.dataset_meta = {'classes': tuple(classes)}
+    return feed(metric, boxes)
+
+
+def feed(metric, boxes) -> dict[str, float]:
+    classes = metric.dataset_meta['classes']
+    for image in (1, 2, 3):
+        mine = [box for box in boxes if box[0] == image]
+        xywh = torch.tensor([box[2] for box in mine]).float().reshape(-1, 4)
+        prediction = {
+            'bboxes': torch.cat([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], dim=1),
+            'scores': torch.tensor([box[3] for box in mine]).float(),
+            'labels': torch.tensor([classes.index(box[1]) for box in mine]).long(),
+        }
+        metric.process(
+            {},
+            [{'img_id': image, 'ori_shape': (200, 200), 'pred_instances': prediction}],
+        )
+    return metric.evaluate(3)
+
+
+# crazing: one hit (IoU 1), one miss -> precision 1 up to recall 0.5: 51 of COCO's 101
+# recall points. patches: a box of IoU 0.8 -> a hit at 0.5 .. 0.8, 7 of 10 thresholds.
+# scratches: a wrong box with the higher score, then the right one -> precision 0.5.
+PREDICTIONS = [
+    (1, 'crazing', (10, 10, 40, 40), 0.9),
+    (1, 'patches', (100, 100, 50, 40), 0.9),
+    (2, 'scratches', (150, 10, 30, 80), 0.9),
+    (2, 'scratches', (60, 60, 30, 80), 0.4),
+]
+GOLDEN = {
+    'coco/AP50/crazing': 51 / 101,
+    'coco/AP50/patches': 1.0,
+    'coco/AP50/scratches': 0.5,
+    'coco/AP/crazing': 51 / 101,
+    'coco/AP/patches': 0.7,
+    'coco/AP/scratches': 0.5,
+    'coco/AP50_old': 51 / 101,
+    'coco/AP50_new': 0.75,
+    'coco/AP50_all': (51 / 101 + 1.5) / 3,
+    'coco/AP_old': 51 / 101,
+    'coco/AP_new': 0.6,
+    'coco/AP_all': (51 / 101 + 1.2) / 3,
+    'coco/bbox_mAP': (51 / 101 + 1.2) / 3,
+    'coco/bbox_mAP_50': (51 / 101 + 1.5) / 3,
+    # at 0.75 patches are still hit
+    'coco/bbox_mAP_75': (51 / 101 + 1.5) / 3,
+    'coco/bbox_mAP_s': -1.0,
+    # all boxes have areas between 32^2 and 96^2
+    'coco/bbox_mAP_m': (51 / 101 + 1.2) / 3,
+    'coco/bbox_mAP_l': -1.0,
+}
+
+
+@pytest.mark.parametrize('backend', ['faster', 'pycocotools'])
+def test_smoke(tmp_path, backend) -> None:
+    ann_file = write_json(tmp_path / 'test.json')
+    found = evaluate(ann_file, PREDICTIONS, old_classes=['crazing'], backend=backend)
+    assert found == pytest.approx(GOLDEN, abs=1e-9)
+
+
+def random_case(seed: int) -> tuple[list[Box], list]:
+    rng = np.random.default_rng(seed)
+    truth: list[Box] = []
+    boxes = []
+    for _ in range(60):
+        image, name = int(rng.integers(1, 3)), str(rng.choice(CATEGORIES))
+        box = (*rng.uniform(0, 100, 2), *rng.uniform(8, 90, 2))
+        truth.append((image, name, tuple(map(float, box))))
+        for _ in range(2):
+            shifted = np.asarray(box) + rng.normal(0, 6, 4)
+            shifted[2:] = np.maximum(shifted[2:], 1)
+            boxes.append((image, name, tuple(shifted), float(rng.uniform())))
+    return truth, boxes
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_feature_backends_agree(tmp_path, seed) -> None:
+    truth, boxes = random_case(seed)
+    ann_file = write_json(tmp_path / 'test.json', truth=truth, crowd={3, 11})
+    items = ['mAP', 'mAP_50', 'mAP_s', 'AR@100', 'AR_m@1000']
+    one, other = (
+        evaluate(
+            ann_file,
+            boxes,
+            old_classes=['patches'],
+            backend=backend,
+            metric_items=items,
+        )
+        for backend in ('faster', 'pycocotools')
+    )
+    assert one.keys() == other.keys()
+    assert one == pytest.approx(other, abs=1e-6)
+    assert 0.05 < one['coco/AP_all'] < 0.95
+    for name in ('AP50', 'AP'):
+        old, new = one[f'coco/{name}_old'], one[f'coco/{name}_new']
+        assert one[f'coco/{name}_all'] == pytest.approx((old + 2 * new) / 3)
+
+
+def test_feature_agrees_with_mmdet(tmp_path) -> None:
+    from mmdet.evaluation.metrics import CocoMetric
+
+    truth, boxes = random_case(7)
+    ann_file = write_json(tmp_path / 'test.json', truth=truth)
+    metric = CocoMetric(ann_file=ann_file, classwise=True)
+    metric.dataset_meta = {'classes': tuple(CATEGORIES)}
+    theirs = feed(metric, boxes)
+    ours = evaluate(ann_file, boxes, classwise=True)
+    assert {k: ours[k] for k in theirs} == pytest.approx(theirs, abs=5.1e-4)
+    assert 'coco/crazing_precision' in theirs
+
+
+def test_feature_names_decide_not_order(tmp_path) -> None:
+    plain = write_json(tmp_path / 'plain.json')
+    mixed = write_json(
+        tmp_path / 'mixed.json',
+        categories=['dirt', 'scratches', 'crazing', 'patches'],
+    )
+    classes = ['patches', 'crazing', 'scratches']
+    found = evaluate(mixed, PREDICTIONS, classes=classes, old_classes=['crazing'])
+    assert found == pytest.approx(GOLDEN, abs=1e-9)
+    subset = evaluate(plain, PREDICTIONS[:2], classes=['patches', 'crazing'])
+    assert subset['coco/AP50/patches'] == pytest.approx(1.0)
+    assert subset['coco/AP50_all'] == pytest.approx((1 + 51 / 101) / 2)
+    assert 'coco/AP50/scratches' not in subset
+
+
+def test_feature_first_step_has_no_old_group(tmp_path) -> None:
+    found = evaluate(write_json(tmp_path / 'test.json'), PREDICTIONS)
+    assert found['coco/AP50_new'] == found['coco/AP50_all']
+    assert not any(key.endswith('_old') for key in found)
+
+
+@pytest.mark.parametrize('backend', ['faster', 'pycocotools'])
+def test_feature_no_predictions_give_zeros(tmp_path, backend) -> None:
+    ann_file = write_json(tmp_path / 'test.json')
+    found = evaluate(ann_file, [], old_classes=['crazing'], backend=backend)
+    assert found.keys() == GOLDEN.keys()
+    defined = {k: v for k, v in found.items() if k[-6:] not in ('_mAP_s', '_mAP_l')}
+    assert set(defined.values()) == {0.0}
+
+
+@pytest.mark.parametrize('backend', ['faster', 'pycocotools'])
+def test_feature_class_without_ground_truth(tmp_path, backend) -> None:
+    ann_file = write_json(tmp_path / 'test.json', truth=TRUTH[:3])
+    found = evaluate(
+        ann_file, PREDICTIONS, old_classes=['crazing', 'scratches'], backend=backend
+    )
+    assert math.isnan(found['coco/AP50/scratches'])
+    assert found['coco/AP50_old'] == pytest.approx(51 / 101)
+
+
+@pytest.mark.parametrize('backend', ['faster', 'pycocotools'])
+def test_feature_crowd_is_not_missed(tmp_path, backend) -> None:
+    ann_file = write_json(tmp_path / 'test.json', crowd={1})
+    found = evaluate(ann_file, PREDICTIONS, backend=backend)
+    assert found['coco/AP50/crazing'] == pytest.approx(1.0)
+
+
+def test_feature_json_without_area_and_iscrowd(tmp_path) -> None:
+    path = Path(write_json(tmp_path / 'test.json'))
+    content = json.loads(path.read_text())
+    for box in content['annotations']:
+        del box['area'], box['iscrowd']
+    path.write_text(json.dumps(content))
+    found = evaluate(str(path), PREDICTIONS, old_classes=['crazing'])
+    assert found == pytest.approx(GOLDEN, abs=1e-9)
+
+
+def test_feature_classwise_prints_a_table(tmp_path, monkeypatch) -> None:
+    said = []
+    logger = grouped_coco.MMLogger.get_current_instance()
+    monkeypatch.setattr(logger, 'info', said.append)
+    found = evaluate(write_json(tmp_path / 'test.json'), PREDICTIONS, classwise=True)
+    assert found['coco/patches_precision'] == pytest.approx(0.7)
+    table = ' '.join(said)
+    assert '| patches   | 0.700 | 1.000  | 1.000' in table
+
+
+def test_feature_format_only_writes_boxes(tmp_path) -> None:
+    prefix = str(tmp_path / 'boxes')
+    found = evaluate(
+        write_json(tmp_path / 'test.json'),
+        PREDICTIONS,
+        format_only=True,
+        outfile_prefix=prefix,
+    )
+    assert found == {}
+    written = json.loads(Path(f'{prefix}.bbox.json').read_text())
+    assert [box['category_id'] for box in written] == [10, 20, 30, 30]
+    assert written[1]['bbox'] == [100, 100, 50, 40]
+
+
+def test_feature_compares_with_other_models(tmp_path) -> None:
+    metric = GroupedCocoMetric(
+        ann_file=write_json(tmp_path / 'test.json'), old_classes=['crazing']
+    )
+    metric.dataset_meta = {'classes': tuple(CATEGORIES)}
+    metric.compare_with(
+        previous={'crazing': 0.9},
+        joint={'crazing': 0.8, 'patches': 0.9, 'scratches': 0.7},
+    )
+    found = feed(metric, PREDICTIONS)
+    assert found['coco/forgetting/crazing'] == pytest.approx(0.9 - 51 / 101)
+    assert found['coco/forgetting_old'] == pytest.approx(0.9 - 51 / 101)
+    assert found['coco/gap_to_joint_old'] == pytest.approx(0.8 - 51 / 101)
+    assert found['coco/gap_to_joint_new'] == pytest.approx((-0.1 + 0.2) / 2)
+    assert found['coco/gap_to_joint_all'] == pytest.approx((0.9 - 51 / 101) / 3)
+    metric.compare_with(previous={'patches': 0.9})
+    with pytest.raises(ValueError, match='no AP50 of crazing was given'):
+        feed(metric, PREDICTIONS)
+
+
+def test_feature_builds_without_data() -> None:
+    metric = METRICS.build(
+        {'type': 'mmdefect.GroupedCocoMetric', 'ann_file': 'no/such.json'}
+    )
+    metric.dataset_meta = {'classes': ('crazing',)}
+    with pytest.raises(FileNotFoundError, match=r"'no/such\.json' does not exist"):
+        metric.process({}, [])
+
+
+def test_feature_without_faster_coco_eval(monkeypatch) -> None:
+    monkeypatch.setattr(grouped_coco, 'find_spec', lambda name: None)
+    coco, evaluator = grouped_coco.coco_backend('auto')
+    assert coco.__module__.startswith('pycocotools')
+    assert evaluator.__module__.startswith('pycocotools')
+    with pytest.raises(ModuleNotFoundError, match='pip install faster-coco-eval'):
+        grouped_coco.coco_backend('faster')
+
+
+def test_exception_seen_class_not_in_json(tmp_path) -> None:
+    with pytest.raises(ValueError, match=r'class dirt is not in .*which knows crazing'):
+        evaluate(write_json(tmp_path / 'a.json'), [], classes=['crazing', 'dirt'])
+
+
+def test_exception_old_class_not_seen(tmp_path) -> None:
+    with pytest.raises(ValueError, match='old class patches was given'):
+        evaluate(
+            write_json(tmp_path / 'a.json'),
+            [],
+            classes=['crazing'],
+            old_classes=['patches'],
+        )
+
+
+def test_exception_arguments() -> None:
+    with pytest.raises(ValueError, match="only 'bbox' can be grouped"):
+        GroupedCocoMetric(ann_file='a.json', metric=['bbox', 'segm'])
+    with pytest.raises(ValueError, match=r'0\.5 is expected'):
+        GroupedCocoMetric(ann_file='a.json', iou_thrs=[0.75])
+    with pytest.raises(ValueError, match="backend 'fast' was given"):
+        GroupedCocoMetric(ann_file='a.json', backend='fast')
+
+
+def test_exception_unknown_metric_item(tmp_path) -> None:
+    with pytest.raises(ValueError, match="metric item 'mAP_90' was given"):
+        evaluate(write_json(tmp_path / 'a.json'), PREDICTIONS, metric_items=['mAP_90'])
+
+
+def test_exception_no_image(tmp_path) -> None:
+    metric = GroupedCocoMetric(ann_file=write_json(tmp_path / 'a.json'))
+    metric.dataset_meta = {'classes': tuple(CATEGORIES)}
+    with pytest.raises(ValueError, match='no image was evaluated'):
+        metric.compute_metrics([])

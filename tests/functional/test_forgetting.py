@@ -1,0 +1,90 @@
+"""Forgetting measures on matrices computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from mmdefect.functional.forgetting import (
+    backward_transfer,
+    forgetting_measure,
+    gap,
+    group_mean,
+    step_forgetting,
+)
+
+NAN = float('nan')
+# Three steps that bring classes a, b; c; d. Class a recovers in step 1.
+MATRIX = torch.tensor(
+    [
+        [0.60, 0.80, NAN, NAN],
+        [0.70, 0.50, 0.90, NAN],
+        [0.40, 0.10, 0.60, 0.75],
+    ],
+    dtype=torch.float64,
+)
+
+
+def test_smoke() -> None:
+    assert group_mean(MATRIX[2], torch.tensor([True, True, False, False])) == 0.25
+
+
+def test_feature_group_mean_leaves_nan_out() -> None:
+    mask = torch.tensor([False, True, True, True])
+    assert group_mean(MATRIX[1], mask).item() == pytest.approx(0.7)
+    assert group_mean(MATRIX[0], torch.tensor([False, False, True, True])).isnan()
+
+
+def test_feature_step_forgetting() -> None:
+    lost = step_forgetting(MATRIX, 1)
+    torch.testing.assert_close(
+        lost,
+        torch.tensor([-0.10, 0.30, NAN, NAN], dtype=torch.float64),
+        equal_nan=True,
+    )
+
+
+def test_feature_forgetting_measure() -> None:
+    # a: 0.70 - 0.40, b: 0.80 - 0.10, c: 0.90 - 0.60; d is new in the last step.
+    assert forgetting_measure(MATRIX).item() == pytest.approx((0.3 + 0.7 + 0.3) / 3)
+
+
+def test_feature_backward_transfer() -> None:
+    # a: 0.40 - 0.60, b: 0.10 - 0.80, c: 0.60 - 0.90.
+    assert backward_transfer(MATRIX).item() == pytest.approx((-0.2 - 0.7 - 0.3) / 3)
+
+
+def test_feature_negative_values_are_values() -> None:
+    matrix = torch.tensor([[-0.5, NAN], [-0.7, 0.1]])
+    assert forgetting_measure(matrix).item() == pytest.approx(0.2)
+    assert backward_transfer(matrix).item() == pytest.approx(-0.2)
+
+
+@pytest.mark.parametrize('measure', [forgetting_measure, backward_transfer])
+def test_feature_one_step_has_nothing_to_forget(measure) -> None:
+    assert math.isnan(measure(MATRIX[:1]).item())
+
+
+def test_feature_gap_is_what_is_missing() -> None:
+    torch.testing.assert_close(
+        gap(MATRIX[1], MATRIX[2]),
+        torch.tensor([-0.3, -0.4, -0.3, NAN], dtype=torch.float64),
+        equal_nan=True,
+    )
+
+
+def test_exception_shapes() -> None:
+    with pytest.raises(ValueError, match=r'shape \(4,\).*steps x classes'):
+        forgetting_measure(MATRIX[0])
+    with pytest.raises(ValueError, match=r'shapes \(4,\) and \(3,\)'):
+        gap(MATRIX[0], MATRIX[0, :3])
+    with pytest.raises(ValueError, match=r'shape \(0, 4\)'):
+        backward_transfer(MATRIX[:0])
+
+
+@pytest.mark.parametrize('step', [0, 3, -1])
+def test_exception_step_without_predecessor(step) -> None:
+    with pytest.raises(ValueError, match='1 to 2 was expected'):
+        step_forgetting(MATRIX, step)

@@ -1,0 +1,58 @@
+"""Five SGD iterations of GFL on fixed batches; run by torchrun or alone.
+
+Writes ``<out>/rank<r>.pth``: every loss of every iteration, and the final parameters.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import mmdefect  # noqa: F401
+import torch
+from mmdefect.apis import build_runner, load_config
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+
+class RecordLosses(Hook):
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.rows.append({k: float(v) for k, v in outputs.items() if 'loss' in k})
+
+
+def main(config: str, root: str, out: str, launcher: str, batch: int) -> None:
+    cfg = load_config(config, work_dir=f'{out}/work', launcher=launcher)
+    cfg.env_cfg.dist_cfg.backend = 'gloo'
+    for key in ('runner_type', 'stream', 'val_cfg', 'val_dataloader', 'val_evaluator'):
+        cfg.pop(key, None)
+    for key in ('test_cfg', 'test_dataloader', 'test_evaluator'):
+        cfg.pop(key, None)
+    loader = cfg.train_dataloader
+    loader.batch_size, loader.sampler.shuffle = batch, False
+    loader.pop('batch_sampler')
+    loader.dataset.data_root, loader.dataset.indices = f'{root}/', 20
+    loader.dataset.pipeline = [
+        step for step in loader.dataset.pipeline if step.type != 'RandomFlip'
+    ]
+    cfg.model.backbone.norm_eval = True
+    cfg.optim_wrapper = dict(
+        type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01, momentum=0.9)
+    )
+    cfg.param_scheduler = None
+    cfg.train_cfg.max_epochs = 1
+    runner: Runner = build_runner(cfg)
+    record = RecordLosses()
+    runner.register_hook(record)
+    runner.train()
+    model = getattr(runner.model, 'module', runner.model)
+    saved = {'losses': record.rows, 'state_dict': model.state_dict()}
+    torch.save(saved, Path(out) / f'rank{get_rank()}.pth')
+
+
+if __name__ == '__main__':
+    config, root, out, launcher, batch = sys.argv[1:6]
+    main(config, root, out, launcher, int(batch))

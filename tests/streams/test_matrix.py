@@ -1,0 +1,151 @@
+"""The step x class matrix: groups, forgetting, files, messages."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+
+from mmdefect.streams.matrix import StreamMatrix
+
+FIRST = {'coco/AP50/a': 0.8, 'coco/AP50/b': 0.6, 'coco/AP/a': 0.4, 'coco/AP/b': 0.3}
+SECOND = {
+    'coco/AP50/a': 0.2,
+    'coco/AP50/b': 0.1,
+    'coco/AP50/c': 0.9,
+    'coco/AP/a': 0.1,
+    'coco/AP/b': 0.05,
+    'coco/AP/c': 0.5,
+    'coco/AP50_all': 0.4,
+    'time': 1.5,
+}
+
+
+@pytest.fixture
+def matrix() -> StreamMatrix:
+    matrix = StreamMatrix(classes=['a', 'b', 'c'], metrics=['AP50', 'AP'])
+    matrix.add_step(step=0, old=[], new=['a', 'b'], scalars=FIRST)
+    matrix.add_step(step=1, old=['a', 'b'], new=['c'], scalars=SECOND)
+    return matrix
+
+
+def test_smoke(matrix) -> None:
+    expected = torch.tensor([[0.8, 0.6, math.nan], [0.2, 0.1, 0.9]]).double()
+    torch.testing.assert_close(
+        matrix.tensor('AP50'), expected, equal_nan=True, atol=1e-6, rtol=0
+    )
+
+
+def test_feature_content_of_the_file(matrix, tmp_path) -> None:
+    matrix.save(tmp_path / 'deep' / 'matrix.json')
+    content = json.loads((tmp_path / 'deep' / 'matrix.json').read_text())
+    assert content['metrics'] == ['AP50', 'AP']
+    assert content['classes'] == ['a', 'b', 'c']
+    first, second = content['steps']
+    assert first['groups']['AP50'] == {
+        'old': None,
+        'new': pytest.approx(0.7),
+        'all': pytest.approx(0.7),
+    }
+    assert first['forgetting'] == {'AP50': {}, 'AP': {}}
+    assert second['old'] == ['a', 'b']
+    assert second['new'] == ['c']
+    assert second['per_class']['AP'] == {'a': 0.1, 'b': 0.05, 'c': 0.5}
+    assert second['groups']['AP50'] == {
+        'old': pytest.approx(0.15),
+        'new': pytest.approx(0.9),
+        'all': pytest.approx(0.4),
+    }
+    assert second['forgetting']['AP50'] == {
+        'a': pytest.approx(0.6),
+        'b': pytest.approx(0.5),
+    }
+    assert second['scalars'] == SECOND
+    assert [p.name for p in (tmp_path / 'deep').iterdir()] == ['matrix.json']
+
+
+def test_feature_round_trip_keeps_nan(matrix, tmp_path) -> None:
+    matrix.add_step(
+        step=1, old=['a', 'b'], new=['c'], scalars=SECOND | {'coco/AP50/a': math.nan}
+    )
+    path = tmp_path / 'matrix.json'
+    matrix.save(path)
+    assert 'NaN' not in path.read_text()
+    again = StreamMatrix.load(path)
+    assert math.isnan(again.scores(1, 'AP50')['a'])
+    assert again.group(metric='AP50', step=1, name='old') == pytest.approx(0.1)
+    assert again.to_dict() == matrix.to_dict()
+
+
+def test_feature_untested_step_is_a_row_of_nan(matrix) -> None:
+    later = StreamMatrix(classes=['a', 'b', 'c'], metrics=['AP50'])
+    later.add_step(step=1, old=['a', 'b'], new=['c'], scalars=SECOND)
+    assert later.tensor('AP50')[0].isnan().all()
+    assert later.forgetting(metric='AP50', step=1) == {}
+    assert later.scores(0, 'AP50') == {}
+
+
+def test_feature_other_tasks_and_prefixes() -> None:
+    matrix = StreamMatrix(classes=['bottle'], metrics=['pixel_auroc'])
+    matrix.add_step(step=0, old=[], new=['bottle'], scalars={'pixel_auroc/bottle': 0.9})
+    assert matrix.scores(0, 'pixel_auroc') == {'bottle': 0.9}
+
+
+def test_exception_missing_key(matrix) -> None:
+    scalars = {k: v for k, v in SECOND.items() if k != 'coco/AP/b'}
+    with pytest.raises(
+        ValueError, match=r"'<prefix>/AP/b' was expected, none was found"
+    ):
+        matrix.add_step(step=1, old=['a', 'b'], new=['c'], scalars=scalars)
+
+
+def test_exception_ambiguous_key(matrix) -> None:
+    with pytest.raises(ValueError, match='coco/AP50/a, other/AP50/a were found'):
+        matrix.add_step(
+            step=1,
+            old=['a', 'b'],
+            new=['c'],
+            scalars=SECOND | {'other/AP50/a': 0.3},
+        )
+
+
+@pytest.mark.parametrize(
+    ('step', 'old', 'new'),
+    [(-1, [], ['a']), (0, ['a'], ['a']), (0, [], ['rust']), (0, [], [])],
+)
+def test_exception_bad_step(matrix, step, old, new) -> None:
+    with pytest.raises(ValueError, match='each class once was expected'):
+        matrix.add_step(step=step, old=old, new=new, scalars=SECOND)
+
+
+def test_exception_names() -> None:
+    with pytest.raises(ValueError, match=r"classes \['a', 'a'\] were given"):
+        StreamMatrix(classes=['a', 'a'], metrics=['AP50'])
+    with pytest.raises(ValueError, match='metrics'):
+        StreamMatrix(classes=['a'], metrics=[])
+
+
+def test_exception_unknown_metric_group_step(matrix) -> None:
+    with pytest.raises(
+        ValueError, match="metric 'AP75' was asked for, one of AP50, AP"
+    ):
+        matrix.tensor('AP75')
+    with pytest.raises(ValueError, match="group 'olds' of step 1"):
+        matrix.group(metric='AP', step=1, name='olds')
+    with pytest.raises(ValueError, match='step 7 was asked for'):
+        matrix.forgetting(metric='AP', step=7)
+    with pytest.raises(ValueError, match='no step yet'):
+        StreamMatrix(classes=['a'], metrics=['AP']).tensor('AP')
+
+
+def test_exception_files(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match='does not exist; train the stream'):
+        StreamMatrix.load(tmp_path / 'matrix.json')
+    (tmp_path / 'matrix.json').write_text('{"metrics": ["AP50"]}')
+    with pytest.raises(ValueError, match=r"not a stream matrix.*'classes'"):
+        StreamMatrix.load(tmp_path / 'matrix.json')
+    (tmp_path / 'matrix.json').write_text('{')
+    with pytest.raises(ValueError, match='JSONDecodeError'):
+        StreamMatrix.load(tmp_path / 'matrix.json')

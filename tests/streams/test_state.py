@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+from mmengine.config import Config
+
+from mmdefect.streams.state import (
+    StepState,
+    StreamState,
+    canonical,
+    config_hash,
+    first_difference,
+)
+
+
+def test_smoke_round_trip(tmp_path):
+    state = StreamState('s', ['a', 'b'], [StepState(0, ['a']), StepState(1, ['b'])])
+    state.steps[0].checkpoint = 'step_0/epoch_1.pth'
+    state.save(tmp_path)
+    assert StreamState.load(tmp_path) == state
+    assert not list(tmp_path.glob('*.tmp'))
+
+
+def test_exception_no_stream(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'holds no stream\.json: expected the work dir'):
+        StreamState.load(tmp_path)
+
+
+def test_feature_hash_ignores_where_a_run_happens():
+    def chain(path):
+        return [{'type': 'mmdefect.ChainCheckpointHook', 'checkpoint': path}]
+
+    here = Config({'lr': 1, 'scale': (3, 4), 'work_dir': '/here', 'resume': False,
+                   'custom_hooks': chain('/here/a.pth'), 'launcher': 'none'})
+    there = Config({'lr': 1, 'scale': [3, 4], 'work_dir': '/there', 'resume': True,
+                    'custom_hooks': chain('/there/a.pth'), 'launcher': 'pytorch'})
+    assert config_hash(here) == config_hash(there)
+    there.lr = 2
+    assert config_hash(here) != config_hash(there)
+
+
+def test_feature_first_difference_names_the_key():
+    a = canonical(Config({'optim': {'lr': 1, 'steps': [1, 2]}, 'x': 1}))
+    b = canonical(Config({'optim': {'lr': 1, 'steps': [1, 3]}, 'x': 1}))
+    assert first_difference(a, a) is None
+    assert first_difference(a, b) == 'optim.steps.1 (was 3, is 2)'
+    assert first_difference({'x': 1, 'y': 1}, {'x': 1}) == 'y (added)'
+    assert first_difference({'x': 1}, {'x': 1, 'y': 1}) == 'y (gone)'
+    assert first_difference({'x': [1]}, {'x': [1, 2]}) == 'x (was [1, 2], is [1])'
+
+
+def test_feature_dumped_config_has_the_same_hash(tmp_path):
+    cfg = Config({'scale': (3, 4), 'pipeline': [{'type': 'A', 'x': (1, 2)}], 'y': None})
+    cfg.dump(tmp_path / 'dumped.py')
+    assert config_hash(Config.fromfile(tmp_path / 'dumped.py')) == config_hash(cfg)

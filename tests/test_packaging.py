@@ -1,0 +1,177 @@
+"""Tests of what installs: setup.py, requirements, constraints, the model index."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from mmengine.config import Config
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import mmdefect
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ('mmdefect', 'tools', 'configs', 'requirements')
+CODE = """
+import sys
+from setuptools import build_meta
+name = build_meta.{hook}(sys.argv[1])
+heavy = {{'torch', 'numpy', 'mmengine', 'mmdefect'}} & set(sys.modules)
+print()
+print(name, sorted(heavy))
+"""
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Return a copy of what a build reads, so that it leaves nothing in the tree."""
+    clone = tmp_path / 'clone'
+    ignored = shutil.ignore_patterns('__pycache__', '.mim')
+    for name in SOURCES:
+        shutil.copytree(ROOT / name, clone / name, ignore=ignored)
+    for file in ROOT.iterdir():
+        if file.is_file():
+            shutil.copyfile(file, clone / file.name)
+    return clone
+
+
+def _build(hook: str, clone: Path, target: Path) -> Path:
+    target.mkdir()
+    result = subprocess.run(
+        [sys.executable, '-c', CODE.format(hook=hook), str(target)],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    name, _, heavy = result.stdout.splitlines()[-1].partition(' ')
+    assert heavy == '[]'
+    return target / name
+
+
+def _requirements(name: str) -> list[Requirement]:
+    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
+    bare = (line.partition('#')[0].strip() for line in lines)
+    return [Requirement(line) for line in bare if line]
+
+
+def _pins() -> dict[str, Requirement]:
+    lines = (ROOT / 'constraints.txt').read_text().splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith('#')]
+    return {canonicalize_name(pin.name): pin for pin in pins}
+
+
+def test_smoke_wheel(clone: Path, tmp_path: Path) -> None:
+    """A wheel holds all code and data, and the configs and tools below `.mim`."""
+    wheel = _build('build_wheel', clone, tmp_path / 'wheel')
+    assert wheel.name == f'mmdefect-{mmdefect.__version__}-py3-none-any.whl'
+    names = set(zipfile.ZipFile(wheel).namelist())
+    modules = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / 'mmdefect').rglob('*.py')
+        if '.mim' not in path.parts
+    }
+    assert modules <= names
+    assert 'mmdefect/py.typed' in names
+    assert 'mmdefect/datasets/splits/neu_det_train.txt' in names
+    assert 'mmdefect/.mim/tools/dist_train.sh' in names
+    configs = {str(path.relative_to(ROOT)) for path in ROOT.glob('configs/*/*.py')}
+    assert {f'mmdefect/.mim/{name}' for name in configs} <= names
+    metadata = zipfile.ZipFile(wheel).read(
+        f'mmdefect-{mmdefect.__version__}.dist-info/METADATA'
+    )
+    required = [
+        line
+        for line in metadata.decode().splitlines()
+        if line.startswith('Requires-Dist') and 'extra ==' not in line
+    ]
+    # Which OpenMMLab build to use is the user's choice.
+    assert not any('mm' in line for line in required)
+    for extra in ('onedl', 'openmmlab', 'coco', 'report', 'publish', 'tests', 'all'):
+        assert f'Provides-Extra: {extra}\n' in metadata.decode()
+
+
+def test_smoke_editable(clone: Path, tmp_path: Path) -> None:
+    """PEP 660 works, and links `.mim` to the files one edits."""
+    _build('build_editable', clone, tmp_path / 'editable')
+    mim = clone / 'mmdefect' / '.mim'
+    assert (mim / 'configs').readlink() == Path('../../configs')
+    assert (mim / 'tools' / 'train.py').read_text() == (
+        ROOT / 'tools' / 'train.py'
+    ).read_text()
+    # Once more: links are renewed, not followed and emptied.
+    _build('build_editable', clone, tmp_path / 'again')
+    assert (clone / 'tools' / 'train.py').is_file()
+
+
+def test_smoke_sdist(clone: Path, tmp_path: Path) -> None:
+    """A wheel built from the source distribution is as complete."""
+    archive = _build('build_sdist', clone, tmp_path / 'sdist')
+    shutil.unpack_archive(archive, tmp_path, filter='data')
+    unpacked = tmp_path / f'mmdefect-{mmdefect.__version__}'
+    wheel = _build('build_wheel', unpacked, tmp_path / 'wheel')
+    names = zipfile.ZipFile(wheel).namelist()
+    assert 'mmdefect/.mim/configs/_base_/default_runtime.py' in names
+    assert 'mmdefect/datasets/splits/neu_det_train.txt' in names
+
+
+def test_feature_every_requirement_is_pinned() -> None:
+    """And by a version that the requirement allows."""
+    pins = _pins()
+    for name in ('build', 'runtime', 'mminstall', 'optional', 'tests'):
+        for requirement in _requirements(name):
+            pin = pins[canonicalize_name(requirement.name)]
+            pinned = str(pin.specifier).removeprefix('==')
+            assert requirement.specifier.contains(pinned), requirement
+
+
+def test_feature_both_opencv_are_one() -> None:
+    """Two distributions install the module cv2, the later over the earlier."""
+    pins = _pins()
+    one, other = pins['opencv-python'], pins['opencv-python-headless']
+    assert one.specifier == other.specifier
+
+
+def test_feature_cure_names_the_pinned_mmcv() -> None:
+    from mmdefect.mmcv_ext_standin import BUILD_COMMAND
+
+    assert BUILD_COMMAND.endswith(f' onedl-mmcv{_pins()["onedl-mmcv"].specifier}')
+
+
+def test_feature_version_is_one() -> None:
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert citation['version'] == mmdefect.__version__
+    assert version('mmdefect') == mmdefect.__version__
+
+
+def test_feature_model_index() -> None:
+    """Every folder of configs has a metafile, and every metafile is listed."""
+    folders = {path.parent for path in ROOT.glob('configs/*/*.py')}
+    metafiles = {
+        f'configs/{folder.name}/metafile.yml'
+        for folder in folders
+        if folder.name != '_base_'
+    }
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    assert set(index['Import']) == metafiles
+    assert [name for name in sorted(metafiles) if not (ROOT / name).is_file()] == []
+
+
+def test_feature_cross_library_base(tmp_path: Path) -> None:
+    """`mmdefect::` bases resolve from anywhere, through `.mim`."""
+    (tmp_path / 'mine.py').write_text(
+        "_base_ = 'mmdefect::_base_/default_runtime.py'\nmine = 1\n"
+    )
+    expected = Config.fromfile(ROOT / 'configs/_base_/default_runtime.py')
+    assert Config.fromfile(tmp_path / 'mine.py').to_dict() == {
+        **expected.to_dict(),
+        'mine': 1,
+    }

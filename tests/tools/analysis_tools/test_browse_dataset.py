@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmdefect.datasets.converters.coco_checks import save_json
+from mmdefect.datasets.converters.neu_det import convert_neu_det
+from mmdefect.testing import make_toy_neu_det
+
+ROOT = Path(__file__).parents[3]
+TOOL = ROOT / 'tools/analysis_tools/browse_dataset.py'
+CONFIG = """
+data_root = '{root}/'
+dataset = dict(
+    type='mmdefect.NEUDETDataset', data_root=data_root, ann_file='coco/train.json',
+    pipeline=[
+        dict(type='mmdefect.LoadCachedImage'),
+        dict(type='LoadAnnotations', with_bbox=True),
+        dict(type='PackDetInputs')])
+train_dataloader = dict(dataset=dataset)
+default_scope = 'mmdet'
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    root = make_toy_neu_det(tmp_path / 'toy', per_class=3, size=64)
+    save_json(convert_neu_det(root)['train'][0], root / 'coco/train.json')
+    path = tmp_path / 'config.py'
+    path.write_text(CONFIG.format(root=root))
+    return path
+
+
+def test_smoke(config: Path, tmp_path: Path) -> None:
+    main = runpy.run_path(str(TOOL))['main']
+    out = tmp_path / 'out'
+    assert main([str(config), '--output-dir', str(out), '--max-images', '3']) == 0
+    images = sorted(out.iterdir())
+    assert len(images) == 3
+    # The toy is grey: colour can only come from the boxes drawn.
+    pixels = np.asarray(Image.open(images[0]).convert('RGB')).astype(int)
+    assert np.ptp(pixels, axis=-1).max() > 50
+
+
+def test_feature_cfg_options(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = runpy.run_path(str(TOOL))['main']
+    out = tmp_path / 'out'
+    keep = 'train_dataloader.dataset.keep_classes=[scratches]'
+    assert main([str(config), '--output-dir', str(out), '--cfg-options', keep]) == 0
+    assert '2 of 2 images' in capsys.readouterr().out

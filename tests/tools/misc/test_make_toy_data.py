@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+main = runpy.run_path(str(ROOT / 'tools/misc/make_toy_data.py'))['main']
+
+
+def test_smoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path), '--per-class', '1', '--size', '64']) == 0
+    assert (tmp_path / 'NEU-DET/IMAGES/crazing_1.jpg').is_file()
+    assert (tmp_path / 'DeepPCB/PCBData/trainval.txt').is_file()
+    assert 'tools/dataset_converters/neu_det.py' in capsys.readouterr().out
+
+
+def test_feature_one_dataset(tmp_path: Path) -> None:
+    main([str(tmp_path), '--per-class', '1', '--dataset', 'neu-det'])
+    assert not (tmp_path / 'DeepPCB').exists()
+
+
+def test_feature_seed(tmp_path: Path) -> None:
+    images = []
+    for seed in ('0', '1'):
+        out = tmp_path / seed
+        main([str(out), '--seed', seed, '--per-class', '1', '--dataset', 'neu-det'])
+        images.append((out / 'NEU-DET/IMAGES/crazing_1.jpg').read_bytes())
+    assert images[0] != images[1]

@@ -1,0 +1,88 @@
+"""Tests of tools/model_converters/torchvision_mobilenet_v2.py."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.models import mobilenet_v2
+
+import mmdefect  # noqa: F401  lets mmdet find an NMS
+from mmdefect.utils import load_weights
+
+ROOT = Path(__file__).parents[3]
+TOOL = runpy.run_path(str(ROOT / 'tools/model_converters/torchvision_mobilenet_v2.py'))
+
+
+@pytest.fixture(scope='module')
+def model() -> torch.nn.Module:
+    """Return torchvision's model with random weights and lively statistics."""
+    torch.manual_seed(0)
+    model = mobilenet_v2()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    return model.eval()
+
+
+def test_smoke(model: torch.nn.Module, tmp_path: Path) -> None:
+    """mmdet's backbone computes the same features at every depth."""
+    from mmdet.models.backbones import MobileNetV2
+
+    torch.save(model.state_dict(), tmp_path / 'in.pth')
+    TOOL['main']([str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')])
+    backbone = MobileNetV2(out_indices=(0, 3, 7))
+    backbone.eval()
+    backbone.load_state_dict(load_weights(tmp_path / 'out.pth')['state_dict'])
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        found = backbone(image)
+        # torchvision's blocks 1, 10 and 18 end mmdet's layers 1, 4 and conv2.
+        expected = [model.features[: end + 1](image) for end in (1, 10, 18)]
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize('change', ['missing', 'extra', 'shape'])
+def test_exception_another_network(model: torch.nn.Module, change: str) -> None:
+    state = dict(model.state_dict())
+    name = {
+        'missing': 'layer3.1.depthwise_conv.bn.bias',
+        'extra': 'features.19.0.weight',
+        'shape': 'conv2.conv.weight',
+    }[change]
+    if change == 'missing':
+        del state['features.5.conv.1.1.bias']
+    elif change == 'extra':
+        state['features.19.0.weight'] = torch.ones(1)
+    else:
+        state['features.18.0.weight'] = torch.ones(1280, 320, 3, 3)
+    with pytest.raises(ValueError, match=rf'^1 weights do not match .* {name}: give'):
+        TOOL['convert'](state)
+
+
+def test_exception_another_width() -> None:
+    with pytest.raises(ValueError, match='do not match mmdet MobileNetV2'):
+        TOOL['convert'](mobilenet_v2(width_mult=0.5).state_dict())
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('features.0.1.bias', 'conv1.bn.bias'),
+        ('features.1.conv.1.weight', 'layer1.0.linear_conv.conv.weight'),
+        ('features.2.conv.0.0.weight', 'layer2.0.expand_conv.conv.weight'),
+        ('features.17.conv.3.bias', 'layer7.0.linear_conv.bn.bias'),
+        ('features.18.0.weight', 'conv2.conv.weight'),
+        ('features.18.conv.0.0.weight', None),
+        ('features.3.conv.9.weight', None),
+        ('features.3.conv.2.5.weight', None),
+        ('classifier.1.weight', None),
+    ],
+)
+def test_feature_names(name: str, expected: str | None) -> None:
+    assert TOOL['new_name'](name) == expected

@@ -1,0 +1,177 @@
+"""Tests of the launchers in tools/: their arguments reach the launcher untouched."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / 'tools'
+SCRIPTS = sorted(TOOLS.glob('*.sh'))
+# Prints every argument it got on a line of its own, and the threads of a process.
+FAKE = '#!/usr/bin/env bash\nprintf "%s\\n" "$@" "threads=${OMP_NUM_THREADS:-}"\n'
+EXTRA = ['--cfg-options', 'name=two words', 'glob=*']
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Return an environment with a fake torchrun and srun, and nothing else set."""
+    for name in ('torchrun', 'srun'):
+        (tmp_path / name).write_text(FAKE)
+        (tmp_path / name).chmod(0o755)
+    return {'PATH': f'{tmp_path}{os.pathsep}{os.environ["PATH"]}'}
+
+
+def _run(
+    script: str, *args: str, env: dict[str, str], cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(TOOLS / script), *args],
+        env=env,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _launched(*args: str, env: dict[str, str], cwd: Path | None = None) -> list[str]:
+    result = _run(*args, env=env, cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def test_smoke_shellcheck() -> None:
+    shellcheck = Path(sys.executable).with_name('shellcheck')
+    if not shellcheck.is_file():
+        pytest.skip('shellcheck is not installed in this environment')
+    result = subprocess.run(
+        [shellcheck, *SCRIPTS, ROOT / '.ci/run'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize('script', SCRIPTS, ids=lambda path: path.name)
+def test_smoke_strict_and_executable(script: Path) -> None:
+    assert os.access(script, os.X_OK)
+    assert 'set -euo pipefail\n' in script.read_text()
+
+
+@pytest.mark.parametrize(
+    ('script', 'usage', 'arguments'),
+    [
+        ('dist_train.sh', 'CONFIG GPUS', 2),
+        ('dist_test.sh', 'CONFIG CHECKPOINT|WORK_DIR GPUS', 3),
+        ('dist_launch.sh', 'GPUS SCRIPT', 2),
+        ('slurm_train.sh', 'PARTITION JOB CONFIG WORK_DIR', 4),
+        ('slurm_test.sh', 'PARTITION JOB CONFIG CHECKPOINT|WORK_DIR', 4),
+        ('slurm_launch.sh', 'PARTITION JOB SCRIPT', 3),
+    ],
+)
+def test_exception_usage(
+    script: str, usage: str, arguments: int, environment: dict[str, str]
+) -> None:
+    result = _run(script, *['1'] * (arguments - 1), env=environment)
+    assert result.returncode == 2
+    assert re.fullmatch(
+        rf'Usage: \S*{script} {re.escape(usage)} \[.*\]\n', result.stderr
+    )
+
+
+@pytest.mark.parametrize('gpus', ['0', '-1', 'two', ''])
+def test_exception_gpus(gpus: str, environment: dict[str, str]) -> None:
+    result = _run('dist_train.sh', 'config.py', gpus, env=environment)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"GPUS is '{gpus}', and a number of processes")
+
+
+def test_exception_nodes_without_port(environment: dict[str, str]) -> None:
+    """A port that each node picked for itself would never connect them."""
+    result = _run('dist_train.sh', 'c.py', '1', env=environment | {'NNODES': '2'})
+    assert result.returncode == 2
+    assert result.stderr == ('With NNODES=2 all nodes must agree on a port: set PORT\n')
+
+
+def test_feature_dist_train(environment: dict[str, str], tmp_path: Path) -> None:
+    """From any folder, on a free port, arguments with blanks and stars unharmed."""
+    lines = _launched(
+        'dist_train.sh', 'my config.py', '2', *EXTRA, env=environment, cwd=tmp_path
+    )
+    port = lines.pop(9)
+    assert 1024 <= int(port) <= 65535
+    assert lines == [
+        *('--nnodes', '1', '--node_rank', '0', '--nproc_per_node', '2'),
+        *('--master_addr', '127.0.0.1', '--master_port'),
+        *(f'{TOOLS}/train.py', 'my config.py', '--launcher', 'pytorch', *EXTRA),
+        f'threads={max(1, len(os.sched_getaffinity(0)) // 2)}',
+    ]
+
+
+def test_feature_dist_test(environment: dict[str, str]) -> None:
+    lines = _launched('dist_test.sh', 'c.py', 'work dir', '1', *EXTRA, env=environment)
+    assert lines[5] == '1'
+    assert lines[10:-1] == [
+        *(f'{TOOLS}/test.py', 'c.py', 'work dir', '--launcher', 'pytorch', *EXTRA),
+    ]
+
+
+def test_feature_environment(environment: dict[str, str]) -> None:
+    """Several nodes, as documented; a number of threads that was set stays."""
+    settings = {
+        'NNODES': '3',
+        'NODE_RANK': '2',
+        'MASTER_ADDR': '10.0.0.7',
+        'PORT': '29555',
+        'OMP_NUM_THREADS': '7',
+    }
+    lines = _launched('dist_train.sh', 'c.py', '4', env=environment | settings)
+    assert lines[:10] == [
+        *('--nnodes', '3', '--node_rank', '2', '--nproc_per_node', '4'),
+        *('--master_addr', '10.0.0.7', '--master_port', '29555'),
+    ]
+    assert lines[-1] == 'threads=7'
+
+
+def test_feature_more_processes_than_cores(environment: dict[str, str]) -> None:
+    assert _launched('dist_train.sh', 'c.py', '999', env=environment)[-1] == 'threads=1'
+
+
+def test_feature_exit_status(environment: dict[str, str], tmp_path: Path) -> None:
+    """A failed run must not look like a good one."""
+    (tmp_path / 'torchrun').write_text('#!/usr/bin/env bash\nexit 7\n')
+    assert _run('dist_train.sh', 'c.py', '1', env=environment).returncode == 7
+
+
+@pytest.mark.parametrize(
+    ('script', 'target'),
+    [
+        ('slurm_train.sh', ['train.py', 'c.py', '--work-dir', 'a dir']),
+        ('slurm_test.sh', ['test.py', 'c.py', 'a dir']),
+    ],
+)
+def test_feature_slurm(
+    script: str, target: list[str], environment: dict[str, str]
+) -> None:
+    settings = environment | {'GPUS': '4', 'SRUN_ARGS': '--quotatype spot'}
+    lines = _launched(script, 'part', 'a job', 'c.py', 'a dir', *EXTRA, env=settings)
+    assert lines[:-1] == [
+        *('--partition', 'part', '--job-name', 'a job', '--gres', 'gpu:4'),
+        *('--ntasks', '4', '--ntasks-per-node', '4', '--cpus-per-task', '5'),
+        *('--kill-on-bad-exit=1', '--quotatype', 'spot', 'python', '-u'),
+        *(f'{TOOLS}/{target[0]}', *target[1:], '--launcher', 'slurm', *EXTRA),
+    ]
+
+
+def test_feature_slurm_defaults(environment: dict[str, str]) -> None:
+    lines = _launched('slurm_train.sh', 'p', 'j', 'c.py', 'd', env=environment)
+    assert lines[5:12] == [
+        *('gpu:8', '--ntasks', '8', '--ntasks-per-node', '8', '--cpus-per-task', '5'),
+    ]

@@ -1,0 +1,70 @@
+"""Cut a COCO training file into one file a step, with labels in global class order.
+
+The streams of this package choose classes at load time and do not need these files;
+they are for other code bases, and for looking at what a step sees.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdefect.datasets.class_split import (
+    SPLIT_MODES,
+    class_names,
+    cooccurrence_table,
+    split_coco,
+)
+from mmdefect.datasets.converters.coco_checks import (
+    duplicate_id_errors,
+    load_coco,
+    save_json,
+)
+from mmdefect.streams.protocol import parse_protocol
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('source', type=Path, help='e.g. data/NEU-DET/coco/train.json')
+    parser.add_argument('--out', type=Path, help='default: the folder of the source')
+    steps = parser.add_mutually_exclusive_group(required=True)
+    steps.add_argument('--protocol', help='e.g. 3+3, 5+1, 2+2+2, 10-1x5')
+    steps.add_argument(
+        '--steps',
+        nargs='+',
+        metavar='A,B,C',
+        help='classes of each step, separated by commas',
+    )
+    parser.add_argument('--mode', choices=SPLIT_MODES, default='overlap')
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    out = args.out or args.source.parent
+    try:
+        coco = load_coco(args.source)
+        if errors := duplicate_id_errors(coco):
+            raise ValueError(f'{args.source}: {errors[0]}')
+        protocol = args.protocol or [step.split(',') for step in args.steps]
+        steps = parse_protocol(protocol, class_names(coco))
+        print(f'{cooccurrence_table(coco, steps)}\n')
+        seen: list[str] = []
+        for k, keep in enumerate(steps):
+            seen += keep
+            part = split_coco(coco, keep=keep, seen=seen, mode=args.mode)
+            path = out / f'{args.source.stem}_step{k}.json'
+            save_json(part, path)
+            print(
+                f'wrote {path}: {len(part["images"])} images, '
+                f'{len(part["annotations"])} boxes ({args.mode}; {", ".join(keep)})'
+            )
+    except (FileNotFoundError, ValueError) as error:
+        print(f'ERROR: {error}')
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Start a script in several processes; what dist_train.sh and dist_test.sh share.
+#
+#   tools/dist_launch.sh GPUS SCRIPT [arguments of the script]
+#
+# From the environment: NNODES (1), NODE_RANK (0), MASTER_ADDR (127.0.0.1), PORT (a free
+# one) and OMP_NUM_THREADS (the cores of this node, shared out evenly).
+set -euo pipefail
+
+if (($# < 2)); then
+    echo "Usage: $0 GPUS SCRIPT [arguments of the script]" >&2
+    exit 2
+fi
+gpus=$1
+shift
+
+if [[ ! $gpus =~ ^[1-9][0-9]*$ ]]; then
+    echo "GPUS is '$gpus', and a number of processes, 1 or more, was expected" >&2
+    exit 2
+fi
+if ((${NNODES:-1} > 1)) && [[ -z ${PORT:-} ]]; then
+    echo "With NNODES=$NNODES all nodes must agree on a port: set PORT" >&2
+    exit 2
+fi
+
+# An environment that was not activated still holds the right torchrun.
+bin=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/bin
+if ! command -v torchrun >/dev/null && [[ -x $bin/torchrun ]]; then
+    PATH=$bin:$PATH
+fi
+
+free_port='import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'
+port=${PORT:-$(python3 -c "$free_port")}
+
+# Left to itself, torchrun gives every process a single thread.
+if [[ -z ${OMP_NUM_THREADS:-} ]]; then
+    threads=$(($(nproc) / gpus))
+    export OMP_NUM_THREADS=$((threads > 0 ? threads : 1))
+fi
+
+exec torchrun \
+    --nnodes "${NNODES:-1}" \
+    --node_rank "${NODE_RANK:-0}" \
+    --nproc_per_node "$gpus" \
+    --master_addr "${MASTER_ADDR:-127.0.0.1}" \
+    --master_port "$port" \
+    "$@"

@@ -1,0 +1,39 @@
+"""Print a config, or the config that one step of a stream resolves to."""
+
+from __future__ import annotations
+
+import argparse
+
+import mmdefect  # noqa: F401  registers the scope
+from mmdefect.apis import load_config
+from mmengine.config import DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--step', type=int, help='resolve this step of the stream')
+    parser.add_argument('--save-path', help='write to this file as well')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override config entries, key=value',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config, cfg_options=args.cfg_options)
+    if args.step is not None:
+        from mmdefect.streams.resolve import resolve_step_config
+
+        cfg = resolve_step_config(cfg, args.step)
+    print(cfg.pretty_text)
+    if args.save_path:
+        cfg.dump(args.save_path)
+
+
+if __name__ == '__main__':
+    main()
