@@ -103,7 +103,7 @@ def comparison_table(records: Mapping[str, StreamRecord]) -> Table:
     joint = records.get(JOINT)
     bound = joint.group(joint.scored[-1], 'all') if joint else None
     if joint is not None:
-        numbers.append('Gap to joint (all)')
+        numbers.append('Points below joint')
     header = ['Model', *numbers]
     rows = [['teacher', percent(_teacher(records)), *['–'] * (len(numbers) - 1)]]
     for name, record in records.items():
@@ -113,7 +113,8 @@ def comparison_table(records: Mapping[str, StreamRecord]) -> Table:
         if joint is not None:
             ours = record.group(step, 'all')
             gap = None if ours is None or bound is None else bound - ours
-            row.append('–' if name == JOINT else percent(gap))
+            shown = name != JOINT and gap is not None
+            row.append(f'{100 * gap:.1f}' if shown else '–')
         rows.append(row)
     return Table(header, rows, numbers)
 
@@ -185,7 +186,7 @@ def _heat_maps(records: Mapping[str, StreamRecord], folder: Path) -> Section:
         )
         path = save_figure(figure, folder / f'heat_map_{number}.png')
         alt = f'Heat map of {record.metric} of {name}: steps downwards, classes across'
-        width = min(990, 150 + 55 * len(record.matrix.classes))
+        width = min(990, 152 + 53 * len(record.matrix.classes))
         pictures.append(Picture(path, alt, width=width))
     return Section(
         title='Class by class',

@@ -168,7 +168,7 @@ def _losses(record: StreamRecord, folder: Path) -> Section:
         figure = curves(series, title=f'step {step}', ylabel='loss')
         path = save_figure(figure, folder / f'loss_step_{step}.png')
         alt = f'Loss curves of step {step}: {", ".join(series)}'
-        pictures.append(Picture(path, alt, width=490))
+        pictures.append(Picture(path, alt, width=470))
     return Section(
         title='Loss while training',
         text='The total and each term. Steps start their iterations at zero.',

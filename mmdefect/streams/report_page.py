@@ -26,7 +26,7 @@ header p.lead { margin: 0; color: var(--soft); font-size: 18px; }
 section { background: white; border: 1px solid var(--line); border-radius: 8px;
   margin-top: 24px; padding: 20px 24px 24px; }
 h2 { margin: 0 0 6px; font-size: 18px; }
-p.text { margin: 0 0 14px; color: var(--soft); font-size: 14px; max-width: 76ch; }
+p.text { margin: 0 0 14px; color: var(--soft); font-size: 14px; max-width: 92ch; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { text-align: left; color: var(--soft); font-size: 13px; font-weight: 600; }

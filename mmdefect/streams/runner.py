@@ -36,6 +36,7 @@ from mmdefect.utils.checkpoint import (
     state_dict_of,
     use_safe_loading,
 )
+from mmdefect.utils.environment import describe_environment
 
 MATRIX_FILE = 'matrix.json'
 
@@ -204,6 +205,7 @@ class StreamRunner:
         state.config_hash = config_hash(cfg)
         if state.state == 'pending':
             state.state = 'running'
+            state.environment = describe_environment()
         if self.stream.starts_from_previous(state.step):
             state.started_from = self.state.steps[state.step - 1].checkpoint
         if is_main_process():

@@ -43,6 +43,7 @@ class StepState:
     checkpoint_sha256: str | None = None
     started_from: str | None = None
     duration_s: float = 0.0
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass

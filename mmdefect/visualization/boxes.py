@@ -51,7 +51,6 @@ def draw_boxes(
             ``score``.
         colours: Class -> colour; other classes are white.
     """
-    shadow = [patheffects.withStroke(linewidth=2.2, foreground='black', alpha=0.75)]
     # Worst first, so that the best lies on top.
     for box in sorted(boxes, key=lambda entry: entry.get('score', 1)):
         x1, y1, x2, y2 = box['bbox']
@@ -65,14 +64,14 @@ def draw_boxes(
         if 'score' in box:
             text += f' {100 * box["score"]:.0f}'
         axes.text(
-            x1 + 2,
-            y1 + 2,
+            x1,
+            y1,
             text,
-            color=colour,
-            fontsize=7,
+            color=INK,
+            fontsize=6.5,
             va='top',
             clip_on=True,
-            path_effects=shadow,
+            bbox={'facecolor': colour, 'edgecolor': 'none', 'pad': 1.2},
         )
 
 

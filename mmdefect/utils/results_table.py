@@ -1,0 +1,147 @@
+"""Markdown tables rendered from results files, and the check that they agree."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+BLOCK = re.compile(
+    r'(?P<open><!-- results:(?P<name>\S+) -->\n)(?P<body>.*?)(?P<close><!-- /results -->)',
+    re.DOTALL,
+)
+COLUMNS = ('teacher old', 'old', 'new', 'all')
+PAPER = 'paper.json'
+
+
+def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
+    """Render one results file.
+
+    Args:
+        results: Its content; metrics ``teacher/old`` and ``<preset>/old|new|all``, each
+            with an optional ``..._std``, as fractions.
+        paper: Content of ``paper.json``: name of results -> row label -> flat metrics
+            in the same form; rows of other names are left out.
+
+    Returns:
+        A Markdown table, a row per preset in the order of the file, and a line that
+        says where it comes from.
+    """
+    metrics = results['metrics']
+    lines = [
+        f'| {" | ".join(("AP50, %", *COLUMNS))} |',
+        f'| {" | ".join(["---"] + ["---:"] * len(COLUMNS))} |',
+    ]
+    for preset in _presets(metrics):
+        lines.append(_row(f'`{preset}`', metrics, preset))
+    for label, published in paper.get(results['name'], {}).items():
+        lines.append(_row(f'{label} (printed in the paper)', published, ''))
+    return '\n'.join([*lines, '', _origin(results)]) + '\n'
+
+
+def _presets(metrics: Mapping[str, float]) -> list[str]:
+    names = (key.rpartition('/')[0] for key in metrics)
+    return [name for name in dict.fromkeys(names) if name and name != 'teacher']
+
+
+def _row(label: str, metrics: Mapping[str, float], preset: str) -> str:
+    keys = ['teacher/old']
+    keys += [f'{preset}/{group}'.lstrip('/') for group in ('old', 'new', 'all')]
+    return f'| {" | ".join([label, *(_cell(metrics, key) for key in keys)])} |'
+
+
+def _cell(metrics: Mapping[str, float], key: str) -> str:
+    if key not in metrics:
+        return '–'
+    text = f'{100 * metrics[key]:.1f}'
+    spread = metrics.get(f'{key}_std')
+    return text if spread is None else f'{text} ± {100 * spread:.1f}'
+
+
+def _origin(results: Mapping[str, Any]) -> str:
+    """Say what ran where; ± is explained when there is one."""
+    machine = results['hardware']
+    device = machine.get('gpu') or f'{machine["cpu"]}, {machine["cores"]} cores'
+    seeds = ', '.join(str(seed) for seed in results['seeds'])
+    several = ' (mean ± sample standard deviation)' if len(results['seeds']) > 1 else ''
+    return (
+        f'{results["dataset"]}, commit `{results["commit"][:10]}`, {results["date"]}, '
+        f'{device}, seeds {seeds}{several}: `{results["command"]}`'
+    )
+
+
+def render_text(text: str, results_dir: Path, *, source: str = 'text') -> str:
+    """Fill every ``<!-- results:NAME -->`` block of a document.
+
+    Args:
+        text: The document.
+        results_dir: Folder of the JSON files.
+        source: What to call the document in errors.
+
+    Raises:
+        FileNotFoundError: If a block names a results file that does not exist.
+        ValueError: If a block is not closed, or a results file lacks a field.
+    """
+    opened, blocks = text.count('<!-- results:'), list(BLOCK.finditer(text))
+    if opened != len(blocks) or any('<!-- results:' in m['body'] for m in blocks):
+        raise ValueError(
+            f'{source} opens {opened} results blocks that are not all closed, '
+            "'<!-- /results -->' on a line of its own was expected after each."
+        )
+    paper_path = results_dir / PAPER
+    paper = json.loads(paper_path.read_text()) if paper_path.is_file() else {}
+
+    def fill(match: re.Match[str]) -> str:
+        path = results_dir / f'{match["name"]}.json'
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{source} shows results '{match['name']}', but '{path}' does not "
+                'exist; run the experiment or remove the block.'
+            )
+        try:
+            table = render_table(json.loads(path.read_text()), paper)
+        except KeyError as error:
+            raise ValueError(
+                f"'{path}' lacks {error}, a file of write_results was expected; write "
+                'it again with the script.'
+            ) from error
+        return f'{match["open"]}\n{table}\n{match["close"]}'
+
+    return BLOCK.sub(fill, text)
+
+
+def documents(root: Path) -> Iterator[Path]:
+    """Yield README.md and every Markdown file below docs."""
+    if (root / 'README.md').is_file():
+        yield root / 'README.md'
+    yield from sorted((root / 'docs').rglob('*.md'))
+
+
+def render_documents(root: str | Path, *, check: bool = False) -> list[Path]:
+    """Fill the results blocks of all documents of a repository.
+
+    Args:
+        root: The repository.
+        check: Only look, write nothing.
+
+    Returns:
+        Documents that differ from what their results files say (and, without ``check``,
+        have been rewritten).
+
+    Raises:
+        FileNotFoundError: If a block names a results file that does not exist.
+        ValueError: If a block is not closed, or a results file lacks a field.
+    """
+    root = Path(root)
+    changed = []
+    for path in documents(root):
+        text = path.read_text(encoding='utf-8')
+        source = path.relative_to(root).as_posix()
+        rendered = render_text(text, root / 'docs' / 'results', source=source)
+        if rendered != text:
+            changed.append(path)
+            if not check:
+                path.write_text(rendered, encoding='utf-8')
+    return changed
