@@ -7,6 +7,8 @@ model = dict(
         _delete_=True,
         type='MobileNetV2',
         out_indices=(2, 4, 6),
+        # As the parent: everything up to stride 4 stays as pretrained.
+        frozen_stages=2,
         # The batch-norm statistics of this file are re-estimated: keep them.
         norm_eval=True,
         init_cfg=dict(

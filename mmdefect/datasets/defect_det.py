@@ -281,14 +281,16 @@ def _boxes_per_image(
 ) -> dict[int, list[dict[str, Any]]]:
     """Group annotations by image, boxes clipped to it; one warning names the rest."""
     images = {image['id']: image for image in coco['images']}
+    categories = {category['id'] for category in coco['categories']}
     boxes: dict[int, list[dict[str, Any]]] = {key: [] for key in images}
     dropped, clipped = [], []
     for annotation in coco['annotations']:
         image = images.get(annotation['image_id'])
-        if image is None:
+        if image is None or annotation['category_id'] not in categories:
             raise ValueError(
-                f'{ann_file}: annotation {annotation["id"]} names the unknown image '
-                f'{annotation["image_id"]}; expected an id of the file: convert again.'
+                f'{ann_file}: annotation {annotation["id"]} names image '
+                f'{annotation["image_id"]} and category {annotation["category_id"]}; '
+                'expected ids of the file: convert again.'
             )
         x, y, w, h = annotation['bbox']
         box = (x, y, x + w, y + h)

@@ -112,9 +112,10 @@ def comparison_table(records: Mapping[str, StreamRecord]) -> Table:
         row.append(percent(record.kept(step), 0))
         if joint is not None:
             ours = record.group(step, 'all')
-            gap = None if ours is None or bound is None else bound - ours
-            shown = name != JOINT and gap is not None
-            row.append(f'{100 * gap:.1f}' if shown else '–')
+            if name == JOINT or ours is None or bound is None:
+                row.append('–')
+            else:
+                row.append(f'{100 * (bound - ours):.1f}')
         rows.append(row)
     return Table(header, rows, numbers)
 

@@ -54,16 +54,7 @@ def write_results(
         ValueError: If a metric is not a finite number, or there is none.
     """
     path = Path(path)
-    bad = [
-        key
-        for key, value in metrics.items()
-        if not isinstance(value, (int, float)) or not math.isfinite(value)
-    ]
-    if bad or not metrics:
-        raise ValueError(
-            f'metrics {", ".join(bad) or "without any entry"} were given, finite '
-            'numbers were expected; leave out what was not measured.'
-        )
+    _check_metrics(metrics)
     content = {
         'name': name,
         'command': command,
@@ -80,6 +71,19 @@ def write_results(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + '\n')
     return content
+
+
+def _check_metrics(metrics: Mapping[str, float]) -> None:
+    bad = [
+        key
+        for key, value in metrics.items()
+        if not isinstance(value, (int, float)) or not math.isfinite(value)
+    ]
+    if bad or not metrics:
+        raise ValueError(
+            f'metrics {", ".join(bad) or "without any entry"} were given, finite '
+            'numbers were expected; leave out what was not measured.'
+        )
 
 
 def clean_commit(folder: str | Path, *, ignore: str | Path | None = None) -> str:

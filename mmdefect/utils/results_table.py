@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+OPENING = re.compile(r'^<!-- results:(\S+) -->$', re.MULTILINE)
 BLOCK = re.compile(
-    r'(?P<open><!-- results:(?P<name>\S+) -->\n)(?P<body>.*?)(?P<close><!-- /results -->)',
-    re.DOTALL,
+    r'^(?P<open><!-- results:(?P<name>\S+) -->\n)(?P<body>.*?)'
+    r'(?P<close>^<!-- /results -->)$',
+    re.DOTALL | re.MULTILINE,
 )
 COLUMNS = ('teacher old', 'old', 'new', 'all')
 PAPER = 'paper.json'
@@ -34,10 +36,11 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
         f'| {" | ".join(("AP50, %", *COLUMNS))} |',
         f'| {" | ".join(["---"] + ["---:"] * len(COLUMNS))} |',
     ]
-    for preset in _presets(metrics):
-        lines.append(_row(f'`{preset}`', metrics, preset))
-    for label, published in paper.get(results['name'], {}).items():
-        lines.append(_row(f'{label} (printed in the paper)', published, ''))
+    lines += [_row(f'`{name}`', metrics, name) for name in _presets(metrics)]
+    lines += [
+        _row(f'{label} (printed in the paper)', published, '')
+        for label, published in paper.get(results['name'], {}).items()
+    ]
     return '\n'.join([*lines, '', _origin(results)]) + '\n'
 
 
@@ -84,8 +87,8 @@ def render_text(text: str, results_dir: Path, *, source: str = 'text') -> str:
         FileNotFoundError: If a block names a results file that does not exist.
         ValueError: If a block is not closed, or a results file lacks a field.
     """
-    opened, blocks = text.count('<!-- results:'), list(BLOCK.finditer(text))
-    if opened != len(blocks) or any('<!-- results:' in m['body'] for m in blocks):
+    opened, closed = len(OPENING.findall(text)), len(BLOCK.findall(text))
+    if opened != closed:
         raise ValueError(
             f'{source} opens {opened} results blocks that are not all closed, '
             "'<!-- /results -->' on a line of its own was expected after each."

@@ -23,7 +23,7 @@ CLASS_COLOURS = (
     '#ccbb44',
     '#44dd99',
     '#ee88cc',
-    '#99ddff',
+    '#ffffff',
     '#ffaa44',
     '#bbcc33',
     '#aaaaff',
@@ -49,12 +49,13 @@ def draw_boxes(
         axes: Where the image is.
         boxes: ``bbox`` (x1, y1, x2, y2 in pixels), ``label`` and, for predictions,
             ``score``.
-        colours: Class -> colour; other classes are white.
+        colours: Class -> colour; other classes are grey.
     """
+    width, height = max(axes.get_xlim()), max(axes.get_ylim())
     # Worst first, so that the best lies on top.
     for box in sorted(boxes, key=lambda entry: entry.get('score', 1)):
         x1, y1, x2, y2 = box['bbox']
-        colour = colours.get(box['label'], 'white')
+        colour = colours.get(box['label'], '#bbbbbb')
         frame = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=colour, lw=1.6)
         frame.set_path_effects(
             [patheffects.withStroke(linewidth=3, foreground='black', alpha=0.45)]
@@ -63,13 +64,16 @@ def draw_boxes(
         text = box['label']
         if 'score' in box:
             text += f' {100 * box["score"]:.0f}'
+        # Above the box and to its free side, so that the frame does not cut the text.
+        right = x1 > 0.55 * width
         axes.text(
-            x1,
+            x2 if right else x1,
             y1,
             text,
             color=INK,
             fontsize=6.5,
-            va='top',
+            ha='right' if right else 'left',
+            va='bottom' if y1 > 0.08 * height else 'top',
             clip_on=True,
             bbox={'facecolor': colour, 'edgecolor': 'none', 'pad': 1.2},
         )

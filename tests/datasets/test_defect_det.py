@@ -215,11 +215,12 @@ def test_exception_duplicate_annotation_ids(toy_root: Path, changed_coco: Edit) 
         build(toy_root, changed_coco(edit))
 
 
-def test_exception_dangling_image_id(toy_root: Path, changed_coco: Edit) -> None:
+@pytest.mark.parametrize('key', ['image_id', 'category_id'])
+def test_exception_dangling_id(toy_root: Path, changed_coco: Edit, key: str) -> None:
     def edit(coco: dict[str, Any]) -> None:
-        coco['annotations'][0]['image_id'] = 999
+        coco['annotations'][0][key] = 999
 
-    with pytest.raises(ValueError, match='annotation 1 names the unknown image 999'):
+    with pytest.raises(ValueError, match=r'annotation 1 names image .*999.*expected'):
         build(toy_root, changed_coco(edit))
 
 

@@ -54,3 +54,19 @@ def test_feature_cfg_options(
     keep = 'train_dataloader.dataset.keep_classes=[scratches]'
     assert main([str(config), '--output-dir', str(out), '--cfg-options', keep]) == 0
     assert '2 of 2 images' in capsys.readouterr().out
+
+
+def test_feature_step_of_a_stream(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = runpy.run_path(str(TOOL))['main']
+    stream = ROOT / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
+    root = f'train_dataloader.dataset.data_root={tmp_path}/toy/'
+    out = tmp_path / 'out'
+    for step, kinds in enumerate(['crazing', 'scratches']):
+        target = out / str(step)
+        options = ['--output-dir', str(target), '--cfg-options', root]
+        assert main([str(stream), '--step', str(step), *options]) == 0
+        assert any(path.stem.startswith(kinds) for path in target.iterdir())
+    # Three images a kind are too few for one that mixes kinds.
+    assert not any(path.stem.startswith('patches') for path in target.iterdir())

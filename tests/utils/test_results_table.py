@@ -1,0 +1,106 @@
+"""Tables rendered from results files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mmdefect.utils.results_table import render_documents, render_text
+
+RESULTS = {
+    'name': 'toy',
+    'command': 'make demo',
+    'commit': '0123456789abcdef',
+    'date': '2026-01-02',
+    'duration_s': 60.0,
+    'hardware': {'cpu': 'A CPU', 'cores': 2},
+    'software': {},
+    'dataset': 'NEU-DET',
+    'seeds': [0, 1, 2],
+    'metrics': {
+        'teacher/old': 0.7104,
+        'teacher/old_std': 0.0123,
+        'finetune/old': 0.0312,
+        'finetune/old_std': 0.002,
+        'finetune/new': 0.7,
+        'finetune/all': 0.3656,
+        'joint/old': 0.7,
+    },
+    'notes': '',
+}
+PAPER = {'toy': {'SD-IDD': {'old': 0.582, 'new': 0.69, 'all': 0.636}}}
+TABLE = """\
+| AP50, % | teacher old | old | new | all |
+| --- | ---: | ---: | ---: | ---: |
+| `finetune` | 71.0 ± 1.2 | 3.1 ± 0.2 | 70.0 | 36.6 |
+| `joint` | 71.0 ± 1.2 | 70.0 | – | – |
+| SD-IDD (printed in the paper) | – | 58.2 | 69.0 | 63.6 |
+
+NEU-DET, commit `0123456789`, 2026-01-02, A CPU, 2 cores, seeds 0, 1, 2 \
+(mean ± sample standard deviation): `make demo`
+"""
+EMPTY = '# T\n\n<!-- results:toy -->\n<!-- /results -->\n\nend\n'
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / 'docs' / 'results'
+    folder.mkdir(parents=True)
+    (folder / 'toy.json').write_text(json.dumps(RESULTS))
+    (folder / 'paper.json').write_text(json.dumps(PAPER))
+    (tmp_path / 'README.md').write_text(EMPTY)
+    (tmp_path / 'docs' / 'deep').mkdir()
+    (tmp_path / 'docs' / 'deep' / 'page.md').write_text(
+        'No table, `<!-- results:x -->`.'
+    )
+    return tmp_path
+
+
+def test_smoke(root) -> None:
+    assert render_documents(root) == [root / 'README.md']
+    text = (root / 'README.md').read_text()
+    assert text == (
+        f'# T\n\n<!-- results:toy -->\n\n{TABLE}\n<!-- /results -->\n\nend\n'
+    )
+    assert render_documents(root) == []
+
+
+def test_feature_check_writes_nothing_and_notices_changes(root) -> None:
+    assert render_documents(root, check=True) == [root / 'README.md']
+    assert (root / 'README.md').read_text() == EMPTY
+    render_documents(root)
+    assert render_documents(root, check=True) == []
+    changed = {**RESULTS, 'metrics': RESULTS['metrics'] | {'joint/old': 0.71}}
+    (root / 'docs' / 'results' / 'toy.json').write_text(json.dumps(changed))
+    assert render_documents(root, check=True) == [root / 'README.md']
+
+
+def test_feature_gpu_and_one_seed(root) -> None:
+    changed = {**RESULTS, 'seeds': [0], 'hardware': {'gpu': 'H200'}}
+    (root / 'docs' / 'results' / 'toy.json').write_text(json.dumps(changed))
+    text = render_text(EMPTY, root / 'docs' / 'results')
+    assert 'H200, seeds 0: `make demo`' in text
+
+
+def test_feature_two_blocks_of_one_name(root) -> None:
+    text = render_text(EMPTY + EMPTY, root / 'docs' / 'results')
+    assert text.count('| `finetune` |') == 2
+
+
+def test_exception_unknown_results(root) -> None:
+    (root / 'README.md').write_text(EMPTY.replace('toy', 'rust'))
+    with pytest.raises(FileNotFoundError, match=r"README\.md shows results 'rust'"):
+        render_documents(root)
+
+
+def test_exception_not_closed(root) -> None:
+    (root / 'README.md').write_text('<!-- results:toy -->\n' + EMPTY)
+    with pytest.raises(ValueError, match='opens 2 results blocks'):
+        render_documents(root)
+
+
+def test_exception_not_a_results_file(root) -> None:
+    (root / 'docs' / 'results' / 'toy.json').write_text('{"name": "toy"}')
+    with pytest.raises(ValueError, match=r"toy\.json' lacks 'metrics'"):
+        render_documents(root)

@@ -1,0 +1,74 @@
+"""Plots: what is drawn, and where nothing is."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from PIL import Image
+
+from mmdefect.visualization.plots import (
+    GROUP_COLOURS,
+    curves,
+    group_bars,
+    heat_map,
+    save_figure,
+)
+
+
+def test_smoke(tmp_path) -> None:
+    figure = heat_map([[0.5]], rows=['after step 0'], columns=['crazing'])
+    path = save_figure(figure, tmp_path / 'deep' / 'heat.png')
+    assert np.asarray(Image.open(path)).std() > 10
+
+
+def test_feature_heat_map_leaves_nan_empty() -> None:
+    values = [[0.61, math.nan], [0.02, 0.7]]
+    axes = heat_map(values, rows=['0', '1'], columns=['a', 'b'], title='T').axes[0]
+    assert [text.get_text() for text in axes.texts] == ['61.0', '2.0', '70.0']
+    assert [label.get_text() for label in axes.get_xticklabels()] == ['a', 'b']
+    assert axes.get_title(loc='left') == 'T'
+    drawn = axes.images[0].get_array()
+    assert drawn.mask.tolist() == [[False, True], [False, False]]
+
+
+def test_feature_bars_have_heights_and_colours() -> None:
+    groups = {
+        'teacher': {'old': 0.7, 'new': None, 'all': math.nan},
+        'joint': {'old': 0.6, 'new': 0.5, 'all': 0.55},
+    }
+    axes = group_bars(groups).axes[0]
+    bars = [(round(p.get_height(), 3), to_hex(p.get_facecolor())) for p in axes.patches]
+    drawn = [bar for bar in bars if bar[0] > 0]
+    assert sorted(drawn) == sorted(
+        [
+            (0.7, GROUP_COLOURS['old']),
+            (0.6, GROUP_COLOURS['old']),
+            (0.5, GROUP_COLOURS['new']),
+            (0.55, GROUP_COLOURS['all']),
+        ]
+    )
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == ['old', 'new', 'all']
+
+
+def test_feature_curves_are_named() -> None:
+    axes = curves({'loss': ([1, 2], [3.0, 1.0]), 'loss_cls': ([1], [2.0])}).axes[0]
+    assert [line.get_label() for line in axes.lines] == ['loss', 'loss_cls']
+    assert axes.lines[0].get_ydata().tolist() == [3.0, 1.0]
+    assert axes.lines[1].get_marker() == 'o'
+
+
+def test_exception_nothing_to_draw() -> None:
+    with pytest.raises(ValueError, match='no groups were given'):
+        group_bars({})
+    with pytest.raises(ValueError, match='no curves were given'):
+        curves({})
+
+
+@pytest.mark.parametrize('values', [[[0.5]], [[0.5, 0.5], [0.5, 0.5]], []])
+def test_exception_names_do_not_fit(values) -> None:
+    with pytest.raises(ValueError, match='1 x 2 was expected'):
+        heat_map(values, rows=['0'], columns=['a', 'b'])

@@ -1,0 +1,42 @@
+"""Compare streams: a page, and its table on the terminal."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
+from mmdefect.streams.comparison import (
+    comparison_table,
+    read_streams,
+    write_comparison,
+)
+from mmdefect.streams.report_page import markdown_table
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        'streams',
+        nargs='+',
+        metavar='NAME=WORK_DIR',
+        help='a stream to compare; one named joint is the upper bound',
+    )
+    parser.add_argument('--out', type=Path, required=True, help='folder to write to')
+    args = parser.parse_args()
+    for entry in args.streams:
+        if not all(entry.partition('=')):
+            parser.error(f"'{entry}' was given, NAME=WORK_DIR was expected")
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    work_dirs = dict(entry.split('=', 1) for entry in args.streams)
+    path = write_comparison(work_dirs, args.out)
+    print(markdown_table(comparison_table(read_streams(work_dirs))))
+    print(f'report: {path}')
+
+
+if __name__ == '__main__':
+    main()

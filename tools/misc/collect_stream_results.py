@@ -1,0 +1,60 @@
+r"""Collect finished streams of several presets and seeds into one results file.
+
+Example:
+    collect_stream_results.py --name neu-det_3+3_cpu --dataset NEU-DET \
+        --out docs/results/neu-det_3+3_cpu.json --command 'make results' \
+        finetune=work_dirs/f_0,work_dirs/f_1 joint=work_dirs/j_0,work_dirs/j_1
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
+from mmdefect.streams.collect import collect
+from mmdefect.utils.results import write_results
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--name', required=True, help='name of the experiment')
+    parser.add_argument('--dataset', required=True, help='name of the data set')
+    parser.add_argument('--out', required=True, help='JSON file to write')
+    parser.add_argument('--command', required=True, help='what produced the work dirs')
+    parser.add_argument('--notes', default='', help='what a reader must know')
+    parser.add_argument(
+        'presets',
+        nargs='+',
+        metavar='PRESET=WORK_DIR[,WORK_DIR...]',
+        help='work dirs of a preset, one per seed',
+    )
+    args = parser.parse_args()
+    for entry in args.presets:
+        if not all(entry.partition('=')):
+            parser.error(f"'{entry}' was given, PRESET=WORK_DIR[,...] was expected")
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    pairs = (entry.split('=', 1) for entry in args.presets)
+    found = collect({name: folders.split(',') for name, folders in pairs})
+    write_results(
+        args.out,
+        name=args.name,
+        command=args.command,
+        dataset=args.dataset,
+        seeds=found.seeds,
+        metrics=found.metrics,
+        duration_s=found.duration_s,
+        notes=args.notes,
+    )
+    for key, value in found.metrics.items():
+        print(f'{key:24s} {value:.4f}')
+    print(f'written: {args.out}')
+
+
+if __name__ == '__main__':
+    main()
