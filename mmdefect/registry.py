@@ -75,8 +75,6 @@ TRANSFORMS = _child(
     'TRANSFORMS', {'LoadCachedImage': 'mmdefect.datasets.transforms.loading'}
 )
 MODELS = _child('MODELS', {'GFLHead': 'mmdefect.models.detection.gfl_head'})
-METRICS = _child(
-    'METRICS', {'GroupedCocoMetric': 'mmdefect.evaluation.grouped_coco'}
-)
+METRICS = _child('METRICS', {'GroupedCocoMetric': 'mmdefect.evaluation.grouped_coco'})
 TASK_UTILS = _child('TASK_UTILS', {'DetectionStream': 'mmdefect.streams.detection'})
 FUNCTIONS = _child('FUNCTIONS', {'seed_worker': 'mmdefect.engine.randomness'})

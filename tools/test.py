@@ -6,6 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
+from mmengine.config import DictAction
+
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.apis import (
     build_runner,
@@ -14,7 +16,6 @@ from mmdefect.apis import (
     show_predictions,
     use_tta,
 )
-from mmengine.config import DictAction
 
 
 def parse_args() -> argparse.Namespace:

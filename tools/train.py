@@ -6,9 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
+from mmengine.config import DictAction
+
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.apis import build_runner, load_config, use_amp
-from mmengine.config import DictAction
 
 
 def parse_args() -> argparse.Namespace:

@@ -31,8 +31,8 @@ def load_config(
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
-            f'config {str(path)!r} does not exist: expected a config file such as those '
-            'under configs/'
+            f'config {str(path)!r} does not exist: expected a config file such as '
+            'those under configs/'
         )
     cfg = Config.fromfile(path)
     cfg.launcher = launcher

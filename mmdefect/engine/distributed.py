@@ -36,7 +36,9 @@ def prepare_distributed(cfg: Config) -> None:
         )
     if not is_distributed():
         # torchrun has set MASTER_ADDR, RANK and the rest.
-        timeout = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('timeout', 1800)
+        timeout = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get(
+            'timeout', 1800
+        )
         torch_dist.init_process_group('gloo', timeout=timedelta(seconds=timeout))
     wrapper = dict(cfg.get('model_wrapper_cfg') or {})
     wrapper.setdefault('type', 'MMDistributedDataParallel')

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import DATASETS, DefaultScope
+from mmengine.registry import DATASETS
 
 from mmdefect.registry import TASK_UTILS
 from mmdefect.streams.stream import Stream
@@ -99,8 +99,9 @@ def dataset_classes(dataset: Mapping[str, Any]) -> list[str]:
     """
     classes = (dataset.get('metainfo') or {}).get('classes')
     if classes is None:
-        with DefaultScope.overwrite_default_scope('mmdet'):
-            cls = DATASETS.get(dataset['type'])
+        # A default scope changes what `build` finds, not what `get` finds.
+        with DATASETS.switch_scope_and_registry('mmdet') as registry:
+            cls = registry.get(dataset['type'])
         if cls is None:
             raise ValueError(
                 f'dataset type {dataset["type"]!r} is not registered: check the name '

@@ -271,7 +271,7 @@ class StreamRunner:
         return scores
 
     def _compared(self, runner: Runner, step: int) -> Runner:
-        """Tell the metrics what the step before scored, so that they show forgetting."""
+        """Tell the metrics what the step before scored: they then show forgetting."""
         if step and (self.work_dir / MATRIX_FILE).is_file():
             matrix = StreamMatrix.load(self.work_dir / MATRIX_FILE)
             previous = matrix.scores(step - 1, self.stream.metrics[0])

@@ -72,7 +72,7 @@ class StreamState:
         return cls(**data, steps=steps)
 
     def save(self, work_dir: Path) -> None:
-        """Write ``stream.json`` in one piece, so that a kill leaves the old or the new."""
+        """Write ``stream.json`` in one piece: a kill leaves the old or the new."""
         path = Path(work_dir) / STATE_FILE
         temporary = path.with_suffix('.tmp')
         temporary.write_text(json.dumps(asdict(self), indent=2) + '\n')

@@ -25,12 +25,23 @@ def equality_run(out, root, processes, batch, config=TOY):
     out.mkdir()
     launch, launcher = [sys.executable], 'none'
     if processes > 1:
-        launch += ['-m', 'torch.distributed.run', f'--nproc_per_node={processes}',
-                   f'--master_port={free_port()}']
+        launch += [
+            '-m',
+            'torch.distributed.run',
+            f'--nproc_per_node={processes}',
+            f'--master_port={free_port()}',
+        ]
         launcher = 'pytorch'
     args = [HELPERS / 'equality_run.py', REPO / config, root, out, launcher, batch]
-    done = subprocess.run([*launch, *map(str, args)], cwd=REPO, env=tool_env(),
-                          capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [*launch, *map(str, args)],
+        cwd=REPO,
+        env=tool_env(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return [torch.load(out / f'rank{r}.pth') for r in range(processes)]
 

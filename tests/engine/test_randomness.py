@@ -19,8 +19,16 @@ def test_feature_golden_seed():
 
 
 def test_feature_every_part_counts():
-    seeds = {derive_seed(*parts) for parts in
-             [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)]}
+    seeds = {
+        derive_seed(*parts)
+        for parts in [
+            (0, 0, 0, 0),
+            (1, 0, 0, 0),
+            (0, 1, 0, 0),
+            (0, 0, 1, 0),
+            (0, 0, 0, 1),
+        ]
+    }
     assert len(seeds) == 5
     assert all(0 <= seed < 2**32 for seed in seeds)
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import mmdefect  # noqa: F401
 import torch
-from mmdefect.apis import build_runner, load_config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+
+import mmdefect  # noqa: F401
+from mmdefect.apis import build_runner, load_config
 
 
 class RecordLosses(Hook):

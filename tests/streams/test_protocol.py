@@ -4,7 +4,14 @@ import pytest
 
 from mmdefect.streams.protocol import parse_protocol
 
-NEU = ['crazing', 'inclusion', 'patches', 'pitted_surface', 'rolled-in_scale', 'scratches']
+NEU = [
+    'crazing',
+    'inclusion',
+    'patches',
+    'pitted_surface',
+    'rolled-in_scale',
+    'scratches',
+]
 
 
 @pytest.mark.parametrize(
@@ -41,8 +48,11 @@ def test_exception_unknown_class_names_near_matches():
 
 @pytest.mark.parametrize('protocol', ['3+2', '40+40', '3-1x2'])
 def test_exception_does_not_add_up(protocol):
-    with pytest.raises(ValueError, match=r'does not add up: its steps hold \d+ classes, '
-                       r'the dataset has 6'):
+    with pytest.raises(
+        ValueError,
+        match=r'does not add up: its steps hold \d+ classes, '
+        r'the dataset has 6',
+    ):
         parse_protocol(protocol, NEU)
 
 

@@ -21,7 +21,9 @@ def test_smoke_round_trip(tmp_path):
 
 
 def test_exception_no_stream(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'holds no stream\.json: expected the work dir'):
+    with pytest.raises(
+        FileNotFoundError, match=r'holds no stream\.json: expected the work dir'
+    ):
         StreamState.load(tmp_path)
 
 
@@ -29,10 +31,26 @@ def test_feature_hash_ignores_where_a_run_happens():
     def chain(path):
         return [{'type': 'mmdefect.ChainCheckpointHook', 'checkpoint': path}]
 
-    here = Config({'lr': 1, 'scale': (3, 4), 'work_dir': '/here', 'resume': False,
-                   'custom_hooks': chain('/here/a.pth'), 'launcher': 'none'})
-    there = Config({'lr': 1, 'scale': [3, 4], 'work_dir': '/there', 'resume': True,
-                    'custom_hooks': chain('/there/a.pth'), 'launcher': 'pytorch'})
+    here = Config(
+        {
+            'lr': 1,
+            'scale': (3, 4),
+            'work_dir': '/here',
+            'resume': False,
+            'custom_hooks': chain('/here/a.pth'),
+            'launcher': 'none',
+        }
+    )
+    there = Config(
+        {
+            'lr': 1,
+            'scale': [3, 4],
+            'work_dir': '/there',
+            'resume': True,
+            'custom_hooks': chain('/there/a.pth'),
+            'launcher': 'pytorch',
+        }
+    )
     assert config_hash(here) == config_hash(there)
     there.lr = 2
     assert config_hash(here) != config_hash(there)

@@ -34,9 +34,18 @@ def test_smoke_class_bookkeeping():
 
 
 def test_feature_merge_order():
-    cfg = Config({'stream': {}, 'runner_type': 'x', 'a': 'config', 'b': 'config',
-                  'c': 'config', 'd': 'config', 'nested': {'x': 0, 'y': 0},
-                  'cfg_options': {'d': 'cli', 'nested.y': 9, 'stream.protocol': '1+2'}})
+    cfg = Config(
+        {
+            'stream': {},
+            'runner_type': 'x',
+            'a': 'config',
+            'b': 'config',
+            'c': 'config',
+            'd': 'config',
+            'nested': {'x': 0, 'y': 0},
+            'cfg_options': {'d': 'cli', 'nested.y': 9, 'stream.protocol': '1+2'},
+        }
+    )
     stream = make(
         base={'a': 'base', 'nested': {'x': 1}},
         increment={'b': 'increment', 'c': 'increment', 'd': 'increment'},
@@ -62,13 +71,19 @@ def test_feature_resolve_twice_is_the_same():
 
 
 def test_exception_no_such_step():
-    with pytest.raises(ValueError, match='step 2 does not exist: the stream has steps 0 to 1'):
+    with pytest.raises(
+        ValueError, match='step 2 does not exist: the stream has steps 0 to 1'
+    ):
         make().resolve(Config({}), 2)
-    with pytest.raises(ValueError, match='configures step 7, but the protocol has steps 0 to 1'):
+    with pytest.raises(
+        ValueError, match='configures step 7, but the protocol has steps 0 to 1'
+    ):
         make(steps={7: {}})
 
 
 @pytest.mark.parametrize(('name', 'value'), [('train_on', 'all'), ('init', 'zero')])
 def test_exception_choices(name, value):
-    with pytest.raises(ValueError, match=f"stream.{name} is '{value}': expected one of"):
+    with pytest.raises(
+        ValueError, match=f"stream.{name} is '{value}': expected one of"
+    ):
         make(**{name: value})

@@ -74,7 +74,10 @@ def test_feature_checkpoint_is_the_student_and_names_its_step(finished):
     assert loaded['meta']['stream']['step'] == 1
     assert loaded['state_dict'][STEP_1_HEAD].shape[0] == 6
     assert list(loaded['meta']['dataset_meta']['classes'])[:3] == [
-        'crazing', 'inclusion', 'patches']
+        'crazing',
+        'inclusion',
+        'patches',
+    ]
 
 
 def test_feature_resolved_config_is_ordinary(finished):
@@ -123,7 +126,9 @@ def test_exception_changed_checkpoint(finished, toy_neu_det, tmp_path):
         stream_runner(toy_neu_det, moved, resume=True).train()
 
 
-def test_feature_test_of_a_work_dir_rewrites_the_matrix(finished, toy_neu_det, tmp_path):
+def test_feature_test_of_a_work_dir_rewrites_the_matrix(
+    finished, toy_neu_det, tmp_path
+):
     moved = tmp_path / 'moved'
     shutil.copytree(finished, moved)
     expected = json.loads((moved / 'matrix.json').read_text())
@@ -168,14 +173,18 @@ class TestStartFrom:
         assert state.steps[1].started_from is None
 
     def test_exception_other_config(self, finished, toy_neu_det, tmp_path):
-        more = {'stream.start_from': str(finished),
-                'stream.base.optim_wrapper.optimizer.lr': 0.5}
+        more = {
+            'stream.start_from': str(finished),
+            'stream.base.optim_wrapper.optimizer.lr': 0.5,
+        }
         message = r'cannot reuse step 0 of .*first at optim_wrapper\.optimizer\.lr'
         with pytest.raises(ValueError, match=message):
             stream_runner(toy_neu_det, tmp_path / 'other', **more).train()
 
     def test_exception_missing(self, toy_neu_det, tmp_path):
-        with pytest.raises(FileNotFoundError, match='does not exist: expected the work dir'):
+        with pytest.raises(
+            FileNotFoundError, match='does not exist: expected the work dir'
+        ):
             stream_runner(
                 toy_neu_det, tmp_path / 'x', **{'stream.start_from': 'nowhere'}
             ).train()
@@ -191,9 +200,13 @@ class TestStartFrom:
         assert state.steps[0].state == 'finished'
         assert state.steps[1].state == 'pending'
 
-    def test_exception_checkpoint_of_other_classes(self, finished, toy_neu_det, tmp_path):
+    def test_exception_checkpoint_of_other_classes(
+        self, finished, toy_neu_det, tmp_path
+    ):
         more = {'stream.start_from': str(finished / 'step_1/epoch_1.pth')}
-        with pytest.raises(ValueError, match='cannot stand for step 0: it knows the classes'):
+        with pytest.raises(
+            ValueError, match='cannot stand for step 0: it knows the classes'
+        ):
             stream_runner(toy_neu_det, tmp_path / 'x', **more).train()
 
 
@@ -213,7 +226,8 @@ def test_feature_killed_and_resumed_is_bit_equal(workers, toy_neu_det, tmp_path)
             'stream.base.train_cfg.max_epochs': 1,
             'stream.increment.train_cfg.max_epochs': 3,
             'stream.increment.custom_hooks': [
-                {'type': 'mmdefect.SamplePredictionsHook'}, {'type': 'KillHook', 'step': 1}
+                {'type': 'mmdefect.SamplePredictionsHook'},
+                {'type': 'KillHook', 'step': 1},
             ],
         },
     )
@@ -224,17 +238,27 @@ def test_feature_killed_and_resumed_is_bit_equal(workers, toy_neu_det, tmp_path)
     cfg.dump(config)
     whole, killed = tmp_path / 'whole', tmp_path / 'killed'
     run_tool('tools/train.py', config, '--work-dir', whole)
-    dead = run_tool('tools/train.py', config, '--work-dir', killed, check=False,
-                    env={'KILL_AT': '1,1,1'})
+    dead = run_tool(
+        'tools/train.py',
+        config,
+        '--work-dir',
+        killed,
+        check=False,
+        env={'KILL_AT': '1,1,1'},
+    )
     assert dead.returncode == -signal.SIGKILL
     assert StreamState.load(killed).steps[1].state == 'running'
     run_tool('tools/train.py', config, '--work-dir', killed, '--resume')
-    final = [load_weights(run / 'step_1/epoch_3.pth')['state_dict'] for run in (whole, killed)]
+    final = [
+        load_weights(run / 'step_1/epoch_3.pth')['state_dict']
+        for run in (whole, killed)
+    ]
     assert final[0].keys() == final[1].keys()
     assert all(torch.equal(final[0][key], final[1][key]) for key in final[0])
     start = load_weights(whole / 'step_0/epoch_1.pth')['state_dict']
-    assert not torch.equal(start['neck.fpn_convs.0.conv.weight'],
-                           final[0]['neck.fpn_convs.0.conv.weight'])
+    assert not torch.equal(
+        start['neck.fpn_convs.0.conv.weight'], final[0]['neck.fpn_convs.0.conv.weight']
+    )
 
 
 class TestStockTools:
@@ -251,12 +275,23 @@ class TestStockTools:
         import sys
 
         done = subprocess.run(
-            [sys.executable, str(stock_tools / 'train.py'), str(config), '--work-dir',
-             str(work_dir), '--cfg-options', *cfg_options],
+            [
+                sys.executable,
+                str(stock_tools / 'train.py'),
+                str(config),
+                '--work-dir',
+                str(work_dir),
+                '--cfg-options',
+                *cfg_options,
+            ],
             # As many threads as here: bit equality needs the same order of sums.
             env=tool_env(OMP_NUM_THREADS=str(torch.get_num_threads())),
-            cwd=work_dir.parent, capture_output=True, text=True,
-            timeout=300, check=False)
+            cwd=work_dir.parent,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr[-3000:]
 
     def test_feature_dumped_step_config(self, stock_tools, finished, tmp_path):

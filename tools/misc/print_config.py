@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from mmengine.config import DictAction
+
 import mmdefect  # noqa: F401  registers the scope
 from mmdefect.apis import load_config
-from mmengine.config import DictAction
 
 
 def parse_args() -> argparse.Namespace:

@@ -15,8 +15,8 @@ class GFLHead(_GFLHead):
 
     GIoU and DFL are divided by the sum of the box weights. mmdet clamps that sum to 1
     on the *mean over processes*, so two processes with few positives divide by up to
-    twice too much. Here the clamp acts on the sum over the global batch, and N processes
-    equal one. With a single process this is mmdet's head, to the last bit.
+    twice too much. Here the clamp acts on the sum over the global batch, and N
+    processes equal one. With a single process this is mmdet's head, to the last bit.
     """
 
     def loss_by_feat_single(
@@ -24,8 +24,9 @@ class GFLHead(_GFLHead):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return QFL, GIoU, DFL and the box weights' sum of one level.
 
-        The last three are scaled by the number of processes: mmdet's mean over processes
-        then becomes a sum, before the clamp, and the scale cancels in the quotient.
+        The last three are scaled by the number of processes: mmdet's mean over
+        processes then becomes a sum, before the clamp, and the scale cancels in the
+        quotient.
         """
         loss_cls, loss_bbox, loss_dfl, weight = super().loss_by_feat_single(
             *args, **kwargs

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from mmdefect.engine.hooks import safe_checkpoint
+from mmdefect.utils.checkpoint import load_weights
+
+HOOK = {'type': 'mmdefect.SafeCheckpointHook', 'interval': 1}
+MakeRunner = Callable[..., Runner]
+
+
+class Killed(BaseException):
+    """What a process feels when it dies: nothing catches it."""
+
+
+def files(work_dir: Path) -> list[str]:
+    """All files but the config, which MMEngine dumps at every start."""
+    found = (path for path in work_dir.iterdir() if path.is_file())
+    return sorted(path.name for path in found if path.suffix != '.py')
+
+
+def pointer(work_dir: Path) -> str:
+    return Path((work_dir / 'last_checkpoint').read_text()).name
+
+
+def die_in_epoch(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write half of the checkpoint of ``epoch``, then die."""
+
+    def save(checkpoint: dict, filename: str, **kwargs: object) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        content = buffer.getvalue()
+        dies = checkpoint['meta']['epoch'] == epoch
+        Path(filename).write_bytes(content[: len(content) // 2] if dies else content)
+        if dies:
+            raise Killed
+
+    monkeypatch.setattr('mmengine.runner.runner.save_checkpoint', save)
+
+
+def test_smoke(make_runner: MakeRunner, tmp_path: Path) -> None:
+    make_runner(epochs=2, checkpoint=HOOK).train()
+    work_dir = tmp_path / 'work'
+    assert files(work_dir) == ['epoch_1.pth', 'epoch_2.pth', 'last_checkpoint']
+    assert pointer(work_dir) == 'epoch_2.pth'
+    assert load_weights(work_dir / 'epoch_2.pth')['meta']['epoch'] == 2
+
+
+def test_feature_meta_says_step_and_classes(
+    make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    stream = {'step': 1, 'classes': ['crazing', 'patches'], 'old_classes': ['crazing']}
+    make_runner(epochs=1, checkpoint={**HOOK, 'stream': stream}).train()
+    meta = load_weights(tmp_path / 'work/epoch_1.pth')['meta']
+    assert meta['stream'] == stream
+    assert list(meta['dataset_meta']['classes']) == ['crazing', 'patches']
+
+
+def test_feature_without_a_stream_nothing_is_said(
+    make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    make_runner(epochs=1, checkpoint=HOOK).train()
+    assert 'stream' not in load_weights(tmp_path / 'work/epoch_1.pth')['meta']
+
+
+@pytest.mark.parametrize(
+    ('keep', 'epochs', 'kept'),
+    [(1, 3, [3]), (2, 4, [3, 4]), (3, 2, [1, 2]), (-1, 3, [1, 2, 3])],
+)
+def test_feature_max_keep_ckpts(
+    keep: int, epochs: int, kept: list[int], make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    checkpoint = {**HOOK, 'max_keep_ckpts': keep}
+    make_runner(epochs=epochs, checkpoint=checkpoint).train()
+    expected = [f'epoch_{epoch}.pth' for epoch in kept]
+    assert files(tmp_path / 'work') == [*expected, 'last_checkpoint']
+
+
+@pytest.mark.parametrize('keep', [1, 2])
+def test_feature_resumed_run_keeps_as_many(
+    keep: int, make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    checkpoint = {**HOOK, 'max_keep_ckpts': keep}
+    make_runner(epochs=2, checkpoint=checkpoint).train()
+    make_runner(epochs=4, checkpoint=checkpoint, resume=True).train()
+    expected = [f'epoch_{epoch}.pth' for epoch in range(5 - keep, 5)]
+    assert files(tmp_path / 'work') == [*expected, 'last_checkpoint']
+
+
+def test_feature_a_save_that_dies_leaves_the_old_one(
+    make_runner: MakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old file and pointer are intact, and the run resumes there.
+
+    With MMEngine's own hook `epoch_2.pth` would be half a file and `epoch_1.pth` gone.
+    """
+    checkpoint = {**HOOK, 'max_keep_ckpts': 1}
+    die_in_epoch(2, monkeypatch)
+    with pytest.raises(Killed):
+        make_runner(epochs=3, checkpoint=checkpoint).train()
+    work_dir = tmp_path / 'work'
+    assert files(work_dir) == ['epoch_1.pth', 'epoch_2.pth.tmp', 'last_checkpoint']
+    assert pointer(work_dir) == 'epoch_1.pth'
+    assert load_weights(work_dir / 'epoch_1.pth')['meta']['epoch'] == 1
+
+    monkeypatch.undo()
+    resumed = make_runner(epochs=3, checkpoint=checkpoint, resume=True)
+    resumed.train()
+    assert resumed.iter == 6
+    assert files(work_dir) == ['epoch_3.pth', 'last_checkpoint']
+
+
+def test_feature_dying_before_the_pointer_moves(
+    make_runner: MakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old checkpoints go last: what the pointer names is always there."""
+    publish = safe_checkpoint._publish
+
+    def die(source: Path, target: Path) -> None:
+        if target.name == 'last_checkpoint' and 'epoch_2' in source.read_text():
+            raise Killed
+        publish(source, target)
+
+    monkeypatch.setattr(safe_checkpoint, '_publish', die)
+    with pytest.raises(Killed):
+        make_runner(epochs=2, checkpoint={**HOOK, 'max_keep_ckpts': 1}).train()
+    assert pointer(tmp_path / 'work') == 'epoch_1.pth'
+    assert load_weights(tmp_path / 'work/epoch_1.pth')['meta']['epoch'] == 1

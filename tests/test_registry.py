@@ -1,0 +1,122 @@
+"""The tables say where every class is, and asking for one imports nothing else."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import mmdefect
+from mmdefect import registry
+from mmdefect.registry import LazyRegistry
+from tests.conftest import tool_env
+
+PACKAGE = Path(mmdefect.__file__).parent
+REGISTRIES = {
+    name: value
+    for name, value in vars(registry).items()
+    if isinstance(value, LazyRegistry)
+}
+ROWS = [
+    (registry_name, name, module)
+    for registry_name, value in REGISTRIES.items()
+    for name, module in value.modules.items()
+]
+
+
+def registered_in_source() -> set[tuple[str, str, str]]:
+    """All ``@REGISTRY.register_module()`` below mmdefect/, read without importing."""
+    found = set()
+    for path in PACKAGE.rglob('*.py'):
+        if '.mim' in path.parts:
+            continue
+        module = '.'.join(path.relative_to(PACKAGE.parent).with_suffix('').parts)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef):
+                continue
+            for decorator in node.decorator_list:
+                text = ast.unparse(decorator)
+                if '.register_module(' in text:
+                    found.add((text.partition('.')[0], node.name, module))
+    return found
+
+
+def run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        env=tool_env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.splitlines()[-1]  # mmpretrain greets first
+
+
+@pytest.mark.parametrize(('registry_name', 'name', 'module'), ROWS)
+def test_smoke_row(registry_name: str, name: str, module: str) -> None:
+    found = REGISTRIES[registry_name].get(name)
+    assert found is getattr(import_module(module), name)
+    assert REGISTRIES[registry_name].get(f'mmdefect.{name}') is found
+
+
+def test_feature_tables_hold_every_class() -> None:
+    """A class without a row would be found only by those who import its module."""
+    assert registered_in_source() == set(ROWS)
+
+
+def test_feature_registered_is_what_the_tables_say() -> None:
+    for _, name, module in ROWS:
+        import_module(module)
+        assert name
+    for registry_name, value in REGISTRIES.items():
+        ours = {
+            key
+            for key, found in value.module_dict.items()
+            if found.__module__.startswith('mmdefect.')
+        }
+        assert ours == set(value.modules), registry_name
+
+
+def test_feature_children_of_mmengines() -> None:
+    from mmengine import registry as roots
+
+    for registry_name, value in REGISTRIES.items():
+        assert value.parent is getattr(roots, registry_name)
+        assert value.scope == 'mmdefect'
+
+
+def test_feature_unknown_name() -> None:
+    assert registry.HOOKS.get('NoSuchHook') is None
+    # What MMEngine has is still found, through the parent.
+    assert registry.HOOKS.get('CheckpointHook').__module__.startswith('mmengine.')
+
+
+def test_feature_one_name_does_not_import_mmdet() -> None:
+    """With only mmengine imported: the prefix finds this package by itself."""
+    code = (
+        'import sys, mmengine\n'
+        'from mmengine.registry import HOOKS, OPTIM_WRAPPERS\n'
+        "assert 'mmdefect' not in sys.modules\n"
+        "hook = HOOKS.build(dict(type='mmdefect.EpochSeedHook', step=1))\n"
+        "assert OPTIM_WRAPPERS.get('mmdefect.CPUAmpOptimWrapper') is not None\n"
+        "heavy = {'mmdet', 'mmcv', 'mmpretrain'} & set(sys.modules)\n"
+        'print(type(hook).__module__, sorted(heavy))'
+    )
+    assert run(code) == 'mmdefect.engine.hooks.epoch_seed []'
+
+
+def test_feature_prefix_from_the_root_registries() -> None:
+    """Every row, from MMEngine's own registries, with only mmengine imported."""
+    code = (
+        'import mmengine.registry as roots\n'
+        f'for registry, name, module in {ROWS!r}:\n'
+        "    found = getattr(roots, registry).get('mmdefect.' + name)\n"
+        '    assert found.__module__ == module, (registry, name, found)\n'
+        "print('all found')"
+    )
+    assert run(code) == 'all found'
