@@ -11,23 +11,34 @@ import torch
 import torch.distributed as torch_dist
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import broadcast_object_list, is_distributed, is_main_process
+from mmengine.dist import (
+    broadcast_object_list,
+    init_dist,
+    is_distributed,
+    is_main_process,
+)
 
 T = TypeVar('T')
 
 
 def prepare_distributed(cfg: Config) -> None:
-    """Start the process group of ``cfg.launcher``, on CPU too.
+    """Start the process group of ``cfg.launcher``, with or without a GPU.
 
-    MMEngine's launcher calls ``torch.cuda.set_device`` even with gloo, and its model
-    wrapper insists on a device id. So on a machine without a GPU the group is started
-    here and the wrapper is told to use none; with a GPU everything is left to MMEngine.
+    It starts before the first Runner, because a stream's ranks talk before that.
+    Without a GPU MMEngine cannot start it: its launcher calls ``torch.cuda.set_device``
+    even with gloo, and its model wrapper insists on a device id. So there the group is
+    started here and the wrapper is told to use none.
 
     Raises:
         ValueError: The launcher needs a GPU and there is none.
     """
     launcher = cfg.get('launcher', 'none')
-    if launcher == 'none' or get_device() != 'cpu':
+    if launcher == 'none':
+        return
+    settings = dict((cfg.get('env_cfg') or {}).get('dist_cfg') or {})
+    if get_device() != 'cpu':
+        if not is_distributed():
+            init_dist(launcher, **settings)
         return
     if launcher != 'pytorch':
         raise ValueError(
@@ -36,18 +47,15 @@ def prepare_distributed(cfg: Config) -> None:
         )
     if not is_distributed():
         # torchrun has set MASTER_ADDR, RANK and the rest.
-        timeout = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get(
-            'timeout', 1800
-        )
-        torch_dist.init_process_group('gloo', timeout=timedelta(seconds=timeout))
-    wrapper = dict(cfg.get('model_wrapper_cfg') or {})
-    wrapper.setdefault('type', 'MMDistributedDataParallel')
-    wrapper.setdefault('broadcast_buffers', False)
-    wrapper.setdefault(
-        'find_unused_parameters', cfg.get('find_unused_parameters', False)
-    )
-    wrapper['device_ids'] = None
-    cfg['model_wrapper_cfg'] = wrapper
+        timeout = timedelta(seconds=settings.get('timeout', 1800))
+        torch_dist.init_process_group('gloo', timeout=timeout)
+    cfg['model_wrapper_cfg'] = {
+        'type': 'MMDistributedDataParallel',
+        'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        **(cfg.get('model_wrapper_cfg') or {}),
+        'device_ids': None,
+    }
 
 
 def shut_down_distributed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -20,11 +21,13 @@ class Collected:
         metrics: ``teacher/old``, ``<preset>/old|new|all`` and their ``..._std``.
         seeds: Seed of each repetition.
         duration_s: Training time of everything, shared teachers counted once.
+        environment: ``commit``, ``hardware`` and ``software`` of the runs.
     """
 
     metrics: dict[str, float]
     seeds: list[int]
     duration_s: float
+    environment: dict[str, str]
 
 
 def collect(presets: Mapping[str, Sequence[str | Path]]) -> Collected:
@@ -37,7 +40,8 @@ def collect(presets: Mapping[str, Sequence[str | Path]]) -> Collected:
 
     Raises:
         FileNotFoundError: If a folder is no work dir of a stream.
-        ValueError: If a stream is unfinished, or the seeds of the presets differ.
+        ValueError: If a stream is unfinished, the seeds of the presets differ, or the
+            runs came from several commits.
     """
     records = {
         name: [_finished(folder) for folder in folders]
@@ -59,13 +63,30 @@ def collect(presets: Mapping[str, Sequence[str | Path]]) -> Collected:
         metrics |= mean_std(
             [{f'{name}/{g}': v for g, v in row.items()} for row in rows]
         )
-    duration_s = sum(
-        step['duration_s']
+    steps = [
+        step
         for entries in records.values()
         for record in entries
         for step in record.state['steps']
-    )
-    return Collected(metrics, seeds[first], duration_s)
+    ]
+    duration_s = sum(step['duration_s'] for step in steps)
+    return Collected(metrics, seeds[first], duration_s, _environment(steps))
+
+
+def _environment(steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What the steps say of where they ran; reused steps say nothing."""
+    found = [step['environment'] for step in steps if step.get('environment')]
+    commits = sorted({entry['commit'] for entry in found})
+    if len(commits) != 1:
+        raise ValueError(
+            f'the runs came from the commits {", ".join(commits) or "(unknown)"}, '
+            'one commit was expected; run all presets from the same checkout.'
+        )
+    joined = {
+        key: '; '.join(sorted({entry[key] for entry in found}))
+        for key in ('hardware', 'software')
+    }
+    return {'commit': commits[0], **joined}
 
 
 def _finished(folder: str | Path) -> StreamRecord:

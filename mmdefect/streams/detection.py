@@ -52,7 +52,7 @@ class DetectionStream(Stream):
                 f'model {cfg.model.get("type")!r} has no bbox_head: DetectionStream '
                 'sets the class count of single-stage detectors such as GFL'
             )
-        head.num_classes = len(self.seen_classes(step))
+        head['num_classes'] = len(self.seen_classes(step))
         for split in ('train', 'val', 'test'):
             self._specialise_loader(cfg.get(f'{split}_dataloader'), split, step)
             for evaluator in _as_list(cfg.get(f'{split}_evaluator')):

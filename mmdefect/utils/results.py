@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
+import re
 import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-# Distributions of each import name: the maintained builds first.
-PACKAGES = {
-    'torch': ('torch',),
-    'mmengine': ('onedl-mmengine', 'mmengine'),
-    'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite'),
-    'mmdet': ('onedl-mmdetection', 'mmdet'),
-}
+from mmdefect.utils.environment import describe_environment
 
 
 def write_results(
@@ -33,8 +25,9 @@ def write_results(
     metrics: Mapping[str, float],
     duration_s: float,
     notes: str = '',
+    environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Write a results file; commit, date, hardware and software are found out.
+    """Write a results file with all that is needed to run it again.
 
     Args:
         path: The JSON file, in the repository whose commit produced the numbers.
@@ -45,24 +38,34 @@ def write_results(
         metrics: Flat name -> number.
         duration_s: Time of all repetitions together.
         notes: Anything a reader must know.
+        environment: ``commit``, ``hardware`` and ``software`` of the run, as its
+            ``stream.json`` holds them; those of this machine by default.
 
     Returns:
         What was written.
 
     Raises:
-        RuntimeError: If the repository has uncommitted changes, or there is none.
+        RuntimeError: If the repository has uncommitted changes or there is none, or
+            the run itself came from no clean commit.
         ValueError: If a metric is not a finite number, or there is none.
     """
     path = Path(path)
     _check_metrics(metrics)
+    here = clean_commit(path.parent, ignore=path)
+    ran = dict(environment or {**describe_environment(), 'commit': here})
+    if not re.fullmatch('[0-9a-f]{7,40}', ran['commit']):
+        raise RuntimeError(
+            f'the run came from commit {ran["commit"]!r}, a clean commit was expected '
+            'so that it can be run again; commit first, then run.'
+        )
     content = {
         'name': name,
         'command': command,
-        'commit': clean_commit(path.parent, ignore=path),
+        'commit': ran['commit'],
         'date': datetime.now(timezone.utc).strftime('%Y-%m-%d'),
         'duration_s': round(duration_s, 1),
-        'hardware': hardware(),
-        'software': software(),
+        'hardware': ran['hardware'],
+        'software': ran['software'],
         'dataset': dataset,
         'seeds': list(seeds),
         'metrics': dict(metrics),
@@ -130,45 +133,6 @@ def _git(folder: Path, *args: str) -> str:
         ) from error
     # Not strip(): the first status entry may start with a space.
     return done.stdout.rstrip('\n')
-
-
-def hardware() -> dict[str, Any]:
-    """CPU model, number of usable cores and, where there is one, the GPU."""
-    found: dict[str, Any] = {'cpu': _cpu_model(), 'cores': _cores()}
-    import torch
-
-    if torch.cuda.is_available():
-        found['gpu'] = torch.cuda.get_device_name(0)
-        found['gpus'] = torch.cuda.device_count()
-    return found
-
-
-def _cores() -> int:
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _cpu_model() -> str:
-    info = Path('/proc/cpuinfo')
-    for line in info.read_text().splitlines() if info.is_file() else ():
-        if line.startswith('model name'):
-            return line.partition(':')[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def software() -> dict[str, str]:
-    """Versions of Python and of the packages a run depends on."""
-    found = {'python': platform.python_version()}
-    for name, distributions in PACKAGES.items():
-        for distribution in distributions:
-            try:
-                version = metadata.version(distribution)
-            except metadata.PackageNotFoundError:
-                continue
-            found[name] = f'{version} ({distribution})'
-            break
-    return found
 
 
 def mean_std(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -65,13 +65,11 @@ def _cell(metrics: Mapping[str, float], key: str) -> str:
 
 def _origin(results: Mapping[str, Any]) -> str:
     """Say what ran where; ± is explained when there is one."""
-    machine = results['hardware']
-    device = machine.get('gpu') or f'{machine["cpu"]}, {machine["cores"]} cores'
     seeds = ', '.join(str(seed) for seed in results['seeds'])
     several = ' (mean ± sample standard deviation)' if len(results['seeds']) > 1 else ''
     return (
         f'{results["dataset"]}, commit `{results["commit"][:10]}`, {results["date"]}, '
-        f'{device}, seeds {seeds}{several}: `{results["command"]}`'
+        f'{results["hardware"]}, seeds {seeds}{several}: `{results["command"]}`'
     )
 
 

@@ -79,6 +79,11 @@ def _state(name: str) -> dict[str, Any]:
             'checkpoint_sha256': f'{step}fedcba9876543210',
             'started_from': 'step_0/epoch_2.pth' if step else None,
             'duration_s': 83.4,
+            'environment': {
+                'commit': '0123456789',
+                'hardware': 'a CPU',
+                'software': 'torch 2',
+            },
         }
         for step in (0, 1)
     ]

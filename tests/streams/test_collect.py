@@ -27,6 +27,7 @@ def test_smoke(tmp_path) -> None:
     )
     assert found.seeds == [3, 4]
     assert found.duration_s == pytest.approx(4 * 83.4)
+    assert found.environment['commit'] == '0123456789'
     assert found.metrics == pytest.approx(
         {
             'teacher/old': 0.71,
@@ -59,4 +60,15 @@ def test_exception_other_seeds(tmp_path) -> None:
 def test_exception_no_seed(tmp_path) -> None:
     work_dir = stream(tmp_path, 'f0', seed=None)
     with pytest.raises(ValueError, match=r'has no randomness\.seed'):
+        collect({'finetune': [work_dir]})
+
+
+def test_exception_several_commits(tmp_path) -> None:
+    work_dir = stream(tmp_path, 'f0', seed=0)
+    state = json.loads((work_dir / 'stream.json').read_text())
+    state['steps'][1]['environment']['commit'] = 'fedcba9876'
+    (work_dir / 'stream.json').write_text(json.dumps(state))
+    with pytest.raises(
+        ValueError, match='came from the commits 0123456789, fedcba9876'
+    ):
         collect({'finetune': [work_dir]})

@@ -10,9 +10,7 @@ import pytest
 
 from mmdefect.utils.results import (
     clean_commit,
-    hardware,
     mean_std,
-    software,
     write_results,
 )
 
@@ -79,11 +77,17 @@ def test_feature_a_results_file_may_be_written_again(repo) -> None:
     assert write(repo / 'toy.json', seeds=[7])['seeds'] == [7]
 
 
-def test_feature_machine_and_versions() -> None:
-    assert hardware()['cores'] >= 1
-    assert hardware()['cpu']
-    assert set(software()) == {'python', 'torch', 'mmengine', 'mmcv', 'mmdet'}
-    assert software()['torch'][0].isdigit()
+def test_feature_environment_of_the_run(repo) -> None:
+    ran = {'commit': 'abcdef0123', 'hardware': 'a GPU', 'software': 'torch 2'}
+    content = write(repo / 'toy.json', environment=ran)
+    assert {key: content[key] for key in ran} == ran
+
+
+@pytest.mark.parametrize('commit', ['unknown', 'abcdef0123-dirty'])
+def test_exception_run_of_no_clean_commit(repo, commit) -> None:
+    ran = {'commit': commit, 'hardware': '', 'software': ''}
+    with pytest.raises(RuntimeError, match=f"came from commit '{commit}'"):
+        write(repo / 'toy.json', environment=ran)
 
 
 def test_feature_mean_std_of_samples() -> None:

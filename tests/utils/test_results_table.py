@@ -14,8 +14,8 @@ RESULTS = {
     'commit': '0123456789abcdef',
     'date': '2026-01-02',
     'duration_s': 60.0,
-    'hardware': {'cpu': 'A CPU', 'cores': 2},
-    'software': {},
+    'hardware': 'A CPU, 2 cores',
+    'software': 'torch 2',
     'dataset': 'NEU-DET',
     'seeds': [0, 1, 2],
     'metrics': {
@@ -77,7 +77,7 @@ def test_feature_check_writes_nothing_and_notices_changes(root) -> None:
 
 
 def test_feature_gpu_and_one_seed(root) -> None:
-    changed = {**RESULTS, 'seeds': [0], 'hardware': {'gpu': 'H200'}}
+    changed = {**RESULTS, 'seeds': [0], 'hardware': 'H200'}
     (root / 'docs' / 'results' / 'toy.json').write_text(json.dumps(changed))
     text = render_text(EMPTY, root / 'docs' / 'results')
     assert 'H200, seeds 0: `make demo`' in text

@@ -50,6 +50,7 @@ def main() -> None:
         metrics=found.metrics,
         duration_s=found.duration_s,
         notes=args.notes,
+        environment=found.environment,
     )
     for key, value in found.metrics.items():
         print(f'{key:24s} {value:.4f}')
