@@ -15,10 +15,12 @@ from typing import Any
 
 from mmengine import registry as mmengine_registry
 from mmengine.config.utils import MODULE2PACKAGE
-from mmengine.registry import Registry
+from mmengine.registry import DefaultScope, Registry
 
 # Lets `_base_ = 'mmdefect::...'` and the `mmdefect.` prefix find this package.
 MODULE2PACKAGE.setdefault('mmdefect', 'mmdefect')
+# Whose types stand in our configs without a prefix.
+HOST_SCOPE = 'mmdet'
 
 
 class LazyRegistry(Registry):
@@ -42,7 +44,21 @@ class LazyRegistry(Registry):
         name = key.removeprefix('mmdefect.') if isinstance(key, str) else key
         if name in self.modules and name not in self._module_dict:
             import_module(self.modules[name])
-        return super().get(key)
+        found = super().get(key)
+        if found is None and _in_own_scope():
+            found = self.parent.get(f'{HOST_SCOPE}.{name}')
+        return found
+
+
+def _in_own_scope() -> bool:
+    """Whether something is being built out of a ``mmdefect::`` base.
+
+    MMEngine marks what comes from such a base with ``_scope_='mmdefect'``, and most of
+    it are mmdet's types. mmengine's own names were tried first, so a config that needs
+    no mmdet still does not import it.
+    """
+    current = DefaultScope.get_current_instance()
+    return current is not None and current.scope_name == 'mmdefect'
 
 
 def _child(parent: str, modules: dict[str, str]) -> LazyRegistry:
@@ -78,3 +94,10 @@ MODELS = _child('MODELS', {'GFLHead': 'mmdefect.models.detection.gfl_head'})
 METRICS = _child('METRICS', {'GroupedCocoMetric': 'mmdefect.evaluation.grouped_coco'})
 TASK_UTILS = _child('TASK_UTILS', {'DetectionStream': 'mmdefect.streams.detection'})
 FUNCTIONS = _child('FUNCTIONS', {'seed_worker': 'mmdefect.engine.randomness'})
+
+# We add nothing to these, but `_scope_='mmdefect'` is looked up in them too.
+OTHERS = [
+    _child(name, {})
+    for name, root in vars(mmengine_registry).items()
+    if isinstance(root, Registry) and name not in globals()
+]

@@ -23,6 +23,7 @@ from mmengine.registry import (
     TRANSFORMS,
     DefaultScope,
 )
+from mmengine.runner import Runner
 
 from mmdefect.apis import load_config
 from mmdefect.streams.resolve import build_stream, resolve_step_config
@@ -152,6 +153,26 @@ def test_feature_nothing_is_selected_on_the_test_set(
         assert cfg.val_dataloader is None
         assert 'stream' not in cfg
         assert 'runner_type' not in cfg
+
+
+def test_feature_cross_library_base(tmp_path: Path) -> None:
+    """A stream of one's own on a `mmdefect::` base: every part is found.
+
+    MMEngine marks such parts `_scope_='mmdefect'`, also those that are mmdet's types.
+    """
+    path = tmp_path / 'mine.py'
+    base = 'mmdefect::gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
+    path.write_text(f"_base_ = '{base}'\nstream = dict(protocol='5+1')\n")
+    cfg = load_config(path, work_dir=str(tmp_path / 'work'))
+    assert cfg.model['_scope_'] == 'mmdefect'
+    step = resolve_step_config(cfg, 0)
+    step.work_dir = cfg.work_dir
+    with scope(HOST):
+        dataset = dict(step.train_dataloader.dataset, lazy_init=True)
+        assert len(DATASETS.build(dataset).metainfo['classes']) == 5
+    runner = Runner.from_cfg(step)  # model, visualizer, log processor, hooks
+    assert runner.model.bbox_head.num_classes == 5
+    assert type(runner.visualizer).__name__ == 'DetLocalVisualizer'
 
 
 class TestOurTypesInAnyScope:

@@ -170,8 +170,9 @@ def test_feature_cross_library_base(tmp_path: Path) -> None:
     (tmp_path / 'mine.py').write_text(
         "_base_ = 'mmdefect::_base_/default_runtime.py'\nmine = 1\n"
     )
+    found = Config.fromfile(tmp_path / 'mine.py')
     expected = Config.fromfile(ROOT / 'configs/_base_/default_runtime.py')
-    assert Config.fromfile(tmp_path / 'mine.py').to_dict() == {
-        **expected.to_dict(),
-        'mine': 1,
-    }
+    assert found.visualizer.pop('_scope_') == 'mmdefect'  # MMEngine's mark
+    assert found.visualizer == expected.visualizer
+    assert found.default_scope == expected.default_scope == 'mmdet'
+    assert found.keys() == expected.keys() | {'mine'}

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from mmengine.registry import DefaultScope
 
 import mmdefect
 from mmdefect import registry
@@ -94,6 +95,15 @@ def test_feature_unknown_name() -> None:
     assert registry.HOOKS.get('NoSuchHook') is None
     # What MMEngine has is still found, through the parent.
     assert registry.HOOKS.get('CheckpointHook').__module__.startswith('mmengine.')
+
+
+def test_feature_own_scope_falls_back_on_mmdet() -> None:
+    """Only there: a prefix of ours names nothing of mmdet's elsewhere."""
+    assert registry.MODELS.get('GFL') is None
+    with DefaultScope.overwrite_default_scope('mmdefect'):
+        assert registry.MODELS.get('GFL').__module__.startswith('mmdet.')
+        assert registry.MODELS.get('GFLHead').__module__.startswith('mmdefect.')
+        assert registry.MODELS.get('NoSuchModel') is None
 
 
 def test_feature_one_name_does_not_import_mmdet() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from mmdefect.streams.runtime import add_evaluator
+
 
 def load_config(
     path: str | Path,
@@ -85,11 +87,11 @@ def dump_predictions(cfg: Config, path: str) -> None:
     """
     if Path(path).suffix not in ('.pkl', '.pickle'):
         raise ValueError(f'--out {path!r} must be a .pkl file')
-    evaluators = cfg.test_evaluator
-    if not isinstance(evaluators, (list, tuple)):
-        evaluators = [evaluators]
     dump = ConfigDict(type='mmdet.DumpDetResults', out_file_path=path)
-    cfg.test_evaluator = [*evaluators, dump]
+    if 'stream' in cfg:
+        cfg.predictions = dump  # added to the evaluators of each step when it is tested
+    else:
+        add_evaluator(cfg, dump)
 
 
 def use_tta(cfg: Config) -> None:

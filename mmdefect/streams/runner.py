@@ -21,7 +21,12 @@ from mmdefect.streams import start
 from mmdefect.streams.matrix import StreamMatrix
 from mmdefect.streams.report import write_report
 from mmdefect.streams.resolve import build_stream, resolve_step_config
-from mmdefect.streams.runtime import name_apart, set_hook
+from mmdefect.streams.runtime import (
+    apply_test_flags,
+    name_apart,
+    set_hook,
+    write_apart,
+)
 from mmdefect.streams.state import (
     STATE_FILE,
     StepState,
@@ -247,7 +252,10 @@ class StreamRunner:
                 self._say(f'step {state.step} is not trained yet and not tested')
             elif only in (None, state.step):
                 path = self.work_dir / state.checkpoint
-                scores = self._score(self.resolve(state.step), state.step, path)
+                cfg = self.resolve(state.step)
+                if only is None:
+                    write_apart(cfg, state.step)
+                scores = self._score(cfg, state.step, path)
                 self._record_scores(state.step, scores)
         if is_main_process():
             self._say(f'report: {write_report(self.work_dir)}')
@@ -257,8 +265,7 @@ class StreamRunner:
     def _score(self, cfg: Config, step: int, checkpoint: Path) -> dict[str, Any]:
         """Test a checkpoint whose keys must fit the step's model exactly."""
         cfg.resume, cfg.load_from = False, None
-        if tta := cfg.pop('tta', None):
-            cfg.model = dict(tta, module=cfg.model)
+        apply_test_flags(cfg)
         runner = Runner.from_cfg(cfg)
         model = runner.model
         while hasattr(model, 'module'):  # DDP, test-time augmentation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -56,6 +57,33 @@ def name_apart(cfg: Config, name: str) -> None:
     visualizer = cfg.get('visualizer')
     if visualizer is not None:
         visualizer['name'] = name
+
+
+def add_evaluator(cfg: Config, metric: dict[str, Any]) -> None:
+    """Score the test set by one more metric."""
+    found = cfg['test_evaluator']
+    cfg['test_evaluator'] = [
+        *(found if isinstance(found, (list, tuple)) else [found]),
+        metric,
+    ]
+
+
+def apply_test_flags(cfg: Config) -> None:
+    """Apply ``--tta`` and ``--out``, which wait until a step is resolved."""
+    if tta := cfg.pop('tta', None):
+        cfg['model'] = dict(tta, module=cfg['model'])
+    if dump := cfg.pop('predictions', None):
+        add_evaluator(cfg, dump)
+
+
+def write_apart(cfg: Config, step: int) -> None:
+    """Keep what ``--out`` and ``--show-dir`` write for several steps apart."""
+    if dump := cfg.get('predictions'):
+        path = Path(dump['out_file_path'])
+        dump['out_file_path'] = str(path.with_stem(f'{path.stem}_step_{step}'))
+    hook = (cfg.get('default_hooks') or {}).get('visualization') or {}
+    if folder := hook.get('test_out_dir'):
+        hook['test_out_dir'] = str(Path(folder) / f'step_{step}')
 
 
 def set_hook(cfg: Config, hook: dict[str, Any]) -> None:

@@ -9,8 +9,8 @@ from mmengine.registry import DefaultScope
 
 from mmdefect import registry
 from mmdefect.compat import check_provider
+from mmdefect.registry import HOST_SCOPE
 
-HOST_SCOPE = 'mmdet'
 HOST_MODULES = ('datasets', 'engine', 'evaluation', 'models', 'visualization')
 
 

@@ -171,9 +171,7 @@ def test_feature_classes_can_be_said() -> None:
 @pytest.mark.parametrize('head', [{}, {'roi_head': {'type': 'StandardRoIHead'}}])
 def test_exception_no_bbox_head(head: dict) -> None:
     cfg = config(model={'type': 'FasterRCNN', **head})
-    message = (
-        "model 'FasterRCNN' has no bbox_head: DetectionStream sets the class count"
-    )
+    message = "model 'FasterRCNN' has no bbox_head: DetectionStream sets the class"
     with pytest.raises(ValueError, match=message):
         resolve(cfg, 0)
 

@@ -3,12 +3,14 @@ from __future__ import annotations
 from mmengine.config import Config
 
 from mmdefect.streams.runtime import (
+    apply_test_flags,
     count_each_image_once,
     drop_validation,
     make_reproducible,
     name_apart,
     save_safely,
     set_hook,
+    write_apart,
 )
 
 
@@ -63,3 +65,35 @@ def test_feature_names_and_checkpoints():
         'stream': {'step': 1},
     }
     assert cfg.val_cfg is None
+
+
+def test_feature_files_of_several_steps_are_apart():
+    cfg = Config(
+        {
+            'predictions': {'out_file_path': 'here/preds.pkl'},
+            'default_hooks': {'visualization': {'test_out_dir': 'drawn'}},
+        }
+    )
+    write_apart(cfg, 2)
+    assert cfg.predictions.out_file_path == 'here/preds_step_2.pkl'
+    assert cfg.default_hooks.visualization.test_out_dir == 'drawn/step_2'
+    nothing = Config({'default_hooks': {'visualization': {'draw': False}}})
+    write_apart(nothing, 2)
+    assert nothing.default_hooks == {'visualization': {'draw': False}}
+
+
+def test_feature_test_flags():
+    cfg = Config(
+        {
+            'model': {'type': 'GFL'},
+            'test_evaluator': {'type': 'A'},
+            'tta': {'type': 'TTA'},
+            'predictions': {'type': 'Dump'},
+        }
+    )
+    apply_test_flags(cfg)
+    assert cfg.model == {'type': 'TTA', 'module': {'type': 'GFL'}}
+    assert cfg.test_evaluator == [{'type': 'A'}, {'type': 'Dump'}]
+    before = dict(cfg)
+    apply_test_flags(cfg)  # once: both keys are gone
+    assert dict(cfg) == before

@@ -28,7 +28,7 @@ REPO = Path(__file__).resolve().parents[2]
 DATA = Path('data/toy/NEU-DET')
 WORK = Path('work_dirs/demo')
 CONFIGS = 'configs/gfl_stream/{}_r18_fpn_toy_neu-det_3+3.py'
-EPOCH = re.compile(r'Epoch\(train\) +\[ *(\d+)\]\[ *(\d+)/ *\2\].*? loss: ([\d.]+)')
+EPOCH = re.compile(r'Epoch\(train\) +\[ *(\d+)\].*? loss: ([\d.]+)')
 
 # What the page has to show, or the demo has failed: a teacher worth forgetting, and
 # fine-tuning that forgets it.
@@ -100,6 +100,7 @@ def follow(name: str, command: list[str]) -> None:
     # A model this small gains little from a second thread, and two threads that wait
     # for each other stall on cores that others use too.
     env = {'OMP_NUM_THREADS': '1', **os.environ}
+    epoch = ''
     with (
         log.open('w') as file,
         subprocess.Popen(
@@ -113,9 +114,10 @@ def follow(name: str, command: list[str]) -> None:
         for line in process.stdout or ():
             file.write(line)
             file.flush()
-            if match := EPOCH.search(line):
-                epoch, _, loss = match.groups()
-                print(f'  epoch {epoch:>2}  loss {loss}', flush=True)
+            match = EPOCH.search(line)
+            if match and match[1] != epoch:  # the first line of each epoch
+                epoch = match[1]
+                print(f'  epoch {epoch:>2}  loss {match[2]}', flush=True)
             elif 'r18_fpn_toy' in line and ' - INFO - [' in line:
                 print(' ', line.split(' - INFO - ')[1].strip(), flush=True)
             elif name == 'convert':

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import MODELS, TRANSFORMS, DefaultScope
+
+from mmdefect.apis import (
+    dump_predictions,
+    load_config,
+    show_predictions,
+    use_amp,
+    use_tta,
+)
+from mmdefect.streams.resolve import resolve_step_config
+from mmdefect.streams.runtime import apply_test_flags
+
+REPO = Path(__file__).parents[2]
+PLAIN = REPO / 'configs/gfl/gfl_r18_fpn_toy_neu-det.py'
+STREAM = REPO / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
+
+
+def test_smoke_work_dir() -> None:
+    """The command line's, else the config's own, else one named after the config."""
+    assert load_config(PLAIN).work_dir == f'work_dirs/{PLAIN.stem}'
+    assert load_config(PLAIN, work_dir='here').work_dir == 'here'
+    options = {'work_dir': 'there'}
+    assert load_config(PLAIN, cfg_options=options).work_dir == 'there'
+    assert load_config(PLAIN, cfg_options=options, work_dir='here').work_dir == 'here'
+
+
+def test_feature_launcher() -> None:
+    assert load_config(PLAIN).launcher == 'none'
+    assert load_config(PLAIN, launcher='pytorch').launcher == 'pytorch'
+
+
+def test_feature_cfg_options() -> None:
+    """Merged once here; a stream keeps them, to merge them into every step."""
+    options = {'train_cfg.max_epochs': 2, 'param_scheduler.1.end': 2}
+    plain = load_config(PLAIN, cfg_options=options)
+    assert plain.train_cfg.max_epochs == plain.param_scheduler[1].end == 2
+    assert 'cfg_options' not in plain
+    stream = load_config(STREAM, cfg_options=options)
+    assert stream.cfg_options == options
+    assert options == {'train_cfg.max_epochs': 2, 'param_scheduler.1.end': 2}
+
+
+def test_exception_missing_config() -> None:
+    with pytest.raises(FileNotFoundError, match=r"config 'none\.py' does not exist"):
+        load_config('none.py')
+
+
+class TestAmp:
+    @pytest.mark.parametrize(
+        ('device', 'kind'),
+        [('cpu', 'mmdefect.CPUAmpOptimWrapper'), ('cuda', 'AmpOptimWrapper')],
+    )
+    def test_feature_kind(
+        self, device: str, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr('mmengine.device.get_device', lambda: device)
+        cfg = load_config(PLAIN)
+        optimizer = cfg.optim_wrapper.optimizer.copy()
+        use_amp(cfg)
+        assert cfg.optim_wrapper.type == kind
+        assert cfg.optim_wrapper.optimizer == optimizer
+        scaled = cfg.optim_wrapper.get('loss_scale') == 'dynamic'
+        assert scaled is (device == 'cuda')
+
+
+class TestShow:
+    def test_feature_draws(self) -> None:
+        cfg = load_config(PLAIN)
+        show_predictions(cfg, show=False, out_dir='drawn', wait_time=1.5)
+        assert cfg.default_hooks.visualization == {
+            'type': 'DetVisualizationHook',
+            'draw': True,
+            'show': False,
+            'wait_time': 1.5,
+            'test_out_dir': 'drawn',
+        }
+
+    def test_feature_without_a_folder(self) -> None:
+        cfg = load_config(PLAIN)
+        show_predictions(cfg, show=True, out_dir=None, wait_time=2)
+        assert 'test_out_dir' not in cfg.default_hooks.visualization
+
+    def test_exception_no_hook(self) -> None:
+        for cfg in (Config({}), Config({'default_hooks': {'visualization': None}})):
+            with pytest.raises(ValueError, match='cannot draw: add visualization=dict'):
+                show_predictions(cfg, show=True, out_dir=None, wait_time=0)
+
+
+class TestDump:
+    @pytest.mark.parametrize('several', [False, True])
+    def test_feature_metric_is_added(self, several: bool) -> None:
+        cfg = load_config(PLAIN)
+        metric = cfg.test_evaluator
+        if several:
+            cfg.test_evaluator = [metric]
+        dump_predictions(cfg, 'out.pkl')
+        assert cfg.test_evaluator == [
+            metric,
+            {'type': 'mmdet.DumpDetResults', 'out_file_path': 'out.pkl'},
+        ]
+
+    def test_feature_stream_adds_it_later(self) -> None:
+        """Or `--cfg-options test_evaluator.ann_file=...` would meet a list."""
+        options = {'test_evaluator.ann_file': 'mine.json'}
+        cfg = load_config(STREAM, cfg_options=options)
+        dump_predictions(cfg, 'out.pkl')
+        resolved = resolve_step_config(cfg, 1)
+        apply_test_flags(resolved)
+        metric, dump = resolved.test_evaluator
+        assert metric.ann_file == 'mine.json'
+        assert len(metric.old_classes) == 3
+        assert dump == {'type': 'mmdet.DumpDetResults', 'out_file_path': 'out.pkl'}
+
+    def test_exception_suffix(self) -> None:
+        with pytest.raises(ValueError, match=r"--out 'out\.json' must be a \.pkl file"):
+            dump_predictions(load_config(PLAIN), 'out.json')
+
+
+class TestTta:
+    def test_feature_flips(self) -> None:
+        """Loading and resizing once, then both flips, packed with their direction."""
+        cfg = load_config(PLAIN)
+        own = cfg.test_dataloader.dataset.pipeline
+        use_tta(cfg)
+        pipeline = cfg.test_dataloader.dataset.pipeline
+        assert pipeline[:-1] == own[:-1]
+        flips, packs = pipeline[-1].transforms
+        assert [flip.prob for flip in flips] == [1.0, 0.0]
+        assert {'flip', 'flip_direction'} < set(packs[0].meta_keys)
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            TRANSFORMS.build(pipeline[-1])
+            model = MODELS.build(cfg.model)
+        assert type(model).__name__ == 'DetTTAModel'
+        assert model.module.bbox_head.num_classes == 6
+
+    def test_feature_stream_wraps_later(self) -> None:
+        """The model of a step is not known yet: its runner wraps it when it tests."""
+        cfg = load_config(STREAM)
+        use_tta(cfg)
+        assert cfg.model.type == 'GFL'
+        resolved = resolve_step_config(cfg, 0)
+        apply_test_flags(resolved)
+        assert resolved.model.type == 'DetTTAModel'
+        assert resolved.model.module.bbox_head.num_classes == 3
+
+    def test_feature_own_settings(self) -> None:
+        cfg = load_config(PLAIN)
+        cfg.tta_model = {'type': 'DetTTAModel', 'tta_cfg': {'max_per_img': 7}}
+        cfg.tta_pipeline = [{'type': 'Mine'}]
+        use_tta(cfg)
+        assert cfg.model.tta_cfg == {'max_per_img': 7}
+        assert cfg.test_dataloader.dataset.pipeline == [{'type': 'Mine'}]
+
+    def test_feature_wrapped_dataset(self) -> None:
+        cfg = load_config(PLAIN)
+        inner = cfg.test_dataloader.dataset
+        cfg.test_dataloader.dataset = {'type': 'RepeatDataset', 'dataset': inner}
+        use_tta(cfg)
+        pipeline = cfg.test_dataloader.dataset.dataset.pipeline
+        assert pipeline[-1].type == 'TestTimeAug'
+        assert 'pipeline' not in cfg.test_dataloader.dataset

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from mmdefect.apis import build_runner, load_config
+from mmdefect.streams.runner import StreamRunner
+
+REPO = Path(__file__).parents[2]
+PLAIN = REPO / 'configs/gfl/gfl_r18_fpn_toy_neu-det.py'
+STREAM = REPO / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
+
+
+class Evil:
+    def __reduce__(self) -> tuple:
+        return os.system, ('true',)
+
+
+def test_smoke_config_without_a_stream(tmp_path: Path) -> None:
+    """MMEngine's own Runner, not a subclass."""
+    runner = build_runner(load_config(PLAIN, work_dir=str(tmp_path)))
+    assert type(runner) is Runner
+    assert runner.model.bbox_head.num_classes == 6
+    assert Path(runner.work_dir) == tmp_path
+
+
+def test_smoke_stream(tmp_path: Path) -> None:
+    runner = build_runner(load_config(STREAM, work_dir=str(tmp_path / 'w')))
+    assert type(runner) is StreamRunner
+    assert runner.work_dir == tmp_path / 'w'
+    assert not runner.work_dir.exists()  # building touches nothing
+
+
+def test_feature_checkpoints_are_data(tmp_path: Path) -> None:
+    """From here on MMEngine refuses a checkpoint with code in it."""
+    build_runner(load_config(STREAM, work_dir=str(tmp_path / 'w')))
+    torch.save({'state_dict': {}, 'meta': Evil()}, tmp_path / 'evil.pth')
+    with pytest.raises(ValueError, match=r"it names '(posix|os)\.system', which was"):
+        CheckpointLoader.load_checkpoint(str(tmp_path / 'evil.pth'))
+
+
+def test_exception_launcher_without_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('mmdefect.engine.distributed.get_device', lambda: 'cpu')
+    for config in (PLAIN, STREAM):
+        cfg = load_config(config, work_dir=str(tmp_path), launcher='slurm')
+        with pytest.raises(ValueError, match="launcher 'slurm' needs a GPU"):
+            build_runner(cfg)
+
+
+def test_exception_two_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {'onedl': {'onedl-mmcv': '2.3.6'}, 'openmmlab': {'mmcv': '2.1.0'}}
+    monkeypatch.setattr('mmdefect.compat.installed_distributions', lambda: both)
+    with pytest.raises(ImportError, match='Two OpenMMLab builds are installed'):
+        build_runner(load_config(PLAIN, work_dir=str(tmp_path)))

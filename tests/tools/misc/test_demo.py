@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from tests.conftest import REPO
+
+
+@pytest.fixture(scope='module')
+def demo():
+    path = REPO / 'tools/misc/demo.py'
+    spec = importlib.util.spec_from_file_location('demo', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ('teacher', 'kept', 'code'),
+    [
+        (0.6, 0.4, 0),
+        (0.93, 0.0, 0),
+        (0.59, 0.1, 1),
+        (0.9, 0.41, 1),
+        (None, 0.1, 1),
+        (0.9, None, 1),
+    ],
+)
+def test_feature_verdict(demo, teacher, kept, code):
+    assert demo.verdict(teacher, kept) == code
+
+
+def test_feature_progress_once_an_epoch(demo, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo, 'WORK', tmp_path)
+    line = 'INFO - Epoch(train)  [{}][{}/36]  lr: 1e-3  loss: {}  loss_cls: 0.1'
+    rows = [(1, 10, 2.5), (1, 20, 2.25), (2, 10, 1.5)]
+    text = '\n'.join(line.format(*row) for row in rows)
+    demo.follow('train', ['echo', text])
+    assert capsys.readouterr().out == '  epoch  1  loss 2.5\n  epoch  2  loss 1.5\n'
+    assert (tmp_path / 'train.log').read_text() == text + '\n'
+
+
+def test_exception_failed_command_shows_its_log(demo, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, 'WORK', tmp_path)
+    with pytest.raises(SystemExit, match=r'broken failed, see .*broken\.log:\nno such'):
+        demo.follow('broken', ['sh', '-c', 'echo no such thing; exit 3'])
