@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# CPU only, also on a machine with a GPU: bit equality is promised there.
+os.environ['CUDA_VISIBLE_DEVICES'] = ''
+
 REPO = Path(__file__).parent.parent
 HELPERS = Path(__file__).parent / 'helpers'
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pytest
 
 from mmdefect.utils.results_table import render_documents
 
@@ -12,3 +15,12 @@ ROOT = Path(__file__).parents[1]
 def test_smoke() -> None:
     old = render_documents(ROOT, check=True)
     assert old == [], 'run tools/misc/render_results.py'
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'docs/results').glob('*.json')))
+def test_feature_every_result_is_shown(path) -> None:
+    """A measured table that no document renders would be lost."""
+    if not any(key.endswith('/all') for key in json.loads(path.read_text())['metrics']):
+        pytest.skip('not a table of presets')
+    pages = [ROOT / 'README.md', *(ROOT / 'docs').rglob('*.md')]
+    assert any(f'<!-- results:{path.stem} -->' in page.read_text() for page in pages)

@@ -14,6 +14,7 @@ from mmdefect.apis import (
     dump_predictions,
     load_config,
     show_predictions,
+    shut_down_distributed,
     use_tta,
 )
 
@@ -22,7 +23,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help="checkpoint file, or a stream's work dir")
-    parser.add_argument('--work-dir', help='folder for the evaluation')
+    parser.add_argument(
+        '--work-dir',
+        help='folder for the evaluation of a checkpoint; a work dir stays in place',
+    )
     parser.add_argument('--step', type=int, help='test as this step of the stream')
     parser.add_argument('--out', help='write the predictions to this .pkl file')
     parser.add_argument('--show', action='store_true', help='show the predictions')
@@ -69,12 +73,11 @@ def main() -> None:
         dump_predictions(cfg, args.out)
     if args.tta:
         use_tta(cfg)
-    if args.step is None:
-        build_runner(cfg).test()
-    elif 'stream' in cfg:
-        build_runner(cfg).test(step=args.step)
-    else:
+    if args.step is not None and 'stream' not in cfg:
         raise ValueError(f'--step {args.step} needs a config with a stream')
+    runner = build_runner(cfg)
+    runner.test(*(() if args.step is None else (args.step,)))
+    shut_down_distributed()
 
 
 if __name__ == '__main__':

@@ -9,7 +9,12 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
-from mmdefect.apis import build_runner, load_config, use_amp
+from mmdefect.apis import (
+    build_runner,
+    load_config,
+    shut_down_distributed,
+    use_amp,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -73,7 +78,9 @@ def main() -> None:
                 f'--resume {args.resume!r} is no file: give a checkpoint, or a bare '
                 '--resume to continue the work dir'
             )
-    build_runner(cfg).train(*_step(args.step, cfg))
+    runner = build_runner(cfg)
+    runner.train(*_step(args.step, cfg))
+    shut_down_distributed()
 
 
 def _step(step: int | None, cfg) -> tuple[int, ...]:

@@ -66,3 +66,4 @@ param_scheduler = [
         type='CosineAnnealingLR', eta_min=0, begin=0, end=25, by_epoch=True,
         convert_to_iter_based=True),
 ]
+auto_scale_lr = dict(base_batch_size=12)

@@ -53,11 +53,15 @@ def use_amp(cfg: Config) -> None:
     """Train in mixed precision: float16 on a GPU, bfloat16 without one."""
     from mmengine.device import get_device
 
-    if get_device() == 'cpu':
-        cfg.optim_wrapper.type = 'mmdefect.CPUAmpOptimWrapper'
-    else:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.loss_scale = 'dynamic'
+    options = {'optim_wrapper.type': 'mmdefect.CPUAmpOptimWrapper'}
+    if get_device() != 'cpu':
+        options = {
+            'optim_wrapper.type': 'AmpOptimWrapper',
+            'optim_wrapper.loss_scale': 'dynamic',
+        }
+    cfg.merge_from_dict(options)
+    if 'stream' in cfg:  # a step may bring its own optim_wrapper
+        cfg.cfg_options = {**(cfg.get('cfg_options') or {}), **options}
 
 
 def show_predictions(

@@ -21,13 +21,19 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     from mmengine.runner import Runner
 
     from mmdefect.compat import check_provider
-    from mmdefect.engine.distributed import prepare_distributed, set_cpu_threads
+    from mmdefect.engine.distributed import prepare_distributed
     from mmdefect.utils.checkpoint import use_safe_loading
 
-    check_provider()
+    check_provider(('mmengine', 'mmcv'))
     use_safe_loading()
-    set_cpu_threads()
     prepare_distributed(cfg)
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
+
+
+def shut_down_distributed() -> None:
+    """Leave the process group, if there is one."""
+    from mmdefect.engine.distributed import shut_down_distributed
+
+    shut_down_distributed()

@@ -37,6 +37,7 @@ def prepare_distributed(cfg: Config) -> None:
         return
     settings = dict((cfg.get('env_cfg') or {}).get('dist_cfg') or {})
     if get_device() != 'cpu':
+        _check_gpus()
         if not is_distributed():
             init_dist(launcher, **settings)
         return
@@ -56,6 +57,15 @@ def prepare_distributed(cfg: Config) -> None:
         **(cfg.get('model_wrapper_cfg') or {}),
         'device_ids': None,
     }
+
+
+def _check_gpus() -> None:
+    rank, gpus = int(os.environ.get('LOCAL_RANK', '0')), torch.cuda.device_count()
+    if torch.cuda.is_available() and rank >= gpus:
+        raise ValueError(
+            f'process {rank} of this machine has no GPU of its own, {gpus} are here: '
+            'start at most one process a GPU'
+        )
 
 
 def shut_down_distributed() -> None:
@@ -81,10 +91,3 @@ def on_main_process(function: Callable[[], T]) -> T:
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
-
-
-def set_cpu_threads() -> None:
-    """Share the cores among the processes of this machine, unless told otherwise."""
-    local_world = int(os.environ.get('LOCAL_WORLD_SIZE', '1'))
-    if local_world > 1 and 'OMP_NUM_THREADS' not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_world))

@@ -30,6 +30,7 @@ class DetectionStream(Stream):
     """
 
     metrics = ('AP50', 'AP')
+    requires = ('mmengine', 'mmcv', 'mmdet')
 
     def __init__(
         self,
@@ -69,6 +70,8 @@ class DetectionStream(Stream):
                 dataset.get('metainfo') or {}, classes=tuple(dataset_classes(dataset))
             )
             dataset.type = 'mmdefect.DefectDetDataset'
+            # As mmdet: a set as large as COCO is not decoded once more to check it.
+            dataset.setdefault('verify_images', False)
         dataset.seen_classes = self.seen_classes(step)
         if split == 'train':
             dataset.keep_classes = self.train_classes(step)

@@ -41,7 +41,7 @@ from mmdefect.utils.checkpoint import (
     state_dict_of,
     use_safe_loading,
 )
-from mmdefect.utils.environment import describe_environment
+from mmdefect.utils.environment import describe_environment, joined
 
 MATRIX_FILE = 'matrix.json'
 
@@ -60,12 +60,12 @@ class StreamRunner:
     """
 
     def __init__(self, cfg: Config) -> None:
-        check_provider()
         use_safe_loading()
         self.cfg = cfg
         self.name = Path(cfg.filename).stem if cfg.filename else 'stream'
         self.work_dir = Path(cfg.get('work_dir') or Path('work_dirs') / self.name)
         self.stream = build_stream(cfg)
+        check_provider(self.stream.requires)
         self.state = StreamState(name=self.name, classes=self.stream.classes)
 
     @classmethod
@@ -89,8 +89,9 @@ class StreamRunner:
                 f'load_from={self.cfg.load_from!r} is not used by a stream: start from '
                 'a model with stream.start_from, continue a stream with a bare --resume'
             )
+        self._check_number(step)
         prepare_distributed(self.cfg)
-        self.state = on_main_process(self._open_state)
+        self.state = on_main_process(lambda: self._open_state(step))
         for number in range(len(self.stream)) if step is None else [step]:
             self._run_step(number)
 
@@ -104,6 +105,7 @@ class StreamRunner:
         Returns:
             The scores of the last step that was tested.
         """
+        self._check_number(step)
         prepare_distributed(self.cfg)
         target = Path(self.cfg.get('load_from') or self.work_dir)
         if target.is_file():
@@ -120,23 +122,42 @@ class StreamRunner:
         """Return the ordinary config that ``step`` runs with."""
         cfg = resolve_step_config(self.cfg, step, stream=self.stream)
         cfg.work_dir = str(self.work_dir / f'step_{step}')
+        cfg.resume, cfg.load_from = False, None
         name_apart(cfg, f'{self.name}_step_{step}')
         if self.stream.starts_from_previous(step):
-            previous = self.state.steps[step - 1] if self.state.steps else None
-            path = (previous and previous.checkpoint) or f'step_{step - 1}/last.pth'
-            set_hook(cfg, self.stream.chain_hook(step, str(self.work_dir / path)))
+            path = self.work_dir / self._checkpoint_of(step - 1)
+            set_hook(cfg, self.stream.chain_hook(step, str(path)))
         return cfg
+
+    def _checkpoint_of(self, step: int) -> str:
+        """The checkpoint that a step has left, or will leave."""
+        if self.state.steps and self.state.steps[step].checkpoint:
+            return str(self.state.steps[step].checkpoint)
+        loop = self.stream.resolve(self.cfg, step).get('train_cfg') or {}
+        if 'max_epochs' in loop:
+            return f'step_{step}/epoch_{loop["max_epochs"]}.pth'
+        return f'step_{step}/iter_{loop.get("max_iters")}.pth'
 
     # -- training -----------------------------------------------------------------
 
-    def _open_state(self) -> StreamState:
+    def _check_number(self, step: int | None) -> None:
+        if step is not None and not 0 <= step < len(self.stream):
+            raise ValueError(
+                f'step {step} does not exist: the stream has steps 0 to '
+                f'{len(self.stream) - 1}'
+            )
+
+    def _open_state(self, only: int | None) -> StreamState:
         """Start a new ``stream.json`` or read the one to continue."""
         if not (self.work_dir / STATE_FILE).exists():
             steps = [
                 StepState(step=k, classes=self.stream.new_classes(k))
                 for k in range(len(self.stream))
             ]
-            state = StreamState(self.name, self.stream.classes, steps)
+            if only:
+                raise ValueError(_predecessor(only, self.work_dir))
+            origin = self.stream.start_from
+            state = StreamState(self.name, self.stream.classes, steps, origin)
             self.work_dir.mkdir(parents=True, exist_ok=True)
             start.take_over(self.stream, state, self.resolve(0), self.work_dir)
             state.save(self.work_dir)
@@ -154,15 +175,18 @@ class StreamRunner:
                 f'{[s.classes for s in state.steps]}, the config now has {expected}; '
                 'use the same protocol or another --work-dir'
             )
+        if state.start_from != self.stream.start_from:
+            raise ValueError(
+                f'cannot resume {self.work_dir}: it was started with '
+                f'stream.start_from={state.start_from!r}, the config now has '
+                f'{self.stream.start_from!r}; use the same or another --work-dir'
+            )
         return state
 
     def _run_step(self, step: int) -> None:
         state = self.state.steps[step]
         if step and self.state.steps[step - 1].state != 'finished':
-            raise ValueError(
-                f'step {step} cannot run: step {step - 1} is not finished in '
-                f'{self.work_dir}; run it first (--step {step - 1})'
-            )
+            raise ValueError(_predecessor(step, self.work_dir))
         cfg = self.resolve(step)
         on_main_process(lambda: self._check_step(state, cfg))
         if state.state == 'finished':
@@ -180,6 +204,7 @@ class StreamRunner:
             self._save_state()
             scores = self._compared(runner, step).test()
             tear_down(runner)
+            del runner
         else:  # trained before, or reused: only the scores are missing
             path = self.work_dir / str(state.checkpoint)
             scores = self._score(cfg, step, path)
@@ -192,7 +217,7 @@ class StreamRunner:
 
     def _check_step(self, state: StepState, cfg: Config) -> None:
         """Refuse to continue a step whose config or checkpoint has changed."""
-        if state.config_hash and state.config_hash != config_hash(cfg):
+        if self._has_begun(state) and state.config_hash != config_hash(cfg):
             difference = None
             if state.config and (self.work_dir / state.config).is_file():
                 recorded = Config.fromfile(self.work_dir / state.config)
@@ -205,12 +230,20 @@ class StreamRunner:
         if state.checkpoint_sha256:
             start.verify(self.work_dir / str(state.checkpoint), state.checkpoint_sha256)
 
+    def _has_begun(self, state: StepState) -> bool:
+        """Whether a step holds any training that another config could spoil."""
+        if state.state == 'running':
+            folder = self.work_dir / f'step_{state.step}'
+            return start.last_checkpoint(folder) is not None
+        return state.config_hash is not None
+
     def _record_start(self, state: StepState, cfg: Config) -> None:
         state.config = f'step_{state.step}/{self.name}.py'
         state.config_hash = config_hash(cfg)
         if state.state == 'pending':
             state.state = 'running'
-            state.environment = describe_environment()
+        if state.state == 'running':
+            state.environment = joined(state.environment, describe_environment())
         if self.stream.starts_from_previous(state.step):
             state.started_from = self.state.steps[state.step - 1].checkpoint
         if is_main_process():
@@ -220,13 +253,25 @@ class StreamRunner:
         self._save_state()
 
     def _train(self, cfg: Config, step: int) -> Runner:
-        cfg.resume = False
         last = on_main_process(lambda: start.last_checkpoint(Path(cfg.work_dir)))
         if last is not None:
             self._say(f'step {step} continues at {last}')
             cfg.resume, cfg.load_from = True, str(last)
-        runner = Runner.from_cfg(cfg)
+        runner = self._build(cfg, step)
         runner.train()
+        return runner
+
+    def _build(self, cfg: Config, step: int) -> Runner:
+        """Build a Runner and keep it from dumping its config over the recorded one.
+
+        The recorded one trains alone, without the flags and paths of this run.
+        """
+        gc.collect()  # a Runner, its model and its loaders hold each other
+        recorded = self.work_dir / f'step_{step}' / f'{self.name}.py'
+        text = recorded.read_text() if recorded.is_file() else None
+        runner = Runner.from_cfg(cfg)
+        if text is not None and is_main_process():
+            recorded.write_text(text)
         return runner
 
     def _record_checkpoint(self, state: StepState, runner: Runner) -> None:
@@ -264,28 +309,37 @@ class StreamRunner:
 
     def _score(self, cfg: Config, step: int, checkpoint: Path) -> dict[str, Any]:
         """Test a checkpoint whose keys must fit the step's model exactly."""
-        cfg.resume, cfg.load_from = False, None
         apply_test_flags(cfg)
-        runner = Runner.from_cfg(cfg)
+        runner = self._build(cfg, step)
         model = runner.model
         while hasattr(model, 'module'):  # DDP, test-time augmentation
             model = model.module
-        state = state_dict_of(load_weights(checkpoint))
+        loaded = load_weights(checkpoint)
+        state = state_dict_of(loaded)
         start.check_keys(state, model.state_dict(), checkpoint, step)
+        start.check_classes(loaded, self.stream.seen_classes(step), checkpoint, step)
         model.load_state_dict(state)
         scores = self._compared(runner, step).test()
         tear_down(runner)
         return scores
 
     def _compared(self, runner: Runner, step: int) -> Runner:
-        """Tell the metrics what the step before scored: they then show forgetting."""
-        if step and (self.work_dir / MATRIX_FILE).is_file():
-            matrix = StreamMatrix.load(self.work_dir / MATRIX_FILE)
-            previous = matrix.scores(step - 1, self.stream.metrics[0])
-            for metric in runner.test_evaluator.metrics if previous else []:
-                if hasattr(metric, 'compare_with'):
-                    metric.compare_with(previous=previous)
+        """Tell the metrics what the step before and the upper bound scored."""
+        known = {
+            'previous': self._scores_in(self.work_dir, step - 1),
+            'joint': self._scores_in(self.stream.joint, step),
+        }
+        for metric in runner.test_evaluator.metrics if any(known.values()) else []:
+            if hasattr(metric, 'compare_with'):
+                metric.compare_with(**{k: v or None for k, v in known.items()})
         return runner
+
+    def _scores_in(self, work_dir: str | Path | None, step: int) -> dict[str, float]:
+        """Class -> leading metric after a step of a stream; empty if not known."""
+        path = Path(work_dir or '') / MATRIX_FILE
+        if step < 0 or work_dir is None or not path.is_file():
+            return {}
+        return StreamMatrix.load(path).scores(step, self.stream.metrics[0])
 
     def _record_scores(self, step: int, scores: dict[str, Any]) -> None:
         if not is_main_process():
@@ -315,6 +369,13 @@ class StreamRunner:
         print_log(f'[{self.name}] {text}', logger='current')
 
 
+def _predecessor(step: int, work_dir: Path) -> str:
+    return (
+        f'step {step} cannot run: step {step - 1} is not finished in {work_dir}; run '
+        f'it first (--step {step - 1}), then this one with --resume'
+    )
+
+
 def tear_down(runner: Runner) -> None:
     """Close what a Runner leaves open, so that the next one starts clean."""
     runner.visualizer.close()
@@ -325,4 +386,3 @@ def tear_down(runner: Runner) -> None:
         cls._instance_dict.pop(name, None)
     for cls in (Visualizer, type(runner.visualizer)):
         cls._instance_dict.pop(runner.visualizer.instance_name, None)
-    gc.collect()  # loaders and model hold each other through the runner

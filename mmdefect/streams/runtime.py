@@ -23,6 +23,8 @@ def make_reproducible(cfg: Config, *, step: int = 0) -> None:
         loader['persistent_workers'] = False
         loader['worker_init_fn'] = {'type': 'mmdefect.seed_worker'}
     set_hook(cfg, {'type': 'mmdefect.EpochSeedHook', 'step': step})
+    # Batch norm learns on each rank alone; without this, ranks test different models.
+    set_hook(cfg, {'type': 'SyncBuffersHook'})
 
 
 def count_each_image_once(cfg: Config) -> None:

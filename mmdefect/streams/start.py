@@ -67,12 +67,13 @@ def _finished_step_0(source: Path, cfg: Config) -> Path:
             f'stream.start_from {str(source)!r} has not finished its step 0: run it '
             'first'
         )
-    theirs = Config.fromfile(source / first.config)
-    difference = first_difference(canonical(cfg), canonical(theirs))
-    if difference is not None:
+    if first.config_hash != config_hash(cfg):
+        theirs = Config.fromfile(source / first.config)
+        difference = first_difference(canonical(cfg), canonical(theirs))
         raise ValueError(
             f'cannot reuse step 0 of {source}: its config differs, first at '
-            f'{difference}; use equal step-0 settings or drop stream.start_from'
+            f'{difference or "an unknown key"}; use equal step-0 settings or drop '
+            'stream.start_from'
         )
     path = source / first.checkpoint
     verify(path, str(first.checkpoint_sha256))
@@ -142,6 +143,22 @@ def step_of(path: Path, steps: int) -> int:
             f'{steps - 1}: use the config that it was trained with'
         )
     return int(step)
+
+
+def check_classes(
+    loaded: dict[str, Any], expected: list[str], path: Path, step: int
+) -> None:
+    """Refuse a checkpoint whose rows stand for other classes, or in another order.
+
+    Raises:
+        ValueError: Naming both class lists.
+    """
+    found = checkpoint_classes(loaded)
+    if found is not None and list(found) != expected:
+        raise ValueError(
+            f'checkpoint {path} knows the classes {list(found)}, step {step} has '
+            f'{expected}: use the protocol that it was trained with'
+        )
 
 
 def check_keys(

@@ -53,6 +53,7 @@ class StreamState:
     name: str
     classes: list[str]
     steps: list[StepState] = field(default_factory=list)
+    start_from: str | None = None
 
     @classmethod
     def load(cls, work_dir: Path) -> StreamState:
@@ -93,9 +94,7 @@ def canonical(cfg: Config) -> dict[str, Any]:
 
 def _without_path(hook: dict[str, Any]) -> dict[str, Any]:
     """A moved work dir changes where a step starts from, not what it starts from."""
-    if hook.get('type') == 'mmdefect.ChainCheckpointHook':
-        return {k: v for k, v in hook.items() if k != 'checkpoint'}
-    return hook
+    return {k: v for k, v in hook.items() if k != 'checkpoint'}
 
 
 def config_hash(cfg: Config) -> str:

@@ -33,10 +33,13 @@ class Stream:
         train_on: ``'new'`` shows a step its own classes only; ``'seen'`` shows all
             classes so far, the upper bound that needs the old images.
         init: ``'previous'`` starts a step from the step before; ``'scratch'`` does not.
+        joint: Work dir of a finished upper bound; the scores then name the gap to it.
     """
 
     #: Per-class metrics that the step x class matrix holds, the leading one first.
     metrics: tuple[str, ...] = ()
+    #: OpenMMLab packages that the task needs.
+    requires: tuple[str, ...] = ('mmengine', 'mmcv')
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Stream:
         start_from: str | None = None,
         train_on: Literal['new', 'seen'] = 'new',
         init: Literal['previous', 'scratch'] = 'previous',
+        joint: str | None = None,
     ) -> None:
         _check_choice('train_on', train_on, ('new', 'seen'))
         _check_choice('init', init, ('previous', 'scratch'))
@@ -65,6 +69,7 @@ class Stream:
         self.start_from = start_from
         self.train_on = train_on
         self.init = init
+        self.joint = joint
 
     def __len__(self) -> int:
         return len(self.steps)

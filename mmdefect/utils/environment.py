@@ -25,6 +25,14 @@ def describe_environment() -> dict[str, str]:
     }
 
 
+def joined(before: dict[str, str], now: dict[str, str]) -> dict[str, str]:
+    """Return where a run happened that was resumed elsewhere: ``'a; b'``."""
+    return {
+        key: '; '.join(dict.fromkeys([*before.get(key, value).split('; '), value]))
+        for key, value in now.items()
+    }
+
+
 def git_commit(root: str | Path | None = None) -> str:
     """Return the commit of a checkout, marked ``-dirty`` if files differ from it.
 

@@ -26,7 +26,10 @@ def test_feature_seed_is_never_none():
     assert cfg.randomness.seed == 7
     assert cfg.train_dataloader.persistent_workers is False
     assert cfg.train_dataloader.worker_init_fn.type == 'mmdefect.seed_worker'
-    assert cfg.custom_hooks == [{'type': 'mmdefect.EpochSeedHook', 'step': 3}]
+    assert cfg.custom_hooks == [
+        {'type': 'mmdefect.EpochSeedHook', 'step': 3},
+        {'type': 'SyncBuffersHook'},
+    ]
 
 
 def test_feature_hooks_are_replaced_not_doubled():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from mmdefect.apis import build_runner, load_config
+from mmdefect.apis import build_runner, load_config, use_tta
 from mmdefect.streams.state import StreamState
 from mmdefect.utils.checkpoint import load_weights
 from tests.conftest import REPO, run_tool, tool_env, toy_options
@@ -103,6 +106,82 @@ def test_exception_resume_with_another_protocol(finished, toy_neu_det):
         stream_runner(
             toy_neu_det, finished, resume=True, **{'stream.protocol': '5+1'}
         ).train()
+
+
+def test_exception_resume_with_another_start(finished, toy_neu_det):
+    with pytest.raises(ValueError, match=r'started with stream\.start_from=None, the'):
+        stream_runner(
+            toy_neu_det, finished, resume=True, **{'stream.start_from': 'x.pth'}
+        ).train()
+
+
+def test_exception_no_such_step(finished, toy_neu_det):
+    runner = stream_runner(toy_neu_det, finished, resume=True)
+    for call in (runner.train, runner.test):
+        with pytest.raises(ValueError, match='step 7 does not exist: the stream has'):
+            call(step=7)
+
+
+def test_exception_same_size_other_classes(finished, toy_neu_det, tmp_path):
+    other = [['patches', 'inclusion', 'crazing'], ['pitted_surface']]
+    cfg = load_config(
+        CONFIG,
+        cfg_options=options(toy_neu_det, **{'stream.protocol': other}),
+        work_dir=str(tmp_path),
+    )
+    cfg.load_from = str(finished / 'step_0/epoch_2.pth')
+    with pytest.raises(
+        ValueError, match=r"knows the classes \['crazing', .*step 0 has"
+    ):
+        build_runner(cfg).test()
+
+
+def test_feature_gap_to_joint(finished, toy_neu_det, tmp_path):
+    cfg = load_config(
+        CONFIG,
+        cfg_options=options(toy_neu_det, **{'stream.joint': str(finished)}),
+        work_dir=str(tmp_path),
+    )
+    cfg.load_from = str(finished / 'step_1/epoch_1.pth')
+    scores = build_runner(cfg).test()
+    assert scores['coco/gap_to_joint_all'] == pytest.approx(0, abs=1e-9)
+
+
+def test_feature_test_flags_leave_the_recorded_config(finished, toy_neu_det, tmp_path):
+    moved = tmp_path / 'moved'
+    shutil.copytree(finished, moved)
+    recorded = (moved / 'step_0' / f'{NAME}.py').read_text()
+    cfg = load_config(CONFIG, cfg_options=options(toy_neu_det))
+    cfg.load_from = str(moved)
+    use_tta(cfg)
+    build_runner(cfg).test(step=0)
+    assert (moved / 'step_0' / f'{NAME}.py').read_text() == recorded
+
+
+def test_feature_two_processes(toy_neu_det, tmp_path):
+    """Batch norm learns in step 0, so the ranks must agree on it before the test."""
+    args = [f'{key}={value}' for key, value in options(toy_neu_det).items()]
+    work_dir = tmp_path / 'two'
+    for script, target in (('train', ['--work-dir']), ('test', [])):
+        command = ['bash', REPO / f'tools/dist_{script}.sh', CONFIG]
+        command += [2, *target, work_dir] if target else [work_dir, 2]
+        done = subprocess.run(
+            [*map(str, command), '--cfg-options', *args],
+            cwd=REPO,
+            env=tool_env(PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}'),
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        matrix = json.loads((work_dir / 'matrix.json').read_text())
+        found = [row['per_class'] for row in matrix['steps']]
+        if script == 'train':
+            trained = found
+            (work_dir / 'matrix.json').unlink()
+    assert StreamState.load(work_dir).steps[1].state == 'finished'
+    assert found == trained
 
 
 def test_exception_load_from_is_not_a_start(toy_neu_det, tmp_path):
@@ -248,10 +327,12 @@ def test_feature_killed_and_resumed_is_bit_equal(workers, toy_neu_det, tmp_path)
     )
     assert dead.returncode == -signal.SIGKILL
     assert StreamState.load(killed).steps[1].state == 'running'
-    run_tool('tools/train.py', config, '--work-dir', killed, '--resume')
+    moved = killed.rename(tmp_path / 'moved')  # paths in stream.json are relative
+    run_tool('tools/train.py', config, '--work-dir', moved, '--resume')
+    resumed = (moved / 'step_1' / f'{NAME}.py').read_text()
+    assert 'resume = False' in resumed  # the recorded config still trains alone
     final = [
-        load_weights(run / 'step_1/epoch_3.pth')['state_dict']
-        for run in (whole, killed)
+        load_weights(run / 'step_1/epoch_3.pth')['state_dict'] for run in (whole, moved)
     ]
     assert final[0].keys() == final[1].keys()
     assert all(torch.equal(final[0][key], final[1][key]) for key in final[0])
@@ -271,9 +352,6 @@ class TestStockTools:
         return Path(find_spec('mmdet').origin).parent / '.mim' / 'tools'
 
     def stock_train(self, stock_tools, config, work_dir, *cfg_options):
-        import subprocess
-        import sys
-
         done = subprocess.run(
             [
                 sys.executable,

@@ -165,7 +165,7 @@ class TestPlainConfig:
         assert "type='mmdefect.CPUAmpOptimWrapper'" in dumped
         optimizer = load_weights(tmp_path / 'epoch_1.pth')['optimizer']
         for group in optimizer['param_groups']:
-            assert group['initial_lr'] == pytest.approx(0.002 * 6 / 16)
+            assert group['initial_lr'] == pytest.approx(0.002 * 6 / 12)
         (log,) = tmp_path.glob('2*/vis_data/scalars.json')
         losses = [json.loads(line).get('loss') for line in log.read_text().splitlines()]
         assert len(losses) >= 8

@@ -50,7 +50,7 @@ def main() -> int:
 
     say('Generating toy steel images')
     shutil.rmtree(DATA, ignore_errors=True)
-    make_toy_neu_det(DATA, seed=0, per_class=80, size=96)
+    make_toy_neu_det(DATA, seed=0)
     run('convert', 'tools/dataset_converters/neu_det.py', DATA, '--protocol', '3+3')
 
     seed = f'randomness.seed={args.seed}'
@@ -100,6 +100,7 @@ def follow(name: str, command: list[str]) -> None:
     # A model this small gains little from a second thread, and two threads that wait
     # for each other stall on cores that others use too.
     env = {'OMP_NUM_THREADS': '1', **os.environ}
+    env['PATH'] = f'{Path(sys.executable).parent}{os.pathsep}{env["PATH"]}'
     epoch = ''
     with (
         log.open('w') as file,

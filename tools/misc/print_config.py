@@ -28,9 +28,9 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, cfg_options=args.cfg_options)
     if args.step is not None:
-        from mmdefect.streams.resolve import resolve_step_config
+        from mmdefect.streams.runner import StreamRunner
 
-        cfg = resolve_step_config(cfg, args.step)
+        cfg = StreamRunner(cfg).resolve(args.step)
     print(cfg.pretty_text)
     if args.save_path:
         cfg.dump(args.save_path)
