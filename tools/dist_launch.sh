@@ -23,6 +23,11 @@ if ((${NNODES:-1} > 1)) && [[ -z ${PORT:-} ]]; then
     exit 2
 fi
 
+if ((${NNODES:-1} > 1)) && [[ -z ${MASTER_ADDR:-} ]]; then
+    echo "With NNODES=$NNODES all nodes must find the first: set MASTER_ADDR" >&2
+    exit 2
+fi
+
 # An environment that was not activated still holds the right torchrun.
 bin=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/bin
 if ! command -v torchrun >/dev/null && [[ -x $bin/torchrun ]]; then

@@ -108,10 +108,11 @@ class DefectDetDataset(CocoDataset):
         check_known(seen, classes, what='seen_classes')
         if self.keep_classes is not None:
             check_known(self.keep_classes, seen, what='keep_classes')
-        palette = dict(zip(classes, self._metainfo.get('palette', ()), strict=False))
+        palette = self._metainfo.get('palette', ())
         self._metainfo['classes'] = tuple(seen)
-        if palette:
-            self._metainfo['palette'] = [tuple(palette[name]) for name in seen]
+        if len(palette) == len(classes):
+            colours = dict(zip(classes, palette, strict=True))
+            self._metainfo['palette'] = [tuple(colours[name]) for name in seen]
 
     @property
     def _seen(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmdefect.functional.forgetting import group_mean
+from mmdefect.functional.forgetting import group_mean, step_forgetting
 
 
 @dataclass(frozen=True)
@@ -223,8 +223,13 @@ class StreamMatrix:
         before = self._steps.get(step - 1)
         if before is None:
             return {}
-        now, then = self._steps[step].per_class[metric], before.per_class[metric]
-        return {n: then[n] - now[n] for n in self._steps[step].old if n in then}
+        lost = step_forgetting(self.tensor(metric), step)
+        then = before.per_class[metric]
+        return {
+            name: float(lost[self.classes.index(name)])
+            for name in self._steps[step].old
+            if name in then
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The content of ``matrix.json``: plain containers, null for NaN."""

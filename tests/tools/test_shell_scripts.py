@@ -97,7 +97,11 @@ def test_exception_nodes_without_port(environment: dict[str, str]) -> None:
     """A port that each node picked for itself would never connect them."""
     result = _run('dist_train.sh', 'c.py', '1', env=environment | {'NNODES': '2'})
     assert result.returncode == 2
-    assert result.stderr == ('With NNODES=2 all nodes must agree on a port: set PORT\n')
+    assert result.stderr == 'With NNODES=2 all nodes must agree on a port: set PORT\n'
+    environment |= {'NNODES': '2', 'PORT': '29600'}
+    result = _run('dist_train.sh', 'c.py', '1', env=environment)
+    assert result.returncode == 2
+    assert 'all nodes must find the first: set MASTER_ADDR' in result.stderr
 
 
 def test_feature_dist_train(environment: dict[str, str], tmp_path: Path) -> None:

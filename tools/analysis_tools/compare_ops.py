@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from mmdefect.evaluation.detections import compare_detections
+from mmdefect.utils.checkpoint import load_weights
 from mmdefect.utils.results import write_results
 
 WHICH = 'import mmdefect, mmcv._ext as e; print(e.__file__)'
@@ -53,7 +54,7 @@ def main() -> int:
             name=Path(args.out).stem,
             command=f'python {" ".join(sys.argv)}',
             dataset=args.dataset,
-            seeds=[0],
+            seeds=[load_weights(args.checkpoint)['meta']['seed']],
             metrics=found,
             duration_s=time.monotonic() - begin,
             notes='compiled mmcv ops against the stand-in; boxes in pixels',
@@ -74,7 +75,8 @@ def detections(args: argparse.Namespace, name: str, env: dict[str, str]) -> list
         )
     prefix = Path(args.work_dir) / name
     prefix.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, 'tools/test.py', args.config, args.checkpoint]
+    test = Path(__file__).resolve().parents[1] / 'test.py'
+    command = [sys.executable, str(test), args.config, args.checkpoint]
     command += ['--work-dir', args.work_dir]
     command += [] if args.step is None else ['--step', str(args.step)]
     command += ['--cfg-options', f'test_evaluator.outfile_prefix={prefix}']

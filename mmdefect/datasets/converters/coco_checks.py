@@ -272,10 +272,12 @@ def duplicate_id_errors(coco: Mapping[str, Any]) -> list[str]:
         counts = Counter(item['id'] for item in coco[kind])
         twice = [str(key) for key, count in counts.items() if count > 1]
         if twice:
+            cure = 'number them again'
+            if kind == 'annotations':
+                cure += ' with tools/dataset_converters/coco.py --renumber'
             errors.append(
                 f'The file uses ids of {kind} twice ({name_some(twice)}); expected '
-                'every id once: number them again, e.g. with '
-                'tools/dataset_converters/coco.py --renumber.'
+                f'every id once: {cure}.'
             )
     return errors
 
