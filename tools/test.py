@@ -14,7 +14,6 @@ from mmdefect.apis import (
     dump_predictions,
     load_config,
     show_predictions,
-    shut_down_distributed,
     use_tta,
 )
 
@@ -75,9 +74,7 @@ def main() -> None:
         use_tta(cfg)
     if args.step is not None and 'stream' not in cfg:
         raise ValueError(f'--step {args.step} needs a config with a stream')
-    runner = build_runner(cfg)
-    runner.test(*(() if args.step is None else (args.step,)))
-    shut_down_distributed()
+    build_runner(cfg).test(*(() if args.step is None else (args.step,)))
 
 
 if __name__ == '__main__':

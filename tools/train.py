@@ -12,7 +12,6 @@ import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.apis import (
     build_runner,
     load_config,
-    shut_down_distributed,
     use_amp,
 )
 
@@ -78,9 +77,7 @@ def main() -> None:
                 f'--resume {args.resume!r} is no file: give a checkpoint, or a bare '
                 '--resume to continue the work dir'
             )
-    runner = build_runner(cfg)
-    runner.train(*_step(args.step, cfg))
-    shut_down_distributed()
+    build_runner(cfg).train(*_step(args.step, cfg))
 
 
 def _step(step: int | None, cfg) -> tuple[int, ...]:

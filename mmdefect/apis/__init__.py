@@ -7,14 +7,13 @@ from mmdefect.apis.config import (
     use_amp,
     use_tta,
 )
-from mmdefect.apis.runner import build_runner, shut_down_distributed
+from mmdefect.apis.runner import build_runner
 
 __all__ = [
     'build_runner',
     'dump_predictions',
     'load_config',
     'show_predictions',
-    'shut_down_distributed',
     'use_amp',
     'use_tta',
 ]

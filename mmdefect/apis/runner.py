@@ -30,10 +30,3 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
-
-
-def shut_down_distributed() -> None:
-    """Leave the process group, if there is one."""
-    from mmdefect.engine.distributed import shut_down_distributed
-
-    shut_down_distributed()

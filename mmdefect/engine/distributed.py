@@ -68,12 +68,6 @@ def _check_gpus() -> None:
         )
 
 
-def shut_down_distributed() -> None:
-    """Leave the process group, if there is one."""
-    if torch_dist.is_available() and torch_dist.is_initialized():
-        torch_dist.destroy_process_group()
-
-
 def on_main_process(function: Callable[[], T]) -> T:
     """Run ``function`` on rank 0 and return its result, or raise its error, everywhere.
 
