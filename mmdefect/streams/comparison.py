@@ -147,7 +147,8 @@ def _headline(records: Mapping[str, StreamRecord]) -> tuple[str, str]:
     shares = [
         f'{name} keeps {percent(share, 0)}'
         for name, record in records.items()
-        if (share := record.kept(record.scored[-1])) is not None
+        # The upper bound saw the old images: it has nothing to keep.
+        if name != JOINT and (share := record.kept(record.scored[-1])) is not None
     ]
     first = next(iter(records.values()))
     known = listed(first.state['steps'][0]['classes'])

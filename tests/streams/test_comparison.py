@@ -28,7 +28,8 @@ def test_smoke(work_dirs, tmp_path) -> None:
     path = write_comparison(work_dirs, tmp_path / 'out')
     assert path == tmp_path / 'out' / 'index.html'
     html = path.read_text()
-    assert 'finetune keeps 4 %; joint keeps 99 %.' in html
+    assert 'finetune keeps 4 %.' in html
+    assert 'joint keeps' not in html
     assert 'Not on this page' not in html
     # bars, two heat maps, three samples
     assert html.count('src="data:image/png;base64,') == 6
