@@ -14,6 +14,7 @@ os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 REPO = Path(__file__).parent.parent
 HELPERS = Path(__file__).parent / 'helpers'
+LOADERS = ('train', 'val', 'test')
 
 
 @pytest.fixture(scope='session')
@@ -29,9 +30,10 @@ def toy_neu_det(tmp_path_factory) -> Path:
 
 def toy_options(root: Path) -> dict:
     """``--cfg-options`` that point the toy configs at another folder."""
+    loaders = [f'{split}_dataloader.dataset.data_root' for split in LOADERS]
     return {
-        'train_dataloader.dataset.data_root': f'{root}/',
-        'test_dataloader.dataset.data_root': f'{root}/',
+        **dict.fromkeys(loaders, f'{root}/'),
+        'val_evaluator.ann_file': f'{root}/coco/test.json',
         'test_evaluator.ann_file': f'{root}/coco/test.json',
     }
 

@@ -303,9 +303,12 @@ def test_feature_resume_never_executes_meta_config(
 
 
 def test_feature_resume_executes_meta_config_without_safe_loading(
-    trained: dict[str, Path], tmp_path: Path
+    trained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Why the test above can fail; when this one does, MMEngine was mended."""
+    # Other tests of this process may have switched safe loading on.
+    schemes = mmengine_checkpoint.CheckpointLoader._schemes
+    monkeypatch.setitem(schemes, '', mmengine_checkpoint.load_from_local)
     file, victim = tmp_path / 'hostile.pth', tmp_path / 'executed'
     _with_hostile_config(trained['SGD'], file, victim)
     _runner(
