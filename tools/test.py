@@ -12,6 +12,7 @@ import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.apis import (
     build_runner,
     dump_predictions,
+    finish,
     load_config,
     show_predictions,
     use_tta,
@@ -75,6 +76,7 @@ def main() -> None:
     if args.step is not None and 'stream' not in cfg:
         raise ValueError(f'--step {args.step} needs a config with a stream')
     build_runner(cfg).test(*(() if args.step is None else (args.step,)))
+    finish()
 
 
 if __name__ == '__main__':

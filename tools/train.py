@@ -9,11 +9,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
-from mmdefect.apis import (
-    build_runner,
-    load_config,
-    use_amp,
-)
+from mmdefect.apis import build_runner, finish, load_config, use_amp
 
 
 def parse_args() -> argparse.Namespace:
@@ -78,6 +74,7 @@ def main() -> None:
                 '--resume to continue the work dir'
             )
     build_runner(cfg).train(*_step(args.step, cfg))
+    finish()
 
 
 def _step(step: int | None, cfg) -> tuple[int, ...]:

@@ -7,11 +7,12 @@ from mmdefect.apis.config import (
     use_amp,
     use_tta,
 )
-from mmdefect.apis.runner import build_runner
+from mmdefect.apis.runner import build_runner, finish
 
 __all__ = [
     'build_runner',
     'dump_predictions',
+    'finish',
     'load_config',
     'show_predictions',
     'use_amp',

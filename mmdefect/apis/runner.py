@@ -30,3 +30,10 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
+
+
+def finish() -> None:
+    """End a process of a CPU group cleanly; does nothing elsewhere."""
+    from mmdefect.engine.distributed import leave_process_group
+
+    leave_process_group()

@@ -8,7 +8,11 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmdefect.engine.distributed import on_main_process, prepare_distributed
+from mmdefect.engine.distributed import (
+    leave_process_group,
+    on_main_process,
+    prepare_distributed,
+)
 from tests.conftest import HELPERS, REPO, tool_env
 
 TOY = 'configs/gfl/gfl_r18_fpn_toy_neu-det.py'
@@ -86,3 +90,8 @@ def test_feature_on_main_process_returns_and_raises():
     assert on_main_process(lambda: 3) == 3
     with pytest.raises(KeyError, match='x'):
         on_main_process(lambda: {}['x'])
+
+
+def test_smoke_leaving_no_group_goes_on():
+    """Outside a group the process must live on: this test would not end otherwise."""
+    leave_process_group()

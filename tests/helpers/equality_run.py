@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 import mmdefect  # noqa: F401
-from mmdefect.apis import build_runner, load_config
+from mmdefect.apis import build_runner, finish, load_config
 
 
 class RecordLosses(Hook):
@@ -52,6 +52,7 @@ def main(config: str, root: str, out: str, launcher: str, batch: int) -> None:
     model = getattr(runner.model, 'module', runner.model)
     saved = {'losses': record.rows, 'state_dict': model.state_dict()}
     torch.save(saved, Path(out) / f'rank{get_rank()}.pth')
+    finish()
 
 
 if __name__ == '__main__':
