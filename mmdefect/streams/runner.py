@@ -89,7 +89,8 @@ class StreamRunner:
                 f'load_from={self.cfg.load_from!r} is not used by a stream: start from '
                 'a model with stream.start_from, continue a stream with a bare --resume'
             )
-        self._check_number(step)
+        if step is not None:
+            self.stream.check_step(step)
         prepare_distributed(self.cfg)
         self.state = on_main_process(lambda: self._open_state(step))
         for number in range(len(self.stream)) if step is None else [step]:
@@ -105,7 +106,8 @@ class StreamRunner:
         Returns:
             The scores of the last step that was tested.
         """
-        self._check_number(step)
+        if step is not None:
+            self.stream.check_step(step)
         prepare_distributed(self.cfg)
         target = Path(self.cfg.get('load_from') or self.work_dir)
         if target.is_file():
@@ -139,13 +141,6 @@ class StreamRunner:
         return f'step_{step}/iter_{loop.get("max_iters")}.pth'
 
     # -- training -----------------------------------------------------------------
-
-    def _check_number(self, step: int | None) -> None:
-        if step is not None and not 0 <= step < len(self.stream):
-            raise ValueError(
-                f'step {step} does not exist: the stream has steps 0 to '
-                f'{len(self.stream) - 1}'
-            )
 
     def _open_state(self, only: int | None) -> StreamState:
         """Start a new ``stream.json`` or read the one to continue."""

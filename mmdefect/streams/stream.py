@@ -103,8 +103,8 @@ class Stream:
         """Whether ``step`` starts from the weights of the step before."""
         return step > 0 and self.init == 'previous'
 
-    def resolve(self, cfg: Config, step: int) -> Config:
-        """Return the ordinary config of ``step``; ``cfg`` is left alone.
+    def check_step(self, step: int) -> None:
+        """Refuse a step that the stream does not have.
 
         Raises:
             ValueError: There is no such step.
@@ -113,6 +113,14 @@ class Stream:
             raise ValueError(
                 f'step {step} does not exist: the stream has steps 0 to {len(self) - 1}'
             )
+
+    def resolve(self, cfg: Config, step: int) -> Config:
+        """Return the ordinary config of ``step``; ``cfg`` is left alone.
+
+        Raises:
+            ValueError: There is no such step.
+        """
+        self.check_step(step)
         options = dict(cfg.get('cfg_options') or {})
         resolved = copy.deepcopy(cfg)
         for key in STREAM_KEYS:
