@@ -7,7 +7,6 @@ stream = dict(
     type='mmdefect.DetectionStream',
     protocol='3+3',
     base=dict(),
-    increment=dict(
-        train_cfg=dict(max_epochs=8), param_scheduler={'1': dict(end=8)}),
+    increment=dict(),
     steps={},
     start_from=None)
