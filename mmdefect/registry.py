@@ -90,7 +90,18 @@ DATASETS = _child(
 TRANSFORMS = _child(
     'TRANSFORMS', {'LoadCachedImage': 'mmdefect.datasets.transforms.loading'}
 )
-MODELS = _child('MODELS', {'GFLHead': 'mmdefect.models.detection.gfl_head'})
+_DETECTION = 'mmdefect.models.detection'
+MODELS = _child(
+    'MODELS',
+    {
+        'GFLHead': f'{_DETECTION}.gfl_head',
+        'IncrementalGFLHead': f'{_DETECTION}.incremental_gfl_head',
+        'IncrementalGFL': f'{_DETECTION}.incremental_gfl',
+        'SelectiveDistillation': f'{_DETECTION}.distill.strategies',
+        'ElasticDistillation': f'{_DETECTION}.distill.strategies',
+        'LogitDistillation': f'{_DETECTION}.distill.strategies',
+    },
+)
 METRICS = _child('METRICS', {'GroupedCocoMetric': 'mmdefect.evaluation.grouped_coco'})
 TASK_UTILS = _child('TASK_UTILS', {'DetectionStream': 'mmdefect.streams.detection'})
 FUNCTIONS = _child('FUNCTIONS', {'seed_worker': 'mmdefect.engine.randomness'})

@@ -1,92 +1,165 @@
-"""Repeated streams of several presets as the flat metrics of a results file."""
+"""Repeated streams of several presets as the runs and metrics of a results file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
 from mmdefect.streams.report_data import StreamRecord, read_stream
-from mmdefect.utils.results import mean_std
+from mmdefect.utils.results import Run, Runs, mean_std, today
+
+# A teacher is tested again by every stream that shares it.
+_SAME_TEACHER = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Collected:
     """What :func:`collect` found.
 
     Attributes:
+        runs: Preset -> seed as text -> its finished stream.
         metrics: ``teacher/old``, ``<preset>/old|new|all`` and their ``..._std``.
-        seeds: Seed of each repetition.
-        duration_s: Training time of everything, shared teachers counted once.
-        environment: ``commit``, ``hardware`` and ``software`` of the runs.
+        seeds: All seeds that any preset has, sorted.
+        duration_s: Training time of all runs, shared teachers counted once.
+        environment: ``commit``, ``hardware`` and ``software`` of the runs, ``'a; b'``
+            where they differ.
     """
 
+    runs: Runs
     metrics: dict[str, float]
     seeds: list[int]
     duration_s: float
     environment: dict[str, str]
 
 
-def collect(presets: Mapping[str, Sequence[str | Path]]) -> Collected:
+def collect(
+    presets: Mapping[str, Sequence[str | Path]],
+    *,
+    command: str,
+    known: Runs | None = None,
+) -> Collected:
     """Read work dirs of finished streams, one per preset and seed.
 
-    The teacher is step 0 of the first preset; every group is taken after the last step.
+    The teacher is step 0, the same for all presets of a seed; every group is taken
+    after the last step.
 
     Args:
-        presets: Name -> work dirs, the same seeds in the same order for each.
+        presets: Name -> work dirs, one per seed.
+        command: What produced these work dirs, as a reader would type it.
+        known: Runs of a results file, which stay unless the same preset and seed is
+            read again.
 
     Raises:
         FileNotFoundError: If a folder is no work dir of a stream.
-        ValueError: If a stream is unfinished, the seeds of the presets differ, or the
-            runs came from several commits.
+        ValueError: If a stream is unfinished or came from several commits, a preset
+            has a seed twice, or the presets of a seed have different teachers.
     """
-    records = {
-        name: [_finished(folder) for folder in folders]
-        for name, folders in presets.items()
+    runs = {name: dict(entries) for name, entries in (known or {}).items()}
+    for name, folders in presets.items():
+        merged = runs.get(name, {}) | _by_seed(name, folders, command)
+        runs[name] = dict(sorted(merged.items(), key=lambda item: int(item[0])))
+    return _summed_up(runs)
+
+
+def _summed_up(runs: Runs) -> Collected:
+    """Means over the seeds that each preset has, and where all of it ran."""
+    seeds = sorted({int(seed) for entries in runs.values() for seed in entries})
+    metrics = mean_std([{'teacher/old': _teacher(runs, str(seed))} for seed in seeds])
+    for name, entries in runs.items():
+        metrics |= _mean(name, entries)
+    flat = [run for entries in runs.values() for run in entries.values()]
+    return Collected(
+        runs=runs,
+        metrics=metrics,
+        seeds=seeds,
+        duration_s=sum(run['duration_s'] for run in flat),
+        environment={
+            'commit': _distinct(run['commit'] for run in flat),
+            'hardware': _distinct(run['hardware'] for run in flat),
+            'software': _distinct(run['software'] for run in flat),
+        },
+    )
+
+
+def _by_seed(name: str, folders: Sequence[str | Path], command: str) -> dict[str, Run]:
+    found: dict[str, Run] = {}
+    for folder in folders:
+        record = _finished(folder)
+        seed = str(_seed(record))
+        if seed in found:
+            raise ValueError(
+                f"'{folder}' has the seed {seed} that another work dir of {name} has, "
+                'one work dir per seed was expected; leave one of them out.'
+            )
+        found[seed] = _run(record, command)
+    return found
+
+
+def _run(record: StreamRecord, command: str) -> Run:
+    steps = record.state['steps']
+    last = _groups(record, record.scored[-1], ('old', 'new', 'all'))
+    ran = _environment(record)
+    return {
+        'metrics': {'teacher/old': _groups(record, 0, ('all',))['all'], **last},
+        'commit': ran['commit'],
+        'date': today(),
+        'duration_s': round(sum(step['duration_s'] for step in steps), 1),
+        'hardware': ran['hardware'],
+        'software': ran['software'],
+        'command': command,
     }
-    seeds = {name: [_seed(r) for r in entries] for name, entries in records.items()}
-    first = next(iter(records))
-    odd = [f'{name} {found}' for name, found in seeds.items() if found != seeds[first]]
-    if odd:
-        raise ValueError(
-            f'seeds {"; ".join(odd)} were found, {seeds[first]} as in {first} were '
-            'expected; give the same seeds in the same order for every preset.'
-        )
-    metrics: dict[str, float] = {}
-    teachers = [_groups(record, 0, ('all',)) for record in records[first]]
-    metrics |= mean_std([{'teacher/old': entry['all']} for entry in teachers])
-    for name, entries in records.items():
-        rows = [_groups(r, r.scored[-1], ('old', 'new', 'all')) for r in entries]
-        metrics |= mean_std(
-            [{f'{name}/{g}': v for g, v in row.items()} for row in rows]
-        )
-    steps = [
-        step
-        for entries in records.values()
-        for record in entries
-        for step in record.state['steps']
+
+
+def _teacher(runs: Runs, seed: str) -> float:
+    """Return the teacher's score, which all presets of a seed must share."""
+    scores = {
+        name: entries[seed]['metrics']['teacher/old']
+        for name, entries in runs.items()
+        if seed in entries
+    }
+    (first, expected), *others = scores.items()
+    for name, value in others:
+        if abs(value - expected) > _SAME_TEACHER:
+            raise ValueError(
+                f'{name} of seed {seed} has a teacher of {value}, {expected} as of '
+                f'{first} was expected because a table compares presets that learn '
+                'from one teacher; share step 0 with stream.start_from.'
+            )
+    return expected
+
+
+def _mean(name: str, entries: Mapping[str, Run]) -> dict[str, float]:
+    rows = [
+        {f'{name}/{group}': run['metrics'][group] for group in ('old', 'new', 'all')}
+        for run in entries.values()
     ]
-    duration_s = sum(step['duration_s'] for step in steps)
-    return Collected(metrics, seeds[first], duration_s, _environment(steps))
+    return mean_std(rows)
 
 
-def _environment(steps: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _distinct(texts: Iterable[str]) -> str:
+    """Return different texts as ``'a; b'``; texts may be such lists themselves."""
+    parts = [part for text in sorted(set(texts)) for part in text.split('; ')]
+    return '; '.join(dict.fromkeys(parts))
+
+
+def _environment(record: StreamRecord) -> dict[str, str]:
     """What the steps say of where they ran; reused steps say nothing."""
-    found = [step['environment'] for step in steps if step.get('environment')]
-    commits = sorted({entry['commit'] for entry in found})
-    if len(commits) != 1:
-        raise ValueError(
-            f'the runs came from the commits {", ".join(commits) or "(unknown)"}, '
-            'one commit was expected; run all presets from the same checkout.'
-        )
+    steps = [step for step in record.state['steps'] if not step.get('reused_from')]
+    found = [step.get('environment') or {} for step in steps]
     joined = {
-        key: '; '.join(sorted({entry[key] for entry in found}))
-        for key in ('hardware', 'software')
+        key: _distinct(entry.get(key, 'unknown') for entry in found)
+        for key in ('commit', 'hardware', 'software')
     }
-    return {'commit': commits[0], **joined}
+    if '; ' in joined['commit']:
+        raise ValueError(
+            f"the steps of '{record.work_dir}' came from the commits "
+            f'{joined["commit"].replace("; ", ", ")}, one commit was expected; run all '
+            'steps of a stream from the same checkout.'
+        )
+    return joined
 
 
 def _finished(folder: str | Path) -> StreamRecord:

@@ -9,6 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS
 
 from mmdefect.registry import TASK_UTILS
+from mmdefect.streams.runtime import set_hook
 from mmdefect.streams.stream import Stream
 
 # The plain class names that mmdet writes; ours take the same arguments and more, so a
@@ -54,6 +55,8 @@ class DetectionStream(Stream):
                 'sets the class count of single-stage detectors such as GFL'
             )
         head['num_classes'] = len(self.seen_classes(step))
+        if head['type'] == 'mmdefect.IncrementalGFLHead':
+            head['num_old_classes'] = len(self.old_classes(step))
         for split in ('train', 'val', 'test'):
             self._specialise_loader(cfg.get(f'{split}_dataloader'), split, step)
             for evaluator in _as_list(cfg.get(f'{split}_evaluator')):
@@ -82,8 +85,13 @@ class DetectionStream(Stream):
         if evaluator.type == 'mmdefect.GroupedCocoMetric':
             evaluator.old_classes = self.old_classes(step)
 
-    def chain_hook(self, step: int, checkpoint: str) -> dict[str, Any]:
-        """Return the hook that starts ``step`` from ``checkpoint``."""
+    def chain(self, cfg: Config, step: int, checkpoint: str) -> None:
+        """Make ``step`` start from ``checkpoint``, by its teacher or else by a hook."""
+        if cfg.model.get('distill'):
+            cfg.model.teacher = dict(
+                checkpoint=checkpoint, classes=self.old_classes(step)
+            )
+            return
         hook: dict[str, Any] = {
             'type': 'mmdefect.ChainCheckpointHook',
             'checkpoint': checkpoint,
@@ -91,7 +99,7 @@ class DetectionStream(Stream):
         }
         if self.class_keys is not None:
             hook['class_keys'] = self.class_keys
-        return hook
+        set_hook(cfg, hook)
 
 
 def dataset_classes(dataset: Mapping[str, Any]) -> list[str]:

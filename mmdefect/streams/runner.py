@@ -24,7 +24,6 @@ from mmdefect.streams.resolve import build_stream, resolve_step_config
 from mmdefect.streams.runtime import (
     apply_test_flags,
     name_apart,
-    set_hook,
     write_apart,
 )
 from mmdefect.streams.state import (
@@ -128,7 +127,7 @@ class StreamRunner:
         name_apart(cfg, f'{self.name}_step_{step}')
         if self.stream.starts_from_previous(step):
             path = self.work_dir / self._checkpoint_of(step - 1)
-            set_hook(cfg, self.stream.chain_hook(step, str(path)))
+            self.stream.chain(cfg, step, str(path))
         return cfg
 
     def _checkpoint_of(self, step: int) -> str:

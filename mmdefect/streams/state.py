@@ -85,6 +85,8 @@ def canonical(cfg: Config) -> dict[str, Any]:
     plain = {k: v for k, v in cfg.to_dict().items() if k not in _PLACE_KEYS}
     hooks = [_without_path(hook) for hook in plain.get('custom_hooks') or []]
     plain['custom_hooks'] = hooks
+    if teacher := (plain.get('model') or {}).get('teacher'):
+        plain['model'] = {**plain['model'], 'teacher': _without_path(teacher)}
     defaults = dict(plain.get('default_hooks') or {})
     defaults.pop('logger', None)
     plain['default_hooks'] = defaults
@@ -92,9 +94,9 @@ def canonical(cfg: Config) -> dict[str, Any]:
     return json.loads(json.dumps(plain, default=str, sort_keys=True))
 
 
-def _without_path(hook: dict[str, Any]) -> dict[str, Any]:
+def _without_path(origin: dict[str, Any]) -> dict[str, Any]:
     """A moved work dir changes where a step starts from, not what it starts from."""
-    return {k: v for k, v in hook.items() if k != 'checkpoint'}
+    return {k: v for k, v in origin.items() if k != 'checkpoint'}
 
 
 def config_hash(cfg: Config) -> str:

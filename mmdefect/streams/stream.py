@@ -11,15 +11,16 @@ from mmengine.config import Config
 from mmdefect.streams.protocol import parse_protocol
 
 # Top-level keys that describe the stream and are gone from a resolved step.
-STREAM_KEYS = ('stream', 'runner_type', 'cfg_options')
+STREAM_KEYS = ('stream', 'method', 'runner_type', 'cfg_options')
 
 
 class Stream:
     """A continual experiment: classes arrive in steps, and every step is a config.
 
     ``resolve(cfg, step)`` returns an ordinary OpenMMLab config. It merges, in order,
-    ``base`` (step 0) or ``increment`` (later steps), ``steps[step]``, what the task
-    needs (:meth:`specialise`), and the command line's ``--cfg-options``.
+    the config's ``method`` (steps that start from the one before), ``base`` (step 0) or
+    ``increment`` (later steps), ``steps[step]``, what the task needs
+    (:meth:`specialise`), and the command line's ``--cfg-options``.
 
     Args:
         protocol: Step sizes such as ``'3+3'`` or ``'10-1x5'``, or class lists; see
@@ -126,6 +127,8 @@ class Stream:
         for key in STREAM_KEYS:
             resolved.pop(key, None)
         # Deep copies: MMEngine's merge pops `_delete_` from what it is given.
+        if self.starts_from_previous(step):
+            resolved.merge_from_dict(copy.deepcopy(dict(cfg.get('method') or {})))
         resolved.merge_from_dict(copy.deepcopy(self.increment if step else self.base))
         resolved.merge_from_dict(copy.deepcopy(self.overrides.get(step, {})))
         self.specialise(resolved, step)
@@ -138,8 +141,8 @@ class Stream:
         """Write the classes of ``step`` into model, datasets and evaluators."""
         raise NotImplementedError
 
-    def chain_hook(self, step: int, checkpoint: str) -> dict[str, Any]:
-        """Return the hook that starts ``step`` from ``checkpoint``."""
+    def chain(self, cfg: Config, step: int, checkpoint: str) -> None:
+        """Make the resolved config of ``step`` start from ``checkpoint``."""
         raise NotImplementedError
 
 

@@ -10,9 +10,35 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from mmdefect.utils.environment import describe_environment
+
+
+class Run(TypedDict):
+    """One finished stream in a results file.
+
+    Attributes:
+        metrics: ``teacher/old``, and ``old``, ``new``, ``all`` after the last step; as
+            fractions.
+        commit: The one commit that it came from.
+        date: Day on which it was put into the file, in UTC.
+        duration_s: Training time of the steps that it did not take over.
+        hardware: Where it ran.
+        software: Versions that it ran with.
+        command: What produced it, as a reader would type it.
+    """
+
+    metrics: dict[str, float]
+    commit: str
+    date: str
+    duration_s: float
+    hardware: str
+    software: str
+    command: str
+
+
+Runs = dict[str, dict[str, Run]]
 
 
 def write_results(
@@ -26,6 +52,7 @@ def write_results(
     duration_s: float,
     notes: str = '',
     environment: Mapping[str, str] | None = None,
+    runs: Runs | None = None,
 ) -> dict[str, Any]:
     """Write a results file with all that is needed to run it again.
 
@@ -40,29 +67,30 @@ def write_results(
         notes: Anything a reader must know.
         environment: ``commit``, ``hardware`` and ``software`` of the run, as its
             ``stream.json`` holds them; those of this machine by default.
+        runs: Preset -> seed as text -> the run, where ``metrics`` are means of runs;
+            ``commit`` may then name several, ``'a; b'``.
 
     Returns:
         What was written.
 
     Raises:
         RuntimeError: If the repository has uncommitted changes or there is none, or
-            the run itself came from no clean commit.
+            a run itself came from no clean commit.
         ValueError: If a metric is not a finite number, or there is none.
     """
     path = Path(path)
     _check_metrics(metrics)
+    draft = path.with_name(f'{path.name}.tmp')
+    # A killed write leaves it behind, and it would count as a change of the tree.
+    draft.unlink(missing_ok=True)
     here = clean_commit(path.parent, ignore=path)
     ran = dict(environment or {**describe_environment(), 'commit': here})
-    if not re.fullmatch('[0-9a-f]{7,40}', ran['commit']):
-        raise RuntimeError(
-            f'the run came from commit {ran["commit"]!r}, a clean commit was expected '
-            'so that it can be run again; commit first, then run.'
-        )
+    _check_commits(ran['commit'], runs or {})
     content = {
         'name': name,
         'command': command,
         'commit': ran['commit'],
-        'date': datetime.now(timezone.utc).strftime('%Y-%m-%d'),
+        'date': today(),
         'duration_s': round(duration_s, 1),
         'hardware': ran['hardware'],
         'software': ran['software'],
@@ -70,10 +98,69 @@ def write_results(
         'seeds': list(seeds),
         'metrics': dict(metrics),
         'notes': notes,
+        **({'runs': runs} if runs else {}),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + '\n')
+    draft.write_text(json.dumps(content, indent=2) + '\n')
+    draft.replace(path)
     return content
+
+
+def today() -> str:
+    """Return the day in UTC as ``YYYY-MM-DD``."""
+    return datetime.now(timezone.utc).strftime('%Y-%m-%d')
+
+
+def read_growing(path: str | Path, *, name: str, dataset: str) -> dict[str, Any]:
+    """Read a results file that runs are to be added to.
+
+    Args:
+        path: The JSON file.
+        name: Name of the experiment whose runs are to be added.
+        dataset: Name of their data set.
+
+    Returns:
+        Its content, empty if there is no such file yet.
+
+    Raises:
+        ValueError: If it is no results file with ``runs``, or one of another
+            experiment or data set.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(
+            f"'{path}' is not JSON ({error}), a results file was expected; restore it "
+            'from git.'
+        ) from error
+    if 'runs' not in content:
+        raise ValueError(
+            f"'{path}' has no 'runs', a results file with every single run was "
+            'expected to add to; write it anew without --add, from all work dirs.'
+        )
+    for key, value in (('name', name), ('dataset', dataset)):
+        if content.get(key) != value:
+            raise ValueError(
+                f"{key} {value!r} was given, {content.get(key)!r} as in '{path}' was "
+                'expected to add to it; give that, or another file.'
+            )
+    return dict(content)
+
+
+def _check_commits(commit: str, runs: Runs) -> None:
+    found = {'the run': commit} if not runs else {}
+    for preset, entries in runs.items():
+        for seed, run in entries.items():
+            found[f'the run of {preset}, seed {seed},'] = run['commit']
+    for what, value in found.items():
+        if not re.fullmatch('[0-9a-f]{7,40}', value):
+            raise RuntimeError(
+                f'{what} came from commit {value!r}, a clean commit was expected so '
+                'that it can be run again; commit first, then run.'
+            )
 
 
 def _check_metrics(metrics: Mapping[str, float]) -> None:

@@ -23,7 +23,8 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
 
     Args:
         results: Its content; metrics ``teacher/old`` and ``<preset>/old|new|all``, each
-            with an optional ``..._std``, as fractions.
+            with an optional ``..._std``, as fractions. Where it has ``runs``, a preset
+            with fewer seeds than the file is marked.
         paper: Content of ``paper.json``: name of results -> row label -> flat metrics
             in the same form; rows of other names are left out.
 
@@ -36,7 +37,7 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
         f'| {" | ".join(("AP50, %", *COLUMNS))} |',
         f'| {" | ".join(["---"] + ["---:"] * len(COLUMNS))} |',
     ]
-    lines += [_row(f'`{name}`', metrics, name) for name in _presets(metrics)]
+    lines += [_row(_label(results, name), metrics, name) for name in _presets(metrics)]
     lines += [
         _row(f'{label} (printed in the paper)', published, '')
         for label, published in paper.get(results['name'], {}).items()
@@ -47,6 +48,13 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
 def _presets(metrics: Mapping[str, float]) -> list[str]:
     names = (key.rpartition('/')[0] for key in metrics)
     return [name for name in dict.fromkeys(names) if name and name != 'teacher']
+
+
+def _label(results: Mapping[str, Any], preset: str) -> str:
+    expected = len(results['seeds'])
+    found = len(results.get('runs', {}).get(preset, results['seeds']))
+    share = f' ({found} of {expected} seeds)' if found < expected else ''
+    return f'`{preset}`{share}'
 
 
 def _row(label: str, metrics: Mapping[str, float], preset: str) -> str:
@@ -68,9 +76,14 @@ def _origin(results: Mapping[str, Any]) -> str:
     seeds = ', '.join(str(seed) for seed in results['seeds'])
     several = ' (mean ± sample standard deviation)' if len(results['seeds']) > 1 else ''
     return (
-        f'{results["dataset"]}, commit `{results["commit"][:10]}`, {results["date"]}, '
+        f'{results["dataset"]}, {_commits(results["commit"])}, {results["date"]}, '
         f'{results["hardware"]}, seeds {seeds}{several}: `{results["command"]}`'
     )
+
+
+def _commits(joined: str) -> str:
+    short = [f'`{commit[:10]}`' for commit in joined.split('; ')]
+    return f'commit{"s" if len(short) > 1 else ""} {", ".join(short)}'
 
 
 def render_text(text: str, results_dir: Path, *, source: str = 'text') -> str:

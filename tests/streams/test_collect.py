@@ -1,4 +1,4 @@
-"""Repeated streams as flat metrics."""
+"""Repeated streams as runs and flat metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import json
 import pytest
 
 from mmdefect.streams.collect import collect
-from tests.helpers.synthetic_stream import make_stream
+from mmdefect.streams.matrix import StreamMatrix
+from mmdefect.utils.results import today
+from tests.helpers.synthetic_stream import NEW, OLD, make_stream
+
+LOW = [0.1, 0.1, 0.1, 0.5, 0.5, 0.5]
+HIGH = [0.3, 0.3, 0.3, 0.7, 0.7, 0.7]
 
 
 def stream(root, name, *, seed, **kwargs):
@@ -16,16 +21,43 @@ def stream(root, name, *, seed, **kwargs):
     return work_dir
 
 
+def change_step(work_dir, step, **changes) -> None:
+    path = work_dir / 'stream.json'
+    state = json.loads(path.read_text())
+    state['steps'][step] |= changes
+    path.write_text(json.dumps(state))
+
+
+def ran_at(commit, hardware='a CPU'):
+    return {'commit': commit, 'hardware': hardware, 'software': 'torch 2'}
+
+
+def write_scores(work_dir, rows) -> None:
+    """Write ``matrix.json`` anew: (old, new, values of old and new) of each step."""
+    matrix = StreamMatrix(classes=OLD + NEW, metrics=['AP50'])
+    for step, (old, new, values) in enumerate(rows):
+        scalars = dict(zip((f'AP50/{n}' for n in old + new), values, strict=True))
+        matrix.add_step(step=step, old=old, new=new, scalars=scalars)
+    matrix.save(work_dir / 'matrix.json')
+
+
 def test_smoke(tmp_path) -> None:
-    found = collect(
-        {
-            'finetune': [
-                stream(tmp_path, 'f0', seed=3, last=[0.1, 0.1, 0.1, 0.5, 0.5, 0.5]),
-                stream(tmp_path, 'f1', seed=4, last=[0.3, 0.3, 0.3, 0.7, 0.7, 0.7]),
-            ]
-        }
-    )
+    work_dirs = [
+        stream(tmp_path, 'f0', seed=3, last=LOW),
+        stream(tmp_path, 'f1', seed=4, last=HIGH),
+    ]
+    found = collect({'finetune': work_dirs}, command='make')
     assert found.seeds == [3, 4]
+    assert list(found.runs['finetune']) == ['3', '4']
+    run = found.runs['finetune']['3']
+    scores = {'teacher/old': 0.71, 'old': 0.1, 'new': 0.5, 'all': 0.3}
+    assert run.pop('metrics') == pytest.approx(scores)
+    assert run == {
+        **ran_at('0123456789'),
+        'date': today(),
+        'duration_s': 166.8,
+        'command': 'make',
+    }
     assert found.duration_s == pytest.approx(4 * 83.4)
     assert found.environment['commit'] == '0123456789'
     assert found.metrics == pytest.approx(
@@ -42,33 +74,106 @@ def test_smoke(tmp_path) -> None:
     )
 
 
+def test_feature_runs_are_added_and_replaced(tmp_path) -> None:
+    f0 = stream(tmp_path, 'f0', seed=0, last=LOW)
+    f10 = stream(tmp_path, 'f10', seed=10, last=LOW)
+    known = collect({'finetune': [f0, f10]}, command='first').runs
+    f2 = stream(tmp_path, 'f2', seed=2, last=LOW)
+    again = stream(tmp_path, 'again', seed=10, last=HIGH)
+    change_step(again, 0, reused_from='f10', environment={}, duration_s=0.0)
+    change_step(again, 1, environment=ran_at('fedcba9876', 'a GPU'))
+    found = collect({'finetune': [again, f2]}, command='second', known=known)
+    entries = found.runs['finetune']
+    assert list(entries) == ['0', '2', '10']
+    assert [e['command'] for e in entries.values()] == ['first', 'second', 'second']
+    assert entries['0'] == known['finetune']['0']
+    assert known['finetune']['10']['command'] == 'first'
+    assert found.seeds == [0, 2, 10]
+    assert found.metrics['finetune/old'] == pytest.approx((0.1 + 0.1 + 0.3) / 3)
+    assert found.duration_s == pytest.approx(5 * 83.4)
+    assert found.environment == ran_at('0123456789; fedcba9876', 'a CPU; a GPU')
+
+
+def test_feature_a_preset_with_fewer_seeds(tmp_path) -> None:
+    found = collect(
+        {
+            'finetune': [stream(tmp_path, 'f', seed=0, last=LOW)],
+            'joint': [
+                stream(tmp_path, 'j1', seed=1, last=LOW),
+                stream(tmp_path, 'j0', seed=0, last=HIGH),
+            ],
+        },
+        command='make',
+    )
+    assert found.seeds == [0, 1]
+    assert found.metrics['finetune/old'] == pytest.approx(0.1)
+    assert 'finetune/old_std' not in found.metrics
+    assert found.metrics['joint/old'] == pytest.approx(0.2)
+    assert found.metrics['joint/old_std'] == pytest.approx(0.02**0.5)
+
+
+def test_feature_teacher_is_the_mean_over_all_seeds(tmp_path) -> None:
+    work_dirs = [stream(tmp_path, f'{seed}', seed=seed) for seed in (0, 1)]
+    other = stream(tmp_path, 'j', seed=1)
+    for work_dir in (work_dirs[1], other):
+        rows = [([], OLD, [0.5] * 3), (OLD, NEW, LOW)]
+        write_scores(work_dir, rows)
+    found = collect({'finetune': work_dirs, 'joint': [other]}, command='make')
+    assert found.metrics['teacher/old'] == pytest.approx((0.71 + 0.5) / 2)
+    assert found.metrics['teacher/old_std'] == pytest.approx(0.21 / 2**0.5)
+
+
+def test_feature_more_steps_count_after_the_last(tmp_path) -> None:
+    work_dir = stream(tmp_path, 'f', seed=0)
+    state = json.loads((work_dir / 'stream.json').read_text())
+    state['steps'].append({**state['steps'][1], 'step': 2})
+    (work_dir / 'stream.json').write_text(json.dumps(state))
+    first, second, third = OLD[:2], [OLD[2], NEW[0]], NEW[1:]
+    rows = [
+        ([], first, [0.9, 0.7]),
+        (first, second, [0.6, 0.6, 0.6, 0.6]),
+        (first + second, third, [0.1, 0.1, 0.3, 0.3, 0.5, 0.5]),
+    ]
+    write_scores(work_dir, rows)
+    found = collect({'finetune': [work_dir]}, command='make')
+    assert found.runs['finetune']['0']['metrics'] == pytest.approx(
+        {'teacher/old': 0.8, 'old': 0.2, 'new': 0.5, 'all': 0.3}
+    )
+
+
+def test_exception_another_teacher(tmp_path) -> None:
+    known = collect({'finetune': [stream(tmp_path, 'f', seed=7)]}, command='make').runs
+    other = stream(tmp_path, 'j', seed=7)
+    write_scores(other, [([], OLD, [0.71, 0.71, 0.7101]), (OLD, NEW, LOW)])
+    message = r'joint of seed 7 has a teacher of 0\.7100.*as of finetune was expected'
+    with pytest.raises(ValueError, match=message):
+        collect({'joint': [other]}, command='make', known=known)
+
+
+def test_exception_a_seed_twice(tmp_path) -> None:
+    work_dirs = [stream(tmp_path, name, seed=1) for name in ('a', 'b')]
+    with pytest.raises(ValueError, match=r"b' has the seed 1 that another work dir of"):
+        collect({'finetune': work_dirs}, command='make')
+
+
 def test_exception_unfinished(tmp_path) -> None:
     work_dir = stream(tmp_path, 'f0', seed=0)
-    state = json.loads((work_dir / 'stream.json').read_text())
-    state['steps'][1]['state'] = 'running'
-    (work_dir / 'stream.json').write_text(json.dumps(state))
+    change_step(work_dir, 1, state='running')
     with pytest.raises(ValueError, match='has steps finished, running'):
-        collect({'finetune': [work_dir]})
-
-
-def test_exception_other_seeds(tmp_path) -> None:
-    one, other = stream(tmp_path, 'f', seed=0), stream(tmp_path, 'j', seed=1)
-    with pytest.raises(ValueError, match=r'seeds joint \[1\] were found, \[0\] as in'):
-        collect({'finetune': [one], 'joint': [other]})
+        collect({'finetune': [work_dir]}, command='make')
 
 
 def test_exception_no_seed(tmp_path) -> None:
     work_dir = stream(tmp_path, 'f0', seed=None)
     with pytest.raises(ValueError, match=r'has no randomness\.seed'):
-        collect({'finetune': [work_dir]})
+        collect({'finetune': [work_dir]}, command='make')
 
 
-def test_exception_several_commits(tmp_path) -> None:
+@pytest.mark.parametrize('commit', ['fedcba9876', '0123456789; fedcba9876'])
+def test_exception_a_run_of_several_commits(tmp_path, commit) -> None:
     work_dir = stream(tmp_path, 'f0', seed=0)
-    state = json.loads((work_dir / 'stream.json').read_text())
-    state['steps'][1]['environment']['commit'] = 'fedcba9876'
-    (work_dir / 'stream.json').write_text(json.dumps(state))
+    change_step(work_dir, 1, environment=ran_at(commit))
     with pytest.raises(
-        ValueError, match='came from the commits 0123456789, fedcba9876'
+        ValueError, match="f0' came from the commits 0123456789, fedcba9876, one"
     ):
-        collect({'finetune': [work_dir]})
+        collect({'finetune': [work_dir]}, command='make')

@@ -150,16 +150,28 @@ def test_feature_wrapped_dataset() -> None:
     assert outer.dataset.dataset.keep_classes == NEW
 
 
-def test_feature_chain_hook() -> None:
-    stream = DetectionStream(cfg=config(), protocol='3+3')
-    assert stream.chain_hook(1, 'x.pth') == {
+def test_feature_chain_by_a_hook() -> None:
+    stream, cfg = DetectionStream(cfg=config(), protocol='3+3'), config()
+    stream.chain(cfg, 1, 'x.pth')
+    hook = {
         'type': 'mmdefect.ChainCheckpointHook',
         'checkpoint': 'x.pth',
         'classes': NEU_DET,
     }
+    assert cfg.custom_hooks == [hook]
     keys = ['bbox_head.cls.weight']
     stream = DetectionStream(cfg=config(), protocol='3+3', class_keys=keys)
-    assert stream.chain_hook(1, 'x.pth')['class_keys'] == keys
+    stream.chain(cfg, 1, 'x.pth')
+    assert cfg.custom_hooks == [{**hook, 'class_keys': keys}]
+
+
+def test_feature_chain_by_a_teacher() -> None:
+    """A student is started by what it learns from, and by nothing else."""
+    stream, cfg = DetectionStream(cfg=config(), protocol='3+3'), config()
+    cfg.model.distill = {'type': 'mmdefect.SelectiveDistillation'}
+    stream.chain(cfg, 1, 'x.pth')
+    assert cfg.model.teacher == {'checkpoint': 'x.pth', 'classes': NEU_DET[:3]}
+    assert not cfg.get('custom_hooks')
 
 
 def test_feature_classes_can_be_said() -> None:

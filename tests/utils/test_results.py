@@ -11,6 +11,7 @@ import pytest
 from mmdefect.utils.results import (
     clean_commit,
     mean_std,
+    read_growing,
     write_results,
 )
 
@@ -88,6 +89,80 @@ def test_exception_run_of_no_clean_commit(repo, commit) -> None:
     ran = {'commit': commit, 'hardware': '', 'software': ''}
     with pytest.raises(RuntimeError, match=f"came from commit '{commit}'"):
         write(repo / 'toy.json', environment=ran)
+
+
+def run_of(commit: str) -> dict:
+    return {
+        'metrics': {'teacher/old': 0.7, 'old': 0.1, 'new': 0.5, 'all': 0.3},
+        'commit': commit,
+        'date': '2026-01-02',
+        'duration_s': 1.0,
+        'hardware': 'a CPU',
+        'software': 'torch 2',
+        'command': 'make',
+    }
+
+
+def write_runs(path: Path, *commits: str, **changes):
+    runs = {'finetune': {str(k): run_of(c) for k, c in enumerate(commits)}}
+    ran = {'commit': '; '.join(commits), 'hardware': '', 'software': ''}
+    return write(path, runs=runs, environment=ran, **changes)
+
+
+def test_feature_runs_of_several_commits(repo) -> None:
+    path = repo / 'toy.json'
+    content = write_runs(path, 'abcdef0123', 'bcdef01234')
+    assert content['commit'] == 'abcdef0123; bcdef01234'
+    assert content['runs']['finetune']['1'] == run_of('bcdef01234')
+    assert read_growing(path, name='toy', dataset='toy NEU-DET') == content
+
+
+@pytest.mark.parametrize('commit', ['unknown', 'abcdef0123-dirty'])
+def test_exception_one_run_of_no_clean_commit(repo, commit) -> None:
+    message = f"the run of finetune, seed 1, came from commit '{commit}'"
+    with pytest.raises(RuntimeError, match=message):
+        write_runs(repo / 'toy.json', 'abcdef0123', commit)
+    assert not (repo / 'toy.json').exists()
+
+
+def test_feature_nothing_to_add_to_yet(repo) -> None:
+    assert read_growing(repo / 'toy.json', name='toy', dataset='x') == {}
+
+
+def test_exception_nothing_can_be_added(repo) -> None:
+    path = repo / 'toy.json'
+    write(path)
+    with pytest.raises(ValueError, match=r"toy\.json' has no 'runs'.*without --add"):
+        read_growing(path, name='toy', dataset='toy NEU-DET')
+    path.write_text('<<<<<<< HEAD\n')
+    with pytest.raises(ValueError, match=r"toy\.json' is not JSON"):
+        read_growing(path, name='toy', dataset='toy NEU-DET')
+
+
+def test_exception_runs_of_something_else(repo) -> None:
+    path = repo / 'toy.json'
+    write_runs(path, 'abcdef0123')
+    with pytest.raises(ValueError, match="name 'other' was given, 'toy' as in"):
+        read_growing(path, name='other', dataset='toy NEU-DET')
+    with pytest.raises(ValueError, match="dataset 'COCO' was given, 'toy NEU-DET' as"):
+        read_growing(path, name='toy', dataset='COCO')
+
+
+def test_feature_a_killed_write_leaves_the_old_file(repo, monkeypatch) -> None:
+    path = repo / 'toy.json'
+    write(path)
+    before = path.read_text()
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, 'replace', killed)
+        with pytest.raises(KeyboardInterrupt):
+            write(path, seeds=[7])
+    assert path.read_text() == before
+    assert write(path, seeds=[8])['seeds'] == [8]
+    assert sorted(p.name for p in repo.glob('toy*')) == ['toy.json']
 
 
 def test_feature_mean_std_of_samples() -> None:

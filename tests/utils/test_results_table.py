@@ -83,6 +83,20 @@ def test_feature_gpu_and_one_seed(root) -> None:
     assert 'H200, seeds 0: `make demo`' in text
 
 
+def test_feature_runs_of_several_commits_and_missing_seeds(root) -> None:
+    changed = {
+        **RESULTS,
+        'commit': '0123456789abcdef; fedcba9876543210',
+        'runs': {'finetune': {'0': {}, '1': {}, '2': {}}, 'joint': {'1': {}}},
+    }
+    (root / 'docs' / 'results' / 'toy.json').write_text(json.dumps(changed))
+    text = render_text(EMPTY, root / 'docs' / 'results')
+    expected = TABLE.replace('`joint`', '`joint` (1 of 3 seeds)').replace(
+        'commit `0123456789`', 'commits `0123456789`, `fedcba9876`'
+    )
+    assert expected in text
+
+
 def test_feature_two_blocks_of_one_name(root) -> None:
     text = render_text(EMPTY + EMPTY, root / 'docs' / 'results')
     assert text.count('| `finetune` |') == 2

@@ -4,6 +4,9 @@ Example:
     collect_stream_results.py --name neu-det_3+3_cpu --dataset NEU-DET \
         --out docs/results/neu-det_3+3_cpu.json --command 'make results' \
         finetune=work_dirs/f_0,work_dirs/f_1 joint=work_dirs/j_0,work_dirs/j_1
+
+Run by run, as streams finish: the same with --add and the work dirs at hand. Runs of
+the same preset and seed are replaced, all others in the file stay.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import argparse
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.streams.collect import collect
-from mmdefect.utils.results import write_results
+from mmdefect.utils.results import read_growing, write_results
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +26,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--dataset', required=True, help='name of the data set')
     parser.add_argument('--out', required=True, help='JSON file to write')
     parser.add_argument('--command', required=True, help='what produced the work dirs')
-    parser.add_argument('--notes', default='', help='what a reader must know')
+    parser.add_argument(
+        '--notes', help='what a reader must know; with --add, the old ones by default'
+    )
+    parser.add_argument(
+        '--add',
+        action='store_true',
+        help='add to the file, or begin it, instead of writing it anew',
+    )
     parser.add_argument(
         'presets',
         nargs='+',
@@ -34,13 +44,25 @@ def parse_args() -> argparse.Namespace:
     for entry in args.presets:
         if not all(entry.partition('=')):
             parser.error(f"'{entry}' was given, PRESET=WORK_DIR[,...] was expected")
+    names = [entry.partition('=')[0] for entry in args.presets]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        parser.error(
+            f'{twice[0]} was given twice, once with all work dirs was expected'
+        )
     return args
 
 
 def main() -> None:
     args = parse_args()
     pairs = (entry.split('=', 1) for entry in args.presets)
-    found = collect({name: folders.split(',') for name, folders in pairs})
+    known = {}
+    if args.add:
+        known = read_growing(args.out, name=args.name, dataset=args.dataset)
+    found = collect(
+        {name: folders.split(',') for name, folders in pairs},
+        command=args.command,
+        known=known.get('runs'),
+    )
     write_results(
         args.out,
         name=args.name,
@@ -49,8 +71,9 @@ def main() -> None:
         seeds=found.seeds,
         metrics=found.metrics,
         duration_s=found.duration_s,
-        notes=args.notes,
+        notes=known.get('notes', '') if args.notes is None else args.notes,
         environment=found.environment,
+        runs=found.runs,
     )
     for key, value in found.metrics.items():
         print(f'{key:24s} {value:.4f}')

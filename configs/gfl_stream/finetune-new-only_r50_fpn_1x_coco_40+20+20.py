@@ -1,0 +1,1 @@
+_base_ = ['./finetune_r50_fpn_1x_coco_40+20+20.py', '../_base_/methods/new_only.py']

@@ -1,0 +1,1 @@
+_base_ = ['./finetune_r50_fpn_1x_coco_70+10.py', '../_base_/methods/new_only.py']

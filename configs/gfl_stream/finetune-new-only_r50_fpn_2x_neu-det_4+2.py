@@ -1,0 +1,1 @@
+_base_ = ['./finetune_r50_fpn_2x_neu-det_4+2.py', '../_base_/methods/new_only.py']

@@ -1,0 +1,2 @@
+_base_ = './finetune_r50_fpn_1x_coco_40+40.py'
+stream = dict(protocol='70+10')

@@ -1,0 +1,2 @@
+_base_ = './finetune_r50_fpn_2x_neu-det_3+3.py'
+stream = dict(protocol='5+1')

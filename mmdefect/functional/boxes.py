@@ -1,0 +1,69 @@
+"""Geometry of boxes ``(x1, y1, x2, y2)`` in pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def centres(boxes: Tensor) -> Tensor:
+    """Centre points, shape ``(A, 2)``, of boxes of shape ``(A, 4)``."""
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def pairwise_iou(boxes: Tensor, others: Tensor, eps: float = 1e-6) -> Tensor:
+    """Intersection over union of every box with every other.
+
+    Args:
+        boxes: Shape ``(A, 4)``.
+        others: Shape ``(G, 4)``.
+        eps: Lower bound of the union, so that two empty boxes have IoU 0.
+
+    Returns:
+        Shape ``(A, G)``, in [0, 1].
+    """
+    top_left = torch.maximum(boxes[:, None, :2], others[None, :, :2])
+    bottom_right = torch.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    overlap = (bottom_right - top_left).clamp(min=0).prod(dim=2)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
+    other_areas = (others[:, 2:] - others[:, :2]).prod(dim=1)
+    return overlap / (areas[:, None] + other_areas[None] - overlap).clamp(min=eps)
+
+
+def aligned_iou(boxes: Tensor, others: Tensor, eps: float = 1e-6) -> Tensor:
+    """Intersection over union of box ``i`` with other ``i``, shape ``(A,)``."""
+    top_left = torch.maximum(boxes[:, :2], others[:, :2])
+    bottom_right = torch.minimum(boxes[:, 2:], others[:, 2:])
+    overlap = (bottom_right - top_left).clamp(min=0).prod(dim=1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
+    other_areas = (others[:, 2:] - others[:, :2]).prod(dim=1)
+    return overlap / (areas + other_areas - overlap).clamp(min=eps)
+
+
+def pairwise_diou(boxes: Tensor, others: Tensor, eps: float = 1e-6) -> Tensor:
+    """Distance IoU of every box with every other (Zheng et al., AAAI 2020, eq. 7).
+
+    IoU minus the squared distance of the centres over the squared diagonal of the
+    smallest box around both. Shapes as in :func:`pairwise_iou`; in [-1, 1].
+    """
+    offset = centres(boxes)[:, None] - centres(others)[None]
+    low = torch.minimum(boxes[:, None, :2], others[None, :, :2])
+    high = torch.maximum(boxes[:, None, 2:], others[None, :, 2:])
+    diagonal = (high - low).square().sum(dim=2).clamp(min=eps)
+    return pairwise_iou(boxes, others) - offset.square().sum(dim=2) / diagonal
+
+
+def decode_distribution(logits: Tensor, points: Tensor, strides: Tensor) -> Tensor:
+    """Boxes from GFL's side distributions (Li et al., NeurIPS 2020, eq. 5).
+
+    Args:
+        logits: Shape ``(A, 4, bins)``: left, top, right, bottom, in stride units.
+        points: Centres of the priors in pixels, shape ``(A, 2)``.
+        strides: Pixels per unit of each prior, shape ``(A,)``.
+
+    Returns:
+        Shape ``(A, 4)``, in pixels.
+    """
+    bins = torch.arange(logits.shape[-1], dtype=logits.dtype, device=logits.device)
+    distances = (logits.softmax(dim=-1) @ bins) * strides[:, None]
+    return torch.cat([points - distances[:, :2], points + distances[:, 2:]], dim=1)

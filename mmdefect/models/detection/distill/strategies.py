@@ -1,0 +1,171 @@
+"""Which terms make a method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmdet.utils import reduce_mean
+from torch import Tensor, nn
+
+from mmdefect.models.detection.distill.context import DistillContext
+from mmdefect.models.detection.distill.terms import (
+    DifficultFeatures,
+    ElasticBoxes,
+    FittingBoxes,
+    OldLogits,
+    ReleasedClasses,
+    SoftQuality,
+    Term,
+)
+from mmdefect.registry import MODELS
+
+# On with its defaults, off, or on with these settings.
+Switch = bool | Mapping[str, Any]
+
+
+class Distillation(nn.Module):
+    """Weighted sum of terms, the same at every batch size and number of processes.
+
+    The releases sum some terms over the images of a batch, which makes the method
+    depend on the batch size. Here these are means over the images of the global batch,
+    times ``per_images``: with 2, the released sum at its two images a GPU.
+
+    Args:
+        terms: Terms by name. Term ``x`` becomes ``loss_dist_x``, and the mean number of
+            priors that it compared ``priors_x`` in the log.
+        per_images: See above; ``None`` sums over the batch as released.
+    """
+
+    def __init__(
+        self, *, terms: Mapping[str, Term | None], per_images: int | None = 2
+    ) -> None:
+        super().__init__()
+        on = {name: term for name, term in terms.items() if term is not None}
+        self.terms: Any = nn.ModuleDict(on)
+        self.per_images = per_images
+
+    def forward(self, context: DistillContext) -> dict[str, Tensor]:
+        """Return the losses of a batch, each finite and connected to the student."""
+        device = context.priors.device
+        images = torch.tensor(float(context.num_images), device=device)
+        images = reduce_mean(images)
+        losses: dict[str, Tensor] = {}
+        # Means, deviations and divergences need float32, whatever the network uses.
+        with torch.autocast(device.type, enabled=False):
+            for name, term in self.terms.items():
+                values, sizes = term(context)
+                factor = term.weight / images
+                if term.summed:
+                    factor = term.weight * (
+                        1 if self.per_images is None else self.per_images / images
+                    )
+                losses[f'loss_dist_{name}'] = factor * values.sum()
+                losses[f'priors_{name}'] = sizes.float().mean()
+        return losses
+
+
+@MODELS.register_module()
+class SelectiveDistillation(Distillation):
+    """SD-IDD (Sensors 2026, 26(5):1413): three terms on three regions.
+
+    Each argument but the last is ``True``, ``False`` or the settings of its term. The
+    last four terms are off: three of them stand in the release only, one is ours.
+
+    Args:
+        classification: (a) high-confidence classification distillation,
+            :class:`OldLogits`.
+        regression: (b) dual-stage cascade regression distillation,
+            :class:`FittingBoxes`.
+        features: (c) difficulty-aware feature distillation,
+            :class:`DifficultFeatures`.
+        ring: Released: :class:`FittingBoxes` on LD's ring, divisor 16.
+        elastic: Released: ERD's :class:`ElasticBoxes`.
+        released_classes: Released: :class:`ReleasedClasses`.
+        soft_quality: Ours: :class:`SoftQuality`.
+        per_images: See :class:`Distillation`.
+    """
+
+    def __init__(
+        self,
+        *,
+        classification: Switch = True,
+        regression: Switch = True,
+        features: Switch = True,
+        ring: Switch = False,
+        elastic: Switch = False,
+        released_classes: Switch = False,
+        soft_quality: Switch = False,
+        per_images: int | None = 2,
+    ) -> None:
+        terms = {
+            'cls': build_term(OldLogits, classification),
+            'box': build_term(FittingBoxes, regression),
+            'feat': build_term(DifficultFeatures, features),
+            'ring': build_term(FittingBoxes, ring, region='ring', divisor=16.0),
+            'elastic': build_term(ElasticBoxes, elastic),
+            'kd': build_term(ReleasedClasses, released_classes),
+            'quality': build_term(SoftQuality, soft_quality),
+        }
+        super().__init__(terms=terms, per_images=per_images)
+
+
+@MODELS.register_module()
+class ElasticDistillation(Distillation):
+    """ERD (Feng et al., CVPR 2022): elastic selection for classes and for boxes.
+
+    Args:
+        classification: :class:`OldLogits` where the teacher is confident.
+        regression: :class:`ElasticBoxes`.
+        per_images: See :class:`Distillation`.
+    """
+
+    def __init__(
+        self,
+        *,
+        classification: Switch = True,
+        regression: Switch = True,
+        per_images: int | None = 2,
+    ) -> None:
+        terms = {
+            'cls': build_term(OldLogits, classification),
+            'elastic': build_term(ElasticBoxes, regression),
+        }
+        super().__init__(terms=terms, per_images=per_images)
+
+
+@MODELS.register_module()
+class LogitDistillation(Distillation):
+    """Learning without Forgetting (Li & Hoiem, TPAMI 2018) on a dense detector.
+
+    Old-class logits at all priors, nothing else.
+
+    Args:
+        classification: :class:`OldLogits` on all priors.
+        per_images: See :class:`Distillation`.
+    """
+
+    def __init__(
+        self, *, classification: Switch = True, per_images: int | None = 2
+    ) -> None:
+        term = build_term(OldLogits, classification, region='all')
+        super().__init__(terms={'cls': term}, per_images=per_images)
+
+
+def build_term(cls: type[Term], switch: Switch, **defaults: Any) -> Term | None:
+    """Build a term from ``True``, ``False`` or its settings.
+
+    Raises:
+        TypeError: ``switch`` is neither, or names a setting that the term lacks.
+    """
+    if switch is False or switch is None:
+        return None
+    if switch is True:
+        switch = {}
+    if not isinstance(switch, Mapping):
+        raise TypeError(
+            f'{cls.__name__} got {switch!r}: expected True, False or its settings as '
+            'a dict'
+        )
+    return cls(**{**defaults, **switch})

@@ -1,0 +1,338 @@
+"""Distillation terms: where teacher and student are compared, how, and how much.
+
+A term maps a context to one value an image, shape ``(N,)``, and tells how many priors
+it looked at. Its ``weight`` is the published one. Which terms make a method is said in
+:mod:`mmdefect.models.detection.distill.strategies`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from mmcv.ops import batched_nms
+from torch import Tensor, nn
+
+from mmdefect.functional.boxes import aligned_iou, decode_distribution
+from mmdefect.functional.distillation import distribution_kl, quality_focal
+from mmdefect.functional.regions import Region
+from mmdefect.models.detection.distill.context import DistillContext
+
+
+class Term(nn.Module):
+    """One term of a distillation loss.
+
+    Args:
+        weight: Factor of the published total.
+
+    Attributes:
+        summed: The releases sum this term over the images of a batch; otherwise it is a
+            mean over them.
+    """
+
+    summed = True
+
+    def __init__(self, *, weight: float) -> None:
+        super().__init__()
+        if weight < 0:
+            raise ValueError(
+                f'{type(self).__name__} got weight {weight}: expected 0 or more; '
+                'switch a term off with False instead of a settings dict'
+            )
+        self.weight = weight
+
+    def forward(self, context: DistillContext) -> tuple[Tensor, Tensor]:
+        """Return each image's value, ``(N,)``, and its number of priors, ``(N,)``."""
+        raise NotImplementedError
+
+
+class OldLogits(Term):
+    """Squared difference of the old classes' logits.
+
+    SD-IDD's high-confidence classification distillation (a), and ERD's: the mean over
+    the priors where the teacher is confident and over the old classes. On all priors it
+    is the detection form of Learning without Forgetting (Li & Hoiem, TPAMI 2018).
+
+    Args:
+        weight: Factor of the term.
+        region: ``'confident'`` or ``'all'``.
+        num_std: A teacher is confident above mean + this many standard deviations.
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: float = 1.0,
+        region: Literal['confident', 'all'] = 'confident',
+        num_std: float = 2.0,
+    ) -> None:
+        super().__init__(weight=weight)
+        _check_choice('region', region, ('confident', 'all'))
+        self.region = region
+        self.num_std = num_std
+
+    def forward(self, context: DistillContext) -> tuple[Tensor, Tensor]:
+        """Compare the logits; see :meth:`Term.forward`."""
+        mask = context.valid
+        if self.region == 'confident':
+            scores = context.teacher_scores.amax(dim=2)
+            mask = context.confident(scores, self.num_std)
+        gap = (context.student_old - context.teacher.classes).square().mean(dim=2)
+        return _masked_mean(gap, mask), mask.sum(dim=1)
+
+
+class FittingBoxes(Term):
+    """KL divergence of the box distributions on priors around the new boxes.
+
+    SD-IDD's dual-stage cascade regression distillation (b) with IoU-weighted KL, and
+    the terms that its release has in its place (LD, Zheng et al., CVPR 2022).
+
+    Args:
+        weight: Factor of the term.
+        temperature: Softens both distributions.
+        region: ``'fitting'`` (region BR) or ``'ring'`` (LD's ring below its threshold).
+        topk: Candidates a level.
+        br_weight: What weighs a prior: its IoU with the new box, the IoU of the
+            teacher's box there, or the student's best new-class score (as released).
+        norm: ``'sum'`` over priors as released, or divided by the ``'weight_sum'``.
+        divisor: The sum over the four sides is divided by it; 16 for the ring.
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: float = 0.25,
+        temperature: float = 10.0,
+        region: Literal['fitting', 'ring'] = 'fitting',
+        topk: int = 9,
+        br_weight: Literal['prior_iou', 'teacher_iou', 'student_score'] = 'prior_iou',
+        norm: Literal['sum', 'weight_sum'] = 'sum',
+        divisor: float = 4.0,
+    ) -> None:
+        super().__init__(weight=weight)
+        _check_choice('region', region, ('fitting', 'ring'))
+        choices = ('prior_iou', 'teacher_iou', 'student_score')
+        _check_choice('br_weight', br_weight, choices)
+        _check_choice('norm', norm, ('sum', 'weight_sum'))
+        self.temperature = temperature
+        self.region = region
+        self.topk = topk
+        self.br_weight = br_weight
+        self.norm = norm
+        self.divisor = divisor
+
+    def forward(self, context: DistillContext) -> tuple[Tensor, Tensor]:
+        """Compare the boxes; see :meth:`Term.forward`."""
+        fits = self.region == 'fitting'
+        region = context.fitting(self.topk) if fits else context.ring(self.topk)
+        image, prior = region.mask.nonzero(as_tuple=True)
+        weights = self._weights(context, region, image, prior)
+        kl = _box_kl(context, image, prior, self.temperature)
+        totals = _per_image(context, image, weights * kl / self.divisor)
+        if self.norm == 'weight_sum':
+            totals = totals / _per_image(context, image, weights).clamp(min=1e-6)
+        return totals, region.mask.sum(dim=1)
+
+    def _weights(
+        self, context: DistillContext, region: Region, image: Tensor, prior: Tensor
+    ) -> Tensor:
+        if self.br_weight == 'prior_iou':
+            return region.iou[image, prior]
+        if self.br_weight == 'student_score':
+            return context.student_new.detach()[image, prior].sigmoid().amax(dim=1)
+        decoded = decode_distribution(
+            context.teacher.boxes[image, prior],
+            context.points[prior],
+            context.strides[prior],
+        )
+        first = torch.tensor([0, *map(len, context.gt_boxes)]).cumsum(0).to(image)
+        owner = torch.cat(context.gt_boxes)[first[image] + region.owner[image, prior]]
+        return aligned_iou(decoded, owner)
+
+
+class DifficultFeatures(Term):
+    """Squared difference of the neck's features around the new boxes.
+
+    SD-IDD's IoU-driven difficulty-aware feature distillation (c): the mean over region
+    FR and all channels, level by level, summed over the levels.
+
+    Args:
+        weight: Factor of the term.
+        ratio: A location belongs to a box above this share of the box's best IoU.
+        released: As the release computes it: one mean over the batch, and none at a
+            level where no prior fits a box (its levels overwrite each other).
+    """
+
+    summed = False
+
+    def __init__(
+        self, *, weight: float = 2.0, ratio: float = 0.5, released: bool = False
+    ) -> None:
+        super().__init__(weight=weight)
+        self.ratio = ratio
+        self.released = released
+
+    def forward(self, context: DistillContext) -> tuple[Tensor, Tensor]:
+        """Compare the features; see :meth:`Term.forward`."""
+        mask = context.difficult(self.ratio)
+        if self.released:
+            mask = mask & self._levels_with_a_fit(context)
+        pairs = zip(context.teacher.features, context.student.features, strict=True)
+        total = mask.new_zeros(len(mask), dtype=torch.float32)
+        levels = mask.split(context.level_sizes, dim=1)
+        for (theirs, ours), here in zip(pairs, levels, strict=True):
+            gap = (ours.float() - theirs.float()).square().mean(dim=1).flatten(1)
+            if self.released:
+                total = total + (gap * here).sum() / here.sum().clamp(min=1)
+            else:
+                total = total + _masked_mean(gap, here)
+        return total, mask.sum(dim=1)
+
+    @staticmethod
+    def _levels_with_a_fit(context: DistillContext) -> Tensor:
+        """Priors of the levels where any prior fits a box, ``(A,)``."""
+        fits = context.fitting().mask.any(dim=0).split(context.level_sizes)
+        return torch.cat([level.any().expand(len(level)) for level in fits])
+
+
+class ElasticBoxes(Term):
+    """KL divergence of the box distributions where the teacher's boxes stand out.
+
+    ERD's elastic regression distillation (Feng et al., CVPR 2022): priors whose largest
+    raw box logit is above mean + ``num_std`` deviations, thinned by class-wise NMS,
+    weighted by the student's best old-class score, summed.
+
+    Args:
+        weight: Factor of the term.
+        temperature: Softens both distributions.
+        num_std: Standard deviations above the mean.
+        nms_iou: Threshold of the NMS.
+        released: Decode as both releases do, sides in strides around centres in pixels,
+            so that NMS suppresses almost nothing on coarse levels.
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: float = 0.25,
+        temperature: float = 10.0,
+        num_std: float = 2.0,
+        nms_iou: float = 0.005,
+        released: bool = False,
+    ) -> None:
+        super().__init__(weight=weight)
+        self.temperature = temperature
+        self.num_std = num_std
+        self.nms_iou = nms_iou
+        self.released = released
+
+    def forward(self, context: DistillContext) -> tuple[Tensor, Tensor]:
+        """Compare the boxes; see :meth:`Term.forward`."""
+        strength = context.teacher.boxes.flatten(2).amax(dim=2)
+        mask = context.confident(strength, self.num_std)
+        chosen = [self._thinned(context, i, m) for i, m in enumerate(mask)]
+        prior = torch.cat(chosen)
+        sizes = torch.tensor([len(part) for part in chosen], device=prior.device)
+        image = torch.arange(len(chosen), device=prior.device).repeat_interleave(sizes)
+        scores = context.student_old.detach()[image, prior].sigmoid().amax(dim=1)
+        kl = _box_kl(context, image, prior, self.temperature)
+        return _per_image(context, image, scores * kl / 4), sizes
+
+    def _thinned(self, context: DistillContext, image: int, mask: Tensor) -> Tensor:
+        """Priors that class-wise NMS leaves of the mask."""
+        prior = mask.nonzero().squeeze(1)
+        if not len(prior):
+            return prior
+        strides = context.strides[prior]
+        boxes = decode_distribution(
+            context.teacher.boxes[image, prior],
+            context.points[prior],
+            torch.ones_like(strides) if self.released else strides,
+        )
+        scores, classes = context.teacher_scores[image, prior].max(dim=1)
+        nms = {'type': 'nms', 'iou_threshold': self.nms_iou}
+        _, kept = batched_nms(boxes, scores, classes, nms)
+        return prior[kept]
+
+
+class ReleasedClasses(Term):
+    """KL divergence between the student's NEW and the teacher's OLD class logits.
+
+    ``loss_kd`` of SD-IDD's release, on the priors that fit new boxes. It compares
+    unrelated classes and needs equally many of both; it is here to measure the release,
+    not to be used.
+    """
+
+    summed = False
+
+    def __init__(self, *, weight: float = 0.25, temperature: float = 2.0) -> None:
+        super().__init__(weight=weight)
+        self.temperature = temperature
+
+    def forward(self, context: DistillContext) -> tuple[Tensor, Tensor]:
+        """Compare the logits; see :meth:`Term.forward`."""
+        new = context.student_new.shape[2]
+        if new != context.num_old:
+            raise ValueError(
+                f'released_classes compares {new} new with {context.num_old} old '
+                'classes and needs equally many: set released_classes=False'
+            )
+        kl = distribution_kl(
+            context.teacher.classes, context.student_new, temperature=self.temperature
+        )
+        mask = context.fitting().mask
+        return _masked_mean(kl, mask), mask.sum(dim=1)
+
+
+class SoftQuality(Term):
+    """Quality focal loss of the old classes towards the teacher's scores, everywhere.
+
+    Not in the papers. A GFL score means IoU quality, so the teacher's is a soft target
+    of the very loss that trained it; unlike (a), it also tells the old channels what is
+    background. Normalised by the sum of the teacher's scores, as QFL by the positives.
+    """
+
+    summed = False
+
+    def __init__(
+        self, *, weight: float = 2.0, beta: float = 2.0, floor: float = 1.0
+    ) -> None:
+        super().__init__(weight=weight)
+        self.beta = beta
+        self.floor = floor
+
+    def forward(self, context: DistillContext) -> tuple[Tensor, Tensor]:
+        """Compare the scores; see :meth:`Term.forward`."""
+        quality = context.teacher_scores
+        focal = quality_focal(context.student_old, quality, beta=self.beta).sum(dim=2)
+        best = quality.amax(dim=2) * context.valid
+        total = (focal * context.valid).sum(dim=1)
+        return total / best.sum(dim=1).clamp(min=self.floor), context.valid.sum(dim=1)
+
+
+def _box_kl(
+    context: DistillContext, image: Tensor, prior: Tensor, temperature: float
+) -> Tensor:
+    """KL divergence at ``P`` chosen priors, summed over the four sides."""
+    kl = distribution_kl(
+        context.teacher.boxes[image, prior],
+        context.student.boxes[image, prior],
+        temperature=temperature,
+    )
+    return kl.sum(dim=1)
+
+
+def _per_image(context: DistillContext, image: Tensor, values: Tensor) -> Tensor:
+    """Sum values, one a chosen prior, over each image, shape ``(N,)``."""
+    zeros = values.new_zeros(context.num_images)
+    return zeros.index_add(0, image, values)
+
+
+def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the masked priors of each image; a connected 0 where there are none."""
+    return (values * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f'{name} is {value!r}: expected one of {", ".join(choices)}')
