@@ -79,6 +79,9 @@ HOOKS = _child(
 OPTIM_WRAPPERS = _child(
     'OPTIM_WRAPPERS', {'CPUAmpOptimWrapper': 'mmdefect.engine.cpu_amp'}
 )
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'OPTIM_WRAPPER_CONSTRUCTORS', {'SpareOldRows': 'mmdefect.engine.old_rows'}
+)
 DATASETS = _child(
     'DATASETS',
     {

@@ -17,6 +17,20 @@ import mmdefect  # noqa: F401
 from mmdefect.apis import build_runner, finish, load_config
 
 
+class Disturb(Hook):
+    """Move a student away from its teacher: at equal weights there is no distance."""
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner):
+        model = getattr(runner.model, 'module', runner.model)
+        if getattr(model, 'teacher', None) is not None:
+            generator = torch.Generator().manual_seed(0)
+            for parameter in model.parameters():
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter.data += 0.1 * parameter.data.abs().mean() * noise
+
+
 class RecordLosses(Hook):
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
@@ -47,6 +61,7 @@ def main(config: str, root: str, out: str, launcher: str, batch: int) -> None:
     cfg.train_cfg.max_epochs = 1
     runner: Runner = build_runner(cfg)
     record = RecordLosses()
+    runner.register_hook(Disturb())
     runner.register_hook(record)
     runner.train()
     model = getattr(runner.model, 'module', runner.model)

@@ -88,8 +88,13 @@ class IncrementalGFL(GFL):
             old_classes: Class of each of its rows.
 
         Raises:
-            ValueError: Names or shapes do not fit.
+            ValueError: Names, shapes or the number of classes do not fit.
         """
+        if len(old_classes) != self.bbox_head.num_old_classes:
+            raise ValueError(
+                f'{len(old_classes)} old classes were given to a head that counts '
+                f'{self.bbox_head.num_old_classes} as old: expected as many'
+            )
         fresh = self.bbox_head.num_classes - len(old_classes)
         filled, report = expand_by_class(
             state,

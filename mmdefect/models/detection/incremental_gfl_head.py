@@ -50,7 +50,7 @@ class IncrementalGFLHead(GFLHead):
         """Return GFL's losses of the new classes.
 
         Raises:
-            ValueError: An image is labelled with an old class.
+            ValueError: An image is labelled with an old or an unknown class.
         """
         old = self.num_old_classes
         # A shallow copy shares all weights and knows the new classes alone, so that
@@ -68,14 +68,16 @@ class IncrementalGFLHead(GFLHead):
 
     def _from_first_new(self, instances: InstanceData) -> InstanceData:
         """Count labels from the first new class."""
-        labels = instances.labels - self.num_old_classes
-        if len(labels) and int(labels.min()) < 0:
-            raise ValueError(
-                f'an image of the new step is labelled with class '
-                f'{int(instances.labels.min())}, one of the {self.num_old_classes} '
-                'old classes, which get no detection loss: keep only boxes of new '
-                'classes (keep_classes of the dataset)'
-            )
+        labels = instances.labels
+        if len(labels):
+            low, high = (int(value) for value in labels.aminmax())
+            if low < self.num_old_classes or high >= self.num_classes:
+                raise ValueError(
+                    f'an image of the new step has labels from {low} to {high}: '
+                    f'expected new classes, {self.num_old_classes} to '
+                    f'{self.num_classes - 1}, since old ones get no detection loss; '
+                    'set seen_classes and keep_classes of the dataset as a stream does'
+                )
         shifted = copy.copy(instances)
-        shifted.labels = labels
+        shifted.labels = labels - self.num_old_classes
         return shifted

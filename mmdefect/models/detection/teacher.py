@@ -106,7 +106,9 @@ class SharedPrefix:
     def run(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the teacher's backbone features; forget what was recorded."""
         output, self._output = self._output, None
-        if output is None or not _frozen(self.student, self.names or ()):
+        if not _frozen(self.student, self.names or ()):
+            self.names = ()  # for good: frozen again, it would no longer be equal
+        if output is None or not self.names:
             return tuple(self.teacher(images))
         with self._skipped(output):
             features = tuple(self.teacher(images))

@@ -250,6 +250,8 @@ class ElasticBoxes(Term):
             torch.ones_like(strides) if self.released else strides,
         )
         scores, classes = context.teacher_scores[image, prior].max(dim=1)
+        # mmcv keeps classes apart by offsets that assume coordinates from 0 on.
+        boxes = boxes - boxes.amin()
         nms = {'type': 'nms', 'iou_threshold': self.nms_iou}
         _, kept = batched_nms(boxes, scores, classes, nms)
         return prior[kept]
