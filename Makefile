@@ -19,7 +19,7 @@ help:  ## Show this list
 
 install: $(STAMP)  ## Create .venv and install everything, pinned
 
-demo: install  ## Learn three defect kinds, then three more, and show what was forgotten
+demo: install  ## Learn three defect kinds, then three more, and show what is forgotten and kept
 	$(BIN)/python tools/misc/demo.py
 
 test: install  ## Run the test suite

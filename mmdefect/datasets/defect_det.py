@@ -113,6 +113,8 @@ class DefectDetDataset(CocoDataset):
         if len(palette) == len(classes):
             colours = dict(zip(classes, palette, strict=True))
             self._metainfo['palette'] = [tuple(colours[name]) for name in seen]
+        else:  # of other classes: mmdet draws with colours of its own then
+            self._metainfo.pop('palette', None)
 
     @property
     def _seen(self) -> tuple[str, ...]:

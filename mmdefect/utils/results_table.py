@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmdefect.utils.benchmark_table import BENCHMARK, benchmark_lines
+
 OPENING = re.compile(r'^<!-- results:(\S+) -->$', re.MULTILINE)
 BLOCK = re.compile(
     r'^(?P<open><!-- results:(?P<name>\S+) -->\n)(?P<body>.*?)'
@@ -24,25 +26,32 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
     Args:
         results: Its content; metrics ``teacher/old`` and ``<preset>/old|new|all``, each
             with an optional ``..._std``, as fractions. Where it has ``runs``, a preset
-            with fewer seeds than the file is marked.
+            with fewer seeds than the file is marked. Of a benchmark, ratios.
         paper: Content of ``paper.json``: name of results -> row label -> flat metrics
             in the same form; rows of other names are left out.
 
     Returns:
-        A Markdown table, a row per preset in the order of the file, and a line that
-        says where it comes from.
+        A Markdown table, a row per preset in the order of the file (of a benchmark, a
+        row per ratio), and a line that says where it comes from.
     """
+    if results['name'].startswith(BENCHMARK):
+        lines = benchmark_lines(results['metrics'])
+    else:
+        lines = _preset_lines(results, paper)
+    return '\n'.join([*lines, '', _origin(results)]) + '\n'
+
+
+def _preset_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
     metrics = results['metrics']
-    lines = [
+    return [
         f'| {" | ".join(("AP50, %", *COLUMNS))} |',
         f'| {" | ".join(["---"] + ["---:"] * len(COLUMNS))} |',
+        *(_row(_label(results, name), metrics, name) for name in _presets(metrics)),
+        *(
+            _row(f'{label} (printed in the paper)', published, '')
+            for label, published in paper.get(results['name'], {}).items()
+        ),
     ]
-    lines += [_row(_label(results, name), metrics, name) for name in _presets(metrics)]
-    lines += [
-        _row(f'{label} (printed in the paper)', published, '')
-        for label, published in paper.get(results['name'], {}).items()
-    ]
-    return '\n'.join([*lines, '', _origin(results)]) + '\n'
 
 
 def _presets(metrics: Mapping[str, float]) -> list[str]:

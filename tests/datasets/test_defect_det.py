@@ -97,6 +97,13 @@ def test_feature_labels_and_palette_follow_seen_classes_by_name(
         assert names_of(dataset, i) == expected
 
 
+def test_feature_a_palette_of_other_classes_is_dropped(toy_root: Path) -> None:
+    """A user's two colours do not stop mmdet from drawing a third class."""
+    palette = [(255, 0, 0), (0, 255, 0)]
+    metainfo = {'classes': NEU_DET_CLASSES, 'palette': palette}
+    assert 'palette' not in build(toy_root, metainfo=metainfo).metainfo
+
+
 @pytest.mark.parametrize('mode', ['overlap', 'disjoint', 'relabel'])
 def test_feature_split_modes(toy_root: Path, mode: str) -> None:
     dataset = build(

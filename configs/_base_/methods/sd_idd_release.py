@@ -6,7 +6,7 @@ method = dict(
         distill=dict(
             regression=dict(br_weight='student_score'),
             features=dict(released=True),
-            ring=True,
+            ring=dict(),
             elastic=dict(released=True),
-            released_classes=True,
+            released_classes=dict(),
             per_images=None)))

@@ -16,19 +16,29 @@ def demo():
     return module
 
 
+GOOD = {
+    'teacher': 0.6,
+    'finetune_keeps': 0.4,
+    'finetune_new': 0.8,
+    'sd_idd_keeps': 0.8,
+    'sd_idd_new': 0.68,
+}
+
+
 @pytest.mark.parametrize(
-    ('teacher', 'kept', 'code'),
+    ('change', 'message'),
     [
-        (0.6, 0.4, 0),
-        (0.93, 0.0, 0),
-        (0.59, 0.1, 1),
-        (0.9, 0.41, 1),
-        (None, 0.1, 1),
-        (0.9, None, 1),
+        ({'teacher': 0.59}, 'teacher AP50 0.590, at least 0.6 expected'),
+        ({'finetune_keeps': 0.41}, 'fine-tuning keeps 41%, at most 40% expected'),
+        ({'sd_idd_keeps': 0.79}, 'SD-IDD keeps 79%, at least 80% expected'),
+        ({'sd_idd_new': 0.67}, 'SD-IDD learns 84% of what fine-tuning does'),
+        ({'sd_idd_keeps': None}, 'a stream has no scores'),
     ],
 )
-def test_feature_verdict(demo, teacher, kept, code):
-    assert demo.verdict(teacher, kept) == code
+def test_feature_verdict(demo, change, message, capsys):
+    assert demo.verdict(**GOOD) == 0
+    assert demo.verdict(**{**GOOD, **change}) == 1
+    assert f'FAILED: {message}' in capsys.readouterr().err
 
 
 def test_feature_progress_once_an_epoch(demo, tmp_path, monkeypatch, capsys):

@@ -1,0 +1,1 @@
+"""What our methods cost, beside what they are built on."""

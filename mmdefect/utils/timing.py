@@ -1,0 +1,111 @@
+"""Two things timed in turn, so that whatever else a machine does slows both alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairTimes:
+    """What ``a`` and ``b`` took in every pair.
+
+    Attributes:
+        a: Seconds of ``a``, pair by pair.
+        b: Seconds of ``b``, pair by pair.
+    """
+
+    a: tuple[float, ...]
+    b: tuple[float, ...]
+
+    @property
+    def ratios(self) -> list[float]:
+        """``a`` over ``b`` of every pair."""
+        return [a / b for a, b in zip(self.a, self.b, strict=True)]
+
+    @property
+    def ratio(self) -> float:
+        """Median of the pairs' ratios, not the ratio of the medians."""
+        return statistics.median(self.ratios)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """First and third quartile of the pairs' ratios."""
+        low, _, high = statistics.quantiles(self.ratios, n=4, method='inclusive')
+        return low, high
+
+    @property
+    def medians(self) -> tuple[float, float]:
+        """Median seconds of ``a`` and of ``b``."""
+        return statistics.median(self.a), statistics.median(self.b)
+
+    def metrics(self, name: str) -> dict[str, float]:
+        """Return flat numbers for a results file.
+
+        Args:
+            name: What ``a`` and ``b`` are, ``'ours/other'``.
+
+        Returns:
+            ``name``, ``name_q25`` and ``name_q75``: median and quartiles of the ratio;
+            ``name_ours_ms`` and ``name_other_ms``: median milliseconds. They belong to
+            these pairs: another comparison of the same thing may find a busier machine.
+        """
+        return {
+            name: self.ratio,
+            f'{name}_q25': self.quartiles[0],
+            f'{name}_q75': self.quartiles[1],
+            f'{name}_ours_ms': 1000 * self.medians[0],
+            f'{name}_other_ms': 1000 * self.medians[1],
+        }
+
+
+def interleaved(
+    a: Callable[[], object],
+    b: Callable[[], object],
+    *,
+    pairs: int,
+    warmup: int = 2,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> PairTimes:
+    """Time ``a`` and ``b`` directly after each other, many times over.
+
+    A machine that is busy with something else slows both runs of a pair, so the ratio
+    of a pair says more than two times measured apart. Pairs start with ``a`` and with
+    ``b`` in turn, because the second finds caches as the first left them.
+
+    Args:
+        a: What is compared. It returns when its work is done: on a GPU it waits.
+        b: What it is compared with.
+        pairs: How many pairs, at least 2.
+        warmup: Pairs that are run first and not counted.
+        progress: Called with how many pairs are done, and of how many.
+        clock: Seconds.
+
+    Raises:
+        ValueError: If there are too few pairs, or ``warmup`` is negative.
+    """
+    if pairs < 2 or warmup < 0:
+        raise ValueError(
+            f'{pairs} pairs after {warmup} to warm up were given: expected at least 2, '
+            'so that there are quartiles, after 0 or more'
+        )
+    taken: tuple[list[float], list[float]] = ([], [])
+    for pair in range(-warmup, pairs):
+        for side in (0, 1) if pair % 2 == 0 else (1, 0):
+            seconds = _seconds((a, b)[side], clock)
+            if pair >= 0:
+                taken[side].append(seconds)
+        if progress is not None and pair >= 0:
+            progress(pair + 1, pairs)
+    return PairTimes(a=tuple(taken[0]), b=tuple(taken[1]))
+
+
+def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
+    begin = clock()
+    run()
+    return clock() - begin

@@ -1,0 +1,538 @@
+"""A student beside its frozen teacher, on images of 96 pixels."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+
+from mmdefect.apis import load_config
+from mmdefect.models.detection.expansion import GFL_CLASS_KEYS
+from mmdefect.models.detection.teacher import Teacher
+from mmdefect.streams.resolve import resolve_step_config
+from tests.models.detection.conftest import (
+    BOXES,
+    DETECTION,
+    DISTILL,
+    NEW,
+    OLD,
+    TOY,
+    build,
+    make_batch,
+    make_student,
+    make_teacher,
+    perturb,
+    save,
+    split_losses,
+    student_cfg,
+    toy_model,
+)
+
+WEIGHT, BIAS = GFL_CLASS_KEYS
+each = pytest.mark.parametrize('distill', DISTILL)
+exact = pytest.mark.parametrize('distill', [n for n in DISTILL if n != 'release'])
+
+
+class Recorder(torch.nn.Module):
+    """A strategy that costs nothing and remembers what it saw."""
+
+    def forward(self, context):
+        self.context = context
+        return {}
+
+
+def total_of(losses):
+    return sum(part for kind in split_losses(losses) for part in kind.values())
+
+
+@each
+def test_smoke_a_training_step(teacher_file, distill):
+    """Forward, backward, step; old and new classes in one loss dict."""
+    student = make_student(teacher_file, distill)
+    perturb(student)
+    optimizer = torch.optim.SGD(student.parameters(), lr=1e-4)
+    before = copy.deepcopy(student.state_dict())
+    losses = student.loss(*make_batch())
+    total, log = student.parse_losses(losses)
+    assert log.keys() >= {'loss', *DETECTION, 'loss_dist_cls', 'priors_cls'}
+    total.backward()
+    assert all(
+        p.grad is not None and p.grad.isfinite().all()
+        for p in student.parameters()
+        if p.requires_grad
+    )
+    optimizer.step()
+    after = student.state_dict()
+    assert not torch.equal(after[WEIGHT], before[WEIGHT])
+
+
+def mmdets_gfl():
+    """The same architecture without a line of ours."""
+    cfg = student_cfg(None)
+    cfg.update(type='mmdet.GFL')
+    cfg.bbox_head.update(type='mmdet.GFLHead')
+    del cfg.bbox_head['num_old_classes'], cfg['distill']
+    return build(cfg)
+
+
+# At the start
+
+
+@exact
+def test_feature_equal_at_the_start(teacher_file, distill):
+    """Nothing to distil yet, at priors that are compared all the same."""
+    student = make_student(teacher_file, distill)
+    _, found = split_losses(student.loss(*make_batch()))
+    assert found
+    for key, value in found.items():
+        assert value.item() == pytest.approx(0, abs=1e-6), key
+    _, perturbed = split_losses(perturb(student).loss(*make_batch()))
+    assert all(value.item() > 1e-5 for value in perturbed.values())
+
+
+def test_feature_unrelated_classes_differ_at_the_start(teacher_file):
+    """The release's ``loss_kd`` compares new with old classes: never zero."""
+    losses = make_student(teacher_file, 'release').loss(*make_batch())
+    assert losses.pop('loss_dist_kd').item() > 1e-3
+    _, others = split_losses(losses)
+    assert all(value.item() == pytest.approx(0, abs=1e-6) for value in others.values())
+
+
+def test_feature_starts_from_the_teacher(teacher_file, teacher_state):
+    """All weights, and the rows of the old classes; new rows as mmdet has them."""
+    student = make_student(teacher_file)
+    for key, value in student.state_dict().items():
+        rows = 3 if key in GFL_CLASS_KEYS else None
+        assert torch.equal(value[:rows] if rows else value, teacher_state[key])
+    new = student.state_dict()[WEIGHT][3:]
+    assert 0.009 < new.std() < 0.011
+    torch.testing.assert_close(
+        student.bbox_head.gfl_cls.bias[3:], torch.full((3,), -math.log(99))
+    )
+
+
+def test_feature_outputs_are_the_teachers(teacher_file):
+    """Old channels, boxes and features of the first step."""
+    student = make_student(teacher_file, Recorder())
+    student.loss(*make_batch())
+    context = student.distill.context
+    assert context.num_old == 3
+    torch.testing.assert_close(
+        context.student_old, context.teacher.classes, rtol=0, atol=1e-5
+    )
+    assert torch.equal(context.student.boxes, context.teacher.boxes)
+    for ours, theirs in zip(
+        context.student.features, context.teacher.features, strict=True
+    ):
+        assert torch.equal(ours, theirs)
+    assert context.teacher.classes.std() > 0.5
+    assert context.teacher.boxes.std() > 0.5
+
+
+def test_feature_first_classification_loss(teacher_file, tmp_path):
+    """SD-IDD specification D2: new rows start at a score of 0.01, not 0.5."""
+    student = make_student(teacher_file)
+    images, samples = make_batch()
+    losses, _ = split_losses(student.loss(images, samples))
+    assert 0 < losses['loss_cls'].item() < 5
+    # A teacher at its own cold start.
+    cold = build(toy_model(0))
+    torch.manual_seed(0)
+    cold.init_weights()
+    old_samples = make_batch(labels=(0, 2))[1]
+    losses, _ = split_losses(cold.train().loss(images, old_samples))
+    assert 0 < losses['loss_cls'].item() < 0.01
+    # What is cured: the release's new rows start at bias 0.
+    with torch.no_grad():
+        student.bbox_head.gfl_cls.bias[3:] = 0
+    losses, _ = split_losses(student.loss(images, samples))
+    assert losses['loss_cls'].item() > 5
+
+
+@pytest.mark.parametrize(
+    ('config', 'weight', 'terms'),
+    [
+        ('gfl_stream/finetune-new-only', 1.0, {}),
+        ('erd/lwf', 1.0, {'cls': 1.0}),
+        ('erd/erd', 1.0, {'cls': 1.0, 'elastic': 0.25}),
+        ('sd_idd/sd-idd', 2.0, {'cls': 1.0, 'box': 0.25, 'feat': 2.0}),
+        ('sd_idd/sd-idd-quality', 2.0, {'box': 0.25, 'feat': 2.0, 'quality': 2.0}),
+        (
+            'sd_idd/sd-idd-release',
+            2.0,
+            {
+                'cls': 1.0,
+                'box': 0.25,
+                'feat': 2.0,
+                'ring': 0.25,
+                'elastic': 0.25,
+                'kd': 0.25,
+            },
+        ),
+    ],
+)
+def test_feature_published_methods(config, weight, terms):
+    """Terms and weights of SD-IDD's specification, 1.5 and 2.3; the fifth is ours."""
+    path = TOY.parents[1] / f'{config}_r18_fpn_toy_neu-det_3+3.py'
+    student = build(resolve_step_config(load_config(path), 1).model)
+    assert student.bbox_head.num_old_classes == 3
+    assert student.bbox_head.loss_cls.loss_weight == weight
+    assert student.bbox_head.loss_bbox.loss_weight == 2.0
+    assert student.bbox_head.loss_dfl.loss_weight == 0.25
+    found = student.distill.terms if terms else {}
+    assert {name: term.weight for name, term in found.items()} == terms
+    if not terms:
+        assert student.distill is None
+        return
+    released = config.endswith('release')
+    assert student.distill.per_images == (None if released else 2)
+    if 'cls' in found:
+        region = 'all' if config == 'erd/lwf' else 'confident'
+        assert (found['cls'].region, found['cls'].num_std) == (region, 2.0)
+    if 'box' in found:
+        weighted = 'student_score' if released else 'prior_iou'
+        assert (found['box'].br_weight, found['box'].temperature) == (weighted, 10.0)
+        assert (found['box'].norm, found['box'].divisor) == ('sum', 4.0)
+        assert (found['feat'].ratio, found['feat'].released) == (0.5, released)
+    if 'elastic' in found:
+        elastic = found['elastic']
+        assert (elastic.temperature, elastic.nms_iou) == (10.0, 0.005)
+        assert elastic.released is released
+    if released:
+        assert (found['ring'].divisor, found['kd'].temperature) == (16.0, 2.0)
+
+
+# Who learns from what
+
+
+@each
+def test_feature_gradients_of_class_rows(teacher_file, distill):
+    """Old rows learn from the teacher alone, new rows from the boxes alone."""
+    student = perturb(make_student(teacher_file, distill))
+    detection, distillation = split_losses(student.loss(*make_batch()))
+    distillation.pop('loss_dist_kd', None)  # the release's, which mixes them
+    head = student.bbox_head.gfl_cls
+    for losses, silent, learning in (
+        (distillation, slice(3, 6), slice(0, 3)),
+        (detection, slice(0, 3), slice(3, 6)),
+    ):
+        gradients = torch.autograd.grad(
+            sum(losses.values()), [head.weight, head.bias], retain_graph=True
+        )
+        for gradient in gradients:
+            assert gradient[silent].abs().max() == 0
+            assert all(row.abs().max() > 0 for row in gradient[learning])
+
+
+def test_feature_no_teacher_without_distillation(teacher_file):
+    """ERD's fine-tuning baseline: starts from the teacher and forgets it."""
+    student = make_student(teacher_file, None)
+    assert student.teacher is None
+    losses = student.loss(*make_batch())
+    assert losses.keys() == DETECTION
+    assert torch.equal(
+        student.bbox_head.gfl_cls.bias[:3], make_teacher().bbox_head.gfl_cls.bias
+    )
+
+
+@pytest.mark.parametrize(('old', 'new'), [(3, 1), (1, 2)])
+@pytest.mark.parametrize('distill', ['all', 'lwf'])
+def test_feature_unequal_numbers_of_classes(tmp_path, distill, old, new):
+    path = save(tmp_path / 'teacher.pth', make_teacher(old).state_dict())
+    student = make_student(path, distill, num_old=old, num_new=new)
+    batch = make_batch(labels=(old, old + new - 1))
+    _, start = split_losses(student.loss(*batch))
+    assert all(value.item() == pytest.approx(0, abs=1e-6) for value in start.values())
+    losses = perturb(student).loss(*batch)
+    total_of(losses).backward()
+    gradient = student.bbox_head.gfl_cls.weight.grad
+    assert len(gradient) == old + new
+    assert gradient.isfinite().all()
+
+
+def test_exception_unequal_numbers_for_the_release(tmp_path):
+    path = save(tmp_path / 'teacher.pth', make_teacher(2).state_dict())
+    student = make_student(path, 'release', num_old=2, num_new=1)
+    with pytest.raises(ValueError, match='compares 1 new with 2 old classes'):
+        student.loss(*make_batch(labels=(2, 2)))
+
+
+def test_feature_student_becomes_the_teacher(teacher_file, tmp_path):
+    """A student's own checkpoint is the next teacher: 3 + 3 + 2."""
+    student = perturb(make_student(teacher_file))
+    path = save(tmp_path / 'step_1.pth', student.state_dict(), OLD + NEW)
+    cfg = student_cfg(teacher=path, num_old=6, num_new=2)
+    cfg.teacher.classes = OLD + NEW
+    following = build(cfg)
+    following.init_weights()
+    following.train()
+    rows = following.state_dict()[WEIGHT]
+    assert torch.equal(rows[:6], student.state_dict()[WEIGHT])
+    assert following.teacher.bbox_head.gfl_cls.out_channels == 6
+    batch = make_batch(labels=(6, 7))
+    detection, distillation = split_losses(following.loss(*batch))
+    assert all(v.item() == pytest.approx(0, abs=1e-6) for v in distillation.values())
+    assert 0 < detection['loss_cls'].item() < 5
+    perturb(following)
+    total_of(following.loss(*batch)).backward()
+
+
+# The teacher is no part of the student
+
+
+def test_feature_teacher_is_no_submodule(teacher_file):
+    student = make_student(teacher_file)
+    plain = mmdets_gfl()
+    assert isinstance(student.teacher, Teacher)
+    for names in (
+        [student.state_dict(), plain.state_dict()],
+        [dict(student.named_parameters()), dict(plain.named_parameters())],
+        [dict(student.named_buffers()), dict(plain.named_buffers())],
+    ):
+        assert list(names[0]) == list(names[1])
+    inside = {id(module) for module in student.teacher.modules()}
+    assert not inside & {id(module) for module in student.modules()}
+
+
+def test_feature_copies_share_the_teacher(teacher_file):
+    """An average of the student's weights needs no second teacher."""
+    student = make_student(teacher_file)
+    average = copy.deepcopy(student)
+    assert average.teacher is student.teacher
+    assert average.backbone is not student.backbone
+    batch = make_batch()
+    expected = perturb(student).loss(*batch)
+    average.load_state_dict(student.state_dict())
+    found = average.loss(*batch)
+    for kinds in zip(split_losses(found), split_losses(expected), strict=True):
+        for key, value in kinds[0].items():
+            assert torch.equal(value, kinds[1][key])
+
+
+def test_feature_teacher_never_changes(teacher_file, teacher_state):
+    """To the last bit, statistics included, and in eval mode, whatever is trained."""
+    student = make_student(teacher_file, norm_eval=False)
+    perturb(student)
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.05, momentum=0.9)
+    running = student.backbone.bn1.running_mean.clone()
+    for seed in range(3):
+        student.train()
+        optimizer.zero_grad()
+        total_of(student.loss(*make_batch(seed=seed))).backward()
+        torch.nn.utils.clip_grad_norm_(student.parameters(), 10.0)
+        optimizer.step()
+        student.eval()
+    student.train()
+    assert not torch.equal(student.backbone.bn1.running_mean, running)
+    teacher = student.teacher
+    found = teacher.state_dict()
+    assert found.keys() == teacher_state.keys()
+    for key, value in teacher_state.items():
+        assert torch.equal(found[key], value)
+    assert not any(module.training for module in teacher.modules())
+    assert all(p.grad is None and not p.requires_grad for p in teacher.parameters())
+
+
+def test_feature_loads_into_mmdets_gfl(teacher_file):
+    """Strictly, and finds the same: the same modules, parameters and detections."""
+    student = perturb(make_student(teacher_file)).eval()
+    plain = mmdets_gfl()
+    plain.load_state_dict(student.state_dict(), strict=True)
+    plain.eval()
+    count = [sum(p.numel() for p in model.parameters()) for model in (student, plain)]
+    assert count[0] == count[1] > 0
+    names = [[name for name, _ in model.named_modules()] for model in (student, plain)]
+    assert [name for name in names[0] if not name.startswith('distill')] == names[1]
+    images, samples = make_batch()
+    found = []
+    for model in (student.eval(), plain.eval()):
+        model.bbox_head.test_cfg.score_thr = 0.001
+        with torch.no_grad():
+            found.append(model.predict(images, copy.deepcopy(samples)))
+    for ours, theirs in zip(*found, strict=True):
+        assert len(theirs.pred_instances) > 10
+        for name in ('bboxes', 'scores', 'labels'):
+            assert torch.equal(ours.pred_instances[name], theirs.pred_instances[name])
+    labels = torch.cat([sample.pred_instances.labels for sample in found[0]])
+    assert labels.unique().numel() > 3
+
+
+# Batches
+
+
+@each
+def test_feature_images_without_boxes(teacher_file, distill):
+    """Of one image, of all, of the only one: every key, finite, connected."""
+    student = perturb(make_student(teacher_file, distill))
+    keys = student.loss(*make_batch()).keys()
+    for boxes in ((BOXES, ()), ((), ()), (BOXES,), ((),)):
+        losses = student.loss(*make_batch(boxes))
+        assert losses.keys() == keys
+        values = [value for kind in split_losses(losses) for value in kind.values()]
+        assert all(value.isfinite() and value.requires_grad for value in values)
+        student.zero_grad()
+        sum(values).backward()
+        assert all(p.grad.isfinite().all() for p in student.parameters())
+
+
+def test_feature_context_of_a_batch(teacher_file):
+    """Priors, strides, boxes and which priors lie in the padding."""
+    student = make_student(teacher_file, Recorder())
+    images, samples = make_batch(shapes=[(64, 96), (96, 96)])
+    student.loss(images, samples)
+    context = student.distill.context
+    assert context.level_sizes == (144, 36, 9)
+    assert context.strides.unique(return_counts=True)[1].tolist() == [144, 36, 9]
+    assert context.strides[[0, 143, 144, 179, 180]].tolist() == [8, 8, 16, 16, 32]
+    assert context.priors[13].tolist() == [8 - 16, 8 - 16, 8 + 16, 8 + 16]
+    inside = (context.points < torch.tensor([96, 64])).all(dim=1)
+    assert torch.equal(context.valid[0], inside)
+    assert inside.sum() == 96 + 24 + 6
+    assert context.valid[1].all()
+    assert [boxes.tolist() for boxes in context.gt_boxes] == [
+        sample.gt_instances.bboxes.tolist() for sample in samples
+    ]
+
+
+@exact
+def test_feature_regions_leave_padding_out(teacher_file, distill):
+    """What the model says of the padding changes no distillation loss."""
+    student = perturb(make_student(teacher_file, distill))
+    inner = student.distill
+
+    class Louder(torch.nn.Module):
+        def forward(self, context):
+            quiet = {k: v.clone() for k, v in inner(context).items()}
+            padding = ~context.valid
+            for outputs, shift in ((context.teacher, 5.0), (context.student, -5.0)):
+                outputs.classes.data[padding] += shift
+                outputs.boxes.data[padding] *= shift
+            for key, value in inner(context).items():
+                torch.testing.assert_close(value, quiet[key])
+            context.teacher.classes.data += 0.5
+            assert not torch.equal(
+                inner(context)['loss_dist_cls'], quiet['loss_dist_cls']
+            )
+            return quiet
+
+    student.distill = Louder()
+    batch = make_batch((BOXES, BOXES[:1]), shapes=[(64, 96), (96, 64)])
+    assert split_losses(student.loss(*batch))[1]
+
+
+@each
+def test_feature_bfloat16(teacher_file, distill):
+    """Mixed precision on CPU: finite, and near float32."""
+    student = perturb(make_student(teacher_file, distill))
+    batch = make_batch()
+    expected = total_of(student.loss(*batch))
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        losses = student.loss(*batch)
+    for kind in split_losses(losses):
+        for value in kind.values():
+            assert value.isfinite()
+            assert value.dtype == torch.float32
+    total = total_of(losses)
+    assert total.item() == pytest.approx(expected.item(), rel=0.25)
+    total.backward()
+    assert all(p.grad.isfinite().all() for p in student.parameters())
+
+
+# Without a teacher
+
+
+def test_feature_inference_needs_no_teacher(tmp_path):
+    """Neither building nor predicting asks for the file."""
+    student = build(student_cfg(teacher=tmp_path / 'lost.pth')).eval()
+    images, samples = make_batch()
+    with torch.no_grad():
+        found = student.predict(images, samples)
+        assert len(student(images, samples, mode='tensor')[0]) == 3
+    assert len(found) == 2
+    assert student.teacher is None
+
+
+def test_exception_missing_checkpoint(tmp_path):
+    student = build(student_cfg(teacher=tmp_path / 'lost.pth'))
+    with pytest.raises(FileNotFoundError, match=r'no checkpoint at .*lost\.pth'):
+        student.init_weights()
+
+
+def test_exception_wrong_number_of_classes(tmp_path):
+    path = save(tmp_path / 'two.pth', make_teacher(2).state_dict())
+    student = build(student_cfg(teacher=path))
+    message = r'two\.pth has 2 classes, the student takes over 3 old classes'
+    with pytest.raises(ValueError, match=message):
+        student.init_weights()
+
+
+def test_exception_other_class_names(teacher_file):
+    cfg = student_cfg(teacher=teacher_file)
+    cfg.teacher.classes = ['crazing', 'patches', 'inclusion']
+    message = r"knows the classes \['crazing', 'inclusion', 'patches'\], the student "
+    with pytest.raises(ValueError, match=message):
+        build(cfg).init_weights()
+    cfg.teacher.classes = OLD
+    build(cfg).init_weights()
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'stacked_convs': 1}, r'6 not in the model: bbox_head\.cls_convs\.1\.conv'),
+        ({'reg_max': 8}, r'of another shape: .*gfl_reg\.weight \(68, .*-> \(36,'),
+    ],
+)
+def test_exception_other_architecture(teacher_file, change, message):
+    cfg = student_cfg(teacher=teacher_file)
+    cfg.bbox_head.update(change)
+    with pytest.raises(ValueError, match=message):
+        build(cfg).init_weights()
+
+
+@each
+def test_exception_no_teacher_given(distill):
+    with pytest.raises(
+        ValueError, match=r'Distillation needs a teacher: .*teacher=dict'
+    ):
+        build(student_cfg(distill)).init_weights()
+
+
+def test_feature_nothing_to_distil_needs_no_teacher():
+    """Chained by a hook instead, or the first step of a stream."""
+    student = build(student_cfg(None))
+    student.init_weights()
+    assert student.train().loss(*make_batch()).keys() == DETECTION
+
+
+def test_exception_loss_before_the_teacher(teacher_file):
+    student = build(student_cfg(teacher=teacher_file))
+    with pytest.raises(RuntimeError, match=r'no teacher: call init_weights\(\)'):
+        student.loss(*make_batch())
+
+
+def test_feature_start_from_weights_in_memory(teacher_state):
+    """Without a file; a strategy may come built."""
+    student = build(student_cfg(Recorder()))
+    student.start_from(teacher_state, OLD)
+    assert torch.equal(student.state_dict()[BIAS][:3], teacher_state[BIAS])
+    student.loss(*make_batch())
+    assert student.distill.context.num_old == 3
+
+
+@pytest.mark.parametrize('number', [2, 4, 7])
+def test_exception_start_from_another_number_of_classes(number):
+    """Of fewer, a class would neither be trained nor distilled."""
+    student = build(student_cfg('lwf'))
+    message = f'{number} old classes were given to a head that counts 3 as old'
+    with pytest.raises(ValueError, match=message):
+        student.start_from(make_teacher(number).state_dict(), list('abcdefg')[:number])
+
+
+def test_exception_start_from_other_rows():
+    """As many names as the head counts as old, but not as the weights have rows."""
+    student = build(student_cfg('lwf'))
+    with pytest.raises(ValueError, match='has 2 rows in the old weights'):
+        student.start_from(make_teacher(2).state_dict(), OLD)

@@ -1,0 +1,153 @@
+"""benchmark.py as a user runs it, and what of it holds on any machine.
+
+How fast anything is depends on the machine: no test here asserts a time.
+"""
+
+from __future__ import annotations
+
+import json
+import runpy
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from mmengine.analysis import get_model_complexity_info
+
+from mmdefect import mmcv_ext_standin
+from mmdefect.benchmarks.detection import DetectionSuite, torch_nms
+from mmdefect.benchmarks.nms import numpy_nms, random_boxes
+from mmdefect.utils.timing import PairTimes
+from tests.conftest import REPO, run_tool
+
+TOOL = 'tools/analysis_tools/benchmark.py'
+TINY = ['--depth', 18, '--image-size', 64, '--pairs', 2, '--train-pairs', 2]
+TIMED = [
+    'sd_idd_iter/gfl_iter',
+    'sd_idd_iter/sd_idd_release_iter',
+    'student_infer/gfl_infer',
+    'standin_nms/numpy_nms',
+]
+
+
+@pytest.fixture(scope='module')
+def suite() -> DetectionSuite:
+    """The detector of the presets, on small images."""
+    return DetectionSuite(configs=REPO / 'configs', image_size=64, pairs=2)
+
+
+@pytest.fixture(scope='module')
+def trained(suite):
+    """A student after one iteration, made sure enough to detect something."""
+    student, step = suite.training_step('sd_idd')
+    losses = step()
+    assert all(torch.isfinite(value) for value in losses.values())
+    assert {'loss_dist_cls', 'loss_dist_box', 'loss_dist_feat'} <= set(losses)
+    torch.nn.init.zeros_(student.bbox_head.gfl_cls.bias)
+    return student
+
+
+@pytest.mark.slow
+def test_smoke(tmp_path) -> None:
+    repo = tmp_path / 'repo'
+    repo.mkdir()
+    git = ['git', '-c', 'user.name=t', '-c', 'user.email=t@example.invalid']
+    for args in (['init', '-q'], ['commit', '-q', '--allow-empty', '-m', 'first']):
+        subprocess.run([*git, *args], cwd=repo, check=True)
+    out = repo / 'docs' / 'results' / 'bench_detection.json'
+    done = run_tool(TOOL, *TINY, '--out', out)
+    content = json.loads(out.read_text())
+    assert (content['name'], content['dataset']) == ('bench_detection', 'random images')
+    assert content['seeds'] == [0]
+    assert '--depth 18' in content['command']
+    metrics = content['metrics']
+    for name in TIMED:
+        assert metrics[f'{name}_q25'] <= metrics[name] <= metrics[f'{name}_q75']
+        assert metrics[f'{name}_ours_ms'] > 0
+        assert metrics[f'{name}_other_ms'] > 0
+        assert f'| `{name}` |' in done.stdout
+        assert f'{name}: pair 2/2' in done.stderr
+    assert metrics['student_ckpt/gfl_ckpt'] <= 1.01
+    compiled = 'standin_nms/compiled_nms'
+    assert (compiled in metrics) != (compiled in content['notes'])
+
+
+def test_feature_only_what_is_asked_for(suite) -> None:
+    tool = runpy.run_path(str(REPO / TOOL))
+    name = 'standin_nms/numpy_nms'
+    assert tool['chosen'](suite, None) == list(suite.comparisons)
+    assert tool['chosen'](suite, [name]) == [name]
+    found = tool['measure'](suite, [name])
+    assert set(found) == set(PairTimes(a=(1, 1), b=(1, 1)).metrics(name))
+    with pytest.raises(SystemExit, match='speed: not measured here, one of sd_idd_it'):
+        tool['chosen'](suite, [name, 'speed'])
+
+
+def test_feature_student_is_stock_gfl_in_inference(suite, trained) -> None:
+    """Equal modules, parameters and FLOPs, and the same boxes out of them."""
+    stock = suite.stock(trained)
+    student = trained.eval()
+    assert type(stock).__module__.startswith('mmdet.')
+    assert type(stock.bbox_head).__module__.startswith('mmdet.')
+    names = {name for name, _ in student.named_modules()}
+    alone = {name for name in names if not name.startswith('distill')}
+    assert alone == {name for name, _ in stock.named_modules()}
+    for a, b in zip(student.parameters(), stock.parameters(), strict=True):
+        assert torch.equal(a, b)
+    ours, other = (
+        get_model_complexity_info(model.eval(), (3, 64, 64), show_table=False)
+        for model in (student, stock)
+    )
+    assert ours['params'] == other['params'] > 30e6
+    assert ours['flops'] == other['flops'] > 0
+
+
+def test_feature_same_boxes_as_stock_gfl(suite, trained) -> None:
+    ours, other = (
+        suite.predictor(model)()[0].pred_instances
+        for model in (trained, suite.stock(trained))
+    )
+    assert len(ours) > 0
+    assert torch.equal(ours.bboxes, other.bboxes)
+    assert torch.equal(ours.scores, other.scores)
+    assert torch.equal(ours.labels, other.labels)
+
+
+def test_feature_checkpoint_holds_no_teacher(suite) -> None:
+    found = suite.comparisons['student_ckpt/gfl_ckpt'](None)
+    assert found['student_ckpt/gfl_ckpt'] <= 1.01
+    # Weights of R50, FPN and head in float32; a teacher would double them.
+    assert 120e6 < found['student_ckpt/gfl_ckpt_ours_bytes'] < 140e6
+
+
+def test_feature_teacher_shares_the_frozen_stages(trained) -> None:
+    assert trained.teacher.prefix.names == ('conv1', 'bn1', 'relu', 'maxpool', 'layer1')
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_feature_numpy_nms_equals_standin(seed: int) -> None:
+    boxes, scores = random_boxes(300, seed=seed)
+    kept = numpy_nms(boxes, scores, iou_threshold=0.3)
+    found = mmcv_ext_standin.nms(torch.tensor(boxes), torch.tensor(scores), 0.3, 0)
+    assert kept.tolist() == found.tolist()
+    assert 0 < len(kept) < len(boxes)
+
+
+def test_feature_numpy_nms_by_hand() -> None:
+    boxes = np.array([[0, 0, 4, 4], [0, 0, 4, 2], [9, 9, 10, 10]], dtype=np.float32)
+    scores = np.array([0.5, 0.5, 0.9], dtype=np.float32)
+    assert numpy_nms(boxes, scores, iou_threshold=0.5).tolist() == [2, 0, 1]
+    assert numpy_nms(boxes, scores, iou_threshold=0.4).tolist() == [2, 0]
+    assert numpy_nms(boxes[:0], scores[:0], iou_threshold=0.4).tolist() == []
+
+
+def test_exception_different_boxes(suite, monkeypatch) -> None:
+    kept = torch_nms(mmcv_ext_standin, size=64)()
+    monkeypatch.setattr(mmcv_ext_standin, 'nms', lambda *args, **kwargs: kept[:-1])
+    with pytest.raises(RuntimeError, match='numpy_nms keep different boxes'):
+        suite.comparisons['standin_nms/numpy_nms'](None)
+
+
+def test_exception_depth() -> None:
+    with pytest.raises(ValueError, match='depth 20 was given: expected one of 18, 34'):
+        DetectionSuite(configs=REPO / 'configs', depth=20)

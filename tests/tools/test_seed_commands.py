@@ -1,0 +1,279 @@
+"""The commands that users of the original release know, on a toy COCO of 80 classes.
+
+The increment is trained and tested by the shell scripts. What surrounds it runs in this
+process, where torch and mmdet are imported already.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmdet.datasets import CocoDataset
+from PIL import Image
+
+from mmdefect.apis import load_config
+from mmdefect.streams.resolve import resolve_step_config
+from mmdefect.utils.checkpoint import load_weights
+from tests.conftest import REPO, tool_env
+
+FOLDER = REPO / 'configs/gfl_increment'
+FIRST = FOLDER / 'gfl_r50_fpn_1x_coco_first_40_cats.py'
+INCREMENT = FOLDER / 'gfl_r50_fpn_1x_coco_first_40_incre_last_40_cats.py'
+CLASSES = CocoDataset.METAINFO['classes']
+OLD, NEW = CLASSES[:40], CLASSES[40:]
+# Ids that COCO skips.
+GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
+IDS = [number for number in range(1, 91) if number not in GAPS]
+SIZE = 64
+TINY = {
+    'model.backbone.init_cfg': None,  # else torchvision's weights, from the network
+    'model.backbone.depth': 18,
+    'model.backbone.base_channels': 8,
+    'model.neck.in_channels': '[8,16,32,64]',
+    'model.neck.out_channels': 32,
+    'model.bbox_head.in_channels': 32,
+    'model.bbox_head.feat_channels': 32,
+    'model.bbox_head.stacked_convs': 1,
+    'model.test_cfg.score_thr': 0.0,
+}
+
+
+@pytest.fixture(scope='module')
+def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """COCO's folders and ids: ten images of 64 px, 16 coloured boxes each.
+
+    An image shows old and new classes, as in COCO; each class is in two of them.
+    """
+    root = tmp_path_factory.mktemp('coco')
+    (root / 'annotations').mkdir()
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 256, (80, 3))
+    for split in ('train2017', 'val2017'):
+        (root / split).mkdir()
+        images, annotations = [], []
+        for number in range(10):
+            pixels = rng.integers(100, 120, (SIZE, SIZE, 3))
+            for k in range(16):
+                label = (number * 16 + k) * 7 % 80
+                x, y = k % 4 * 16 + 1, k // 4 * 16 + 1
+                pixels[y : y + 14, x : x + 14] = colours[label]
+                box = {
+                    'id': 16 * number + k + 1,
+                    'image_id': number + 1,
+                    'category_id': IDS[label],
+                    'bbox': [x, y, 14, 14],
+                    'area': 196,
+                    'iscrowd': 0,
+                }
+                annotations.append(box)
+            name = f'{number + 1:012}.png'
+            Image.fromarray(pixels.astype(np.uint8)).save(root / split / name)
+            image = {'id': number + 1, 'file_name': name, 'width': SIZE, 'height': SIZE}
+            images.append(image)
+        categories = [
+            {'id': number, 'name': name, 'supercategory': 'toy'}
+            for number, name in zip(IDS, CLASSES, strict=True)
+        ]
+        content = {
+            'categories': categories,
+            'images': images,
+            'annotations': annotations,
+        }
+        path = root / 'annotations' / f'instances_{split}.json'
+        path.write_text(json.dumps(content))
+    return root
+
+
+def flags(coco: Path, **more: object) -> list[str]:
+    """Everything that shrinks a run, as ``--cfg-options``."""
+    options = {
+        **TINY,
+        'train_dataloader.dataset.data_root': f'{coco}/',
+        'train_dataloader.dataset.pipeline.2.scale': f'({SIZE},{SIZE})',
+        'train_dataloader.batch_size': 5,
+        'train_dataloader.num_workers': 0,
+        'test_dataloader.dataset.data_root': f'{coco}/',
+        'test_dataloader.dataset.pipeline.1.scale': f'({SIZE},{SIZE})',
+        'test_dataloader.batch_size': 5,
+        'test_dataloader.num_workers': 0,
+        'test_evaluator.ann_file': f'{coco}/annotations/instances_val2017.json',
+        'train_cfg.max_epochs': 1,
+        'param_scheduler.0.start_factor': 1.0,
+        'default_hooks.logger.interval': 1,
+        'val_cfg': None,
+        'val_dataloader': None,
+        'val_evaluator': None,
+        **more,
+    }
+    return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())]
+
+
+def run_script(script: str, *args: object) -> str:
+    """Start a shell script with this environment's torchrun; return its output."""
+    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+    done = subprocess.run(
+        [str(REPO / script), *map(str, args)],
+        cwd=REPO,
+        env=tool_env(PATH=path),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    return done.stdout + done.stderr
+
+
+def run_here(script: str, *args: object) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('LOCAL_RANK', '0')  # the tools set it for good
+        patch.setattr(sys, 'argv', [script, *map(str, args)])
+        runpy.run_path(str(REPO / script), run_name='__main__')
+
+
+def scores_in(work_dir: Path) -> dict[str, float]:
+    (path,) = work_dir.glob('2*/2*.json')
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope='module')
+def teacher(coco: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work_dir = tmp_path_factory.mktemp('first')
+    run_here('tools/train.py', FIRST, '--work-dir', work_dir, *flags(coco))
+    return work_dir / 'epoch_1.pth'
+
+
+@pytest.fixture(scope='module')
+def student(
+    coco: Path, teacher: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """The checkpoint of the increment and what its training printed."""
+    work_dir = tmp_path_factory.mktemp('increment')
+    more = {
+        'model.teacher.checkpoint': teacher,
+        'randomness.seed': 1,
+        # So that one iteration takes the student away from its teacher.
+        'optim_wrapper.optimizer.lr': 0.1,
+    }
+    args = (INCREMENT, 1, '--work-dir', work_dir, *flags(coco, **more))
+    return work_dir / 'epoch_1.pth', run_script('tools/dist_train.sh', *args)
+
+
+@pytest.fixture(scope='module')
+def tested(
+    coco: Path, student: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, float], str]:
+    """Scores and output of ``dist_test.sh``; the teacher's file is not needed."""
+    work_dir = tmp_path_factory.mktemp('tested')
+    args = (INCREMENT, student[0], 1, '--work-dir', work_dir, *flags(coco))
+    printed = run_script('tools/dist_test.sh', *args)
+    return scores_in(work_dir), printed
+
+
+@pytest.mark.slow
+class TestCommands:
+    def test_feature_first_40(self, coco: Path, teacher: Path, tmp_path: Path) -> None:
+        """Only the first 40 classes are trained and scored."""
+        loaded = load_weights(teacher)
+        assert len(loaded['state_dict']['bbox_head.gfl_cls.bias']) == 40
+        assert tuple(loaded['meta']['dataset_meta']['classes']) == OLD
+        args = ('--work-dir', tmp_path, *flags(coco))
+        run_here('tools/test.py', FIRST, teacher, *args)
+        scores = scores_in(tmp_path)
+        assert {f'coco/AP50/{name}' for name in OLD} <= scores.keys()
+        assert f'coco/AP50/{NEW[0]}' not in scores
+        assert scores['coco/AP50_all'] == scores['coco/AP50_new']
+        assert 'coco/AP50_old' not in scores
+
+    def test_feature_teacher(self, teacher: Path, student: tuple[Path, str]) -> None:
+        """It starts the student, is compared with it, and is not saved with it."""
+        path, printed = student
+        assert 'Started from the teacher' in printed
+        (log,) = path.parent.glob('2*/vis_data/scalars.json')
+        rows = [json.loads(line) for line in log.read_text().splitlines()]
+        for name in ('cls', 'box', 'feat'):
+            values = [row[f'loss_dist_{name}'] for row in rows if 'loss' in row]
+            assert values[0] == pytest.approx(0, abs=1e-6), name  # still the teacher
+            assert values[-1] > 1e-9, name
+        old = load_weights(teacher)['state_dict']
+        new = load_weights(path)['state_dict']
+        assert old.keys() == new.keys()
+        # Another seed would have drawn other weights for the frozen stages.
+        assert torch.equal(new['backbone.conv1.weight'], old['backbone.conv1.weight'])
+        assert not torch.equal(
+            new['bbox_head.gfl_reg.weight'], old['bbox_head.gfl_reg.weight']
+        )
+
+    def test_feature_groups(self, tested: tuple[dict[str, float], str]) -> None:
+        scores, printed = tested
+        for group, names in (('old', OLD), ('new', NEW), ('all', CLASSES)):
+            values = [scores[f'coco/AP50/{name}'] for name in names]
+            mean = pytest.approx(sum(values) / len(values))
+            assert scores[f'coco/AP50_{group}'] == mean
+            assert f'coco/AP50_{group}: ' in printed
+        assert not any(name.endswith('_precision') for name in scores)
+
+    def test_feature_classwise(
+        self,
+        coco: Path,
+        student: tuple[Path, str],
+        tested: tuple[dict[str, float], str],
+        tmp_path: Path,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        """mmdet's table, and its keys with the AP of a class; the rest stays."""
+        more = {'test_evaluator.classwise': True}
+        args = ('--work-dir', tmp_path, *flags(coco, **more))
+        run_here('tools/test.py', INCREMENT, student[0], *args)
+        scores = scores_in(tmp_path)
+        for name in CLASSES:
+            assert scores.pop(f'coco/{name}_precision') == scores[f'coco/AP/{name}']
+        printed = ''.join(capfd.readouterr())
+        assert '| category' in printed
+        assert all(f'| {name} ' in printed for name in CLASSES)
+        timeless = [key for key in scores if key.startswith('coco/')]
+        assert [tested[0][key] for key in timeless] == [scores[key] for key in timeless]
+        assert len(timeless) == sum(key.startswith('coco/') for key in tested[0])
+
+
+def test_feature_same_as_the_stream() -> None:
+    """Both are the method of the stream 40+40, and the teacher is its step 0."""
+    stream = load_config(REPO / 'configs/sd_idd/sd-idd_r50_fpn_1x_coco_40+40.py')
+    for step, path in enumerate((FIRST, INCREMENT)):
+        plain, resolved = load_config(path), resolve_step_config(stream, step)
+        teacher = plain.model.pop('teacher', None)
+        assert plain.model == resolved.model
+        for key in ('optim_wrapper', 'param_scheduler', 'train_cfg'):
+            assert plain[key] == resolved[key], key
+        for split in ('train', 'test'):
+            ours = plain[f'{split}_dataloader'].dataset
+            theirs = resolved[f'{split}_dataloader'].dataset
+            keep = theirs.pop('keep_classes', None)
+            assert ours.pop('keep_classes', ours.seen_classes) == (
+                keep or ours.seen_classes
+            )
+            assert tuple(theirs.pop('metainfo').classes) == CLASSES
+            assert ours == theirs, split
+        assert plain.test_evaluator.get('old_classes', []) == (
+            resolved.test_evaluator.old_classes
+        )
+    assert tuple(teacher.classes) == OLD
+    assert Path(teacher.checkpoint).parent.name == FIRST.stem
+    assert Path(teacher.checkpoint).stem == 'epoch_12'
+
+
+def test_exception_method_has_no_effect() -> None:
+    """Without a stream nobody merges `method`: overriding it is refused."""
+    options = {'method.model.distill.features': False}
+    with pytest.raises(TypeError, match='method'):
+        load_config(INCREMENT, cfg_options=options)
+    cfg = load_config(INCREMENT, cfg_options={'model.distill.features': False})
+    assert cfg.model.distill.features is False
