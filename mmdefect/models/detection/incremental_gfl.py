@@ -35,6 +35,9 @@ class IncrementalGFL(GFL):
             old classes, may be left out. Read by :meth:`init_weights`, which MMEngine's
             Runner calls before it trains, never when it tests.
         kwargs: As for mmdet's ``GFL``; ``bbox_head`` is an ``IncrementalGFLHead``.
+
+    Raises:
+        ValueError: ``teacher`` names no checkpoint.
     """
 
     def __init__(
@@ -49,6 +52,11 @@ class IncrementalGFL(GFL):
             distill = MODELS.build(distill)
         self.distill: Any = distill
         self.teacher_cfg = dict(teacher) if teacher else None
+        if self.teacher_cfg is not None and 'checkpoint' not in self.teacher_cfg:
+            raise ValueError(
+                f'model.teacher has {sorted(self.teacher_cfg)} and no checkpoint: '
+                "expected teacher=dict(checkpoint='...')"
+            )
         # In a tuple, so that it does not become a submodule.
         self._teacher: tuple[Teacher, ...] = ()
 

@@ -252,6 +252,15 @@ def test_feature_unequal_numbers_of_classes(tmp_path, distill, old, new):
     assert gradient.isfinite().all()
 
 
+def test_exception_teacher_without_a_checkpoint():
+    cfg = student_cfg('lwf', num_old=3, num_new=3)
+    cfg['teacher'] = {'classes': ['a', 'b', 'c']}
+    with pytest.raises(
+        ValueError, match=r"teacher has \['classes'\] and no checkpoint"
+    ):
+        build(cfg)
+
+
 def test_exception_unequal_numbers_for_the_release(tmp_path):
     path = save(tmp_path / 'teacher.pth', make_teacher(2).state_dict())
     student = make_student(path, 'release', num_old=2, num_new=1)

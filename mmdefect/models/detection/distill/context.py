@@ -75,7 +75,7 @@ class DistillContext:
     level_sizes: tuple[int, ...]
     valid: Tensor
     gt_boxes: tuple[Tensor, ...]
-    _regions: dict[int, Region] = field(default_factory=dict)
+    _regions: dict[int, Region] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def num_images(self) -> int:
