@@ -103,6 +103,7 @@ MODELS = _child(
         'SelectiveDistillation': f'{_DETECTION}.distill.strategies',
         'ElasticDistillation': f'{_DETECTION}.distill.strategies',
         'LogitDistillation': f'{_DETECTION}.distill.strategies',
+        'QualityDistillation': f'{_DETECTION}.distill.strategies',
     },
 )
 METRICS = _child('METRICS', {'GroupedCocoMetric': 'mmdefect.evaluation.grouped_coco'})

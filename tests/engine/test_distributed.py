@@ -19,6 +19,7 @@ from mmdefect.streams.resolve import build_stream, resolve_step_config
 from tests.conftest import HELPERS, REPO, tool_env
 
 TOY = 'configs/gfl/gfl_r18_fpn_toy_neu-det.py'
+STUDENTS = {'sd-idd': 'sd_idd/sd-idd', 'erd': 'erd/erd', 'lwf': 'erd/lwf'}
 
 
 def free_port() -> int:
@@ -27,9 +28,10 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-def equality_run(out, root, processes, batch, config=TOY):
-    """Run the helper with one or several processes; return what each rank saved."""
-    out.mkdir()
+def equality_runs(out, root, processes, batch, configs):
+    """Run the helper with one or several processes; what each rank saved, by name."""
+    for name in configs:
+        (out / name).mkdir(parents=True)
     launch, launcher = [sys.executable], 'none'
     if processes > 1:
         launch += [
@@ -39,7 +41,8 @@ def equality_run(out, root, processes, batch, config=TOY):
             f'--master_port={free_port()}',
         ]
         launcher = 'pytorch'
-    args = [HELPERS / 'equality_run.py', REPO / config, root, out, launcher, batch]
+    args = [HELPERS / 'equality_run.py', root, out, launcher, batch]
+    args += [f'{name}={path}' for name, path in configs.items()]
     done = subprocess.run(
         [*launch, *map(str, args)],
         cwd=REPO,
@@ -50,7 +53,23 @@ def equality_run(out, root, processes, batch, config=TOY):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return [torch.load(out / f'rank{r}.pth') for r in range(processes)]
+    return {
+        name: [torch.load(out / name / f'rank{r}.pth') for r in range(processes)]
+        for name in configs
+    }
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory, toy_neu_det):
+    """Each config with one process and with two, who share its batch."""
+    folder = tmp_path_factory.mktemp('equality')
+    configs = {'gfl': REPO / TOY}
+    for name in STUDENTS:
+        (folder / name).mkdir()
+        configs[name] = student_config(folder / name, name)
+    one = equality_runs(folder / 'one', toy_neu_det, 1, 4, configs)
+    two = equality_runs(folder / 'two', toy_neu_det, 2, 2, configs)
+    return one, two
 
 
 def assert_equal_runs(one, two):
@@ -69,32 +88,25 @@ def assert_equal_runs(one, two):
             assert ((tensor - other).abs().max() / scale) < 1e-4, name
 
 
-def test_feature_two_processes_equal_one(tmp_path, toy_neu_det):
-    (one,) = equality_run(tmp_path / 'one', toy_neu_det, 1, 4)
-    two = equality_run(tmp_path / 'two', toy_neu_det, 2, 2)
+@pytest.mark.parametrize('name', ['gfl', *STUDENTS])
+def test_feature_two_processes_equal_one(runs, name):
+    (one,), two = (found[name] for found in runs)
     assert two[0]['losses'] != two[1]['losses']  # each rank really saw its own images
     assert_equal_runs(one, two)
 
 
-@pytest.mark.parametrize(
-    'name', ['sd_idd/sd-idd', 'erd/erd', 'erd/lwf'], ids=lambda name: name.split('/')[1]
-)
-def test_feature_two_students_equal_one(tmp_path, toy_neu_det, name):
-    """Distillation losses are means over the images of the global batch."""
-    config = student_config(tmp_path, name)
-    (one,) = equality_run(tmp_path / 'one', toy_neu_det, 1, 4, config)
-    two = equality_run(tmp_path / 'two', toy_neu_det, 2, 2, config)
-    assert two[0]['losses'] != two[1]['losses']
+@pytest.mark.parametrize(('name', 'terms'), zip(STUDENTS, (3, 2, 1), strict=True))
+def test_feature_the_terms_that_are_compared_are_not_0(runs, name, terms):
+    ((one,), _) = (found[name] for found in runs)
     distilled = {k for k in one['losses'][0] if k.startswith('loss_dist_')}
-    assert len(distilled) == {'sd-idd': 3, 'erd': 2, 'lwf': 1}[name.split('/')[1]]
+    assert len(distilled) == terms
     for losses in one['losses']:
         assert all(losses[key] > 1e-4 for key in distilled), losses
-    assert_equal_runs(one, two)
 
 
 def student_config(folder, name):
     """Step 1 of a toy stream, its teacher a detector of three classes."""
-    cfg = load_config(REPO / f'configs/{name}_r18_fpn_toy_neu-det_3+3.py')
+    cfg = load_config(REPO / f'configs/{STUDENTS[name]}_r18_fpn_toy_neu-det_3+3.py')
     stream = build_stream(cfg)
     with DefaultScope.overwrite_default_scope('mmdet'):
         teacher = MODELS.build(resolve_step_config(cfg, 0, stream).model)
@@ -105,7 +117,7 @@ def student_config(folder, name):
     torch.save({'state_dict': teacher.state_dict()}, folder / 'teacher.pth')
     step = resolve_step_config(cfg, 1, stream)
     stream.chain(step, 1, str(folder / 'teacher.pth'))
-    if name != 'erd/lwf':  # an untrained teacher rarely stands out by two deviations
+    if name != 'lwf':  # an untrained teacher rarely stands out by two deviations
         step.model.distill.classification = {'num_std': 0.5}
     step.dump(folder / 'student.py')
     return folder / 'student.py'

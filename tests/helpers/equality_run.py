@@ -1,6 +1,7 @@
-"""Five SGD iterations of GFL on fixed batches; run by torchrun or alone.
+"""Five SGD iterations of each config on fixed batches; run by torchrun or alone.
 
-Writes ``<out>/rank<r>.pth``: every loss of every iteration, and the final parameters.
+Writes ``<out>/<name>/rank<r>.pth`` for ``name=config``: every loss of every iteration,
+and the final parameters.
 """
 
 from __future__ import annotations
@@ -67,9 +68,11 @@ def main(config: str, root: str, out: str, launcher: str, batch: int) -> None:
     model = getattr(runner.model, 'module', runner.model)
     saved = {'losses': record.rows, 'state_dict': model.state_dict()}
     torch.save(saved, Path(out) / f'rank{get_rank()}.pth')
-    finish()
 
 
 if __name__ == '__main__':
-    config, root, out, launcher, batch = sys.argv[1:6]
-    main(config, root, out, launcher, int(batch))
+    root, out, launcher, batch, *configs = sys.argv[1:]
+    for entry in configs:
+        name, _, config = entry.partition('=')
+        main(config, root, f'{out}/{name}', launcher, int(batch))
+    finish()

@@ -158,7 +158,7 @@ def test_feature_first_classification_loss(teacher_file, tmp_path):
         ('erd/lwf', 1.0, {'cls': 1.0}),
         ('erd/erd', 1.0, {'cls': 1.0, 'elastic': 0.25}),
         ('sd_idd/sd-idd', 2.0, {'cls': 1.0, 'box': 0.25, 'feat': 2.0}),
-        ('sd_idd/sd-idd-quality', 2.0, {'box': 0.25, 'feat': 2.0, 'quality': 2.0}),
+        ('quality/quality', 1.0, {'quality': 1.0, 'elastic': 0.25}),
         (
             'sd_idd/sd-idd-release',
             2.0,

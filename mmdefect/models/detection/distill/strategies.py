@@ -136,6 +136,30 @@ class ElasticDistillation(Distillation):
 
 
 @MODELS.register_module()
+class QualityDistillation(Distillation):
+    """Old scores by the loss that trained them, old boxes as ERD; not from a paper.
+
+    Args:
+        classification: :class:`SoftQuality` at all priors.
+        regression: :class:`ElasticBoxes`.
+        per_images: See :class:`Distillation`.
+    """
+
+    def __init__(
+        self,
+        *,
+        classification: Switch = True,
+        regression: Switch = True,
+        per_images: int | None = 2,
+    ) -> None:
+        terms = {
+            'quality': build_term(SoftQuality, classification),
+            'elastic': build_term(ElasticBoxes, regression),
+        }
+        super().__init__(terms=terms, per_images=per_images)
+
+
+@MODELS.register_module()
 class LogitDistillation(Distillation):
     """Learning without Forgetting (Li & Hoiem, TPAMI 2018) on a dense detector.
 

@@ -292,12 +292,17 @@ class SoftQuality(Term):
     Not in the papers. A GFL score means IoU quality, so the teacher's is a soft target
     of the very loss that trained it; unlike (a), it also tells the old channels what is
     background. Normalised by the sum of the teacher's scores, as QFL by the positives.
+
+    Args:
+        weight: Factor of the term.
+        beta: Exponent of QFL's modulating factor.
+        floor: Least divisor, for images where the teacher sees nothing.
     """
 
     summed = False
 
     def __init__(
-        self, *, weight: float = 2.0, beta: float = 2.0, floor: float = 1.0
+        self, *, weight: float = 1.0, beta: float = 2.0, floor: float = 1.0
     ) -> None:
         super().__init__(weight=weight)
         self.beta = beta

@@ -11,6 +11,7 @@ from mmdefect.models.detection.distill import strategies
 from mmdefect.models.detection.distill.strategies import (
     ElasticDistillation,
     LogitDistillation,
+    QualityDistillation,
     SelectiveDistillation,
     build_term,
 )
@@ -38,6 +39,7 @@ STRATEGIES = {
     'sd_idd': SelectiveDistillation,
     'erd': ElasticDistillation,
     'lwf': LogitDistillation,
+    'quality': QualityDistillation,
     'release': lambda **kwargs: SelectiveDistillation(**{**RELEASE, **kwargs}),
     'all': lambda **kwargs: SelectiveDistillation(
         **{
@@ -62,6 +64,7 @@ def losses_of(strategy, context):
         ('sd_idd', ['cls', 'box', 'feat']),
         ('erd', ['cls', 'elastic']),
         ('lwf', ['cls']),
+        ('quality', ['quality', 'elastic']),
         ('release', ['cls', 'box', 'feat', 'ring', 'elastic', 'kd']),
         ('all', ['cls', 'box', 'feat', 'ring', 'elastic', 'quality']),
     ],
@@ -104,7 +107,8 @@ def test_feature_built_from_a_config(strategy):
     config = ConfigDict(
         type=f'mmdefect.{type(built).__name__}', classification=dict(weight=7.0)
     )
-    assert MODELS.build(config).terms['cls'].weight == 7.0
+    terms = MODELS.build(config).terms
+    assert next(iter(terms.values())).weight == 7.0
     assert not built.state_dict()
     assert not list(built.parameters())
 

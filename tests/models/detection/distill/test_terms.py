@@ -551,5 +551,5 @@ def test_feature_published_weights():
         'DifficultFeatures': 2.0,
         'ElasticBoxes': 0.25,
         'ReleasedClasses': 0.25,
-        'SoftQuality': 2.0,
+        'SoftQuality': 1.0,
     }
