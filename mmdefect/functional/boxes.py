@@ -22,21 +22,16 @@ def pairwise_iou(boxes: Tensor, others: Tensor, eps: float = 1e-6) -> Tensor:
     Returns:
         Shape ``(A, G)``, in [0, 1].
     """
-    top_left = torch.maximum(boxes[:, None, :2], others[None, :, :2])
-    bottom_right = torch.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    overlap = (bottom_right - top_left).clamp(min=0).prod(dim=2)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
-    other_areas = (others[:, 2:] - others[:, :2]).prod(dim=1)
-    return overlap / (areas[:, None] + other_areas[None] - overlap).clamp(min=eps)
+    return aligned_iou(boxes[:, None], others[None], eps)
 
 
 def aligned_iou(boxes: Tensor, others: Tensor, eps: float = 1e-6) -> Tensor:
-    """Intersection over union of box ``i`` with other ``i``, shape ``(A,)``."""
-    top_left = torch.maximum(boxes[:, :2], others[:, :2])
-    bottom_right = torch.minimum(boxes[:, 2:], others[:, 2:])
-    overlap = (bottom_right - top_left).clamp(min=0).prod(dim=1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
-    other_areas = (others[:, 2:] - others[:, :2]).prod(dim=1)
+    """Intersection over union of box with box, shapes ``(..., 4)`` that broadcast."""
+    top_left = torch.maximum(boxes[..., :2], others[..., :2])
+    bottom_right = torch.minimum(boxes[..., 2:], others[..., 2:])
+    overlap = (bottom_right - top_left).clamp(min=0).prod(dim=-1)
+    areas = (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1)
+    other_areas = (others[..., 2:] - others[..., :2]).prod(dim=-1)
     return overlap / (areas + other_areas - overlap).clamp(min=eps)
 
 
