@@ -9,6 +9,7 @@ from typing import Any, Literal
 from mmengine.config import Config
 
 from mmdefect.streams.protocol import parse_protocol
+from mmdefect.utils.checks import check_choice
 
 # Top-level keys that describe the stream and are gone from a resolved step.
 STREAM_KEYS = ('stream', 'method', 'runner_type', 'cfg_options')
@@ -55,8 +56,8 @@ class Stream:
         init: Literal['previous', 'scratch'] = 'previous',
         joint: str | None = None,
     ) -> None:
-        _check_choice('train_on', train_on, ('new', 'seen'))
-        _check_choice('init', init, ('previous', 'scratch'))
+        check_choice('stream.train_on', train_on, ('new', 'seen'))
+        check_choice('stream.init', init, ('previous', 'scratch'))
         self.steps = parse_protocol(protocol, classes)
         self.base = dict(base or {})
         self.increment = dict(increment or {})
@@ -144,10 +145,3 @@ class Stream:
     def chain(self, cfg: Config, step: int, checkpoint: str) -> None:
         """Make the resolved config of ``step`` start from ``checkpoint``."""
         raise NotImplementedError
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(
-            f'stream.{name} is {value!r}: expected one of {", ".join(choices)}'
-        )

@@ -17,6 +17,7 @@ from mmdefect.functional.boxes import aligned_iou, decode_distribution
 from mmdefect.functional.distillation import distribution_kl, quality_focal
 from mmdefect.functional.regions import Region
 from mmdefect.models.detection.distill.context import DistillContext
+from mmdefect.utils.checks import check_choice
 
 
 class Term(nn.Module):
@@ -67,7 +68,7 @@ class OldLogits(Term):
         num_std: float = 2.0,
     ) -> None:
         super().__init__(weight=weight)
-        _check_choice('region', region, ('confident', 'all'))
+        check_choice('region', region, ('confident', 'all'))
         self.region = region
         self.num_std = num_std
 
@@ -110,10 +111,10 @@ class FittingBoxes(Term):
         divisor: float = 4.0,
     ) -> None:
         super().__init__(weight=weight)
-        _check_choice('region', region, ('fitting', 'ring'))
+        check_choice('region', region, ('fitting', 'ring'))
         choices = ('prior_iou', 'teacher_iou', 'student_score')
-        _check_choice('br_weight', br_weight, choices)
-        _check_choice('norm', norm, ('sum', 'weight_sum'))
+        check_choice('br_weight', br_weight, choices)
+        check_choice('norm', norm, ('sum', 'weight_sum'))
         self.temperature = temperature
         self.region = region
         self.topk = topk
@@ -338,8 +339,3 @@ def _per_image(context: DistillContext, image: Tensor, values: Tensor) -> Tensor
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the masked priors of each image; a connected 0 where there are none."""
     return (values * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f'{name} is {value!r}: expected one of {", ".join(choices)}')
