@@ -1,4 +1,4 @@
-"""Draw toy data sets that look on disk exactly like NEU-DET and DeepPCB."""
+"""Draw toy data sets: on disk exactly like NEU-DET, DeepPCB, MVTec-AD and VisA."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdefect.testing import make_toy_deeppcb, make_toy_neu_det
+from mmdefect.testing import (
+    make_toy_deeppcb,
+    make_toy_neu_det,
+    make_toy_products,
+    make_toy_visa,
+)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -20,8 +25,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--dataset',
         nargs='+',
-        choices=['neu-det', 'deeppcb'],
-        default=['neu-det', 'deeppcb'],
+        choices=['neu-det', 'deeppcb', 'products', 'visa'],
+        default=['neu-det', 'deeppcb', 'products'],
     )
     return parser.parse_args(argv)
 
@@ -44,6 +49,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(
             f'{path}: toy boards; next: '
             f'python tools/dataset_converters/deeppcb.py {path} --protocol 3+3'
+        )
+    if 'products' in args.dataset:
+        path = make_toy_products(args.root / 'products', seed=args.seed)
+        print(
+            f'{path}: toy products; next: '
+            f'python tools/dataset_converters/mvtec_ad.py {path}'
+        )
+    if 'visa' in args.dataset:
+        path = make_toy_visa(args.root / 'VisA', seed=args.seed)
+        print(
+            f'{path}: a toy VisA; next: python tools/dataset_converters/visa.py {path}'
         )
     return 0
 

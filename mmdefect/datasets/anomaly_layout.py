@@ -1,0 +1,233 @@
+"""Products in the folders of MVTec-AD: which images there are, and their masks.
+
+::
+
+    root/bottle/train/good/000.png
+    root/bottle/test/good/000.png
+    root/bottle/test/crack/000.png
+    root/bottle/ground_truth/crack/000_mask.png     also 000.png, 000_mask_1.png, ...
+
+Problems are collected as sentences, so that a checker can print all of them and a data
+set can refuse the first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmdefect.datasets.converters.coco_checks import name_some
+
+GOOD = 'good'
+"""The name of what has no defect, as a folder and as a kind."""
+EXTENSIONS = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
+"""Image files, in any case."""
+SPLITS = ('train', 'test')
+
+_MASK = re.compile(r'(?P<stem>.+)_mask(_\d+)?')
+
+
+@dataclass(frozen=True)
+class AnomalyImage:
+    """One image of a product.
+
+    Args:
+        path: The image file.
+        product: Name of the product.
+        defect: :data:`GOOD` or the kind of the defect.
+        masks: Files that outline the defect together; empty for a good image, and for
+            a defective one whose defect is not outlined (image-level data).
+    """
+
+    path: Path
+    product: str
+    defect: str = GOOD
+    masks: tuple[Path, ...] = ()
+
+    @property
+    def label(self) -> int:
+        """0 good, 1 defective."""
+        return int(self.defect != GOOD)
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether the defect pixels are known: a good image has none, by definition."""
+        return self.label == 0 or bool(self.masks)
+
+
+@dataclass
+class Scan:
+    """What a folder or a list holds.
+
+    Args:
+        images: In a fixed order.
+        errors: One sentence for each thing that must not be.
+        image_level: Products without outlined defects.
+    """
+
+    images: list[AnomalyImage] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    image_level: list[str] = field(default_factory=list)
+
+    def add(self, other: Scan) -> None:
+        """Append what another scan found."""
+        self.images += other.images
+        self.errors += other.errors
+        self.image_level += other.image_level
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Image files directly in a folder, by name; none when there is no folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path
+        for path in folder.iterdir()
+        # macOS leaves `._000.png` beside `000.png`.
+        if path.suffix.lower() in EXTENSIONS and not path.name.startswith('.')
+    )
+
+
+def list_products(root: Path) -> list[str]:
+    """Names of the folders that look like a product, in alphabetical order.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f'There is no folder {root}; expected one folder a product, with '
+            'train/good and test/<kind> below it: check data_root, see data/README.md.'
+        )
+    folders = (path for path in root.iterdir() if path.is_dir())
+    return sorted(
+        folder.name
+        for folder in folders
+        if any((folder / split).is_dir() for split in SPLITS)
+    )
+
+
+def scan_products(root: Path, products: Sequence[str], split: str) -> Scan:
+    """Find the images of several products, product by product.
+
+    Args:
+        root: Folder that holds the products.
+        products: Their names, in the order wanted.
+        split: ``'train'`` or ``'test'``.
+
+    Returns:
+        Images in the order of the products, then of kind and file name.
+    """
+    scan = Scan()
+    for product in products:
+        find = _scan_train if split == 'train' else _scan_test
+        scan.add(find(root / product))
+    return scan
+
+
+def _scan_train(folder: Path) -> Scan:
+    product, good = folder.name, folder / 'train' / GOOD
+    images = image_files(good)
+    errors = []
+    if not images:
+        found = 'no image in' if good.is_dir() else 'no folder'
+        errors.append(
+            f'The product {product!r} has {found} {good}; expected its normal training '
+            f'images there ({", ".join(EXTENSIONS)}): add them, or leave the product '
+            'out of the classes.'
+        )
+    return Scan([AnomalyImage(path, product) for path in images], errors)
+
+
+def _scan_test(folder: Path) -> Scan:
+    product, test, truth = folder.name, folder / 'test', folder / 'ground_truth'
+    scan = Scan()
+    kinds = sorted(path.name for path in _folders(test))
+    outlined = truth.is_dir()
+    for kind in kinds:
+        images = image_files(test / kind)
+        if kind == GOOD:
+            scan.images += [AnomalyImage(path, product) for path in images]
+            continue
+        masks: dict[Path, list[Path]] = defaultdict(list)
+        if outlined:
+            masks, errors = _match_masks(images, truth / kind)
+            scan.errors += errors
+        scan.images += [
+            AnomalyImage(path, product, kind, tuple(masks[path])) for path in images
+        ]
+    if loose := [str(path) for path in image_files(test)]:
+        scan.errors.append(
+            f'Images directly in test ({name_some(loose)}); expected them in test/good '
+            'or a folder of their defect kind: move them.'
+        )
+    elif not scan.images:
+        scan.errors.append(
+            f'The product {product!r} has no test image in {test}; expected '
+            'test/good and one folder a defect kind: check the folder.'
+        )
+    if outlined:
+        scan.errors += _stray_mask_errors(truth, kinds)
+    elif any(image.label for image in scan.images):
+        scan.image_level.append(product)
+    return scan
+
+
+def _folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith('.')]
+
+
+def _match_masks(
+    images: Sequence[Path], folder: Path
+) -> tuple[dict[Path, list[Path]], list[str]]:
+    """Give every image of a kind its masks, and every mask its image."""
+    by_stem = {path.stem: path for path in images}
+    masks: dict[Path, list[Path]] = defaultdict(list)
+    strays, errors = [], []
+    for path in image_files(folder):
+        match = _MASK.fullmatch(path.stem)
+        image = by_stem.get(path.stem) or by_stem.get(match['stem'] if match else '')
+        if image is None:
+            strays.append(str(path))
+        else:
+            masks[image].append(path)
+    if len(by_stem) < len(images):
+        twice = sorted({str(path) for path in images} - set(map(str, by_stem.values())))
+        errors.append(
+            f'Images share a name with another one ({name_some(twice)}); expected one '
+            'extension a name, or a mask belongs to both: rename one of them.'
+        )
+    if bare := [path for path in images if path not in masks]:
+        wanted = folder / f'{bare[0].stem}_mask.png'
+        errors.append(
+            f'Defective images without a mask ({name_some(list(map(str, bare)))}); '
+            f'expected {wanted} (or {bare[0].stem}.png) for the first: add what is '
+            'missing, or remove ground_truth for a product known by image only.'
+        )
+    return masks, errors + _stray_error(strays)
+
+
+def _stray_mask_errors(truth: Path, kinds: Sequence[str]) -> list[str]:
+    """Masks of kinds that have no folder in ``test``, or of good images."""
+    strays = [
+        str(path)
+        for folder in [truth, *sorted(_folders(truth))]
+        if folder.name == GOOD or folder.name not in kinds
+        for path in image_files(folder)
+    ]
+    return _stray_error(strays)
+
+
+def _stray_error(strays: list[str]) -> list[str]:
+    if not strays:
+        return []
+    return [
+        f'Masks without a defective image ({name_some(strays)}); expected the image of '
+        'ground_truth/crack/000_mask.png at test/crack/000.*: add the image or remove '
+        'the mask.'
+    ]

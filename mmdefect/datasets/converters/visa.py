@@ -1,0 +1,232 @@
+"""VisA (Zou et al., ECCV 2022): from its own folders to those of MVTec-AD.
+
+::
+
+    VisA/candle/Data/Images/Normal/0000.JPG    ->  candle/train/good, candle/test/good
+    VisA/candle/Data/Images/Anomaly/000.JPG    ->  candle/test/bad/000.JPG
+    VisA/candle/Data/Masks/Anomaly/000.png     ->  candle/ground_truth/bad/000.png
+
+Which normal images are for training is said by ``split_csv/1cls.csv``. Masks hold small
+integers (one a defect kind) and become 0 and 255; images are never encoded again.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mmdefect.datasets.anomaly_checks import file_errors
+from mmdefect.datasets.anomaly_layout import EXTENSIONS, GOOD, AnomalyImage
+from mmdefect.datasets.class_split import check_known
+from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.datasets.converters.product_checks import (
+    ProductReport,
+    blank_masks,
+    compare_totals,
+    report_on,
+)
+
+REAL_TOTALS: dict[str, tuple[int, int, int]] = {
+    'candle': (900, 100, 100),
+    'capsules': (542, 60, 100),
+    'cashew': (450, 50, 100),
+    'chewinggum': (453, 50, 100),
+    'fryum': (450, 50, 100),
+    'macaroni1': (900, 100, 100),
+    'macaroni2': (900, 100, 100),
+    'pcb1': (904, 100, 100),
+    'pcb2': (901, 100, 100),
+    'pcb3': (905, 101, 100),
+    'pcb4': (904, 101, 100),
+    'pipe_fryum': (450, 50, 100),
+}
+"""Normal training, good test and defective test images of each product (1cls split)."""
+
+VISA_CLASSES = tuple(REAL_TOTALS)
+"""In the order of the incremental protocols."""
+
+BAD = 'bad'
+"""The one defect kind after conversion, as in the published conversions."""
+COLUMNS = ('object', 'split', 'label', 'image', 'mask')
+
+
+@dataclass
+class Plan:
+    """What a conversion would write.
+
+    Args:
+        files: Target relative to the output folder -> image file to copy.
+        masks: Target -> mask file to binarise.
+        reports: One a product.
+        errors: Of the whole set.
+    """
+
+    files: dict[str, Path] = field(default_factory=dict)
+    masks: dict[str, Path] = field(default_factory=dict)
+    reports: list[ProductReport] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def read_split(path: Path) -> list[dict[str, str]]:
+    """Read the split file.
+
+    Returns:
+        Rows with the keys of :data:`COLUMNS`.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If a column is missing, or a row has an unknown product, split or
+            label, a defective training image, or no mask where one is needed.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'There is no split file {path}; expected split_csv/1cls.csv of the '
+            'published set: see data/README.md.'
+        )
+    with path.open(encoding='utf-8', newline='') as file:
+        reader = csv.DictReader(file)
+        if absent := [c for c in COLUMNS if c not in (reader.fieldnames or ())]:
+            raise ValueError(
+                f'{path} has no column {", ".join(absent)}; expected '
+                f'{", ".join(COLUMNS)}: get the split file again.'
+            )
+        rows = [{c: row[c] or '' for c in COLUMNS} for row in reader]
+    for number, row in enumerate(rows, 2):
+        _check_row(row, f'{path} line {number}')
+    if not rows:
+        raise ValueError(f'{path} lists no image; expected one a line: get it again.')
+    return rows
+
+
+def _check_row(row: Mapping[str, str], where: str) -> None:
+    check_known([row['object']], VISA_CLASSES, what=where)
+    kind = (row['split'], row['label'])
+    known = (('train', 'normal'), ('test', 'normal'), ('test', 'anomaly'))
+    if kind not in known:
+        raise ValueError(
+            f'{where} has split and label {kind}; expected one of {known}: this is not '
+            'the one-class split.'
+        )
+    if row['label'] == 'anomaly' and not row['mask']:
+        raise ValueError(f'{where} names no mask for {row["image"]}; expected one.')
+
+
+def plan_visa(
+    root: Path,
+    *,
+    split_csv: Path | None = None,
+    full: bool = False,
+    expect_real: bool = False,
+) -> Plan:
+    """Read the split, look at every file, and say what is to be written.
+
+    Args:
+        root: Folder that holds ``candle`` and so on, and ``split_csv``.
+        split_csv: Split file, ``ROOT/split_csv/1cls.csv`` by default.
+        full: Whether to decode every file, not only its header.
+        expect_real: Whether to compare the totals with those of the real set.
+
+    Returns:
+        The plan; nothing may be written when there are errors in it.
+
+    Raises:
+        FileNotFoundError: If the split file is not there.
+        ValueError: If it cannot be read.
+    """
+    rows = read_split(split_csv or root / 'split_csv' / '1cls.csv')
+    plan = Plan()
+    for product in VISA_CLASSES:
+        mine = [row for row in rows if row['object'] == product]
+        if mine:
+            plan.reports.append(_plan_product(root, mine, plan, full=full))
+    if expect_real:
+        plan.errors += compare_totals(plan.reports, REAL_TOTALS, title='VisA')
+    return plan
+
+
+def _plan_product(
+    root: Path, rows: Sequence[Mapping[str, str]], plan: Plan, *, full: bool
+) -> ProductReport:
+    product = rows[0]['object']
+    images: dict[str, list[AnomalyImage]] = {'train': [], 'test': []}
+    twice = []
+    for row in rows:
+        defect = BAD if row['label'] == 'anomaly' else GOOD
+        path = root / row['image']
+        masks = (root / row['mask'],) if defect == BAD else ()
+        images[row['split']].append(AnomalyImage(path, product, defect, masks))
+        target = f'{product}/{row["split"]}/{defect}/{path.name}'
+        if target in plan.files:
+            twice.append(target)
+        plan.files[target] = path
+        for mask in masks:
+            plan.masks[f'{product}/ground_truth/{BAD}/{path.stem}.png'] = mask
+    report = report_on(product, images['train'], images['test'])
+    every = images['train'] + images['test']
+    report.errors = file_errors(every, full=full)
+    if twice:
+        report.errors.append(
+            f'The split file names images twice ({name_some(twice)}); expected each '
+            'once: get it again.'
+        )
+    if not report.errors and (blank := blank_masks(images['test'])):
+        report.notes.append(f'masks without a defect pixel: {name_some(blank)}')
+    if unused := sorted(_files_of(root / product) - {i.path for i in every}):
+        names = name_some([str(path) for path in unused])
+        report.notes.append(f'images that the split leaves out: {names}')
+    return report
+
+
+def _files_of(folder: Path) -> set[Path]:
+    images = (folder / 'Data' / 'Images').rglob('*')
+    return {path for path in images if path.suffix.lower() in EXTENSIONS}
+
+
+def write_plan(plan: Plan, out: Path, *, link: bool = False) -> None:
+    """Write what a plan says, into a folder that does not exist yet.
+
+    The folder gets its name at the end, so one that is there is whole.
+
+    Args:
+        plan: Without errors.
+        out: Folder to write.
+        link: Whether to hard-link the images instead of copying them.
+
+    Raises:
+        FileExistsError: If the folder is there already.
+        OSError: If the file system cannot link, or the disk is full.
+    """
+    if out.exists():
+        raise FileExistsError(
+            f'{out} exists already; expected a new folder: remove it, or give another '
+            'one with --out.'
+        )
+    part = out.with_name(f'{out.name}.part')
+    shutil.rmtree(part, ignore_errors=True)
+    for target, source in _targets(part, plan.files):
+        if link:
+            os.link(source, target)
+        else:
+            shutil.copyfile(source, target)
+    for target, source in _targets(part, plan.masks):
+        with Image.open(source) as mask:
+            pixels = np.asarray(mask)
+        if pixels.ndim == 3:
+            pixels = pixels[..., :3].max(axis=2)
+        Image.fromarray(np.where(pixels > 0, 255, 0).astype(np.uint8)).save(target)
+    part.rename(out)
+
+
+def _targets(out: Path, files: Mapping[str, Path]) -> Iterator[tuple[Path, Path]]:
+    """Target and source of each file, with the target's folder made."""
+    for name, source in files.items():
+        target = out / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield target, source

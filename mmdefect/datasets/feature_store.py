@@ -1,0 +1,202 @@
+"""Features of a frozen backbone, computed once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+# Transforms that give the same result every time; ours say so themselves by is_random.
+DETERMINISTIC = {
+    'LoadImageFromFile',
+    'LoadCachedImage',
+    'LoadAnomalyImage',
+    'LoadAnomalyMask',
+    'Resize',
+    'CenterCrop',
+    'Pad',
+    'Normalize',
+    'PackAnomalyInputs',
+}
+
+
+def check_deterministic(transforms: Iterable[Any]) -> None:
+    """Refuse a pipeline whose result may differ from one time to the next.
+
+    Args:
+        transforms: Built transforms.
+
+    Raises:
+        ValueError: Naming the first one that is random, or not known not to be.
+    """
+    for transform in transforms:
+        name = type(transform).__name__
+        random = getattr(transform, 'is_random', name not in DETERMINISTIC)
+        if random:
+            raise ValueError(
+                f'the feature cache is on and {name} may change an image at random: '
+                'expected transforms without randomness; switch it off, or remove '
+                'FeatureCacheHook from the hooks'
+            )
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 over all names and values of a module, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's content."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+class FeatureStore:
+    """Features by the content of their image file, as float16.
+
+    Args:
+        key: What else they depend on: transforms and weights, as text.
+        folder: Keeps them on disk below it, for later runs; ``None`` only in memory.
+        max_gb: Memory for features, and disk for those of one key.
+    """
+
+    def __init__(
+        self, *, key: str, folder: str | Path | None = None, max_gb: float = 2.0
+    ) -> None:
+        name = hashlib.sha256(key.encode()).hexdigest()[:16]
+        self.folder = None if folder is None else Path(folder) / name
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / 'key.txt').write_text(key)
+        self.max_bytes = int(max_gb * 2**30)
+        self.computed = 0
+        self._kept: dict[str, Tensor] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, digest: str) -> Tensor | None:
+        """Features of a file, from memory or disk, shape ``(C, h, w)``, float16."""
+        if digest not in self._kept and self.folder is not None:
+            path = self.folder / f'{digest}.npy'
+            if path.is_file():
+                self._keep(digest, torch.from_numpy(np.load(path, allow_pickle=False)))
+        return self._kept.get(digest)
+
+    def put(self, digest: str, features: Tensor) -> None:
+        """Keep features of a file.
+
+        Raises:
+            MemoryError: They no longer fit into ``max_gb``.
+        """
+        half = features.detach().half().cpu().contiguous()
+        self._keep(digest, half)
+        self.computed += 1
+        if self.folder is not None:
+            draft = self.folder / f'{digest}.tmp.npy'
+            np.save(draft, half.numpy())
+            draft.replace(self.folder / f'{digest}.npy')
+
+    def _keep(self, digest: str, features: Tensor) -> None:
+        if digest in self._kept:
+            return
+        self._bytes += features.numel() * features.element_size()
+        if self._bytes > self.max_bytes:
+            raise MemoryError(
+                f'the feature cache needs more than max_gb={self.max_bytes / 2**30:g} '
+                f'after {len(self._kept)} images: give FeatureCacheHook more, or '
+                'remove it from the hooks'
+            )
+        self._kept[digest] = features
+
+
+class CachedItems:
+    """Packed items with features for the image; stands in for a data set's pipeline.
+
+    Args:
+        items: Packed items by image path, ``inputs`` an image.
+        digests: Digest of each image's file, by path.
+        store: Where their features are.
+        with_image: Keep the image beside the features.
+    """
+
+    def __init__(
+        self,
+        items: dict[str, dict[str, Any]],
+        digests: dict[str, str],
+        store: FeatureStore,
+        *,
+        with_image: bool,
+    ) -> None:
+        self.items = items
+        self.digests = digests
+        self.store = store
+        self.with_image = with_image
+
+    def __call__(self, info: dict[str, Any]) -> dict[str, Any]:
+        """Return the item of a data info."""
+        path = info['img_path']
+        item = self.items[path]
+        inputs = {'features': self.store.get(self.digests[path])}
+        if self.with_image:
+            inputs['image'] = item['inputs']
+        # The model writes its prediction into the sample.
+        return {'inputs': inputs, 'data_samples': item['data_samples'].clone()}
+
+
+def fill(
+    dataset: Any,
+    store: FeatureStore,
+    extract: Callable[[Sequence[Tensor]], Tensor],
+    *,
+    with_image: bool,
+    batch_size: int = 16,
+    progress: Callable[[int, int], None] | None = None,
+) -> CachedItems:
+    """Run a data set's pipeline once and compute the features that are missing.
+
+    Args:
+        dataset: With ``pipeline`` and ``get_data_info``.
+        store: Where features are and go.
+        extract: Features ``(B, C, h, w)`` of images ``(3, H, W)``, uint8.
+        with_image: Keep the images, too.
+        batch_size: Images that are computed together.
+        progress: Called with the number of images done and of all.
+    """
+    check_deterministic(dataset.pipeline.transforms)
+    items: dict[str, dict[str, Any]] = {}
+    digests: dict[str, str] = {}
+    waiting: list[tuple[str, Tensor]] = []
+
+    def compute() -> None:
+        features = extract([image for _, image in waiting])
+        for (digest, _), found in zip(waiting, features, strict=True):
+            store.put(digest, found)
+        waiting.clear()
+
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        path = info['img_path']
+        if path in items:
+            continue
+        item = dataset.pipeline(info)
+        digests[path] = file_digest(path)
+        if store.get(digests[path]) is None:
+            waiting.append((digests[path], item['inputs']))
+        if len(waiting) == batch_size:
+            compute()
+        items[path] = item if with_image else {'data_samples': item['data_samples']}
+        if progress is not None:
+            progress(index + 1, len(dataset))
+    if waiting:
+        compute()
+    return CachedItems(items, digests, store, with_image=with_image)

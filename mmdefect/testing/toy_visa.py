@@ -1,0 +1,84 @@
+"""A toy VisA: some of its products with painted defects, on disk as the real set."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mmdefect.datasets.converters.visa import COLUMNS, VISA_CLASSES
+from mmdefect.testing.toy_products import PRODUCTS, spoil, surface, write_png
+
+
+def make_toy_visa(
+    root: str | Path,
+    *,
+    seed: int = 0,
+    size: int = 64,
+    classes: Sequence[str] = ('candle', 'pcb1', 'pipe_fryum'),
+    train: int = 4,
+    test: int = 4,
+) -> Path:
+    """Write ``candle/Data/Images/Normal/0000.JPG`` etc. and ``split_csv/1cls.csv``.
+
+    Every product gets ``train`` normal images for training, ``test`` for testing and
+    ``test`` anomalies; masks hold 1, 2 or 3 for the kind of the defect.
+
+    Args:
+        root: Folder to write to, e.g. ``data/toy/VisA``.
+        seed: Source of all randomness.
+        size: Height and width of the images in pixels.
+        classes: At most six products of VisA.
+        train: Normal training images of each.
+        test: Normal test images of each, and as many anomalies.
+
+    Returns:
+        ``root`` as a path.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        OSError: If a file cannot be written.
+    """
+    known = [name for name in classes if name in VISA_CLASSES]
+    if not 1 <= len(known) == len(classes) <= len(PRODUCTS) or min(train, test) < 1:
+        raise ValueError(
+            f'Got classes={list(classes)}, train={train}, test={test}; expected 1 to '
+            f'{len(PRODUCTS)} of {", ".join(VISA_CLASSES)}, and at least 1 image each.'
+        )
+    root = Path(root)
+    rows = []
+    for index, (product, (texture, defects)) in enumerate(
+        zip(classes, PRODUCTS.values(), strict=False)
+    ):
+        data = Path(product) / 'Data'
+        for i in range(train + test):
+            rng = np.random.default_rng([seed, index, 0, i])
+            name = data / f'Images/Normal/{i:04d}.JPG'
+            _write_jpeg(root / name, surface(texture, rng, size))
+            split = 'train' if i < train else 'test'
+            rows.append((product, split, 'normal', name.as_posix(), ''))
+        for i in range(test):
+            rng = np.random.default_rng([seed, index, 1, i])
+            number = i % len(defects)
+            kind = list(defects)[number]
+            image, shape = spoil(rng, surface(texture, rng, size), defects[kind])
+            name = data / f'Images/Anomaly/{i:03d}.JPG'
+            mask = data / f'Masks/Anomaly/{i:03d}.png'
+            _write_jpeg(root / name, image)
+            write_png(root / mask, shape * (number + 1))
+            rows.append((product, 'test', 'anomaly', name.as_posix(), mask.as_posix()))
+    path = root / 'split_csv' / '1cls.csv'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open('w', encoding='utf-8', newline='') as file:
+        csv.writer(file, lineterminator='\n').writerows([COLUMNS, *rows])
+    return root
+
+
+def _write_jpeg(path: Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_JPEG_QUALITY, 95]):
+        raise OSError(f'Cannot write {path}: check that its folder is writable.')

@@ -1,0 +1,174 @@
+"""What the folders of a data set hold, through the data set that refuses them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mmengine.logging import MMLogger
+from PIL import Image
+
+from mmdefect.datasets.anomaly import AnomalyDataset
+from mmdefect.testing import make_toy_products
+
+PRODUCTS = ('cloth', 'dots', 'marble')
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """Three products, 5 training and 5 test images each, that a test may spoil."""
+    return make_toy_products(tmp_path / 'toy', size=32, products=3, train=5, test=5)
+
+
+def build(root: Path, split: str = 'train', **kwargs: Any) -> AnomalyDataset:
+    metainfo = {'classes': PRODUCTS}
+    return AnomalyDataset(
+        data_root=str(root), split=split, metainfo=metainfo, pipeline=[], **kwargs
+    )
+
+
+def infos(dataset: AnomalyDataset) -> list[dict[str, Any]]:
+    return [dataset.get_data_info(i) for i in range(len(dataset))]
+
+
+@pytest.fixture
+def messages(caplog: pytest.LogCaptureFixture) -> Any:
+    """What was logged; MMEngine's logger calls its own handlers only."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def test_feature_image_level_product_is_logged(damaged: Path, messages: Any) -> None:
+    shutil.rmtree(damaged / 'dots/ground_truth')
+    dataset = build(damaged, 'test')
+    told = [r.message for r in messages.records if 'pixel metrics' in r.message]
+    assert len(told) == 1
+    assert 'dots: no ground_truth' in told[0]
+    known = {i['class_name']: i['has_mask'] for i in infos(dataset) if i['gt_label']}
+    assert known == {'cloth': True, 'dots': False, 'marble': True}
+
+
+def test_feature_several_masks_of_one_image(damaged: Path) -> None:
+    folder = damaged / 'cloth/ground_truth/cut'
+    shutil.copy(folder / '000_mask.png', folder / '000_mask_1.png')
+    (folder / '000_mask.png').rename(folder / '000.PNG')
+    info = build(damaged, 'test').get_data_info(0)
+    names = [Path(path).name for path in info['mask_paths']]
+    assert names == ['000.PNG', '000_mask_1.png']
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def shrink(path: Path) -> None:
+    Image.new('L', (16, 8), 255).save(path)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b'')
+
+
+def garble(path: Path) -> None:
+    path.write_bytes(b'no image')
+
+
+def copy(path: Path) -> None:
+    shutil.copy(next(path.parent.glob('*.png')), path)
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'name', 'message'),
+    [
+        (remove, 'ground_truth/cut/000_mask.png', r'cut/000\.png.*000_mask\.png \(or'),
+        (remove, 'ground_truth/cut', r'without a mask \(1: .*cut/000\.png'),
+        (remove, 'test/cut/000.png', r'Masks without a defective.*cut/000_mask\.png'),
+        (remove, 'test/cut', r'Masks without a defective.*cut/000_mask\.png'),
+        (shrink, 'ground_truth/cut/000_mask.png', '16x8 of 000.png 32x32'),
+        (empty, 'test/good/000.png', r'test/good/000\.png \(zero bytes\)'),
+        (garble, 'test/good/000.png', r'test/good/000\.png \(no image\)'),
+        (empty, 'ground_truth/cut/000_mask.png', r'000_mask\.png \(zero bytes\)'),
+        (remove, 'test', "product 'cloth' has no test image in"),
+        (copy, 'test/cut/000.jpg', 'share a name with another'),
+    ],
+)
+def test_exception_test_files(
+    damaged: Path, spoil: Any, name: str, message: str
+) -> None:
+    spoil(damaged / 'cloth' / name)
+    with pytest.raises(ValueError, match=message):
+        build(damaged, 'test')
+
+
+def test_exception_images_directly_in_test(damaged: Path) -> None:
+    shutil.copy(damaged / 'cloth/test/good/000.png', damaged / 'cloth/test/000.png')
+    with pytest.raises(ValueError, match='Images directly in test'):
+        build(damaged, 'test')
+
+
+def test_exception_mask_of_a_good_image(damaged: Path) -> None:
+    truth = damaged / 'cloth/ground_truth'
+    shutil.copytree(truth / 'cut', truth / 'good')
+    with pytest.raises(ValueError, match=r'Masks without a defective.*good/000_mask'):
+        build(damaged, 'test')
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('cloth', "product 'cloth' has no folder .*train/good; expected its normal"),
+        ('cloth/train/good', "product 'cloth' has no folder .*train/good"),
+    ],
+)
+def test_exception_no_training_folder(damaged: Path, name: str, message: str) -> None:
+    shutil.rmtree(damaged / name)
+    with pytest.raises(ValueError, match=message):
+        build(damaged)
+
+
+def test_exception_no_training_image(damaged: Path) -> None:
+    for path in (damaged / 'cloth/train/good').iterdir():
+        path.rename(path.with_suffix('.gif'))
+    with pytest.raises(ValueError, match=r"'cloth' has no image in .*train/good"):
+        build(damaged)
+
+
+def test_exception_no_root(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'There is no folder .*nowhere'):
+        build(tmp_path / 'nowhere')
+
+
+def test_feature_verify(damaged: Path) -> None:
+    """Headers show an empty file, full decoding a truncated one."""
+    path = damaged / 'cloth/train/good/000.png'
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:4000])
+    assert len(build(damaged)) == 15
+    with pytest.raises(ValueError, match=r'Broken files \(1: .*good/000\.png'):
+        build(damaged, verify='full')
+    path.write_bytes(b'')
+    assert len(build(damaged, verify=False)) == 15
+
+
+def test_exception_several_problems_are_counted(damaged: Path) -> None:
+    for product in ('cloth', 'dots'):
+        shutil.rmtree(damaged / product / 'train')
+    with pytest.raises(ValueError, match=r'cloth.*\(1 more like this\.\)'):
+        build(damaged)
+
+
+def test_feature_extensions_in_any_case(damaged: Path) -> None:
+    folder = damaged / 'cloth/train/good'
+    image = Image.open(folder / '000.png')
+    for number, extension in enumerate(('.JPG', '.jpeg', '.BMP', '.tif', '.TIFF')):
+        (folder / f'{number:03d}.png').unlink()
+        image.save(folder / f'{number:03d}{extension}')
+    (folder / '._000.png').write_bytes(b'what macOS leaves behind')
+    (folder / 'Thumbs.db').write_bytes(b'what Windows leaves behind')
+    assert len(build(damaged)) == 15

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmdefect.datasets.anomaly import AnomalyDataset
+from mmdefect.datasets.anomaly_layout import scan_products
+from mmdefect.datasets.anomaly_meta import meta_lines, read_meta_file
+from mmdefect.testing import make_toy_products
+
+GOOD = {'filename': 'a/test/good/0.png', 'label': 0, 'clsname': 'a'}
+BAD = {
+    'filename': 'a/test/hole/0.png',
+    'label': 1,
+    'label_name': 'defective',
+    'clsname': 'a',
+    'maskname': 'a/ground_truth/hole/0_mask.png',
+}
+
+
+def write(path: Path, *entries: Any) -> Path:
+    path.write_text('\n'.join(json.dumps(entry) for entry in entries))
+    return path
+
+
+@pytest.fixture(scope='module')
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp('toy')
+    return make_toy_products(root, size=32, products=2, train=2, test=5)
+
+
+def build(root: Path, split: str, **kwargs: Any) -> list[dict[str, Any]]:
+    dataset = AnomalyDataset(
+        data_root=str(root), split=split, **{'pipeline': [], **kwargs}
+    )
+    return [dataset.get_data_info(i) for i in range(len(dataset))]
+
+
+def test_smoke_lines_as_published(tmp_path: Path) -> None:
+    path = write(tmp_path / 'list.json', GOOD, BAD)
+    good, bad = read_meta_file(path, Path('/root')).images
+    assert (good.label, good.defect, good.masks) == (0, 'good', ())
+    assert (bad.label, bad.defect, bad.product) == (1, 'hole', 'a')
+    assert bad.path == Path('/root/a/test/hole/0.png')
+    assert bad.masks == (Path('/root/a/ground_truth/hole/0_mask.png'),)
+
+
+@pytest.mark.parametrize('indent', [None, 2])
+def test_feature_array_equals_lines(tmp_path: Path, indent: int | None) -> None:
+    lines = read_meta_file(write(tmp_path / 'lines.json', GOOD, BAD), tmp_path)
+    (tmp_path / 'array.json').write_text(json.dumps([GOOD, BAD], indent=indent))
+    assert read_meta_file(tmp_path / 'array.json', tmp_path) == lines
+
+
+@pytest.mark.parametrize('split', ['train', 'test'])
+def test_feature_round_trip(toy: Path, tmp_path: Path, split: str) -> None:
+    """A list written from the folders gives what the folders give."""
+    images = scan_products(toy, ['cloth', 'dots'], split).images
+    (tmp_path / 'list.json').write_text('\n'.join(meta_lines(images, toy)))
+    listed = build(toy, split, meta_file=str(tmp_path / 'list.json'))
+    assert listed == build(toy, split)
+    assert len(listed) == (4 if split == 'train' else 10)
+
+
+def test_feature_product_from_the_path(tmp_path: Path) -> None:
+    entry = {'filename': 'deep/er/bolt/train/good/1.png', 'label': 0}
+    (image,) = read_meta_file(write(tmp_path / 'x', entry), tmp_path).images
+    assert image.product == 'bolt'
+
+
+def test_feature_kind_of_a_path_that_names_none(tmp_path: Path) -> None:
+    entry = {'filename': '1.png', 'label': 1, 'clsname': 'a'}
+    (image,) = read_meta_file(write(tmp_path / 'x', entry), tmp_path).images
+    assert (image.label, image.defect) == (1, 'defective')
+
+
+def test_feature_several_masks(toy: Path, tmp_path: Path) -> None:
+    entry = {**BAD, 'maskname': ['m/0.png', 'm/1.png']}
+    (image,) = read_meta_file(write(tmp_path / 'x', entry), Path('/r')).images
+    assert image.masks == (Path('/r/m/0.png'), Path('/r/m/1.png'))
+    assert json.loads(meta_lines([image], Path('/r'))[0])['maskname'] == [
+        'm/0.png',
+        'm/1.png',
+    ]
+
+
+def test_feature_only_wanted_products_are_looked_at(toy: Path, tmp_path: Path) -> None:
+    """A cumulative list serves earlier steps; labels follow the stream."""
+    images = scan_products(toy, ['cloth', 'dots'], 'test').images
+    lines = meta_lines(images, toy)
+    (tmp_path / 'x').write_text('\n'.join([*lines, json.dumps(GOOD)]))
+    found = build(
+        toy,
+        'test',
+        meta_file=str(tmp_path / 'x'),
+        metainfo={'classes': ('dots', 'cloth', 'a')},
+        seen_classes=['dots', 'cloth'],
+    )
+    assert [info['class_label'] for info in found] == [0] * 5 + [1] * 5
+
+
+def test_feature_image_level_product(tmp_path: Path) -> None:
+    bare = {key: value for key, value in BAD.items() if key != 'maskname'}
+    scan = read_meta_file(write(tmp_path / 'x', GOOD, bare), tmp_path)
+    assert (scan.errors, scan.image_level) == ([], ['a'])
+
+
+# ------------------------------------------------------------------- bad input
+
+
+def test_exception_one_mask_forgotten(tmp_path: Path) -> None:
+    bare = {'filename': 'a/test/hole/7.png', 'label': 1, 'maskname': ''}
+    (error,) = read_meta_file(write(tmp_path / 'x', BAD, bare), tmp_path).errors
+    assert 'hole/7.png' in error
+    assert 'without "maskname"' in error
+
+
+@pytest.mark.parametrize(
+    ('entries', 'message'),
+    [
+        ([GOOD, {'filename': 'a/b/c/d.png'}], 'line 2 has the label None; expected 0'),
+        ([{**GOOD, 'label': 2}], 'line 1 has the label 2'),
+        ([{'label': 0}], 'expected an object with "filename"'),
+        ([['a.png']], r'entry 1 is .a\.png.; expected an object'),
+        ([{'filename': 'a.png', 'label': 0}], 'no "clsname" and the path a.png'),
+        ([{**GOOD, 'maskname': 'm.png'}], 'gives the good image .* the mask m.png'),
+    ],
+)
+def test_exception_bad_entry(tmp_path: Path, entries: list, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_meta_file(write(tmp_path / 'x', *entries), tmp_path)
+
+
+def test_exception_no_json(tmp_path: Path) -> None:
+    (tmp_path / 'x').write_text(f'{json.dumps(GOOD)}\nfilename: b')
+    with pytest.raises(ValueError, match='x line 2 is no JSON'):
+        read_meta_file(tmp_path / 'x', tmp_path)
+
+
+def test_exception_no_list(toy: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'There is no list .*none\.json'):
+        build(toy, 'test', meta_file='none.json')
+
+
+@pytest.mark.parametrize(
+    ('classes', 'message'),
+    [
+        (('cloth', 'dots', 'wood'), 'has no image of wood'),
+        (('cloth', 'dotz'), "unknown class 'dots'.*did you mean dotz"),
+    ],
+)
+def test_exception_classes(
+    toy: Path, tmp_path: Path, classes: tuple, message: str
+) -> None:
+    images = scan_products(toy, ['cloth', 'dots'], 'test').images
+    (tmp_path / 'x').write_text('\n'.join(meta_lines(images, toy)))
+    with pytest.raises(ValueError, match=message):
+        build(toy, 'test', meta_file=str(tmp_path / 'x'), metainfo={'classes': classes})
+
+
+def test_exception_defective_training_image(toy: Path, tmp_path: Path) -> None:
+    images = scan_products(toy, ['cloth'], 'test').images
+    (tmp_path / 'x').write_text('\n'.join(meta_lines(images, toy)))
+    with pytest.raises(ValueError, match=r'has defective images \(3: '):
+        build(toy, 'train', meta_file=str(tmp_path / 'x'))
+
+
+@pytest.mark.parametrize('name', ['cloth/test/cut/000.png', 'cloth/ground_truth/cut'])
+def test_exception_listed_file_is_gone(toy: Path, tmp_path: Path, name: str) -> None:
+    root = Path(shutil.copytree(toy, tmp_path / 'toy'))
+    images = scan_products(root, ['cloth'], 'test').images
+    (root / 'x').write_text('\n'.join(meta_lines(images, root)))
+    gone = root / name
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    with pytest.raises(ValueError, match=r'Broken files \(1: .*\(missing file\)'):
+        build(root, 'test', meta_file='x')
+
+
+def test_exception_empty_list(toy: Path, tmp_path: Path) -> None:
+    (tmp_path / 'x').write_text('\n')
+    with pytest.raises(ValueError, match='x is empty; expected one image a line'):
+        build(
+            toy, 'test', meta_file=str(tmp_path / 'x'), metainfo={'classes': ('cloth',)}
+        )

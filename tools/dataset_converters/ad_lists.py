@@ -1,0 +1,54 @@
+"""Write the JSON lists that published incremental code reads, from a protocol.
+
+Below DIR: ``split/<k>_train.json`` (the products a step brings) and ``<k>_test.json``
+(all so far), where k is the number of products after the step, and
+``orisplit/train_<class>.json``, ``test_<class>.json``. One JSON object a line. Exits
+with 1, writing nothing, when something does not match.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdefect.datasets.converters.ad_lists import build_lists, write_lists
+from mmdefect.datasets.converters.mvtec_ad import MVTEC_AD_CLASSES
+from mmdefect.datasets.converters.visa import VISA_CLASSES
+from mmdefect.streams.protocol import parse_protocol
+
+CLASSES = {'mvtec': MVTEC_AD_CLASSES, 'visa': VISA_CLASSES}
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('root', type=Path, help='e.g. data/MVTec-AD')
+    parser.add_argument('--protocol', required=True, help='e.g. 10-1x5')
+    products = parser.add_mutually_exclusive_group(required=True)
+    products.add_argument('--dataset', choices=list(CLASSES))
+    products.add_argument('--classes', nargs='+', help='your own, in stream order')
+    parser.add_argument('--out', type=Path, help='default: ROOT/lists')
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    out = args.out or args.root / 'lists'
+    try:
+        classes = args.classes or CLASSES[args.dataset]
+        steps = parse_protocol(args.protocol, classes)
+        lists, errors = build_lists(args.root, steps)
+    except ValueError as error:
+        lists, errors = {}, [str(error)]
+    if errors:
+        print('\n'.join(f'ERROR: {error}' for error in errors))
+        print('Nothing written: see the errors above.')
+        return 1
+    write_lists(lists, out)
+    for name, lines in lists.items():
+        print(f'{out / name}: {len(lines)} images')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
