@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmdet.evaluation.metrics import CocoMetric
 from mmengine.fileio import exists, load
 from mmengine.logging import MMLogger
 from terminaltables import AsciiTable
 
-from mmdefect.functional.forgetting import gap, group_mean
+from mmdefect.evaluation.groups import (
+    check_old_classes,
+    forgotten,
+    gaps_to_joint,
+    group_means,
+    groups_of,
+)
 from mmdefect.registry import METRICS
 
 BACKENDS = ('auto', 'faster', 'pycocotools')
@@ -218,12 +223,7 @@ class GroupedCocoMetric(CocoMetric):
                 f"class {', '.join(missing)} is not in '{self.ann_file}', which knows "
                 f'{", ".join(ids)}; use the annotation file of these classes.'
             )
-        unknown = [name for name in self.old_classes if name not in self._classes]
-        if unknown:
-            raise ValueError(
-                f'old class {", ".join(unknown)} was given, old classes are expected '
-                f'among the seen ones {", ".join(self._classes)}; correct old_classes.'
-            )
+        check_old_classes(self._classes, self.old_classes)
         return [ids[name] for name in self._classes]
 
     def _evaluate(self, boxes: list[dict]) -> Any:
@@ -317,46 +317,22 @@ class GroupedCocoMetric(CocoMetric):
             )
         return metrics
 
-    def _groups(self) -> dict[str, torch.Tensor]:
-        """Name of each group that has classes -> bool mask over the labels."""
-        old = torch.tensor([name in self.old_classes for name in self._classes])
-        groups = {'old': old, 'new': ~old, 'all': torch.ones_like(old)}
-        return {name: mask for name, mask in groups.items() if mask.any()}
-
-    def _row(self, values: Mapping[str, float], names: Sequence[str]) -> torch.Tensor:
-        missing = [name for name in names if name not in values]
-        if missing:
-            raise ValueError(
-                f'no AP50 of {", ".join(missing)} was given to compare with, one of '
-                f'each of {", ".join(names)} was expected.'
-            )
-        # float64 as in the evaluator: float32 would lose the 1e-6 between backends.
-        return torch.tensor([values[name] for name in names], dtype=torch.float64)
-
     def _group_metrics(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Mean of AP50 and AP over each group."""
-        found = {}
-        for metric in ('AP50', 'AP'):
-            values = {name: metrics[f'{metric}/{name}'] for name in self._classes}
-            row = self._row(values, self._classes)
-            for group, mask in self._groups().items():
-                found[f'{metric}_{group}'] = float(group_mean(row, mask))
-        return found
+        rows = {
+            name: {metric: metrics[f'{metric}/{name}'] for metric in ('AP50', 'AP')}
+            for name in self._classes
+        }
+        return group_means(rows, groups_of(self._classes, self.old_classes))
 
     def _comparisons(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Forgetting and the gap to joint training, where asked for."""
         found: dict[str, float] = {}
         now = {name: metrics[f'AP50/{name}'] for name in self._classes}
-        old = [name for name in self._classes if name in self.old_classes]
-        if self._previous is not None and old:
-            lost = gap(self._row(now, old), self._row(self._previous, old))
-            found |= {
-                f'forgetting/{n}': float(v) for n, v in zip(old, lost, strict=True)
-            }
-            found['forgetting_old'] = float(lost.nanmean())
+        if self._previous is not None:
+            old = [name for name in self._classes if name in self.old_classes]
+            found |= forgotten(now, self._previous, old)
         if self._joint is not None:
-            names = self._classes
-            missing = gap(self._row(now, names), self._row(self._joint, names))
-            for group, mask in self._groups().items():
-                found[f'gap_to_joint_{group}'] = float(group_mean(missing, mask))
+            groups = groups_of(self._classes, self.old_classes)
+            found |= gaps_to_joint(now, self._joint, groups)
         return found

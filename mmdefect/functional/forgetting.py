@@ -137,3 +137,63 @@ def gap(row: Tensor, reference_row: Tensor) -> Tensor:
     """
     _row_validation(row, reference_row)
     return reference_row - row
+
+
+def _stages(matrix: Tensor) -> Tensor:
+    """Stage values, shape ``(T,)``: the mean over the classes seen up to each step."""
+    _matrix_validation(matrix)
+    return matrix.nanmean(dim=1)
+
+
+def average_stage(matrix: Tensor) -> Tensor:
+    """ACC of IUF (ECCV 2024, arXiv 2312.08917): mean of the stage values of all steps.
+
+    A stage value is the plain mean over the classes seen up to that step. It is not the
+    value after the last step, which :func:`last_mean` gives.
+
+    Args:
+        matrix: Shape ``(T, C)``.
+
+    Returns:
+        A scalar; NaN when a step has no value.
+
+    Raises:
+        ValueError: If the matrix is not two-dimensional or empty.
+    """
+    return _stages(matrix).mean()
+
+
+def stage_drop(matrix: Tensor) -> Tensor:
+    """FM of IUF (ECCV 2024, arXiv 2312.08917) as its tables were made.
+
+    The stage value of step 0 minus the mean of the later ones. It mixes forgetting with
+    the difficulty of the new classes: hard new classes lower a stage although nothing
+    was forgotten. :func:`forgetting_measure` looks at each class alone.
+
+    Args:
+        matrix: Shape ``(T, C)``.
+
+    Returns:
+        A scalar, negative when later stages are better; NaN when there is one step
+        only, or a step has no value.
+
+    Raises:
+        ValueError: If the matrix is not two-dimensional or empty.
+    """
+    stages = _stages(matrix)
+    return stages[0] - stages[1:].mean()
+
+
+def last_mean(matrix: Tensor) -> Tensor:
+    """Stage value of the last step: the plain mean over all classes seen.
+
+    Args:
+        matrix: Shape ``(T, C)``.
+
+    Returns:
+        A scalar; NaN when the last step has no value.
+
+    Raises:
+        ValueError: If the matrix is not two-dimensional or empty.
+    """
+    return _stages(matrix)[-1]

@@ -263,7 +263,7 @@ def test_feature_compares_with_other_models(tmp_path) -> None:
     assert found['coco/gap_to_joint_new'] == pytest.approx((-0.1 + 0.2) / 2)
     assert found['coco/gap_to_joint_all'] == pytest.approx((0.9 - 51 / 101) / 3)
     metric.compare_with(previous={'patches': 0.9})
-    with pytest.raises(ValueError, match='no AP50 of crazing was given'):
+    with pytest.raises(ValueError, match='no value of crazing was given'):
         feed(metric, PREDICTIONS)
 
 

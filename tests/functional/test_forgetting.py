@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from mmdefect.functional.forgetting import (
+    average_stage,
     backward_transfer,
     forgetting_measure,
     gap,
     group_mean,
+    last_mean,
+    stage_drop,
     step_forgetting,
 )
 
@@ -73,6 +76,44 @@ def test_feature_gap_is_what_is_missing() -> None:
         torch.tensor([-0.3, -0.4, -0.3, NAN], dtype=torch.float64),
         equal_nan=True,
     )
+
+
+def test_feature_stages_of_iuf() -> None:
+    """Stage values of MVTec-AD 10-1 with five steps, read off the paper's curve.
+
+    The paper's table says ACC 94.2 and FM 3.2.
+    """
+    stages = torch.tensor([96.8, 96.5, 94.7, 93.5, 93.2, 90.2], dtype=torch.float64)
+    assert average_stage(stages[:, None]).item() == pytest.approx(94.15)
+    assert stage_drop(stages[:, None]).item() == pytest.approx(3.18)
+    assert last_mean(stages[:, None]).item() == pytest.approx(90.2)
+
+
+def test_feature_stages_are_means_over_the_classes_seen() -> None:
+    # Stages: (0.60 + 0.80) / 2, (0.70 + 0.50 + 0.90) / 3, 1.85 / 4.
+    assert average_stage(MATRIX).item() == pytest.approx((0.7 + 0.7 + 0.4625) / 3)
+    assert stage_drop(MATRIX).item() == pytest.approx(0.7 - (0.7 + 0.4625) / 2)
+    assert last_mean(MATRIX).item() == pytest.approx(0.4625)
+
+
+def test_feature_hard_new_classes_drop_a_stage_without_forgetting() -> None:
+    matrix = torch.tensor([[0.9, NAN], [0.9, 0.5]], dtype=torch.float64)
+    assert stage_drop(matrix).item() == pytest.approx(0.2)
+    assert forgetting_measure(matrix).item() == 0
+
+
+def test_feature_stages_without_a_value() -> None:
+    assert stage_drop(MATRIX[:1]).isnan()
+    assert average_stage(MATRIX[:1]).item() == pytest.approx(0.7)
+    untested = torch.tensor([[0.9, 0.8], [NAN, NAN]])
+    for measure in (average_stage, stage_drop, last_mean):
+        assert measure(untested).isnan()
+
+
+@pytest.mark.parametrize('measure', [average_stage, stage_drop, last_mean])
+def test_exception_stages_need_a_matrix(measure) -> None:
+    with pytest.raises(ValueError, match='steps x classes'):
+        measure(MATRIX[0])
 
 
 def test_exception_shapes() -> None:

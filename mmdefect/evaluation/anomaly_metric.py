@@ -1,0 +1,311 @@
+"""Image and pixel metrics of an anomaly model, per product, old and new."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object, all_reduce
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+
+from mmdefect.engine.distributed import on_main_process
+from mmdefect.evaluation.anomaly_pixels import (
+    ImageRecord,
+    PixelHistograms,
+    rank_pixels,
+)
+from mmdefect.evaluation.groups import (
+    check_old_classes,
+    forgotten,
+    gaps_to_joint,
+    group_means,
+    groups_of,
+    table,
+)
+from mmdefect.functional.ranking import Ranking, check_fpr_limit, rank_scores
+from mmdefect.registry import METRICS
+from mmdefect.utils.checks import check_choice
+
+MODES = ('exact', 'streaming')
+IMAGE_METRICS = ('image_auroc', 'image_f1max')
+PIXEL_METRICS = ('pixel_auroc', 'pixel_ap', 'pixel_f1max', 'aupro')
+LEADING = 'image_auroc'
+
+
+@METRICS.register_module()
+class AnomalyMetric(BaseMetric):
+    """AUROC, F1 and region overlap per product and for the groups old, new, all.
+
+    Returns ``<metric>/<product>`` and ``<metric>_<group>`` for the image metrics
+    ``image_auroc`` and ``image_f1max`` and the pixel metrics ``pixel_auroc``,
+    ``pixel_ap``, ``pixel_f1max`` and ``aupro``, all fractions. A group is the plain
+    mean over its products: old are ``old_classes``, new are the other classes of
+    ``dataset_meta``; a group without products has no key. What is undefined (no image,
+    one label only, a defective image whose defect is not outlined) is NaN, left out of
+    the means, and said once in the log. An AUROC below 0.5 stays below 0.5.
+
+    An anomaly map is resized bilinearly to its mask before its pixels are judged. The
+    label of an image is ``gt_label``: a defect that is lost in a small mask still makes
+    the image defective.
+
+    Args:
+        old_classes: Products that earlier steps brought.
+        mode: ``exact`` keeps all maps in memory and sorts the pixels of one product
+            after the other. ``streaming`` keeps histograms of float16 scores in
+            constant memory, 0.8 MB a product; several processes then exchange those
+            and not the maps, and agree with one process to the last bit. Scores of
+            images are exact in both.
+        pixel: Whether to judge pixels too.
+        fpr_limit: False positive rate up to which the region overlap is integrated.
+        align_corners: How maps are resized; ``True`` as the IUF paper does.
+        kwargs: Passed to MMEngine's ``BaseMetric``.
+
+    Raises:
+        ValueError: If the mode is unknown or the limit is not in (0, 1].
+
+    Example:
+        >>> metric = AnomalyMetric(old_classes=['bottle'], mode='streaming')
+        >>> metric.dataset_meta = {'classes': ['bottle', 'cable']}
+    """
+
+    default_prefix = 'anomaly'
+
+    def __init__(
+        self,
+        *,
+        old_classes: Sequence[str] = (),
+        mode: str = 'exact',
+        pixel: bool = True,
+        fpr_limit: float = 0.3,
+        align_corners: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_choice('mode', mode, MODES)
+        check_fpr_limit(fpr_limit)
+        self.old_classes = list(old_classes)
+        self.mode = mode
+        self.pixel = pixel
+        self.fpr_limit = fpr_limit
+        self.align_corners = align_corners
+        self._histograms: PixelHistograms | None = None
+        self._previous: dict[str, float] | None = None
+        self._joint: dict[str, float] | None = None
+
+    def compare_with(
+        self,
+        *,
+        previous: Mapping[str, float] | None = None,
+        joint: Mapping[str, float] | None = None,
+    ) -> None:
+        """Have later evaluations compare with other models.
+
+        Args:
+            previous: Image AUROC of each old product after the step before; adds
+                ``forgetting/<product>`` and ``forgetting_old``.
+            joint: Image AUROC of each product when all were trained at once; adds
+                ``gap_to_joint_<group>``.
+        """
+        self._previous = None if previous is None else dict(previous)
+        self._joint = None if joint is None else dict(joint)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep what one batch needs to be judged by.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Samples with ``class_name``, ``gt_label``, ``pred_score``
+                and, for the pixels, ``pred_map`` and ``gt_mask``.
+
+        Raises:
+            ValueError: If a product is not among the classes, a map is missing or not
+                two-dimensional or (streaming) negative, or a number is NaN.
+        """
+        for sample in data_samples:
+            record = self._record(sample)
+            if self.pixel and self.mode == 'streaming':
+                index = self._classes.index(record.product)
+                self._opened_histograms().add(
+                    index, record, align_corners=self.align_corners
+                )
+                record.forget_pixels()
+            self.results.append(record)
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Score the whole test set, on all ranks.
+
+        Args:
+            size: How many images the test set has.
+
+        Raises:
+            ValueError: Streaming, if another number of images was processed; or as in
+                :meth:`compute_metrics`.
+        """
+        if self.mode == 'exact':
+            return super().evaluate(size)
+        parts = all_gather_object(self.results)
+        images = [record for part in parts for record in part]
+        if self.pixel:
+            all_reduce(self._opened_histograms().counts)
+        if len(images) != size:
+            raise ValueError(
+                f'{len(images)} images were processed, {size} were expected, the size '
+                'of the test set; give its loader drop_last=False and a sampler with '
+                'round_up=False, or images that fill up a batch count twice.'
+            )
+        metrics = on_main_process(lambda: self.compute_metrics(images))
+        self.results.clear()
+        self._histograms = None
+        return {f'{self.prefix}/{name}': value for name, value in metrics.items()}
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Score all images, one product after the other.
+
+        Args:
+            results: What :meth:`process` kept, from all ranks; its maps are dropped as
+                soon as their product is done.
+
+        Returns:
+            Name -> value, without the prefix.
+
+        Raises:
+            ValueError: If no image was evaluated, an old class is unknown, or a product
+                is missing among those to compare with.
+        """
+        if not results:
+            raise ValueError(
+                'no image was evaluated, at least one was expected; check that the '
+                'test data set is not empty.'
+            )
+        check_old_classes(self._classes, self.old_classes)
+        rows: dict[str, dict[str, float]] = {}
+        for name in self._classes:
+            images = [record for record in results if record.product == name]
+            rows[name] = self._product_metrics(name, images)
+            for record in images:
+                record.forget_pixels()
+        metrics = {
+            f'{metric}/{name}': rows[name][metric]
+            for metric in self._metrics
+            for name in self._classes
+        }
+        groups = groups_of(self._classes, self.old_classes)
+        logger: MMLogger = MMLogger.get_current_instance()
+        logger.info('\n' + table(rows, groups))
+        metrics |= group_means(rows, groups)
+        now = {name: row[LEADING] for name, row in rows.items()}
+        if self._previous is not None:
+            old = [name for name in self._classes if name in self.old_classes]
+            metrics |= forgotten(now, self._previous, old)
+        if self._joint is not None:
+            metrics |= gaps_to_joint(now, self._joint, groups)
+        return metrics
+
+    @property
+    def _classes(self) -> list[str]:
+        return list(self.dataset_meta['classes'])
+
+    @property
+    def _metrics(self) -> tuple[str, ...]:
+        return IMAGE_METRICS + PIXEL_METRICS if self.pixel else IMAGE_METRICS
+
+    def _opened_histograms(self) -> PixelHistograms:
+        if self._histograms is None:
+            self._histograms = PixelHistograms(len(self._classes))
+        return self._histograms
+
+    def _record(self, sample: Mapping[str, Any]) -> ImageRecord:
+        product = sample['class_name']
+        if product not in self._classes:
+            raise ValueError(
+                f"an image of product '{product}' was given, one of "
+                f'{", ".join(self._classes)} was expected; let the data set keep the '
+                'classes seen so far only.'
+            )
+        record = ImageRecord(
+            product=product,
+            label=int(sample['gt_label']),
+            score=float(sample['pred_score']),
+        )
+        if self.pixel:
+            self._add_pixels(record, sample)
+        if record.has_nan:
+            raise ValueError(
+                f"the score or the map of '{sample.get('img_path')}' has NaN, numbers "
+                'were expected; check the model and whether its training diverged.'
+            )
+        return record
+
+    def _add_pixels(self, record: ImageRecord, sample: Mapping[str, Any]) -> None:
+        pixels, mask = sample.get('pred_map'), sample.get('gt_mask')
+        if pixels is None or pixels.ndim != 2:
+            given = 'no anomaly map' if pixels is None else f'{tuple(pixels.shape)}'
+            raise ValueError(
+                f"pred_map of '{sample.get('img_path')}': {given} was given, one of "
+                'shape (height, width) was expected; set pixel=False if the model has '
+                'none.'
+            )
+        record.outlined = mask is not None or record.label == 0
+        record.pixels = pixels.detach().float().cpu()
+        record.mask = None if mask is None else mask.cpu() != 0
+
+    def _product_metrics(
+        self, name: str, images: Sequence[ImageRecord]
+    ) -> dict[str, float]:
+        """All metrics of one product; says why some are undefined."""
+        labels = {record.label for record in images}
+        image_reason = pixel_reason = ''
+        found = dict.fromkeys(self._metrics, math.nan)
+        if not images:
+            image_reason = pixel_reason = 'it has no image'
+        elif len(labels) < 2:
+            image_reason = (
+                f'all its images are {"defective" if 1 in labels else "good"}'
+            )
+        else:
+            found |= self._image_metrics(images)
+        if self.pixel and images:
+            if all(record.outlined for record in images):
+                ranking = self._pixel_ranking(name, images)
+                found |= self._pixel_metrics(ranking)
+                if not ranking.is_defined:
+                    kind = 'normal' if len(ranking.defects) else 'defect'
+                    pixel_reason = f'its masks have no {kind} pixel'
+            else:
+                pixel_reason = 'a defective image of it has no mask'
+        self._warn(name, image=image_reason, pixel=pixel_reason if self.pixel else '')
+        return found
+
+    def _warn(self, name: str, **reasons: str) -> None:
+        texts = [f'{kind} metrics ({why})' for kind, why in reasons.items() if why]
+        if texts:
+            logger: MMLogger = MMLogger.get_current_instance()
+            logger.warning(
+                f"product '{name}': {' and '.join(texts)} are NaN and left out of the "
+                'means.'
+            )
+
+    def _image_metrics(self, images: Sequence[ImageRecord]) -> dict[str, float]:
+        # float64 holds every float32 as it is.
+        scores = torch.tensor([record.score for record in images], dtype=torch.float64)
+        ranking = rank_scores(scores, torch.tensor([r.label for r in images]))
+        return {
+            'image_auroc': float(ranking.auroc()),
+            'image_f1max': float(ranking.f1_max()),
+        }
+
+    def _pixel_ranking(self, name: str, images: Sequence[ImageRecord]) -> Ranking:
+        if self.mode == 'streaming':
+            return self._opened_histograms().ranking(self._classes.index(name))
+        return rank_pixels(images, align_corners=self.align_corners)
+
+    def _pixel_metrics(self, ranking: Ranking) -> dict[str, float]:
+        return {
+            'pixel_auroc': float(ranking.auroc()),
+            'pixel_ap': float(ranking.average_precision()),
+            'pixel_f1max': float(ranking.f1_max()),
+            'aupro': float(ranking.aupro(self.fpr_limit)),
+        }

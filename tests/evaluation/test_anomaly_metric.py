@@ -1,0 +1,430 @@
+"""Anomaly metric: both modes, what is undefined, comparisons, two processes."""
+
+from __future__ import annotations
+
+import logging
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
+
+from mmdefect.evaluation.anomaly_metric import AnomalyMetric
+from mmdefect.functional.ranking import aupro, auroc, average_precision, f1_max
+from mmdefect.registry import METRICS
+from mmdefect.structures import AnomalySample
+from tests.conftest import HELPERS, REPO, tool_env
+from tests.engine.test_distributed import free_port
+from tests.helpers.anomaly_metric_run import make_samples, score
+
+MODES = ['exact', 'streaming']
+both_modes = pytest.mark.parametrize('mode', MODES)
+
+
+def sample(product, label, pred_score, pixels=None, mask=None):
+    """As the evaluator hands it to a metric; maps as nested lists."""
+    pixels = torch.tensor([[pred_score]] if pixels is None else pixels)
+    found = {
+        'img_path': f'{product}.png',
+        'class_name': product,
+        'gt_label': torch.tensor(label),
+        'pred_score': torch.tensor(pred_score),
+        'pred_map': pixels,
+    }
+    if mask is not None:
+        found['gt_mask'] = torch.tensor(mask, dtype=torch.bool)
+    return found
+
+
+def row(product, label, pred_score, pixels, mask):
+    """An image one pixel high."""
+    return sample(product, label, pred_score, [pixels], [mask])
+
+
+BOTTLES = [
+    row('bottle', 0, 0.25, [0.25, 0.5, 0.25, 0.125], [0, 0, 0, 0]),
+    row('bottle', 0, 0.5, [0.0, 0.5, 0.25, 0.125], [0, 0, 0, 0]),
+    row('bottle', 1, 0.5, [0.75, 0.5, 0.25, 0.125], [1, 1, 0, 0]),
+    row('bottle', 1, 1.0, [0.25, 0.25, 1.0, 0.125], [0, 0, 1, 0]),
+]
+CABLES = [
+    row('cable', 1, 0.25, [0.5, 0.25], [0, 1]),
+    row('cable', 0, 0.75, [0.5, 0.75], [0, 0]),
+]
+# By hand. Images of bottle: 0.5 and 1 against 0.25 and 0.5, 3.5 of 4 pairs won.
+# Pixels: 0.75, 1 win against all 13 normal ones, 0.5 against 11, with 2 ties.
+# Regions: {0.75, 0.5} and {1}: 3/4 before any normal pixel; 1 after two, and the limit
+# is 0.3 * 13 = 3.9 of them: (0.75 * 2 + 0.25 * 2 / 2 + 1 * 1.9) / 3.9.
+GOLDEN = {
+    'anomaly/image_auroc/bottle': 3.5 / 4,
+    'anomaly/image_auroc/cable': 0.0,
+    'anomaly/image_f1max/bottle': 0.8,
+    'anomaly/image_f1max/cable': 2 / 3,
+    'anomaly/pixel_auroc/bottle': (13 + 13 + 12) / 39,
+    'anomaly/pixel_auroc/cable': 0.0,
+    'anomaly/pixel_ap/bottle': (1 + 1 + 3 / 5) / 3,
+    'anomaly/pixel_ap/cable': 0.25,
+    'anomaly/pixel_f1max/bottle': 0.8,
+    'anomaly/pixel_f1max/cable': 0.4,
+    'anomaly/aupro/bottle': (0.75 * 2 + 0.25 + 1.9) / 3.9,
+    'anomaly/aupro/cable': 0.0,
+}
+
+
+def evaluate(samples, *, classes=('bottle', 'cable'), previous=None, joint=None, **kw):
+    metric = AnomalyMetric(**kw)
+    metric.dataset_meta = {'classes': classes}
+    metric.compare_with(previous=previous, joint=joint)
+    for entry in samples:
+        metric.process({}, [entry])
+    return metric.evaluate(len(samples))
+
+
+@pytest.fixture
+def log(caplog):
+    """What MMEngine's logger says, which does not propagate."""
+    logger = MMLogger.get_instance('anomaly metric')
+    logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def warnings(log):
+    return [r.getMessage() for r in log.records if r.levelno == logging.WARNING]
+
+
+@both_modes
+def test_smoke(mode) -> None:
+    found = evaluate([*BOTTLES, *CABLES], mode=mode, old_classes=['bottle'])
+    means = {}
+    for name in {key.split('/')[1] for key in GOLDEN}:
+        old, new = (GOLDEN[f'anomaly/{name}/{c}'] for c in ('bottle', 'cable'))
+        means |= {f'anomaly/{name}_old': old, f'anomaly/{name}_new': new}
+        means[f'anomaly/{name}_all'] = (old + new) / 2
+    assert found == pytest.approx(GOLDEN | means, abs=1e-12)
+    assert {type(value) for value in found.values()} == {float}
+
+
+def test_smoke_built_by_name_and_fed_by_the_evaluator() -> None:
+    """Samples turn into dicts there, with their metainfo."""
+    evaluator = Evaluator(dict(type='mmdefect.AnomalyMetric', mode='streaming'))
+    evaluator.dataset_meta = {'classes': ('bottle', 'cable')}
+    samples = []
+    for entry in BOTTLES:
+        fields = dict(entry)
+        meta = {key: fields.pop(key) for key in ('img_path', 'class_name')}
+        samples.append(AnomalySample(metainfo=meta, **fields))
+    evaluator.process(samples)
+    found = evaluator.evaluate(4)
+    assert found['anomaly/aupro/bottle'] == pytest.approx(3.65 / 3.9)
+    assert METRICS.get('AnomalyMetric') is AnomalyMetric
+
+
+@both_modes
+def test_feature_maps_are_resized_to_the_mask(mode) -> None:
+    """With corners aligned 0, 1 becomes 0, 1/3, 2/3, 1; else 0, 1/4, 3/4, 1."""
+    samples = [
+        sample('bottle', 0, 0.0, [[0.7, 0.7]], [[0] * 4]),
+        sample('bottle', 1, 1.0, [[0.0, 1.0]], [[0, 0, 1, 1]]),
+    ]
+    found = evaluate(samples, mode=mode)
+    # 2/3 loses to the four normal pixels of 0.7 and wins against two.
+    assert found['anomaly/pixel_auroc/bottle'] == pytest.approx((6 + 2) / 12)
+    found = evaluate(samples, mode=mode, align_corners=False)
+    assert found['anomaly/pixel_auroc/bottle'] == 1
+
+
+def test_feature_exact_equals_the_functions() -> None:
+    """Images of one size: what the functions say of all of them."""
+    samples = [s for s in make_samples(40) if s['class_name'] == 'cable']
+    samples = [s for s in samples if s['gt_mask'].shape == (24, 20)]
+    for entry in samples:
+        entry['pred_map'] = torch.rand(24, 20)
+    maps = torch.stack([s['pred_map'] for s in samples])
+    masks = torch.stack([s['gt_mask'] for s in samples])
+    regions = masks.int()
+    regions[:, 11:] *= 2  # the second block of each image
+    found = evaluate(samples, fpr_limit=0.1)
+    flat = maps.flatten(), masks.flatten()
+    assert found['anomaly/pixel_auroc/cable'] == auroc(*flat).item()
+    assert found['anomaly/pixel_ap/cable'] == average_precision(*flat).item()
+    assert found['anomaly/pixel_f1max/cable'] == f1_max(*flat).item()
+    expected = aupro(maps, regions, 0.1).item()
+    assert found['anomaly/aupro/cable'] == pytest.approx(expected, abs=1e-12)
+    assert 0 < expected < 1
+
+
+def test_feature_streaming_is_close_and_rounded() -> None:
+    """Images exactly; pixels as their float16 scores."""
+    samples = make_samples()
+    exact, streaming = (score(mode, samples, len(samples)) for mode in MODES)
+    assert exact.keys() == streaming.keys()
+    assert exact == pytest.approx(streaming, abs=2e-3, nan_ok=True)
+    assert exact['anomaly/image_auroc_all'] == streaming['anomaly/image_auroc_all']
+    name = 'anomaly/pixel_auroc/cable'
+    assert exact[name] != streaming[name]
+
+
+def test_feature_streaming_forgets_order_and_batches() -> None:
+    samples = make_samples()
+    order = torch.randperm(len(samples)).tolist()
+    shuffled = [samples[k] for k in order]
+    one = score('streaming', samples, len(samples), batch=1)
+    assert_same(one, score('streaming', shuffled, len(samples), batch=5))
+
+
+def assert_same(one, other) -> None:
+    """Bit for bit, NaN included."""
+    assert one.keys() == other.keys()
+    assert {k: v.hex() for k, v in one.items()} == {
+        k: v.hex() for k, v in other.items()
+    }
+
+
+@pytest.fixture(scope='module')
+def two_processes(tmp_path_factory):
+    """Mode -> the scalars of each of two gloo processes that share 13 images."""
+    out = tmp_path_factory.mktemp('anomaly')
+    launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
+    launch += [f'--master_port={free_port()}', HELPERS / 'anomaly_metric_run.py']
+    done = subprocess.run(
+        [*map(str, launch), str(out), 'pytorch'],
+        cwd=REPO,
+        env=tool_env(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    ranks = [torch.load(out / f'rank{rank}.pth') for rank in range(2)]
+    return {mode: [rank[mode] for rank in ranks] for mode in MODES}
+
+
+@both_modes
+def test_feature_two_processes_equal_one(two_processes, mode) -> None:
+    samples = make_samples()
+    one = score(mode, samples, len(samples))
+    for other in two_processes[mode]:
+        assert_same(one, other)
+    assert 0 < one['anomaly/aupro/cable'] < 1
+    assert math.isnan(one['anomaly/aupro/screw'])
+
+
+@both_modes
+def test_feature_a_second_evaluation_starts_anew(mode) -> None:
+    metric = AnomalyMetric(mode=mode)
+    metric.dataset_meta = {'classes': ('bottle', 'cable')}
+    reversed_maps = [{**s, 'pred_map': 1 - s['pred_map']} for s in BOTTLES]
+    metric.process({}, [*reversed_maps, *CABLES])
+    assert metric.evaluate(6)['anomaly/pixel_auroc/bottle'] < 0.5
+    metric.process({}, [*BOTTLES, *CABLES])
+    assert_same(metric.evaluate(6), evaluate([*BOTTLES, *CABLES], mode=mode))
+
+
+@both_modes
+def test_feature_the_label_counts_and_not_the_mask(mode, log) -> None:
+    """A defect that is lost in a small mask still makes the image defective."""
+    lost = row('bottle', 1, 0.9, [0.5, 0.25], [0, 0])
+    good = row('bottle', 0, 0.5, [0.5, 0.25], [0, 0])
+    found = evaluate([lost, good], mode=mode, classes=['bottle'])
+    assert found['anomaly/image_auroc/bottle'] == 1
+    assert math.isnan(found['anomaly/pixel_auroc/bottle'])
+    assert warnings(log) == [
+        "product 'bottle': pixel metrics (its masks have no defect pixel) are NaN and "
+        'left out of the means.'
+    ]
+    # Beside another defect its pixels are normal ones.
+    seen = row('bottle', 1, 0.9, [0.5, 0.5], [0, 1])
+    found = evaluate([lost, good, seen], mode=mode, classes=['bottle'])
+    assert found['anomaly/image_auroc/bottle'] == 1
+    assert found['anomaly/pixel_auroc/bottle'] == pytest.approx((2 + 1.5) / 5)
+
+
+@both_modes
+@pytest.mark.parametrize(
+    ('cables', 'reason'),
+    [
+        ([], 'image metrics (it has no image) and pixel metrics (it has no image)'),
+        (
+            CABLES[1:],
+            'image metrics (all its images are good) and pixel metrics (its masks have '
+            'no defect pixel)',
+        ),
+        (CABLES[:1], 'image metrics (all its images are defective)'),
+        (
+            [CABLES[1], sample('cable', 1, 0.5, [[0.5, 0.25]])],
+            'pixel metrics (a defective image of it has no mask)',
+        ),
+        (
+            [
+                sample('cable', 0, 0.5, [[0.5]]),
+                sample('cable', 1, 0.75, [[0.5]], [[1]]),
+            ],
+            None,
+        ),
+    ],
+)
+def test_feature_undefined_is_nan_and_said_once(mode, cables, reason, log) -> None:
+    found = evaluate([*BOTTLES, *cables], mode=mode, old_classes=['bottle'])
+    assert warnings(log) == (
+        []
+        if reason is None
+        else [f"product 'cable': {reason} are NaN and left out of the means."]
+    )
+    for metric in ('image_auroc', 'image_f1max', 'pixel_auroc', 'pixel_ap', 'aupro'):
+        kind = 'image' if metric.startswith('image') else 'pixel'
+        undefined = f'{kind} metrics' in (reason or '')
+        assert math.isnan(found[f'anomaly/{metric}/cable']) == undefined
+        assert math.isnan(found[f'anomaly/{metric}_new']) == undefined
+        if undefined:
+            bottle = GOLDEN[f'anomaly/{metric}/bottle']
+            assert found[f'anomaly/{metric}_all'] == pytest.approx(bottle)
+
+
+@both_modes
+def test_feature_a_good_image_needs_no_mask(mode) -> None:
+    bare = [{k: v for k, v in s.items() if k != 'gt_mask'} for s in BOTTLES[:2]]
+    found = evaluate([*bare, *BOTTLES[2:], *CABLES], mode=mode)
+    assert found['anomaly/aupro/bottle'] == pytest.approx(3.65 / 3.9)
+
+
+@both_modes
+def test_feature_constant_maps(mode) -> None:
+    flat = [0.5] * 4
+    samples = [
+        row('bottle', 0, 0.5, flat, [0] * 4),
+        row('bottle', 1, 0.5, flat, [1, 0, 0, 1]),
+    ]
+    found = evaluate(samples, mode=mode, classes=['bottle'])
+    assert found['anomaly/image_auroc/bottle'] == 0.5
+    assert found['anomaly/pixel_auroc/bottle'] == 0.5
+    assert found['anomaly/aupro/bottle'] == pytest.approx(0.15)
+
+
+@both_modes
+def test_feature_images_alone(mode) -> None:
+    """No map is asked for and no pixel metric is reported."""
+    bare = [{k: v for k, v in s.items() if k != 'pred_map'} for s in BOTTLES]
+    found = evaluate(bare, mode=mode, pixel=False, classes=['bottle'], prefix='mine')
+    assert found == {
+        'mine/image_auroc/bottle': 3.5 / 4,
+        'mine/image_f1max/bottle': pytest.approx(0.8),
+        'mine/image_auroc_new': 3.5 / 4,
+        'mine/image_f1max_new': pytest.approx(0.8),
+        'mine/image_auroc_all': 3.5 / 4,
+        'mine/image_f1max_all': pytest.approx(0.8),
+    }
+
+
+def test_feature_comparisons() -> None:
+    found = evaluate(
+        [*BOTTLES, *CABLES],
+        old_classes=['bottle'],
+        previous={'bottle': 0.95},
+        joint={'bottle': 1.0, 'cable': 0.5},
+    )
+    assert found['anomaly/forgetting/bottle'] == pytest.approx(0.95 - 0.875)
+    assert found['anomaly/forgetting_old'] == pytest.approx(0.95 - 0.875)
+    assert found['anomaly/gap_to_joint_old'] == pytest.approx(0.125)
+    assert found['anomaly/gap_to_joint_new'] == pytest.approx(0.5)
+    assert found['anomaly/gap_to_joint_all'] == pytest.approx(0.3125)
+    found = evaluate([*BOTTLES, *CABLES], previous={'bottle': 0.95})
+    assert not [name for name in found if 'forgetting' in name or 'joint' in name]
+
+
+def test_feature_maps_are_dropped_product_after_product() -> None:
+    metric = AnomalyMetric()
+    metric.dataset_meta = {'classes': ('bottle', 'cable')}
+    metric.process({}, [*BOTTLES, *CABLES])
+    records = list(metric.results)
+    assert all(record.pixels is not None for record in records)
+    metric.evaluate(6)
+    assert all(record.pixels is record.mask is None for record in records)
+
+
+def test_feature_streaming_keeps_no_map() -> None:
+    metric = AnomalyMetric(mode='streaming')
+    metric.dataset_meta = {'classes': ('bottle', 'cable')}
+    metric.process({}, BOTTLES)
+    assert all(record.pixels is record.mask is None for record in metric.results)
+
+
+def test_feature_the_log_has_a_table(log) -> None:
+    evaluate([*BOTTLES, *CABLES], old_classes=['bottle'])
+    (text,) = [r.getMessage() for r in log.records if 'product' in r.getMessage()]
+    lines = [line.split() for line in text.strip().splitlines()]
+    assert lines[0][:3] == ['product', 'image_auroc', 'image_f1max']
+    assert lines[1][:3] == ['bottle', '0.875', '0.800']
+    assert lines[-1][:4] == ['mean', '(all)', '0.438', '0.733']
+    assert len(lines) == 6
+
+
+def test_exception_constructor() -> None:
+    with pytest.raises(ValueError, match="mode is 'fast': expected one of exact"):
+        AnomalyMetric(mode='fast')
+    with pytest.raises(ValueError, match='fpr_limit 30 was given'):
+        AnomalyMetric(fpr_limit=30)
+
+
+@both_modes
+def test_exception_samples(mode) -> None:
+    with pytest.raises(ValueError, match=r"product 'bottle' .* cable was expected"):
+        evaluate(BOTTLES, mode=mode, classes=['cable'])
+    without = {k: v for k, v in BOTTLES[0].items() if k != 'pred_map'}
+    with pytest.raises(
+        ValueError, match=r"'bottle.png': no anomaly map .* pixel=False"
+    ):
+        evaluate([without], mode=mode)
+    with pytest.raises(ValueError, match=r'\(1, 1, 4\) was given'):
+        evaluate([{**BOTTLES[0], 'pred_map': torch.zeros(1, 1, 4)}], mode=mode)
+    for key in ('pred_map', 'pred_score'):
+        broken = {**BOTTLES[0], key: BOTTLES[0][key] * float('nan')}
+        with pytest.raises(ValueError, match=r"'bottle.png' has NaN"):
+            evaluate([broken], mode=mode)
+
+
+def test_exception_streaming_needs_non_negative_maps() -> None:
+    negative = row('bottle', 0, 0.5, [-0.5, 0.5], [0, 0])
+    with pytest.raises(ValueError, match='negative or NaN score'):
+        evaluate([negative], mode='streaming')
+
+
+@both_modes
+def test_exception_classes(mode) -> None:
+    with pytest.raises(ValueError, match=r'old class hazelnut .* bottle, cable'):
+        evaluate(BOTTLES, mode=mode, old_classes=['hazelnut'])
+    with pytest.raises(ValueError, match=r'no value of cable .* bottle, cable'):
+        evaluate([*BOTTLES, *CABLES], mode=mode, joint={'bottle': 1.0})
+    with pytest.raises(ValueError, match='no image was evaluated'):
+        evaluate([], mode=mode)
+
+
+def test_exception_images_that_count_twice() -> None:
+    metric = AnomalyMetric(mode='streaming')
+    metric.dataset_meta = {'classes': ('bottle',)}
+    metric.process({}, [*BOTTLES, BOTTLES[0]])
+    with pytest.raises(
+        ValueError, match=r'5 images were processed, 4 .* round_up=False'
+    ):
+        metric.evaluate(4)
+
+
+def test_feature_does_not_import_mmdet() -> None:
+    code = (
+        'import sys, mmdefect.evaluation.anomaly_metric; '
+        "print([m for m in ('mmdet', 'mmpretrain') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=REPO,
+        env=tool_env(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == '[]'
