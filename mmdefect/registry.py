@@ -70,10 +70,18 @@ RUNNERS = _child('RUNNERS', {'StreamRunner': 'mmdefect.streams.runner'})
 HOOKS = _child(
     'HOOKS',
     {
+        'AnomalyMapHook': 'mmdefect.engine.hooks.anomaly_maps',
         'ChainCheckpointHook': 'mmdefect.engine.hooks.chain',
+        'CoresetHook': 'mmdefect.engine.hooks.coreset',
         'EpochSeedHook': 'mmdefect.engine.hooks.epoch_seed',
+        'FeatureCacheHook': 'mmdefect.engine.hooks.feature_cache',
+        'FeatureStatisticsHook': 'mmdefect.engine.hooks.feature_statistics',
+        'ImportancePenaltyHook': 'mmdefect.engine.hooks.weight_importance',
+        'ProjectedUpdateHook': 'mmdefect.engine.hooks.projected_update',
         'SafeCheckpointHook': 'mmdefect.engine.hooks.safe_checkpoint',
         'SamplePredictionsHook': 'mmdefect.engine.hooks.sample_predictions',
+        'WeightAnchorHook': 'mmdefect.engine.hooks.weight_anchor',
+        'WeightImportanceHook': 'mmdefect.engine.hooks.weight_importance',
     },
 )
 OPTIM_WRAPPERS = _child(
@@ -85,15 +93,30 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
 DATASETS = _child(
     'DATASETS',
     {
+        'AnomalyDataset': 'mmdefect.datasets.anomaly',
+        'MVTecADDataset': 'mmdefect.datasets.anomaly',
+        'VisADataset': 'mmdefect.datasets.anomaly',
         'DefectDetDataset': 'mmdefect.datasets.defect_det',
         'NEUDETDataset': 'mmdefect.datasets.neu_det',
         'DeepPCBDataset': 'mmdefect.datasets.deeppcb',
     },
 )
+_ANOMALY_TRANSFORMS = 'mmdefect.datasets.transforms.anomaly'
 TRANSFORMS = _child(
-    'TRANSFORMS', {'LoadCachedImage': 'mmdefect.datasets.transforms.loading'}
+    'TRANSFORMS',
+    {
+        'LoadCachedImage': 'mmdefect.datasets.transforms.loading',
+        'LoadAnomalyImage': _ANOMALY_TRANSFORMS,
+        'LoadAnomalyMask': _ANOMALY_TRANSFORMS,
+        'AnomalyFlipRotate': _ANOMALY_TRANSFORMS,
+        'PackAnomalyInputs': _ANOMALY_TRANSFORMS,
+    },
+)
+MODEL_WRAPPERS = _child(
+    'MODEL_WRAPPERS', {'ReplicatedModel': 'mmdefect.engine.replicated'}
 )
 _DETECTION = 'mmdefect.models.detection'
+_ANOMALY = 'mmdefect.models.anomaly'
 MODELS = _child(
     'MODELS',
     {
@@ -104,10 +127,27 @@ MODELS = _child(
         'ElasticDistillation': f'{_DETECTION}.distill.strategies',
         'LogitDistillation': f'{_DETECTION}.distill.strategies',
         'QualityDistillation': f'{_DETECTION}.distill.strategies',
+        'IUF': f'{_ANOMALY}.iuf',
+        'IncrementalCoreset': f'{_ANOMALY}.coreset',
+        'ObjectConditioner': f'{_ANOMALY}.conditioner',
+        'SemanticCompressionLoss': f'{_ANOMALY}.losses',
+        'AnomalyDataPreprocessor': f'{_ANOMALY}.preprocessor',
     },
 )
-METRICS = _child('METRICS', {'GroupedCocoMetric': 'mmdefect.evaluation.grouped_coco'})
-TASK_UTILS = _child('TASK_UTILS', {'DetectionStream': 'mmdefect.streams.detection'})
+METRICS = _child(
+    'METRICS',
+    {
+        'AnomalyMetric': 'mmdefect.evaluation.anomaly_metric',
+        'GroupedCocoMetric': 'mmdefect.evaluation.grouped_coco',
+    },
+)
+TASK_UTILS = _child(
+    'TASK_UTILS',
+    {
+        'AnomalyStream': 'mmdefect.streams.anomaly',
+        'DetectionStream': 'mmdefect.streams.detection',
+    },
+)
 FUNCTIONS = _child('FUNCTIONS', {'seed_worker': 'mmdefect.engine.randomness'})
 
 # We add nothing to these, but `_scope_='mmdefect'` is looked up in them too.

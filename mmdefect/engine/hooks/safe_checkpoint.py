@@ -8,7 +8,8 @@ from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch.utils.data import DataLoader
 
 from mmdefect.registry import HOOKS
 
@@ -31,6 +32,12 @@ class SafeCheckpointHook(CheckpointHook):
     def __init__(self, *, stream: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stream = stream
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse to write checkpoints of a training that sees nothing."""
+        super().before_train(runner)
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            check_batches(runner.train_dataloader)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the step and the classes to the checkpoint's meta."""
@@ -69,6 +76,22 @@ class SafeCheckpointHook(CheckpointHook):
         self.keep_ckpt_ids.extend(keep)
         runner.message_hub.update_info('keep_ckpt_ids', keep)
         return [Path(self.out_dir) / self.filename_tmpl.format(old) for old in outdated]
+
+
+def check_batches(loader: DataLoader) -> None:
+    """Refuse a loader without a batch: MMEngine counts its epochs and trains nothing.
+
+    Raises:
+        ValueError: There are fewer images than a batch takes, or none.
+    """
+    if not len(loader):
+        dataset: Any = loader.dataset
+        raise ValueError(
+            f'the training set has {len(dataset)} images, and train_dataloader '
+            f'has batch_size={loader.batch_size} and drop_last={loader.drop_last}: '
+            'expected at least one batch an epoch; make it smaller, or set '
+            'drop_last=False'
+        )
 
 
 def _publish(source: Path, target: Path) -> None:

@@ -47,6 +47,46 @@ def test_smoke(model: torch.nn.Module, tmp_path: Path) -> None:
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
+def test_smoke_mmpretrain(model: torch.nn.Module, tmp_path: Path) -> None:
+    """mmpretrain's backbone, as an anomaly model loads it: all weights or none."""
+    from mmdefect.models.anomaly.features import FrozenFeatures
+
+    torch.save(model.state_dict(), tmp_path / 'in.pth')
+    out = tmp_path / 'out.pth'
+    TOOL['main']([str(tmp_path / 'in.pth'), str(out), '--for', 'mmpretrain'])
+    backbone = {
+        'type': 'mmpretrain.MobileNetV2',
+        'out_indices': (0, 1, 2, 4),
+        'init_cfg': {'type': 'Pretrained', 'checkpoint': str(out)},
+    }
+    features = FrozenFeatures(backbone=backbone, grid=4)
+    features.init_weights()
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        found = features.backbone(image)
+        # torchvision's blocks 1, 3, 6 and 13 end its strides 2, 4, 8 and 16.
+        expected = [model.features[: end + 1](image) for end in (1, 3, 6, 13)]
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    assert features(image).shape == (1, 168, 4, 4)
+
+
+def test_exception_weights_of_the_other_package(
+    model: torch.nn.Module, tmp_path: Path
+) -> None:
+    from mmdefect.models.anomaly.features import FrozenFeatures
+
+    out = tmp_path / 'out.pth'
+    torch.save({'state_dict': TOOL['convert'](model.state_dict())}, out)
+    backbone = {
+        'type': 'mmpretrain.MobileNetV2',
+        'out_indices': (0, 1, 2, 4),
+        'init_cfg': {'type': 'Pretrained', 'checkpoint': str(out)},
+    }
+    with pytest.raises(ValueError, match=r'lacks \d+ of the .* weights of MobileNetV2'):
+        FrozenFeatures(backbone=backbone, grid=4).init_weights()
+
+
 @pytest.mark.parametrize('change', ['missing', 'extra', 'shape'])
 def test_exception_another_network(model: torch.nn.Module, change: str) -> None:
     state = dict(model.state_dict())
@@ -68,6 +108,32 @@ def test_exception_another_network(model: torch.nn.Module, change: str) -> None:
 def test_exception_another_width() -> None:
     with pytest.raises(ValueError, match='do not match mmdet MobileNetV2'):
         TOOL['convert'](mobilenet_v2(width_mult=0.5).state_dict())
+
+
+def test_exception_message_names_the_package() -> None:
+    state = mobilenet_v2(width_mult=0.5).state_dict()
+    with pytest.raises(ValueError, match='do not match mmpretrain MobileNetV2'):
+        TOOL['convert'](state, 'mmpretrain')
+
+
+def test_exception_package(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        TOOL['main']([str(tmp_path), str(tmp_path), '--for', 'timm'])
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('conv1.bn.bias', 'conv1.bn.bias'),
+        ('layer1.0.depthwise_conv.conv.weight', 'layer1.0.conv.0.conv.weight'),
+        ('layer1.0.linear_conv.bn.bias', 'layer1.0.conv.1.bn.bias'),
+        ('layer2.0.expand_conv.conv.weight', 'layer2.0.conv.0.conv.weight'),
+        ('layer7.0.linear_conv.bn.bias', 'layer7.0.conv.2.bn.bias'),
+        ('conv2.conv.weight', 'conv2.conv.weight'),
+    ],
+)
+def test_feature_mmpretrain_names(name: str, expected: str) -> None:
+    assert TOOL['mmpretrain_name'](name) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,37 @@
+"""Ends the only epoch of a memory of patches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmdefect.engine.hooks.previous import unwrapped
+from mmdefect.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CoresetHook(Hook):
+    """Fills the memory of :class:`~mmdefect.models.anomaly.coreset.IncrementalCoreset`.
+
+    Raises:
+        ValueError: Before training, if there is more than one epoch: the same patches
+            would only be seen again.
+    """
+
+    # Before the checkpoint is written.
+    priority = 'NORMAL'
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse more than one epoch."""
+        if runner.max_epochs != 1:
+            raise ValueError(
+                f'train_cfg.max_epochs={runner.max_epochs} was given to a memory of '
+                'patches, 1 was expected: it learns nothing from a second look.'
+            )
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Choose what is kept."""
+        model: Any = unwrapped(runner)
+        model.finish_step()

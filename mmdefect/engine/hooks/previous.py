@@ -1,0 +1,156 @@
+"""What a hook needs of the step before: its weights, and what was collected then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.dist import get_rank, get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+
+from mmdefect.models.anomaly.conditioner import class_keys
+from mmdefect.utils.checkpoint import checkpoint_classes, load_weights, state_dict_of
+
+
+class PreviousStepHook(Hook):
+    """A hook of a later step that looks at the checkpoint of the step before.
+
+    The file is read anew whenever training starts, so a step that was killed and is
+    resumed compares with the same old weights.
+
+    Args:
+        checkpoint: Checkpoint of the step before; a stream sets it. ``None`` in a step
+            that has no predecessor.
+    """
+
+    def __init__(self, *, checkpoint: str | None = None) -> None:
+        self.checkpoint = checkpoint
+
+    def load_previous(self) -> dict[str, Any]:
+        """Read the checkpoint of the step before.
+
+        Raises:
+            ValueError: No step before is known.
+        """
+        if self.checkpoint is None:
+            raise ValueError(
+                f'{type(self).__name__} has no checkpoint of a step before: expected '
+                'checkpoint=..., which a stream sets in every step but its first'
+            )
+        return load_weights(self.checkpoint)
+
+    def collected(self, loaded: Mapping[str, Any], key: str, by: str) -> dict[str, Any]:
+        """Return what ``by`` left under ``key`` in a checkpoint.
+
+        Raises:
+            ValueError: It left nothing there.
+        """
+        found = loaded.get(key)
+        if not found:
+            raise ValueError(
+                f'checkpoint {self.checkpoint} holds no {key}: expected one of a step '
+                f'whose hooks had mmdefect.{by}; train that step anew with it'
+            )
+        return dict(found)
+
+
+def unwrapped(runner: Runner) -> nn.Module:
+    """The model itself, without DDP around it."""
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Parameters that learn, by name."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def running_statistics(model: nn.Module) -> dict[str, Tensor]:
+    """Running means and variances of the batch norms that learn, by name."""
+    learning = {name.rpartition('.')[0] for name in trainable(model)}
+    return {
+        name: buffer
+        for name, buffer in model.named_buffers()
+        if name.rpartition('.')[0] in learning and buffer.is_floating_point()
+        if name.endswith(('running_mean', 'running_var'))
+    }
+
+
+def old_rows(runner: Runner, loaded: Mapping[str, Any]) -> Tensor:
+    """Rows of today's class layers that belong to the classes of a checkpoint.
+
+    Raises:
+        ValueError: The checkpoint does not name its classes, or one is gone.
+    """
+    before = checkpoint_classes(loaded)
+    now = list(runner.train_dataloader.dataset.metainfo['classes'])
+    if before is None or not set(before) <= set(now):
+        raise ValueError(
+            f'the step before knows the classes {before}, this one {now}: expected '
+            'this step to know all of them by name'
+        )
+    return torch.tensor([now.index(name) for name in before])
+
+
+def aligned(
+    old: Mapping[str, Tensor], now: Mapping[str, Tensor], rows: Tensor
+) -> dict[str, Tensor]:
+    """Old tensors in today's shapes; rows of new classes as they are in ``now``.
+
+    Args:
+        old: Tensors of the step before; names that ``now`` lacks are left out.
+        now: Tensors of this step.
+        rows: See :func:`old_rows`.
+
+    Raises:
+        ValueError: A tensor is missing in ``old`` or has another shape.
+    """
+    class_rows = class_keys()
+    found = {}
+    for name, tensor in now.items():
+        before = old.get(name)
+        by_class = name in class_rows
+        if before is None or before.shape[by_class:] != tensor.shape[by_class:]:
+            raise ValueError(
+                f'{name} has the shape {tuple(tensor.shape)} and in the step before '
+                f'{None if before is None else tuple(before.shape)}: expected the same '
+                'architecture'
+            )
+        found[name] = tensor.detach().clone()
+        found[name][rows if by_class else slice(None)] = before.to(tensor)
+    return found
+
+
+def old_weights(runner: Runner, loaded: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Weights of the step before for everything that learns, in today's shapes."""
+    model = unwrapped(runner)
+    now: dict[str, Tensor] = {**trainable(model), **running_statistics(model)}
+    return aligned(state_dict_of(loaded), now, old_rows(runner, loaded))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode for a while."""
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)
+
+
+def own_batches(runner: Runner, batch_size: int | None = None) -> DataLoader:
+    """This rank's share of the step's training images, once each and in order."""
+    loader = runner.train_dataloader
+    mine = range(get_rank(), len(loader.dataset), get_world_size())
+    return DataLoader(
+        Subset(loader.dataset, list(mine)),
+        batch_size=batch_size or loader.batch_size,
+        collate_fn=loader.collate_fn,
+    )

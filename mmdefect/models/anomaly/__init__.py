@@ -1,0 +1,1 @@
+"""Anomaly models that learn product after product. Never imports mmdet."""

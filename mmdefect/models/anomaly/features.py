@@ -1,0 +1,166 @@
+"""Frozen features of several scales on one grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from mmdefect.registry import MODELS
+from mmdefect.utils.checkpoint import state_dict_of
+
+
+def align_concat(features: Sequence[Tensor], grid: int) -> Tensor:
+    """Resize feature maps to one grid and concatenate their channels.
+
+    Bilinear with aligned corners and without anti-aliasing: large maps are sampled at
+    points of the grid (UniAD's neck, section 4 of its supplement).
+
+    Args:
+        features: Maps of shape ``(B, C_i, h_i, w_i)``, in order of their stride.
+        grid: Side of the result.
+
+    Returns:
+        Shape ``(B, sum C_i, grid, grid)``.
+    """
+    size = (grid, grid)
+    resized = [
+        F.interpolate(maps, size=size, mode='bilinear', align_corners=True)
+        for maps in features
+    ]
+    return torch.cat(resized, dim=1)
+
+
+class FrozenFeatures(nn.Module):
+    """A pretrained backbone that never learns, and its taps on one grid.
+
+    Always in eval mode and without gradients, so its features are a function of the
+    image and can be cached.
+
+    Args:
+        backbone: A backbone that returns several feature maps, or its config.
+        grid: Side of the result.
+
+    Raises:
+        ValueError: When called, if the backbone returns fewer than one map.
+    """
+
+    def __init__(
+        self, *, backbone: Mapping[str, Any] | nn.Module, grid: int = 14
+    ) -> None:
+        super().__init__()
+        self.backbone: Any = backbone
+        if not isinstance(backbone, nn.Module):
+            self.backbone = MODELS.build(dict(backbone))
+        drop_unused_stages(self.backbone)
+        self.grid = grid
+        self.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> FrozenFeatures:
+        """Stay in eval mode whatever is asked for."""
+        return super().train(False)
+
+    def init_weights(self) -> None:
+        """Load what the backbone's ``init_cfg`` names, and stay frozen."""
+        pretrained = getattr(self.backbone, 'init_cfg', None) or {}
+        if isinstance(pretrained, Mapping) and pretrained.get('type') == 'Pretrained':
+            load_pretrained(self.backbone, pretrained)
+        elif hasattr(self.backbone, 'init_weights'):
+            self.backbone.init_weights()
+        self.requires_grad_(False)
+        self.train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Features ``(B, C, grid, grid)`` of preprocessed images ``(B, 3, H, W)``."""
+        maps = self.backbone(images)
+        if not isinstance(maps, (tuple, list)) or not maps:
+            raise ValueError(
+                f'{type(self.backbone).__name__} returned a {type(maps).__name__}, '
+                'several feature maps were expected: set its out_indices.'
+            )
+        return align_concat(maps, self.grid)
+
+
+def check_channels(features: Tensor, expected: int) -> None:
+    """Refuse features of another number of channels than the config says.
+
+    Raises:
+        ValueError: Naming both.
+    """
+    if features.shape[1] != expected:
+        raise ValueError(
+            f'the backbone gives {features.shape[1]} channels, in_channels={expected} '
+            'were expected: write their sum into the config.'
+        )
+
+
+def load_pretrained(backbone: nn.Module, cfg: Mapping[str, Any]) -> None:
+    """Load all weights of a frozen backbone, or none.
+
+    MMEngine's own loading passes over names that do not fit, and a backbone that never
+    learns would stay random without a word.
+
+    Args:
+        backbone: The module to fill.
+        cfg: ``checkpoint``, and the ``prefix`` of the backbone's weights in it.
+
+    Raises:
+        ValueError: A weight of the backbone is missing or has another shape.
+    """
+    prefix = cfg.get('prefix', '').rstrip('.')
+    prefix = f'{prefix}.' if prefix else ''
+    loaded = CheckpointLoader.load_checkpoint(cfg['checkpoint'], map_location='cpu')
+    found = {
+        name.removeprefix(prefix): value
+        for name, value in state_dict_of(loaded).items()
+        if name.startswith(prefix)
+    }
+    expected = backbone.state_dict()
+    wrong = [
+        name
+        for name, value in expected.items()
+        if name not in found or found[name].shape != value.shape
+    ]
+    if wrong:
+        raise ValueError(
+            f'{cfg["checkpoint"]} lacks {len(wrong)} of the {len(expected)} weights of '
+            f'{type(backbone).__name__}, such as {", ".join(wrong[:3])}: expected '
+            'weights of the same package and architecture; see tools/model_converters'
+        )
+    backbone.load_state_dict({name: found[name] for name in expected})
+
+
+def drop_unused_stages(backbone: Any) -> None:
+    """Remove stages behind the last tap, which mmpretrain's forward would compute.
+
+    Knows backbones that keep their stages in ``layers``: a ``ModuleList``
+    (EfficientNet) or names (MobileNetV2), or their names in ``res_layers`` (ResNet);
+    others are left as they are.
+    """
+    kept_in = 'res_layers' if hasattr(backbone, 'res_layers') else 'layers'
+    layers = getattr(backbone, kept_in, None)
+    taps = getattr(backbone, 'out_indices', None)
+    if layers is None or not taps or min(taps) < 0:
+        return
+    keep = max(taps) + 1
+    if isinstance(layers, nn.ModuleList):
+        dropped = len(layers) - keep
+        setattr(backbone, kept_in, layers[:keep])
+    elif isinstance(layers, list) and all(isinstance(name, str) for name in layers):
+        dropped = len(layers) - keep
+        for name in layers[keep:]:
+            delattr(backbone, name)
+        setattr(backbone, kept_in, layers[:keep])
+    else:
+        return
+    if dropped > 0:
+        print_log(
+            f'{type(backbone).__name__}: {dropped} unused stages dropped', 'current'
+        )

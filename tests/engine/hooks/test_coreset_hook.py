@@ -1,0 +1,63 @@
+"""Two steps of a memory of patches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mmdefect.engine.hooks.coreset import CoresetHook
+from mmdefect.models.anomaly.coreset import IncrementalCoreset
+from mmdefect.utils.checkpoint import load_weights
+from tests.models.anomaly.conftest import (
+    CHANNELS,
+    GRID,
+    PRODUCTS,
+    Images,
+    Taps,
+    chain_hook,
+    make_runner,
+)
+
+
+def run(work_dir, number, keep, hooks=(), epochs=1):
+    torch.manual_seed(number)
+    model = IncrementalCoreset(
+        backbone=Taps(),
+        in_channels=CHANNELS,
+        num_classes=number,
+        grid=GRID,
+        per_class=6,
+    )
+    runner = make_runner(
+        work_dir,
+        model,
+        Images(PRODUCTS[:number], keep, number=3),
+        [CoresetHook(), *hooks],
+        optimizer={'type': 'SGD', 'lr': 0.0},
+        epochs=epochs,
+        batch_size=2,
+    )
+    runner.train()
+    return work_dir / f'epoch_{epochs}.pth'
+
+
+def test_feature_memory_grows_step_by_step(tmp_path):
+    """Old places by name, new ones filled, the same backbone, all in the checkpoint."""
+    first = run(tmp_path / 'a', 2, PRODUCTS[:2])
+    keys = {'class_keys': ('memory', 'filled')}
+    chain = chain_hook(first, PRODUCTS, **keys)
+    second = run(tmp_path / 'b', 3, PRODUCTS[2:], [chain])
+    old, new = (load_weights(path)['state_dict'] for path in (first, second))
+    assert old['memory'].shape == (2, 6, CHANNELS)
+    assert new['memory'].shape == (3, 6, CHANNELS)
+    assert torch.equal(new['memory'][:2], old['memory'])
+    assert new['filled'].tolist() == [6, 6, 6]
+    assert new['memory'][2].any()
+    for name in old:
+        if name.startswith('features.'):
+            assert torch.equal(new[name], old[name])
+
+
+def test_exception_epochs(tmp_path):
+    with pytest.raises(ValueError, match=r'^train_cfg\.max_epochs=2 .* 1 was expected'):
+        run(tmp_path / 'a', 2, PRODUCTS[:2], epochs=2)

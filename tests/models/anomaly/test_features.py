@@ -1,0 +1,170 @@
+"""Frozen features of several scales."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from mmdefect.models.anomaly.features import (
+    FrozenFeatures,
+    align_concat,
+    drop_unused_stages,
+    load_pretrained,
+)
+from tests.models.anomaly.conftest import (
+    CHANNELS,
+    GRID,
+    Taps,
+    build,
+    tiny_backbone_cfg,
+    tiny_iuf,
+)
+
+
+class TestAlignConcat:
+    def test_feature_corners_are_the_corners(self):
+        """Whatever the size, and channels in order."""
+        maps = [torch.randn(2, 3, 12, 12), torch.randn(2, 2, 4, 4)]
+        made = align_concat(maps, 4)
+        assert made.shape == (2, 5, 4, 4)
+        for row in (0, -1):
+            for column in (0, -1):
+                expected = torch.cat([m[:, :, row, column] for m in maps], dim=1)
+                torch.testing.assert_close(made[:, :, row, column], expected)
+
+    def test_feature_large_maps_are_sampled_not_averaged(self):
+        """7 -> 4 with aligned corners takes every other pixel."""
+        maps = torch.arange(49.0).square().view(1, 1, 7, 7)
+        torch.testing.assert_close(align_concat([maps], 4), maps[:, :, ::2, ::2])
+
+
+class TestEfficientNetB4:
+    """The paper's backbone."""
+
+    def test_shape_taps_and_neck(self, b4):
+        features = FrozenFeatures(backbone=b4)
+        image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            taps = b4(image)
+        assert [tuple(tap.shape[1:]) for tap in taps] == [
+            (24, 112, 112),
+            (32, 56, 56),
+            (56, 28, 28),
+            (160, 14, 14),
+        ]
+        made = features(image)
+        assert made.shape == (1, 272, 14, 14)
+        start = 0
+        for tap in taps:
+            stop = start + tap.shape[1]
+            for row in (0, -1):
+                for column in (0, -1):
+                    torch.testing.assert_close(
+                        made[0, start:stop, row, column], tap[0, :, row, column]
+                    )
+            start = stop
+
+    def test_feature_later_stages_are_gone(self, b4):
+        """3.64 M parameters instead of 17.5 M (19.34 M with the classifier)."""
+        features = FrozenFeatures(backbone=b4)
+        number = sum(p.numel() for p in features.parameters())
+        assert number == pytest.approx(3.64e6, abs=5e3)
+
+
+class TestFrozen:
+    def test_feature_always_in_eval_mode_without_gradient(self):
+        model = tiny_iuf().train()
+        assert model.reconstructor.training
+        assert not any(module.training for module in model.features.modules())
+        assert not any(p.requires_grad for p in model.features.parameters())
+        assert not model.features(torch.randn(1, 3, 16, 16)).requires_grad
+
+    def test_feature_stays_frozen_when_initialised(self):
+        features = FrozenFeatures(backbone=tiny_backbone_cfg(), grid=GRID)
+        features.init_weights()
+        assert not any(p.requires_grad for p in features.parameters())
+        assert not any(module.training for module in features.modules())
+
+    def test_exception_one_map(self):
+        features = FrozenFeatures(backbone=nn.Conv2d(3, 4, 3))
+        with pytest.raises(ValueError, match=r'^Conv2d returned a Tensor, several'):
+            features(torch.zeros(1, 3, 8, 8))
+
+    def test_exception_channels(self):
+        model = tiny_iuf()
+        model.in_channels = 12
+        with pytest.raises(ValueError, match=rf'^the backbone gives {CHANNELS} .*=12 '):
+            model(torch.zeros(1, 3, 16, 16))
+
+
+class TestUnusedStages:
+    @pytest.mark.parametrize(
+        ('cfg', 'gone', 'kept'),
+        [
+            (tiny_backbone_cfg(), 'layer3', 'layer2'),
+            (
+                {'type': 'mmpretrain.MobileNetV2', 'out_indices': (0, 1)},
+                'layer3',
+                'layer2',
+            ),
+        ],
+    )
+    def test_feature_same_maps_without_them(self, cfg, gone, kept):
+        torch.manual_seed(0)
+        backbone = build(cfg)
+        backbone.eval()
+        image = torch.randn(1, 3, 32, 32)
+        with torch.no_grad():
+            before = backbone(image)
+            drop_unused_stages(backbone)
+            after = backbone(image)
+        assert hasattr(backbone, kept)
+        assert not hasattr(backbone, gone)
+        assert len(before) == len(after) == 2
+        for ours, theirs in zip(after, before, strict=True):
+            assert torch.equal(ours, theirs)
+
+    def test_feature_others_are_left_alone(self):
+        backbone = Taps()
+        names = list(backbone.state_dict())
+        drop_unused_stages(backbone)
+        assert list(backbone.state_dict()) == names
+
+
+class TestPretrained:
+    def test_feature_all_weights_of_a_classifier(self, tmp_path):
+        """Stages that were dropped and a head may be there."""
+        torch.manual_seed(1)
+        whole = build({**tiny_backbone_cfg(), 'out_indices': (3,)})
+        state = {f'backbone.{name}': v for name, v in whole.state_dict().items()}
+        state['head.fc.bias'] = torch.zeros(3)
+        torch.save({'state_dict': state}, tmp_path / 'in.pth')
+        cfg = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'in.pth')}
+        backbone = {**tiny_backbone_cfg(), 'init_cfg': {**cfg, 'prefix': 'backbone'}}
+        features = FrozenFeatures(backbone=backbone, grid=GRID)
+        features.init_weights()
+        for name, value in features.backbone.state_dict().items():
+            assert torch.equal(value, whole.state_dict()[name]), name
+
+    @pytest.mark.parametrize('change', ['names', 'shape', 'prefix'])
+    def test_exception_they_do_not_fit(self, change, tmp_path):
+        """Not one of them is loaded then."""
+        state = Taps().state_dict()
+        if change == 'names':
+            state = {f'features.{name}': value for name, value in state.items()}
+        elif change == 'shape':
+            state['second.weight'] = torch.zeros(6, 4, 5, 5)
+        path = tmp_path / 'in.pth'
+        torch.save(state, path)
+        target = Taps()
+        before = {name: value.clone() for name, value in target.state_dict().items()}
+        prefix = 'backbone' if change == 'prefix' else ''
+        number = {'names': 4, 'shape': 1, 'prefix': 4}[change]
+        message = rf'^{re.escape(str(path))} lacks {number} of the 4 weights of Taps'
+        with pytest.raises(ValueError, match=message):
+            load_pretrained(target, {'checkpoint': str(path), 'prefix': prefix})
+        for name, value in target.state_dict().items():
+            assert torch.equal(value, before[name])
