@@ -8,7 +8,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from mmdefect.streams.runtime import add_evaluator
+from mmdefect.streams.dataset_classes import as_list
+from mmdefect.streams.runtime import add_evaluator, is_anomaly_hook
 
 
 def load_config(
@@ -69,37 +70,71 @@ def show_predictions(
 ) -> None:
     """Draw predictions while testing.
 
+    Anomaly maps share one scale, so they are drawn when the test is over: into a folder
+    only, ``<out_dir>/compound/<product>/<defect>/<file>.png``.
+
     Raises:
-        ValueError: The config has no visualization hook to draw with.
+        ValueError: The config has no visualization hook to draw with, or its anomaly
+            maps were to be shown in a window.
     """
     hook = (cfg.get('default_hooks') or {}).get('visualization')
+    anomaly = is_anomaly(cfg)
     if hook is None:
+        kind = 'mmdefect.AnomalyMapHook' if anomaly else 'DetVisualizationHook'
         raise ValueError(
-            'this config cannot draw: add visualization=dict('
-            "type='DetVisualizationHook') to default_hooks"
+            f"this config cannot draw: add visualization=dict(type='{kind}') to "
+            'default_hooks'
         )
+    if is_anomaly_hook(hook):
+        if show or out_dir is None:
+            raise ValueError(
+                '--show was given, which an anomaly config cannot: its maps share one '
+                'scale and are drawn when the test is over; use --show-dir DIR'
+            )
+        # A relative folder would start at the work dir of the step.
+        hook.update(compound=True, out_dir=str(Path(out_dir).absolute()))
+        return
     hook.update(draw=True, show=show, wait_time=wait_time)
     if out_dir is not None:
         hook['test_out_dir'] = out_dir
 
 
 def dump_predictions(cfg: Config, path: str) -> None:
-    """Add mmdet's metric that writes all predictions to a pickle file.
+    """Add the metric that writes all predictions to a pickle file.
+
+    Boxes by mmdet's, anomaly maps and scores by MMEngine's: a list of dicts with what a
+    sample holds, at 224 x 224 some 250 kB an image.
 
     Raises:
         ValueError: The file name does not end in ``.pkl``.
     """
     if Path(path).suffix not in ('.pkl', '.pickle'):
         raise ValueError(f'--out {path!r} must be a .pkl file')
-    dump = ConfigDict(type='mmdet.DumpDetResults', out_file_path=path)
+    kind = 'DumpResults' if is_anomaly(cfg) else 'mmdet.DumpDetResults'
+    dump = ConfigDict(type=kind, out_file_path=path)
     if 'stream' in cfg:
         cfg.predictions = dump  # added to the evaluators of each step when it is tested
     else:
         add_evaluator(cfg, dump)
 
 
+def is_anomaly(cfg: Config) -> bool:
+    """Whether a config is scored by anomaly maps and not by boxes."""
+    types = [str(metric['type']) for metric in as_list(cfg.get('test_evaluator'))]
+    return any(kind.removeprefix('mmdefect.') == 'AnomalyMetric' for kind in types)
+
+
 def use_tta(cfg: Config) -> None:
-    """Average over horizontal flips, or as ``tta_model`` and ``tta_pipeline`` say."""
+    """Average over horizontal flips, or as ``tta_model`` and ``tta_pipeline`` say.
+
+    Raises:
+        ValueError: The config is one of anomaly maps.
+    """
+    if is_anomaly(cfg):
+        raise ValueError(
+            '--tta was given, which an anomaly config cannot: boxes are averaged over '
+            'flips, anomaly maps are not; leave it out'
+        )
     dataset = cfg.test_dataloader.dataset
     while 'dataset' in dataset:
         dataset = dataset.dataset

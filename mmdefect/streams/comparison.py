@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmdefect.streams.report_data import (
     StreamRecord,
@@ -12,6 +13,8 @@ from mmdefect.streams.report_data import (
     percent,
     read_stream,
 )
+from mmdefect.streams.report_maps import TEXT as MAPS_TEXT
+from mmdefect.streams.report_maps import write_maps
 from mmdefect.streams.report_page import (
     Page,
     Picture,
@@ -59,6 +62,7 @@ def write_comparison(work_dirs: Mapping[str, str | Path], out_dir: str | Path) -
         _bars(records, folder),
         _heat_maps(records, folder),
         *_samples(records, folder, missing),
+        *_maps(records, folder, missing),
     ]
     headline, lead = _headline(records)
     page = Page(
@@ -198,17 +202,26 @@ def _heat_maps(records: Mapping[str, StreamRecord], folder: Path) -> Section:
     )
 
 
+def _columns(
+    records: Mapping[str, StreamRecord],
+    pictures: Mapping[str, Mapping[int, list[dict[str, Any]]]],
+) -> dict[str, list[dict[str, Any]]]:
+    """What step 0 of the first model left, then every model's last step."""
+    columns = {}
+    for name, record in records.items():
+        if 'teacher' not in columns and 0 in pictures[name]:
+            columns['teacher'] = pictures[name][0]
+        last = record.scored[-1]
+        if last and last in pictures[name]:
+            columns[name] = pictures[name][last]
+    return columns
+
+
 def _samples(
     records: Mapping[str, StreamRecord], folder: Path, missing: list[str]
 ) -> list[Section]:
     """The teacher's predictions, then every model's after its last step."""
-    columns = {}
-    for name, record in records.items():
-        if 'teacher' not in columns and 0 in record.samples:
-            columns['teacher'] = record.samples[0]
-        last = record.scored[-1]
-        if last and last in record.samples:
-            columns[name] = record.samples[last]
+    columns = _columns(records, {n: record.samples for n, record in records.items()})
     if not columns:
         return []
     first = next(iter(records.values()))
@@ -221,6 +234,18 @@ def _samples(
     )
     text = 'Left the ground truth, then what each model says. Numbers are confidences '
     return [Section('Samples of the test set', f'{text}in %.', pictures=pictures)]
+
+
+def _maps(
+    records: Mapping[str, StreamRecord], folder: Path, missing: list[str]
+) -> list[Section]:
+    """The teacher's anomaly maps, then every model's after its last step."""
+    columns = _columns(records, {name: record.maps for name, record in records.items()})
+    if not columns:
+        return []
+    classes = next(iter(records.values())).state['classes']
+    pictures = write_maps(columns, classes=classes, folder=folder, missing=missing)
+    return [Section('Anomaly maps of the test set', MAPS_TEXT, pictures=pictures)]
 
 
 def _provenance(records: Mapping[str, StreamRecord]) -> Table:

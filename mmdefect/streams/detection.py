@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import DATASETS
 
 from mmdefect.registry import TASK_UTILS
+from mmdefect.streams.dataset_classes import as_list, dataset_classes, innermost
 from mmdefect.streams.runtime import set_hook
 from mmdefect.streams.stream import Stream
 
@@ -42,7 +42,7 @@ class DetectionStream(Stream):
         **kwargs: Any,
     ) -> None:
         if classes is None:
-            classes = dataset_classes(_innermost(cfg.train_dataloader.dataset))
+            classes = dataset_classes(innermost(cfg.train_dataloader.dataset))
         super().__init__(classes=classes, **kwargs)
         self.class_keys = None if class_keys is None else list(class_keys)
 
@@ -59,7 +59,7 @@ class DetectionStream(Stream):
             head['num_old_classes'] = len(self.old_classes(step))
         for split in ('train', 'val', 'test'):
             self._specialise_loader(cfg.get(f'{split}_dataloader'), split, step)
-            for evaluator in _as_list(cfg.get(f'{split}_evaluator')):
+            for evaluator in as_list(cfg.get(f'{split}_evaluator')):
                 self._specialise_evaluator(evaluator, step)
 
     def _specialise_loader(
@@ -67,7 +67,7 @@ class DetectionStream(Stream):
     ) -> None:
         if loader is None:
             return
-        dataset = _innermost(loader.dataset)
+        dataset = innermost(loader.dataset)
         if dataset.type in _DATASETS:
             dataset.metainfo = dict(
                 dataset.get('metainfo') or {}, classes=tuple(dataset_classes(dataset))
@@ -100,41 +100,3 @@ class DetectionStream(Stream):
         if self.class_keys is not None:
             hook['class_keys'] = self.class_keys
         set_hook(cfg, hook)
-
-
-def dataset_classes(dataset: Mapping[str, Any]) -> list[str]:
-    """Return all classes of a dataset config: from ``metainfo``, else from its type.
-
-    Raises:
-        ValueError: Neither says which classes there are.
-    """
-    classes = (dataset.get('metainfo') or {}).get('classes')
-    if classes is None:
-        # A default scope changes what `build` finds, not what `get` finds.
-        with DATASETS.switch_scope_and_registry('mmdet') as registry:
-            cls = registry.get(dataset['type'])
-        if cls is None:
-            raise ValueError(
-                f'dataset type {dataset["type"]!r} is not registered: check the name '
-                'and its prefix (ours are written mmdefect.X)'
-            )
-        classes = getattr(cls, 'METAINFO', {}).get('classes')
-    if classes is None:
-        raise ValueError(
-            f'dataset {dataset["type"]!r} does not say its classes: add '
-            "metainfo=dict(classes=(...)) to the dataset or classes=[...] to 'stream'"
-        )
-    return list(classes)
-
-
-def _innermost(dataset: ConfigDict) -> ConfigDict:
-    """Step through wrappers such as RepeatDataset."""
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    return dataset
-
-
-def _as_list(value: Any) -> list:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -14,6 +14,8 @@ from mmdefect.streams.report_data import (
     percent,
     read_stream,
 )
+from mmdefect.streams.report_maps import TEXT as MAPS_TEXT
+from mmdefect.streams.report_maps import write_maps
 from mmdefect.streams.report_page import (
     Page,
     Picture,
@@ -23,6 +25,7 @@ from mmdefect.streams.report_page import (
     write_page,
 )
 from mmdefect.streams.report_samples import step_titles, write_samples
+from mmdefect.streams.report_summary import summary_sections
 from mmdefect.visualization.plots import curves, group_bars, heat_map, save_figure
 
 __all__ = ['write_comparison', 'write_report']
@@ -47,12 +50,14 @@ def write_report(work_dir: str | Path) -> Path:
     folder = record.work_dir / 'report'
     headline, lead = _headline(record)
     sections = [_table(record)]
-    if record.scored:
-        sections += [_scores(record, folder)]
+    if record.matrix is not None and record.scored:
+        sections += [*summary_sections(record.matrix), _scores(record, folder)]
     if record.losses:
         sections.append(_losses(record, folder))
     if record.samples:
         sections.append(_samples(record, folder))
+    if record.maps:
+        sections.append(_maps(record, folder))
     page = Page(
         name=record.name,
         headline=headline,
@@ -178,9 +183,8 @@ def _losses(record: StreamRecord, folder: Path) -> Section:
 
 def _samples(record: StreamRecord, folder: Path) -> Section:
     """The same test images after each step, beside their ground truth."""
-    columns = {
-        step_titles(record)[step]: samples for step, samples in record.samples.items()
-    }
+    titles = step_titles(record.samples)
+    columns = {titles[step]: samples for step, samples in record.samples.items()}
     pictures = write_samples(
         columns,
         classes=record.state['classes'],
@@ -194,6 +198,18 @@ def _samples(record: StreamRecord, folder: Path) -> Section:
         'are confidences in %.',
         pictures=pictures,
     )
+
+
+def _maps(record: StreamRecord, folder: Path) -> Section:
+    """Anomaly maps of the same test images after each step."""
+    titles = step_titles(record.maps)
+    pictures = write_maps(
+        {titles[step]: maps for step, maps in record.maps.items()},
+        classes=record.state['classes'],
+        folder=folder,
+        missing=record.missing,
+    )
+    return Section('Anomaly maps of the test set', MAPS_TEXT, pictures=pictures)
 
 
 def _provenance(steps: Sequence[Mapping[str, Any]]) -> Table:

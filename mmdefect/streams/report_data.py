@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ class StreamRecord:
         losses: Step -> name -> curve over iterations, for steps that have them.
         samples: Step -> content of ``samples.json``, for steps that have it.
         missing: What is not there, one sentence each.
+        maps: Step -> ``maps`` of ``maps.json``, for steps that have it; the paths of
+            the pictures are complete.
     """
 
     work_dir: Path
@@ -32,6 +34,7 @@ class StreamRecord:
     losses: dict[int, dict[str, Series]]
     samples: dict[int, list[dict[str, Any]]]
     missing: list[str]
+    maps: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -160,11 +163,23 @@ def _read_step(record: StreamRecord, entry: dict[str, Any]) -> None:
         record.missing.append(
             f'{name}: no loss curves (no vis_data/scalars.json in step_{step}).'
         )
-    samples = folder / 'samples.json'
+    _read_pictures(record, step)
+
+
+def _read_pictures(record: StreamRecord, step: int) -> None:
+    """Add sample predictions and anomaly maps; a stream has one kind or the other."""
+    folder = record.work_dir / f'step_{step}'
+    samples, maps = folder / 'samples.json', folder / 'maps.json'
     if samples.is_file():
         record.samples[step] = json.loads(samples.read_text())
-    else:
+    if maps.is_file():
+        record.maps[step] = [
+            {**entry, 'picture': str(folder / entry['picture'])}
+            for entry in json.loads(maps.read_text())['maps']
+        ]
+    if not samples.is_file() and not maps.is_file():
         record.missing.append(
-            f'{name}: no sample predictions (no samples.json in step_{step}; '
-            'SamplePredictionsHook writes it at the test).'
+            f'Step {step}: no sample predictions (no samples.json in step_{step}, '
+            'which SamplePredictionsHook writes at the test, and no maps.json, which '
+            'AnomalyMapHook writes).'
         )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdefect.streams.report_data import StreamRecord
 from mmdefect.streams.report_page import Picture
 from mmdefect.visualization.boxes import class_colours, draw_panels
 from mmdefect.visualization.plots import save_figure
@@ -15,9 +14,9 @@ TRUTH = 'ground truth'
 PANEL_WIDTH = 245
 
 
-def step_titles(record: StreamRecord) -> dict[int, str]:
-    """Title of the column of each step that has samples."""
-    return {step: f'after step {step}' for step in record.samples}
+def step_titles(steps: Iterable[int]) -> dict[int, str]:
+    """Title of the column of each step."""
+    return {step: f'after step {step}' for step in steps}
 
 
 def write_samples(

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmdefect.registry import TASK_UTILS
 from mmdefect.streams.runtime import (
     count_each_image_once,
+    drop_absent_hooks,
     drop_validation,
     make_reproducible,
     save_safely,
@@ -32,6 +33,7 @@ def resolve_step_config(cfg: Config, step: int, stream: Stream | None = None) ->
     """Return the ordinary config of one step, without paths of a particular run."""
     stream = stream or build_stream(cfg)
     resolved = stream.resolve(cfg, step)
+    drop_absent_hooks(resolved)
     make_reproducible(resolved, step=step)
     count_each_image_once(resolved)
     drop_validation(resolved)

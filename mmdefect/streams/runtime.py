@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+
+# Default hooks of MMEngine's Runner; `None` is how it is told to leave one out.
+OWN_HOOKS = (
+    'runtime_info',
+    'timer',
+    'sampler_seed',
+    'logger',
+    'param_scheduler',
+    'checkpoint',
+)
 
 
 def make_reproducible(cfg: Config, *, step: int = 0) -> None:
@@ -86,9 +97,29 @@ def write_apart(cfg: Config, step: int) -> None:
     hook = (cfg.get('default_hooks') or {}).get('visualization') or {}
     if folder := hook.get('test_out_dir'):
         hook['test_out_dir'] = str(Path(folder) / f'step_{step}')
+    # A relative one lies in the work dir of each step.
+    folder = hook.get('out_dir') if is_anomaly_hook(hook) else None
+    if folder and Path(folder).is_absolute():
+        hook['out_dir'] = str(Path(folder) / f'step_{step}')
+
+
+def is_anomaly_hook(hook: Mapping[str, Any]) -> bool:
+    """Whether a hook of a config draws anomaly maps."""
+    return str(hook.get('type')).removeprefix('mmdefect.') == 'AnomalyMapHook'
 
 
 def set_hook(cfg: Config, hook: dict[str, Any]) -> None:
     """Add ``hook`` to ``custom_hooks`` in place of one of the same type."""
     others = [h for h in cfg.get('custom_hooks') or [] if h.get('type') != hook['type']]
     cfg['custom_hooks'] = [*others, hook]
+
+
+def drop_absent_hooks(cfg: Config) -> None:
+    """Remove hooks that a config or the command line has set to ``None``.
+
+    MMEngine takes ``None`` for its own default hooks only, and fails on any other name.
+    """
+    hooks = cfg.get('default_hooks') or {}
+    absent = [n for n, hook in hooks.items() if hook is None and n not in OWN_HOOKS]
+    for name in absent:
+        hooks.pop(name)

@@ -89,7 +89,9 @@ def canonical(cfg: Config) -> dict[str, Any]:
         plain['model'] = {**plain['model'], 'teacher': _without_path(teacher)}
     defaults = dict(plain.get('default_hooks') or {})
     defaults.pop('logger', None)
-    plain['default_hooks'] = defaults
+    plain['default_hooks'] = {
+        name: hook and _without_path(hook) for name, hook in defaults.items()
+    }
     # A round trip through JSON turns tuples into lists, as a dumped config may.
     return json.loads(json.dumps(plain, default=str, sort_keys=True))
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, TRANSFORMS, DefaultScope
+from mmengine.evaluator import Evaluator
+from mmengine.registry import HOOKS, MODELS, TRANSFORMS, DefaultScope
 
 from mmdefect.apis import (
     dump_predictions,
@@ -14,11 +17,13 @@ from mmdefect.apis import (
     use_tta,
 )
 from mmdefect.streams.resolve import resolve_step_config
-from mmdefect.streams.runtime import apply_test_flags
+from mmdefect.streams.runtime import apply_test_flags, write_apart
+from mmdefect.structures import AnomalySample
 
 REPO = Path(__file__).parents[2]
 PLAIN = REPO / 'configs/gfl/gfl_r18_fpn_toy_neu-det.py'
 STREAM = REPO / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
+ANOMALY = REPO / 'configs/iuf/iuf_toy_3-1x2.py'
 
 
 def test_smoke_work_dir() -> None:
@@ -165,3 +170,85 @@ class TestTta:
         pipeline = cfg.test_dataloader.dataset.dataset.pipeline
         assert pipeline[-1].type == 'TestTimeAug'
         assert 'pipeline' not in cfg.test_dataloader.dataset
+
+
+class TestAnomaly:
+    """What `--show-dir`, `--out` and the others do where maps are drawn, not boxes."""
+
+    def sample(self, **values: object) -> AnomalySample:
+        return AnomalySample(
+            metainfo=dict(img_path='a.png', class_name='cloth', defect='good'),
+            gt_label=torch.tensor(values['label']),
+            gt_mask=torch.zeros(4, 4, dtype=torch.bool),
+            pred_score=torch.tensor(values['score']),
+            pred_map=torch.full((4, 4), values['score']),
+        )
+
+    def test_feature_show_dir(self) -> None:
+        """Relative to where the command is given, not to the work dir of a step."""
+        cfg = load_config(ANOMALY)
+        show_predictions(cfg, show=False, out_dir='drawn', wait_time=1)
+        assert cfg.default_hooks.visualization == {
+            'type': 'mmdefect.AnomalyMapHook',
+            'compound': True,
+            'out_dir': str(Path.cwd() / 'drawn'),
+        }
+        resolved = resolve_step_config(cfg, 1)
+        write_apart(resolved, 1)
+        found = resolved.default_hooks.visualization.out_dir
+        assert found == str(Path.cwd() / 'drawn/step_1')
+        with DefaultScope.overwrite_default_scope('mmdefect'):
+            hook = HOOKS.build(resolved.default_hooks.visualization)
+        assert (hook.compound, str(hook.out_dir)) == (True, found)
+
+    def test_feature_own_relative_folder_is_apart_already(self) -> None:
+        """It starts at the work dir of each step."""
+        options = {'default_hooks.visualization.out_dir': 'pictures'}
+        resolved = resolve_step_config(load_config(ANOMALY, cfg_options=options), 1)
+        write_apart(resolved, 1)
+        assert resolved.default_hooks.visualization.out_dir == 'pictures'
+
+    @pytest.mark.parametrize('out_dir', [None, 'drawn'])
+    def test_exception_show(self, out_dir: str | None) -> None:
+        cfg = load_config(ANOMALY)
+        with pytest.raises(ValueError, match='when the test is over; use --show-dir'):
+            show_predictions(cfg, show=True, out_dir=out_dir, wait_time=1)
+
+    def test_exception_no_hook(self) -> None:
+        cfg = load_config(ANOMALY)
+        cfg.default_hooks.visualization = None
+        with pytest.raises(ValueError, match=r"dict\(type='mmdefect.AnomalyMapHook'\)"):
+            show_predictions(cfg, show=False, out_dir='drawn', wait_time=1)
+
+    def test_feature_dump(self, tmp_path: Path) -> None:
+        """MMEngine's metric beside ours, whose scores stay the same."""
+        cfg = load_config(ANOMALY)
+        dump_predictions(cfg, str(tmp_path / 'out.pkl'))
+        resolved = resolve_step_config(cfg, 1)
+        write_apart(resolved, 1)
+        apply_test_flags(resolved)
+        metric, dump = resolved.test_evaluator
+        assert metric.type == 'mmdefect.AnomalyMetric'
+        path = tmp_path / 'out_step_1.pkl'
+        assert dump == {'type': 'DumpResults', 'out_file_path': str(path)}
+        samples = [self.sample(label=0, score=0.5), self.sample(label=1, score=0.75)]
+        with DefaultScope.overwrite_default_scope('mmdefect'):
+            evaluator = Evaluator([dict(metric, old_classes=[]), dump])
+        evaluator.dataset_meta = {'classes': ['cloth']}
+        evaluator.process(samples)
+        assert evaluator.evaluate(2)['anomaly/image_auroc/cloth'] == 1
+        found = pickle.loads(path.read_bytes())
+        assert [float(sample['pred_score']) for sample in found] == [0.5, 0.75]
+        assert found[1]['pred_map'].shape == (4, 4)
+        assert found[1]['class_name'] == 'cloth'
+
+    def test_feature_dump_of_one_resolved_step(self) -> None:
+        """Such a config has no stream any more."""
+        cfg = resolve_step_config(load_config(ANOMALY), 1)
+        dump_predictions(cfg, 'out.pkl')
+        assert cfg.test_evaluator[1].type == 'DumpResults'
+
+    def test_exception_tta(self) -> None:
+        cfg = load_config(ANOMALY)
+        with pytest.raises(ValueError, match='anomaly maps are not; leave it out'):
+            use_tta(cfg)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import pytest
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from mmdefect.streams.runtime import (
     apply_test_flags,
     count_each_image_once,
+    drop_absent_hooks,
     drop_validation,
     make_reproducible,
     name_apart,
@@ -100,3 +103,18 @@ def test_feature_test_flags():
     before = dict(cfg)
     apply_test_flags(cfg)  # once: both keys are gone
     assert dict(cfg) == before
+
+
+def test_feature_absent_hooks():
+    """MMEngine's Runner stops at a None, except for hooks of its own."""
+    hooks = {'anchor': None, 'timer': None, 'mine': {'type': 'A'}}
+    cfg = Config({'default_hooks': hooks})
+    drop_absent_hooks(cfg)
+    assert cfg.default_hooks == {'timer': None, 'mine': {'type': 'A'}}
+    runner = Runner.__new__(Runner)
+    runner._hooks = []
+    with pytest.raises(AssertionError):
+        runner.register_default_hooks(hooks)
+    runner.register_default_hooks({'timer': None})
+    assert all(type(hook).__name__ != 'IterTimerHook' for hook in runner.hooks)
+    drop_absent_hooks(Config({}))

@@ -1,0 +1,90 @@
+"""Streams of anomaly models: products arrive in steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from mmdefect.models.anomaly.conditioner import class_keys as conditioner_keys
+from mmdefect.registry import TASK_UTILS
+from mmdefect.streams.dataset_classes import as_list, dataset_classes, innermost
+from mmdefect.streams.runtime import set_hook
+from mmdefect.streams.stream import Stream
+
+# Hooks that look at the checkpoint of the step before.
+LOOK_BACK = {
+    'mmdefect.FeatureStatisticsHook',
+    'mmdefect.ImportancePenaltyHook',
+    'mmdefect.ProjectedUpdateHook',
+    'mmdefect.WeightAnchorHook',
+    'mmdefect.WeightImportanceHook',
+}
+
+
+@TASK_UTILS.register_module()
+class AnomalyStream(Stream):
+    """A stream whose classes are products.
+
+    Args:
+        cfg: The stream's whole config; the class list is read off its training dataset
+            when ``classes`` is not given.
+        classes: All products of the dataset, in its order.
+        class_keys: Parameters of the model whose rows are products.
+        kwargs: See :class:`mmdefect.streams.stream.Stream`.
+    """
+
+    metrics = ('image_auroc', 'pixel_auroc', 'pixel_ap', 'image_f1max', 'aupro')
+    requires = ('mmengine', 'mmcv')
+
+    def __init__(
+        self,
+        *,
+        cfg: Config,
+        classes: Sequence[str] | None = None,
+        class_keys: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if classes is None:
+            classes = dataset_classes(innermost(cfg.train_dataloader.dataset))
+        super().__init__(classes=classes, **kwargs)
+        self.class_keys = list(conditioner_keys() if class_keys is None else class_keys)
+
+    def specialise(self, cfg: Config, step: int) -> None:
+        """Write the products of ``step`` into model, datasets and evaluator."""
+        cfg.model.num_classes = len(self.seen_classes(step))
+        for split in ('train', 'val', 'test'):
+            loader = cfg.get(f'{split}_dataloader')
+            if loader is not None:
+                self._specialise_dataset(innermost(loader.dataset), split, step)
+        for evaluator in as_list(cfg.get('test_evaluator')):
+            if evaluator.type == 'mmdefect.AnomalyMetric':
+                evaluator.old_classes = self.old_classes(step)
+
+    def _specialise_dataset(self, dataset: ConfigDict, split: str, step: int) -> None:
+        dataset.seen_classes = self.seen_classes(step)
+        if split != 'train':
+            return
+        dataset.keep_classes = self.train_classes(step)
+        if dataset.get('replay'):
+            kept = self.train_classes(step)
+            dataset.replay_classes = [
+                name for name in self.old_classes(step) if name not in kept
+            ]
+
+    def chain(self, cfg: Config, step: int, checkpoint: str) -> None:
+        """Make ``step`` start from ``checkpoint``, and its hooks look back at it."""
+        named = (cfg.get('default_hooks') or {}).values()
+        for hook in [*named, *(cfg.get('custom_hooks') or [])]:
+            if hook and hook['type'] in LOOK_BACK:
+                hook['checkpoint'] = checkpoint
+        set_hook(
+            cfg,
+            {
+                'type': 'mmdefect.ChainCheckpointHook',
+                'checkpoint': checkpoint,
+                'classes': self.seen_classes(step),
+                'class_keys': self.class_keys,
+            },
+        )

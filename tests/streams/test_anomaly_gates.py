@@ -1,0 +1,102 @@
+"""The toy stream as a user runs it: fine-tuning forgets, IUF keeps."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mmdefect.functional.forgetting import forgetting_measure, last_mean
+from mmdefect.streams.matrix import StreamMatrix
+from mmdefect.testing import make_toy_products
+from tests.conftest import REPO, tool_env
+
+FINETUNE = 'configs/anomaly_stream/finetune_toy_3-1x2.py'
+IUF = 'configs/iuf/iuf_toy_3-1x2.py'
+
+
+def train(config: str, work_dir: Path, *options: str) -> None:
+    """Train a stream by the shell script."""
+    command = ['bash', 'tools/dist_train.sh', config, '1', '--work-dir', str(work_dir)]
+    done = subprocess.run(
+        [*command, '--cfg-options', *options],
+        cwd=REPO,
+        env=tool_env(),
+        capture_output=True,
+        text=True,
+        timeout=540,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+@pytest.fixture(scope='module')
+def streams(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Fine-tuning, and IUF from the same base model."""
+    root = tmp_path_factory.mktemp('toy')
+    data = root / 'products'
+    make_toy_products(data, seed=0)
+    options = [
+        f'{split}_dataloader.dataset.data_root={data}/' for split in ('train', 'test')
+    ]
+    found = {'finetune': root / 'finetune', 'iuf': root / 'iuf'}
+    train(FINETUNE, found['finetune'], *options)
+    train(IUF, found['iuf'], f'stream.start_from={found["finetune"]}', *options)
+    return found
+
+
+def forgetting(work_dir: Path) -> float:
+    matrix = StreamMatrix.load(work_dir / 'matrix.json').tensor('image_auroc')
+    return float(forgetting_measure(matrix))
+
+
+def test_feature_iuf_forgets_at_most_half(streams: dict[str, Path]) -> None:
+    lost = forgetting(streams['finetune'])
+    assert lost >= 0.05
+    assert forgetting(streams['iuf']) <= lost / 2
+
+
+def test_feature_every_product_is_inspected(streams: dict[str, Path]) -> None:
+    matrix = StreamMatrix.load(streams['iuf'] / 'matrix.json')
+    scores = matrix.scores(2, 'image_auroc')
+    assert len(scores) == 5
+    assert min(scores.values()) > 0.6
+    finetune = StreamMatrix.load(streams['finetune'] / 'matrix.json')
+    assert last_mean(matrix.tensor('image_auroc')) > last_mean(
+        finetune.tensor('image_auroc')
+    )
+
+
+def test_feature_report_has_numbers_matrix_and_maps(streams: dict[str, Path]) -> None:
+    report = streams['iuf'] / 'report'
+    text = (report / 'report.md').read_text()
+    for name in (
+        'ACC, mean over steps (IUF)',
+        "Stage drop (IUF's FM)",
+        'Forgetting measure (Chaudhry 2018)',
+        'Mean after the last step',
+        'heat_map.png',
+        'maps_0.png',
+    ):
+        assert name in text
+    assert (report / 'index.html').stat().st_size > 100_000
+    with Image.open(report / 'maps_0.png') as picture:
+        assert picture.width > picture.height / 3
+    for step in range(3):
+        assert list((streams['iuf'] / f'step_{step}' / 'maps').glob('*.png')) or (
+            step == 0
+        )
+
+
+def test_feature_checkpoint_holds_constant_statistics(streams: dict[str, Path]) -> None:
+    from mmdefect.utils.checkpoint import load_weights
+
+    sizes = []
+    for step in (1, 2):
+        checkpoint = load_weights(streams['iuf'] / f'step_{step}/epoch_60.pth')
+        grams = checkpoint['feature_statistics']['grams'].values()
+        sizes.append(sum(gram.numel() * gram.element_size() for gram in grams))
+        assert checkpoint['feature_statistics']['images'] == 24 * (3 + step)
+    assert sizes[0] == sizes[1] == 4 * 64 * 64 * 8
