@@ -66,7 +66,10 @@ EXTRAS = {
         'mmdet>=3.1',
         'mmpretrain>=1.1',
     ],
-    **{extra: only('optional', extra) for extra in ('coco', 'report', 'publish')},
+    **{
+        extra: only('optional', extra)
+        for extra in ('coco', 'report', 'publish', 'bench')
+    },
     'tests': only('tests'),
 }
 # Not `openmmlab`: it and `onedl` install the same modules.

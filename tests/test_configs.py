@@ -1,18 +1,19 @@
-"""Every config loads, resolves and builds, with and without its data."""
+"""Every config of a detector loads, resolves and builds, with and without its data.
+
+Metafiles, READMEs and names are those of all configs; what is special about anomaly
+models is in ``test_anomaly_configs.py``.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.registry import (
@@ -22,67 +23,49 @@ from mmengine.registry import (
     MODELS,
     OPTIM_WRAPPERS,
     TRANSFORMS,
-    DefaultScope,
 )
 from mmengine.runner import Runner
 
 from mmdefect.apis import load_config
 from mmdefect.streams.resolve import build_stream, resolve_step_config
+from tests.helpers.configs import (
+    ANOMALY,
+    DETECTION,
+    FOLDERS,
+    ROOT,
+    configs_in,
+    evaluators,
+    loaded,
+    metafile,
+    resolved,
+    run_id,
+    scope,
+    steps_of,
+    without,
+)
 
-ROOT = Path(__file__).parents[1]
-FOLDERS = sorted(p for p in (ROOT / 'configs').iterdir() if p.name != '_base_')
-CONFIGS = sorted(path for folder in FOLDERS for path in folder.glob('*.py'))
-
-
-@lru_cache
-def loaded(path: Path) -> Config:
-    return load_config(path)
-
-
+CONFIGS = configs_in(DETECTION)
 STREAMS = [path for path in CONFIGS if 'stream' in loaded(path)]
 CPU_SIZED = [p for p in STREAMS if re.search(r'_(cpu|toy)_', p.stem)]
 # mmdet's own types stand in configs without a prefix.
 HOST = 'mmdet'
 
-
-@contextmanager
-def scope(name: str | None) -> Iterator[None]:
-    with DefaultScope.overwrite_default_scope(name):
-        yield
-
-
-def steps_of(path: Path) -> list[int | None]:
-    if path not in STREAMS:
-        return [None]
-    return list(range(len(build_stream(loaded(path)))))
-
-
 # (config, step), step None for a config without a stream
 RUNS = [(path, step) for path in CONFIGS for step in steps_of(path)]
 
 
-def run_id(value: Any) -> str:
-    return value.stem if isinstance(value, Path) else f'step_{value}'
-
-
 each_run = pytest.mark.parametrize(('path', 'step'), RUNS, ids=run_id)
-
-
-@lru_cache
-def resolved(path: Path, step: int | None) -> Config:
-    cfg = loaded(path)
-    return cfg if step is None else resolve_step_config(cfg, step)
-
-
-def evaluators(cfg: Config) -> list[dict]:
-    found = cfg.test_evaluator
-    return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 def test_smoke_something_is_tested() -> None:
     assert len(CONFIGS) >= 100
     assert len(STREAMS) >= 100
     assert len(CPU_SIZED) >= 40
+
+
+def test_smoke_every_folder_is_tested() -> None:
+    """Here or in test_anomaly_configs.py."""
+    assert sorted(DETECTION + ANOMALY) == [folder.name for folder in FOLDERS]
 
 
 @each_run
@@ -252,13 +235,9 @@ def test_feature_cpu_sized_keep_the_method(path: Path) -> None:
     )
     small, full = loaded(path), loaded(parent)
     sizes = {'base', 'increment', 'steps', 'start_from'}
-    assert _without(small.stream, sizes) == _without(full.stream, sizes)
+    assert without(small.stream, sizes) == without(full.stream, sizes)
     assert small.get('method') == full.get('method')
     assert _method_of(small) == _method_of(full)
-
-
-def _without(values: dict, keys: set[str]) -> dict:
-    return {key: value for key, value in values.items() if key not in keys}
 
 
 def _method_of(cfg: Config) -> dict[str, Any]:
@@ -303,9 +282,12 @@ def test_feature_coco_config_is_mmdets() -> None:
         ), key
 
 
-@pytest.mark.parametrize('folder', FOLDERS, ids=lambda folder: folder.name)
+each_folder = pytest.mark.parametrize('folder', FOLDERS, ids=lambda f: f.name)
+
+
+@each_folder
 def test_feature_metafile_readme_and_folder_agree(folder: Path) -> None:
-    meta = yaml.safe_load((folder / 'metafile.yml').read_text())
+    meta = metafile(folder)
     (collection,) = meta['Collections']
     assert (ROOT / collection['README']) == folder / 'README.md'
     models = meta['Models']
@@ -319,24 +301,20 @@ def test_feature_metafile_readme_and_folder_agree(folder: Path) -> None:
     assert sorted(linked) == sorted(Path(name).name for name in files)
 
 
-def test_feature_epochs_in_metafiles() -> None:
+@each_folder
+def test_feature_epochs_in_metafiles(folder: Path) -> None:
     """`Epochs: 12 + 8` is what the steps resolve to."""
-    for path in CONFIGS:
-        meta = yaml.safe_load((path.parent / 'metafile.yml').read_text())
-        (model,) = (m for m in meta['Models'] if m['Name'] == path.stem)
+    models = {model['Name']: model for model in metafile(folder)['Models']}
+    for path in folder.glob('*.py'):
         epochs = [resolved(path, s).train_cfg.max_epochs for s in steps_of(path)]
-        written = str(model['Metadata']['Epochs'])
+        written = str(models[path.stem]['Metadata']['Epochs'])
         assert written == ' + '.join(map(str, epochs)), path.stem
 
 
 def test_feature_names_are_unique() -> None:
-    names = [path.stem for path in CONFIGS]
+    names = [path.stem for folder in FOLDERS for path in folder.glob('*.py')]
     assert len(set(names)) == len(names)
     collections = [
-        entry['Name']
-        for folder in FOLDERS
-        for entry in yaml.safe_load((folder / 'metafile.yml').read_text())[
-            'Collections'
-        ]
+        entry['Name'] for folder in FOLDERS for entry in metafile(folder)['Collections']
     ]
     assert len(set(collections)) == len(collections)

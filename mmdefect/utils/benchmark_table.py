@@ -1,63 +1,92 @@
-"""Benchmarks as a table: ratio, what it was made of, and what is aimed at."""
+"""Benchmarks as a table: number, what it was made of, and what is aimed at."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-# A results file whose name begins so holds ratios `ours/other`, not accuracies.
+# A results file whose name begins so holds costs and speeds, not accuracies.
 BENCHMARK = 'bench_'
 
-# What each ratio should not exceed. A teacher that shares nothing with the student adds
+# What a number should not exceed. A teacher that shares nothing with the student adds
 # its whole forward pass, a third of a training iteration, and inference adds nothing.
 TARGETS = {
     'sd_idd_iter/gfl_iter': 1.40,
     'student_infer/gfl_infer': 1.03,
     'student_ckpt/gfl_ckpt': 1.01,
+    'compat_saved_gib_per_image': 0.8,
+    'compat_max_difference': 1e-5,
+    'aupro_difference': 1e-3,
+    'statistics_mb_per_step': 5.0,
+    'statistics_mb_after_two_steps': 5.0,
 }
+# What a number should at least be.
+LEAST = {'train_default_cached/compat': 20.0, 'aupro_speedup': 50.0}
 _PARTS = ('_q25', '_q75', '_ms', '_bytes')
-_HEAD = ('ratio', 'measured', 'quartiles', 'ours, other', 'target')
+_HEAD = ('measured', 'quartiles', 'ours, other', 'target')
 
 
 def benchmark_lines(metrics: Mapping[str, float]) -> list[str]:
-    """Return a Markdown table, a row per ratio.
+    """Return a Markdown table, a row per number that stands for itself.
 
     Args:
-        metrics: ``ours/other``, its ``_q25`` and ``_q75`` if it was repeated, and
-            ``_ours_ms`` and ``_other_ms``, or ``_bytes`` in their place.
+        metrics: Name, such as ``ours/other``, its ``_q25`` and ``_q75`` if it was
+            repeated, and ``_ours_ms`` and ``_other_ms``, or ``_bytes`` in their place,
+            if it is a ratio.
     """
-    rows = [_row(name, metrics) for name in ratios(metrics)]
-    rule = ['---'] + ['---:'] * (len(_HEAD) - 1)
-    return [f'| {" | ".join(cells)} |' for cells in (_HEAD, rule, *rows)]
+    names = ratios(metrics)
+    rows = [_row(name, metrics) for name in names]
+    first = 'ratio' if all(_sides(name, metrics) for name in names) else 'number'
+    rule = ['---'] + ['---:'] * len(_HEAD)
+    return [f'| {" | ".join(cells)} |' for cells in ((first, *_HEAD), rule, *rows)]
 
 
 def ratios(metrics: Mapping[str, float]) -> list[str]:
-    """Return the names of the ratios among the metrics."""
+    """Return the names of the numbers that others belong to."""
     return [name for name in metrics if not name.endswith(_PARTS)]
 
 
 def missed(metrics: Mapping[str, float]) -> list[str]:
-    """Return the names of the ratios above their target."""
-    return [name for name in ratios(metrics) if metrics[name] > _target(name)]
+    """Return the names of the numbers on the wrong side of their target."""
+    return [name for name in ratios(metrics) if not _met(name, metrics[name])]
 
 
-def _target(name: str) -> float:
-    return TARGETS.get(name, float('inf'))
+def _met(name: str, value: float) -> bool:
+    return LEAST.get(name, value) <= value <= TARGETS.get(name, value)
 
 
 def _row(name: str, metrics: Mapping[str, float]) -> list[str]:
     value = metrics[name]
-    spread, target = '–', '–'
+    spread = '–'
     if f'{name}_q25' in metrics:
-        spread = f'{metrics[f"{name}_q25"]:.3f} to {metrics[f"{name}_q75"]:.3f}'
-    if name in TARGETS:
-        verdict = 'missed' if value > TARGETS[name] else 'met'
-        target = f'≤ {TARGETS[name]:.2f}, {verdict}'
-    sides = ', '.join(_side(f'{name}_{side}', metrics) for side in ('ours', 'other'))
-    return [f'`{name}`', f'{value:.3f}', spread, sides, target]
+        low, high = (metrics[f'{name}_{part}'] for part in ('q25', 'q75'))
+        spread = f'{_number(low)} to {_number(high)}'
+    sides = _sides(name, metrics) or '–'
+    return [f'`{name}`', _number(value), spread, sides, _target(name, value)]
+
+
+def _target(name: str, value: float) -> str:
+    verdict = 'met' if _met(name, value) else 'missed'
+    for sign, targets in (('≤', TARGETS), ('≥', LEAST)):
+        if name in targets:
+            return f'{sign} {_number(targets[name], digits=2)}, {verdict}'
+    return '–'
+
+
+def _number(value: float, digits: int = 3) -> str:
+    small = 0 < abs(value) < 0.01
+    return f'{value:.1e}' if small else f'{value:.{digits}f}'
+
+
+def _sides(name: str, metrics: Mapping[str, float]) -> str:
+    """What a ratio was made of; empty for what is no ratio."""
+    sides = [_side(f'{name}_{side}', metrics) for side in ('ours', 'other')]
+    return ', '.join(sides) if all(sides) else ''
 
 
 def _side(side: str, metrics: Mapping[str, float]) -> str:
     if f'{side}_bytes' in metrics:
         return f'{metrics[f"{side}_bytes"] / 1e6:.2f} MB'
+    if f'{side}_ms' not in metrics:
+        return ''
     taken = metrics[f'{side}_ms']
     return f'{taken:.0f} ms' if taken >= 100 else f'{taken:.3g} ms'

@@ -1,5 +1,7 @@
 """Measure speed and size of a method beside what it is built on, in interleaved pairs.
 
+Suites: detection (SD-IDD beside GFL) and anomaly (IUF and its metrics).
+
 Everything runs on the CPU, with random images and weights: no data, no downloads.
 """
 
@@ -12,33 +14,39 @@ import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import cv2
 import torch
 from mmengine.logging import MMLogger
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
+from mmdefect.benchmarks.anomaly import AnomalySuite
 from mmdefect.benchmarks.detection import DetectionSuite
 from mmdefect.utils.benchmark_table import BENCHMARK, benchmark_lines, missed
 from mmdefect.utils.results import clean_commit, write_results
 from mmdefect.utils.timing import Progress
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-SUITES = {'detection': DetectionSuite}
+SUITES = {'detection': DetectionSuite, 'anomaly': AnomalySuite}
+# Which of the options a suite has; each has its own defaults.
+SIZES = ('pairs', 'train_pairs', 'image_size', 'batch_size')
+OPTIONS = {'detection': (*SIZES, 'depth'), 'anomaly': (*SIZES, 'maps')}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--suite', choices=SUITES, default='detection')
-    parser.add_argument('--pairs', type=int, default=50, help='pairs of runs')
-    parser.add_argument(
-        '--train-pairs', type=int, default=30, help='pairs of training iterations'
-    )
+    sizes = parser.add_argument_group('sizes', 'each suite has its own defaults')
+    sizes.add_argument('--pairs', type=int, help='pairs of runs')
+    sizes.add_argument('--train-pairs', type=int, help='pairs of training iterations')
+    sizes.add_argument('--image-size', type=int, help='side of the images in pixels')
+    sizes.add_argument('--batch-size', type=int, help='images of a training batch')
+    sizes.add_argument('--depth', type=int, help='detection: layers of the ResNet')
+    sizes.add_argument('--maps', type=int, help='anomaly: maps for the metrics')
     parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--image-size', type=int, default=320)
-    parser.add_argument('--batch-size', type=int, default=2)
-    parser.add_argument('--depth', type=int, default=50, help='layers of the ResNet')
     parser.add_argument(
-        '--only', nargs='+', metavar='NAME', help='only these ratios, ours/other'
+        '--only', nargs='+', metavar='NAME', help='only these measurements'
     )
     parser.add_argument('--out', type=Path, help='results file to write')
     return parser.parse_args(argv)
@@ -47,17 +55,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     torch.set_num_threads(args.threads)
+    cv2.setNumThreads(args.threads)
     # How every weight is initialised, once a model, would bury the progress.
     MMLogger.get_current_instance().setLevel('WARNING')
     warnings.filterwarnings('ignore', module='mmdet')
-    suite = SUITES[args.suite](
-        configs=CONFIGS,
-        pairs=args.pairs,
-        train_pairs=args.train_pairs,
-        image_size=args.image_size,
-        batch_size=args.batch_size,
-        depth=args.depth,
-    )
+    suite = build_suite(args)
     names = chosen(suite, args.only)
     if args.out:  # rather now than after many minutes
         clean_commit(args.out.parent, ignore=args.out)
@@ -78,7 +80,19 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def chosen(suite: DetectionSuite, only: list[str] | None) -> list[str]:
+def build_suite(args: argparse.Namespace) -> DetectionSuite | AnomalySuite:
+    every = {name for names in OPTIONS.values() for name in names}
+    given = {name for name in every if getattr(args, name) is not None}
+    if unknown := given - set(OPTIONS[args.suite]):
+        flags = ', '.join(f'--{name.replace("_", "-")}' for name in sorted(unknown))
+        raise SystemExit(
+            f'{flags}: given, but not for the suite {args.suite}; leave it out'
+        )
+    suite: Any = SUITES[args.suite]
+    return suite(configs=CONFIGS, **{name: getattr(args, name) for name in given})
+
+
+def chosen(suite: DetectionSuite | AnomalySuite, only: list[str] | None) -> list[str]:
     if unknown := set(only or ()) - set(suite.comparisons):
         raise SystemExit(
             f'--only {" ".join(sorted(unknown))}: not measured here, one of '
@@ -87,7 +101,7 @@ def chosen(suite: DetectionSuite, only: list[str] | None) -> list[str]:
     return only or list(suite.comparisons)
 
 
-def measure(suite: DetectionSuite, names: list[str]) -> dict[str, float]:
+def measure(suite: DetectionSuite | AnomalySuite, names: list[str]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for name in names:
         metrics.update(suite.comparisons[name](shown(name)))

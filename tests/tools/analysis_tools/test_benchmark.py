@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import runpy
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ import torch
 from mmengine.analysis import get_model_complexity_info
 
 from mmdefect import mmcv_ext_standin
+from mmdefect.benchmarks.anomaly import AnomalySuite
 from mmdefect.benchmarks.detection import DetectionSuite, torch_nms
 from mmdefect.benchmarks.nms import numpy_nms, random_boxes
+from mmdefect.utils.benchmark_table import benchmark_lines, missed
 from mmdefect.utils.timing import PairTimes
 from tests.conftest import REPO, run_tool
 
@@ -47,14 +50,20 @@ def trained(suite):
     return student
 
 
-@pytest.mark.slow
-def test_smoke(tmp_path) -> None:
+@pytest.fixture
+def results(tmp_path) -> Path:
+    """Folder of results files in a repository of its own."""
     repo = tmp_path / 'repo'
     repo.mkdir()
     git = ['git', '-c', 'user.name=t', '-c', 'user.email=t@example.invalid']
     for args in (['init', '-q'], ['commit', '-q', '--allow-empty', '-m', 'first']):
         subprocess.run([*git, *args], cwd=repo, check=True)
-    out = repo / 'docs' / 'results' / 'bench_detection.json'
+    return repo / 'docs' / 'results'
+
+
+@pytest.mark.slow
+def test_smoke(results) -> None:
+    out = results / 'bench_detection.json'
     done = run_tool(TOOL, *TINY, '--out', out)
     content = json.loads(out.read_text())
     assert (content['name'], content['dataset']) == ('bench_detection', 'random images')
@@ -151,3 +160,60 @@ def test_exception_different_boxes(suite, monkeypatch) -> None:
 def test_exception_depth() -> None:
     with pytest.raises(ValueError, match='depth 20 was given: expected one of 18, 34'):
         DetectionSuite(configs=REPO / 'configs', depth=20)
+
+
+COUNTED = ['aupro_speedup', 'statistics_mb_per_step', 'train_default_cached/compat']
+
+
+@pytest.mark.slow
+def test_smoke_anomaly(results) -> None:
+    out = results / 'bench_anomaly.json'
+    sizes = ['--image-size', 32, '--batch-size', 1, '--maps', 3]
+    pairs = ['--pairs', 2, '--train-pairs', 2]
+    run_tool(
+        TOOL, '--suite', 'anomaly', *sizes, *pairs, '--only', *COUNTED, '--out', out
+    )
+    content = json.loads(out.read_text())
+    assert (content['name'], content['dataset']) == ('bench_anomaly', 'random images')
+    assert 'EfficientNet-b4 with random weights at 32 px' in content['notes']
+    assert '2 of training' in content['notes']
+    assert set(COUNTED) <= set(content['metrics'])
+    assert '| `aupro_difference` |' in '\n'.join(benchmark_lines(content['metrics']))
+
+
+def test_feature_each_suite_has_its_own_sizes() -> None:
+    tool = runpy.run_path(str(REPO / TOOL))
+    build, parse = tool['build_suite'], tool['parse_args']
+    suite = build(parse(['--batch-size', '3']))
+    assert isinstance(suite, DetectionSuite)
+    assert (suite.pairs, suite.image_size, suite.batch_size) == (50, 320, 3)
+    suite = build(parse(['--suite', 'anomaly', '--train-pairs', '4']))
+    assert isinstance(suite, AnomalySuite)
+    assert (suite.maps, suite.image_size, suite.train_pairs) == (200, 224, 4)
+    with pytest.raises(SystemExit, match=r'--depth: given, .* the suite anomaly'):
+        build(parse(['--suite', 'anomaly', '--depth', '18']))
+
+
+def test_feature_table_of_numbers_that_are_no_ratios() -> None:
+    metrics = {
+        'aupro_speedup': 49.9,
+        'aupro_speedup_q25': 45.0,
+        'aupro_speedup_q75': 52.0,
+        'aupro_speedup_ours_ms': 50.0,
+        'aupro_speedup_other_ms': 2500.0,
+        'aupro_difference': 4.9e-5,
+        'statistics_mb_per_step': 4.2,
+        'infer_eager_b1_images_per_s': 5.1,
+        'infer_eager_b1_images_per_s_q25': 5.0,
+        'infer_eager_b1_images_per_s_q75': 5.2,
+    }
+    assert benchmark_lines(metrics) == [
+        '| number | measured | quartiles | ours, other | target |',
+        '| --- | ---: | ---: | ---: | ---: |',
+        '| `aupro_speedup` | 49.900 | 45.000 to 52.000 | 50 ms, 2500 ms | '
+        '≥ 50.00, missed |',
+        '| `aupro_difference` | 4.9e-05 | – | – | ≤ 1.0e-03, met |',
+        '| `statistics_mb_per_step` | 4.200 | – | – | ≤ 5.00, met |',
+        '| `infer_eager_b1_images_per_s` | 5.100 | 5.000 to 5.200 | – | – |',
+    ]
+    assert missed(metrics) == ['aupro_speedup']

@@ -1,0 +1,1 @@
+_base_ = ['./finetune_b4_mvtec-ad_10-5.py', '../_base_/methods/ewc.py']

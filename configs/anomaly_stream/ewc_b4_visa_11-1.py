@@ -1,0 +1,1 @@
+_base_ = ['./finetune_b4_visa_11-1.py', '../_base_/methods/ewc.py']

@@ -1,0 +1,16 @@
+# Ten products, then five at once. Plain fine-tuning of IUF's model.
+_base_ = [
+    '../_base_/models/iuf_b4.py', '../_base_/datasets/mvtec_ad.py',
+    '../_base_/schedules/adamw_anomaly.py', '../_base_/anomaly_runtime.py'
+]
+runner_type = 'mmdefect.StreamRunner'
+stream = dict(
+    type='mmdefect.AnomalyStream',
+    protocol='10-5',
+    base=dict(train_cfg=dict(max_epochs=1901)),
+    increment=dict(
+        train_cfg=dict(max_epochs=99),
+        # The semantic compression loss belongs to the base step.
+        model=dict(compression=None)),
+    steps={},
+    start_from=None)

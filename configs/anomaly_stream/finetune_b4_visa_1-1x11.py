@@ -1,0 +1,16 @@
+# One product after the other. Not in the paper: epochs are ours. Plain fine-tuning of IUF's model.
+_base_ = [
+    '../_base_/models/iuf_b4.py', '../_base_/datasets/visa.py',
+    '../_base_/schedules/adamw_anomaly.py', '../_base_/anomaly_runtime.py'
+]
+runner_type = 'mmdefect.StreamRunner'
+stream = dict(
+    type='mmdefect.AnomalyStream',
+    protocol='1-1x11',
+    base=dict(train_cfg=dict(max_epochs=1000)),
+    increment=dict(
+        train_cfg=dict(max_epochs=200),
+        # The semantic compression loss belongs to the base step.
+        model=dict(compression=None)),
+    steps={},
+    start_from=None)

@@ -1,0 +1,1 @@
+_base_ = ['./finetune_b4_mvtec-ad_1-1x14.py', '../_base_/methods/replay.py']

@@ -1,0 +1,1 @@
+_base_ = ['./finetune_b4_visa_8-4.py', '../_base_/methods/replay.py']

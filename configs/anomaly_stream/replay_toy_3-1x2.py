@@ -1,0 +1,1 @@
+_base_ = ['./finetune_toy_3-1x2.py', '../_base_/methods/replay.py']

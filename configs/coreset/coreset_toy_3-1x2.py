@@ -1,0 +1,31 @@
+# Toy products remembered instead of reconstructed; features as in the toy streams.
+_base_ = [
+    '../_base_/models/coreset_b4.py', '../_base_/datasets/toy_products.py',
+    '../_base_/schedules/memory.py', '../_base_/anomaly_runtime.py'
+]
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmpretrain.ResNet',
+        depth=18,
+        base_channels=16,
+        stem_channels=16,
+        out_indices=(0, 1, 2)),
+    in_channels=112,
+    grid=8,
+    per_class=200)
+# Every image counts, also those of the last batch.
+train_dataloader = dict(drop_last=False)
+# Nothing is trained: several processes have no gradients to average.
+model_wrapper_cfg = dict(type='mmdefect.ReplicatedModel')
+runner_type = 'mmdefect.StreamRunner'
+stream = dict(
+    type='mmdefect.AnomalyStream',
+    protocol=[['cloth', 'marble', 'wood'], ['metal'], ['tiles']],
+    class_keys=['memory', 'filled'])
+# Nor is there anything that a later method could need.
+default_hooks = dict(
+    feature_statistics=None,
+    weight_importance=None,
+    coreset=dict(type='mmdefect.CoresetHook'),
+    feature_cache=dict(type='mmdefect.FeatureCacheHook'))
