@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
 
+from mmdefect.functional.forgetting import (
+    average_stage,
+    forgetting_measure,
+    last_mean,
+    stage_drop,
+)
+from mmdefect.streams.matrix import StreamMatrix
 from mmdefect.streams.report_data import StreamRecord, read_stream
 from mmdefect.utils.results import Run, Runs, mean_std, today
 
+TEACHER = 'teacher/old'
+# Metrics of products that a table shows, and what it calls them.
+MEASURED = {'image_auroc': 'image', 'pixel_auroc': 'pixel'}
+MEASURES = {
+    'ACC': average_stage,
+    'FM_iuf': stage_drop,
+    'forgetting': forgetting_measure,
+    'last': last_mean,
+}
 # A teacher is tested again by every stream that shares it.
 _SAME_TEACHER = 1e-9
 
@@ -21,7 +38,8 @@ class Collected:
 
     Attributes:
         runs: Preset -> seed as text -> its finished stream.
-        metrics: ``teacher/old``, ``<preset>/old|new|all`` and their ``..._std``.
+        metrics: ``teacher/old``, ``<preset>/old|new|all`` and their ``..._std``; of
+            products ``<preset>/<measure>``, see :func:`product_measures`.
         seeds: All seeds that any preset has, sorted.
         duration_s: Training time of all runs, shared teachers counted once.
         environment: ``commit``, ``hardware`` and ``software`` of the runs, ``'a; b'``
@@ -67,10 +85,12 @@ def collect(
 def _summed_up(runs: Runs) -> Collected:
     """Means over the seeds that each preset has, and where all of it ran."""
     seeds = sorted({int(seed) for entries in runs.values() for seed in entries})
-    metrics = mean_std([{'teacher/old': _teacher(runs, str(seed))} for seed in seeds])
+    flat = [run for entries in runs.values() for run in entries.values()]
+    metrics: dict[str, float] = {}
+    if any(TEACHER in run['metrics'] for run in flat):
+        metrics = mean_std([{TEACHER: _teacher(runs, str(seed))} for seed in seeds])
     for name, entries in runs.items():
         metrics |= _mean(name, entries)
-    flat = [run for entries in runs.values() for run in entries.values()]
     return Collected(
         runs=runs,
         metrics=metrics,
@@ -100,10 +120,9 @@ def _by_seed(name: str, folders: Sequence[str | Path], command: str) -> dict[str
 
 def _run(record: StreamRecord, command: str) -> Run:
     steps = record.state['steps']
-    last = _groups(record, record.scored[-1], ('old', 'new', 'all'))
     ran = _environment(record)
     return {
-        'metrics': {'teacher/old': _groups(record, 0, ('all',))['all'], **last},
+        'metrics': _measured(record),
         'commit': ran['commit'],
         'date': today(),
         'duration_s': round(sum(step['duration_s'] for step in steps), 1),
@@ -113,10 +132,35 @@ def _run(record: StreamRecord, command: str) -> Run:
     }
 
 
+def _measured(record: StreamRecord) -> dict[str, float]:
+    """What a table shows of a stream: groups of boxes, or measures of products."""
+    if record.matrix is not None and record.metric in MEASURED:
+        return product_measures(record.matrix)
+    last = _groups(record, record.scored[-1], ('old', 'new', 'all'))
+    return {TEACHER: _groups(record, 0, ('all',))['all'], **last}
+
+
+def product_measures(matrix: StreamMatrix) -> dict[str, float]:
+    """``ACC``, ``FM_iuf``, ``forgetting`` and ``last``, of images and of pixels.
+
+    ``ACC`` and ``FM_iuf`` as IUF computes them, ``forgetting`` as Chaudhry et al. 2018,
+    ``last`` the mean after the last step; ``pixel_last/<product>`` beside them, for
+    products whose masks differ in quality. Undefined ones are left out.
+    """
+    found = {}
+    for metric, short in MEASURED.items():
+        values = matrix.tensor(metric)
+        for name, measure in MEASURES.items():
+            found[f'{name}_{short}'] = float(measure(values))
+    for product, value in matrix.scores(matrix.steps[-1].step, 'pixel_auroc').items():
+        found[f'pixel_last/{product}'] = value
+    return {name: value for name, value in found.items() if not math.isnan(value)}
+
+
 def _teacher(runs: Runs, seed: str) -> float:
     """Return the teacher's score, which all presets of a seed must share."""
     scores = {
-        name: entries[seed]['metrics']['teacher/old']
+        name: entries[seed]['metrics'][TEACHER]
         for name, entries in runs.items()
         if seed in entries
     }
@@ -133,7 +177,7 @@ def _teacher(runs: Runs, seed: str) -> float:
 
 def _mean(name: str, entries: Mapping[str, Run]) -> dict[str, float]:
     rows = [
-        {f'{name}/{group}': run['metrics'][group] for group in ('old', 'new', 'all')}
+        {f'{name}/{k}': value for k, value in run['metrics'].items() if k != TEACHER}
         for run in entries.values()
     ]
     return mean_std(rows)

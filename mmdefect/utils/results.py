@@ -19,8 +19,8 @@ class Run(TypedDict):
     """One finished stream in a results file.
 
     Attributes:
-        metrics: ``teacher/old``, and ``old``, ``new``, ``all`` after the last step; as
-            fractions.
+        metrics: ``teacher/old``, and ``old``, ``new``, ``all`` after the last step, or
+            the measures of an anomaly stream; as fractions.
         commit: The one commit that it came from.
         date: Day on which it was put into the file, in UTC.
         duration_s: Training time of the steps that it did not take over.

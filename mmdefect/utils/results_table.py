@@ -17,6 +17,13 @@ BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 COLUMNS = ('teacher old', 'old', 'new', 'all')
+# Of an anomaly stream; image and pixel AUROC share a cell.
+MEASURES = {
+    'ACC': 'ACC (IUF)',
+    'FM_iuf': 'FM (IUF)',
+    'forgetting': 'forgetting (standard)',
+    'last': 'last step',
+}
 PAPER = 'paper.json'
 
 
@@ -37,7 +44,8 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
     if results['name'].startswith(BENCHMARK):
         lines = benchmark_lines(results['metrics'])
     else:
-        lines = _preset_lines(results, paper)
+        products = any(key.endswith('/ACC_image') for key in results['metrics'])
+        lines = (_measure_lines if products else _preset_lines)(results, paper)
     return '\n'.join([*lines, '', _origin(results)]) + '\n'
 
 
@@ -54,8 +62,34 @@ def _preset_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list[
     ]
 
 
+def _measure_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
+    """AUROC of images / of pixels, a column a measure."""
+    metrics = results['metrics']
+    rows = [(_label(results, name), metrics, name) for name in _presets(metrics)]
+    rows += [
+        (f'{label} (printed in the paper)', published, '')
+        for label, published in paper.get(results['name'], {}).items()
+    ]
+    return [
+        f'| {" | ".join(("AUROC, %: images / pixels", *MEASURES.values()))} |',
+        f'| {" | ".join(["---"] + ["---:"] * len(MEASURES))} |',
+        *(_measure_row(*row) for row in rows),
+    ]
+
+
+def _measure_row(label: str, metrics: Mapping[str, float], preset: str) -> str:
+    cells = [
+        ' / '.join(
+            _cell(metrics, f'{preset}/{measure}_{what}'.lstrip('/'))
+            for what in ('image', 'pixel')
+        )
+        for measure in MEASURES
+    ]
+    return f'| {" | ".join([label, *cells])} |'
+
+
 def _presets(metrics: Mapping[str, float]) -> list[str]:
-    names = (key.rpartition('/')[0] for key in metrics)
+    names = (key.partition('/')[0] for key in metrics)
     return [name for name in dict.fromkeys(names) if name and name != 'teacher']
 
 

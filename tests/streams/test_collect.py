@@ -177,3 +177,39 @@ def test_exception_a_run_of_several_commits(tmp_path, commit) -> None:
         ValueError, match="f0' came from the commits 0123456789, fedcba9876, one"
     ):
         collect({'finetune': [work_dir]}, command='make')
+
+
+def write_product_scores(work_dir) -> None:
+    """Two steps of three and three products; the new ones have no masks."""
+    matrix = StreamMatrix(classes=OLD + NEW, metrics=['image_auroc', 'pixel_auroc'])
+    nan = float('nan')
+    for step, (old, new, image, pixel) in enumerate(
+        [
+            ([], OLD, [0.9] * 3, [0.8, 0.9, 1.0]),
+            (OLD, NEW, [0.7] * 3 + [0.5] * 3, [0.7] * 3 + [nan] * 3),
+        ]
+    ):
+        scalars = {}
+        for name, one, other in zip(old + new, image, pixel, strict=True):
+            scalars |= {f'image_auroc/{name}': one, f'pixel_auroc/{name}': other}
+        matrix.add_step(step=step, old=old, new=new, scalars=scalars)
+    matrix.save(work_dir / 'matrix.json')
+
+
+def test_feature_measures_of_products(tmp_path) -> None:
+    work_dir = stream(tmp_path, 'iuf', seed=0)
+    write_product_scores(work_dir)
+    found = collect({'iuf': [work_dir]}, command='make').metrics
+    assert found == pytest.approx(
+        {
+            'iuf/ACC_image': (0.9 + 0.6) / 2,
+            'iuf/FM_iuf_image': 0.9 - 0.6,
+            'iuf/forgetting_image': 0.2,
+            'iuf/last_image': 0.6,
+            'iuf/ACC_pixel': (0.9 + 0.7) / 2,
+            'iuf/FM_iuf_pixel': 0.2,
+            'iuf/forgetting_pixel': 0.2,
+            'iuf/last_pixel': 0.7,
+            **{f'iuf/pixel_last/{name}': 0.7 for name in OLD},
+        }
+    )
