@@ -23,7 +23,8 @@ demo: install  ## Learn three defect kinds, then three more, and show what is fo
 	$(BIN)/python tools/misc/demo.py
 
 test: install  ## Run the test suite
-	$(BIN)/python -m pytest --durations=15 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --durations=15 -n auto --maxprocesses 4 --dist loadfile \
+		$(PYTEST_ARGS)
 
 lint: install  ## Check style, types and shell scripts
 	$(BIN)/ruff check .

@@ -64,7 +64,7 @@ class WeightImportanceHook(PreviousStepHook):
         self.methods = tuple(methods)
         self.batch_size = batch_size
         self._found: dict[str, Tensors] = {}
-        self._path: Path | None = None
+        self._path: WeightPath | None = None
         self._resumed: dict[str, Tensors] | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -85,7 +85,7 @@ class WeightImportanceHook(PreviousStepHook):
                 if method in before
             }
         if 'si' in self.methods:
-            self._path = Path(trainable(unwrapped(runner)))
+            self._path = WeightPath(trainable(unwrapped(runner)))
             if runner.iter and self._resumed:
                 self._path.restore(self._resumed)
             self._path.follow(runner.optim_wrapper.optimizer)
@@ -175,7 +175,7 @@ class Penalty:
         return self.weight * torch.as_tensor(total)
 
 
-class Path:
+class WeightPath:
     """What each weight's way through training has saved of the loss (SI)."""
 
     def __init__(self, parameters: dict[str, nn.Parameter]) -> None:

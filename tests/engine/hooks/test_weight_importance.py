@@ -14,7 +14,7 @@ from mmdefect.engine.hooks import weight_importance
 from mmdefect.engine.hooks.previous import aligned
 from mmdefect.engine.hooks.weight_importance import (
     ImportancePenaltyHook,
-    Path,
+    WeightPath,
     Penalty,
     WeightImportanceHook,
     gradient_importance,
@@ -105,7 +105,7 @@ class TestByHand:
         """Loss a^2 from 1 with lr 0.1: 1, 0.8, 0.64; the second weight never moves."""
         a, b = nn.Parameter(torch.tensor(1.0)), nn.Parameter(torch.tensor(3.0))
         optimizer = torch.optim.SGD([a, b], lr=0.1)
-        path = Path({'a': a, 'b': b})
+        path = WeightPath({'a': a, 'b': b})
         path.follow(optimizer)
         for _ in range(2):
             optimizer.zero_grad()
@@ -123,7 +123,7 @@ class TestByHand:
     def test_feature_a_way_that_cost_is_not_important(self):
         a = nn.Parameter(torch.tensor(1.0))
         optimizer = torch.optim.SGD([a], lr=0.1, maximize=True)
-        path = Path({'a': a})
+        path = WeightPath({'a': a})
         path.follow(optimizer)
         a.square().backward()
         optimizer.step()
