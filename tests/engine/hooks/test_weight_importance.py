@@ -14,9 +14,9 @@ from mmdefect.engine.hooks import weight_importance
 from mmdefect.engine.hooks.previous import aligned
 from mmdefect.engine.hooks.weight_importance import (
     ImportancePenaltyHook,
-    WeightPath,
     Penalty,
     WeightImportanceHook,
+    WeightPath,
     gradient_importance,
 )
 from mmdefect.models.anomaly.conditioner import class_keys
