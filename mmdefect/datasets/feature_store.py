@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class FeatureStore:
     Args:
         key: What else they depend on: transforms and weights, as text.
         folder: Keeps them on disk below it, for later runs; ``None`` only in memory.
-        max_gb: Memory for features, and disk for those of one key.
+        max_gb: Memory for features, and for the images that are kept beside them.
     """
 
     def __init__(
@@ -102,21 +103,30 @@ class FeatureStore:
         self._keep(digest, half)
         self.computed += 1
         if self.folder is not None:
-            draft = self.folder / f'{digest}.tmp.npy'
+            # A name of its own: another process may write the same features.
+            draft = self.folder / f'{digest}.{os.getpid()}.npy'
             np.save(draft, half.numpy())
             draft.replace(self.folder / f'{digest}.npy')
 
     def _keep(self, digest: str, features: Tensor) -> None:
         if digest in self._kept:
             return
-        self._bytes += features.numel() * features.element_size()
+        self.reserve(features)
+        self._kept[digest] = features
+
+    def reserve(self, tensor: Tensor) -> None:
+        """Count a tensor that is kept in memory.
+
+        Raises:
+            MemoryError: It no longer fits into ``max_gb``.
+        """
+        self._bytes += tensor.numel() * tensor.element_size()
         if self._bytes > self.max_bytes:
             raise MemoryError(
                 f'the feature cache needs more than max_gb={self.max_bytes / 2**30:g} '
                 f'after {len(self._kept)} images: give FeatureCacheHook more, or '
                 'remove it from the hooks'
             )
-        self._kept[digest] = features
 
 
 class CachedItems:
@@ -194,6 +204,8 @@ def fill(
             waiting.append((digests[path], item['inputs']))
         if len(waiting) == batch_size:
             compute()
+        if with_image:
+            store.reserve(item['inputs'])
         items[path] = item if with_image else {'data_samples': item['data_samples']}
         if progress is not None:
             progress(index + 1, len(dataset))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -15,11 +15,11 @@ from mmdefect.streams.stream import Stream
 
 # Hooks that look at the checkpoint of the step before.
 LOOK_BACK = {
-    'mmdefect.FeatureStatisticsHook',
-    'mmdefect.ImportancePenaltyHook',
-    'mmdefect.ProjectedUpdateHook',
-    'mmdefect.WeightAnchorHook',
-    'mmdefect.WeightImportanceHook',
+    'FeatureStatisticsHook',
+    'ImportancePenaltyHook',
+    'ProjectedUpdateHook',
+    'WeightAnchorHook',
+    'WeightImportanceHook',
 }
 
 
@@ -59,7 +59,7 @@ class AnomalyStream(Stream):
             if loader is not None:
                 self._specialise_dataset(innermost(loader.dataset), split, step)
         for evaluator in as_list(cfg.get('test_evaluator')):
-            if evaluator.type == 'mmdefect.AnomalyMetric':
+            if _own_name(evaluator) == 'AnomalyMetric':
                 evaluator.old_classes = self.old_classes(step)
 
     def _specialise_dataset(self, dataset: ConfigDict, split: str, step: int) -> None:
@@ -77,7 +77,7 @@ class AnomalyStream(Stream):
         """Make ``step`` start from ``checkpoint``, and its hooks look back at it."""
         named = (cfg.get('default_hooks') or {}).values()
         for hook in [*named, *(cfg.get('custom_hooks') or [])]:
-            if hook and hook['type'] in LOOK_BACK:
+            if hook and _own_name(hook) in LOOK_BACK:
                 hook['checkpoint'] = checkpoint
         set_hook(
             cfg,
@@ -88,3 +88,8 @@ class AnomalyStream(Stream):
                 'class_keys': self.class_keys,
             },
         )
+
+
+def _own_name(cfg: Mapping[str, Any]) -> str:
+    """Type of a config entry; the prefix may be left out in our own scope."""
+    return str(cfg.get('type')).removeprefix('mmdefect.')

@@ -120,6 +120,20 @@ class TestFill:
         assert int(inputs['image'].unique()) == 3
         assert int(inputs['features'].unique()) == 2
 
+    def test_exception_kept_images_count(self, tmp_path):
+        """Four features of 24 bytes fit, the images of 48 bytes beside them do not."""
+        small = 150 / 2**30
+        extract = lambda images: FEATURES.expand(len(images), -1, -1, -1)  # noqa: E731
+        fill(
+            Toy(tmp_path),
+            FeatureStore(key='k', max_gb=small),
+            extract,
+            with_image=False,
+        )
+        store = FeatureStore(key='k', max_gb=small)
+        with pytest.raises(MemoryError, match='more than max_gb'):
+            fill(Toy(tmp_path), store, extract, with_image=True)
+
     def test_exception_random(self, tmp_path):
         dataset = Toy(tmp_path)
         dataset.transforms = [Own()]

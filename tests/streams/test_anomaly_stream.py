@@ -70,7 +70,7 @@ def look_back(cfg: Config) -> dict[str, str | None]:
     return {
         hook['type'].removeprefix('mmdefect.'): hook.get('checkpoint')
         for hook in hooks
-        if hook and hook['type'] in LOOK_BACK
+        if hook and hook['type'].removeprefix('mmdefect.') in LOOK_BACK
     }
 
 
@@ -150,6 +150,12 @@ class TestChain:
         cfg = config(custom_hooks=[penalty])
         assert look_back(self.chained(cfg=cfg))['ImportancePenaltyHook']
 
+    def test_feature_also_without_prefix(self):
+        """In our own scope a config may leave the prefix out."""
+        cfg = config(custom_hooks=[{'type': 'WeightAnchorHook'}])
+        (hook,) = [h for h in self.chained(cfg=cfg).custom_hooks if 'Anchor' in h.type]
+        assert hook.checkpoint == 'work/step_0/epoch_9.pth'
+
     def test_feature_step_0_has_no_predecessor(self):
         assert set(look_back(resolve(0)).values()) == {None}
 
@@ -169,10 +175,8 @@ class TestChain:
         from mmdefect.registry import HOOKS
 
         for name in LOOK_BACK:
-            assert issubclass(HOOKS.get(name), PreviousStepHook)
-        known = {
-            f'mmdefect.{cls.__name__}' for cls in PreviousStepHook.__subclasses__()
-        }
+            assert issubclass(HOOKS.get(f'mmdefect.{name}'), PreviousStepHook)
+        known = {cls.__name__ for cls in PreviousStepHook.__subclasses__()}
         assert known == LOOK_BACK
 
 
