@@ -15,12 +15,19 @@ TARGETS = {
     'student_ckpt/gfl_ckpt': 1.01,
     'compat_saved_gib_per_image': 0.8,
     'compat_max_difference': 1e-5,
+    'auroc_exact_difference': 1e-9,
+    'auroc_streaming_difference': 1e-9,
     'aupro_difference': 1e-3,
     'statistics_mb_per_step': 5.0,
     'statistics_mb_after_two_steps': 5.0,
 }
 # What a number should at least be.
-LEAST = {'train_default_cached/compat': 20.0, 'aupro_speedup': 50.0}
+LEAST = {
+    'train_default_cached/compat': 20.0,
+    'auroc_exact_speedup': 5.0,
+    'auroc_streaming_speedup': 5.0,
+    'aupro_speedup': 50.0,
+}
 _PARTS = ('_q25', '_q75', '_ms', '_bytes')
 _HEAD = ('measured', 'quartiles', 'ours, other', 'target')
 
