@@ -42,11 +42,11 @@ def build(root: Path, split: str, **kwargs: Any) -> list[dict[str, Any]]:
 
 def test_smoke_lines_as_published(tmp_path: Path) -> None:
     path = write(tmp_path / 'list.json', GOOD, BAD)
-    good, bad = read_meta_file(path, Path('/root')).images
+    good, bad = read_meta_file(path, Path('/folder')).images
     assert (good.label, good.defect, good.masks) == (0, 'good', ())
     assert (bad.label, bad.defect, bad.product) == (1, 'hole', 'a')
-    assert bad.path == Path('/root/a/test/hole/0.png')
-    assert bad.masks == (Path('/root/a/ground_truth/hole/0_mask.png'),)
+    assert bad.path == Path('/folder/a/test/hole/0.png')
+    assert bad.masks == (Path('/folder/a/ground_truth/hole/0_mask.png'),)
 
 
 @pytest.mark.parametrize('indent', [None, 2])
