@@ -82,6 +82,11 @@ def running_statistics(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def learnt(model: nn.Module) -> dict[str, Tensor]:
+    """All that a step changes: what learns, and its running statistics."""
+    return {**trainable(model), **running_statistics(model)}
+
+
 def old_rows(runner: Runner, loaded: Mapping[str, Any]) -> Tensor:
     """Rows of today's class layers that belong to the classes of a checkpoint.
 
@@ -129,8 +134,7 @@ def aligned(
 
 def old_weights(runner: Runner, loaded: Mapping[str, Any]) -> dict[str, Tensor]:
     """Weights of the step before for everything that learns, in today's shapes."""
-    model = unwrapped(runner)
-    now: dict[str, Tensor] = {**trainable(model), **running_statistics(model)}
+    now = learnt(unwrapped(runner))
     return aligned(state_dict_of(loaded), now, old_rows(runner, loaded))
 
 

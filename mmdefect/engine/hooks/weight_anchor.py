@@ -10,10 +10,9 @@ from torch import Tensor
 
 from mmdefect.engine.hooks.previous import (
     PreviousStepHook,
+    learnt,
     old_rows,
     old_weights,
-    running_statistics,
-    trainable,
     unwrapped,
 )
 from mmdefect.models.anomaly.conditioner import class_keys
@@ -48,8 +47,7 @@ class WeightAnchorHook(PreviousStepHook):
     def before_train(self, runner: Runner) -> None:
         """Read the old weights."""
         loaded = self.load_previous()
-        model = unwrapped(runner)
-        now: dict[str, Tensor] = {**trainable(model), **running_statistics(model)}
+        now = learnt(unwrapped(runner))
         old = old_weights(runner, loaded)
         rows = old_rows(runner, loaded)
         if not torch.equal(rows, torch.arange(len(rows))):
