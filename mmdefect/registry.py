@@ -71,11 +71,13 @@ HOOKS = _child(
     'HOOKS',
     {
         'AnomalyMapHook': 'mmdefect.engine.hooks.anomaly_maps',
+        'CalibrationHook': 'mmdefect.engine.hooks.calibration',
         'ChainCheckpointHook': 'mmdefect.engine.hooks.chain',
         'CoresetHook': 'mmdefect.engine.hooks.coreset',
         'EpochSeedHook': 'mmdefect.engine.hooks.epoch_seed',
         'FeatureCacheHook': 'mmdefect.engine.hooks.feature_cache',
         'FeatureStatisticsHook': 'mmdefect.engine.hooks.feature_statistics',
+        'FreezeStrategyHook': 'mmdefect.engine.hooks.freeze',
         'ImportancePenaltyHook': 'mmdefect.engine.hooks.weight_importance',
         'ProjectedUpdateHook': 'mmdefect.engine.hooks.projected_update',
         'SafeCheckpointHook': 'mmdefect.engine.hooks.safe_checkpoint',
@@ -96,6 +98,7 @@ DATASETS = _child(
         'AnomalyDataset': 'mmdefect.datasets.anomaly',
         'MVTecADDataset': 'mmdefect.datasets.anomaly',
         'VisADataset': 'mmdefect.datasets.anomaly',
+        'CastingDataset': 'mmdefect.datasets.casting',
         'DefectDetDataset': 'mmdefect.datasets.defect_det',
         'NEUDETDataset': 'mmdefect.datasets.neu_det',
         'DeepPCBDataset': 'mmdefect.datasets.deeppcb',
@@ -110,6 +113,7 @@ TRANSFORMS = _child(
         'LoadAnomalyMask': _ANOMALY_TRANSFORMS,
         'AnomalyFlipRotate': _ANOMALY_TRANSFORMS,
         'PackAnomalyInputs': _ANOMALY_TRANSFORMS,
+        'RandomRigid': 'mmdefect.datasets.transforms.rigid',
     },
 )
 MODEL_WRAPPERS = _child(
@@ -117,6 +121,7 @@ MODEL_WRAPPERS = _child(
 )
 _DETECTION = 'mmdefect.models.detection'
 _ANOMALY = 'mmdefect.models.anomaly'
+_CLASSIFICATION = 'mmdefect.models.classification'
 MODELS = _child(
     'MODELS',
     {
@@ -132,12 +137,18 @@ MODELS = _child(
         'ObjectConditioner': f'{_ANOMALY}.conditioner',
         'SemanticCompressionLoss': f'{_ANOMALY}.losses',
         'AnomalyDataPreprocessor': f'{_ANOMALY}.preprocessor',
+        'LunaNet': f'{_CLASSIFICATION}.luna',
+        'AlexNetAdaptive': f'{_CLASSIFICATION}.alexnet',
+        'FlattenNeck': f'{_CLASSIFICATION}.neck',
+        'DefectClsHead': f'{_CLASSIFICATION}.head',
     },
 )
 METRICS = _child(
     'METRICS',
     {
         'AnomalyMetric': 'mmdefect.evaluation.anomaly_metric',
+        'DefectClassMetric': 'mmdefect.evaluation.defect_class_metric',
+        'SaliencyMetric': 'mmdefect.evaluation.saliency_metric',
         'GroupedCocoMetric': 'mmdefect.evaluation.grouped_coco',
     },
 )
