@@ -1,0 +1,1 @@
+"""Classifiers for defective/ok images: what mmpretrain lacks of the casting study."""
