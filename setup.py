@@ -68,7 +68,7 @@ EXTRAS = {
     ],
     **{
         extra: only('optional', extra)
-        for extra in ('coco', 'report', 'publish', 'bench')
+        for extra in ('coco', 'report', 'publish', 'bench', 'saliency')
     },
     'tests': only('tests'),
 }

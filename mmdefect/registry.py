@@ -73,6 +73,7 @@ HOOKS = _child(
         'AnomalyMapHook': 'mmdefect.engine.hooks.anomaly_maps',
         'CalibrationHook': 'mmdefect.engine.hooks.calibration',
         'ChainCheckpointHook': 'mmdefect.engine.hooks.chain',
+        'ChannelsLastHook': 'mmdefect.engine.hooks.channels_last',
         'CoresetHook': 'mmdefect.engine.hooks.coreset',
         'EpochSeedHook': 'mmdefect.engine.hooks.epoch_seed',
         'FeatureCacheHook': 'mmdefect.engine.hooks.feature_cache',
@@ -82,6 +83,7 @@ HOOKS = _child(
         'ProjectedUpdateHook': 'mmdefect.engine.hooks.projected_update',
         'SafeCheckpointHook': 'mmdefect.engine.hooks.safe_checkpoint',
         'SamplePredictionsHook': 'mmdefect.engine.hooks.sample_predictions',
+        'StrictPretrainedHook': 'mmdefect.engine.hooks.pretrained',
         'WeightAnchorHook': 'mmdefect.engine.hooks.weight_anchor',
         'WeightImportanceHook': 'mmdefect.engine.hooks.weight_importance',
     },
@@ -141,6 +143,7 @@ MODELS = _child(
         'AlexNetAdaptive': f'{_CLASSIFICATION}.alexnet',
         'FlattenNeck': f'{_CLASSIFICATION}.neck',
         'DefectClsHead': f'{_CLASSIFICATION}.head',
+        'HalfPaddedConv2d': f'{_CLASSIFICATION}.padding',
     },
 )
 METRICS = _child(

@@ -30,6 +30,7 @@ from mmdefect.apis import load_config
 from mmdefect.streams.resolve import build_stream, resolve_step_config
 from tests.helpers.configs import (
     ANOMALY,
+    CLASSIFICATION,
     DETECTION,
     FOLDERS,
     ROOT,
@@ -64,8 +65,10 @@ def test_smoke_something_is_tested() -> None:
 
 
 def test_smoke_every_folder_is_tested() -> None:
-    """Here or in test_anomaly_configs.py."""
-    assert sorted(DETECTION + ANOMALY) == [folder.name for folder in FOLDERS]
+    """Here, in test_anomaly_configs.py or in test_casting_configs.py."""
+    assert sorted(DETECTION + ANOMALY + CLASSIFICATION) == [
+        folder.name for folder in FOLDERS
+    ]
 
 
 @each_run

@@ -11,6 +11,11 @@ from mmengine.config import Config, ConfigDict
 from mmdefect.streams.dataset_classes import as_list
 from mmdefect.streams.runtime import add_evaluator, is_anomaly_hook
 
+DETECTION_TTA = {
+    'type': 'DetTTAModel',
+    'tta_cfg': {'nms': {'type': 'nms', 'iou_threshold': 0.6}, 'max_per_img': 100},
+}
+
 
 def load_config(
     path: str | Path,
@@ -81,6 +86,7 @@ def show_predictions(
     anomaly = is_anomaly(cfg)
     if hook is None:
         kind = 'mmdefect.AnomalyMapHook' if anomaly else 'DetVisualizationHook'
+        kind = 'VisualizationHook' if is_classifier(cfg) else kind
         raise ValueError(
             f"this config cannot draw: add visualization=dict(type='{kind}') to "
             'default_hooks'
@@ -94,6 +100,10 @@ def show_predictions(
         # A relative folder would start at the work dir of the step.
         hook.update(compound=True, out_dir=str(Path(out_dir).absolute()))
         return
+    if is_classifier(cfg):
+        # Every image; mmpretrain's hook draws one of 5,000 by default.
+        hook.update(enable=True, interval=1, show=show, out_dir=out_dir)
+        return
     hook.update(draw=True, show=show, wait_time=wait_time)
     if out_dir is not None:
         hook['test_out_dir'] = out_dir
@@ -102,15 +112,16 @@ def show_predictions(
 def dump_predictions(cfg: Config, path: str) -> None:
     """Add the metric that writes all predictions to a pickle file.
 
-    Boxes by mmdet's, anomaly maps and scores by MMEngine's: a list of dicts with what a
-    sample holds, at 224 x 224 some 250 kB an image.
+    Boxes by mmdet's, anomaly maps and scores of classifiers by MMEngine's: a list of
+    dicts with what a sample holds, an anomaly map of 224 x 224 some 250 kB an image.
 
     Raises:
         ValueError: The file name does not end in ``.pkl``.
     """
     if Path(path).suffix not in ('.pkl', '.pickle'):
         raise ValueError(f'--out {path!r} must be a .pkl file')
-    kind = 'DumpResults' if is_anomaly(cfg) else 'mmdet.DumpDetResults'
+    plain = is_anomaly(cfg) or is_classifier(cfg)
+    kind = 'DumpResults' if plain else 'mmdet.DumpDetResults'
     dump = ConfigDict(type=kind, out_file_path=path)
     if 'stream' in cfg:
         cfg.predictions = dump  # added to the evaluators of each step when it is tested
@@ -122,6 +133,11 @@ def is_anomaly(cfg: Config) -> bool:
     """Whether a config is scored by anomaly maps and not by boxes."""
     types = [str(metric['type']) for metric in as_list(cfg.get('test_evaluator'))]
     return any(kind.removeprefix('mmdefect.') == 'AnomalyMetric' for kind in types)
+
+
+def is_classifier(cfg: Config) -> bool:
+    """Whether a config is one of mmpretrain's classifiers."""
+    return cfg.get('default_scope') == 'mmpretrain'
 
 
 def use_tta(cfg: Config) -> None:
@@ -141,14 +157,14 @@ def use_tta(cfg: Config) -> None:
     if 'tta_pipeline' not in cfg:
         pipeline = copy.deepcopy(dataset.pipeline)
         pack = copy.deepcopy(pipeline[-1])
-        keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
-        pack['meta_keys'] = (*keys, 'flip', 'flip_direction')
+        if not is_classifier(cfg):  # whose scores need not be turned back
+            keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
+            pack['meta_keys'] = (*keys, 'flip', 'flip_direction')
         flips = [dict(type='RandomFlip', prob=p) for p in (1.0, 0.0)]
         pipeline[-1] = dict(type='TestTimeAug', transforms=[flips, [pack]])
         cfg.tta_pipeline = pipeline
-    tta_model = cfg.get('tta_model') or dict(
-        type='DetTTAModel',
-        tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.6), max_per_img=100),
+    tta_model = cfg.get('tta_model') or (
+        dict(type='AverageClsScoreTTA') if is_classifier(cfg) else dict(DETECTION_TTA)
     )
     dataset.pipeline = cfg.tta_pipeline
     if 'stream' in cfg:

@@ -178,3 +178,55 @@ def curves(
     axes.set_ylabel(ylabel, color=INK, fontsize=9)
     axes.legend(frameon=False, fontsize=9, loc='upper left', bbox_to_anchor=(1.0, 1.0))
     return figure
+
+
+def scatter(
+    x: Sequence[float],
+    y: Sequence[float],
+    intervals: Sequence[tuple[float, float]],
+    *,
+    labels: Sequence[str],
+    xlabel: str = '',
+    ylabel: str = '',
+    title: str = '',
+) -> Figure:
+    """Draw named points with vertical intervals on a logarithmic x axis.
+
+    Args:
+        x: Positive values, such as parameters or milliseconds.
+        y: Fractions.
+        intervals: Lower and upper end of each y.
+        labels: Name of each point.
+        xlabel: Name of the x axis.
+        ylabel: Name of the y axis.
+        title: Title above.
+
+    Raises:
+        ValueError: If there is nothing to draw, lengths differ, or an x is not
+            positive.
+    """
+    if not labels or not len(x) == len(y) == len(intervals) == len(labels):
+        raise ValueError(
+            f'{len(x)} x, {len(y)} y, {len(intervals)} intervals and {len(labels)} '
+            'labels were given, as many of each were expected, one at least.'
+        )
+    if min(x) <= 0:
+        raise ValueError(f'x of {min(x)} was given, positive values were expected.')
+    figure = Figure(figsize=(5.6, 3.6))
+    axes = figure.add_subplot()
+    for number, (place, value, (low, high), label) in enumerate(
+        zip(x, y, intervals, labels, strict=True)
+    ):
+        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
+        error = [[value - low], [high - value]]
+        axes.errorbar(
+            place, value, error, fmt='o', color=colour, capsize=3, label=label
+        )
+    _clean(axes, title)
+    axes.set_xscale('log')
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    axes.grid(axis='y', color=FAINT, linewidth=0.8)
+    axes.set_xlabel(xlabel, color=INK, fontsize=9)
+    axes.set_ylabel(ylabel, color=INK, fontsize=9)
+    axes.legend(frameon=False, fontsize=8, loc='upper left', bbox_to_anchor=(1.0, 1.0))
+    return figure

@@ -15,6 +15,7 @@ from mmdefect.visualization.plots import (
     group_bars,
     heat_map,
     save_figure,
+    scatter,
 )
 
 
@@ -72,3 +73,20 @@ def test_exception_nothing_to_draw() -> None:
 def test_exception_names_do_not_fit(values) -> None:
     with pytest.raises(ValueError, match='1 x 2 was expected'):
         heat_map(values, rows=['0'], columns=['a', 'b'])
+
+
+def test_smoke_scatter(tmp_path) -> None:
+    figure = scatter(
+        [0.1, 57.0],
+        [0.96, 0.99],
+        [(0.94, 0.97), (0.98, 1.0)],
+        labels=['luna', 'alexnet'],
+    )
+    assert figure.axes[0].get_xscale() == 'log'
+    assert save_figure(figure, tmp_path / 'a.png').stat().st_size > 1000
+
+
+@pytest.mark.parametrize('x', [[], [1.0, 2.0], [0.0]])
+def test_exception_scatter(x: list[float]) -> None:
+    with pytest.raises(ValueError, match='given'):
+        scatter(x, [0.5], [(0.4, 0.6)], labels=['a'])

@@ -1,4 +1,7 @@
-"""Draw toy data sets: on disk exactly like NEU-DET, DeepPCB, MVTec-AD and VisA."""
+"""Draw toy data sets, on disk exactly like the real ones.
+
+NEU-DET, DeepPCB, products as MVTec-AD, VisA, and castings with their split file.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmdefect.datasets.casting_split import split_file_name, write_split
+from mmdefect.datasets.converters.casting import (
+    THRESHOLD,
+    make_split,
+    scan_casting,
+    study,
+)
 from mmdefect.testing import (
+    make_toy_casting,
     make_toy_deeppcb,
     make_toy_neu_det,
     make_toy_products,
@@ -25,7 +36,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--dataset',
         nargs='+',
-        choices=['neu-det', 'deeppcb', 'products', 'visa'],
+        choices=['neu-det', 'deeppcb', 'products', 'visa', 'casting'],
         default=['neu-det', 'deeppcb', 'products'],
     )
     return parser.parse_args(argv)
@@ -61,7 +72,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(
             f'{path}: a toy VisA; next: python tools/dataset_converters/visa.py {path}'
         )
+    if 'casting' in args.dataset:
+        draw_castings(args.root / 'casting', seed=args.seed)
     return 0
+
+
+def draw_castings(root: Path, *, seed: int) -> None:
+    """Draw castings with outlined defects, and split them as the real ones are."""
+    make_toy_casting(root, seed=seed, masks=True)
+    protocol = 'cluster_level'
+    what = study(scan_casting(root, protocol), floor=THRESHOLD)
+    rows = make_split(what, THRESHOLD)
+    write_split(root / split_file_name(protocol), rows)
+    parts = len({row.cluster for row in rows})
+    print(f'{root}: {len(rows)} toy castings of {parts} parts, already split')
 
 
 if __name__ == '__main__':

@@ -28,3 +28,17 @@ def test_feature_seed(tmp_path: Path) -> None:
         main([str(out), '--seed', seed, '--per-class', '1', '--dataset', 'neu-det'])
         images.append((out / 'NEU-DET/IMAGES/crazing_1.jpg').read_bytes())
     assert images[0] != images[1]
+
+
+def test_feature_castings_are_split(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mmdefect.datasets.casting import CastingDataset
+
+    main([str(tmp_path), '--dataset', 'casting'])
+    assert '96 toy castings of 16 parts, already split' in capsys.readouterr().out
+    for split, number in (('train', 60), ('val', 12), ('test', 24)):
+        dataset = CastingDataset(
+            data_root=str(tmp_path / 'casting'), split=split, mask_dir='masks'
+        )
+        assert len(dataset) == number

@@ -1,0 +1,10 @@
+# As casting_legacy.py, for the study's ViT, Swin and DINO.
+_base_ = './casting_legacy.py'
+
+size = dict(type='Resize', scale=(224, 224))
+train_pipeline = [*_base_.train_pipeline[:-2], size, _base_.train_pipeline[-1]]
+test_pipeline = [_base_.test_pipeline[0], size, *_base_.test_pipeline[2:]]
+
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

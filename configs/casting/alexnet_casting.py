@@ -1,0 +1,4 @@
+_base_ = [
+    '../_base_/models/casting/alexnet.py', '../_base_/datasets/casting.py',
+    '../_base_/schedules/casting.py'
+]

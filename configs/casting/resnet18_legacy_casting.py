@@ -1,0 +1,4 @@
+_base_ = [
+    '../_base_/models/casting/resnet18.py', '../_base_/datasets/casting_legacy.py',
+    '../_base_/schedules/casting_legacy.py'
+]

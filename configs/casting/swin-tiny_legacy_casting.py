@@ -1,0 +1,4 @@
+_base_ = [
+    '../_base_/models/casting/swin_tiny.py', '../_base_/datasets/casting_legacy_224.py',
+    '../_base_/schedules/casting_legacy.py'
+]

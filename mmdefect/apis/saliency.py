@@ -1,0 +1,260 @@
+"""Saliency maps of a classifier's images, and whether they lie on the defects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.device import get_device
+from torch import Tensor
+
+from mmdefect.datasets.casting_masks import read_defect_mask
+from mmdefect.utils.checkpoint import load_weights, state_dict_of
+from mmdefect.utils.checks import check_choice
+from mmdefect.visualization.attention import swin_attention, vit_attention
+from mmdefect.visualization.saliency import (
+    default_layer,
+    find_layer,
+    grad_cam,
+    integrated_gradients,
+    occlusion,
+)
+
+METHODS = ('grad_cam', 'attention', 'integrated_gradients', 'occlusion')
+# Images after the preprocessor and a class -> maps.
+Explainer = Callable[[Tensor, int], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """One image, what was said of it, and why.
+
+    Attributes:
+        path: Its file.
+        image: As the pipeline left it, ``(H, W, 3)``, uint8, BGR.
+        label: True class.
+        pred: Predicted class.
+        score: Probability of the predicted class.
+        target: Class that is explained.
+        saliency: ``(H, W)``, from 0 to 1.
+        mask: ``(H, W)``, True on the defect; None where nobody outlined it.
+    """
+
+    path: str
+    image: np.ndarray
+    label: int
+    pred: int
+    score: float
+    target: int
+    saliency: Tensor
+    mask: Tensor | None
+
+
+def load_classifier(cfg: Config, checkpoint: str | Path) -> Any:
+    """Build the classifier of a config and load its weights, to the last tensor.
+
+    Args:
+        cfg: Config of a classifier.
+        checkpoint: Its checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If the checkpoint holds other tensors than the model, or the config
+            is none of a classifier.
+    """
+    from mmengine.registry import MODELS
+
+    model: Any = MODELS.build(cfg.model)
+    if not hasattr(model, 'backbone') or not hasattr(model, 'predict'):
+        raise ValueError(
+            f'the config has a model {type(model).__name__}, an ImageClassifier was '
+            'expected.'
+        )
+    state = state_dict_of(load_weights(checkpoint))
+    expected = model.state_dict()
+    different = sorted(state.keys() ^ expected.keys()) or [
+        name for name, value in expected.items() if value.shape != state[name].shape
+    ]
+    if different:
+        raise ValueError(
+            f"'{checkpoint}' does not fit the config: {', '.join(different[:3])} "
+            f'({len(different)} in all) is missing, new or of another shape; give the '
+            'config that it was trained with.'
+        )
+    model.load_state_dict(state)
+    return model.to(get_device()).eval()
+
+
+def make_explainer(
+    model: Any,
+    images: Tensor,
+    *,
+    method: str = 'grad_cam',
+    layer: str | None = None,
+    block: Sequence[int] | None = None,
+    head: int | None = None,
+    query: int | None = None,
+) -> tuple[Explainer, str]:
+    """Choose how to explain, and where in the network.
+
+    Args:
+        model: Classifier.
+        images: One image after the preprocessor, shape ``(1, C, H, W)``.
+        method: One of :data:`METHODS`.
+        layer: For ``grad_cam``; by default the last module whose output is a map.
+        block: For ``attention``: index of a ViT's block (the last by default), stage
+            and block of a Swin transformer (2 and 2).
+        head: For ``attention``; the mean of all heads by default.
+        query: For ``attention`` of a Swin transformer; the mean of all by default.
+
+    Returns:
+        The function, and what it looks at, in words.
+
+    Raises:
+        ValueError: If the method is unknown, a setting belongs to another method, the
+            layer does not exist, or the network does not fit the method.
+    """
+    check_choice('method', method, METHODS)
+    given = {'layer': layer, 'block': block, 'head': head, 'query': query}
+    own = {'grad_cam': ('layer',), 'attention': ('block', 'head', 'query')}
+    for name, value in given.items():
+        if value is not None and name not in own.get(method, ()):
+            raise ValueError(
+                f'{name}={value} was given with method={method}, which has none; leave '
+                'it out.'
+            )
+    if method == 'grad_cam':
+        name = layer or default_layer(model, images)
+        find_layer(model, name)
+        return lambda batch, target: grad_cam(model, name, batch, target), name
+    if method == 'attention':
+        return _attention(model, block, head, query)
+    explain: Any = integrated_gradients if method != 'occlusion' else occlusion
+    return lambda batch, target: explain(model, batch, target), 'the image'
+
+
+def _attention(
+    model: Any, block: Sequence[int] | None, head: int | None, query: int | None
+) -> tuple[Explainer, str]:
+    place = tuple(block or ())
+    kind = type(model.backbone).__name__
+    numbers = 2 if kind == 'SwinTransformer' else 1
+    if place and len(place) != numbers:
+        raise ValueError(
+            f'block={" ".join(map(str, place))} was given for a {kind}, {numbers} '
+            f'{"numbers, stage and block," if numbers == 2 else "number"} was expected.'
+        )
+    if kind == 'SwinTransformer':
+        stage, index = place or (2, 2)
+        where = f'stage {stage}, block {index}'
+        return (
+            lambda batch, target: swin_attention(
+                model, batch, (stage, index), head, query
+            ),
+            where,
+        )
+    if query is not None:
+        raise ValueError(
+            f'query={query} was given for a {kind}, where the class token looks; leave '
+            'it out.'
+        )
+    index = place[0] if place else -1
+    return (
+        lambda batch, target: vit_attention(model, batch, index, head),
+        f'block {index}',
+    )
+
+
+def prepared(model: Any, dataset: Any, index: int) -> tuple[Tensor, dict[str, Any]]:
+    """Run pipeline and preprocessor on one image.
+
+    Returns:
+        The image as the pipeline left it, ``(C, H, W)``, and a batch of it: ``inputs``
+        and ``data_samples``.
+    """
+    item = dataset[index]
+    return item['inputs'], model.data_preprocessor(pseudo_collate([item]), False)
+
+
+def explained(
+    model: Any,
+    dataset: Any,
+    indices: Sequence[int],
+    explain: Explainer,
+    *,
+    target: int | None = None,
+) -> Iterator[Explained]:
+    """Classify images and explain why, one after the other.
+
+    Args:
+        model: Classifier.
+        dataset: Its data set, whose pipeline ends in ``PackInputs``.
+        indices: Which images.
+        explain: What :func:`make_explainer` returns.
+        target: Class to explain; the predicted one by default.
+
+    Raises:
+        ValueError: If a mask has another size than its image.
+    """
+    for index in indices:
+        image, data = prepared(model, dataset, index)
+        with torch.no_grad():
+            (sample,) = model.predict(data['inputs'], data['data_samples'])
+        pred = int(sample.pred_label)
+        chosen = pred if target is None else target
+        height, width = image.shape[-2:]
+        # A preprocessor may have padded on the right and below.
+        saliency = explain(data['inputs'], chosen)[0, :height, :width].cpu()
+        path = dataset.get_data_info(index).get('mask_path')
+        yield Explained(
+            path=str(sample.img_path),
+            image=np.ascontiguousarray(image.permute(1, 2, 0).numpy()),
+            label=int(sample.gt_label),
+            pred=pred,
+            score=float(sample.pred_score[pred]),
+            target=chosen,
+            saliency=saliency,
+            mask=None if path is None else _mask(path, sample, dataset.pipeline),
+        )
+
+
+def _mask(path: str, sample: Any, pipeline: Any) -> Tensor:
+    """The defect's outline as the pipeline would have left it."""
+    mask = read_defect_mask(path)
+    if tuple(sample.ori_shape[:2]) != mask.shape:
+        raise ValueError(
+            f"the mask '{path}' has {mask.shape[0]} x {mask.shape[1]} pixels and its "
+            f'image {sample.ori_shape[0]} x {sample.ori_shape[1]}, the same size was '
+            'expected; draw it on this image.'
+        )
+    results: dict[str, Any] = {
+        'img': np.repeat(255 * mask[..., None], 3, axis=2),
+        'img_shape': mask.shape,
+        'ori_shape': mask.shape,
+    }
+    for transform in pipeline.transforms:
+        if not type(transform).__name__.startswith('Load'):
+            results = transform(results)
+    return results['inputs'].amax(dim=0) > 127
+
+
+def spread(number: int, most: int) -> list[int]:
+    """Up to ``most`` indices of ``number``, evenly spaced."""
+    chosen = min(number, most)
+    return [k * number // chosen for k in range(chosen)]
+
+
+def check_target(target: str, classes: Sequence[str]) -> int | None:
+    """Index of the class to explain; None for ``predicted``.
+
+    Raises:
+        ValueError: If it is neither that nor one of the classes.
+    """
+    check_choice('target', target, ('predicted', *classes))
+    return None if target == 'predicted' else list(classes).index(target)

@@ -1,0 +1,232 @@
+"""Castings seen from above, defective or ok: the data of the classifier study."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from mmdefect.datasets.casting_layout import (
+    CASTING_CLASSES,
+    DEFECTIVE,
+    CastingScan,
+    refuse,
+    scan_originals,
+    scan_vendor,
+)
+from mmdefect.datasets.casting_masks import match_masks
+from mmdefect.datasets.casting_split import (
+    PROTOCOLS,
+    SUBSETS,
+    SplitRow,
+    changed_files,
+    committed_rows,
+    difference,
+    legacy_split,
+    read_split,
+    split_file_name,
+)
+from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.datasets.images import decode_error, fill_cache
+from mmdefect.registry import DATASETS
+from mmdefect.utils.checks import check_choice
+
+_MAKE = 'python tools/dataset_converters/casting.py {root} --protocol {protocol}'
+
+
+@DATASETS.register_module()
+class CastingDataset(BaseDataset):
+    """Pump impellers in the vendor's folders, class 0 defective and class 1 ok.
+
+    A data info holds ``img_path``, ``gt_label`` (0 defective, 1 ok), ``cluster`` (which
+    photograph it shows; None in the vendor's split) and ``mask_path`` (None where the
+    defect is not outlined).
+
+    Protocols:
+
+    - ``cluster_level``: the 300x300 images, all siblings of a photograph in one subset;
+      70/10/20 % of the photographs of each class.
+    - ``part_level``: the same for the 512x512 originals, which the vendor did not
+      augment.
+    - ``legacy``: the vendor's split, for comparison with published numbers only: nearly
+      every test image has siblings in train. Validation is 10 % of its train split.
+
+    Args:
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        protocol: See above.
+        split_file: Split file (see :mod:`mmdefect.datasets.casting_split`), relative to
+            ``data_root``. By default ``casting_<protocol>.csv`` in ``data_root`` if it
+            is there, else the one of the vendor's images in this package.
+        mask_dir: Folder with outlines of defects (see
+            :mod:`mmdefect.datasets.casting_masks`), relative to ``data_root``.
+        cache_gb: Memory for decoded images in gigabytes; 0 for none. Needs
+            ``mmdefect.LoadCachedImage`` in the pipeline.
+        verify: Whether to look at every image of the subset at the start: hashes are
+            compared with those of the split file; without one, images are decoded.
+        kwargs: As for MMEngine's ``BaseDataset``: ``data_root``, ``pipeline``,
+            ``lazy_init`` and so on. ``test_mode`` follows ``split`` unless it is given.
+
+    Raises:
+        ValueError: If a class folder is missing or empty, holds other files, images
+            are broken or differ from the split file, or a mask matches no image.
+        FileNotFoundError: If ``data_root``, a split file or ``mask_dir`` is not there.
+
+    Example:
+        >>> dict(type='mmdefect.CastingDataset', data_root='data/casting_data/',
+        ...      split='train', cache_gb=2.0)  # doctest: +SKIP
+    """
+
+    METAINFO: ClassVar[dict[str, Any]] = {'classes': CASTING_CLASSES}
+
+    def __init__(
+        self,
+        *,
+        split: str = 'train',
+        protocol: str = 'cluster_level',
+        split_file: str | None = None,
+        mask_dir: str | None = None,
+        cache_gb: float = 0.0,
+        verify: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        check_choice('split', split, SUBSETS)
+        check_choice('protocol', protocol, PROTOCOLS)
+        if protocol == 'legacy' and split_file is not None:
+            raise ValueError(
+                f'protocol is legacy and split_file is {split_file!r}; expected none, '
+                "because the vendor's folders are the split: leave out one of both."
+            )
+        self.split = split
+        self.protocol = protocol
+        self.split_file = split_file
+        self.mask_dir = mask_dir
+        self.cache_gb = cache_gb
+        self.verify = verify
+        self._cache: dict[str, np.ndarray] = {}
+        kwargs.setdefault('test_mode', split != 'train')
+        super().__init__(**kwargs)
+
+    # ------------------------------------------------------------------ loading
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Find the images, check them, and choose those of the subset.
+
+        Returns:
+            Data infos: the vendor's train first, by class and name.
+        """
+        root = Path(self.data_root)
+        scan = scan_originals if self.protocol == 'part_level' else scan_vendor
+        found = scan(root)
+        self._refuse(found.errors)
+        rows = self._rows(found, root)
+        masks = {}
+        if self.mask_dir is not None:
+            masks = match_masks(root / self.mask_dir, found.images)
+        images = [i for i in found.images if rows[i.name].split == self.split]
+        if self.verify:
+            self._verify([rows[image.name] for image in images], found.folder)
+        data_list = [
+            {
+                'img_path': str(found.path(image)),
+                'gt_label': image.label,
+                'cluster': None if self.protocol == 'legacy' else rows[image.name][2],
+                'mask_path': str(masks[image.name]) if image.name in masks else None,
+            }
+            for image in images
+        ]
+        self._report(data_list)
+        return data_list
+
+    def _rows(self, found: CastingScan, root: Path) -> dict[str, SplitRow]:
+        """The row of every image; cluster and hash are empty for the vendor's split."""
+        if self.protocol == 'legacy':
+            splits = legacy_split(found.images)
+            return {
+                name: SplitRow(name, '', 0, split) for name, split in splits.items()
+            }
+        make = _MAKE.format(root=self.data_root, protocol=self.protocol)
+        near = root / (self.split_file or split_file_name(self.protocol))
+        if near.is_file() or self.split_file is not None:
+            source, rows = str(near), read_split(near)
+        elif self.protocol == 'part_level':
+            raise FileNotFoundError(
+                f'There is no split file {near}; expected one of the 512x512 '
+                f'originals: make it with {make}'
+            )
+        else:
+            source, rows = 'the split file of the package', committed_rows()
+        if differs := difference(rows, found.images):
+            self._refuse(
+                [
+                    f'the folder {found.folder} {differs} ({source}); expected exactly '
+                    f'the same images: unpack them again, or make a split with {make}'
+                ]
+            )
+        return {row.path: row for row in rows}
+
+    def _verify(self, rows: list[SplitRow], folder: Path) -> None:
+        if self.protocol != 'legacy':
+            if changed := changed_files(rows, folder):
+                self._refuse(
+                    [
+                        f'images differ from those of the split file '
+                        f'({name_some(changed)}); expected the same bytes: restore '
+                        'them, or make a split of your own.'
+                    ]
+                )
+            return
+        reasons = {row.path: decode_error(folder / row.path) for row in rows}
+        if broken := [f'{name} ({why})' for name, why in reasons.items() if why]:
+            self._refuse(
+                [
+                    f'broken images ({name_some(broken)}); expected images that can be '
+                    'decoded: restore or remove them.'
+                ]
+            )
+
+    def _refuse(self, errors: list[str]) -> None:
+        refuse(errors, where=f'{type(self).__name__} {self.data_root}')
+
+    def _report(self, data_list: list[dict[str, Any]]) -> None:
+        labels = Counter(info['gt_label'] for info in data_list)
+        counts = ', '.join(f'{c} {labels[n]}' for n, c in enumerate(CASTING_CLASSES))
+        name = f'{type(self).__name__} {self.data_root} {self.protocol} {self.split}'
+        outlined = sum(info['mask_path'] is not None for info in data_list)
+        masks = f', {outlined} outlined' if self.mask_dir is not None else ''
+        print_log(f'{name}: {counts} images{masks}.', logger='current')
+        if self.mask_dir is not None and labels[DEFECTIVE] and not outlined:
+            print_log(
+                f'{name}: no mask of {self.mask_dir} belongs to this subset, so there '
+                'is nothing to localise.',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+    # ------------------------------------------------------------------ caching
+
+    def full_init(self) -> None:
+        """Load, verify and cache; see the class for errors."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        if self.cache_gb > 0:
+            infos = (self.get_data_info(i) for i in range(len(self)))
+            paths = [info['img_path'] for info in infos]
+            self._cache = fill_cache(paths, max_bytes=int(self.cache_gb * 1e9))
+            print_log(
+                f'{type(self).__name__}: {len(self._cache)} of {len(paths)} images '
+                f'cached within {self.cache_gb:g} GB.',
+                logger='current',
+            )
+
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        """Return the data info of an image, with ``img_cached`` if it is cached."""
+        info = super().get_data_info(idx)
+        if info['img_path'] in self._cache:
+            info['img_cached'] = self._cache[info['img_path']]
+        return info

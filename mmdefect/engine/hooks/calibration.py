@@ -1,0 +1,217 @@
+"""After training: what the probabilities mean, and from which on to call a defect."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object, barrier, is_main_process
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mmdefect.engine.hooks.previous import unwrapped
+from mmdefect.functional.calibration import (
+    cost_threshold,
+    fit_temperature,
+    negative_log_likelihood,
+)
+from mmdefect.registry import HOOKS
+from mmdefect.utils.checkpoint import load_weights, state_dict_of
+
+CALIBRATED = 'calibrated.pth'
+BUFFERS = ('temperature', 'threshold')
+
+
+@HOOKS.register_module()
+class CalibrationHook(Hook):
+    """Fit the head's temperature and threshold on the validation images.
+
+    When training is over, the best checkpoint is loaded (the last one without
+    ``save_best``; of several bests the first), the validation images are classified,
+    and ``calibrated.pth`` is written into the work dir: the same weights with the two
+    buffers of :class:`mmdefect.models.classification.head.DefectClsHead` set. The
+    runner holds that model from then on, as an averaged model of ``EMAHook``, too.
+
+    The temperature is the likeliest (Guo et al., ICML 2017), the threshold the one that
+    costs least at this temperature. Where the validation images cannot tell, what the
+    head has by default stays, with a warning: a temperature when every image is
+    right or nothing was learnt, a threshold when all images are of one class.
+
+    Args:
+        costs: What a miss costs and what a false alarm costs.
+        temperature: Whether to fit the temperature; 1 otherwise.
+        defective: Index of the defective class.
+
+    Raises:
+        ValueError: If the costs are not two positive numbers; or, before training, if
+            there is no validation loader or the head has no such buffers.
+    """
+
+    def __init__(
+        self,
+        *,
+        costs: Sequence[float] = (1.0, 1.0),
+        temperature: bool = True,
+        defective: int = 0,
+    ) -> None:
+        if len(costs) != 2 or not all(0 < cost < math.inf for cost in costs):
+            raise ValueError(
+                f'costs={tuple(costs)} was given, two positive numbers were expected: '
+                'what a miss and what a false alarm costs.'
+            )
+        self.costs = float(costs[0]), float(costs[1])
+        self.temperature = temperature
+        self.defective = defective
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse what could not be calibrated, before hours were spent."""
+        head = getattr(unwrapped(runner), 'head', None)
+        held = dict(head.named_buffers()) if isinstance(head, nn.Module) else {}
+        if missing := [name for name in BUFFERS if name not in held]:
+            raise ValueError(
+                f'{type(head).__name__} has no {" and no ".join(missing)} to set, a '
+                'mmdefect.DefectClsHead was expected; use it, or remove '
+                'CalibrationHook.'
+            )
+        if runner.val_loop is None:
+            raise ValueError(
+                'the config has no val_dataloader, which CalibrationHook fits on; add '
+                'one with val_cfg and val_evaluator, or remove the hook.'
+            )
+
+    def after_train(self, runner: Runner) -> None:
+        """Fit, and write ``calibrated.pth``."""
+        source, checkpoint = self._chosen(runner)
+        model: Any = unwrapped(runner)
+        model.load_state_dict(state_dict_of(checkpoint))
+        logits, labels = validation_logits(runner, model)
+        found = self.fit(logits, labels, runner.logger)
+        with torch.no_grad():
+            for name in BUFFERS:
+                getattr(model.head, name).fill_(found[name])
+        runner.logger.info(
+            f'{CALIBRATED} of {source}: temperature {found["temperature"]:.4g}, '
+            f'threshold {found["threshold"]:.4g} at costs of {self.costs[0]:g} to '
+            f'{self.costs[1]:g}; negative log-likelihood of {len(labels)} validation '
+            f'images {found["nll_before"]:.4g}, now {found["nll_after"]:.4g}'
+        )
+        meta = {
+            **checkpoint.get('meta', {}),
+            'calibration': {
+                **found,
+                'costs': list(self.costs),
+                'images': len(labels),
+                'checkpoint': source,
+            },
+        }
+        state = {name: value.cpu() for name, value in model.state_dict().items()}
+        calibrated = {'meta': meta, 'state_dict': state}
+        _write(Path(runner.work_dir) / CALIBRATED, calibrated)
+        # Averaged weights follow: a test in this process would swap them in.
+        runner.call_hook('after_load_checkpoint', checkpoint=calibrated)
+
+    def fit(self, logits: Tensor, labels: Tensor, logger: Any) -> dict[str, float]:
+        """Fit both numbers.
+
+        Args:
+            logits: Of the validation images, shape ``(N, C)``.
+            labels: Their classes, shape ``(N,)``.
+            logger: Told what cannot be fitted.
+
+        Returns:
+            ``temperature`` and ``threshold``, and the negative log-likelihood
+            ``nll_before`` and ``nll_after``.
+        """
+        temperature = fit_temperature(logits, labels) if self.temperature else 1.0
+        if math.isnan(temperature):
+            temperature = 1.0
+            logger.warning(
+                f'no temperature is best for {len(labels)} validation images (all of '
+                'them are right, or nothing was learnt): it stays 1.'
+            )
+        # As the head computes them, or a threshold between two neighbours may miss.
+        factor = torch.tensor(temperature)
+        before, after = logits.softmax(dim=1), (logits / factor).softmax(dim=1)
+        defects = labels == self.defective
+        threshold = cost_threshold(after[:, self.defective], defects, *self.costs)
+        if math.isnan(threshold):
+            threshold = 0.5
+            logger.warning(
+                f'the {len(labels)} validation images are all of one kind, defective '
+                'or not: the threshold stays 0.5.'
+            )
+        return {
+            'temperature': temperature,
+            'threshold': threshold,
+            'nll_before': float(negative_log_likelihood(before, labels)),
+            'nll_after': float(negative_log_likelihood(after, labels)),
+        }
+
+    def _chosen(self, runner: Runner) -> tuple[str, dict[str, Any]]:
+        """Name and content of the best checkpoint, else of the last, else of now."""
+        hook = next((h for h in runner.hooks if isinstance(h, CheckpointHook)), None)
+        bests = getattr(hook, 'best_ckpt_path_dict', None) or {}
+        candidates = [
+            getattr(hook, 'best_ckpt_path', None),
+            *bests.values(),
+            getattr(hook, 'last_ckpt', None),
+        ]
+        barrier()  # rank 0 may still be writing
+        for candidate in filter(None, candidates):
+            # A work dir that was moved and resumed knows the old folder.
+            for path in (Path(candidate), Path(runner.work_dir) / Path(candidate).name):
+                if path.is_file():
+                    return path.name, load_weights(path)
+        runner.logger.warning(
+            'there is no checkpoint in the work dir: the weights in memory are '
+            'calibrated.'
+        )
+        meta = {'dataset_meta': dict(runner.val_dataloader.dataset.metainfo)}
+        state = unwrapped(runner).state_dict()
+        return 'the weights in memory', {'meta': meta, 'state_dict': state}
+
+
+@torch.no_grad()
+def validation_logits(runner: Runner, model: Any) -> tuple[Tensor, Tensor]:
+    """Classify the validation images, on all ranks.
+
+    Args:
+        runner: Its validation loader is read.
+        model: Gives logits in ``mode='tensor'``.
+
+    Returns:
+        Logits, float32, shape ``(N, C)``, and labels, shape ``(N,)``, in the order of
+        the data set, the same on every rank.
+    """
+    loader = runner.val_dataloader
+    training = model.training
+    model.eval()
+    rows: list[tuple[list[float], int]] = []
+    for batch in loader:
+        data = model.data_preprocessor(batch, False)
+        logits = model(data['inputs'], mode='tensor').float().cpu()
+        labels = [int(sample.gt_label) for sample in data['data_samples']]
+        rows += zip(logits.tolist(), labels, strict=True)
+    model.train(training)
+    # A sampler deals images out in turn, the last round may be short or filled up.
+    parts = all_gather_object(rows)
+    everything = [row for row in chain.from_iterable(zip_longest(*parts)) if row]
+    everything = everything[: len(loader.dataset)]
+    return (
+        torch.tensor([row[0] for row in everything]),
+        torch.tensor([row[1] for row in everything]),
+    )
+
+
+def _write(path: Path, checkpoint: dict[str, Any]) -> None:
+    """Write on rank 0, beside the final name first."""
+    if is_main_process():
+        draft = path.with_name(f'{path.name}.tmp')
+        torch.save(checkpoint, draft)
+        draft.replace(path)
+    barrier()

@@ -1,0 +1,27 @@
+"""Convolutions in the memory order that they are fastest in."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmdefect.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ChannelsLastHook(Hook):
+    """Puts the weights of a convolutional model into channels-last order.
+
+    Activations follow by themselves, numbers stay the same to rounding, and checkpoints
+    do not depend on it. Worth it on a GPU in half precision and, for depthwise
+    convolutions, on a CPU.
+    """
+
+    priority = 'VERY_LOW'
+
+    def before_run(self, runner: Runner) -> None:
+        """Reorder in place: the optimizer holds these very parameters."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model.to(memory_format=torch.channels_last)

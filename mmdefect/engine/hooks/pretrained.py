@@ -1,0 +1,96 @@
+"""Pretrained weights that do not fit are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import CheckpointLoader, Runner
+from torch import nn
+
+from mmdefect.engine.hooks.freeze import is_about_to_train
+from mmdefect.engine.hooks.previous import unwrapped
+from mmdefect.registry import HOOKS
+from mmdefect.utils.checkpoint import state_dict_of
+
+
+@HOOKS.register_module()
+class StrictPretrainedHook(Hook):
+    """Before training, check every file that an ``init_cfg`` names as ``Pretrained``.
+
+    MMEngine's own loading passes over names that do not fit, and a backbone that is
+    frozen afterwards would stay random without a word. An initialiser of our own cannot
+    do it: mmpretrain's transformers draw their weights anew after any initialiser whose
+    type is not ``Pretrained``.
+
+    Raises:
+        FileNotFoundError: When training starts, if there is no such file.
+        ValueError: Then, if a weight is missing in it or has another shape.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        """Load strictly what MMEngine is about to load, and nothing after that."""
+        if not is_about_to_train(runner):
+            return
+        for module, cfg in pretrained_modules(unwrapped(runner)):
+            if not getattr(module, 'is_init', False):
+                load_strictly(module, cfg)
+
+
+def pretrained_modules(
+    model: nn.Module,
+) -> Iterator[tuple[nn.Module, Mapping[str, Any]]]:
+    """Modules whose ``init_cfg`` names a file, and that ``init_cfg``."""
+    for module in model.modules():
+        cfgs = getattr(module, 'init_cfg', None) or ()
+        for cfg in (cfgs,) if isinstance(cfgs, Mapping) else cfgs:
+            if cfg.get('type') == 'Pretrained':
+                yield module, cfg
+
+
+def load_strictly(module: nn.Module, cfg: Mapping[str, Any]) -> None:
+    """Load all weights of a module; the file may hold others, too.
+
+    What the module itself adapts while it loads, such as the position embedding of a
+    transformer for another image size, fits.
+
+    Args:
+        module: The module to fill.
+        cfg: ``checkpoint``, and the ``prefix`` of the module's weights in it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A weight is missing or has another shape.
+    """
+    path, prefix = str(cfg['checkpoint']), (cfg.get('prefix') or '').rstrip('.')
+    if '://' not in path and not Path(path).is_file():
+        raise FileNotFoundError(
+            f'There are no pretrained weights at {path}: make the file with '
+            'tools/model_converters, or set init_cfg=None to start from random ones.'
+        )
+    prefix = f'{prefix}.' if prefix else ''
+    loaded = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    found = {
+        name.removeprefix(prefix): value
+        for name, value in state_dict_of(loaded).items()
+        if name.startswith(prefix)
+    }
+    try:
+        missing = module.load_state_dict(found, strict=False).missing_keys
+    except RuntimeError as error:
+        raise ValueError(
+            f'{path} does not fit {type(module).__name__}: {_first_mismatch(error)}'
+        ) from None
+    if missing:
+        raise ValueError(
+            f'{path} lacks {len(missing)} of the {len(module.state_dict())} weights of '
+            f'{type(module).__name__}, such as {", ".join(missing[:3])}: expected '
+            'weights of the same package and architecture; see tools/model_converters'
+        )
+
+
+def _first_mismatch(error: RuntimeError) -> str:
+    """The first of torch's lines about a shape."""
+    return str(error).partition('\n')[2].strip().partition('\n')[0]

@@ -1,0 +1,179 @@
+"""Does the evidence of a classifier lie on the defect?
+
+A saliency map of one image against the outline of its defect, by the casting study's
+two measures (:func:`iou`, :func:`iop`) and two that need no threshold
+(:func:`pointing_game`, :func:`energy`). All are fractions, larger is better. A map
+without any evidence points at nothing and a mask without a defect can be hit by
+nothing: both score 0, by all four.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+
+def check_threshold(threshold: float) -> None:
+    """Refuse a threshold that keeps nothing of any map.
+
+    Raises:
+        ValueError: If it is not in [0, 1).
+    """
+    if not 0 <= threshold < 1:
+        raise ValueError(
+            f'threshold {threshold} was given, a share of the largest value in [0, 1) '
+            'was expected; the casting study has 0.4.'
+        )
+
+
+def salient_region(saliency: Tensor, threshold: float) -> Tensor:
+    """Where a map exceeds a share of its largest value.
+
+    Args:
+        saliency: Not negative, shape ``(H, W)``.
+        threshold: The share, in [0, 1).
+
+    Returns:
+        Bool, shape ``(H, W)``; empty for a map of zeros, else not.
+
+    Raises:
+        ValueError: If the map or the threshold is out of range.
+    """
+    check_threshold(threshold)
+    _check_map(saliency)
+    return saliency > threshold * saliency.max()
+
+
+def iou(saliency: Tensor, mask: Tensor, threshold: float) -> Tensor:
+    """Intersection over union of salient region and mask.
+
+    Args:
+        saliency: Not negative, shape ``(H, W)``.
+        mask: Not 0 where the defect is, shape ``(H, W)``.
+        threshold: See :func:`salient_region`.
+
+    Returns:
+        A float64 scalar in [0, 1]; 0 when both are empty.
+
+    Raises:
+        ValueError: If the shapes differ, or as in :func:`salient_region`.
+    """
+    found, defect = salient_region(saliency, threshold), _defect(saliency, mask)
+    return _share((found & defect).sum(), (found | defect).sum())
+
+
+def iop(saliency: Tensor, mask: Tensor, threshold: float) -> Tensor:
+    """Intersection over prediction: how much of the salient region is defect.
+
+    Args:
+        saliency: Not negative, shape ``(H, W)``.
+        mask: Not 0 where the defect is, shape ``(H, W)``.
+        threshold: See :func:`salient_region`.
+
+    Returns:
+        A float64 scalar in [0, 1]; 0 when the salient region is empty.
+
+    Raises:
+        ValueError: If the shapes differ, or as in :func:`salient_region`.
+    """
+    found, defect = salient_region(saliency, threshold), _defect(saliency, mask)
+    return _share((found & defect).sum(), found.sum())
+
+
+def pointing_game(saliency: Tensor, mask: Tensor, *, tolerance: float = 0.0) -> Tensor:
+    """Whether the peak of the map lies on the defect.
+
+    Zhang et al. (IJCV 2018, "Top-down Neural Attention by Excitation Backprop"). Where
+    several pixels share the largest value, the share of them that hits, which is what
+    picking one of them at random hits on average.
+
+    Args:
+        saliency: Not negative, shape ``(H, W)``.
+        mask: Not 0 where the defect is, shape ``(H, W)``.
+        tolerance: Distance in pixels from the defect that still hits; the paper has 15.
+
+    Returns:
+        A float64 scalar in [0, 1].
+
+    Raises:
+        ValueError: If the shapes differ, the map is negative or not finite, or the
+            tolerance is negative.
+    """
+    _check_map(saliency)
+    defect = _defect(saliency, mask)
+    if not tolerance >= 0:
+        raise ValueError(
+            f'tolerance {tolerance} was given, a distance from 0 pixels was expected.'
+        )
+    top = saliency.max()
+    if top == 0 or not bool(defect.any()):
+        return _share(top.new_zeros(()), top.new_zeros(()))
+    peaks = saliency == top
+    return _share((peaks & _grown(defect, tolerance)).sum(), peaks.sum())
+
+
+def energy(saliency: Tensor, mask: Tensor) -> Tensor:
+    """Share of all evidence that lies on the defect.
+
+    The energy-based pointing game of Wang et al. (CVPR Workshops 2020, "Score-CAM",
+    section 4.3).
+
+    Args:
+        saliency: Not negative, shape ``(H, W)``.
+        mask: Not 0 where the defect is, shape ``(H, W)``.
+
+    Returns:
+        A float64 scalar in [0, 1]; 0 when there is no evidence.
+
+    Raises:
+        ValueError: If the shapes differ, or the map is negative or not finite.
+    """
+    _check_map(saliency)
+    defect = _defect(saliency, mask)
+    if not bool(saliency.any()):
+        return _share(saliency.new_zeros(()), saliency.new_zeros(()))
+    values = saliency.double()
+    return values[defect].sum() / values.sum()
+
+
+def _grown(mask: Tensor, distance: float) -> Tensor:
+    """All pixels within a distance of the mask."""
+    radius = int(distance)
+    if not radius:
+        return mask
+    steps = torch.arange(-radius, radius + 1, device=mask.device).square()
+    disc = steps[:, None] + steps <= distance**2
+    near = F.conv2d(mask.float()[None, None], disc.float()[None, None], padding=radius)
+    return near[0, 0] > 0.5
+
+
+def _share(part: Tensor, whole: Tensor) -> Tensor:
+    """``part / whole``, 0 of nothing."""
+    return part.double() / whole.double().clamp(min=1)
+
+
+def _check_map(saliency: Tensor) -> None:
+    if saliency.ndim != 2 or not saliency.numel() or not saliency.is_floating_point():
+        raise ValueError(
+            f'a saliency map of shape {tuple(saliency.shape)} and type '
+            f'{saliency.dtype} was given, (H, W) of a floating point type was '
+            'expected; take one map out of the batch.'
+        )
+    low, high = saliency.aminmax()  # NaN if any is
+    if not bool(low >= 0) or not bool(high.isfinite()):
+        raise ValueError(
+            f'a saliency map from {float(low)} to {float(high)} was given, finite '
+            'numbers from 0 were expected; keep the evidence for the class only '
+            '(relu), or subtract the smallest value.'
+        )
+
+
+def _defect(saliency: Tensor, mask: Tensor) -> Tensor:
+    if saliency.shape != mask.shape:
+        raise ValueError(
+            f'a saliency map of shape {tuple(saliency.shape)} and a mask of shape '
+            f'{tuple(mask.shape)} were given, one shape was expected; resize the map '
+            'to the mask.'
+        )
+    return mask != 0

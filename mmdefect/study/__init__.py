@@ -1,0 +1,1 @@
+"""A study: several classifiers trained alike, in one table."""

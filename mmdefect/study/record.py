@@ -1,0 +1,107 @@
+"""What a trained and tested classifier leaves in its work dir: ``run.json``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+RECORD = 'run.json'
+PREDICTIONS = 'test.jsonl'
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One classifier of a study.
+
+    Attributes:
+        model: ``luna``, ``resnet18`` and so on: the config's name up to the first
+            underscore.
+        recipe: The rest of the name without the data: ``default`` or ``legacy``.
+        protocol: Split that it was trained and tested on.
+        freeze: ``none``, ``head``, ``fraction-0.33`` or ``quadrant-Q3``.
+        seed: Seed of the run.
+        parameters: All parameters.
+        trainable: Those that were trained.
+        epochs: Epochs that were trained.
+        seconds_per_epoch: Mean training time of an epoch, without validation.
+        latency_ms_p50: Median time of one image through the model, without loading it.
+        latency_ms_p95: 95th percentile of it.
+        checkpoint: What was tested, relative to the work dir.
+        train_images: Number of training images.
+        command: What trained it, as a reader would type it.
+        commit: Of the code that trained it.
+        hardware: Where.
+        software: Versions.
+    """
+
+    model: str
+    recipe: str
+    protocol: str
+    freeze: str
+    seed: int
+    parameters: int
+    trainable: int
+    epochs: int
+    seconds_per_epoch: float
+    latency_ms_p50: float
+    latency_ms_p95: float
+    checkpoint: str
+    train_images: int
+    command: str
+    commit: str
+    hardware: str
+    software: str
+
+    @property
+    def label(self) -> str:
+        """Name of a row; what is ordinary is left out."""
+        parts = [self.model]
+        parts += [self.recipe] if self.recipe != 'default' else []
+        parts += [self.freeze] if self.freeze != 'none' else []
+        return ' '.join(parts)
+
+    @property
+    def key(self) -> str:
+        """Name in a results file: ``<model>/<recipe>/<split>``."""
+        frozen = f'+{self.freeze}' if self.freeze != 'none' else ''
+        return f'{self.model}/{self.recipe}{frozen}/{self.protocol}'
+
+
+def write_record(work_dir: str | Path, record: RunRecord) -> Path:
+    """Write ``run.json`` and return its path."""
+    path = Path(work_dir) / RECORD
+    draft = path.with_suffix('.tmp')
+    draft.write_text(json.dumps(asdict(record), indent=2) + '\n')
+    draft.replace(path)
+    return path
+
+
+def read_record(work_dir: str | Path) -> RunRecord:
+    """Read ``run.json``.
+
+    Raises:
+        FileNotFoundError: The run is not finished, or this is no work dir.
+        ValueError: The file holds something else.
+    """
+    path = Path(work_dir) / RECORD
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"'{work_dir}' has no {RECORD}: a work dir was expected that "
+            'compare_classifiers.py has trained and tested.'
+        )
+    names = {field.name for field in fields(RunRecord)}
+    try:
+        content = json.loads(path.read_text())
+        given = set(content)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"'{path}' is no run record ({error}); test it again."
+        ) from error
+    if given != names:
+        odd = ', '.join(sorted(given ^ names))
+        raise ValueError(
+            f"'{path}' has other entries than a run record ({odd}); delete it and test "
+            'the run again.'
+        )
+    return RunRecord(**content)

@@ -1,0 +1,86 @@
+"""Runs of a study in a results file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from mmdefect.study.comparison import Row
+from mmdefect.utils.results import Run, Runs, read_growing, today, write_results
+
+
+def metrics_of(row: Row) -> dict[str, float]:
+    """Numbers of one classifier, without its name."""
+    found, record = row.measures, row.record
+    low, high = found.accuracy_range
+    return {
+        'errors': found.wrong,
+        'miss': found.errors.misses,
+        'false_alarm': found.errors.false_alarms,
+        'images': found.images,
+        'accuracy_low': low,
+        'accuracy_high': high,
+        'trainable': record.trainable,
+        'parameters': record.parameters,
+        'epochs': record.epochs,
+        'seconds_per_epoch': round(record.seconds_per_epoch, 1),
+        'latency_ms_p50': round(record.latency_ms_p50, 2),
+        'latency_ms_p95': round(record.latency_ms_p95, 2),
+    }
+
+
+def add_rows(path: str | Path, rows: Sequence[Row], *, dataset: str) -> None:
+    """Add classifiers to a results file, or begin it.
+
+    The file's ``metrics`` are ``<model>/<recipe>/<split>/errors`` and so on; a run of
+    the same classifier, split and seed is replaced.
+
+    Args:
+        path: The JSON file; its stem is the name of the experiment.
+        rows: The classifiers.
+        dataset: Name of the data.
+
+    Raises:
+        RuntimeError: The tree or a run is of no clean commit.
+        ValueError: The file is of another experiment, or there would be two seeds of
+            one classifier: a study has one, and several are several files.
+    """
+    path = Path(path)
+    known = read_growing(path, name=path.stem, dataset=dataset)
+    runs: Runs = dict(known.get('runs', {}))
+    for row in rows:
+        runs[row.record.key] = {str(row.record.seed): _run(row)}
+    entries = [(key, run) for key, seeds in runs.items() for run in seeds.values()]
+    write_results(
+        path,
+        name=path.stem,
+        command='; '.join(dict.fromkeys(run['command'] for _, run in entries)),
+        dataset=dataset,
+        seeds=sorted({int(seed) for seeds in runs.values() for seed in seeds}),
+        metrics={
+            f'{key}/{name}': value
+            for key, run in entries
+            for name, value in run['metrics'].items()
+        },
+        duration_s=sum(run['duration_s'] for _, run in entries),
+        notes=known.get('notes', ''),
+        environment={
+            key: '; '.join(dict.fromkeys(str(run[key]) for _, run in entries))
+            for key in ('commit', 'hardware', 'software')
+        },
+        runs=runs,
+    )
+
+
+def _run(row: Row) -> Run:
+    record = asdict(row.record)
+    return Run(
+        metrics=metrics_of(row),
+        commit=record['commit'],
+        date=today(),
+        duration_s=round(record['epochs'] * record['seconds_per_epoch'], 1),
+        hardware=record['hardware'],
+        software=record['software'],
+        command=record['command'],
+    )

@@ -1,0 +1,251 @@
+"""Train and test one classifier with the ordinary tools, and note what it took."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import statistics
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from mmdefect.study.record import (
+    PREDICTIONS,
+    RECORD,
+    RunRecord,
+    read_record,
+    write_record,
+)
+from mmdefect.utils.environment import describe_environment
+from mmdefect.visualization.logs import is_training, read_scalars
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# Of a config's name: luna_legacy_casting, resnet18_casting.
+NAME = re.compile(r'(?P<model>[^_]+)(_(?P<recipe>.+))?_casting')
+
+
+def freeze_options(freeze: str) -> list[str]:
+    """Config options of ``none``, ``head``, ``fraction=0.33`` or ``quadrant=Q3``.
+
+    Raises:
+        ValueError: It is none of them.
+    """
+    mode, _, value = freeze.partition('=')
+    known = ('none', 'head') if not value else ('fraction', 'quadrant')
+    if mode not in known:
+        raise ValueError(
+            f'freeze {freeze!r} was given, none, head, fraction=SHARE or '
+            'quadrant=Q1..Q4 was expected.'
+        )
+    hook = 'default_hooks.freeze'
+    return [f'{hook}.mode={mode}', *([f'{hook}.{mode}={value}'] if value else [])]
+
+
+def protocol_options(protocol: str) -> list[str]:
+    """Set the split of all three data loaders."""
+    return [f'{loader}.dataset.protocol={protocol}' for loader in LOADERS]
+
+
+def parsed(options: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` as the tools' ``--cfg-options`` does."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--options', nargs='+', action=DictAction, default={})
+    return dict(parser.parse_args(['--options', *options] if options else []).options)
+
+
+def checkpoint_to_test(work_dir: str | Path) -> Path:
+    """Return the calibrated checkpoint, else the best one, else the last.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    folder = Path(work_dir)
+    if (calibrated := folder / 'calibrated.pth').is_file():
+        return calibrated
+    if best := sorted(folder.glob('best_*.pth'), key=lambda path: path.stat().st_mtime):
+        return best[-1]
+    pointer = folder / 'last_checkpoint'
+    if not pointer.is_file():
+        raise FileNotFoundError(
+            f"'{folder}' has no checkpoint, a work dir of a training was expected."
+        )
+    return folder / Path(pointer.read_text().strip()).name
+
+
+def train_and_test(
+    config: str | Path,
+    work_dir: str | Path,
+    *,
+    tools: Path,
+    processes: int = 1,
+    options: Sequence[str] = (),
+) -> RunRecord:
+    """Train, test, and write ``run.json``; what is finished is not done again.
+
+    Args:
+        config: Config of a classifier.
+        work_dir: Its work dir; a killed training is resumed from it.
+        tools: Folder of ``dist_train.sh`` and ``dist_test.sh``.
+        processes: GPUs, or processes on a CPU.
+        options: ``key=value`` for ``--cfg-options`` of both.
+
+    Raises:
+        subprocess.CalledProcessError: One of the tools failed; it said why.
+        ValueError: ``run.json`` is of another config or other options.
+    """
+    folder = Path(work_dir)
+    train = [
+        str(tools / 'dist_train.sh'), str(config), str(processes),
+        '--work-dir', str(folder), '--resume', *_switch(options),
+    ]  # fmt: skip
+    command = shlex.join(_relative(train, tools.parent))
+    if (folder / RECORD).is_file():
+        return _checked(read_record(folder), command, folder)
+    subprocess.run(train, check=True)
+    checkpoint = checkpoint_to_test(folder)
+    predictions = f'test_evaluator.out_file={(folder / PREDICTIONS).absolute()}'
+    test = [
+        str(tools / 'dist_test.sh'), str(config), str(checkpoint), str(processes),
+        '--work-dir', str(folder), *_switch([*options, predictions]),
+    ]  # fmt: skip
+    subprocess.run(test, check=True)
+    record = describe(config, folder, options=options, command=command)
+    write_record(folder, record)
+    return record
+
+
+def describe(
+    config: str | Path, folder: Path, *, options: Sequence[str], command: str
+) -> RunRecord:
+    """Everything about a finished run that is not a prediction."""
+    from mmengine.registry import DATASETS, MODELS, DefaultScope
+
+    from mmdefect.apis import load_config
+    from mmdefect.engine.freezing import count_parameters
+
+    cfg = load_config(config, cfg_options=parsed(options), work_dir=str(folder))
+    scope = cfg.get('default_scope', 'mmpretrain')
+    with DefaultScope.overwrite_default_scope(scope):
+        # Built, not loaded: time and counts do not depend on the weights.
+        model = MODELS.build(_without_weights(cfg.model))
+        dataset = cfg.train_dataloader.dataset
+        images = len(DATASETS.build({**dataset, 'cache_gb': 0, 'pipeline': []}))
+    freeze = _freeze(cfg, model)
+    median, late = latency_ms(model, image_size(cfg))
+    trainable, total = count_parameters(model)
+    found = NAME.match(Path(config).stem)
+    epochs, seconds = epoch_times(folder)
+    return RunRecord(
+        model=found['model'] if found else Path(config).stem,
+        recipe=(found and found['recipe']) or 'default',
+        protocol=cfg.test_dataloader.dataset.get('protocol', 'as given'),
+        freeze=freeze,
+        seed=int(cfg.randomness.get('seed') or 0),
+        parameters=total,
+        trainable=trainable,
+        epochs=epochs,
+        seconds_per_epoch=seconds,
+        latency_ms_p50=median,
+        latency_ms_p95=late,
+        checkpoint=checkpoint_to_test(folder).name,
+        train_images=images,
+        command=command,
+        **describe_environment(),
+    )
+
+
+def latency_ms(
+    model: Any, size: tuple[int, int], *, runs: int = 50, warmup: int = 5
+) -> tuple[float, float]:
+    """Median and 95th percentile of one image through a model, in milliseconds.
+
+    Args:
+        model: Classifier; put into eval mode.
+        size: Height and width of the image.
+        runs: Timed forwards.
+        warmup: Forwards before them.
+    """
+    import torch
+
+    model.eval()
+    image = torch.zeros(1, 3, *size)
+    times = []
+    with torch.inference_mode():
+        for number in range(warmup + runs):
+            start = time.perf_counter()
+            model(image, mode='tensor')
+            if number >= warmup:
+                times.append(1000 * (time.perf_counter() - start))
+    return statistics.median(times), statistics.quantiles(times, n=20)[-1]
+
+
+def image_size(cfg: Config) -> tuple[int, int]:
+    """Height and width that the test pipeline resizes to.
+
+    Raises:
+        ValueError: It has no ``Resize`` to a fixed size.
+    """
+    for transform in cfg.test_dataloader.dataset.pipeline:
+        if transform['type'].rpartition('.')[-1] == 'Resize':
+            width, height = transform['scale']
+            return height, width
+    raise ValueError(
+        'the test pipeline has no Resize, one was expected: without it the size of the '
+        'image that the latency is measured on is unknown.'
+    )
+
+
+def epoch_times(work_dir: str | Path) -> tuple[int, float]:
+    """Number of trained epochs, and mean seconds of one, from the training's log."""
+    rows = [row for row in read_scalars(work_dir) if is_training(row)]
+    if not rows:
+        raise ValueError(
+            f"'{work_dir}' has no logged training, it cannot be described."
+        )
+    epochs, iterations = rows[-1]['epoch'], rows[-1]['step']
+    return epochs, statistics.fmean(row['time'] for row in rows) * iterations / epochs
+
+
+def _freeze(cfg: Config, model: Any) -> str:
+    from mmdefect.engine.freezing import (
+        freeze_parameters,
+        plan_freezing,
+        trainable_fraction,
+    )
+
+    hook = dict((cfg.get('default_hooks') or {}).get('freeze') or {'mode': 'none'})
+    mode = hook['mode']
+    fraction = trainable_fraction(
+        mode, fraction=hook.get('fraction'), quadrant=hook.get('quadrant')
+    )
+    freeze_parameters(model, plan_freezing(model, fraction, (3, *image_size(cfg))))
+    value = hook.get(mode) if mode in ('fraction', 'quadrant') else None
+    return mode if value is None else f'{mode}-{value}'
+
+
+def _without_weights(cfg: Any) -> Any:
+    if isinstance(cfg, dict):
+        return {k: _without_weights(v) for k, v in cfg.items() if k != 'init_cfg'}
+    return cfg
+
+
+def _checked(record: RunRecord, command: str, folder: Path) -> RunRecord:
+    if record.command != command:
+        raise ValueError(
+            f"'{folder}' was trained by '{record.command}', '{command}' was expected; "
+            'give another --work-dir, or delete it.'
+        )
+    return record
+
+
+def _switch(options: Sequence[str]) -> list[str]:
+    return ['--cfg-options', *options] if options else []
+
+
+def _relative(words: Sequence[str], root: Path) -> list[str]:
+    return [word.removeprefix(f'{root}/') for word in words]

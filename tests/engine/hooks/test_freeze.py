@@ -1,0 +1,287 @@
+"""Freezing in a run: what moves, what a checkpoint holds, several processes."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mmdefect.engine.hooks.freeze import FreezeStrategyHook
+from mmdefect.registry import HOOKS
+from mmdefect.utils.checkpoint import load_weights
+from tests.conftest import HELPERS, REPO, tool_env
+from tests.helpers.frozen_classifier import SGD, Classifier, runner_maker
+
+ADAM = {'type': 'Adam', 'lr': 0.01, 'weight_decay': 0.1}
+FROZEN = ('backbone.conv1.', 'backbone.norm1.')
+
+
+class Modes(Hook):
+    """Which modules are in eval mode while they train, once an iteration."""
+
+    def __init__(self) -> None:
+        self.still: list[set[str]] = []
+
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
+        found = runner.model.named_modules()
+        self.still.append({name for name, m in found if not m.training})
+
+
+class Stop(Hook):
+    priority = 'LOWEST'
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        if runner.epoch == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def make_runner(tmp_path):
+    return runner_maker(tmp_path)
+
+
+def copied(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def moved(runner: Runner, before: dict[str, Tensor]) -> set[str]:
+    """Modules of which something is no longer as it was."""
+    return {
+        name.rpartition('.')[0]
+        for name, value in runner.model.state_dict().items()
+        if not torch.equal(value, before[name])
+    }
+
+
+ALL = {
+    'backbone.conv1',
+    'backbone.norm1',
+    'backbone.conv2',
+    'backbone.norm2',
+    'head',
+}
+
+
+class TestTraining:
+    @pytest.mark.parametrize(
+        ('settings', 'expected', 'trainable'),
+        [
+            ({}, ALL, 286),
+            ({'mode': 'head'}, {'head'}, 10),
+            (
+                {'mode': 'fraction', 'fraction': 0.5},
+                {'backbone.conv2', 'backbone.norm2', 'head'},
+                166,
+            ),
+            ({'mode': 'quadrant', 'quadrant': 'Q3'}, None, 166),
+            ({'mode': 'quadrant', 'quadrant': 'Q2'}, {'backbone.norm2', 'head'}, 18),
+        ],
+    )
+    @pytest.mark.parametrize('optimizer', [SGD, ADAM])
+    def test_feature_only_the_rest_moves(
+        self, make_runner, settings, expected, trainable, optimizer
+    ):
+        """Neither gradient, nor momentum, weight decay, or running statistics."""
+        expected = expected or {'backbone.conv2', 'backbone.norm2', 'head'}
+        runner = make_runner(FreezeStrategyHook(**settings), optimizer=optimizer)
+        before = copied(runner.model)
+        runner.train()
+        assert moved(runner, before) == expected
+        assert runner.message_hub.get_info('trainable_parameters') == trainable
+
+    def test_feature_statistics_as_in_the_published_study(self, make_runner):
+        hook = FreezeStrategyHook(mode='head', freeze_bn_stats=False)
+        modes = Modes()
+        runner = make_runner(hook, modes)
+        before = copied(runner.model)
+        runner.train()
+        assert moved(runner, before) == {'head', 'backbone.norm1', 'backbone.norm2'}
+        weight = runner.model.backbone.norm1.weight
+        assert torch.equal(weight, before['backbone.norm1.weight'])
+        assert modes.still == [set()] * 4
+
+    def test_feature_eval_mode_in_every_iteration(self, make_runner):
+        """The loop's own call of ``train()`` comes after ``before_train_epoch``."""
+        modes = Modes()
+        hook = FreezeStrategyHook(mode='fraction', fraction=0.5)
+        make_runner(hook, modes).train()
+        still = {'conv1', 'norm1', 'drop1'}
+        assert modes.still == [{f'backbone.{name}' for name in still}] * 4
+
+    def test_feature_gradients_are_clipped_without_the_frozen(self, make_runner):
+        runner = make_runner(
+            FreezeStrategyHook(mode='head'), wrapper={'clip_grad': {'max_norm': 0.1}}
+        )
+        before = copied(runner.model)
+        runner.train()
+        assert moved(runner, before) == {'head'}
+
+    def test_feature_the_optimizer_keeps_nothing_for_the_frozen(self, make_runner):
+        runner = make_runner(FreezeStrategyHook(mode='head'), optimizer=ADAM)
+        runner.train()
+        state = runner.optim_wrapper.optimizer.state
+        assert set(state) == set(runner.model.head.parameters())
+
+    def test_feature_logged(self, make_runner):
+        lines = []
+        runner = make_runner(FreezeStrategyHook(mode='fraction', fraction=0.5))
+        runner.logger.info = lambda line, *args, **kwargs: lines.append(line)
+        runner.call_hook('before_run')
+        assert lines == []  # no optimizer yet: as before a test
+        runner.train()
+        (line,) = [line for line in lines if str(line).startswith('Freezing')]
+        assert line == (
+            'Freezing (fraction): 166 of 286 parameters train; 2 of 4 units are '
+            'frozen, the last is backbone.norm1'
+        )
+
+    def test_feature_built_by_its_name(self):
+        hook = HOOKS.build({'type': 'mmdefect.FreezeStrategyHook', 'mode': 'head'})
+        assert hook.share == 0.0
+
+
+class TestResume:
+    def test_feature_as_if_not_killed(self, make_runner):
+        def hooks():
+            return FreezeStrategyHook(mode='fraction', fraction=0.5), EpochSeed()
+
+        with pytest.raises(KeyboardInterrupt):
+            make_runner(*hooks(), Stop(), folder='a', optimizer=ADAM).train()
+        resumed = make_runner(*hooks(), folder='a', optimizer=ADAM, resume=True)
+        started = Started()
+        resumed.register_hook(started)
+        resumed.train()
+        assert started.epoch == 1
+        whole = make_runner(*hooks(), folder='b', optimizer=ADAM)
+        before = copied(whole.model)
+        whole.train()
+        assert resumed.epoch == whole.epoch == 2
+        for name, value in whole.model.state_dict().items():
+            assert torch.equal(resumed.model.state_dict()[name], value), name
+            if name.startswith(FROZEN):
+                assert torch.equal(value, before[name]), name
+
+    def test_feature_momentum_of_a_run_that_froze_nothing(self, make_runner):
+        """The optimizer's state is loaded after freezing, and does not matter."""
+        with pytest.raises(KeyboardInterrupt):
+            make_runner(FreezeStrategyHook(), Stop()).train()
+        runner = make_runner(FreezeStrategyHook(mode='head'), resume=True)
+        runner.train()
+        (file,) = Path(runner.work_dir).glob('epoch_1.pth')
+        saved = load_weights(file)
+        assert moved(runner, saved['state_dict']) == {'head'}
+        buffers = [s['momentum_buffer'] for s in saved['optimizer']['state'].values()]
+        assert len(buffers) == 10
+        assert runner.message_hub.get_info('trainable_parameters') == 10
+
+
+class Started(Hook):
+    epoch = -1
+
+    def before_train(self, runner: Runner) -> None:
+        self.epoch = runner.epoch
+
+
+class EpochSeed(Hook):
+    """Dropout draws the same numbers in a resumed run."""
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        torch.manual_seed(runner.epoch)
+
+
+class TestRunner:
+    def test_feature_a_test_freezes_nothing(self, make_runner):
+        runner = make_runner(FreezeStrategyHook(mode='head'))
+        runner.call_hook('before_run')
+        assert all(p.requires_grad for p in runner.model.parameters())
+
+    def test_feature_order_of_mmengine_s_runner(self, make_runner):
+        """What the hook relies on: an optimizer, and neither weights nor its state."""
+        seen = []
+
+        class Watch(Hook):
+            def before_run(self, runner: Runner) -> None:
+                seen.append(('before_run', len(runner.optim_wrapper.param_groups)))
+
+            def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+                seen.append(('loaded', len(checkpoint['state_dict'])))
+
+        class Initialised(Classifier):
+            def init_weights(self) -> None:
+                seen.append(('init_weights', self.backbone.conv1.weight.requires_grad))
+
+        hook = FreezeStrategyHook(mode='head')
+        with pytest.raises(KeyboardInterrupt):
+            make_runner(Stop()).train()
+        make_runner(hook, Watch(), model=Initialised(), resume=True).train()
+        assert seen == [('before_run', 1), ('init_weights', False), ('loaded', 16)]
+
+    def test_exception_a_wrapper_that_is_not_ddp(self, make_runner):
+        from mmdefect.engine.replicated import ReplicatedModel
+
+        runner = make_runner(FreezeStrategyHook(mode='head'))
+        runner.model = ReplicatedModel(runner.model)
+        message = (
+            r'^the model is wrapped in ReplicatedModel, .* DistributedDataParallel'
+        )
+        with pytest.raises(ValueError, match=message):
+            runner.train()
+
+    def test_exception_no_backbone(self, make_runner):
+        class Bare(Classifier):
+            def __init__(self) -> None:
+                super().__init__()
+                self.body = self.backbone
+                del self.backbone
+
+        runner = make_runner(FreezeStrategyHook(mode='head'), model=Bare())
+        with pytest.raises(ValueError, match=r'^Bare has no backbone to freeze'):
+            runner.train()
+
+    def test_exception_settings(self):
+        """All of them in tests/engine/test_freezing.py."""
+        with pytest.raises(ValueError, match=r'^fraction=0.5 was given with'):
+            FreezeStrategyHook(mode='head', fraction=0.5)
+        with pytest.raises(TypeError, match='trainable'):
+            FreezeStrategyHook(trainable=0.5)
+
+
+def test_feature_two_processes(tmp_path):
+    """DDP waits for no gradient of what is frozen, and both ranks stay equal.
+
+    Without wrapping anew the second iteration would fail in DDP.
+    """
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        port = s.getsockname()[1]
+    launch = ['-m', 'torch.distributed.run', '--nproc_per_node=2']
+    script = [str(HELPERS / 'freeze_run.py'), str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, *launch, f'--master_port={port}', *script],
+        cwd=REPO,
+        env=tool_env(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (load_weights(tmp_path / f'rank{r}.pth') for r in range(2))
+    for run in (first, second):
+        gone, learnt = set(), set()
+        for name, value in run['after'].items():
+            same = torch.equal(value, run['before'][name])
+            (gone if same else learnt).add(name.rpartition('.')[0])
+        assert gone == {'backbone.conv1', 'backbone.norm1'}
+        assert learnt == {'backbone.conv2', 'backbone.norm2', 'head'}
+    for name, value in first['after'].items():
+        if 'running' not in name:
+            assert torch.equal(value, second['after'][name]), name
+    assert first['seen'] != second['seen']

@@ -1,0 +1,145 @@
+"""Pretrained files that do not fit stop a run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import nn
+
+from mmdefect.engine.hooks.pretrained import (
+    StrictPretrainedHook,
+    load_strictly,
+    pretrained_modules,
+)
+from mmdefect.registry import HOOKS
+from tests.helpers.frozen_classifier import Classifier, runner_maker
+
+
+@pytest.fixture
+def make_runner(tmp_path):
+    return runner_maker(tmp_path)
+
+
+class Body(BaseModule):
+    def __init__(self, init_cfg=None) -> None:
+        super().__init__(init_cfg)
+        self.conv1 = nn.Conv2d(3, 4, 3)
+        self.norm1 = nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return (self.norm1(self.conv1(x)).mean((2, 3)),)
+
+
+class Initialised(Classifier):
+    def __init__(self, init_cfg) -> None:
+        super().__init__()
+        self.backbone = Body(init_cfg)
+
+
+def write(path, *, prefix='backbone.', change=None, **extra):
+    """Weights of a body filled with ones, as the converters write them."""
+    state = {name: torch.ones_like(v) for name, v in Body().state_dict().items()}
+    if change == 'missing':
+        del state['norm1.running_var']
+    elif change == 'shape':
+        state['conv1.weight'] = torch.ones(4, 3, 5, 5)
+    state = {f'{prefix}{name}': value for name, value in state.items()}
+    torch.save({'state_dict': {**state, **extra}}, path)
+    return {'type': 'Pretrained', 'checkpoint': str(path), 'prefix': 'backbone'}
+
+
+def test_smoke_weights_that_fit(make_runner, tmp_path):
+    """Others may be there, and MMEngine then loads the same."""
+    init = write(tmp_path / 'in.pth', **{'head.fc.bias': torch.zeros(2)})
+    runner = make_runner(
+        StrictPretrainedHook(),
+        model=Initialised(init),
+        optimizer={'type': 'SGD', 'lr': 0.0},
+    )
+    runner.train()
+    assert (runner.model.backbone.conv1.weight == 1).all()
+
+
+def test_feature_only_before_the_weights_are_initialised(make_runner, tmp_path):
+    """A test after the training keeps what was trained; a test alone needs no file."""
+    init = write(tmp_path / 'in.pth')
+    runner = make_runner(StrictPretrainedHook(), model=Initialised(init))
+    runner.call_hook('before_run')
+    assert not (runner.model.backbone.conv1.weight == 1).any()
+    runner.train()
+    trained = runner.model.backbone.conv1.weight.clone()
+    assert not (trained == 1).any()
+    runner.call_hook('before_run')
+    assert torch.equal(runner.model.backbone.conv1.weight, trained)
+
+
+@pytest.mark.parametrize(
+    ('change', 'reason'),
+    [
+        ('missing', r'lacks 1 of the 7 weights of Body, such as norm1\.running_var: '),
+        ('shape', r'does not fit Body: size mismatch for conv1\.weight: .*5, 5'),
+    ],
+)
+def test_exception_they_do_not_fit(make_runner, tmp_path, change, reason):
+    init = write(tmp_path / 'in.pth', change=change)
+    runner = make_runner(StrictPretrainedHook(), model=Initialised(init))
+    with pytest.raises(ValueError, match=reason):
+        runner.train()
+
+
+def test_feature_mmengine_alone_passes_over_them(make_runner, tmp_path):
+    """Why there is a hook."""
+    init = write(tmp_path / 'in.pth', prefix='backbone.features.')
+    runner = make_runner(model=Initialised(init))
+    runner.train()
+    assert runner.epoch == 2
+    runner = make_runner(StrictPretrainedHook(), model=Initialised(init))
+    with pytest.raises(ValueError, match=r'lacks 6 of the 7 weights of Body, such as'):
+        runner.train()
+
+
+def test_exception_no_file(make_runner, tmp_path):
+    init = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'in.pth')}
+    runner = make_runner(StrictPretrainedHook(), model=Initialised(init))
+    message = r'^There are no pretrained weights at .*in\.pth: make .* init_cfg=None'
+    with pytest.raises(FileNotFoundError, match=message):
+        runner.train()
+
+
+def test_exception_not_one_of_the_prefix(tmp_path):
+    init = write(tmp_path / 'in.pth', prefix='')
+    with pytest.raises(ValueError, match=r'lacks 6 of the 7 weights of Body'):
+        load_strictly(Body(), init)
+
+
+def test_feature_position_embedding_of_another_image_size(tmp_path):
+    """mmpretrain's ViT resizes it while loading: that fits."""
+    cfg = {
+        'type': 'mmpretrain.VisionTransformer',
+        'arch': {
+            'embed_dims': 8,
+            'num_layers': 1,
+            'num_heads': 2,
+            'feedforward_channels': 8,
+        },
+        'patch_size': 8,
+    }
+    source = MODELS.build({**cfg, 'img_size': 32})
+    torch.save(source.state_dict(), tmp_path / 'in.pth')
+    target = MODELS.build({**cfg, 'img_size': 48})
+    load_strictly(target, {'checkpoint': str(tmp_path / 'in.pth')})
+    assert target.pos_embed.shape == (1, 37, 8)
+    assert torch.equal(target.ln1.weight, source.ln1.weight)
+
+
+def test_feature_finds_every_module_that_names_a_file():
+    file = {'type': 'Pretrained', 'checkpoint': 'x.pth'}
+    inner = Body([{'type': 'Kaiming', 'layer': 'Conv2d'}, file])
+    outer = nn.Sequential(Body(), inner, Body(file), nn.Linear(2, 2))
+    assert list(pretrained_modules(outer)) == [(inner, file), (outer[2], file)]
+
+
+def test_feature_built_by_its_name():
+    assert HOOKS.build({'type': 'mmdefect.StrictPretrainedHook'})

@@ -1,0 +1,405 @@
+"""What is frozen, in which order, and that it stays as it is."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mmdefect.engine.freezing import (
+    MODES,
+    QUADRANTS,
+    count_parameters,
+    freeze_parameters,
+    hold_still,
+    number_frozen,
+    plan_freezing,
+    record_calls,
+    trainable_fraction,
+)
+from tests.models.classification.conftest import PARAMETERS, build
+
+
+class Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        # Runs last and is registered first.
+        self.drop = nn.Dropout(0.5)
+        self.norm = nn.BatchNorm2d(width)
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drop(self.norm(self.conv(x)))
+
+
+class Backbone(nn.Module):
+    """Units run in the order stem, one.conv, one.norm, two.conv, two.norm, last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1))
+        self.last = nn.Conv2d(4, 4, 1)
+        self.two = Block(4)
+        self.one = Block(4)
+        self.stem = nn.Conv2d(3, 4, 1)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        x = self.relu(self.stem(x) + self.token)
+        return (self.last(self.relu(self.two(self.one(x)))).mean((2, 3)),)
+
+
+class Classifier(nn.Module):
+    def __init__(
+        self, backbone: nn.Module | None = None, neck: nn.Module | None = None
+    ):
+        super().__init__()
+        self.backbone = backbone or Backbone()
+        self.neck = neck
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.backbone(x)
+        return self.head((self.neck(features) if self.neck else features)[-1])
+
+
+class Scale(nn.Module):
+    """A neck that is a unit itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(4))
+
+    def forward(self, features: tuple[Tensor]) -> tuple[Tensor]:
+        return (features[-1] * self.factor,)
+
+
+ORDER = ['stem', 'one.conv', 'one.norm', 'two.conv', 'two.norm', 'last']
+SMALL = (3, 8, 8)
+
+
+def frozen_names(model: nn.Module) -> set[str]:
+    return {name for name, p in model.named_parameters() if not p.requires_grad}
+
+
+class TestFraction:
+    @pytest.mark.parametrize(
+        ('given', 'share'),
+        [
+            ({'mode': 'none'}, 1.0),
+            ({'mode': 'head'}, 0.0),
+            ({'mode': 'fraction', 'fraction': 0.25}, 0.25),
+            ({'mode': 'fraction', 'fraction': 0}, 0.0),
+            ({'mode': 'fraction', 'fraction': 1}, 1.0),
+            *(({'mode': 'quadrant', 'quadrant': q}, QUADRANTS[q]) for q in QUADRANTS),
+        ],
+    )
+    def test_feature_share(self, given, share):
+        assert trainable_fraction(**given) == share
+
+    def test_feature_quadrants_of_the_study(self):
+        assert QUADRANTS == {'Q1': 1.0, 'Q2': 0.33, 'Q3': 0.67, 'Q4': 0.0}
+
+    @pytest.mark.parametrize(
+        ('units', 'fraction', 'number'),
+        [
+            (6, 1.0, 0),
+            (6, 0.0, 6),
+            (6, 0.5, 3),
+            (7, 0.5, 4),
+            (3, 0.33, 3),
+            (100, 0.33, 67),
+            (100, 0.67, 33),
+            # (1 - 0.7) * 10 is 3.0000000000000004
+            (10, 0.7, 3),
+            (10, 0.9, 1),
+            (0, 0.5, 0),
+        ],
+    )
+    def test_feature_number(self, units, fraction, number):
+        assert number_frozen(units, fraction) == number
+
+    @pytest.mark.parametrize('fraction', [-0.01, 1.01, math.nan, math.inf])
+    def test_exception_outside_its_range(self, fraction):
+        message = rf'^fraction={fraction} was given.*expected a number in \[0, 1\]$'
+        with pytest.raises(ValueError, match=message):
+            trainable_fraction('fraction', fraction=fraction)
+
+    def test_exception_unknown_mode(self):
+        with pytest.raises(ValueError, match=r"^mode is 'all': expected one of none, "):
+            trainable_fraction('all')
+
+    def test_exception_unknown_quadrant(self):
+        with pytest.raises(
+            ValueError, match=r"^quadrant is 'Q5': expected one of Q1, "
+        ):
+            trainable_fraction('quadrant', quadrant='Q5')
+
+    @pytest.mark.parametrize('mode', [m for m in MODES if m != 'fraction'])
+    def test_exception_fraction_of_another_mode(self, mode):
+        quadrant = 'Q1' if mode == 'quadrant' else None
+        message = rf"^fraction=0.5 was given with mode='{mode}': expected fraction with"
+        with pytest.raises(ValueError, match=message):
+            trainable_fraction(mode, fraction=0.5, quadrant=quadrant)
+
+    @pytest.mark.parametrize('mode', [m for m in MODES if m != 'quadrant'])
+    def test_exception_quadrant_of_another_mode(self, mode):
+        fraction = 0.5 if mode == 'fraction' else None
+        with pytest.raises(ValueError, match=rf"^quadrant='Q1' .* mode='{mode}':"):
+            trainable_fraction(mode, fraction=fraction, quadrant='Q1')
+
+    @pytest.mark.parametrize('mode', ['fraction', 'quadrant'])
+    def test_exception_mode_without_its_value(self, mode):
+        with pytest.raises(ValueError, match=rf'^{mode}=None was given with mode='):
+            trainable_fraction(mode)
+
+
+class TestOrder:
+    def test_feature_execution_not_registration(self):
+        plan = plan_freezing(Classifier(), 0.5, SMALL)
+        assert [u.name for u in plan.units] == [f'backbone.{name}' for name in ORDER]
+        assert [u.name for u in plan.frozen] == [
+            f'backbone.{name}' for name in ORDER[:3]
+        ]
+
+    def test_feature_what_the_backbone_owns_is_of_the_first_unit(self):
+        plan = plan_freezing(Classifier(), 0.5, SMALL)
+        assert plan.units[0].parameters == (
+            'backbone.token',
+            'backbone.stem.weight',
+            'backbone.stem.bias',
+        )
+
+    def test_feature_the_neck_comes_last(self):
+        plan = plan_freezing(Classifier(neck=Scale()), 0.1, SMALL)
+        assert len(plan.units) == 7
+        assert plan.units[-1].name == 'neck'
+        assert plan.units[-1].parameters == ('neck.factor',)
+        assert plan.number == 7  # ceil(6.3)
+
+    def test_feature_a_backbone_that_is_one_layer(self):
+        class One(Scale):
+            def forward(self, x: Tensor) -> tuple[Tensor]:
+                return super().forward((x.mean((2, 3)),))
+
+        model = Classifier(backbone=One())
+        plan = plan_freezing(model, 0.0, SMALL)
+        freeze_parameters(model, plan)
+        assert [unit.name for unit in plan.units] == ['backbone']
+        assert frozen_names(model) == {'backbone.factor'}
+
+    def test_feature_a_module_that_never_runs_follows_its_parent(self):
+        """PyTorch's attention uses the weights of ``out_proj`` without calling it."""
+
+        class Attention(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.second = nn.Linear(4, 4)
+                self.attention = nn.MultiheadAttention(4, 1)
+                self.first = nn.Linear(4, 4)
+
+            def forward(self, x: Tensor) -> tuple[Tensor]:
+                x = self.first(x)
+                return (self.second(self.attention(x, x, x)[0]),)
+
+        plan = plan_freezing(Classifier(backbone=Attention()), 0.5, (4,))
+        assert [unit.name for unit in plan.units] == [
+            'backbone.first',
+            'backbone.attention',
+            'backbone.attention.out_proj',
+            'backbone.second',
+        ]
+
+    def test_feature_model_is_as_before(self):
+        """No statistic, no mode, no random number, no hook is left behind."""
+        torch.manual_seed(0)
+        model = Classifier().train()
+        model.backbone.one.eval()
+        before = {name: v.clone() for name, v in model.state_dict().items()}
+        modes = [module.training for module in model.modules()]
+        random = torch.get_rng_state()
+        plan_freezing(model, 0.5, SMALL)
+        assert torch.equal(torch.get_rng_state(), random)
+        assert [module.training for module in model.modules()] == modes
+        for name, value in model.state_dict().items():
+            assert torch.equal(value, before[name]), name
+        assert not any(module._forward_pre_hooks for module in model.modules())
+
+    def test_feature_hooks_are_gone_after_an_error(self):
+        model = Classifier()
+        with pytest.raises(RuntimeError):
+            record_calls(model, (5, 8, 8))
+        assert not any(module._forward_pre_hooks for module in model.modules())
+        assert model.backbone.training
+
+    def test_feature_order_is_not_asked_for_where_it_does_not_matter(self):
+        """So a backbone that cannot take an image of zeros can be frozen as a whole."""
+
+        class Fussy(Backbone):
+            def forward(self, x: Tensor) -> tuple[Tensor]:
+                raise NotImplementedError
+
+        model = Classifier(backbone=Fussy())
+        assert plan_freezing(model, 1.0).number == 0
+        assert plan_freezing(model, 0.0).number == 6
+        with pytest.raises(NotImplementedError):
+            plan_freezing(model, 0.5)
+
+    def test_exception_no_backbone(self):
+        with pytest.raises(ValueError, match=r'^Linear has no backbone to freeze:'):
+            plan_freezing(nn.Linear(2, 2), 0.5)
+
+
+class TestStill:
+    def test_feature_what_ran_before_the_first_that_learns(self):
+        """Dropout has no parameters and belongs to the part in which it runs."""
+        plan = plan_freezing(Classifier(), 0.5, SMALL)
+        assert set(plan.still) == {
+            'backbone.stem',
+            'backbone.one',
+            'backbone.one.conv',
+            'backbone.one.norm',
+            'backbone.one.drop',
+        }
+
+    def test_feature_the_middle_of_a_block(self):
+        """Its convolution is frozen, its norm learns: the dropout after it is on."""
+        plan = plan_freezing(Classifier(), 0.7, SMALL)
+        assert plan.frozen[-1].name == 'backbone.one.conv'
+        assert set(plan.still) == {'backbone.stem', 'backbone.one.conv'}
+
+    def test_feature_a_module_used_again_later_is_not_still(self):
+        """One ReLU (it could be a dropout) for the frozen and the learning part."""
+        plan = plan_freezing(Classifier(), 0.5, SMALL)
+        assert 'backbone.relu' not in plan.still
+        assert 'backbone.relu' in plan_freezing(Classifier(), 0.0, SMALL).still
+
+    def test_feature_all_and_nothing(self):
+        model = Classifier(neck=Scale())
+        assert plan_freezing(model, 1.0, SMALL).still == ()
+        names = {n for n, _ in model.named_modules() if n.startswith(('back', 'neck'))}
+        assert set(plan_freezing(model, 0.0, SMALL).still) == names
+
+    def test_feature_held_after_train(self):
+        model = Classifier()
+        plan = plan_freezing(model, 0.5, SMALL)
+        model.train()
+        hold_still(model, plan)
+        off = {name for name, m in model.named_modules() if not m.training}
+        assert off == set(plan.still)
+
+
+class TestStep:
+    """Part C of the specification: a step leaves what is frozen as it was."""
+
+    @staticmethod
+    def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        model(torch.randn(4, 3, 8, 8)).square().sum().backward()
+        optimizer.step()
+
+    def test_feature_frozen_weights_and_statistics_stay(self):
+        torch.manual_seed(0)
+        model = Classifier().train()
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1
+        )
+        # Momentum from before, which must not move what is frozen now.
+        self.step(model, optimizer)
+        plan = plan_freezing(model, 0.5, SMALL)
+        freeze_parameters(model, plan)
+        before = {name: v.clone() for name, v in model.state_dict().items()}
+        hold_still(model, plan)
+        for _ in range(2):
+            self.step(model, optimizer)
+        still = tuple(f'{name}.' for name in (*plan.still, 'backbone.token'))
+        for name, value in model.state_dict().items():
+            kept = f'{name}.'.startswith(still)
+            assert torch.equal(value, before[name]) is kept, name
+
+    def test_feature_statistics_move_unless_held_still(self):
+        """As in the published study, whose frozen networks drifted."""
+        model = Classifier().train()
+        freeze_parameters(model, plan_freezing(model, 0.0, SMALL))
+        before = model.backbone.one.norm.running_mean.clone()
+        self.step(model, torch.optim.SGD(model.parameters(), lr=0.1))
+        assert not torch.equal(model.backbone.one.norm.running_mean, before)
+
+    def test_feature_dropout_of_the_frozen_part_is_off(self):
+        """The same features twice, different ones without."""
+        model = Classifier().train()
+        plan = plan_freezing(model, 0.0, SMALL)
+        image = torch.randn(1, 3, 8, 8)
+        assert not torch.equal(model.backbone(image)[0], model.backbone(image)[0])
+        hold_still(model, plan)
+        assert torch.equal(model.backbone(image)[0], model.backbone(image)[0])
+
+
+# Trainable parameters at a third and at two thirds of the units:
+# >>> for name in PARAMETERS:
+# ...     for fraction in (0.33, 0.67):
+# ...         model = build(name, 'meta')
+# ...         plan = plan_freezing(model, fraction)
+# ...         freeze_parameters(model, plan)
+# ...         print(name, len(plan.units), plan.number, count_parameters(model)[0])
+PARTLY = {
+    'luna': (9, (7, 96_898), (3, 114_274)),
+    'alexnet': (7, (5, 54_542_338), (3, 56_017_410)),
+    'resnet18': (40, (27, 8_985_602), (14, 10_798_338)),
+    'efficientnetv2_s': (280, (188, 11_782_850), (93, 18_077_354)),
+    'convnext_tiny': (99, (67, 19_079_042), (33, 26_734_274)),
+    'vit_b16': (74, (50, 28_353_026), (25, 56_706_050)),
+    'swin_tiny': (93, (63, 18_921_866), (31, 26_472_698)),
+    'dino_vits8': (74, (50, 7_098_626), (25, 14_197_250)),
+}
+
+
+class TestClassifiers:
+    """The eight of the study, on the meta device."""
+
+    @pytest.mark.parametrize('name', PARAMETERS)
+    def test_feature_trainable_parameters(self, name):
+        """All, the head only, and the two shares between."""
+        model = build(name, 'meta')
+        units, *partly = PARTLY[name]
+        total, head = PARAMETERS[name]
+        expected = {1.0: (0, total), 0.0: (units, head)}
+        expected |= dict(zip((0.33, 0.67), partly, strict=True))
+        for fraction, (number, trainable) in expected.items():
+            model.requires_grad_(True)
+            plan = plan_freezing(model, fraction)
+            freeze_parameters(model, plan)
+            assert (len(plan.units), plan.number) == (units, number)
+            assert count_parameters(model) == (trainable, total)
+            assert all(p.requires_grad for p in model.head.parameters())
+
+    @pytest.mark.parametrize(
+        ('name', 'first', 'last'),
+        [
+            ('resnet18', 'conv1', 'layer4.1.bn2'),
+            ('convnext_tiny', 'downsample_layers.0.0', 'norm3'),
+            ('vit_b16', 'patch_embed.projection', 'ln1'),
+            ('swin_tiny', 'patch_embed.projection', 'norm3'),
+        ],
+    )
+    def test_feature_first_and_last(self, name, first, last):
+        units = plan_freezing(build(name, 'meta'), 0.5).units
+        assert units[0].name == f'backbone.{first}'
+        assert units[-1].name == f'backbone.{last}'
+
+    def test_feature_convnext_s_downsampling_is_where_it_runs(self):
+        """All four are registered before the first stage."""
+        plan = plan_freezing(build('convnext_tiny', 'meta'), 0.5)
+        names = [unit.name.removeprefix('backbone.') for unit in plan.units]
+        stages = [n.split('.')[1] for n in names if n.split('.')[0] == 'stages']
+        assert stages == sorted(stages)
+        assert names.index('downsample_layers.3.0') > names.index('stages.2.8')
+        assert names.index('downsample_layers.3.0') < names.index('stages.3.0')
+
+    def test_feature_vit_s_embedding_is_frozen_first(self):
+        plan = plan_freezing(build('vit_b16', 'meta'), 0.9)
+        assert {'backbone.cls_token', 'backbone.pos_embed'} <= {
+            *plan.units[0].parameters
+        }

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mmdefect.study.predictions import Prediction
+from mmdefect.study.record import PREDICTIONS, RunRecord, write_record
+
+RECORD = RunRecord(
+    model='luna',
+    recipe='default',
+    protocol='cluster_level',
+    freeze='none',
+    seed=0,
+    parameters=115_088,
+    trainable=115_088,
+    epochs=2,
+    seconds_per_epoch=12.5,
+    latency_ms_p50=3.25,
+    latency_ms_p95=4.5,
+    checkpoint='calibrated.pth',
+    train_images=700,
+    command='tools/dist_train.sh configs/casting/luna_casting.py 1',
+    commit='0123456789abcdef0123456789abcdef01234567',
+    hardware='a test',
+    software='Python',
+)
+# Two defective images and two sound ones: a miss and a false alarm among them.
+SAID = [
+    Prediction(0, 0, 0.9),
+    Prediction(0, 1, 0.3),
+    Prediction(1, 0, 0.6),
+    Prediction(1, 1, 0.1),
+]
+PERFECT = [Prediction(0, 0, 0.9)] * 2 + [Prediction(1, 1, 0.1)] * 2
+WorkDir = Callable[..., Path]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> WorkDir:
+    """A work dir as a finished run leaves it."""
+
+    def make(
+        name: str, predictions: Sequence[Prediction] = SAID, **changes: object
+    ) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        write_record(folder, replace(RECORD, **changes))  # type: ignore[arg-type]
+        rows = (
+            dict(row._asdict(), path=f'test/{number}.jpeg')
+            for number, row in enumerate(predictions)
+        )
+        (folder / PREDICTIONS).write_text(''.join(f'{json.dumps(r)}\n' for r in rows))
+        return folder
+
+    return make

@@ -1,0 +1,41 @@
+"""``run.json``: written, read, refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mmdefect.study.record import read_record, write_record
+from tests.study.conftest import RECORD
+
+
+def test_smoke_round_trip(tmp_path: Path) -> None:
+    write_record(tmp_path, RECORD)
+    assert read_record(tmp_path) == RECORD
+    assert [path.name for path in tmp_path.iterdir()] == ['run.json']
+
+
+def test_feature_names() -> None:
+    assert RECORD.label == 'luna'
+    assert RECORD.key == 'luna/default/cluster_level'
+    other = replace(RECORD, recipe='legacy', freeze='head', protocol='legacy')
+    assert other.label == 'luna legacy head'
+    assert other.key == 'luna/legacy+head/legacy'
+
+
+def test_exception_unfinished(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'has no run\.json'):
+        read_record(tmp_path)
+
+
+def test_exception_something_else(tmp_path: Path) -> None:
+    path = tmp_path / 'run.json'
+    path.write_text('{')
+    with pytest.raises(ValueError, match='is no run record'):
+        read_record(tmp_path)
+    path.write_text(json.dumps({'model': 'luna'}))
+    with pytest.raises(ValueError, match=r'other entries than a run record \(checkp'):
+        read_record(tmp_path)

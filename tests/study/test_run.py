@@ -1,0 +1,125 @@
+"""Training and testing one classifier: what does not need a training."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from mmdefect.study.run import (
+    checkpoint_to_test,
+    epoch_times,
+    freeze_options,
+    image_size,
+    latency_ms,
+    parsed,
+    protocol_options,
+    train_and_test,
+)
+from tests.study.conftest import RECORD, WorkDir
+
+
+def test_feature_freeze_options() -> None:
+    hook = 'default_hooks.freeze'
+    assert freeze_options('none') == [f'{hook}.mode=none']
+    assert freeze_options('head') == [f'{hook}.mode=head']
+    assert freeze_options('fraction=0.33') == [
+        f'{hook}.mode=fraction',
+        f'{hook}.fraction=0.33',
+    ]
+    assert freeze_options('quadrant=Q3')[1] == f'{hook}.quadrant=Q3'
+
+
+@pytest.mark.parametrize('text', ['some', 'head=1', 'fraction', '', 'none=2'])
+def test_exception_freeze_options(text: str) -> None:
+    with pytest.raises(ValueError, match='fraction=SHARE'):
+        freeze_options(text)
+
+
+def test_feature_protocol_sets_all_loaders() -> None:
+    options = parsed(protocol_options('legacy'))
+    assert set(options.values()) == {'legacy'}
+    assert len(options) == 3
+
+
+def test_feature_options_are_read_as_by_the_tools() -> None:
+    assert parsed(['a.b=1', 'c=[1,2]', 'd=None']) == {
+        'a.b': 1,
+        'c': [1, 2],
+        'd': None,
+    }
+    assert parsed([]) == {}
+
+
+def test_feature_which_checkpoint_is_tested(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match='no checkpoint'):
+        checkpoint_to_test(tmp_path)
+    # The pointer holds the path at the time of the training; folders move.
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_3.pth')
+    assert checkpoint_to_test(tmp_path) == tmp_path / 'epoch_3.pth'
+    for number, name in enumerate(('best_a_epoch_10.pth', 'best_a_epoch_9.pth')):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (number, number))
+    assert checkpoint_to_test(tmp_path).name == 'best_a_epoch_9.pth'
+    (tmp_path / 'calibrated.pth').touch()
+    assert checkpoint_to_test(tmp_path).name == 'calibrated.pth'
+
+
+def test_feature_epoch_times(tmp_path: Path) -> None:
+    folder = tmp_path / '20260101_000000/vis_data'
+    folder.mkdir(parents=True)
+    rows = [
+        {'loss': 1.0, 'time': 0.25, 'epoch': 1, 'step': 10},
+        {'defect/errors': 3, 'time': 9.0, 'step': 1},
+        {'loss': 0.5, 'time': 0.75, 'epoch': 2, 'step': 20},
+    ]
+    (folder / 'scalars.json').write_text(''.join(f'{json.dumps(r)}\n' for r in rows))
+    # 20 iterations of half a second in two epochs.
+    assert epoch_times(tmp_path) == (2, 5.0)
+    with pytest.raises(ValueError, match='no logged training'):
+        epoch_times(tmp_path / 'other')
+
+
+def test_feature_image_size() -> None:
+    pipeline = [{'type': 'Load'}, {'type': 'mmpretrain.Resize', 'scale': (300, 200)}]
+    cfg = Config({'test_dataloader': {'dataset': {'pipeline': pipeline}}})
+    assert image_size(cfg) == (200, 300)
+    cfg.test_dataloader.dataset.pipeline = pipeline[:1]
+    with pytest.raises(ValueError, match='no Resize'):
+        image_size(cfg)
+
+
+def test_feature_latency() -> None:
+    class Model(nn.Module):
+        calls = 0
+
+        def forward(self, image: Tensor, mode: str) -> Tensor:
+            assert mode == 'tensor'
+            assert image.shape == (1, 3, 8, 16)
+            assert not self.training
+            self.calls += 1
+            return image
+
+    model = Model()
+    median, late = latency_ms(model, (8, 16), runs=20, warmup=3)
+    assert model.calls == 23
+    assert 0 < median <= late
+
+
+def test_feature_finished_is_not_done_again(make_run: WorkDir) -> None:
+    """Nothing is started: there are no tools where it would look for them."""
+    folder = make_run('a', command='tools/dist_train.sh c.py 1 --work-dir W --resume')
+    command = f'tools/dist_train.sh c.py 1 --work-dir {folder} --resume'
+    folder = make_run('b', command=command.replace('/a ', '/b '))
+    found = train_and_test('c.py', folder, tools=Path('/nowhere/tools'))
+    assert found.model == RECORD.model
+
+
+def test_exception_another_run_is_in_the_folder(make_run: WorkDir) -> None:
+    folder = make_run('a')
+    with pytest.raises(ValueError, match='another --work-dir'):
+        train_and_test('c.py', folder, tools=Path('/nowhere/tools'))

@@ -1,0 +1,54 @@
+"""The notebooks run from top to bottom on toy castings, one after the other.
+
+As plain Python in a process of their own: Jupyter is not needed to test them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPO, tool_env
+
+NAMES = ('train_models', 'load_models')
+
+
+def code_of(name: str) -> str:
+    content = json.loads((REPO / f'demo/{name}.ipynb').read_text())
+    cells = [cell for cell in content['cells'] if cell['cell_type'] == 'code']
+    return '\n\n'.join(''.join(cell['source']) for cell in cells)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_smoke_nothing_of_a_run_is_committed(name: str) -> None:
+    content = json.loads((REPO / f'demo/{name}.ipynb').read_text())
+    for cell in content['cells']:
+        assert not cell.get('outputs')
+        assert cell.get('execution_count') is None
+
+
+def test_feature_notebooks_run(tmp_path: Path) -> None:
+    """In a copy of what they use, so that data and work dirs are fresh."""
+    for folder in ('configs', 'demo', 'tools'):
+        shutil.copytree(REPO / folder, tmp_path / folder)
+    outputs = {}
+    for name in NAMES:
+        done = subprocess.run(
+            [sys.executable, '-c', code_of(name)],
+            cwd=tmp_path / 'demo',
+            env=tool_env(),
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        outputs[name] = done.stdout
+    assert 'luna-gap fraction-0.33' in outputs['train_models']
+    assert (tmp_path / 'work_dirs/notebook/comparison/index.html').is_file()
+    assert 'calibrated.pth' in outputs['load_models']
+    assert 'torch.Size([1, ' in outputs['load_models']

@@ -1,0 +1,102 @@
+"""Tests of tools/model_converters/casting_weights.py."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.models import alexnet, resnet18
+
+from mmdefect.utils.checkpoint import load_weights
+from tests.models.classification.conftest import build
+
+ROOT = Path(__file__).parents[3]
+TOOL = runpy.run_path(str(ROOT / 'tools/model_converters/casting_weights.py'))
+
+
+def convert(source: Path, arch: str = 'resnet18') -> Path:
+    target = source.with_name('new') / 'out.pth'
+    TOOL['main']([str(source), str(target), '--arch', arch])
+    return target
+
+
+@pytest.fixture(scope='module')
+def states() -> dict[int, dict[str, torch.Tensor]]:
+    return {n: resnet18(num_classes=n).state_dict() for n in (2, 1000)}
+
+
+def test_smoke_two_classes(states, tmp_path, capsys) -> None:
+    """The file holds a whole classifier."""
+    torch.save(states[2], tmp_path / 'in.pth')
+    target = convert(tmp_path / 'in.pth')
+    assert capsys.readouterr().out == f'{target}: 122 weights of resnet18\n'
+    written = load_weights(target)
+    assert written['meta'] == {'arch': 'resnet18'}
+    model = build('resnet18', 'meta').to_empty(device='cpu')
+    left, extra = model.load_state_dict(written['state_dict'], strict=False)
+    assert left == ['head.temperature', 'head.threshold']
+    assert not extra
+    assert torch.equal(model.head.fc.bias, states[2]['fc.bias'])
+    assert torch.equal(model.backbone.conv1.weight, states[2]['conv1.weight'])
+
+
+def test_feature_imagenet_head_is_left_out(states, tmp_path, capsys) -> None:
+    """And said to be, in a checkpoint of DDP as well."""
+    wrapped = {f'module.{name}': value for name, value in states[1000].items()}
+    torch.save({'state_dict': wrapped, 'epoch': 3}, tmp_path / 'in.pth')
+    target = convert(tmp_path / 'in.pth')
+    written = load_weights(target)['state_dict']
+    assert len(written) == 120
+    assert all(name.startswith('backbone.') for name in written)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith('Left out the head, which has 1000 classes where this')
+    assert len(said) == 2
+
+
+def test_feature_mmengine_s_loader_takes_it(states, tmp_path) -> None:
+    """As the config names it: ``Pretrained`` with the prefix ``backbone``."""
+    torch.save(states[1000], tmp_path / 'in.pth')
+    checkpoint = str(convert(tmp_path / 'in.pth'))
+    init = {'type': 'Pretrained', 'prefix': 'backbone', 'checkpoint': checkpoint}
+    model = build('resnet18', init_cfg=init)
+    model.init_weights()
+    for name, value in model.backbone.state_dict().items():
+        assert torch.equal(value, states[1000][name]), name
+
+
+class TestExceptions:
+    def refused(self, source: Path, capsys, arch: str = 'resnet18') -> str:
+        with pytest.raises(SystemExit) as caught:
+            convert(source, arch)
+        assert caught.value.code == 2
+        assert not (source.with_name('new') / 'out.pth').exists()
+        return capsys.readouterr().err.splitlines()[-1]
+
+    def test_exception_a_pickled_model(self, tmp_path, capsys):
+        """Nothing of it is run."""
+        torch.save(alexnet(num_classes=2), tmp_path / 'in.pth')
+        error = self.refused(tmp_path / 'in.pth', capsys, 'alexnet')
+        assert "it names 'torchvision.models.alexnet.AlexNet', which was" in error
+        assert 'is a program that runs when it is read' in error
+        assert error.endswith('save model.state_dict().')
+
+    def test_exception_another_architecture(self, states, tmp_path, capsys):
+        torch.save(states[2], tmp_path / 'in.pth')
+        error = self.refused(tmp_path / 'in.pth', capsys, 'alexnet')
+        assert 'these are not the weights of alexnet: 14 of 14 weights are' in error
+        assert error.endswith('give a state_dict of torchvision.models.alexnet')
+
+    def test_exception_no_file(self, tmp_path, capsys):
+        error = self.refused(tmp_path / 'in.pth', capsys)
+        assert 'There is no checkpoint at' in error
+
+    def test_exception_no_weights(self, tmp_path, capsys):
+        torch.save({'student': {}, 'epoch': 3}, tmp_path / 'in.pth')
+        error = self.refused(tmp_path / 'in.pth', capsys)
+        assert "holds no weights, only ['epoch', 'student']" in error
+
+    def test_exception_unknown_architecture(self, tmp_path, capsys):
+        error = self.refused(tmp_path / 'in.pth', capsys, 'vgg16')
+        assert "invalid choice: 'vgg16'" in error
