@@ -4,7 +4,8 @@
 #   tools/dist_launch.sh GPUS SCRIPT [arguments of the script]
 #
 # From the environment: NNODES (1), NODE_RANK (0), MASTER_ADDR (127.0.0.1), PORT (a free
-# one) and OMP_NUM_THREADS (the cores of this node, shared out evenly).
+# one), OMP_NUM_THREADS (the cores of this node, shared out evenly), and the MALLOC_*
+# below.
 set -euo pipefail
 
 if (($# < 2)); then
@@ -42,6 +43,12 @@ if [[ -z ${OMP_NUM_THREADS:-} ]]; then
     threads=$(($(nproc) / gpus))
     export OMP_NUM_THREADS=$((threads > 0 ? threads : 1))
 fi
+
+# glibc hands large blocks back to the kernel and asks for them anew, every iteration: on a
+# CPU a good part of the time of a training. Kept, it is a little more memory.
+export MALLOC_MMAP_MAX_=${MALLOC_MMAP_MAX_:-0}
+export MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-100000000000}
+export MALLOC_TOP_PAD_=${MALLOC_TOP_PAD_:-67108864}
 
 exec torchrun \
     --nnodes "${NNODES:-1}" \

@@ -3,11 +3,13 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.registry import HOOKS, MODELS, TRANSFORMS, DefaultScope
+from mmengine.visualization import Visualizer
 
 from mmdefect.apis import (
     dump_predictions,
@@ -24,6 +26,7 @@ REPO = Path(__file__).parents[2]
 PLAIN = REPO / 'configs/gfl/gfl_r18_fpn_toy_neu-det.py'
 STREAM = REPO / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
 ANOMALY = REPO / 'configs/iuf/iuf_toy_3-1x2.py'
+CLASSIFIER = REPO / 'configs/casting/luna-gap_casting.py'
 
 
 def test_smoke_work_dir() -> None:
@@ -252,3 +255,49 @@ class TestAnomaly:
         cfg = load_config(ANOMALY)
         with pytest.raises(ValueError, match='anomaly maps are not; leave it out'):
             use_tta(cfg)
+
+
+class TestClassifier:
+    def test_feature_show(self) -> None:
+        cfg = load_config(CLASSIFIER)
+        show_predictions(cfg, show=False, out_dir='pictures', wait_time=0)
+        hook = cfg.default_hooks.visualization
+        assert (hook.enable, hook.interval, hook.out_dir) == (True, 1, 'pictures')
+        Visualizer.get_instance('test_config')  # which the hook asks for
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            HOOKS.build(dict(hook))
+
+    def test_exception_no_hook_to_show_with(self) -> None:
+        cfg = load_config(CLASSIFIER)
+        cfg.default_hooks.visualization = None
+        with pytest.raises(ValueError, match="type='VisualizationHook'"):
+            show_predictions(cfg, show=True, out_dir=None, wait_time=0)
+
+    def test_feature_dump(self) -> None:
+        cfg = load_config(CLASSIFIER)
+        dump_predictions(cfg, 'out.pkl')
+        assert [dict(metric) for metric in cfg.test_evaluator] == [
+            {'type': 'mmdefect.DefectClassMetric'},
+            {'type': 'DumpResults', 'out_file_path': 'out.pkl'},
+        ]
+
+    def test_feature_tta_averages_scores_over_flips(self) -> None:
+        cfg = load_config(CLASSIFIER)
+        use_tta(cfg)
+        image = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            model = MODELS.build(cfg.model)
+            steps = [TRANSFORMS.build(t) for t in cfg.tta_pipeline[2:]]
+        results = {'img': image, 'img_shape': (3, 3), 'gt_label': 0}
+        for step in steps:
+            results = step(results)
+        mirrored, plain = results['inputs']
+        assert torch.equal(mirrored, plain.flip(-1))
+        samples = [
+            [sample.set_pred_score(torch.tensor(score))]
+            for sample, score in zip(
+                results['data_samples'], ([0.2, 0.8], [0.6, 0.4]), strict=True
+            )
+        ]
+        (merged,) = model.merge_preds([[one[0] for one in samples]])
+        torch.testing.assert_close(merged.pred_score, torch.tensor([0.4, 0.6]))

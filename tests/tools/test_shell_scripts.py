@@ -144,6 +144,16 @@ def test_feature_environment(environment: dict[str, str]) -> None:
     assert lines[-1] == 'threads=7'
 
 
+def test_feature_memory_is_kept(environment: dict[str, str], tmp_path: Path) -> None:
+    """Unless the user says otherwise."""
+    (tmp_path / 'torchrun').write_text(
+        '#!/usr/bin/env bash\necho "$MALLOC_MMAP_MAX_"\n'
+    )
+    assert _launched('dist_train.sh', 'c.py', '1', env=environment) == ['0']
+    own = environment | {'MALLOC_MMAP_MAX_': '65536'}
+    assert _launched('dist_train.sh', 'c.py', '1', env=own) == ['65536']
+
+
 def test_feature_more_processes_than_cores(environment: dict[str, str]) -> None:
     assert _launched('dist_train.sh', 'c.py', '999', env=environment)[-1] == 'threads=1'
 
