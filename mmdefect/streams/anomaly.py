@@ -31,7 +31,8 @@ class AnomalyStream(Stream):
         cfg: The stream's whole config; the class list is read off its training dataset
             when ``classes`` is not given.
         classes: All products of the dataset, in its order.
-        class_keys: Parameters of the model whose rows are products.
+        class_keys: Parameters of the model whose rows are products. By default those of
+            its conditioner, and none where a step's model has no conditioner.
         kwargs: See :class:`mmdefect.streams.stream.Stream`.
     """
 
@@ -49,7 +50,7 @@ class AnomalyStream(Stream):
         if classes is None:
             classes = dataset_classes(innermost(cfg.train_dataloader.dataset))
         super().__init__(classes=classes, **kwargs)
-        self.class_keys = list(conditioner_keys() if class_keys is None else class_keys)
+        self.class_keys = None if class_keys is None else list(class_keys)
 
     def specialise(self, cfg: Config, step: int) -> None:
         """Write the products of ``step`` into model, datasets and evaluator."""
@@ -85,9 +86,14 @@ class AnomalyStream(Stream):
                 'type': 'mmdefect.ChainCheckpointHook',
                 'checkpoint': checkpoint,
                 'classes': self.seen_classes(step),
-                'class_keys': self.class_keys,
+                'class_keys': self._class_keys(cfg.model),
             },
         )
+
+    def _class_keys(self, model: ConfigDict) -> list[str]:
+        if self.class_keys is not None:
+            return self.class_keys
+        return list(conditioner_keys()) if model.get('conditioner') else []
 
 
 def _own_name(cfg: Mapping[str, Any]) -> str:

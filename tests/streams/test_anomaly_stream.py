@@ -37,7 +37,11 @@ def config(**more: Any) -> Config:
     }
     return Config(
         {
-            'model': {'type': 'mmdefect.IUF', 'num_classes': 15},
+            'model': {
+                'type': 'mmdefect.IUF',
+                'num_classes': 15,
+                'conditioner': {'heads': 4},
+            },
             'train_dataloader': {'dataset': dataset(split='train')},
             'val_dataloader': None,
             'test_dataloader': {'dataset': dataset(split='test')},
@@ -169,6 +173,13 @@ class TestChain:
         (hook,) = [h for h in resolved.custom_hooks if 'Chain' in h.type]
         assert hook.class_keys == ['memory', 'filled']
         assert [h.type for h in resolved.custom_hooks[:1]] == ['mmdefect.EpochSeedHook']
+
+    def test_feature_no_rows_without_a_conditioner(self):
+        """UniAD, and IUF without its object-aware attention."""
+        cfg = config()
+        cfg.model.conditioner = None
+        (hook,) = [h for h in self.chained(cfg=cfg).custom_hooks if 'Chain' in h.type]
+        assert hook.class_keys == []
 
     def test_feature_every_hook_that_looks_back_is_known(self):
         from mmdefect.engine.hooks.previous import PreviousStepHook
