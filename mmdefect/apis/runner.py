@@ -22,6 +22,7 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
 
     from mmdefect.compat import check_provider
     from mmdefect.engine.distributed import prepare_distributed
+    from mmdefect.streams.runtime import drop_absent_hooks
     from mmdefect.utils.checkpoint import use_safe_loading
 
     check_provider(('mmengine', 'mmcv'))
@@ -29,6 +30,7 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     prepare_distributed(cfg)
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
+    drop_absent_hooks(cfg)
     return Runner.from_cfg(cfg)
 
 

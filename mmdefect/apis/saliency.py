@@ -70,7 +70,10 @@ def load_classifier(cfg: Config, checkpoint: str | Path) -> Any:
     """
     from mmengine.registry import MODELS
 
-    model: Any = MODELS.build(cfg.model)
+    settings = dict(cfg.model)
+    if cfg.get('data_preprocessor') is not None:  # as MMEngine's Runner does
+        settings.setdefault('data_preprocessor', cfg.data_preprocessor)
+    model: Any = MODELS.build(settings)
     if not hasattr(model, 'backbone') or not hasattr(model, 'predict'):
         raise ValueError(
             f'the config has a model {type(model).__name__}, an ImageClassifier was '

@@ -96,7 +96,7 @@ def test_feature_hidden_files_are_no_images(root: Path) -> None:
         ),
         (
             lambda r: (r / 'train/ok_front/more').mkdir(),
-            r'holds something else than images \(1: .*ok_front/more\)',
+            r'holds something else than images \(1: more\)',
         ),
         (
             lambda r: (r / 'train/OK_front').mkdir(),

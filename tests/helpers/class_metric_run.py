@@ -86,7 +86,7 @@ def two_processes_of(kind: str, out: Path) -> list[dict]:
         env=tool_env(),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     if done.returncode != 0:
