@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.utils.benchmark_table import BENCHMARK, benchmark_lines
+from mmdefect.utils.classifier_table import classifier_lines, is_study
 
 OPENING = re.compile(r'^<!-- results:(\S+) -->$', re.MULTILINE)
 BLOCK = re.compile(
@@ -33,7 +34,8 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
     Args:
         results: Its content; metrics ``teacher/old`` and ``<preset>/old|new|all``, each
             with an optional ``..._std``, as fractions. Where it has ``runs``, a preset
-            with fewer seeds than the file is marked. Of a benchmark, ratios.
+            with fewer seeds than the file is marked. Of a benchmark, ratios; of
+            classifiers, ``<model>/<recipe>/<split>/errors`` and so on.
         paper: Content of ``paper.json``: name of results -> row label -> flat metrics
             in the same form; rows of other names are left out.
 
@@ -43,6 +45,8 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
     """
     if results['name'].startswith(BENCHMARK):
         lines = benchmark_lines(results['metrics'])
+    elif is_study(results['metrics']):
+        lines = classifier_lines(results['metrics'])
     else:
         products = any(key.endswith('/ACC_image') for key in results['metrics'])
         lines = (_measure_lines if products else _preset_lines)(results, paper)
