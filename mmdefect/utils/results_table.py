@@ -10,6 +10,7 @@ from typing import Any
 
 from mmdefect.utils.benchmark_table import BENCHMARK, benchmark_lines
 from mmdefect.utils.classifier_table import classifier_lines, is_study
+from mmdefect.utils.leakage_table import is_leakage, leakage_lines
 
 OPENING = re.compile(r'^<!-- results:(\S+) -->$', re.MULTILINE)
 BLOCK = re.compile(
@@ -47,6 +48,8 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
         lines = benchmark_lines(results['metrics'])
     elif is_study(results['metrics']):
         lines = classifier_lines(results['metrics'])
+    elif is_leakage(results['metrics']):
+        lines = leakage_lines(results['metrics'])
     else:
         products = any(key.endswith('/ACC_image') for key in results['metrics'])
         lines = (_measure_lines if products else _preset_lines)(results, paper)

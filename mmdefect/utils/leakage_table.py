@@ -1,0 +1,53 @@
+"""Near-duplicates of a data set as two tables: the split, and the choice of threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# What a threshold does, as the calibration names it.
+COLUMNS = {
+    'clusters': 'clusters',
+    'largest': 'largest cluster, % of its class',
+    'recall': 'siblings found, %',
+    'stray': 'siblings in a wrong cluster, %',
+    'leak': 'leaked test images, %',
+}
+
+
+def is_leakage(metrics: Mapping[str, float]) -> bool:
+    """Whether a results file holds ``<method>/<threshold>/leak``."""
+    return any(len(parts(name)) == 3 and name.endswith('/leak') for name in metrics)
+
+
+def leakage_lines(metrics: Mapping[str, float]) -> list[str]:
+    """Return the lines of two Markdown tables.
+
+    Args:
+        metrics: Numbers of the split by name, and ``<method>/<threshold>/<column>``.
+    """
+    plain = {name: value for name, value in metrics.items() if '/' not in name}
+    lines = ['| measure | value |', '| --- | ---: |']
+    lines += [f'| {name} | {_number(value)} |' for name, value in plain.items()]
+    rows = dict.fromkeys(tuple(parts(name)[:2]) for name in metrics if '/' in name)
+    lines += ['', f'| method | threshold | {" | ".join(COLUMNS.values())} |']
+    lines += [f'| {" | ".join(["---"] + ["---:"] * (len(COLUMNS) + 1))} |']
+    for method, threshold in rows:
+        cells = [_cell(metrics, f'{method}/{threshold}', name) for name in COLUMNS]
+        lines.append(f'| `{method}` | {threshold} | {" | ".join(cells)} |')
+    return lines
+
+
+def parts(name: str) -> list[str]:
+    """Method, threshold and column of a metric."""
+    return name.split('/')
+
+
+def _cell(metrics: Mapping[str, float], row: str, column: str) -> str:
+    value = metrics.get(f'{row}/{column}')
+    if value is None:
+        return '–'
+    return f'{value:.0f}' if column == 'clusters' else f'{100 * value:.1f}'
+
+
+def _number(value: float) -> str:
+    return f'{value:.4g}' if value < 1 else f'{value:,.0f}'
