@@ -1,4 +1,4 @@
-"""Near-duplicates of a data set as two tables: the split, and the choice of threshold."""
+"""Near-duplicates of a data set as two tables: the split, then its threshold."""
 
 from __future__ import annotations
 
