@@ -184,6 +184,21 @@ def stage_drop(matrix: Tensor) -> Tensor:
     return stages[0] - stages[1:].mean()
 
 
+def base_mean(matrix: Tensor) -> Tensor:
+    """Stage value of the first step, when nothing can have been forgotten.
+
+    Args:
+        matrix: Shape ``(T, C)``.
+
+    Returns:
+        A scalar; NaN when the first step has no value.
+
+    Raises:
+        ValueError: If the matrix is not two-dimensional or empty.
+    """
+    return _stages(matrix)[0]
+
+
 def last_mean(matrix: Tensor) -> Tensor:
     """Stage value of the last step: the plain mean over all classes seen.
 

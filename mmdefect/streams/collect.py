@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from mmdefect.functional.forgetting import (
     average_stage,
+    base_mean,
     forgetting_measure,
     last_mean,
     stage_drop,
@@ -26,6 +27,7 @@ MEASURES = {
     'ACC': average_stage,
     'FM_iuf': stage_drop,
     'forgetting': forgetting_measure,
+    'base': base_mean,
     'last': last_mean,
 }
 # A teacher is tested again by every stream that shares it.
@@ -141,19 +143,20 @@ def _measured(record: StreamRecord) -> dict[str, float]:
 
 
 def product_measures(matrix: StreamMatrix) -> dict[str, float]:
-    """``ACC``, ``FM_iuf``, ``forgetting`` and ``last``, of images and of pixels.
+    """``ACC``, ``FM_iuf``, ``forgetting``, ``base`` and ``last``, of images and pixels.
 
     ``ACC`` and ``FM_iuf`` as IUF computes them, ``forgetting`` as Chaudhry et al. 2018,
-    ``last`` the mean after the last step; ``pixel_last/<product>`` beside them, for
-    products whose masks differ in quality. Undefined ones are left out.
+    ``base`` and ``last`` the means after the first and the last step;
+    ``image_last/<product>`` and ``pixel_last/<product>`` beside them, because products
+    differ, and so does the quality of their masks. Undefined ones are left out.
     """
     found = {}
     for metric, short in MEASURED.items():
         values = matrix.tensor(metric)
         for name, measure in MEASURES.items():
             found[f'{name}_{short}'] = float(measure(values))
-    for product, value in matrix.scores(matrix.steps[-1].step, 'pixel_auroc').items():
-        found[f'pixel_last/{product}'] = value
+        last = matrix.scores(matrix.steps[-1].step, metric)
+        found |= {f'{short}_last/{product}': value for product, value in last.items()}
     return {name: value for name, value in found.items() if not math.isnan(value)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ MEASURES = {
     'ACC': 'ACC (IUF)',
     'FM_iuf': 'FM (IUF)',
     'forgetting': 'forgetting (standard)',
+    'base': 'base step',
     'last': 'last step',
 }
 PAPER = 'paper.json'
@@ -77,21 +78,46 @@ def _measure_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list
         (f'{label} (printed in the paper)', published, '')
         for label, published in paper.get(results['name'], {}).items()
     ]
+    lines = _measure_table(rows, 'AUROC, %: images / pixels', MEASURES)
+    products = dict.fromkeys(
+        key.rpartition('/')[2] for key in metrics if '/image_last/' in key
+    )
+    if not products:
+        return lines
+    shown = {f'last/{product}': product for product in products}
+    ours = [row for row in rows if f'{row[2]}/image_last/{min(products)}' in row[1]]
+    return [*lines, '', *_measure_table(ours, 'the same, after the last step', shown)]
+
+
+def _measure_table(
+    rows: Sequence[tuple[str, Mapping[str, float], str]],
+    title: str,
+    measures: Mapping[str, str],
+) -> list[str]:
     return [
-        f'| {" | ".join(("AUROC, %: images / pixels", *MEASURES.values()))} |',
-        f'| {" | ".join(["---"] + ["---:"] * len(MEASURES))} |',
-        *(_measure_row(*row) for row in rows),
+        f'| {" | ".join((title, *measures.values()))} |',
+        f'| {" | ".join(["---"] + ["---:"] * len(measures))} |',
+        *(_measure_row(*row, measures) for row in rows),
     ]
 
 
-def _measure_row(label: str, metrics: Mapping[str, float], preset: str) -> str:
-    cells = [
-        ' / '.join(
-            _cell(metrics, f'{preset}/{measure}_{what}'.lstrip('/'))
+def _measure_row(
+    label: str,
+    metrics: Mapping[str, float],
+    preset: str,
+    measures: Mapping[str, str],
+) -> str:
+    cells = []
+    for measure in measures:
+        # `last_image` of all products, `image_last/bottle` of one.
+        name, _, product = measure.partition('/')
+        keys = [
+            f'{what}_{name}/{product}' if product else f'{name}_{what}'
             for what in ('image', 'pixel')
+        ]
+        cells.append(
+            ' / '.join(_cell(metrics, f'{preset}/{key}'.lstrip('/')) for key in keys)
         )
-        for measure in MEASURES
-    ]
     return f'| {" | ".join([label, *cells])} |'
 
 

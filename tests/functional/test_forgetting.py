@@ -10,6 +10,7 @@ import torch
 from mmdefect.functional.forgetting import (
     average_stage,
     backward_transfer,
+    base_mean,
     forgetting_measure,
     gap,
     group_mean,
@@ -94,6 +95,7 @@ def test_feature_stages_are_means_over_the_classes_seen() -> None:
     assert average_stage(MATRIX).item() == pytest.approx((0.7 + 0.7 + 0.4625) / 3)
     assert stage_drop(MATRIX).item() == pytest.approx(0.7 - (0.7 + 0.4625) / 2)
     assert last_mean(MATRIX).item() == pytest.approx(0.4625)
+    assert base_mean(MATRIX).item() == pytest.approx(0.7)
 
 
 def test_feature_hard_new_classes_drop_a_stage_without_forgetting() -> None:
@@ -110,7 +112,7 @@ def test_feature_stages_without_a_value() -> None:
         assert measure(untested).isnan()
 
 
-@pytest.mark.parametrize('measure', [average_stage, stage_drop, last_mean])
+@pytest.mark.parametrize('measure', [average_stage, base_mean, stage_drop, last_mean])
 def test_exception_stages_need_a_matrix(measure) -> None:
     with pytest.raises(ValueError, match='steps x classes'):
         measure(MATRIX[0])

@@ -205,11 +205,15 @@ def test_feature_measures_of_products(tmp_path) -> None:
             'iuf/ACC_image': (0.9 + 0.6) / 2,
             'iuf/FM_iuf_image': 0.9 - 0.6,
             'iuf/forgetting_image': 0.2,
+            'iuf/base_image': 0.9,
             'iuf/last_image': 0.6,
             'iuf/ACC_pixel': (0.9 + 0.7) / 2,
             'iuf/FM_iuf_pixel': 0.2,
             'iuf/forgetting_pixel': 0.2,
+            'iuf/base_pixel': 0.9,
             'iuf/last_pixel': 0.7,
+            **{f'iuf/image_last/{name}': 0.7 for name in OLD},
+            **{f'iuf/image_last/{name}': 0.5 for name in NEW},
             **{f'iuf/pixel_last/{name}': 0.7 for name in OLD},
         }
     )

@@ -121,23 +121,30 @@ def test_exception_not_a_results_file(root) -> None:
 
 
 def test_feature_measures_of_products(root) -> None:
-    """Image and pixel values share a cell; single products stay in the file."""
+    """Image and pixel values share a cell; products have a table of their own."""
     metrics = {
         'iuf/ACC_image': 0.9,
         'iuf/ACC_image_std': 0.01,
         'iuf/ACC_pixel': 0.8,
         'iuf/FM_iuf_image': -0.012,
+        'iuf/base_image': 0.95,
         'iuf/last_image': 0.85,
         'iuf/last_pixel': 0.75,
+        'iuf/image_last/bottle': 0.9,
+        'iuf/image_last/casting': 0.6,
         'iuf/pixel_last/bottle': 0.7,
     }
     results = {**RESULTS, 'seeds': [0], 'metrics': metrics}
     (root / 'docs/results/toy.json').write_text(json.dumps(results))
     (root / 'docs/results/paper.json').write_text('{}')
-    table = render_text(EMPTY, root / 'docs/results').splitlines()[4:7]
+    table = render_text(EMPTY, root / 'docs/results').splitlines()[4:11]
     assert table == [
         '| AUROC, %: images / pixels | ACC (IUF) | FM (IUF) | forgetting (standard) '
-        '| last step |',
-        '| --- | ---: | ---: | ---: | ---: |',
-        '| `iuf` | 90.0 ± 1.0 / 80.0 | -1.2 / – | – / – | 85.0 / 75.0 |',
+        '| base step | last step |',
+        '| --- | ---: | ---: | ---: | ---: | ---: |',
+        '| `iuf` | 90.0 ± 1.0 / 80.0 | -1.2 / – | – / – | 95.0 / – | 85.0 / 75.0 |',
+        '',
+        '| the same, after the last step | bottle | casting |',
+        '| --- | ---: | ---: |',
+        '| `iuf` | 90.0 / 70.0 | 60.0 / – |',
     ]
