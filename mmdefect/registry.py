@@ -21,6 +21,8 @@ from mmengine.registry import DefaultScope, Registry
 MODULE2PACKAGE.setdefault('mmdefect', 'mmdefect')
 # Whose types stand in our configs without a prefix.
 HOST_SCOPE = 'mmdet'
+# In those of classifiers, which say so by their default scope.
+CLASSIFIER_SCOPE = 'mmpretrain'
 
 
 class LazyRegistry(Registry):
@@ -46,7 +48,7 @@ class LazyRegistry(Registry):
             import_module(self.modules[name])
         found = super().get(key)
         if found is None and _in_own_scope():
-            found = self.parent.get(f'{HOST_SCOPE}.{name}')
+            found = self.parent.get(f'{_host_scope()}.{name}')
         return found
 
 
@@ -54,11 +56,19 @@ def _in_own_scope() -> bool:
     """Whether something is being built out of a ``mmdefect::`` base.
 
     MMEngine marks what comes from such a base with ``_scope_='mmdefect'``, and most of
-    it are mmdet's types. mmengine's own names were tried first, so a config that needs
-    no mmdet still does not import it.
+    it are types of mmdet or mmpretrain. mmengine's own names were tried first, so a
+    config that needs no mmdet still does not import it.
     """
     current = DefaultScope.get_current_instance()
     return current is not None and current.scope_name == 'mmdefect'
+
+
+def _host_scope() -> str:
+    """Default scope of what is running, below that of the base."""
+    # MMEngine keeps the scopes, the latest last, and offers no way to list them.
+    scopes = [scope.scope_name for scope in DefaultScope._instance_dict.values()]
+    hosts = (HOST_SCOPE, CLASSIFIER_SCOPE)
+    return next((name for name in reversed(scopes) if name in hosts), HOST_SCOPE)
 
 
 def _child(parent: str, modules: dict[str, str]) -> LazyRegistry:

@@ -17,6 +17,7 @@ from mmengine.registry import DATASETS, HOOKS, MODELS, PARAM_SCHEDULERS
 from mmengine.visualization import Visualizer
 from torch import nn
 
+from mmdefect.apis import load_config
 from tests.helpers.configs import (
     CLASSIFICATION,
     configs_in,
@@ -147,3 +148,18 @@ def test_feature_schedule_ends_with_the_training(path: Path) -> None:
     assert rates.index(max(rates)) <= 0.06 * len(rates)
     assert rates[0] < 0.05
     assert rates[-1] < 0.01
+
+
+def test_feature_a_base_of_one_s_own(tmp_path: Path) -> None:
+    """On `mmdefect::` bases every part is found, among them mmpretrain's."""
+    mine = tmp_path / 'mine.py'
+    mine.write_text("_base_ = 'mmdefect::casting/luna-gap_casting.py'\n")
+    cfg = load_config(mine)
+    assert cfg.model['_scope_'] == 'mmdefect'
+    with scope(SCOPE):
+        model = MODELS.build(cfg.model)
+        for name in ('train', 'test'):
+            dataset = dict(cfg[f'{name}_dataloader'].dataset, lazy_init=True)
+            found = DATASETS.build(dict(dataset, data_root=str(tmp_path)))
+            assert len(found.pipeline.transforms) == (6 if name == 'train' else 3)
+    assert sum(p.numel() for p in model.parameters()) == 73_744

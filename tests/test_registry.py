@@ -106,6 +106,19 @@ def test_feature_own_scope_falls_back_on_mmdet() -> None:
         assert registry.MODELS.get('NoSuchModel') is None
 
 
+def test_feature_in_a_classifier_it_falls_back_on_mmpretrain() -> None:
+    """Both have a ResNet; which is meant, the default scope says."""
+    own = DefaultScope.overwrite_default_scope
+    with own('mmpretrain'), own('mmdefect'):
+        assert registry.MODELS.get('ImageClassifier').__module__.startswith(
+            'mmpretrain.'
+        )
+        assert registry.MODELS.get('ResNet').__module__.startswith('mmpretrain.')
+        assert registry.MODELS.get('LunaNet').__module__.startswith('mmdefect.')
+    with own('mmdet'), own('mmdefect'):
+        assert registry.MODELS.get('ResNet').__module__.startswith('mmdet.')
+
+
 def test_feature_one_name_does_not_import_mmdet() -> None:
     """With only mmengine imported: the prefix finds this package by itself."""
     code = (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,14 +108,14 @@ def train_and_test(
     command = shlex.join(_relative(train, tools.parent))
     if (folder / RECORD).is_file():
         return _checked(read_record(folder), command, folder)
-    subprocess.run(train, check=True)
+    subprocess.run(train, check=True, env=_environment())
     checkpoint = checkpoint_to_test(folder)
     predictions = f'test_evaluator.out_file={(folder / PREDICTIONS).absolute()}'
     test = [
         str(tools / 'dist_test.sh'), str(config), str(checkpoint), str(processes),
         '--work-dir', str(folder), *_switch([*options, predictions]),
     ]  # fmt: skip
-    subprocess.run(test, check=True)
+    subprocess.run(test, check=True, env=_environment())
     record = describe(config, folder, options=options, command=command)
     write_record(folder, record)
     return record
@@ -241,6 +243,12 @@ def _checked(record: RunRecord, command: str, folder: Path) -> RunRecord:
             'give another --work-dir, or delete it.'
         )
     return record
+
+
+def _environment() -> dict[str, str]:
+    """This process's, in which the tools find the torchrun beside this Python."""
+    here = str(Path(sys.executable).parent)
+    return {**os.environ, 'PATH': f'{here}{os.pathsep}{os.environ.get("PATH", "")}'}
 
 
 def _switch(options: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from mmdefect.functional.calibration import cost_threshold, fit_temperature
 from mmdefect.models.classification.head import DefectClsHead
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import load_weights
+from tests.helpers.configs import scope
 
 
 class Flat(nn.Module):
@@ -69,6 +70,13 @@ def network(head: nn.Module | None = None) -> ImageClassifier:
         head=head or DefectClsHead(in_channels=12),
         data_preprocessor={'mean': [125] * 3, 'std': [40] * 3},
     )
+
+
+@pytest.fixture(autouse=True)
+def _in_their_scope():
+    """Whatever scope an earlier test of the process has left behind."""
+    with scope('mmpretrain'):
+        yield
 
 
 @pytest.fixture
