@@ -38,5 +38,11 @@ default_hooks = dict(
         min_delta=0.0),
     # A temperature and a threshold from the validation images, into calibrated.pth.
     calibration=dict(type='mmdefect.CalibrationHook', costs=(1.0, 1.0)),
-    ema=dict(type='EMAHook', momentum=1e-3, priority='ABOVE_NORMAL'))
+    # Over the last tenth of the iterations so far, over 1,000 at most: a small set has few.
+    ema=dict(
+        type='EMAHook',
+        ema_type='MomentumAnnealingEMA',
+        momentum=1e-3,
+        gamma=10,
+        priority='ABOVE_NORMAL'))
 auto_scale_lr = dict(base_batch_size=32)
