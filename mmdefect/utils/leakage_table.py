@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 # What a threshold does, as the calibration names it.
@@ -16,7 +17,7 @@ COLUMNS = {
 
 def is_leakage(metrics: Mapping[str, float]) -> bool:
     """Whether a results file holds ``<method>/<threshold>/leak``."""
-    return any(len(parts(name)) == 3 and name.endswith('/leak') for name in metrics)
+    return any(name.endswith('/leak') and of_a_threshold(name) for name in metrics)
 
 
 def leakage_lines(metrics: Mapping[str, float]) -> list[str]:
@@ -25,10 +26,11 @@ def leakage_lines(metrics: Mapping[str, float]) -> list[str]:
     Args:
         metrics: Numbers of the split by name, and ``<method>/<threshold>/<column>``.
     """
-    plain = {name: value for name, value in metrics.items() if '/' not in name}
+    tried = [name for name in metrics if of_a_threshold(name)]
+    plain = {name: value for name, value in metrics.items() if name not in tried}
     lines = ['| measure | value |', '| --- | ---: |']
     lines += [f'| {name} | {_number(value)} |' for name, value in plain.items()]
-    rows = dict.fromkeys(tuple(parts(name)[:2]) for name in metrics if '/' in name)
+    rows = dict.fromkeys(tuple(name.split('/')[:2]) for name in tried)
     lines += ['', f'| method | threshold | {" | ".join(COLUMNS.values())} |']
     lines += [f'| {" | ".join(["---"] + ["---:"] * (len(COLUMNS) + 1))} |']
     for method, threshold in rows:
@@ -37,9 +39,9 @@ def leakage_lines(metrics: Mapping[str, float]) -> list[str]:
     return lines
 
 
-def parts(name: str) -> list[str]:
-    """Method, threshold and column of a metric."""
-    return name.split('/')
+def of_a_threshold(name: str) -> bool:
+    """Whether a metric is ``<method>/<threshold>/<column>``."""
+    return re.fullmatch(r'[^/]+/[0-9.]+/[^/]+', name) is not None
 
 
 def _cell(metrics: Mapping[str, float], row: str, column: str) -> str:

@@ -7,6 +7,7 @@ from mmdefect.utils.leakage_table import is_leakage, leakage_lines
 METRICS = {
     'images': 7348,
     'largest_share': 0.10772,
+    'test/ok_front/clusters': 3,
     'aligned/0.90/clusters': 126,
     'aligned/0.90/recall': 1.0,
     'aligned/0.90/leak': 0.98881,
@@ -18,7 +19,11 @@ METRICS = {
 def test_feature_tables() -> None:
     assert is_leakage(METRICS)
     lines = leakage_lines(METRICS)
-    assert lines[2:4] == ['| images | 7,348 |', '| largest_share | 0.1077 |']
+    assert lines[2:5] == [
+        '| images | 7,348 |',
+        '| largest_share | 0.1077 |',
+        '| test/ok_front/clusters | 3 |',
+    ]
     assert lines[-2:] == [
         '| `aligned` | 0.90 | 126 | – | 100.0 | – | 98.9 |',
         '| `rings` | 0.95 | 4000 | – | – | – | 50.0 |',
