@@ -16,6 +16,7 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
+from mmdefect.engine.hooks.calibration import CALIBRATED
 from mmdefect.study.record import (
     PREDICTIONS,
     RECORD,
@@ -67,7 +68,7 @@ def checkpoint_to_test(work_dir: str | Path) -> Path:
         FileNotFoundError: There is none.
     """
     folder = Path(work_dir)
-    if (calibrated := folder / 'calibrated.pth').is_file():
+    if (calibrated := folder / CALIBRATED).is_file():
         return calibrated
     if best := sorted(folder.glob('best_*.pth'), key=lambda path: path.stat().st_mtime):
         return best[-1]
@@ -135,8 +136,9 @@ def describe(
     with DefaultScope.overwrite_default_scope(scope):
         # Built, not loaded: time and counts do not depend on the weights.
         model = MODELS.build(_without_weights(cfg.model))
-        dataset = cfg.train_dataloader.dataset
-        images = len(DATASETS.build({**dataset, 'cache_gb': 0, 'pipeline': []}))
+        dataset = {**cfg.train_dataloader.dataset, 'pipeline': []}
+        dataset.pop('cache_gb', None)  # not every data set has one
+        images = len(DATASETS.build(dataset))
     freeze = _freeze(cfg, model)
     median, late = latency_ms(model, image_size(cfg))
     trainable, total = count_parameters(model)
