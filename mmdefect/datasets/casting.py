@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from mmdefect.datasets.cached import CachedImages
 from mmdefect.datasets.casting_layout import (
     CASTING_CLASSES,
     DEFECTIVE,
@@ -32,7 +32,7 @@ from mmdefect.datasets.casting_split import (
     split_file_name,
 )
 from mmdefect.datasets.converters.coco_checks import name_some
-from mmdefect.datasets.images import decode_error, fill_cache
+from mmdefect.datasets.images import decode_error
 from mmdefect.registry import DATASETS
 from mmdefect.utils.checks import check_choice
 
@@ -40,7 +40,7 @@ _MAKE = 'python tools/dataset_converters/casting.py {root} --protocol {protocol}
 
 
 @DATASETS.register_module()
-class CastingDataset(BaseDataset):
+class CastingDataset(CachedImages):
     """Pump impellers in the vendor's folders, class 0 defective and class 1 ok.
 
     A data info holds ``img_path``, ``gt_label`` (0 defective, 1 ok), ``cluster`` (which
@@ -208,27 +208,3 @@ class CastingDataset(BaseDataset):
                 logger='current',
                 level=logging.WARNING,
             )
-
-    # ------------------------------------------------------------------ caching
-
-    def full_init(self) -> None:
-        """Load, verify and cache; see the class for errors."""
-        if self._fully_initialized:
-            return
-        super().full_init()
-        if self.cache_gb > 0:
-            infos = (self.get_data_info(i) for i in range(len(self)))
-            paths = [info['img_path'] for info in infos]
-            self._cache = fill_cache(paths, max_bytes=int(self.cache_gb * 1e9))
-            print_log(
-                f'{type(self).__name__}: {len(self._cache)} of {len(paths)} images '
-                f'cached within {self.cache_gb:g} GB.',
-                logger='current',
-            )
-
-    def get_data_info(self, idx: int) -> dict[str, Any]:
-        """Return the data info of an image, with ``img_cached`` if it is cached."""
-        info = super().get_data_info(idx)
-        if info['img_path'] in self._cache:
-            info['img_cached'] = self._cache[info['img_path']]
-        return info

@@ -11,6 +11,7 @@ import numpy as np
 from mmdet.datasets import CocoDataset
 from mmengine.logging import print_log
 
+from mmdefect.datasets.cached import CachedImages
 from mmdefect.datasets.class_split import (
     check_known,
     check_mode,
@@ -24,12 +25,12 @@ from mmdefect.datasets.converters.coco_checks import (
     load_coco,
     name_some,
 )
-from mmdefect.datasets.images import decode_error, fill_cache
+from mmdefect.datasets.images import decode_error
 from mmdefect.registry import DATASETS
 
 
 @DATASETS.register_module()
-class DefectDetDataset(CocoDataset):
+class DefectDetDataset(CachedImages, CocoDataset):
     """COCO-format boxes of which a step sees some classes.
 
     Labels are indices into ``seen_classes``, matched by name, from here to the report.
@@ -253,30 +254,6 @@ class DefectDetDataset(CocoDataset):
             level=logging.WARNING,
         )
         return [info for info in data_list if reasons[info['img_path']] is None]
-
-    # ------------------------------------------------------------------ caching
-
-    def full_init(self) -> None:
-        """Load, choose, verify and cache; see the class for errors."""
-        if self._fully_initialized:
-            return
-        super().full_init()
-        if self.cache_gb > 0:
-            infos = (self.get_data_info(i) for i in range(len(self)))
-            paths = [info['img_path'] for info in infos]
-            self._cache = fill_cache(paths, max_bytes=int(self.cache_gb * 1e9))
-            print_log(
-                f'{type(self).__name__}: {len(self._cache)} of {len(paths)} images '
-                f'cached within {self.cache_gb:g} GB.',
-                logger='current',
-            )
-
-    def get_data_info(self, idx: int) -> dict[str, Any]:
-        """Return the data info of an image, with ``img_cached`` if it is cached."""
-        info = super().get_data_info(idx)
-        if info['img_path'] in self._cache:
-            info['img_cached'] = self._cache[info['img_path']]
-        return info
 
 
 def _boxes_per_image(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from mmdefect.functional.forgetting import (
 )
 from mmdefect.streams.matrix import StreamMatrix
 from mmdefect.streams.report_data import StreamRecord, read_stream
-from mmdefect.utils.results import Run, Runs, mean_std, today
+from mmdefect.utils.results import Run, Runs, distinct, mean_std, today
 
 TEACHER = 'teacher/old'
 # Metrics of products that a table shows, and what it calls them.
@@ -99,9 +99,9 @@ def _summed_up(runs: Runs) -> Collected:
         seeds=seeds,
         duration_s=sum(run['duration_s'] for run in flat),
         environment={
-            'commit': _distinct(run['commit'] for run in flat),
-            'hardware': _distinct(run['hardware'] for run in flat),
-            'software': _distinct(run['software'] for run in flat),
+            'commit': distinct(run['commit'] for run in flat),
+            'hardware': distinct(run['hardware'] for run in flat),
+            'software': distinct(run['software'] for run in flat),
         },
     )
 
@@ -186,18 +186,12 @@ def _mean(name: str, entries: Mapping[str, Run]) -> dict[str, float]:
     return mean_std(rows)
 
 
-def _distinct(texts: Iterable[str]) -> str:
-    """Return different texts as ``'a; b'``; texts may be such lists themselves."""
-    parts = [part for text in sorted(set(texts)) for part in text.split('; ')]
-    return '; '.join(dict.fromkeys(parts))
-
-
 def _environment(record: StreamRecord) -> dict[str, str]:
     """What the steps say of where they ran; reused steps say nothing."""
     steps = [step for step in record.state['steps'] if not step.get('reused_from')]
     found = [step.get('environment') or {} for step in steps]
     joined = {
-        key: _distinct(entry.get(key, 'unknown') for entry in found)
+        key: distinct(entry.get(key, 'unknown') for entry in found)
         for key in ('commit', 'hardware', 'software')
     }
     if '; ' in joined['commit']:

@@ -7,7 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mmdefect.study.comparison import Row
-from mmdefect.utils.results import Run, Runs, read_growing, today, write_results
+from mmdefect.utils.results import (
+    Run,
+    Runs,
+    distinct,
+    read_growing,
+    today,
+    write_results,
+)
 
 
 def metrics_of(row: Row) -> dict[str, float]:
@@ -33,8 +40,8 @@ def metrics_of(row: Row) -> dict[str, float]:
 def add_rows(path: str | Path, rows: Sequence[Row], *, dataset: str) -> None:
     """Add classifiers to a results file, or begin it.
 
-    The file's ``metrics`` are ``<model>/<recipe>/<split>/errors`` and so on; a run of
-    the same classifier, split and seed is replaced.
+    The file's ``metrics`` are ``<model>/<recipe>/<split>/errors`` and so on. It holds
+    one run of a classifier on a split; an earlier one is replaced, whatever its seed.
 
     Args:
         path: The JSON file; its stem is the name of the experiment.
@@ -43,8 +50,7 @@ def add_rows(path: str | Path, rows: Sequence[Row], *, dataset: str) -> None:
 
     Raises:
         RuntimeError: The tree or a run is of no clean commit.
-        ValueError: The file is of another experiment, or there would be two seeds of
-            one classifier: a study has one, and several are several files.
+        ValueError: The file is of another experiment or data set.
     """
     path = Path(path)
     known = read_growing(path, name=path.stem, dataset=dataset)
@@ -66,7 +72,7 @@ def add_rows(path: str | Path, rows: Sequence[Row], *, dataset: str) -> None:
         duration_s=sum(run['duration_s'] for _, run in entries),
         notes=known.get('notes', ''),
         environment={
-            key: '; '.join(dict.fromkeys(str(run[key]) for _, run in entries))
+            key: distinct(str(run[key]) for _, run in entries)
             for key in ('commit', 'hardware', 'software')
         },
         runs=runs,

@@ -7,7 +7,7 @@ import math
 import re
 import statistics
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypedDict
@@ -220,6 +220,12 @@ def _git(folder: Path, *args: str) -> str:
         ) from error
     # Not strip(): the first status entry may start with a space.
     return done.stdout.rstrip('\n')
+
+
+def distinct(texts: Iterable[str]) -> str:
+    """Return different texts as ``'a; b'``; texts may be such lists themselves."""
+    parts = [part for text in sorted(set(texts)) for part in text.split('; ')]
+    return '; '.join(dict.fromkeys(parts))
 
 
 def mean_std(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.registry import HOOKS
 
 
@@ -23,5 +25,6 @@ class ChannelsLastHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Reorder in place: the optimizer holds these very parameters."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        # torch's types do not know this argument alone.
+        model: Any = unwrapped(runner)
         model.to(memory_format=torch.channels_last)
