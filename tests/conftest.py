@@ -12,6 +12,9 @@ import pytest
 # CPU only, also on a machine with a GPU: bit equality is promised there.
 os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
+# Fixtures that tests of several packages share.
+pytest_plugins = ('tests.helpers.lines', 'tests.helpers.study_runs')
+
 REPO = Path(__file__).parent.parent
 HELPERS = Path(__file__).parent / 'helpers'
 LOADERS = ('train', 'val', 'test')

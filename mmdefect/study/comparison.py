@@ -6,6 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmdefect.evaluation.predictions import (
+    Measures,
+    Predictions,
+    best_of,
+    mcnemar,
+    measure,
+    read_predictions,
+)
 from mmdefect.streams.report_page import (
     Page,
     Picture,
@@ -13,14 +21,6 @@ from mmdefect.streams.report_page import (
     Table,
     footer_text,
     write_page,
-)
-from mmdefect.study.predictions import (
-    Measures,
-    Predictions,
-    best_of,
-    mcnemar,
-    measure,
-    read_predictions,
 )
 from mmdefect.study.record import PREDICTIONS, RunRecord, read_record
 from mmdefect.visualization.plots import save_figure, scatter

@@ -13,7 +13,7 @@ from mmdefect.study.comparison import (
     read_rows,
     write_comparison,
 )
-from tests.study.conftest import PERFECT, WorkDir
+from tests.helpers.study_runs import PERFECT, WorkDir
 
 
 def test_feature_table(make_run: WorkDir) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmdefect.study.record import read_record, write_record
-from tests.study.conftest import RECORD
+from tests.helpers.study_runs import RECORD
 
 
 def test_smoke_round_trip(tmp_path: Path) -> None:

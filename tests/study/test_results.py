@@ -10,7 +10,7 @@ import pytest
 
 from mmdefect.study.comparison import read_rows
 from mmdefect.study.results import add_rows
-from tests.study.conftest import PERFECT, WorkDir
+from tests.helpers.study_runs import PERFECT, WorkDir
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from mmdefect.study.run import (
     protocol_options,
     train_and_test,
 )
-from tests.study.conftest import RECORD, WorkDir
+from tests.helpers.study_runs import RECORD, WorkDir
 
 
 def test_feature_freeze_options() -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mmdefect.study.predictions import (
+from mmdefect.evaluation.predictions import (
     Prediction,
     best_of,
     mcnemar,
     measure,
     read_predictions,
 )
-from tests.study.conftest import PERFECT, SAID, WorkDir
+from tests.helpers.study_runs import PERFECT, SAID, WorkDir
 
 
 def named(rows: list[Prediction]) -> dict[str, Prediction]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdefect.study.predictions import Prediction
+from mmdefect.evaluation.predictions import Prediction
 from mmdefect.study.record import PREDICTIONS, RunRecord, write_record
 
 RECORD = RunRecord(

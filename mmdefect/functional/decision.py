@@ -1,0 +1,206 @@
+"""Which of many pruned networks to take: FTL's decision function, and better ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+# Whoever gives fractions to the function that wants percent has none above this.
+_SURELY_FRACTION = 1.0
+
+
+def ftl_published(
+    accuracy: float,
+    f1: float,
+    parameters: float,
+    *,
+    reference_accuracy: float,
+    reference_f1: float,
+    reference_parameters: float,
+) -> float:
+    """FTL's decision function as its tables were made, accuracies in percent.
+
+    ``S = (a / a0 - a0 / 2) / (1 - a0 / 2) + F / F0 + (1 - P / P0)``, recovered from the
+    190 scores that the authors published. The first term is meant for fractions, where
+    it is 1 at parity and near 0 at chance; in percent it hardly moves, and falls as the
+    accuracy rises, so F1 and size decide. See :func:`ftl_fraction`.
+
+    Args:
+        accuracy: Of the candidate, in percent.
+        f1: Of the candidate, a fraction.
+        parameters: Of its convolutions.
+        reference_accuracy: Of the whole network, in percent.
+        reference_f1: Of the whole network.
+        reference_parameters: Of the whole network.
+
+    Returns:
+        The score; the whole network itself has 2, higher is better.
+
+    Raises:
+        ValueError: Accuracies look like fractions, or a number is out of range.
+    """
+    if max(accuracy, reference_accuracy) <= _SURELY_FRACTION:
+        raise ValueError(
+            f'accuracies of {accuracy:g} and {reference_accuracy:g} were given: '
+            'expected percent, as published; for fractions use ftl_fraction'
+        )
+    return _ftl(
+        (accuracy, 100.0, reference_accuracy),
+        (f1, reference_f1),
+        (parameters, reference_parameters),
+    )
+
+
+def ftl_fraction(
+    accuracy: float,
+    f1: float,
+    parameters: float,
+    *,
+    reference_accuracy: float,
+    reference_f1: float,
+    reference_parameters: float,
+) -> float:
+    """The same with accuracies as fractions, which the formula is made for.
+
+    Args: as for :func:`ftl_published`, accuracies in [0, 1].
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+    return _ftl(
+        (accuracy, 1.0, reference_accuracy),
+        (f1, reference_f1),
+        (parameters, reference_parameters),
+    )
+
+
+def _ftl(
+    accuracy: tuple[float, float, float],
+    f1: tuple[float, float],
+    parameters: tuple[float, float],
+) -> float:
+    given, most, reference = accuracy
+    fine = (
+        0 <= given <= most
+        and 0 < reference <= most
+        and reference != 2  # percent, where the formula divides by 0
+        and 0 <= f1[0] <= 1
+        and 0 < f1[1] <= 1
+        and parameters[0] >= 0
+        and parameters[1] > 0
+    )
+    if not fine:  # NaN as well
+        raise ValueError(
+            f'accuracy {given:g} (reference {reference:g}), F1 {f1[0]:g} ({f1[1]:g}) '
+            f'and {parameters[0]:g} ({parameters[1]:g}) parameters were given: '
+            f'expected accuracies up to {most:g}, F1 up to 1, and a reference above 0 '
+            '(its accuracy not 2 percent, where the formula divides by 0)'
+        )
+    gained = (given / reference - reference / 2) / (1 - reference / 2)
+    return gained + f1[0] / f1[1] + (1 - parameters[0] / parameters[1])
+
+
+def pareto_front(cost: Sequence[float], accuracy: Sequence[float]) -> list[int]:
+    """Networks that no other beats.
+
+    None is cheaper and as good, or as cheap and better.
+
+    Args:
+        cost: Parameters, latency or the like.
+        accuracy: Of the same networks, in the same order.
+
+    Returns:
+        Their indices by rising cost; of equals in both the first.
+
+    Raises:
+        ValueError: There is none, the lengths differ, or a number is NaN.
+    """
+    _check_lists(cost, accuracy)
+    order = sorted(range(len(cost)), key=lambda i: (cost[i], -accuracy[i], i))
+    front: list[int] = []
+    for index in order:
+        if not front or accuracy[index] > accuracy[front[-1]]:
+            front.append(index)
+    return front
+
+
+def one_standard_error(
+    cost: Sequence[float], accuracy: Sequence[float], images: int
+) -> int:
+    """The cheapest network that is as good as the best within a standard error.
+
+    The error is that of the best accuracy ``p`` on ``n`` images, ``sqrt(p(1-p)/n)``
+    (Breiman et al., Classification and Regression Trees, 1984, the 1-SE rule).
+
+    Args:
+        cost: As for :func:`pareto_front`.
+        accuracy: As fractions.
+        images: On how many they were measured.
+
+    Raises:
+        ValueError: No images, accuracies beyond [0, 1], or as for the front.
+    """
+    front = pareto_front(cost, accuracy)
+    best = accuracy[front[-1]]
+    if images < 1 or not all(0 <= value <= 1 for value in accuracy):
+        raise ValueError(
+            f'accuracies up to {max(accuracy):g} on {images} images were given: '
+            'expected fractions, on one image or more'
+        )
+    border = best - math.sqrt(best * (1 - best) / images)
+    return next(index for index in front if accuracy[index] >= border)
+
+
+def weighted(
+    measured: Mapping[str, float],
+    reference: Mapping[str, float],
+    weights: Mapping[str, float],
+) -> float:
+    """Sum of weighted ratios to the whole network.
+
+    ``sum of w * m / m0`` for what should be high (accuracy, f1), ``w * (1 - m / m0)``
+    for what should be low (parameters, macs, latency_ms).
+
+    Args:
+        measured: Numbers of the candidate by name.
+        reference: The same of the whole network.
+        weights: Weight of each that counts.
+
+    Raises:
+        ValueError: A weight of something unknown or not measured, a reference of 0, a
+            number that is not finite, or no weight.
+    """
+    if not weights:
+        raise ValueError(
+            f'no weights were given: expected one of {", ".join(HIGH + LOW)}'
+        )
+    total = 0.0
+    for name, weight in weights.items():
+        known = name in HIGH or name in LOW
+        if not known or name not in measured or not reference.get(name):
+            raise ValueError(
+                f'a weight of {name!r} was given: expected {", ".join(HIGH + LOW)} '
+                'that were measured, and not 0 for the whole network'
+            )
+        ratio = measured[name] / reference[name]
+        total += weight * (ratio if name in HIGH else 1 - ratio)
+    if not math.isfinite(total):
+        raise ValueError(
+            f'{dict(measured)} was given, {dict(reference)} for the whole network, and '
+            f'the weights {dict(weights)}: expected finite numbers'
+        )
+    return total
+
+
+HIGH = ('accuracy', 'balanced_accuracy', 'f1')
+LOW = ('parameters', 'macs', 'latency_ms')
+
+
+def _check_lists(cost: Sequence[float], accuracy: Sequence[float]) -> None:
+    if not cost or len(cost) != len(accuracy):
+        raise ValueError(
+            f'{len(cost)} costs and {len(accuracy)} accuracies were given: expected as '
+            'many of both, one or more'
+        )
+    if any(math.isnan(value) for value in (*cost, *accuracy)):
+        raise ValueError('a cost or an accuracy is NaN: expected numbers')

@@ -1,0 +1,245 @@
+"""How well a filter sees an object: its activation against a segmentation mask.
+
+Żarski, Wójcik, Książek and Miszczak, Finicky Transfer Learning, CACAIE 2021
+(10.1111/mice.12755), scores a filter by the overlap of both; beside it stand other
+measures and the baselines that need no mask. All take maps of a batch and give one
+number an image and channel, so that a caller can average without keeping maps.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+
+def legacy_active(activation: Tensor) -> Tensor:
+    """Activations as the release's ``uint8``: cut toward zero, then modulo 256.
+
+    Args:
+        activation: Any shape.
+
+    Returns:
+        uint8, same shape. 0, 0.9, 1, 255, 256, 300 become 0, 0, 1, 255, 0, 44.
+
+    Raises:
+        ValueError: A value is not finite.
+    """
+    _check_finite(activation)
+    return activation.trunc().to(torch.int64).remainder(256).to(torch.uint8)
+
+
+def seg_iou_legacy(activation: Tensor, mask: Tensor) -> Tensor:
+    """FTL's score with the release's arithmetic.
+
+    Pixels count as intersection where activation AND mask have a bit in common, as
+    union where either has any; both as uint8.
+
+    Args:
+        activation: Maps behind the ReLU, shape ``(N, C, h, w)``.
+        mask: uint8, shape ``(N, h, w)``: 255 on the object, shrunk to the map's size,
+            so that values between occur at its rim.
+
+    Returns:
+        Shape ``(N, C)``, float64; 0 where the union is empty.
+
+    Raises:
+        ValueError: Shapes that do not belong together, a mask that is not uint8.
+    """
+    _check_shapes(activation, mask)
+    if mask.dtype != torch.uint8:
+        raise ValueError(f'a mask of {mask.dtype} was given: expected uint8, 0 to 255')
+    values, bits = legacy_active(activation), mask[:, None]
+    both = ((values & bits) != 0).sum(dim=(2, 3)).double()
+    either = ((values | bits) != 0).sum(dim=(2, 3)).double()
+    return both / either.clamp(min=1)
+
+
+def positive_active(activation: Tensor) -> Tensor:
+    """Where a map is above 0; boolean, same shape.
+
+    Raises:
+        ValueError: A value is not finite.
+    """
+    _check_finite(activation)
+    return activation > 0
+
+
+def quantile_active(activation: Tensor, quantile: float) -> Tensor:
+    """Where a map reaches its own quantile, and is above 0.
+
+    Args:
+        activation: Shape ``(N, C, h, w)``.
+        quantile: In [0, 1]; 0.9 leaves the highest tenth of the pixels, one at least,
+            and whatever equals the lowest of them: a map of 0 and 6 shows all its 6.
+
+    Returns:
+        Boolean, same shape.
+
+    Raises:
+        ValueError: The quantile is out of range, or a value is not finite.
+    """
+    if not 0 <= quantile <= 1:
+        raise ValueError(f'quantile={quantile}: expected a number in [0, 1]')
+    _check_finite(activation)
+    pixels = activation.flatten(2)
+    size = pixels.shape[2]
+    shown = max(1, round((1 - quantile) * size))
+    # The k-th of the sorted pixels: torch.quantile refuses large maps.
+    border = pixels.kthvalue(size - shown + 1, dim=2).values[..., None, None]
+    return (activation >= border) & (activation > 0)
+
+
+def soft_active(activation: Tensor) -> Tensor:
+    """Positive part of a map over its maximum, in [0, 1]; a map of zeros stays zero.
+
+    Args:
+        activation: Shape ``(N, C, h, w)``.
+
+    Returns:
+        float64, same shape.
+
+    Raises:
+        ValueError: A value is not finite.
+    """
+    _check_finite(activation)
+    positive = activation.double().clamp(min=0)
+    return positive / positive.amax(dim=(2, 3), keepdim=True).clamp(min=1e-12)
+
+
+def seg_iou(active: Tensor, mask: Tensor) -> Tensor:
+    """Intersection over union, of sets or of shares: ``sum(min) / sum(max)``.
+
+    Args:
+        active: Boolean or in [0, 1], shape ``(N, C, h, w)``.
+        mask: In [0, 1], shape ``(N, h, w)``.
+
+    Returns:
+        Shape ``(N, C)``, float64; 0 where the union is empty.
+
+    Raises:
+        ValueError: Shapes that do not belong together.
+    """
+    _check_shapes(active, mask)
+    shown, there = active.double(), mask.double()[:, None]
+    both = torch.minimum(shown, there).sum(dim=(2, 3))
+    either = torch.maximum(shown, there).sum(dim=(2, 3))
+    return torch.where(either > 0, both / either.clamp(min=1e-12), 0.0)
+
+
+def seg_contrast(activation: Tensor, mask: Tensor) -> Tensor:
+    """Mean inside the object minus mean outside, in standard deviations of the map.
+
+    Args:
+        activation: Shape ``(N, C, h, w)``.
+        mask: In [0, 1], shape ``(N, h, w)``.
+
+    Returns:
+        Shape ``(N, C)``, float64; 0 where the map is flat, or all or nothing is object.
+
+    Raises:
+        ValueError: Shapes that do not belong together, or a value that is not finite.
+    """
+    _check_shapes(activation, mask)
+    _check_finite(activation)
+    maps, there = activation.double(), mask.double()[:, None]
+    inside, outside = there.sum(dim=(2, 3)), (1 - there).sum(dim=(2, 3))
+    mean_in = (maps * there).sum(dim=(2, 3)) / inside.clamp(min=1e-12)
+    mean_out = (maps * (1 - there)).sum(dim=(2, 3)) / outside.clamp(min=1e-12)
+    spread = maps.std(dim=(2, 3), correction=0)
+    defined = (spread > 0) & (inside > 0) & (outside > 0)
+    return torch.where(defined, (mean_in - mean_out) / spread.clamp(min=1e-12), 0.0)
+
+
+def taylor(activation: Tensor, gradient: Tensor) -> Tensor:
+    """First-order change of the loss when a channel is set to zero.
+
+    ``|sum of a * dL/da over the map|`` (Molchanov et al., Pruning Convolutional Neural
+    Networks for Resource Efficient Inference, ICLR 2017, eq. 8, without its mean).
+
+    Args:
+        activation: Shape ``(N, C, h, w)``.
+        gradient: Of the loss by it, same shape.
+
+    Returns:
+        Shape ``(N, C)``, float64.
+
+    Raises:
+        ValueError: Shapes differ.
+    """
+    _check_same(activation, gradient)
+    return (activation.double() * gradient.double()).sum(dim=(2, 3)).abs()
+
+
+def masked_taylor(activation: Tensor, gradient: Tensor, mask: Tensor) -> Tensor:
+    """First-order effect of the pixels on the object: ``sum of |a * dL/da| * mask``.
+
+    Args:
+        activation: Shape ``(N, C, h, w)``.
+        gradient: Of the loss by it, same shape.
+        mask: In [0, 1], shape ``(N, h, w)``.
+
+    Returns:
+        Shape ``(N, C)``, float64.
+
+    Raises:
+        ValueError: Shapes that do not belong together.
+    """
+    _check_same(activation, gradient)
+    _check_shapes(activation, mask)
+    effect = (activation.double() * gradient.double()).abs()
+    return (effect * mask.double()[:, None]).sum(dim=(2, 3))
+
+
+def l1_norm(weight: Tensor) -> Tensor:
+    """Sum of a filter's absolute weights (Li et al., ICLR 2017), shape ``(C,)``."""
+    return weight.double().abs().flatten(1).sum(dim=1)
+
+
+def resize_mask(mask: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    """Shrink masks to the size of a map.
+
+    Args:
+        mask: In [0, 1], shape ``(N, H, W)``.
+        size: ``(h, w)``.
+        mode: ``'any'``, the largest value that falls on a pixel, so that thin cracks
+            survive; ``'area'``, the mean.
+
+    Returns:
+        Shape ``(N, h, w)``.
+
+    Raises:
+        ValueError: An unknown mode, or masks of another shape.
+    """
+    if mask.ndim != 3:
+        raise ValueError(
+            f'masks of shape {tuple(mask.shape)} were given: expected (N, H, W)'
+        )
+    if mode not in ('any', 'area'):
+        raise ValueError(f"mode={mode!r}: expected 'any' or 'area'")
+    pool = F.adaptive_max_pool2d if mode == 'any' else F.adaptive_avg_pool2d
+    return pool(mask[:, None].float(), size)[:, 0]
+
+
+def _check_finite(activation: Tensor) -> None:
+    if not bool(activation.isfinite().all()):
+        raise ValueError(
+            'an activation is not finite: expected finite numbers; check the weights '
+            'and the range of the images'
+        )
+
+
+def _check_shapes(maps: Tensor, mask: Tensor) -> None:
+    if maps.ndim != 4 or mask.shape != (len(maps), *maps.shape[2:]):
+        raise ValueError(
+            f'maps of shape {tuple(maps.shape)} and masks of shape {tuple(mask.shape)} '
+            'were given: expected (N, C, h, w) and (N, h, w)'
+        )
+
+
+def _check_same(activation: Tensor, gradient: Tensor) -> None:
+    if activation.ndim != 4 or activation.shape != gradient.shape:
+        raise ValueError(
+            f'maps of shape {tuple(activation.shape)} and gradients of shape '
+            f'{tuple(gradient.shape)} were given: expected both (N, C, h, w)'
+        )

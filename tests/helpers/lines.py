@@ -1,0 +1,116 @@
+"""Patches with and without a line, and segmented images of lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+SIDE = 32
+PATCHES = {'train': 24, 'val': 12, 'test': 12}
+
+
+def drawn(rng: np.random.Generator, *, line: bool) -> tuple[np.ndarray, np.ndarray]:
+    """A noisy image, dark along a line, and the line's mask."""
+    grey = (130 + 15 * rng.standard_normal((SIDE, SIDE))).clip(0, 255).astype(np.uint8)
+    mask = np.zeros_like(grey)
+    if line:
+        left, right = (int(place) for place in rng.integers(4, SIDE - 4, 2))
+        for image, value in ((grey, 30), (mask, 1)):
+            cv2.line(image, (0, left), (SIDE - 1, right), value, 3)
+    return cv2.merge([grey] * 3), mask
+
+
+@pytest.fixture(scope='session')
+def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders ``{train,val,test}/{crack,background}`` and ``segmented``."""
+    root = tmp_path_factory.mktemp('lines')
+    rng = np.random.default_rng(0)
+    for split, count in PATCHES.items():
+        for kind in ('crack', 'background'):
+            folder = root / split / kind
+            folder.mkdir(parents=True)
+            for number in range(count):
+                image, _ = drawn(rng, line=kind == 'crack')
+                cv2.imwrite(str(folder / f'{number}.png'), image)
+        # Folders alone would be numbered by the alphabet.
+        listed = (
+            f'{kind}/{number}.png {label}'
+            for label, kind in enumerate(('crack', 'background'))
+            for number in range(count)
+        )
+        (root / f'{split}.txt').write_text('\n'.join(listed))
+    for name in ('images', 'masks'):
+        (root / 'segmented' / name).mkdir(parents=True)
+    for number in range(4):
+        image, mask = drawn(rng, line=True)
+        cv2.imwrite(str(root / 'segmented/images' / f'{number}.png'), image)
+        cv2.imwrite(str(root / 'segmented/masks' / f'{number}.png'), mask)
+    return root
+
+
+def loader(root: Path, split: str) -> dict[str, Any]:
+    return {
+        'batch_size': 8,
+        'num_workers': 0,
+        'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+        'dataset': {
+            'type': 'CustomDataset',
+            'data_root': str(root),
+            'ann_file': f'{split}.txt',
+            'data_prefix': split,
+            'classes': ['crack', 'background'],
+            'pipeline': [{'type': 'LoadImageFromFile'}, {'type': 'PackInputs'}],
+        },
+    }
+
+
+@pytest.fixture
+def line_config(lines: Path, tmp_path: Path) -> Config:
+    """LUNA with two blocks on lines, pruned in one shot to half of its filters."""
+    segmented = {
+        'type': 'mmdefect.PairedMaskDataset',
+        'data_root': str(lines / 'segmented'),
+        'pipeline': [
+            {'type': 'LoadImageFromFile'},
+            {'type': 'mmdefect.LoadIndexMask'},
+            {'type': 'PackInputs', 'algorithm_keys': ('gt_label', 'gt_seg_map')},
+        ],
+    }
+    return Config(
+        {
+            'default_scope': 'mmpretrain',
+            'work_dir': str(tmp_path / 'sweep'),
+            'randomness': {'seed': 0},
+            'data_preprocessor': {
+                'num_classes': 2,
+                'mean': [127.0] * 3,
+                'std': [60.0] * 3,
+                'to_rgb': True,
+            },
+            'model': {
+                'type': 'ImageClassifier',
+                'backbone': {'type': 'mmdefect.LunaNet', 'num_blocks': 2},
+                'neck': {'type': 'mmdefect.FlattenNeck'},
+                'head': {'type': 'mmdefect.DefectClsHead', 'in_channels': 16 * 64},
+            },
+            'train_dataloader': loader(lines, 'train'),
+            'val_dataloader': loader(lines, 'val'),
+            'test_dataloader': loader(lines, 'test'),
+            'mask_dataloader': {
+                'batch_size': 4,
+                'num_workers': 0,
+                'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+                'dataset': segmented,
+            },
+            'prune': {
+                'scorer': {'type': 'mmdefect.SegIoU'},
+                'grid': {'kind': 'fraction', 'values': [0.5]},
+                'probe': {'c': [0.01, 1.0], 'folds': 2},
+            },
+        }
+    )

@@ -1,0 +1,130 @@
+"""Networks of sweeps in a results file, and its table."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmdefect.pruning.candidates import write_json
+from mmdefect.study.pruning_results import add_sweeps, read_summary
+from mmdefect.utils.pruning_table import is_pruning, pruning_lines
+
+QUALITY = {'accuracy': 0.9, 'f1': 0.9, 'misses': 1, 'false_alarms': 1}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / 'repository'
+    folder.mkdir()
+    who = ['-c', 'user.name=a', '-c', 'user.email=a@b']
+    for words in (['init', '-q'], [*who, 'commit', '-q', '--allow-empty', '-m', 'a']):
+        subprocess.run(['git', *words], cwd=folder, check=True)
+    return folder
+
+
+def outcome(
+    name: str, parameters: int, good: float, elsewhere: float
+) -> dict[str, Any]:
+    quality = {'images': 200, **QUALITY}
+    return {
+        'name': name,
+        'cost': {
+            'parameters': parameters,
+            'macs': 5 * parameters,
+            'latency_ms_p50': parameters / 100,
+            'latency_ms_p95': parameters / 50,
+        },
+        'test': {
+            'test': {**quality, 'balanced_accuracy': good},
+            'crackforest': {**quality, 'balanced_accuracy': elsewhere},
+        },
+    }
+
+
+def work_dir(folder: Path, seed: int, good: float) -> Path:
+    write_json(
+        {
+            'chosen': 'parameters-0.10',
+            'seed': seed,
+            'command': f'python tools/prune.py a.py seed={seed}',
+            'duration_s': 60.0,
+            'commit': '0123456789abcdef0123456789abcdef01234567',
+            'hardware': 'a test',
+            'software': 'Python',
+            'outcomes': [
+                outcome('dense', 1000, 0.9, 0.7),
+                outcome('parameters-0.10', 100, good, 0.6),
+            ],
+        },
+        folder / 'summary.json',
+    )
+    return folder
+
+
+def test_feature_mean_and_deviation_over_seeds(
+    tmp_path: Path, repository: Path
+) -> None:
+    path = repository / 'cracks_cpu.json'
+    folders = [
+        work_dir(tmp_path / str(s), s, good) for s, good in ((0, 0.8), (1, 0.84))
+    ]
+    add_sweeps(path, {'alexnet/default': folders}, dataset='cracks')
+    add_sweeps(path, {'alexnet/dense': folders[:1]}, dataset='cracks', take='dense')
+    content = json.loads(path.read_text())
+    metrics = content['metrics']
+    assert metrics['alexnet/default/balanced_accuracy_mean'] == pytest.approx(0.82)
+    assert metrics['alexnet/default/balanced_accuracy_std'] == pytest.approx(
+        0.04 / 2**0.5
+    )
+    assert metrics['alexnet/default/crackforest_balanced_accuracy_mean'] == 0.6
+    assert metrics['alexnet/default/params'] == 100
+    assert metrics['alexnet/default/params_share'] == 0.1
+    assert metrics['alexnet/default/latency_speedup'] == 10
+    assert metrics['alexnet/dense/balanced_accuracy_mean'] == 0.9
+    assert 'alexnet/dense/balanced_accuracy_std' not in metrics
+    assert content['seeds'] == [0, 1]
+    assert content['duration_s'] == 180
+
+
+def test_feature_a_seed_is_added_later(tmp_path: Path, repository: Path) -> None:
+    path = repository / 'cracks_cpu.json'
+    for seed in (0, 1):
+        folder = work_dir(tmp_path / str(seed), seed, 0.8)
+        add_sweeps(path, {'alexnet/default': [folder]}, dataset='cracks')
+    assert json.loads(path.read_text())['metrics']['alexnet/default/seeds'] == 2
+
+
+def test_feature_table(tmp_path: Path, repository: Path) -> None:
+    path = repository / 'cracks_cpu.json'
+    folders = [work_dir(tmp_path / str(seed), seed, 0.8) for seed in (0, 1)]
+    add_sweeps(path, {'mobilenet-v2/random': folders[:1]}, dataset='cracks')
+    add_sweeps(path, {'alexnet/default': folders}, dataset='cracks')
+    metrics = json.loads(path.read_text())['metrics']
+    assert is_pruning(metrics)
+    lines = pruning_lines(metrics)
+    assert lines[0] == (
+        '| parent | variant | test, % | crackforest, % | parameters | of the parent | '
+        'ms an image | times as fast | seeds |'
+    )
+    assert lines[2] == (
+        '| alexnet | `default` | 80.0 ± 0.0 | 60.0 ± 0.0 | 100 | 10.0 % | 1.0 | 10.0 '
+        '| 2 |'
+    )
+    assert lines[3].startswith('| mobilenet-v2 | `random` | 80.0 | 60.0 |')
+
+
+def test_exception_unfinished_twice_and_unknown(
+    tmp_path: Path, repository: Path
+) -> None:
+    path = repository / 'cracks_cpu.json'
+    with pytest.raises(FileNotFoundError, match='finished'):
+        read_summary(tmp_path)
+    folder = work_dir(tmp_path / 'a', 0, 0.8)
+    with pytest.raises(ValueError, match='seed 0 that another work dir has'):
+        add_sweeps(path, {'a/b': [folder, folder]}, dataset='cracks')
+    with pytest.raises(ValueError, match=r'no network tiny, one of dense'):
+        add_sweeps(path, {'a/b': [folder]}, dataset='cracks', take='tiny')
