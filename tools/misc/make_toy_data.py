@@ -1,6 +1,7 @@
 """Draw toy data sets, on disk exactly like the real ones.
 
-NEU-DET, DeepPCB, products as MVTec-AD, VisA, and castings with their split file.
+NEU-DET, DeepPCB, products as MVTec-AD, VisA, castings with their split file, and
+cracks.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from mmdefect.datasets.converters.casting import (
 )
 from mmdefect.testing import (
     make_toy_casting,
+    make_toy_cracks,
     make_toy_deeppcb,
     make_toy_neu_det,
     make_toy_products,
@@ -36,7 +38,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--dataset',
         nargs='+',
-        choices=['neu-det', 'deeppcb', 'products', 'visa', 'casting'],
+        choices=['neu-det', 'deeppcb', 'products', 'visa', 'casting', 'cracks'],
         default=['neu-det', 'deeppcb', 'products'],
     )
     return parser.parse_args(argv)
@@ -74,6 +76,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     if 'casting' in args.dataset:
         draw_castings(args.root / 'casting', seed=args.seed)
+    if 'cracks' in args.dataset:
+        path = make_toy_cracks(args.root / 'cracks', seed=args.seed)
+        print(
+            f'{path}: toy cracks; next: '
+            f'python tools/dataset_converters/crack_patches.py {path} '
+            f'--out {args.root / "crack_patches"} --target-ids 1'
+        )
     return 0
 
 

@@ -1,0 +1,63 @@
+"""Writing a folder of images that is either whole or not there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+
+def refuse_full(out: Path) -> None:
+    """Refuse to write where something is.
+
+    Raises:
+        FileExistsError: If ``out`` is a file, or a folder that holds anything.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(
+            f'{out} holds something already; expected a new or empty folder: remove '
+            'it, or give another one with --out.'
+        )
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Give a folder to write to, which gets its name when all is written.
+
+    Args:
+        out: New or empty folder.
+
+    Raises:
+        FileExistsError: If ``out`` holds anything.
+    """
+    refuse_full(out)
+    part = out.with_name(f'{out.name}.part')
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    yield part
+    if out.is_dir():
+        out.rmdir()
+    part.rename(out)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON that people can read, creating the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write a PNG without loss, creating its folder.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), pixels):
+        raise OSError(f'Cannot write {path}: check that its folder is writable.')

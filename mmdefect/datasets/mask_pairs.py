@@ -1,0 +1,143 @@
+"""Images and the index masks that segment them, paired by name.
+
+::
+
+    root/images/001.jpg                     root/Images/Crack/x.png
+    root/masks/001.png                      root/Segmented/Crack/x.png
+
+An image and its mask have the same path below their folders, without the suffix. Any
+folder that images may be nested in is found; hidden files are neither.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from mmdefect.datasets.converters.coco_checks import name_some
+
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp')
+"""Files of images and masks, in any case."""
+_ORIENTATION = 0x0112  # EXIF tag
+
+
+class Pair(NamedTuple):
+    """An image and its mask.
+
+    Args:
+        name: Path below the folder of images, without suffix, with slashes.
+        image: The image file.
+        mask: The mask file.
+    """
+
+    name: str
+    image: Path
+    mask: Path
+
+
+def pair_files(images: Path, masks: Path) -> list[Pair]:
+    """Find images and masks, and pair every one of them.
+
+    Args:
+        images: Folder of images.
+        masks: Folder of masks.
+
+    Returns:
+        Pairs, sorted by name.
+
+    Raises:
+        FileNotFoundError: If a folder is not there.
+        ValueError: If a folder is empty or holds other files, two files have one name,
+            or an image or a mask is alone.
+    """
+    if images.resolve() == masks.resolve():
+        raise ValueError(
+            f'Images and masks are both in {images}; expected a folder each: move them '
+            'apart, or correct data_prefix.'
+        )
+    left, right = find_files(images, 'image'), find_files(masks, 'mask')
+    for what, there, files, others in (
+        ('Images without a mask', masks, left, right),
+        ('Masks without an image', images, right, left),
+    ):
+        if names := sorted(files.keys() - others.keys()):
+            alone = name_some([str(files[name]) for name in names])
+            raise ValueError(
+                f'{what} in {there} ({alone}); expected one of each, with equal names '
+                'but for the suffix: add, rename or remove them.'
+            )
+    return [Pair(name, left[name], right[name]) for name in sorted(left)]
+
+
+def find_files(folder: Path, what: str) -> dict[str, Path]:
+    """All images below a folder.
+
+    Args:
+        folder: Where to look; linked folders are followed.
+        what: ``'image'`` or ``'mask'``, for messages.
+
+    Returns:
+        Path without suffix, relative, with slashes -> file.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If it holds none, something else, or two files of one name.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f'There is no {what} folder {folder}; expected one with files ending in '
+            f'{", ".join(EXTENSIONS)}: check data_root and data_prefix.'
+        )
+    found: dict[str, Path] = {}
+    strange, twice = [], []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith('.'))
+        for name in sorted(name for name in names if not name.startswith('.')):
+            path = Path(place, name)
+            key = path.relative_to(folder).with_suffix('').as_posix()
+            if path.suffix.lower() not in EXTENSIONS:
+                strange.append(str(path))
+            elif key in found:
+                twice.append(f'{found[key]} and {path.name}')
+            else:
+                found[key] = path
+    for problem, files, remedy in (
+        (f'other files than {what}s', strange, 'move or convert'),
+        (f'{what}s of one name', twice, 'rename or remove'),
+    ):
+        if files:
+            raise ValueError(
+                f'{folder} holds {problem} ({name_some(files)}); expected files ending '
+                f'in {", ".join(EXTENSIONS)} (any case), one a name: {remedy} them.'
+            )
+    if not found:
+        raise ValueError(
+            f'The {what} folder {folder} is empty; expected files ending in '
+            f'{", ".join(EXTENSIONS)}: check the path, or unpack the data again.'
+        )
+    return found
+
+
+def size_error(pair: Pair, mask: np.ndarray) -> str | None:
+    """Say why a mask does not lie on its image's pixels; reads the image's header.
+
+    Returns:
+        None if it does, otherwise a few words.
+    """
+    try:
+        with Image.open(pair.image) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+    except (OSError, SyntaxError) as error:
+        return f'{pair.image} is no image ({type(error).__name__})'
+    if (height, width) != mask.shape:
+        return (
+            f'{pair.mask} {mask.shape[1]}x{mask.shape[0]} of {pair.image.name} '
+            f'{width}x{height}'
+        )
+    # Decoders turn such an image, and leave its mask as it is.
+    return f'{pair.image} is turned by its EXIF orientation' if turned else None

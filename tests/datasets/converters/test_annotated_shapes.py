@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmdefect.datasets.converters.annotated_shapes import coco_images, labelme_images
+from mmdefect.datasets.converters.index_masks import from_coco
+
+SIZE = (8, 10)
+
+
+def draw(tmp_path: Path, *shapes: dict[str, Any], line_width: int | None = None):
+    """Name, size and drawn shapes of one LabelMe file."""
+    content = {
+        'imagePath': 'a.png',
+        'imageHeight': SIZE[0],
+        'imageWidth': SIZE[1],
+        'shapes': list(shapes),
+    }
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    ((name, size, drawn),) = labelme_images(tmp_path, line_width=line_width)
+    assert (name, size) == ('a', SIZE)
+    return drawn()
+
+
+def shape(kind: str | None, points: list, **more: Any) -> dict[str, Any]:
+    return {'label': 'crack', 'shape_type': kind, 'points': points, **more}
+
+
+def block(y1: int, y2: int, x1: int, x2: int) -> np.ndarray:
+    found = np.zeros(SIZE, bool)
+    found[y1:y2, x1:x2] = True
+    return found
+
+
+@pytest.mark.parametrize(
+    ('given', 'expected'),
+    [
+        (shape('rectangle', [[6, 4], [2, 1]]), block(1, 5, 2, 7)),
+        (shape('polygon', [[2, 1], [6.9, 1], [6.9, 4.2], [2, 4.2]]), block(1, 5, 2, 7)),
+        # Files of old LabelMe name no type: polygons.
+        (shape(None, [[2, 1], [6, 1], [6, 4], [2, 4]]), block(1, 5, 2, 7)),
+        (
+            shape('polygon', [[-3, -3], [20, -3], [20, 20], [-3, 20]]),
+            block(0, 8, 0, 10),
+        ),
+    ],
+)
+def test_smoke_labelme(tmp_path: Path, given: dict, expected: np.ndarray) -> None:
+    ((label, pixels),) = draw(tmp_path, given)
+    assert label == 'crack'
+    assert pixels.dtype == bool
+    np.testing.assert_array_equal(pixels, expected)
+
+
+def test_feature_circle(tmp_path: Path) -> None:
+    """Centre and a point of the rim: of radius 2 about the corner of four pixels."""
+    ((_, pixels),) = draw(tmp_path, shape('circle', [[5, 4], [5, 2]]))
+    expected = block(2, 6, 4, 6) | block(3, 5, 3, 7)
+    np.testing.assert_array_equal(pixels, expected)
+
+
+def test_feature_mask(tmp_path: Path) -> None:
+    part = np.array([[0, 255, 1], [255, 0, 0]], np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(part).save(file, 'PNG')
+    data = base64.b64encode(file.getvalue()).decode()
+    points = [[4, 2], [6, 3]]
+    ((_, pixels),) = draw(tmp_path, shape('mask', points, mask=data))
+    expected = block(2, 3, 5, 7) | block(3, 4, 4, 5)
+    np.testing.assert_array_equal(pixels, expected)
+    with pytest.raises(ValueError, match='reaches out of its image'):
+        draw(tmp_path, shape('mask', [[8, 2], [10, 3]], mask=data))
+    with pytest.raises(ValueError, match='is a mask that cannot be read'):
+        draw(tmp_path, shape('mask', points, mask='no image'))
+
+
+@pytest.mark.parametrize('kind', ['line', 'linestrip'])
+def test_feature_lines_need_a_width(tmp_path: Path, kind: str) -> None:
+    line = shape(kind, [[1, 4], [8, 4]])
+    with pytest.raises(ValueError, match=f'shape 1 is a {kind}, which has no area'):
+        draw(tmp_path, line)
+    ((_, pixels),) = draw(tmp_path, line, line_width=3)
+    assert pixels[3:6, 1:9].all()
+    assert not pixels[[0, 1, 7]].any()
+
+
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        (shape('point', [[1, 1]]), 'shape 1 is a point of 1 points; expected one of'),
+        (shape('polygon', [[1, 1], [2, 2]]), 'is a polygon of 2 points'),
+        (shape('polygon', [[50, 50], [60, 50], [60, 60]]), "'crack', covers no pixel"),
+        ({'shape_type': 'polygon', 'points': []}, "lacks a label or points .*'label'"),
+        (shape('polygon', [[1, 2, 3]]), 'lacks a label or points'),
+    ],
+)
+def test_exception_labelme_shape(tmp_path: Path, given: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw(tmp_path, given)
+
+
+def test_exception_labelme_files(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match='There is no LabelMe file in'):
+        list(labelme_images(tmp_path, line_width=None))
+    (tmp_path / 'a.json').write_text('{"shapes": []}')
+    with pytest.raises(ValueError, match=r"a\.json lacks something .*'imageHeight'"):
+        list(labelme_images(tmp_path, line_width=None))
+    (tmp_path / 'a.json').write_text('{')
+    with pytest.raises(ValueError, match=r'a\.json is no JSON'):
+        list(labelme_images(tmp_path, line_width=None))
+
+
+# ---------------------------------------------------------------------------- COCO
+
+
+def coco(path: Path, *segmentations: Any, **more: Any) -> Path:
+    """Two images, the second without annotations; classes in no order."""
+    content = {
+        'images': [
+            {'id': 5, 'file_name': 'x/a.jpg', 'height': SIZE[0], 'width': SIZE[1]},
+            {'id': 6, 'file_name': 'b.jpg', 'height': 2, 'width': 3},
+        ],
+        'categories': [{'id': 9, 'name': 'pore'}, {'id': 4, 'name': 'crack'}],
+        'annotations': [
+            {'id': i, 'image_id': 5, 'category_id': (9, 4)[i % 2], 'segmentation': one}
+            for i, one in enumerate(segmentations)
+        ],
+        **more,
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_smoke_coco(tmp_path: Path) -> None:
+    """Polygons, and runs of either kind; ids follow the category ids."""
+    coco_mask = pytest.importorskip('pycocotools.mask')
+    corner = np.asfortranarray(block(6, 8, 8, 10).astype(np.uint8))
+    packed = coco_mask.encode(corner)
+    packed['counts'] = packed['counts'].decode()
+    runs = {'size': list(SIZE), 'counts': [0, 8, 72]}  # the first column
+    polygon = [[2, 1, 7, 1, 7, 5, 2, 5]]
+    masks = from_coco(coco(tmp_path / 'a.json', polygon, packed, runs))
+    assert masks.classes == {'crack': 1, 'pore': 2}
+    expected = 2 * block(1, 5, 2, 7) + block(6, 8, 8, 10) + 2 * block(0, 8, 0, 1)
+    found = cv2.imdecode(np.frombuffer(masks.files['x/a'], np.uint8), -1)
+    np.testing.assert_array_equal(found, expected)
+    assert masks.empty == ['b']
+    assert masks.shapes['b'] == (2, 3)
+    masks = from_coco(tmp_path / 'a.json', classes=['pore', 'crack'])
+    assert masks.classes == {'pore': 1, 'crack': 2}
+
+
+@pytest.mark.parametrize(
+    ('segmentation', 'message'),
+    [
+        ([], 'The annotation 0 cannot be drawn .*no segmentation'),
+        ([[1, 2]], 'The annotation 0 cannot be drawn'),
+        ({'size': [2, 2], 'counts': [0, 4]}, 'is 2x2 and its image 10x8'),
+    ],
+)
+def test_exception_coco_shape(tmp_path: Path, segmentation: Any, message: str) -> None:
+    pytest.importorskip('pycocotools')
+    with pytest.raises(ValueError, match=message):
+        from_coco(coco(tmp_path / 'a.json', segmentation))
+
+
+def test_exception_coco_file(tmp_path: Path) -> None:
+    pytest.importorskip('pycocotools')
+    path = tmp_path / 'a.json'
+    with pytest.raises(FileNotFoundError, match='There is no COCO file'):
+        coco_images(path)
+    coco(path, categories=[])
+    assert coco_images(path)[1] == []
+    for more, message in (
+        ({'images': [{}]}, r"a\.json lacks something \(KeyError: 'height'"),
+        ({'categories': [{'id': 9, 'name': 'pore'}]}, 'lacks something .KeyError: 4'),
+        ({'images': []}, r'image ids that it does not list \(5\)'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            coco_images(coco(path, [[1]], [[1]], **more))
+
+
+def test_exception_no_pycocotools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, 'pycocotools', None)
+    monkeypatch.setitem(sys.modules, 'pycocotools.mask', None)
+    with pytest.raises(ImportError, match='pip install pycocotools'):
+        coco_images(coco(tmp_path / 'a.json'))

@@ -1,0 +1,94 @@
+"""Make index masks of images whose objects are darker or brighter than the rest.
+
+    python tools/dataset_converters/mask_from_threshold.py IMAGES --out OUT \
+        --classes crack pore dirt --pictures
+    # edit OUT/components.json: give each component its class, or null to drop it
+    python tools/dataset_converters/mask_from_threshold.py IMAGES --out FINAL \
+        --review OUT/components.json
+
+Writes ``OUT/masks/<name of the image>.png``, ``OUT/classes.json`` and
+``OUT/components.json``; ``--pictures`` adds ``OUT/pictures``, where components are
+numbered. Exits with 1, writing nothing, when something does not match.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdefect.datasets.converters.mask_output import write_masks
+from mmdefect.datasets.converters.new_folder import refuse_full, write_png
+from mmdefect.datasets.converters.threshold_masks import (
+    METHODS,
+    OBJECTS,
+    Threshold,
+    draw_review,
+    first_pass,
+    second_pass,
+)
+from mmdefect.datasets.mask_pairs import find_files
+from mmdefect.datasets.transforms.anomaly import read_pixels, to_bgr
+
+DEFAULTS = Threshold()
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('images', type=Path, help='folder of images, at any depth')
+    parser.add_argument('--out', type=Path, required=True, help='new or empty folder')
+    parser.add_argument('--pictures', action='store_true', help='draw the components')
+    parser.add_argument('--review', type=Path, help='edited components.json')
+    group = parser.add_argument_group('first pass', 'not with --review, which has them')
+    group.add_argument('--classes', nargs='+', help='in the order of their ids')
+    group.add_argument('--method', choices=METHODS)
+    group.add_argument('--objects', choices=OBJECTS)
+    group.add_argument('--level', type=int, help='of the global threshold')
+    group.add_argument('--block', type=int, help='adaptive: side in pixels, odd')
+    group.add_argument('--offset', type=float, help='adaptive: beyond the mean')
+    group.add_argument('--closing', type=int, help='of gaps, side in pixels')
+    group.add_argument('--min-area', type=int, help='of components, pixels')
+    args = parser.parse_args(argv)
+    if args.review and (chosen(args) or args.classes):
+        parser.error('--review holds classes and thresholds: leave theirs out')
+    return args
+
+
+def chosen(args: argparse.Namespace) -> dict[str, int | float | str]:
+    """The thresholds that were given."""
+    return {
+        k: v for k, v in vars(args).items() if k in vars(DEFAULTS) and v is not None
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        refuse_full(args.out)
+        if args.review:
+            masks, review, counts = second_pass(args.images, args.review)
+            print('components: ' + ', '.join(f'{k} {n}' for k, n in counts.items()))
+        else:
+            how = Threshold(**chosen(args))
+            masks, review = first_pass(args.images, how, args.classes or ['crack'])
+            number = sum(len(own) for own in review['images'].values())
+            print(f'components: {number}')
+        print(masks)
+        write_masks(masks, args.out, components=review)
+        if args.pictures:
+            for name, path in find_files(args.images, 'image').items():
+                image = to_bgr(read_pixels(path), name=str(path))
+                drawn = draw_review(image, review['images'][name])
+                write_png(args.out / 'pictures' / f'{name}.png', drawn)
+    except (OSError, ValueError) as error:
+        print(f'ERROR: {error}')
+        print('Nothing written: see the error above.')
+        return 1
+    print(f'wrote {args.out}: {len(masks.files)} masks')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
