@@ -68,7 +68,7 @@ EXTRAS = {
     ],
     **{
         extra: only('optional', extra)
-        for extra in ('coco', 'report', 'publish', 'bench', 'saliency')
+        for extra in ('coco', 'report', 'publish', 'bench', 'saliency', 'prune')
     },
     'tests': only('tests'),
 }

@@ -114,6 +114,7 @@ DATASETS = _child(
         'DefectDetDataset': 'mmdefect.datasets.defect_det',
         'NEUDETDataset': 'mmdefect.datasets.neu_det',
         'DeepPCBDataset': 'mmdefect.datasets.deeppcb',
+        'PairedMaskDataset': 'mmdefect.datasets.paired_masks',
     },
 )
 _ANOMALY_TRANSFORMS = 'mmdefect.datasets.transforms.anomaly'
@@ -126,6 +127,7 @@ TRANSFORMS = _child(
         'AnomalyFlipRotate': _ANOMALY_TRANSFORMS,
         'PackAnomalyInputs': _ANOMALY_TRANSFORMS,
         'RandomRigid': 'mmdefect.datasets.transforms.rigid',
+        'LoadIndexMask': 'mmdefect.datasets.transforms.index_mask',
     },
 )
 MODEL_WRAPPERS = _child(
@@ -154,6 +156,9 @@ MODELS = _child(
         'FlattenNeck': f'{_CLASSIFICATION}.neck',
         'DefectClsHead': f'{_CLASSIFICATION}.head',
         'HalfPaddedConv2d': f'{_CLASSIFICATION}.padding',
+        'FTLAlexNet': f'{_CLASSIFICATION}.ftl_alexnet',
+        'PrunedBackbone': f'{_CLASSIFICATION}.pruned',
+        'DistilledClassifier': f'{_CLASSIFICATION}.distilled',
     },
 )
 METRICS = _child(
@@ -170,6 +175,12 @@ TASK_UTILS = _child(
     {
         'AnomalyStream': 'mmdefect.streams.anomaly',
         'DetectionStream': 'mmdefect.streams.detection',
+        'SegIoU': 'mmdefect.pruning.scorers',
+        'SegContrast': 'mmdefect.pruning.scorers',
+        'MaskedTaylor': 'mmdefect.pruning.scorers',
+        'L1Norm': 'mmdefect.pruning.scorers',
+        'Taylor': 'mmdefect.pruning.scorers',
+        'RandomScore': 'mmdefect.pruning.scorers',
     },
 )
 FUNCTIONS = _child('FUNCTIONS', {'seed_worker': 'mmdefect.engine.randomness'})

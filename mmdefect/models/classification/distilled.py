@@ -1,0 +1,240 @@
+"""A classifier that also learns what another one answers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmpretrain.models.classifiers import ImageClassifier
+from torch import Tensor, nn
+
+from mmdefect.functional.distillation import distribution_kl
+from mmdefect.models.classification.pruned import in_scope
+from mmdefect.registry import MODELS
+from mmdefect.utils.checkpoint import load_weights, state_dict_of
+
+
+@MODELS.register_module()
+class DistilledClassifier(ImageClassifier):
+    """mmpretrain's ImageClassifier with a frozen teacher beside it in training.
+
+    Beside the head's losses there is ``loss_distill``, ``weight * T^2 * KL(q || p)``,
+    the mean over the batch, with ``q = softmax(teacher / T)`` and ``p = softmax(student
+    / T)`` (Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network,
+    2015; ``T^2`` keeps the gradients' size whatever the temperature). The teacher sees
+    the very batch that the student sees, augmented and normalised once.
+
+    It is no submodule: checkpoints, optimizer and DDP hold the student alone, and a
+    checkpoint loads into an ``ImageClassifier``. It is made by :meth:`init_weights`,
+    which MMEngine's Runner calls before it trains, never when it tests, so that testing
+    needs no file of it.
+
+    In MMEngine's log, ``loss`` is the head's alone, whose name it is; what is trained
+    on is the sum of both.
+
+    Args:
+        teacher: Config of a classifier, or one that is ready.
+        teacher_checkpoint: Its weights; of a ready one, ``None`` leaves it as it is.
+        weight: Factor of the loss.
+        temperature: ``T``.
+        kwargs: As for mmpretrain's ``ImageClassifier``.
+
+    Raises:
+        FileNotFoundError: When training begins, the checkpoint does not exist.
+        TypeError: The teacher is neither.
+        ValueError: A teacher without weights, a negative weight or a temperature that
+            is not positive; or, when training begins, weights that do not fit the
+            teacher, a teacher of other classes or for images that are normalised
+            otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        teacher: Mapping[str, Any] | nn.Module,
+        teacher_checkpoint: str | Path | None = None,
+        weight: float = 1.0,
+        temperature: float = 4.0,
+        **kwargs: Any,
+    ) -> None:
+        _check_settings(teacher, teacher_checkpoint, weight, temperature)
+        super().__init__(**kwargs)
+        self.teacher_checkpoint = teacher_checkpoint
+        self.weight = weight
+        self.temperature = temperature
+        # Both in tuples, so that no teacher becomes a submodule.
+        self._given = (in_scope(teacher) if isinstance(teacher, Mapping) else teacher,)
+        self._teacher: tuple[Teacher, ...] = ()
+
+    @property
+    def teacher(self) -> Teacher | None:
+        """The frozen teacher; ``None`` before :meth:`init_weights` and in inference."""
+        return self._teacher[0] if self._teacher else None
+
+    def init_weights(self) -> None:
+        """Initialise the student as its config says, then make the teacher."""
+        super().init_weights()
+        given = self._given[0]
+        model: Any = (
+            copy.deepcopy(given)
+            if isinstance(given, nn.Module)
+            else MODELS.build(copy.deepcopy(given))
+        )
+        if self.teacher_checkpoint is not None:
+            _load(model, self.teacher_checkpoint)
+        _check_classes(self, model)
+        _check_images(self, model)
+        self._teacher = (Teacher(model),)
+
+    def loss(self, inputs: Tensor, data_samples: list[Any]) -> dict[str, Tensor]:
+        """The head's losses and ``loss_distill``.
+
+        Args:
+            inputs: Preprocessed images, shape ``(B, 3, H, W)``.
+            data_samples: Their labels.
+        """
+        if self.teacher is None:
+            raise RuntimeError(
+                'the student has no teacher: call init_weights() before training '
+                "(MMEngine's Runner does)"
+            )
+        with recorded_logits(self.head) as logits:
+            losses = super().loss(inputs, data_samples)
+        expected = self.teacher.to(inputs.device)(inputs)
+        losses['loss_distill'] = self.weight * softened_kl(
+            expected, logits[-1], temperature=self.temperature
+        )
+        return losses
+
+
+class Teacher(nn.Module):
+    """A classifier that never changes.
+
+    Args:
+        model: The classifier; it is frozen.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Teacher:
+        """Stay in eval mode whatever is asked for."""
+        return super().train(False)
+
+    def __deepcopy__(self, memo: dict) -> Teacher:
+        """An averaged copy of the student looks at the same teacher."""
+        return self
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(B, classes)`` of preprocessed images ``(B, 3, H, W)``."""
+        return self.model(images)
+
+
+@contextmanager
+def recorded_logits(head: nn.Module) -> Iterator[list[Tensor]]:
+    """What a head computes within, so that it need not be run a second time.
+
+    Raises:
+        RuntimeError: The head was not called as a function.
+    """
+    found: list[Tensor] = []
+    handle = head.register_forward_hook(lambda *call: found.append(call[2]))
+    try:
+        yield found
+    finally:
+        handle.remove()
+    if not found:
+        raise RuntimeError(
+            f'{type(head).__name__} computes its loss without calling itself, so its '
+            'logits are not known: expected a head such as mmdefect.DefectClsHead'
+        )
+
+
+def softened_kl(teacher: Tensor, student: Tensor, *, temperature: float) -> Tensor:
+    """``T^2 * KL(q || p)`` of softened distributions, the mean over a batch, float32.
+
+    Args:
+        teacher: Logits, shape ``(B, C)``.
+        student: Logits of the same shape.
+        temperature: ``T``.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    if teacher.shape != student.shape or student.ndim != 2:
+        raise ValueError(
+            f'logits of the shape {tuple(student.shape)} and of the teacher '
+            f'{tuple(teacher.shape)} were given: expected (B, C) of both'
+        )
+    bins = distribution_kl(teacher.float(), student.float(), temperature=temperature)
+    return bins.mean() * student.shape[1]  # it averages over the classes
+
+
+def _check_settings(
+    teacher: Any, checkpoint: Any, weight: float, temperature: float
+) -> None:
+    if not isinstance(teacher, (Mapping, nn.Module)):
+        raise TypeError(
+            f'model.teacher is a {type(teacher).__name__}: expected the config of a '
+            'classifier, or one'
+        )
+    if checkpoint is None and not isinstance(teacher, nn.Module):
+        raise ValueError(
+            'model.teacher is a config and model.teacher_checkpoint is None, so it '
+            "would be random: expected teacher_checkpoint='...pth'"
+        )
+    if not (0 <= weight < float('inf') and 0 < temperature < float('inf')):  # or NaN
+        raise ValueError(
+            f'weight={weight} and temperature={temperature}: expected a weight of 0 or '
+            'more and a temperature above 0'
+        )
+
+
+def _load(model: nn.Module, path: str | Path) -> None:
+    state = state_dict_of(load_weights(path))
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).partition('\n')[2].strip().partition('\n')[0]
+        raise ValueError(
+            f'{path} does not fit model.teacher ({first}): expected a checkpoint of '
+            'the teacher config'
+        ) from None
+    print_log(f'The teacher has the weights of {path}', 'current')
+
+
+def _check_classes(student: Any, teacher: Any) -> None:
+    ours = getattr(student.head, 'num_classes', None)
+    theirs = getattr(teacher.head, 'num_classes', None)
+    if ours != theirs:
+        raise ValueError(
+            f'the teacher tells {theirs} classes apart and the student {ours}: '
+            'expected as many, in the same order'
+        )
+
+
+def _check_images(student: Any, teacher: Any) -> None:
+    """Both see the batch that the student's preprocessor made."""
+    ours, theirs = _normalisation(student), _normalisation(teacher)
+    # One without is in a config that leaves it to the top level, which is the
+    # student's.
+    if theirs is not None and ours != theirs:
+        raise ValueError(
+            f"the teacher's images are normalised with {theirs} and the student's with "
+            f'{ours} (mean, std, to_rgb): expected the same data_preprocessor of both'
+        )
+
+
+def _normalisation(model: Any) -> tuple[Any, ...] | None:
+    made = model.data_preprocessor
+    if not getattr(made, '_enable_normalize', False):
+        return None
+    return made.mean.flatten().tolist(), made.std.flatten().tolist(), made.to_rgb

@@ -1,0 +1,1 @@
+"""Pruning of classifiers: which channels stay, and the networks that they make."""

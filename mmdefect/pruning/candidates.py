@@ -1,0 +1,64 @@
+"""The networks of a run: names, files, and what is finished."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+DENSE = 'dense'
+PLAN, WEIGHTS = 'plan.json', 'weights.pth'
+PROBE, CLASSIFIER, CONFIG = 'probe.json', 'classifier.pth', 'classifier.py'
+RESULT, RECOVERY = 'result.json', 'recovery'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One network.
+
+    Attributes:
+        name: ``'dense'`` or, for example, ``'fraction-0.20'``.
+        size: Share of channels or of the budget; ``None`` of the whole network.
+        folder: Its files.
+    """
+
+    name: str
+    size: float | None
+    folder: Path
+
+    @property
+    def dense(self) -> bool:
+        """Whether it is the whole network."""
+        return self.size is None
+
+    def path(self, file: str) -> Path:
+        """One of its files."""
+        return self.folder / file
+
+    def has(self, *files: str) -> bool:
+        """Whether a stage has written all of its files."""
+        return all(self.path(file).is_file() for file in files)
+
+    def features(self, split: str) -> str:
+        """Name of the file of features."""
+        return f'features_{split}.npy'
+
+
+def save_weights(weights: Mapping[str, Any], path: Path) -> None:
+    """Write a state dict in one piece: a kill leaves no half file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f'{path.name}.tmp')
+    torch.save({'state_dict': dict(weights)}, draft)
+    draft.replace(path)
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Write JSON in one piece."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f'{path.name}.tmp')
+    draft.write_text(json.dumps(content, indent=2) + '\n')
+    draft.replace(path)

@@ -1,0 +1,136 @@
+"""What a network says of images, once for all classifiers that are tried on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmdefect.evaluation.predictions import Prediction
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSet:
+    """Images decoded once: a sweep shows the same ones to a hundred networks.
+
+    Attributes:
+        images: uint8, shape ``(N, 3, H, W)``, in the order of the file's reader.
+        labels: Classes, shape ``(N,)``.
+        paths: File of each image.
+    """
+
+    images: Tensor
+    labels: Tensor
+    paths: tuple[str, ...]
+
+    def batches(self, size: int) -> Iterator[dict[str, Any]]:
+        """What a data preprocessor takes, ``size`` images at a time."""
+        for start in range(0, len(self.images), size):
+            yield {'inputs': list(self.images[start : start + size])}
+
+    def every(self, step: int) -> ImageSet:
+        """Every ``step``-th image."""
+        return ImageSet(
+            images=self.images[::step],
+            labels=self.labels[::step],
+            paths=self.paths[::step],
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def load_images(loader: Iterable[Mapping[str, Any]]) -> ImageSet:
+    """Read all images of a loader into memory; 224 pixels take 150 kB each.
+
+    Raises:
+        ValueError: There is no image, one has no label, or sizes differ.
+    """
+    images: list[Tensor] = []
+    labels: list[int] = []
+    paths: list[str] = []
+    for data in loader:
+        for image, sample in zip(data['inputs'], data['data_samples'], strict=True):
+            if 'gt_label' not in sample:
+                raise ValueError(
+                    f'{sample.img_path} has no label: expected a data set of classes'
+                )
+            images.append(image)
+            labels.append(int(sample.gt_label))
+            paths.append(str(sample.img_path))
+    sizes = {tuple(image.shape) for image in images}
+    if len(sizes) != 1:
+        raise ValueError(
+            f'{len(images)} images of the sizes {sorted(sizes)[:3]} were read: '
+            'expected one or more of one size; put a Resize to a fixed size in the '
+            'pipeline'
+        )
+    return ImageSet(
+        images=torch.stack(images), labels=torch.tensor(labels), paths=tuple(paths)
+    )
+
+
+def extract_features(
+    model: Any,
+    images: ImageSet,
+    *,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Inputs of a classifier's head, shape ``(N, D)``, float32.
+
+    Args:
+        model: A classifier of mmpretrain.
+        images: See :class:`ImageSet`.
+        batch_size: Images at a time.
+        progress: Called with how many images are done, and of how many.
+    """
+    parts = []
+    done = 0
+    with _evaluating(model), torch.inference_mode():
+        for batch in images.batches(batch_size):
+            inputs = model.data_preprocessor(batch, False)['inputs']
+            found = model.extract_feat(inputs, stage='neck')[-1]
+            parts.append(found.float().cpu().numpy())
+            done += len(found)
+            if progress is not None:
+                progress(done, len(images))
+    return np.concatenate(parts)
+
+
+def predict(
+    model: Any, images: ImageSet, *, batch_size: int = 32
+) -> dict[str, Prediction]:
+    """What a classifier says of each image, by its file; class 0 is the object's."""
+    said: dict[str, Prediction] = {}
+    paths, labels = iter(images.paths), iter(images.labels.tolist())
+    with _evaluating(model), torch.inference_mode():
+        for batch in images.batches(batch_size):
+            inputs = model.data_preprocessor(batch, False)['inputs']
+            for sample in model.predict(inputs):
+                said[next(paths)] = Prediction(
+                    label=next(labels),
+                    pred=int(sample.pred_label),
+                    score=float(sample.pred_score[0]),
+                )
+    return said
+
+
+class _evaluating:  # noqa: N801  reads as a statement
+    """Put a network into eval mode and back."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        self.training = self.model.training
+        self.model.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self.model.train(self.training)

@@ -1,0 +1,131 @@
+"""The whole network, and the images that it is scored, trained and tested on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mmdefect.engine.hooks.pretrained import load_strictly, pretrained_modules
+from mmdefect.pruning.features import ImageSet, load_images
+from mmdefect.pruning.plan import ChannelPlan
+from mmdefect.pruning.rebuild import rebuild
+from mmdefect.pruning.score import MaskedBatch, masked_batches
+from mmdefect.utils.checkpoint import load_weights, state_dict_of
+
+# Loader of the config -> what its images are for.
+SPLITS = {
+    'train': 'train_dataloader',
+    'val': 'val_dataloader',
+    'test': 'test_dataloader',
+}
+
+
+def build_parent(cfg: Config) -> Any:
+    """Build the classifier with its weights, in eval mode.
+
+    The weights are those of ``load_from``, all of them; without it those that the
+    parts' ``init_cfg`` name.
+
+    Raises:
+        FileNotFoundError: A file of weights does not exist.
+        ValueError: Weights do not fit.
+    """
+    described = copy.deepcopy(cfg.model)
+    if 'data_preprocessor' in cfg:  # a runner gives it to the model, too
+        described.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
+        model = MODELS.build(described)
+    if cfg.get('load_from'):
+        fill(model, cfg.load_from)
+        return model.eval()
+    torch.manual_seed(int(cfg.randomness.get('seed') or 0))
+    # MMEngine's own loading passes over names that do not fit.
+    for module, init_cfg in pretrained_modules(model):
+        load_strictly(module, init_cfg)
+    # It would say of every weight how it was drawn.
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('WARNING')
+    model.init_weights()
+    logger.setLevel(level)
+    return model.eval()
+
+
+def fill(model: nn.Module, path: str) -> None:
+    """Load a checkpoint of exactly this network.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A weight is missing, left over or of another shape.
+    """
+    try:
+        model.load_state_dict(state_dict_of(load_weights(path)))
+    except RuntimeError as error:
+        first = str(error).partition('\n')[2].strip().partition('\n')[0]
+        raise ValueError(
+            f'{path} does not fit {type(model).__name__}: {first}; expected a '
+            'checkpoint of the model that this config describes'
+        ) from error
+
+
+def cut_classifier(model: Any, plan: ChannelPlan | None) -> Any:
+    """Copy a classifier, smaller where there is a plan."""
+    return copy.deepcopy(model) if plan is None else rebuild(model, plan)
+
+
+def split_images(cfg: Config, split: str) -> ImageSet:
+    """Images of a split as they are tested: no augmentation, in order.
+
+    Args:
+        cfg: The config; ``val_dataloader``'s pipeline is taken for the training images.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+    """
+    loader = copy.deepcopy(cfg[SPLITS[split]])
+    if split == 'train':
+        loader.dataset.pipeline = copy.deepcopy(cfg.val_dataloader.dataset.pipeline)
+        loader.batch_size = cfg.val_dataloader.batch_size
+        loader.pop('drop_last', None)
+    return load_images(build_loader(cfg, loader))
+
+
+def segmented_batches(cfg: Config, model: Any, *, raw: bool) -> list[MaskedBatch]:
+    """Images that filters are scored on.
+
+    Raises:
+        ValueError: The config has no ``mask_dataloader``.
+    """
+    if 'mask_dataloader' not in cfg:
+        raise ValueError(
+            'this config has no mask_dataloader, which the scores are computed on: '
+            'expected one of mmdefect.PairedMaskDataset, or a score that needs no '
+            'images, mmdefect.L1Norm or mmdefect.RandomScore'
+        )
+    return masked_batches(model, build_loader(cfg, cfg.mask_dataloader), raw=raw)
+
+
+def build_loader(cfg: Config, loader: Mapping[str, Any]) -> Any:
+    """Build a data loader as MMEngine does, images in order, in this process."""
+    settings = copy.deepcopy(dict(loader))
+    settings.update(
+        num_workers=0,
+        sampler={'type': 'DefaultSampler', 'shuffle': False, 'round_up': False},
+    )
+    for name in ('persistent_workers', 'prefetch_factor', 'worker_init_fn'):
+        settings.pop(name, None)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
+        return Runner.build_dataloader(
+            settings, seed=int(cfg.randomness.get('seed') or 0)
+        )
+
+
+def example_image(images: ImageSet) -> Tensor:
+    """An input of the images' size, for tracing and timing: shape ``(1, 3, H, W)``."""
+    return torch.zeros(1, *images.images.shape[1:])

@@ -1,0 +1,166 @@
+"""A linear classifier on frozen features, folded into the network's own head."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmdefect.pruning.settings import ProbeSettings
+
+Features = np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedProbe:
+    """A logistic regression in the features' own units.
+
+    Attributes:
+        weight: Of each class, shape ``(K, D)``, float64.
+        bias: Shape ``(K,)``.
+        c: Inverse strength of the penalty that cross-validation chose.
+        accuracy: Its mean over the folds.
+        converged: Whether the solver ended before its last step.
+    """
+
+    weight: Features
+    bias: Features
+    c: float
+    accuracy: float
+    converged: bool
+
+    def logits(self, features: Features) -> Features:
+        """Shape ``(N, K)`` of features ``(N, D)``."""
+        return features.astype(np.float64) @ self.weight.T + self.bias
+
+
+def fit_probe(
+    features: Features,
+    labels: Features,
+    classes: int,
+    settings: ProbeSettings,
+    seed: int,
+) -> FittedProbe:
+    """Fit scikit-learn's logistic regression, its penalty chosen by cross-validation.
+
+    With fewer images than features the fit is done in the space that the images span,
+    where it has the same solution (the penalty keeps the weights in that space) and
+    takes seconds instead of minutes.
+
+    Args:
+        features: Shape ``(N, D)``.
+        labels: Shape ``(N,)``, 0 to ``classes - 1``.
+        classes: How many there are.
+        settings: See :class:`ProbeSettings`.
+        seed: Which images each fold takes.
+
+    Raises:
+        ImportError: scikit-learn is not installed.
+        ValueError: A class has fewer images than there are folds, or a feature is not
+            finite.
+    """
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    except ImportError as error:
+        raise ImportError(
+            'the linear probe needs the package scikit-learn, which is not installed: '
+            'pip install scikit-learn'
+        ) from error
+    _check(features, labels, classes, settings.folds)
+    values = features.astype(np.float64)
+    mean, scale = _scaling(values, standardize=settings.standardize)
+    basis, reduced = _span((values - mean) / scale)
+    search = GridSearchCV(
+        LogisticRegression(max_iter=settings.max_iter),
+        {'C': list(settings.c)},
+        cv=StratifiedKFold(settings.folds, shuffle=True, random_state=seed),
+    )
+    with warnings.catch_warnings():
+        # Weak penalties often do not converge; that of the chosen one is returned.
+        warnings.simplefilter('ignore', ConvergenceWarning)
+        search.fit(reduced, labels)
+    best = search.best_estimator_
+    coefficients, intercept = best.coef_, best.intercept_
+    if classes == 2:  # one row, of the second class
+        coefficients = np.concatenate([np.zeros_like(coefficients), coefficients])
+        intercept = np.concatenate([np.zeros_like(intercept), intercept])
+    weight = (coefficients if basis is None else coefficients @ basis) / scale
+    return FittedProbe(
+        weight=weight,
+        bias=intercept - weight @ mean,
+        c=float(search.best_params_['C']),
+        accuracy=float(search.best_score_),
+        converged=bool(best.n_iter_.max() < settings.max_iter),
+    )
+
+
+def fold_into_head(head: Any, probe: FittedProbe) -> None:
+    """Make a classifier's head compute the probe.
+
+    Args:
+        head: Has one linear layer ``fc`` (``DefectClsHead``, ``LinearClsHead``).
+        probe: Fitted on the head's inputs.
+
+    Raises:
+        ValueError: The head has no such layer, or one of another shape.
+    """
+    layer = getattr(head, 'fc', None)
+    if not isinstance(layer, nn.Linear) or layer.weight.shape != probe.weight.shape:
+        shape = tuple(layer.weight.shape) if isinstance(layer, nn.Linear) else None
+        raise ValueError(
+            f'{type(head).__name__} has a linear layer fc of {shape}, the probe has '
+            f'{probe.weight.shape}: expected a head of one linear layer on the same '
+            'features, such as mmdefect.DefectClsHead'
+        )
+    with torch.no_grad():
+        layer.weight.copy_(_tensor(probe.weight))
+        layer.bias.copy_(_tensor(probe.bias))
+
+
+def _tensor(values: Features) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def _scaling(values: Features, *, standardize: bool) -> tuple[Features, Features]:
+    """Mean and deviation of each feature; a constant one is divided by 1."""
+    if not standardize:
+        return np.zeros(values.shape[1]), np.ones(values.shape[1])
+    deviation = values.std(axis=0)
+    # Rounding alone gives a constant feature a deviation of about 1e-16 of its mean.
+    mean = values.mean(axis=0)
+    constant = deviation <= 1e-9 * np.maximum(np.abs(mean), 1e-30)
+    return mean, np.where(constant, 1.0, deviation)
+
+
+def _span(values: Features) -> tuple[Features | None, Features]:
+    """Orthonormal basis of the rows, and the rows in it: ``values = rows @ basis``."""
+    if values.shape[0] >= values.shape[1]:
+        return None, values
+    # Of the transposed, so that Q's columns span the images.
+    basis, triangle = np.linalg.qr(values.T)
+    return basis.T, triangle.T
+
+
+def _check(features: Features, labels: Features, classes: int, folds: int) -> None:
+    if features.ndim != 2 or len(features) != len(labels):
+        raise ValueError(
+            f'features of shape {features.shape} and {len(labels)} labels were given: '
+            'expected (N, D) and N'
+        )
+    counts = np.bincount(labels, minlength=classes)
+    if len(counts) != classes or counts.min() < folds:
+        raise ValueError(
+            f'images of the classes are {counts.tolist()}: expected {classes} classes '
+            f'of at least {folds} images, one a fold (prune.probe.folds)'
+        )
+    if not np.isfinite(features).all():
+        raise ValueError(
+            'a feature is not finite: expected finite numbers; check the weights of '
+            'the network that gave them'
+        )

@@ -1,0 +1,130 @@
+"""What a network gets back after the cut: fresh batch norm statistics, and training."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmdefect.pruning.candidates import CONFIG, PLAN, RECOVERY, Candidate
+from mmdefect.pruning.features import ImageSet
+from mmdefect.pruning.plan import read_plan
+from mmdefect.utils.checkpoint import load_weights, state_dict_of
+
+# Entries of the config that have done their work once a network is cut.
+_DONE = ('prune', 'mask_dataloader')
+
+
+def recalibrate(
+    model: Any, images: ImageSet, count: int, *, batch_size: int = 32
+) -> None:
+    """Take all batch norms' statistics anew, from training images as they are tested.
+
+    A filter less changes what all later layers see; the old statistics describe the
+    whole network's maps. Every image counts once: mean of the batches' statistics.
+
+    Args:
+        model: A classifier of mmpretrain.
+        images: Training images.
+        count: How many of them, evenly spread over the set; all if it has fewer.
+        batch_size: Images at a time; the last, smaller batch is left out.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    norms = [norm for norm in norms if norm.track_running_stats]
+    if not norms:
+        return
+    momentum = [norm.momentum for norm in norms]
+    training = model.training
+    model.eval()  # dropout stays off
+    for norm in norms:
+        norm.train()
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean of all batches
+    step = max(1, math.ceil(len(images) / count))
+    chosen = images.every(step)
+    size = min(batch_size, len(chosen))
+    with torch.no_grad():
+        for batch in chosen.batches(size):
+            if len(batch['inputs']) == size:
+                inputs = model.data_preprocessor(batch, False)['inputs']
+                model.extract_feat(inputs)
+    for norm, before in zip(norms, momentum, strict=True):
+        norm.momentum = before
+    model.train(training)
+
+
+def candidate_config(cfg: Config, candidate: Candidate, weights: Path) -> Config:
+    """An ordinary config of a candidate, for the training and test tools.
+
+    Args:
+        cfg: The run's config.
+        candidate: One of its networks; its plan is written into the config.
+        weights: What the config loads.
+    """
+    small = copy.deepcopy(cfg)
+    for name in _DONE:
+        small.pop(name, None)
+    small.model = without_weights(small.model)
+    if not candidate.dense:
+        plan = read_plan(candidate.path(PLAN))
+        small.model.backbone = ConfigDict(
+            type='mmdefect.PrunedBackbone',
+            backbone=small.model.backbone,
+            plan=str(candidate.path(PLAN).absolute()),
+        )
+        features = plan.layers.get('head.fc')
+        if features is not None and features.into is not None:
+            kept = features.into
+            small.model.head.in_channels = kept if isinstance(kept, int) else len(kept)
+    small.load_from = str(weights.absolute())
+    small.resume = False
+    small.work_dir = str(candidate.path(RECOVERY).absolute())
+    return small
+
+
+def write_config(cfg: Config, candidate: Candidate, weights: Path) -> Path:
+    """Write :func:`candidate_config` beside the candidate's weights."""
+    path = candidate.path(CONFIG)
+    draft = path.with_name('classifier_draft.py')
+    candidate_config(cfg, candidate, weights).dump(str(draft))
+    draft.replace(path)
+    return path
+
+
+def finetune(run: Any, candidate: Candidate) -> dict[str, Tensor]:
+    """Train a candidate by the config's schedule; return its best weights.
+
+    The parent teaches by its soft labels if the settings say so. The whole network gets
+    the same training without a teacher: it is the row that the others are held against.
+
+    Args:
+        run: The :class:`mmdefect.pruning.run.PruneRun`.
+        candidate: One of its networks, with ``classifier.py``.
+    """
+    cfg = Config.fromfile(candidate.path(CONFIG))
+    distill = run.settings.recovery.distill
+    if distill is not None and not candidate.dense:
+        cfg.model.update(
+            type='mmdefect.DistilledClassifier',
+            teacher=without_weights(copy.deepcopy(run.cfg.model)),
+            teacher_checkpoint=str(run.candidates[0].path('classifier.pth').absolute()),
+            **distill,
+        )
+    path = candidate.path('recovery.py')
+    cfg.dump(str(path))
+    checkpoint = run.trainer(path, candidate.path(RECOVERY))
+    return state_dict_of(load_weights(checkpoint))
+
+
+def without_weights(model: Any) -> Any:
+    """A model's config whose parts load no file."""
+    if isinstance(model, dict):
+        kept = {k: without_weights(v) for k, v in model.items() if k != 'init_cfg'}
+        return ConfigDict(**kept)
+    return model

@@ -1,0 +1,201 @@
+"""The four stages of a run, each resumable and usable alone.
+
+``score``: filters are scored, networks planned and cut. ``extract``: their features.
+``train``: a linear probe on the features, and the recovery. ``test``: what every
+network costs and says, and which one to take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mmdefect.pruning.candidates import (
+    CLASSIFIER,
+    CONFIG,
+    PLAN,
+    PROBE,
+    WEIGHTS,
+    Candidate,
+    save_weights,
+    write_json,
+)
+from mmdefect.pruning.features import extract_features
+from mmdefect.pruning.greedy import GreedyPlanner
+from mmdefect.pruning.keep import plan_of_budget, plan_of_fraction
+from mmdefect.pruning.parent import cut_classifier
+from mmdefect.pruning.plan import ChannelPlan, write_plan
+from mmdefect.pruning.probe import FittedProbe, fit_probe, fold_into_head
+from mmdefect.pruning.rebuild import reset_norms
+from mmdefect.pruning.recovery import finetune, recalibrate, write_config
+from mmdefect.pruning.run import PruneRun
+from mmdefect.pruning.score import Scores
+from mmdefect.pruning.test_stage import test
+
+Planner = Callable[[float, dict[str, Any]], ChannelPlan]
+
+
+def score(run: PruneRun) -> None:
+    """Plan and cut all networks: ``plan.json`` and ``weights.pth`` of each."""
+    todo = [c for c in run.candidates if not c.has(WEIGHTS)]
+    if not todo:
+        return
+    if run.scorer.needs_gradient:
+        _teach_head(run)
+    planner: Planner | None = None
+    for candidate in todo:
+        plan = None
+        if candidate.size is not None:
+            planner = planner or _planner(run)
+            plan = planner(candidate.size, _origin(run, candidate))
+            write_plan(plan, candidate.path(PLAN))
+        model = cut_classifier(run.parent, plan)
+        if run.settings.reset_norms and not candidate.dense:
+            reset_norms(model)
+        if run.settings.recovery.bn_images and not candidate.dense:
+            recalibrate(model, run.images['train'], run.settings.recovery.bn_images)
+        save_weights(model.state_dict(), candidate.path(WEIGHTS))
+        run.progress(f'{candidate.name}: cut')
+
+
+def _teach_head(run: PruneRun) -> None:
+    """Gradients of a head that knows nothing would rank filters at random."""
+    images = run.images['train']
+    probe = fit_probe(
+        extract_features(run.parent, images),
+        images.labels.numpy(),
+        run.classes,
+        run.settings.probe,
+        run.seed,
+    )
+    fold_into_head(run.parent.head, probe)
+    run.progress(f'head of the whole network: {_said(probe)}')
+
+
+def _planner(run: PruneRun) -> Planner:
+    settings, groups = run.settings, run.groups
+    if settings.greedy:
+        greedy = GreedyPlanner(
+            model=run.parent,
+            groups=groups,
+            policy=settings.keep,
+            score=lambda model, layer: run.score(model, [layer]),
+            reset_norms=settings.reset_norms,
+        )
+        return greedy.plan
+    layers = [name for group in groups for name in group.filters]
+    scores: list[Scores] = run.score(run.parent, layers)
+    run.progress(f'{len(layers)} layers scored')
+    if settings.grid.kind == 'fraction':
+        return lambda size, origin: plan_of_fraction(
+            groups, scores, settings.keep, size, origin
+        )
+    cost = run.cost(settings.grid.kind)
+    return lambda size, origin: plan_of_budget(
+        groups, scores, settings.keep, cost, size, origin
+    )
+
+
+def _origin(run: PruneRun, candidate: Candidate) -> dict[str, Any]:
+    return {
+        'scorer': {key: str(value) for key, value in run.settings.scorer.items()},
+        'select': run.settings.select,
+        'keep': run.settings.keep.type,
+        'grid': run.settings.grid.kind,
+        'size': candidate.size,
+        'seed': run.seed,
+    }
+
+
+def extract(run: PruneRun) -> None:
+    """Features of the training images: ``features_train.npy`` of each network."""
+    for candidate in run.candidates:
+        if candidate.has('features_train.npy') or candidate.has(PROBE):
+            continue
+        _need(candidate, WEIGHTS, 'score')
+        model = run.build(candidate, WEIGHTS)
+        found = extract_features(model, run.images['train'])
+        path = candidate.path('features_train.npy')
+        draft = path.with_name('features_draft.npy')
+        np.save(draft, found)
+        draft.replace(path)
+        run.progress(f'{candidate.name}: {found.shape[1]} features an image')
+
+
+def train(run: PruneRun) -> None:
+    """Probe, and recovery: ``classifier.pth`` and a config that loads it."""
+    for candidate in run.candidates:
+        if candidate.has(CLASSIFIER, CONFIG):
+            continue
+        if not candidate.has(PROBE):
+            _probe(run, candidate)
+        probed = candidate.path('probed.pth')
+        write_config(run.cfg, candidate, probed)
+        if run.settings.recovery.finetune:
+            run.progress(f'{candidate.name}: fine-tuning')
+            weights = finetune(run, candidate)
+        else:
+            weights = run.build(candidate, 'probed.pth').state_dict()
+        save_weights(weights, candidate.path(CLASSIFIER))
+        write_config(run.cfg, candidate, candidate.path(CLASSIFIER))
+
+
+def _probe(run: PruneRun, candidate: Candidate) -> None:
+    _need(candidate, 'features_train.npy', 'extract')
+    features = np.load(candidate.path('features_train.npy'))
+    labels = run.images['train'].labels.numpy()
+    if len(features) != len(labels):
+        raise ValueError(
+            f'{candidate.path("features_train.npy")} has {len(features)} rows and '
+            'there '
+            f'are {len(labels)} training images: expected one each; the data changed, '
+            'delete the file and extract again'
+        )
+    probe = fit_probe(features, labels, run.classes, run.settings.probe, run.seed)
+    model = run.build(candidate, WEIGHTS)
+    fold_into_head(model.head, probe)
+    save_weights(model.state_dict(), candidate.path('probed.pth'))
+    write_json(
+        {
+            'c': probe.c,
+            'cross_validated_accuracy': probe.accuracy,
+            'converged': probe.converged,
+            'features': features.shape[1],
+        },
+        candidate.path(PROBE),
+    )
+    # Some hundred networks of some hundred MB: what the probe knows is all that counts.
+    candidate.path('features_train.npy').unlink()
+    run.progress(f'{candidate.name}: {_said(probe)}')
+
+
+def _said(probe: FittedProbe) -> str:
+    end = '' if probe.converged else ', solver not converged'
+    return f'cross-validated accuracy {100 * probe.accuracy:.2f} %, C {probe.c:g}{end}'
+
+
+def _need(candidate: Candidate, file: str, stage: str) -> None:
+    if not candidate.has(file):
+        raise FileNotFoundError(
+            f'{candidate.path(file)} does not exist: expected what stage {stage} '
+            'writes; '
+            f'run --stage {stage} first'
+        )
+
+
+STAGES: dict[str, Callable[[PruneRun], Any]] = {
+    'score': score,
+    'extract': extract,
+    'train': train,
+    'test': test,
+}
+
+
+def run_all(run: PruneRun) -> Any:
+    """All stages in order; what is finished is not done again."""
+    result = None
+    for stage in STAGES.values():
+        result = stage(run)
+    return result

@@ -1,0 +1,92 @@
+"""The last stage: what every network costs and says, and which one to take."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+
+from mmengine.config import Config
+
+from mmdefect.pruning.candidates import CLASSIFIER, PROBE, RESULT, Candidate
+from mmdefect.pruning.decide import choose
+from mmdefect.pruning.features import ImageSet, predict
+from mmdefect.pruning.outcome import (
+    Outcome,
+    costs,
+    quality,
+    read_outcome,
+    write_outcome,
+)
+from mmdefect.pruning.parent import split_images
+from mmdefect.pruning.run import PruneRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """All networks of a run.
+
+    Attributes:
+        outcomes: The whole network first.
+        chosen: Index of the one to take.
+    """
+
+    outcomes: list[Outcome]
+    chosen: int
+
+
+def test(run: PruneRun) -> Sweep:
+    """Measure all networks, ``result.json`` of each, and choose one.
+
+    Raises:
+        FileNotFoundError: A network is not trained.
+    """
+    for candidate in run.candidates:
+        if not candidate.has(CLASSIFIER):
+            raise FileNotFoundError(
+                f'{candidate.path(CLASSIFIER)} does not exist: expected what stage '
+                'train '
+                'writes; run --stage train first'
+            )
+    todo = [one for one in run.candidates if not one.has(RESULT)]
+    sets = test_sets(run.cfg) if todo else {}
+    for candidate in todo:
+        outcome = _measure(run, candidate, sets)
+        write_outcome(outcome, candidate)
+        run.progress(
+            f'{candidate.name}: {outcome.cost.parameters:,} parameters, '
+            f'{outcome.cost.latency_ms_p50:.1f} ms, balanced accuracy '
+            f'{100 * outcome.val.balanced_accuracy:.2f} % (val)'
+        )
+    outcomes = [read_outcome(candidate) for candidate in run.candidates]
+    return Sweep(outcomes=outcomes, chosen=choose(outcomes, run.settings.decide))
+
+
+def test_sets(cfg: Config) -> dict[str, ImageSet]:
+    """Images of ``test_dataloader`` (called ``test``) and of ``test_roots``.
+
+    ``test_roots``, if the config has it, names more sets in the same layout:
+    ``dict(crackforest='data/crack_patches/crackforest')``.
+    """
+    sets = {'test': split_images(cfg, 'test')}
+    for name, root in (cfg.get('test_roots') or {}).items():
+        other = copy.deepcopy(cfg)
+        other.test_dataloader.dataset.data_root = root
+        sets[name] = split_images(other, 'test')
+    return sets
+
+
+def _measure(run: PruneRun, candidate: Candidate, sets: dict[str, ImageSet]) -> Outcome:
+    model = run.build(candidate, CLASSIFIER)
+    images = run.images['val']
+    height, width = images.images.shape[2:]
+    backbone, cost = costs(model, (height, width))
+    return Outcome(
+        name=candidate.name,
+        size=candidate.size,
+        backbone_parameters=backbone,
+        cost=cost,
+        val=quality(predict(model, images)),
+        test={name: quality(predict(model, one)) for name, one in sets.items()},
+        probe=json.loads(candidate.path(PROBE).read_text()),
+    )

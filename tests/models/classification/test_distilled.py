@@ -1,0 +1,311 @@
+"""A student and its teacher."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+from mmpretrain.models import ImageClassifier
+from mmpretrain.structures import DataSample
+from torch import nn
+
+from mmdefect.models.classification.distilled import (
+    DistilledClassifier,
+    Teacher,
+    recorded_logits,
+    softened_kl,
+)
+from tests.helpers.configs import scope
+from tests.pruning.networks import stir
+
+PREPROCESSOR = {'mean': [127.0] * 3, 'std': [50.0] * 3, 'to_rgb': True}
+
+
+def config(width=2, classes=2, **settings):
+    """A small classifier with batch norm, and dropout in training."""
+    return {
+        'type': 'ImageClassifier',
+        'backbone': {
+            'type': 'mmdefect.LunaNet',
+            'base_channels': width,
+            'num_blocks': 2,
+        },
+        'neck': {'type': 'GlobalAveragePooling'},
+        'head': {
+            'type': 'mmdefect.DefectClsHead',
+            'in_channels': 2 * width,
+            'num_classes': classes,
+        },
+        'data_preprocessor': dict(PREPROCESSOR),
+        **settings,
+    }
+
+
+def build(cfg):
+    with scope('mmpretrain'):
+        return MODELS.build(copy.deepcopy(cfg))
+
+
+@pytest.fixture(scope='module')
+def parent(tmp_path_factory):
+    """A wider classifier, and its file."""
+    model = stir(build(config(width=4))).eval()
+    path = tmp_path_factory.mktemp('teacher') / 'teacher.pth'
+    torch.save({'state_dict': model.state_dict()}, path)
+    return model, path
+
+
+def student_config(path, **settings):
+    return {
+        **config(),
+        'type': 'mmdefect.DistilledClassifier',
+        'teacher': config(width=4),
+        'teacher_checkpoint': str(path),
+        **settings,
+    }
+
+
+def make_student(path, **settings):
+    student = build(student_config(path, **settings))
+    student.init_weights()
+    return stir(student, seed=9).train()
+
+
+def batch(number=3):
+    generator = torch.Generator().manual_seed(3)
+    images = torch.randn(number, 3, 16, 16, generator=generator)
+    labels = [index % 2 for index in range(number)]
+    return images, [DataSample().set_gt_label(label) for label in labels]
+
+
+class TestLoss:
+    def test_feature_formula(self, parent):
+        """The head's loss as it is, and the other one by its definition."""
+        model, path = parent
+        student = make_student(path, weight=0.5, temperature=3.0)
+        images, samples = batch()
+        losses = student.loss(images, samples)
+        assert losses.keys() == {'loss', 'loss_distill'}
+        logits = student.head(student.extract_feat(images))
+        labels = torch.tensor([0, 1, 0])
+        plain = nn.functional.cross_entropy(logits, labels)
+        torch.testing.assert_close(losses['loss'], plain)
+        q = (model(images) / 3).softmax(dim=1)
+        p = (logits / 3).softmax(dim=1)
+        divergence = (q * (q / p).log()).sum(dim=1).mean()
+        torch.testing.assert_close(losses['loss_distill'], 0.5 * 9 * divergence)
+        assert losses['loss_distill'] > 1e-3
+
+    def test_feature_golden(self):
+        """By scipy.
+
+        >>> from scipy.special import softmax, rel_entr
+        >>> q, p = softmax([2 / 2, 0.0]), softmax([0.0, 1 / 2])
+        >>> 2**2 * rel_entr(q, p).sum()
+        1.0296126584275647
+        """
+        found = softened_kl(
+            torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]]), temperature=2.0
+        )
+        assert found.item() == pytest.approx(1.0296126584275647, rel=1e-6)
+
+    def test_feature_mean_over_the_batch(self):
+        teacher = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 3.0]])
+        student = teacher.flip(0)
+        both = softened_kl(teacher, student, temperature=1.0)
+        one, other = (
+            softened_kl(teacher[i : i + 1], student[i : i + 1], temperature=1.0)
+            for i in range(2)
+        )
+        torch.testing.assert_close(both, (one + other) / 2)
+
+    def test_feature_equal_networks(self, parent):
+        model, path = parent
+        student = make_student(
+            path, **{k: config(width=4)[k] for k in ('backbone', 'head')}
+        )
+        student.load_state_dict(model.state_dict())
+        losses = student.eval().loss(*batch())
+        assert losses['loss_distill'].abs() < 1e-6
+
+    def test_feature_float32(self):
+        half = torch.tensor([[2.0, 0.0]]).bfloat16()
+        assert softened_kl(half, half, temperature=2.0).dtype == torch.float32
+
+    def test_gradcheck(self):
+        torch.manual_seed(0)
+        student = torch.randn(3, 4, dtype=torch.double, requires_grad=True)
+        teacher = torch.randn(3, 4, dtype=torch.double)
+        # It computes in float32, so the step is large.
+        assert torch.autograd.gradcheck(
+            lambda x: softened_kl(teacher, x, temperature=2.0).double(),
+            student,
+            eps=1e-2,
+            atol=1e-3,
+        )
+
+    def test_feature_student_is_called_once(self, parent):
+        student = make_student(parent[1])
+        calls = []
+        student.backbone.register_forward_hook(lambda *call: calls.append('backbone'))
+        student.head.register_forward_hook(lambda *call: calls.append('head'))
+        student.teacher.model.backbone.register_forward_hook(
+            lambda *call: calls.append('teacher')
+        )
+        student.loss(*batch())
+        assert calls == ['backbone', 'head', 'teacher']
+
+    def test_feature_train_step(self, parent):
+        """Both losses move the student, and the teacher stays."""
+        student = make_student(parent[1], weight=10.0)
+        images, samples = batch()
+        before = copy.deepcopy(student.teacher.state_dict())
+        optimizer = torch.optim.SGD(student.parameters(), lr=0.05)
+        history = []
+        for _ in range(30):
+            losses = student(images, samples, mode='loss')
+            history.append(losses['loss_distill'].item())
+            total, _ = student.parse_losses(losses)
+            torch.testing.assert_close(total, losses['loss'] + losses['loss_distill'])
+            optimizer.zero_grad()
+            total.backward()
+            optimizer.step()
+        assert history[-1] < history[0] / 2
+        for key, value in student.teacher.state_dict().items():
+            assert torch.equal(value, before[key])
+
+
+class TestTeacher:
+    def test_feature_is_no_part_of_the_student(self, parent):
+        student = make_student(parent[1])
+        plain = build(config())
+        assert isinstance(student, ImageClassifier)
+        assert list(student.state_dict()) == list(plain.state_dict())
+        assert [n for n, _ in student.named_parameters()] == [
+            n for n, _ in plain.named_parameters()
+        ]
+        plain.load_state_dict(student.state_dict())
+
+    def test_feature_frozen_and_in_eval_mode(self, parent):
+        model, path = parent
+        student = make_student(path).train()
+        for module in student.teacher.train().modules():
+            assert not module.training
+        assert not any(p.requires_grad for p in student.teacher.parameters())
+        images, _ = batch()
+        found = student.teacher(images.requires_grad_(True))
+        assert not found.requires_grad
+        torch.testing.assert_close(found, model(images).detach())
+
+    def test_feature_copies_share_it(self, parent):
+        student = make_student(parent[1])
+        averaged = copy.deepcopy(student)
+        assert averaged.teacher is student.teacher
+        again = pickle.loads(pickle.dumps(student))
+        images, samples = batch()
+        for copied in (averaged, again):
+            expected = student.eval().loss(images, samples)
+            found = copied.eval().loss(images, samples)
+            torch.testing.assert_close(found, expected)
+
+    def test_feature_of_a_module(self, parent):
+        """Copied, so that the caller's stays trainable."""
+        model, _ = parent
+        student = make_student('', teacher=model, teacher_checkpoint=None)
+        assert student.teacher.model is not model
+        assert all(p.requires_grad for p in model.parameters())
+        images, _ = batch()
+        torch.testing.assert_close(student.teacher(images), model(images).detach())
+
+    def test_feature_not_needed_in_test(self, tmp_path):
+        student = build(student_config(tmp_path / 'gone.pth')).eval()
+        assert student.teacher is None
+        images, samples = batch()
+        found = student(images, samples, mode='predict')
+        assert len(found) == 3
+        with pytest.raises(RuntimeError, match=r'has no teacher: call init_weights'):
+            student.loss(images, samples)
+
+    def test_feature_preprocessor_of_the_top_level(self, parent):
+        """A teacher's config without one is as one that has the student's."""
+        teacher = {k: v for k, v in config(4).items() if k != 'data_preprocessor'}
+        assert make_student(parent[1], teacher=teacher).teacher is not None
+
+    def test_feature_wrapper_stays_frozen(self):
+        teacher = Teacher(nn.Dropout(0.5)).train(True)
+        assert torch.equal(teacher(torch.ones(50)), torch.ones(50))
+
+
+class TestExceptions:
+    def test_exception_no_file(self, tmp_path):
+        student = build(student_config(tmp_path / 'gone.pth'))
+        with pytest.raises(FileNotFoundError, match=r'no checkpoint at .*gone\.pth'):
+            student.init_weights()
+
+    def test_exception_weights_of_another_network(self, parent):
+        student = build(student_config(parent[1], teacher=config(width=3)))
+        with (
+            scope('mmpretrain'),
+            pytest.raises(
+                ValueError, match=r'teacher\.pth does not fit model\.teacher'
+            ),
+        ):
+            student.init_weights()
+
+    def test_exception_other_classes(self, parent):
+        head = {**config()['head'], 'num_classes': 3}
+        student = build(student_config(parent[1], head=head))
+        message = r'^the teacher tells 2 classes apart and the student 3: expected'
+        with pytest.raises(ValueError, match=message):
+            student.init_weights()
+
+    @pytest.mark.parametrize(
+        'other', [{'mean': [0.0] * 3}, {'std': [1.0] * 3}, {'to_rgb': False}]
+    )
+    def test_exception_other_normalisation(self, parent, other):
+        teacher = config(width=4, data_preprocessor={**PREPROCESSOR, **other})
+        student = build(student_config(parent[1], teacher=teacher))
+        message = r"^the teacher's images are normalised with .*same data_preprocessor"
+        with pytest.raises(ValueError, match=message):
+            student.init_weights()
+
+    def test_exception_shapes(self):
+        with pytest.raises(ValueError, match=r'\(2, 3\) and of the teacher \(2, 2\)'):
+            softened_kl(torch.zeros(2, 2), torch.zeros(2, 3), temperature=1.0)
+
+    @pytest.mark.parametrize(
+        'settings',
+        [
+            {'weight': -1.0},
+            {'weight': float('nan')},
+            {'temperature': 0.0},
+            {'temperature': float('inf')},
+        ],
+    )
+    def test_exception_numbers(self, settings):
+        with pytest.raises(ValueError, match=r'expected a weight of 0 or more'):
+            build(student_config('x.pth', **settings))
+
+    def test_exception_random_teacher(self):
+        with pytest.raises(
+            ValueError, match=r'teacher_checkpoint is None, so it would'
+        ):
+            build(student_config('', teacher_checkpoint=None))
+
+    def test_exception_no_teacher(self):
+        with pytest.raises(TypeError, match=r'model\.teacher is a str'):
+            DistilledClassifier(
+                teacher='teacher.pth',
+                **{k: v for k, v in config().items() if k != 'type'},
+            )
+
+    def test_exception_head_that_hides_its_logits(self):
+        class Silent(nn.Module):
+            pass
+
+        message = 'Silent computes its loss without calling itself'
+        with pytest.raises(RuntimeError, match=message), recorded_logits(Silent()):
+            pass

@@ -1,0 +1,309 @@
+"""Score, extract, train, test: on small networks, without fine-tuning."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+
+from mmdefect.pruning.candidates import Candidate, save_weights
+from mmdefect.pruning.features import extract_features, load_images, predict
+from mmdefect.pruning.outcome import read_outcome
+from mmdefect.pruning.parent import build_loader, split_images
+from mmdefect.pruning.plan import read_plan
+from mmdefect.pruning.recovery import candidate_config, recalibrate
+from mmdefect.pruning.run import PruneRun
+from mmdefect.pruning.stages import STAGES, run_all
+from mmdefect.utils.checkpoint import load_weights, state_dict_of
+
+
+def silent(_: str) -> None:
+    """A reader who wants to hear nothing."""
+
+
+def begun(cfg: Config, **changes: Any) -> PruneRun:
+    cfg.prune.update(changes)
+    return PruneRun(cfg, progress=silent)
+
+
+def test_smoke_a_sweep_from_end_to_end(line_config: Config) -> None:
+    run = begun(line_config, grid={'values': [0.25, 0.5]})
+    sweep = run_all(run)
+    assert [one.name for one in sweep.outcomes] == [
+        'dense',
+        'fraction-0.25',
+        'fraction-0.50',
+    ]
+    sizes = [one.cost.parameters for one in sweep.outcomes]
+    assert sizes[1] < sizes[2] < sizes[0]
+    # Dark lines on grey: even random filters see them.
+    assert sweep.outcomes[0].val.balanced_accuracy > 0.9
+    assert sweep.outcomes[2].test['test'].balanced_accuracy > 0.8
+    plan = read_plan(run.candidates[2].path('plan.json'))
+    assert set(plan.widths().values()) == {4, 8}
+    assert plan.origin['size'] == 0.5
+
+
+def test_feature_stages_alone_are_the_same_as_together(
+    line_config: Config, tmp_path: Path
+) -> None:
+    together = run_all(begun(line_config))
+    line_config.work_dir = str(tmp_path / 'apart')
+    apart = None
+    for stage in STAGES.values():  # a process each
+        apart = stage(begun(line_config))
+    assert apart is not None
+    for one, two in zip(together.outcomes, apart.outcomes, strict=True):
+        assert (one.val, one.test, one.probe) == (two.val, two.test, two.probe)
+        assert one.cost.parameters == two.cost.parameters
+
+
+@pytest.mark.parametrize('stage', ['extract', 'train', 'test'])
+def test_exception_stage_before_its_turn(line_config: Config, stage: str) -> None:
+    with pytest.raises(FileNotFoundError, match=r'run --stage \w+ first'):
+        STAGES[stage](begun(line_config))
+
+
+def test_feature_what_is_finished_is_not_done_again(line_config: Config) -> None:
+    run = begun(line_config)
+    run_all(run)
+    files = sorted(run.work_dir.rglob('*'))
+    times = {path: path.stat().st_mtime_ns for path in files}
+    again = PruneRun(line_config, progress=pytest.fail)
+    run_all(again)
+    assert sorted(run.work_dir.rglob('*')) == files
+    assert {path: path.stat().st_mtime_ns for path in files} == times
+
+
+def test_exception_work_dir_of_another_config(line_config: Config) -> None:
+    begun(line_config)
+    with pytest.raises(ValueError, match='begun with another config'):
+        begun(line_config, select='background')
+
+
+@pytest.mark.parametrize(
+    'scorer',
+    [
+        {'type': 'mmdefect.SegIoU', 'active': 'soft'},
+        {'type': 'mmdefect.SegContrast'},
+        {'type': 'mmdefect.MaskedTaylor'},
+        {'type': 'mmdefect.Taylor'},
+        {'type': 'mmdefect.L1Norm'},
+        {'type': 'mmdefect.RandomScore'},
+    ],
+    ids=lambda scorer: scorer['type'],
+)
+def test_feature_every_score_cuts_to_the_same_size(
+    line_config: Config, scorer: dict[str, Any]
+) -> None:
+    run = begun(line_config, scorer=scorer)
+    STAGES['score'](run)
+    plan = read_plan(run.candidates[1].path('plan.json'))
+    assert plan.widths() == {
+        'backbone.blocks.0.conv1': 4,
+        'backbone.blocks.0.conv2': 4,
+        'backbone.blocks.1.conv1': 8,
+        'backbone.blocks.1.conv2': 8,
+    }
+
+
+def test_feature_scores_without_images_need_no_masks(line_config: Config) -> None:
+    line_config.pop('mask_dataloader')
+    STAGES['score'](begun(line_config, scorer={'type': 'mmdefect.L1Norm'}))
+    line_config.work_dir += '2'
+    with pytest.raises(ValueError, match='no mask_dataloader'):
+        STAGES['score'](begun(line_config, scorer={'type': 'mmdefect.SegIoU'}))
+
+
+@pytest.mark.parametrize('kind', ['parameters', 'macs'])
+def test_feature_budget_of_the_whole_classifier_is_met(
+    line_config: Config, kind: str
+) -> None:
+    run = begun(
+        line_config, grid={'kind': kind, 'values': [0.4]}, keep={'type': 'global'}
+    )
+    sweep = run_all(run)
+    whole, small = (getattr(one.cost, kind) for one in sweep.outcomes)
+    assert 0.2 * whole < small <= 0.4 * whole
+
+
+def test_exception_budget_that_no_network_meets(line_config: Config) -> None:
+    keep = {'type': 'global', 'min_channels': 4}
+    grid = {'kind': 'parameters', 'values': [0.001]}
+    with pytest.raises(ValueError, match='smallest network costs'):
+        STAGES['score'](begun(line_config, grid=grid, keep=keep))
+
+
+def test_feature_protected_layers_stay_whole(line_config: Config) -> None:
+    run = begun(line_config, protect=['backbone.blocks.0'])
+    STAGES['score'](run)
+    widths = read_plan(run.candidates[1].path('plan.json')).widths()
+    assert set(widths) == {'backbone.blocks.1.conv1', 'backbone.blocks.1.conv2'}
+
+
+def test_exception_protected_layer_that_does_not_exist(line_config: Config) -> None:
+    with pytest.raises(ValueError, match=r'names backbone\.conv9'):
+        STAGES['score'](begun(line_config, protect=['backbone.conv9']))
+
+
+def test_feature_release_mode(line_config: Config) -> None:
+    run = begun(
+        line_config,
+        scorer={'type': 'mmdefect.SegIoU', 'active': 'legacy'},
+        keep={'type': 'uniform_legacy'},
+        greedy=True,
+        raw=True,
+        reset_norms=True,
+        select='union',
+        decide={'rule': 'ftl_published'},
+    )
+    sweep = run_all(run)
+    widths = read_plan(run.candidates[1].path('plan.json')).widths()
+    # Between K and 2 K with K = round((C - 1) / 2).
+    assert 4 <= widths['backbone.blocks.0.conv1'] <= 8
+    assert 8 <= widths['backbone.blocks.1.conv2'] <= 16
+    assert sweep.chosen in (0, 1)
+
+
+def test_feature_parent_of_a_checkpoint(line_config: Config, tmp_path: Path) -> None:
+    first = begun(line_config)
+    state = first.parent.state_dict()
+    weights = {k: v + 1 for k, v in state.items()}
+    save_weights(weights, tmp_path / 'parent.pth')
+    line_config.load_from = str(tmp_path / 'parent.pth')
+    line_config.work_dir += '2'
+    found = begun(line_config).parent.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in weights.items())
+    weights.pop('head.fc.bias')
+    save_weights(weights, tmp_path / 'parent.pth')
+    line_config.work_dir += '3'
+    with pytest.raises(
+        ValueError, match=r'does not fit ImageClassifier.*head\.fc\.bias'
+    ):
+        _ = begun(line_config).parent
+
+
+def test_exception_finetuning_without_a_trainer(line_config: Config) -> None:
+    with pytest.raises(ValueError, match='no trainer was given'):
+        begun(line_config, recovery={'finetune': True})
+
+
+def test_feature_trainer_gets_a_config_and_gives_the_weights(
+    line_config: Config, tmp_path: Path
+) -> None:
+    seen = []
+
+    def trainer(config: Path, work_dir: Path) -> Path:
+        cfg = Config.fromfile(config)
+        seen.append((config.parent.name, cfg.model.type, work_dir.name))
+        state = state_dict_of(load_weights(cfg.load_from))
+        state['head.fc.bias'] = state['head.fc.bias'] + 1  # learnt something
+        save_weights(state, work_dir / 'epoch_1.pth')
+        return work_dir / 'epoch_1.pth'
+
+    recovery = {'finetune': True, 'distill': {'weight': 1.0, 'temperature': 2.0}}
+    line_config.prune.update(recovery=recovery)
+    run = PruneRun(line_config, trainer=trainer, progress=silent)
+    run_all(run)
+    assert seen == [
+        ('dense', 'ImageClassifier', 'recovery'),
+        ('fraction-0.50', 'mmdefect.DistilledClassifier', 'recovery'),
+    ]
+    small = run.candidates[1]
+    before, after = (
+        state_dict_of(load_weights(small.path(file)))['head.fc.bias']
+        for file in ('probed.pth', 'classifier.pth')
+    )
+    assert torch.equal(after, before + 1)
+
+
+def test_feature_config_of_a_network_computes_what_the_sweep_measured(
+    line_config: Config,
+) -> None:
+    run = begun(line_config)
+    run_all(run)
+    small = run.candidates[1]
+    cfg = Config.fromfile(small.path('classifier.py'))
+    assert 'prune' not in cfg
+    # As a runner does it.
+    described = {**cfg.model, 'data_preprocessor': cfg.data_preprocessor}
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(described)
+    model.load_state_dict(state_dict_of(load_weights(cfg.load_from)))
+    images = split_images(run.cfg, 'test')
+    assert predict(model, images) == predict(run.build(small, 'classifier.pth'), images)
+
+
+def test_feature_features_are_what_the_head_takes(line_config: Config) -> None:
+    run = begun(line_config)
+    images = run.images['val']
+    features = extract_features(run.parent, images, batch_size=5)
+    said = predict(run.parent, images, batch_size=7)
+    logits = features @ run.parent.head.fc.weight.detach().numpy().T
+    logits = logits + run.parent.head.fc.bias.detach().numpy()
+    assert features.shape == (24, 16 * 64)
+    assert [row.pred for row in said.values()] == logits.argmax(axis=1).tolist()
+
+
+def test_exception_images_of_two_sizes(line_config: Config) -> None:
+    batches = list(build_loader(line_config, line_config.val_dataloader))
+    batches[0]['inputs'][0] = batches[0]['inputs'][0][:, :16]
+    with pytest.raises(ValueError, match='one size'):
+        load_images(batches)
+
+
+def test_feature_recalibration_takes_the_mean_of_the_batches(
+    line_config: Config,
+) -> None:
+    run = begun(line_config)
+    model = run.parent
+    norm = model.backbone.input_norm
+    norm.running_mean.fill_(9)
+    images = run.images['train']
+    recalibrate(model, images, 48, batch_size=8)
+    inputs = (images.images.flip(1).float() - 127) / 60
+    expected = inputs.mean(dim=(0, 2, 3))
+    torch.testing.assert_close(norm.running_mean, expected, atol=1e-4, rtol=1e-4)
+    assert norm.momentum == 0.1
+    assert not model.training
+
+
+def test_feature_changed_data_is_noticed(line_config: Config) -> None:
+    run = begun(line_config)
+    for stage in ('score', 'extract'):
+        STAGES[stage](run)
+    path = run.candidates[0].path('features_train.npy')
+    np.save(path, np.load(path)[:-1])
+    with pytest.raises(ValueError, match='47 rows and there are 48'):
+        STAGES['train'](run)
+
+
+def test_feature_more_test_sets(
+    line_config: Config, lines: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / 'elsewhere'
+    shutil.copytree(lines / 'val', elsewhere / 'test')
+    shutil.copy(lines / 'val.txt', elsewhere / 'test.txt')
+    line_config.test_roots = {'elsewhere': str(elsewhere)}
+    sweep = run_all(begun(line_config))
+    small = sweep.outcomes[1]
+    assert small.test['elsewhere'] == small.val
+    assert set(small.test) == {'test', 'elsewhere'}
+
+
+def test_feature_dense_config_is_whole(line_config: Config, tmp_path: Path) -> None:
+    candidate = Candidate(name='dense', size=None, folder=tmp_path)
+    cfg = candidate_config(line_config, candidate, tmp_path / 'probed.pth')
+    assert cfg.model.backbone.type == 'mmdefect.LunaNet'
+
+
+def test_feature_outcomes_on_disk(line_config: Config) -> None:
+    run = begun(line_config)
+    sweep = run_all(run)
+    assert [read_outcome(one) for one in run.candidates] == sweep.outcomes
