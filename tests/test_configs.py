@@ -33,6 +33,7 @@ from tests.helpers.configs import (
     CLASSIFICATION,
     DETECTION,
     FOLDERS,
+    PRUNING,
     ROOT,
     configs_in,
     evaluators,
@@ -65,8 +66,8 @@ def test_smoke_something_is_tested() -> None:
 
 
 def test_smoke_every_folder_is_tested() -> None:
-    """Here, in test_anomaly_configs.py or in test_casting_configs.py."""
-    assert sorted(DETECTION + ANOMALY + CLASSIFICATION) == [
+    """Here or in test_{anomaly,casting,ftl}_configs.py."""
+    assert sorted(DETECTION + ANOMALY + CLASSIFICATION + PRUNING) == [
         folder.name for folder in FOLDERS
     ]
 

@@ -122,6 +122,31 @@ def train_and_test(
     return record
 
 
+def train_only(
+    config: str | Path, work_dir: str | Path, *, tools: Path, processes: int = 1
+) -> Path:
+    """Train a config that loads weights itself; return the checkpoint to take.
+
+    Args:
+        config: Config with ``load_from``; it is read by the first try only, a killed
+            training is resumed from its own checkpoint.
+        work_dir: Its work dir.
+        tools: Folder of ``dist_train.sh``.
+        processes: GPUs, or processes on a CPU.
+
+    Raises:
+        subprocess.CalledProcessError: The tool failed; it said why.
+    """
+    folder = Path(work_dir)
+    begun = (folder / 'last_checkpoint').is_file()
+    train = [
+        str(tools / 'dist_train.sh'), str(config), str(processes),
+        '--work-dir', str(folder), *(['--resume'] if begun else []),
+    ]  # fmt: skip
+    subprocess.run(train, check=True, env=_environment())
+    return checkpoint_to_test(folder)
+
+
 def describe(
     config: str | Path, folder: Path, *, options: Sequence[str], command: str
 ) -> RunRecord:

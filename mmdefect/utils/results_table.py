@@ -11,6 +11,7 @@ from typing import Any
 from mmdefect.utils.benchmark_table import BENCHMARK, benchmark_lines
 from mmdefect.utils.classifier_table import classifier_lines, is_study
 from mmdefect.utils.leakage_table import is_leakage, leakage_lines
+from mmdefect.utils.pruning_table import is_pruning, pruning_lines
 
 OPENING = re.compile(r'^<!-- results:(\S+) -->$', re.MULTILINE)
 BLOCK = re.compile(
@@ -37,7 +38,8 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
         results: Its content; metrics ``teacher/old`` and ``<preset>/old|new|all``, each
             with an optional ``..._std``, as fractions. Where it has ``runs``, a preset
             with fewer seeds than the file is marked. Of a benchmark, ratios; of
-            classifiers, ``<model>/<recipe>/<split>/errors`` and so on.
+            classifiers, ``<model>/<recipe>/<split>/errors`` and so on; of pruned
+            networks, ``<parent>/<variant>/balanced_accuracy_mean``.
         paper: Content of ``paper.json``: name of results -> row label -> flat metrics
             in the same form; rows of other names are left out.
 
@@ -49,6 +51,8 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
         lines = benchmark_lines(results['metrics'])
     elif is_study(results['metrics']):
         lines = classifier_lines(results['metrics'])
+    elif is_pruning(results['metrics']):
+        lines = pruning_lines(results['metrics'])
     elif is_leakage(results['metrics']):
         lines = leakage_lines(results['metrics'])
     else:
@@ -80,7 +84,9 @@ def _measure_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list
     ]
     lines = _measure_table(rows, 'AUROC, %: images / pixels', MEASURES)
     products = dict.fromkeys(
-        key.rpartition('/')[2] for key in metrics if '/image_last/' in key
+        key.rpartition('/')[2]
+        for key in metrics
+        if '/image_last/' in key and not key.endswith('_std')
     )
     if not products:
         return lines

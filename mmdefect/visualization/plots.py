@@ -230,3 +230,57 @@ def scatter(
     axes.set_ylabel(ylabel, color=INK, fontsize=9)
     axes.legend(frameon=False, fontsize=8, loc='upper left', bbox_to_anchor=(1.0, 1.0))
     return figure
+
+
+def trade_off(
+    x: Sequence[float],
+    series: Mapping[str, Sequence[float]],
+    *,
+    chosen: int,
+    xlabel: str = '',
+    ylabel: str = '',
+    title: str = '',
+) -> Figure:
+    """Draw what many sizes of one network reach, on a logarithmic x axis.
+
+    Args:
+        x: Positive cost of each size.
+        series: Name -> fraction of each size, such as one a data set.
+        chosen: Index of the size that is marked by a vertical line.
+        xlabel: Name of the x axis.
+        ylabel: Name of the y axis.
+        title: Title above.
+
+    Raises:
+        ValueError: If there is nothing to draw, lengths differ, an x is not positive,
+            or there is no such size.
+    """
+    lengths = {len(values) for values in series.values()}
+    if lengths != {len(x)} or not 0 <= chosen < len(x) or min(x) <= 0:
+        raise ValueError(
+            f'{len(x)} x, series of {sorted(lengths)} values and chosen={chosen} were '
+            'given, positive x, as many of each and one of them were expected.'
+        )
+    figure = Figure(figsize=(5.6, 3.4))
+    axes = figure.add_subplot()
+    order = sorted(range(len(x)), key=lambda index: x[index])
+    for number, (name, values) in enumerate(series.items()):
+        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
+        axes.plot(
+            [x[index] for index in order],
+            [values[index] for index in order],
+            color=colour,
+            label=name,
+            linewidth=1.2,
+            marker='o',
+            markersize=3,
+        )
+    axes.axvline(x[chosen], color=INK, linewidth=0.8, linestyle=':', label='chosen')
+    _clean(axes, title)
+    axes.set_xscale('log')
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.grid(axis='y', color=FAINT, linewidth=0.8)
+    axes.set_xlabel(xlabel, color=INK, fontsize=9)
+    axes.set_ylabel(ylabel, color=INK, fontsize=9)
+    axes.legend(frameon=False, fontsize=8, loc='upper left', bbox_to_anchor=(1.0, 1.0))
+    return figure

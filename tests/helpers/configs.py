@@ -24,6 +24,7 @@ FOLDERS = sorted(p for p in (ROOT / 'configs').iterdir() if p.name != '_base_')
 DETECTION = ('erd', 'gfl', 'gfl_increment', 'gfl_stream', 'quality', 'sd_idd')
 ANOMALY = ('anomaly_stream', 'coreset', 'iuf', 'uniad')
 CLASSIFICATION = ('casting',)
+PRUNING = ('ftl',)
 
 
 def configs_in(names: tuple[str, ...]) -> list[Path]:

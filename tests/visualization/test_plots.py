@@ -16,6 +16,7 @@ from mmdefect.visualization.plots import (
     heat_map,
     save_figure,
     scatter,
+    trade_off,
 )
 
 
@@ -90,3 +91,27 @@ def test_smoke_scatter(tmp_path) -> None:
 def test_exception_scatter(x: list[float]) -> None:
     with pytest.raises(ValueError, match='given'):
         scatter(x, [0.5], [(0.4, 0.6)], labels=['a'])
+
+
+def test_feature_trade_off_sorts_by_cost_and_marks_the_chosen() -> None:
+    figure = trade_off([30, 1, 10], {'val': [0.9, 0.6, 0.8]}, chosen=2, xlabel='size')
+    axes = figure.axes[0]
+    curve, marker = axes.lines
+    assert list(curve.get_xdata()) == [1, 10, 30]
+    assert list(curve.get_ydata()) == [0.6, 0.8, 0.9]
+    assert list(marker.get_xdata()) == [10, 10]
+    assert axes.get_xscale() == 'log'
+
+
+@pytest.mark.parametrize(
+    ('x', 'series', 'chosen'),
+    [
+        ([], {}, 0),
+        ([1.0], {'a': [0.5, 0.6]}, 0),
+        ([0.0], {'a': [0.5]}, 0),
+        ([1.0], {'a': [0.5]}, 1),
+    ],
+)
+def test_exception_trade_off(x: list[float], series: dict, chosen: int) -> None:
+    with pytest.raises(ValueError, match='positive x'):
+        trade_off(x, series, chosen=chosen)

@@ -1,8 +1,10 @@
 """Measure speed and size of a method beside what it is built on, in interleaved pairs.
 
-Suites: detection (SD-IDD beside GFL) and anomaly (IUF and its metrics).
+Suites: detection (SD-IDD beside GFL), anomaly (IUF and its metrics) and pruning (a
+sweep of Finicky Transfer Learning beside a naive one).
 
-Everything runs on the CPU, with random images and weights: no data, no downloads.
+Everything runs on the CPU, with random weights and random or drawn images: no data, no
+downloads.
 """
 
 from __future__ import annotations
@@ -23,15 +25,25 @@ from mmengine.logging import MMLogger
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.benchmarks.anomaly import AnomalySuite
 from mmdefect.benchmarks.detection import DetectionSuite
+from mmdefect.benchmarks.pruning import PruningSuite
 from mmdefect.utils.benchmark_table import BENCHMARK, benchmark_lines, missed
 from mmdefect.utils.results import clean_commit, write_results
 from mmdefect.utils.timing import Progress
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-SUITES = {'detection': DetectionSuite, 'anomaly': AnomalySuite}
+SUITES = {
+    'detection': DetectionSuite,
+    'anomaly': AnomalySuite,
+    'pruning': PruningSuite,
+}
+Suite = DetectionSuite | AnomalySuite | PruningSuite
 # Which of the options a suite has; each has its own defaults.
 SIZES = ('pairs', 'train_pairs', 'image_size', 'batch_size')
-OPTIONS = {'detection': (*SIZES, 'depth'), 'anomaly': (*SIZES, 'maps')}
+OPTIONS = {
+    'detection': (*SIZES, 'depth'),
+    'anomaly': (*SIZES, 'maps'),
+    'pruning': ('pairs', 'image_size', 'batch_size', 'images'),
+}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -44,6 +56,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     sizes.add_argument('--batch-size', type=int, help='images of a training batch')
     sizes.add_argument('--depth', type=int, help='detection: layers of the ResNet')
     sizes.add_argument('--maps', type=int, help='anomaly: maps for the metrics')
+    sizes.add_argument('--images', type=int, help='pruning: images to classify')
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument(
         '--only', nargs='+', metavar='NAME', help='only these measurements'
@@ -80,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def build_suite(args: argparse.Namespace) -> DetectionSuite | AnomalySuite:
+def build_suite(args: argparse.Namespace) -> Suite:
     every = {name for names in OPTIONS.values() for name in names}
     given = {name for name in every if getattr(args, name) is not None}
     if unknown := given - set(OPTIONS[args.suite]):
@@ -92,7 +105,7 @@ def build_suite(args: argparse.Namespace) -> DetectionSuite | AnomalySuite:
     return suite(configs=CONFIGS, **{name: getattr(args, name) for name in given})
 
 
-def chosen(suite: DetectionSuite | AnomalySuite, only: list[str] | None) -> list[str]:
+def chosen(suite: Suite, only: list[str] | None) -> list[str]:
     if unknown := set(only or ()) - set(suite.comparisons):
         raise SystemExit(
             f'--only {" ".join(sorted(unknown))}: not measured here, one of '
@@ -101,7 +114,7 @@ def chosen(suite: DetectionSuite | AnomalySuite, only: list[str] | None) -> list
     return only or list(suite.comparisons)
 
 
-def measure(suite: DetectionSuite | AnomalySuite, names: list[str]) -> dict[str, float]:
+def measure(suite: Suite, names: list[str]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for name in names:
         metrics.update(suite.comparisons[name](shown(name)))

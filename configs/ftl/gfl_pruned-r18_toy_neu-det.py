@@ -1,0 +1,9 @@
+# The toy detector on the backbone that resnet18-w16_pruned_toy_cracks.py has pruned: the
+# plan of a classifier fits any network with the same layers. Weights start at random.
+_base_ = '../gfl/gfl_r18_fpn_toy_neu-det.py'
+
+plan = 'work_dirs/resnet18-w16_pruned_toy_cracks/parameters-0.30/plan.json'
+whole = _base_.model.backbone
+model = dict(
+    backbone=dict(
+        _delete_=True, type='mmdefect.PrunedBackbone', backbone=whole, plan=plan))

@@ -1,0 +1,156 @@
+"""Networks of several sweeps and seeds in a results file."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmdefect.study.pruning import SUMMARY
+from mmdefect.utils.results import (
+    Run,
+    Runs,
+    distinct,
+    read_growing,
+    today,
+    write_results,
+)
+
+CHOSEN = 'chosen'
+
+
+def add_sweeps(
+    path: str | Path,
+    variants: Mapping[str, Sequence[str | Path]],
+    *,
+    dataset: str,
+    take: str = CHOSEN,
+) -> None:
+    """Add one network of each sweep to a results file, or begin it.
+
+    ``metrics`` are ``<variant>/balanced_accuracy_mean|balanced_accuracy_std`` over
+    seeds on the first test set, ``<variant>/<set>_balanced_accuracy_mean`` and so on
+    of the others, and the means of ``params``, ``params_share`` (of the parent),
+    ``macs``, ``latency_ms_p50`` and ``latency_speedup`` (of the parent, measured in
+    the same process).
+
+    Args:
+        path: The JSON file; its stem is the name of the experiment.
+        variants: ``<parent>/<variant>`` -> work dirs of ``tools/prune.py``, one a seed.
+        dataset: Name of the data.
+        take: Which network: ``'chosen'``, or its name such as ``'dense'`` or
+            ``'parameters-0.10'``.
+
+    Raises:
+        FileNotFoundError: A sweep is not finished.
+        RuntimeError: The tree or a run is of no clean commit.
+        ValueError: The file is of another experiment or data set, a sweep has no such
+            network, or a seed is given twice.
+    """
+    path = Path(path)
+    known = read_growing(path, name=path.stem, dataset=dataset)
+    runs: Runs = {name: dict(seeds) for name, seeds in known.get('runs', {}).items()}
+    for name, folders in variants.items():
+        runs[name] = runs.get(name, {}) | _by_seed(folders, take)
+    flat = [run for seeds in runs.values() for run in seeds.values()]
+    write_results(
+        path,
+        name=path.stem,
+        command='; '.join(dict.fromkeys(run['command'] for run in flat)),
+        dataset=dataset,
+        seeds=sorted({int(seed) for seeds in runs.values() for seed in seeds}),
+        metrics={
+            f'{name}/{key}': value
+            for name, seeds in runs.items()
+            for key, value in _summed_up(list(seeds.values())).items()
+        },
+        duration_s=sum(run['duration_s'] for run in flat),
+        notes=known.get('notes', ''),
+        environment={
+            key: distinct(str(run[key]) for run in flat)
+            for key in ('commit', 'hardware', 'software')
+        },
+        runs=runs,
+    )
+
+
+def _by_seed(folders: Sequence[str | Path], take: str) -> dict[str, Run]:
+    found: dict[str, Run] = {}
+    for folder in folders:
+        summary = read_summary(folder)
+        seed = str(summary['seed'])
+        if seed in found:
+            raise ValueError(
+                f"'{folder}' has the seed {seed} that another work dir has, one work "
+                'dir '
+                'per seed was expected; leave one of them out.'
+            )
+        found[seed] = _run(summary, take)
+    return found
+
+
+def read_summary(folder: str | Path) -> dict[str, Any]:
+    """Read what ``tools/prune.py`` wrote at its end.
+
+    Raises:
+        FileNotFoundError: The sweep is not finished.
+    """
+    path = Path(folder) / SUMMARY
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"'{folder}' has no {SUMMARY}: a work dir that tools/prune.py has finished "
+            'was expected.'
+        )
+    return json.loads(path.read_text())
+
+
+def _run(summary: Mapping[str, Any], take: str) -> Run:
+    wanted = summary['chosen'] if take == CHOSEN else take
+    outcomes = {outcome['name']: outcome for outcome in summary['outcomes']}
+    if wanted not in outcomes:
+        raise ValueError(
+            f'a sweep has no network {wanted}, one of {", ".join(outcomes)} was '
+            'expected.'
+        )
+    return Run(
+        metrics=_metrics(outcomes[wanted], summary['outcomes'][0]),
+        commit=summary['commit'],
+        date=today(),
+        duration_s=summary['duration_s'],
+        hardware=summary['hardware'],
+        software=summary['software'],
+        command=summary['command'],
+    )
+
+
+def _metrics(outcome: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, float]:
+    cost, before = outcome['cost'], whole['cost']
+    found = {
+        'params': cost['parameters'],
+        'params_share': cost['parameters'] / before['parameters'],
+        'macs': cost['macs'],
+        'latency_ms_p50': cost['latency_ms_p50'],
+        'latency_ms_p95': cost['latency_ms_p95'],
+        'latency_speedup': before['latency_ms_p50'] / cost['latency_ms_p50'],
+    }
+    for number, (name, quality) in enumerate(outcome['test'].items()):
+        start = '' if number == 0 else f'{name}_'
+        found[f'{start}balanced_accuracy'] = quality['balanced_accuracy']
+        found[f'{start}images'] = quality['images']
+    return found
+
+
+def _summed_up(runs: Sequence[Run]) -> dict[str, float]:
+    """Accuracies as mean and deviation over seeds, what they cost as a mean."""
+    found: dict[str, float] = {'seeds': len(runs)}
+    for name in runs[0]['metrics']:
+        values = [run['metrics'][name] for run in runs]
+        if not name.endswith('balanced_accuracy'):
+            found[name] = statistics.fmean(values)
+            continue
+        found[f'{name}_mean'] = statistics.fmean(values)
+        if len(values) > 1:  # nothing is known about the spread of one
+            found[f'{name}_std'] = statistics.stdev(values)
+    return found

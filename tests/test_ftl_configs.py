@@ -1,0 +1,92 @@
+"""Every config of pruning loads and builds without data or weights."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, MODELS, TASK_UTILS
+
+from mmdefect.pruning.plan import FORMAT
+from mmdefect.pruning.settings import prune_settings
+from tests.helpers.configs import PRUNING, ROOT, configs_in, loaded, run_id, scope
+
+CONFIGS = [path for path in configs_in(PRUNING) if not path.stem.startswith('gfl_')]
+PRUNED = [path for path in CONFIGS if 'prune' in loaded(path)]
+SCOPE = 'mmpretrain'
+each_config = pytest.mark.parametrize('path', CONFIGS, ids=run_id)
+
+
+def without_files(cfg: Config) -> Any:
+    model = copy.deepcopy(cfg.model)
+    model.backbone.pop('init_cfg', None)
+    return model
+
+
+def test_smoke_something_is_tested() -> None:
+    assert len(PRUNED) == 6
+    assert sum('_legacy_' in path.stem for path in PRUNED) == 3
+
+
+@each_config
+def test_smoke_data_builds_without_data(path: Path, tmp_path: Path) -> None:
+    cfg = copy.deepcopy(loaded(path))
+    with scope(SCOPE):
+        for split in ('train', 'val', 'test', 'mask'):
+            dataset = dict(cfg[f'{split}_dataloader'].dataset, lazy_init=True)
+            built = DATASETS.build(dict(dataset, data_root=str(tmp_path)))
+            assert list(built.metainfo['classes']) == ['crack', 'background']
+
+
+@each_config
+def test_feature_head_fits_the_images(path: Path) -> None:
+    """Patches of 112 px."""
+    with scope(SCOPE):
+        model = MODELS.build(without_files(loaded(path)))
+    model.eval()
+    with torch.inference_mode():
+        assert model(torch.zeros(1, 3, 112, 112), mode='tensor').shape == (1, 2)
+
+
+@pytest.mark.parametrize('path', PRUNED, ids=run_id)
+def test_feature_settings_are_complete(path: Path) -> None:
+    settings = prune_settings(loaded(path).prune)
+    TASK_UTILS.build(dict(settings.scorer))
+    if '_legacy_' in path.stem:
+        assert len(settings.grid.values) == 99
+        assert not settings.recovery.finetune
+        assert settings.decide.rule == 'ftl_published'
+    else:
+        assert settings.recovery.finetune
+        assert settings.decide.rule == 'one_standard_error'
+
+
+def test_feature_published_selection_of_each_network() -> None:
+    said = {
+        path.stem: loaded(path).prune.select
+        for path in PRUNED
+        if '_legacy_' in path.stem
+    }
+    assert said['ftl-alexnet_legacy_cracks'] == 'object'
+    assert said['vgg16_legacy_cracks'] == 'union'
+
+
+def test_feature_detector_takes_the_plan_of_a_classifier() -> None:
+    """Half of a layer's filters; its own plan is made by the toy sweep."""
+    cfg = copy.deepcopy(loaded(ROOT / 'configs/ftl/gfl_pruned-r18_toy_neu-det.py'))
+    assert cfg.model.backbone.plan.endswith('plan.json')
+    kept = list(range(8))
+    layers = {
+        'backbone.layer1.0.conv1': {'out': kept, 'out_of': 16},
+        'backbone.layer1.0.bn1': {'out': kept, 'out_of': 16},
+        'backbone.layer1.0.conv2': {'in': kept, 'in_of': 16},
+    }
+    cfg.model.backbone.plan = {'format': FORMAT, 'origin': {}, 'layers': layers}
+    with scope('mmdet'):
+        model = MODELS.build(cfg.model)
+    assert model.backbone.layer1[0].conv1.out_channels == 8
+    assert model.backbone.layer1[0].conv2.in_channels == 8

@@ -1,0 +1,144 @@
+"""From drawn cracks to a pruned classifier and a pruned detector, by the tools."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmdefect.pruning.plan import read_plan
+from tests.conftest import REPO, run_tool, tool_env, toy_options
+
+FTL = REPO / 'configs/ftl'
+SMALL = [
+    'train_cfg.max_epochs=1',
+    'param_scheduler=None',
+    'train_dataloader.batch_size=16',
+]
+
+
+@pytest.fixture(scope='module')
+def cracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Toy cracks and their patches."""
+    root = tmp_path_factory.mktemp('cracks')
+    run_tool('tools/misc/make_toy_data.py', root, '--dataset', 'cracks', '--seed', 0)
+    run_tool(
+        'tools/dataset_converters/crack_patches.py',
+        root / 'cracks',
+        '--out',
+        root / 'patches',
+        '--target-ids',
+        1,
+    )
+    return root
+
+
+def options(root: Path) -> list[str]:
+    roots = [
+        f'{split}_dataloader.dataset.data_root={root}/patches/'
+        for split in ('train', 'val', 'test')
+    ]
+    return [*roots, f'mask_dataloader.dataset.data_root={root}/cracks/train', *SMALL]
+
+
+@pytest.fixture(scope='module')
+def sweep(cracks: Path) -> Path:
+    """A sweep of two networks from a random parent, recovered for one epoch."""
+    work_dir = cracks / 'sweep'
+    run_tool(
+        'tools/prune.py',
+        FTL / 'resnet18-w16_pruned_toy_cracks.py',
+        '--work-dir',
+        work_dir,
+        '--cfg-options',
+        *options(cracks),
+        'load_from=None',
+        'prune.grid.values=[0.3]',
+        'prune.recovery.bn_images=64',
+    )
+    return work_dir
+
+
+def run_script(script: str, *args: object) -> str:
+    done = subprocess.run(
+        [str(REPO / script), *map(str, args)],
+        cwd=REPO,
+        env=tool_env(),
+        capture_output=True,
+        text=True,
+        timeout=540,
+        check=False,
+    )
+    assert done.returncode == 0, f'{done.stdout[-3000:]}\n{done.stderr[-5000:]}'
+    return done.stdout + done.stderr
+
+
+def test_smoke_sweep(sweep: Path) -> None:
+    summary = json.loads((sweep / 'summary.json').read_text())
+    dense, small = summary['outcomes']
+    assert small['cost']['parameters'] <= 0.3 * dense['cost']['parameters']
+    assert 'index.html' in {path.name for path in sweep.iterdir()}
+    assert summary['command'].startswith('python tools/prune.py')
+
+
+def test_feature_same_command_again_does_nothing(sweep: Path, cracks: Path) -> None:
+    before = (sweep / 'parameters-0.30/classifier.pth').stat().st_mtime_ns
+    done = run_tool(
+        'tools/prune.py',
+        FTL / 'resnet18-w16_pruned_toy_cracks.py',
+        '--work-dir',
+        sweep,
+        '--stage',
+        'train',
+        '--cfg-options',
+        *options(cracks),
+        'load_from=None',
+        'prune.grid.values=[0.3]',
+        'prune.recovery.bn_images=64',
+    )
+    assert 'fine-tuning' not in done.stdout
+    assert (sweep / 'parameters-0.30/classifier.pth').stat().st_mtime_ns == before
+
+
+def test_feature_pruned_classifier_trains_and_tests_in_two_processes(
+    sweep: Path, tmp_path: Path
+) -> None:
+    config = sweep / 'parameters-0.30/classifier.py'
+    run_script('tools/dist_train.sh', config, 2, '--work-dir', tmp_path)
+    weights = sweep / 'parameters-0.30/classifier.pth'
+    said = run_script('tools/dist_test.sh', config, weights, 2, '--work-dir', tmp_path)
+    small = json.loads((sweep / 'summary.json').read_text())['outcomes'][1]
+    # The sweep measured the same network on the same images.
+    expected = small['test']['test']
+    assert f'defect/miss: {expected["misses"]}.0000' in said or (
+        f'defect/miss: {expected["misses"]}  ' in said
+    )
+
+
+def test_feature_pruned_resnet_inside_gfl_trains(
+    sweep: Path, toy_neu_det: Path, tmp_path: Path
+) -> None:
+    plan = sweep / 'parameters-0.30/plan.json'
+    kept = read_plan(plan).widths()
+    # FPN takes what the last three stages give.
+    stages = [kept[f'backbone.layer{number}.1.conv2'] for number in (2, 3, 4)]
+    settings = {
+        **toy_options(toy_neu_det),
+        'model.backbone.plan': str(plan),
+        'model.neck.in_channels': f'[{",".join(map(str, stages))}]',
+        'train_cfg.max_epochs': 1,
+    }
+    run_tool(
+        'tools/train.py',
+        FTL / 'gfl_pruned-r18_toy_neu-det.py',
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        *(f'{key}={value}' for key, value in settings.items()),
+    )
+    assert (tmp_path / 'last_checkpoint').is_file()
+    cfg = Config.fromfile(tmp_path / 'gfl_pruned-r18_toy_neu-det.py')
+    assert cfg.model.backbone.type == 'mmdefect.PrunedBackbone'

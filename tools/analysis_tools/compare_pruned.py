@@ -1,0 +1,65 @@
+r"""Put networks of several pruning sweeps into one results file and table.
+
+Example:
+    compare_pruned.py --results docs/results/cracks_cpu.json --dataset CRACK500 \
+        --take parameters-0.10 mobilenet-v2/default=work_dirs/a_seed0,work_dirs/a_seed1
+
+One work dir of tools/prune.py a seed. The file grows: variants that are not given stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
+from mmdefect.study.pruning_results import CHOSEN, add_sweeps
+from mmdefect.utils.results_table import render_table
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        'variants',
+        nargs='+',
+        metavar='PARENT/VARIANT=WORK_DIR[,WORK_DIR...]',
+        help='sweeps of one variant, one per seed',
+    )
+    parser.add_argument(
+        '--results', type=Path, required=True, help='results file to add them to'
+    )
+    parser.add_argument('--dataset', required=True, help='name of the data')
+    parser.add_argument(
+        '--take',
+        default=CHOSEN,
+        metavar='NETWORK',
+        help='chosen (default), dense, or a name such as parameters-0.10',
+    )
+    args = parser.parse_args()
+    for entry in args.variants:
+        name, _, folders = entry.partition('=')
+        if name.count('/') != 1 or not all([*name.split('/'), folders]):
+            parser.error(
+                f"'{entry}' was given, PARENT/VARIANT=WORK_DIR[,...] was expected"
+            )
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    pairs = (entry.split('=', 1) for entry in args.variants)
+    add_sweeps(
+        args.results,
+        {name: folders.split(',') for name, folders in pairs},
+        dataset=args.dataset,
+        take=args.take,
+    )
+    print(render_table(json.loads(args.results.read_text()), {}))
+    print(f'written: {args.results}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,82 @@
+r"""Prune a classifier: many sizes of it, and which one to take.
+
+Example:
+    prune.py configs/ftl/mobilenet-v2_pruned_cracks.py --work-dir work_dirs/cracks
+
+Filters are scored (score), the features of every smaller network taken (extract), heads
+fitted and, if the config says so, the networks trained (train), all measured (test).
+--stage runs one of the four. Interrupted, the same command goes on.
+
+WORK_DIR/index.html compares the networks. Each has a folder with plan.json,
+classifier.pth and classifier.py, an ordinary config for dist_train.sh and dist_test.sh.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
+from mmdefect.apis import load_config
+from mmdefect.compat import check_provider
+from mmdefect.pruning.run import PruneRun
+from mmdefect.pruning.stages import STAGES, run_all
+from mmdefect.study.pruning import headline, write_sweep
+from mmdefect.study.run import train_only
+from mmdefect.utils.checkpoint import use_safe_loading
+
+TOOLS = Path(__file__).resolve().parent
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config of a classifier with prune')
+    parser.add_argument(
+        '--work-dir', help="by default the config's, else work_dirs/<config name>"
+    )
+    parser.add_argument(
+        '--stage', choices=list(STAGES), help='run this stage only; by default all four'
+    )
+    parser.add_argument(
+        '--gpus', type=int, default=1, help='GPUs or CPU processes of fine-tuning'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override config entries, key=value; lists as key="[a,b]"',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config, cfg_options=args.cfg_options, work_dir=args.work_dir)
+    check_provider(('mmengine', 'mmcv'))
+    use_safe_loading()
+    begin = time.monotonic()
+    run = PruneRun(
+        cfg,
+        trainer=lambda config, work_dir: train_only(
+            config, work_dir, tools=TOOLS, processes=args.gpus
+        ),
+        progress=lambda line: print(line, flush=True),
+    )
+    sweep = STAGES[args.stage](run) if args.stage else run_all(run)
+    if sweep is None:
+        return
+    command = shlex.join(['python', 'tools/prune.py', *sys.argv[1:]])
+    seconds = time.monotonic() - begin
+    page = write_sweep(run, sweep, command=command, seconds=seconds)
+    print(f'{headline(sweep)}\npage: {page}')
+
+
+if __name__ == '__main__':
+    main()
