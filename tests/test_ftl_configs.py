@@ -11,7 +11,10 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, TASK_UTILS
 
+from mmdefect.pruning.activations import filter_layers
+from mmdefect.pruning.groups import trace_groups
 from mmdefect.pruning.plan import FORMAT
+from mmdefect.pruning.run import forward_classifier
 from mmdefect.pruning.settings import prune_settings
 from tests.helpers.configs import PRUNING, ROOT, configs_in, loaded, run_id, scope
 
@@ -90,3 +93,23 @@ def test_feature_detector_takes_the_plan_of_a_classifier() -> None:
         model = MODELS.build(cfg.model)
     assert model.backbone.layer1[0].conv1.out_channels == 8
     assert model.backbone.layer1[0].conv2.in_channels == 8
+
+
+@pytest.mark.parametrize(
+    'path', [p for p in PRUNED if '_legacy_' in p.stem], ids=run_id
+)
+def test_feature_every_published_share_leaves_filters(path: Path) -> None:
+    settings = prune_settings(loaded(path).prune)
+    with scope(SCOPE):
+        model: Any = MODELS.build(without_files(loaded(path)))
+    image = torch.zeros(1, 3, 112, 112)
+    groups = trace_groups(
+        model,
+        image,
+        layers=filter_layers(model, image, below='backbone'),
+        forward=forward_classifier,
+    )
+    narrowest = min(group.channels for group in groups)
+    counts = [settings.keep.count(narrowest, share) for share in settings.grid.values]
+    assert min(counts) >= 1
+    assert not settings.greedy or all(len(group.filters) == 1 for group in groups)

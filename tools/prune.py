@@ -26,6 +26,7 @@ from mmdefect.apis import load_config
 from mmdefect.compat import check_provider
 from mmdefect.pruning.run import PruneRun
 from mmdefect.pruning.stages import STAGES, run_all
+from mmdefect.pruning.workdir import add_work
 from mmdefect.study.pruning import headline, write_sweep
 from mmdefect.study.run import train_only
 from mmdefect.utils.checkpoint import use_safe_loading
@@ -69,12 +70,15 @@ def main() -> None:
         ),
         progress=lambda line: print(line, flush=True),
     )
-    sweep = STAGES[args.stage](run) if args.stage else run_all(run)
+    try:
+        sweep = STAGES[args.stage](run) if args.stage else run_all(run)
+    finally:  # also of a part that was interrupted
+        if run.worked:
+            add_work(run.work_dir, time.monotonic() - begin)
     if sweep is None:
         return
     command = shlex.join(['python', 'tools/prune.py', *sys.argv[1:]])
-    seconds = time.monotonic() - begin
-    page = write_sweep(run, sweep, command=command, seconds=seconds)
+    page = write_sweep(run, sweep, command=command)
     print(f'{headline(sweep)}\npage: {page}')
 
 

@@ -1,10 +1,11 @@
-# FTL's score and its arithmetic on MobileNetV2. What is different follows from residual
-# connections: all layers are scored at once, and batch norms are kept, without which a
-# network this deep says nothing.
+# FTL's score and its shares on MobileNetV2. What is different follows from the network:
+# residual connections, so all layers are scored at once; batch norms, without which one
+# this deep says nothing; layers of 16 filters, of which the release would keep none.
 _base_ = [
     '../_base_/models/casting/mobilenet_v2.py', '../_base_/datasets/cracks.py',
     '../_base_/schedules/cracks.py', '../_base_/prune/ftl_legacy.py'
 ]
-prune = dict(greedy=False, raw=False, reset_norms=False)
+prune = dict(
+    greedy=False, raw=False, reset_norms=False, keep=dict(type='uniform'))
 # The same classes on another pavement: nothing is learnt or chosen there.
 test_roots = dict(crackforest='data/crack_patches/crackforest/')

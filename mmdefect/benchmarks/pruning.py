@@ -222,7 +222,7 @@ class PruningSuite:
             other = naive.run(share)
             theirs += time.perf_counter() - begin
             ours += sum(taken)
-            if plan.widths() != other.widths():
+            if plan.layers != other.layers:
                 raise RuntimeError(
                     f'the naive sweep found another network at {share:g}'
                 )

@@ -42,7 +42,8 @@ def keep_count(
     Args:
         channels: How many there are.
         fraction: Share that stays, in [0, 1].
-        min_channels: As many stay at least, if there are as many.
+        min_channels: As many stay at least, rounded up to a multiple, if there are as
+            many.
         round_to: The number is the nearest multiple of it, all channels aside.
 
     Raises:
@@ -50,7 +51,8 @@ def keep_count(
     """
     _check_share(fraction)
     multiple = math.floor(channels * fraction / round_to + 0.5) * round_to
-    return min(channels, max(multiple, min_channels, 1))
+    least = math.ceil(max(min_channels, 1) / round_to) * round_to
+    return min(channels, max(multiple, least))
 
 
 def _check_share(fraction: float) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 DENSE = 'dense'
-PLAN, WEIGHTS = 'plan.json', 'weights.pth'
-PROBE, CLASSIFIER, CONFIG = 'probe.json', 'classifier.pth', 'classifier.py'
-RESULT, RECOVERY = 'result.json', 'recovery'
+PLAN, WEIGHTS, FEATURES = 'plan.json', 'weights.pth', 'features_train.npy'
+PROBE, PROBED = 'probe.json', 'probed.pth'
+CLASSIFIER, CONFIG = 'classifier.pth', 'classifier.py'
+RESULT, RECOVERY, AGAIN = 'result.json', 'recovery', 'trained_again'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +43,6 @@ class Candidate:
     def has(self, *files: str) -> bool:
         """Whether a stage has written all of its files."""
         return all(self.path(file).is_file() for file in files)
-
-    def features(self, split: str) -> str:
-        """Name of the file of features."""
-        return f'features_{split}.npy'
 
 
 def save_weights(weights: Mapping[str, Any], path: Path) -> None:

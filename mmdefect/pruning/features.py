@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +34,13 @@ class ImageSet:
         for start in range(0, len(self.images), size):
             yield {'inputs': list(self.images[start : start + size])}
 
-    def every(self, step: int) -> ImageSet:
-        """Every ``step``-th image."""
+    def pick(self, indices: Sequence[int]) -> ImageSet:
+        """Some of the images, in this order."""
+        chosen = list(indices)
         return ImageSet(
-            images=self.images[::step],
-            labels=self.labels[::step],
-            paths=self.paths[::step],
+            images=self.images[chosen],
+            labels=self.labels[chosen],
+            paths=tuple(self.paths[index] for index in chosen),
         )
 
     def __len__(self) -> int:

@@ -66,6 +66,10 @@ class ChannelGroup:
     members: tuple[Member, ...]
     filters: tuple[str, ...]
 
+    def makers(self) -> set[str]:
+        """All layers whose outputs are these channels, scored or not."""
+        return {member.layer for member in self.members if member.side == OUT}
+
     def gathered(self, scores: Mapping[str, Tensor]) -> Tensor:
         """Mean score of each channel over the filters that make it, shape ``(C,)``."""
         found = [
@@ -142,7 +146,7 @@ def _dependency_graph(
     # Whatever a strange network makes it raise, the network is what is to be named.
     except Exception as error:
         raise ValueError(
-            f'{type(model).__name__} cannot be traced '
+            f'{type(getattr(model, "backbone", model)).__name__} cannot be traced '
             f'({type(error).__name__}: {error}): expected a network whose forward pass '
             'is made of PyTorch modules and differentiable functions'
         ) from error

@@ -47,6 +47,7 @@ class Outcome:
         val: Quality on the validation images, by which one network is chosen.
         test: Quality on each test set, by its name.
         probe: What the fit of the head said.
+        tested_on: Digest of the data sets' configs; others are tested anew.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Outcome:
     val: Quality
     test: Mapping[str, Quality]
     probe: Mapping[str, Any]
+    tested_on: str = ''
 
     def number(self, name: str) -> float:
         """What a decision is made by, on the validation images.

@@ -36,19 +36,27 @@ def build_parent(cfg: Config) -> Any:
 
     Raises:
         FileNotFoundError: A file of weights does not exist.
-        ValueError: Weights do not fit.
+        ValueError: Weights do not fit, or there are none.
     """
     described = copy.deepcopy(cfg.model)
     if 'data_preprocessor' in cfg:  # a runner gives it to the model, too
         described.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
+    # Some networks draw their weights while they are built.
+    torch.manual_seed(int(cfg.randomness.get('seed') or 0))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
         model = MODELS.build(described)
     if cfg.get('load_from'):
         fill(model, cfg.load_from)
         return model.eval()
-    torch.manual_seed(int(cfg.randomness.get('seed') or 0))
+    pretrained = list(pretrained_modules(model))
+    if not pretrained and not cfg.prune.get('untrained'):
+        raise ValueError(
+            f'load_from is None and no part of {type(model.backbone).__name__} has '
+            'pretrained weights: expected a trained parent, load_from=...pth; to prune '
+            'random filters set prune.untrained=True'
+        )
     # MMEngine's own loading passes over names that do not fit.
-    for module, init_cfg in pretrained_modules(model):
+    for module, init_cfg in pretrained:
         load_strictly(module, init_cfg)
     # It would say of every weight how it was drawn.
     logger = MMLogger.get_current_instance()

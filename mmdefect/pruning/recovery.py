@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,17 @@ from mmengine.config import Config, ConfigDict
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmdefect.pruning.candidates import CONFIG, PLAN, RECOVERY, Candidate
+from mmdefect.pruning.candidates import (
+    AGAIN,
+    CLASSIFIER,
+    CONFIG,
+    PLAN,
+    PROBED,
+    RECOVERY,
+    Candidate,
+)
 from mmdefect.pruning.features import ImageSet
-from mmdefect.pruning.plan import read_plan
+from mmdefect.pruning.plan import number_kept, read_plan
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
 
 # Entries of the config that have done their work once a network is cut.
@@ -22,7 +29,7 @@ _DONE = ('prune', 'mask_dataloader')
 
 
 def recalibrate(
-    model: Any, images: ImageSet, count: int, *, batch_size: int = 32
+    model: Any, images: ImageSet, count: int, *, seed: int = 0, batch_size: int = 32
 ) -> None:
     """Take all batch norms' statistics anew, from training images as they are tested.
 
@@ -32,7 +39,8 @@ def recalibrate(
     Args:
         model: A classifier of mmpretrain.
         images: Training images.
-        count: How many of them, evenly spread over the set; all if it has fewer.
+        count: How many of them; all if it has fewer.
+        seed: Which ones, and in which batches: those of a set lie class by class.
         batch_size: Images at a time; the last, smaller batch is left out.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
@@ -46,8 +54,8 @@ def recalibrate(
         norm.train()
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean of all batches
-    step = max(1, math.ceil(len(images) / count))
-    chosen = images.every(step)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    chosen = images.pick(order[:count].tolist())
     size = min(batch_size, len(chosen))
     with torch.no_grad():
         for batch in chosen.batches(size):
@@ -64,7 +72,7 @@ def candidate_config(cfg: Config, candidate: Candidate, weights: Path) -> Config
 
     Args:
         cfg: The run's config.
-        candidate: One of its networks; its plan is written into the config.
+        candidate: One of its networks; the config names its plan.
         weights: What the config loads.
     """
     small = copy.deepcopy(cfg)
@@ -80,21 +88,22 @@ def candidate_config(cfg: Config, candidate: Candidate, weights: Path) -> Config
         )
         features = plan.layers.get('head.fc')
         if features is not None and features.into is not None:
-            kept = features.into
-            small.model.head.in_channels = kept if isinstance(kept, int) else len(kept)
+            small.model.head.in_channels = number_kept(features.into)
     small.load_from = str(weights.absolute())
     small.resume = False
-    small.work_dir = str(candidate.path(RECOVERY).absolute())
+    # Not where the recovery went: that is resumed by its last checkpoint.
+    small.work_dir = str(candidate.path(AGAIN).absolute())
     return small
 
 
-def write_config(cfg: Config, candidate: Candidate, weights: Path) -> Path:
-    """Write :func:`candidate_config` beside the candidate's weights."""
-    path = candidate.path(CONFIG)
+def write_config(cfg: Config, candidate: Candidate) -> None:
+    """Write ``classifier.py``, if it is not there or names files of another place."""
+    path, weights = candidate.path(CONFIG), candidate.path(CLASSIFIER)
+    if path.is_file() and Config.fromfile(path).load_from == str(weights.absolute()):
+        return
     draft = path.with_name('classifier_draft.py')
     candidate_config(cfg, candidate, weights).dump(str(draft))
     draft.replace(path)
-    return path
 
 
 def finetune(run: Any, candidate: Candidate) -> dict[str, Tensor]:
@@ -105,15 +114,16 @@ def finetune(run: Any, candidate: Candidate) -> dict[str, Tensor]:
 
     Args:
         run: The :class:`mmdefect.pruning.run.PruneRun`.
-        candidate: One of its networks, with ``classifier.py``.
+        candidate: One of its networks, with a probed head.
     """
-    cfg = Config.fromfile(candidate.path(CONFIG))
+    cfg = candidate_config(run.cfg, candidate, candidate.path(PROBED))
     distill = run.settings.recovery.distill
     if distill is not None and not candidate.dense:
+        dense = run.candidates[0]
         cfg.model.update(
             type='mmdefect.DistilledClassifier',
             teacher=without_weights(copy.deepcopy(run.cfg.model)),
-            teacher_checkpoint=str(run.candidates[0].path('classifier.pth').absolute()),
+            teacher_checkpoint=str(dense.path(CLASSIFIER).absolute()),
             **distill,
         )
     path = candidate.path('recovery.py')

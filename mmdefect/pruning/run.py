@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import TASK_UTILS
+from mmengine.registry import TASK_UTILS, DefaultScope
 from torch import Tensor, nn
 
 from mmdefect.pruning.activations import filter_layers
-from mmdefect.pruning.candidates import DENSE, Candidate, write_json
+from mmdefect.pruning.candidates import DENSE, PLAN, Candidate
 from mmdefect.pruning.cost import plan_cost
 from mmdefect.pruning.features import ImageSet
 from mmdefect.pruning.groups import ChannelGroup, trace_groups
@@ -30,18 +28,8 @@ from mmdefect.pruning.plan import ChannelPlan, read_plan
 from mmdefect.pruning.score import MaskedBatch, Scores, score_filters, selected_scores
 from mmdefect.pruning.scorers import FilterScorer
 from mmdefect.pruning.settings import PruneSettings, prune_settings
+from mmdefect.pruning.workdir import claim
 
-STATE = 'prune.json'
-# Entries of a config that decide what a stage computes.
-_COMPUTED = (
-    'model',
-    'data_preprocessor',
-    'prune',
-    'train_dataloader',
-    'val_dataloader',
-    'mask_dataloader',
-)
-_ALSO = ('load_from', 'randomness', 'optim_wrapper', 'param_scheduler', 'train_cfg')
 Progress = Callable[[str], None]
 Trainer = Callable[[Path, Path], Path]
 
@@ -56,6 +44,7 @@ class PruneRun:
         progress: Called with a line for the reader.
 
     Raises:
+        FileNotFoundError: A folder of ``test_roots`` does not exist.
         ValueError: ``prune`` says something impossible, the work dir is of another
             config, or there is no trainer and one is needed.
     """
@@ -74,22 +63,36 @@ class PruneRun:
                 'prune.recovery.finetune is True and no trainer was given: expected a '
                 'function that trains a config, as tools/prune.py has'
             )
-        self._claim()
+        with DefaultScope.overwrite_default_scope('mmpretrain'):
+            self.scorer: FilterScorer = TASK_UTILS.build(dict(self.settings.scorer))
+        self.worked = False
+        self._check()
+        claim(self.work_dir, cfg)
 
-    def _claim(self) -> None:
-        """Note what the work dir is for; networks of two configs never mix in it."""
-        entries = {key: self.cfg.get(key) for key in (*_COMPUTED, *_ALSO)}
-        text = json.dumps(entries, sort_keys=True, default=str)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        state = self.work_dir / STATE
-        if not state.is_file():
-            write_json({'config_hash': digest}, state)
-            self.cfg.dump(str(self.work_dir / 'config.py'))
-        elif json.loads(state.read_text())['config_hash'] != digest:
+    def _check(self) -> None:
+        """Refuse now what would end a stage after hours."""
+        kind = type(self.scorer).__name__
+        if self.settings.select != 'object' and not self.scorer.needs_mask:
             raise ValueError(
-                f'{self.work_dir} was begun with another config (see its config.py): '
-                'expected the same one; give another --work-dir, or delete this one'
+                f'prune.select is {self.settings.select!r} and {kind} does not look at '
+                "masks: expected select='object'"
             )
+        if self.scorer.signed and self.settings.keep.type == 'global':
+            raise ValueError(
+                f"{kind} gives negative scores and prune.keep.type is 'global', one "
+                "threshold for all layers: expected keep.type='uniform'"
+            )
+        for name, root in (self.cfg.get('test_roots') or {}).items():
+            if not Path(root).is_dir():
+                raise FileNotFoundError(
+                    f'test_roots names {root} ({name}), which does not exist: expected '
+                    'a folder of patches; make it, or set test_roots=None'
+                )
+
+    def done(self, line: str) -> None:
+        """Say what has been finished and written."""
+        self.worked = True
+        self.progress(line)
 
     @cached_property
     def candidates(self) -> list[Candidate]:
@@ -117,12 +120,7 @@ class PruneRun:
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return int(self.parent.head.fc.out_features)
-
-    @cached_property
-    def scorer(self) -> FilterScorer:
-        """How filters are scored."""
-        return TASK_UTILS.build(dict(self.settings.scorer))
+        return int(self.parent.head.num_classes)
 
     @cached_property
     def batches(self) -> list[MaskedBatch]:
@@ -136,21 +134,29 @@ class PruneRun:
         """What is pruned together, in the order in which it runs."""
         example = example_image(self.images['val'])
         names = filter_layers(self.parent, example, below='backbone')
+        whole = [name for name in names if self._protected(name)]
         for start in self.settings.protect:
-            if not any(name.startswith(start) for name in names):
+            if not any(is_within(name, start) for name in names):
                 raise ValueError(
-                    f'prune.protect names {start}, with which no layer begins: '
-                    'expected '
-                    f'some of {", ".join(names)}'
+                    f'prune.protect names {start}, in which no layer is: expected some '
+                    f'of {", ".join(names)}'
                 )
+        free = [name for name in names if name not in whole]
         groups = trace_groups(
-            self.parent, example, layers=names, forward=forward_classifier
+            self.parent, example, layers=free, forward=forward_classifier
         )
-        return [group for group in groups if not self._protected(group)]
+        # What is added to a protected layer's maps has to stay, too.
+        found = [g for g in groups if not g.makers() & set(whole)]
+        if not found:
+            raise ValueError(
+                f'{type(self.parent.backbone).__name__} has {len(names)} layers of '
+                'filters and none of them may be cut: expected some outside of '
+                'prune.protect'
+            )
+        return found
 
-    def _protected(self, group: ChannelGroup) -> bool:
-        starts = tuple(self.settings.protect)
-        return bool(starts) and any(name.startswith(starts) for name in group.filters)
+    def _protected(self, name: str) -> bool:
+        return any(is_within(name, start) for start in self.settings.protect)
 
     def score(self, model: nn.Module, layers: list[str]) -> list[Scores]:
         """Scores of layers; of a single one, computed no further than it."""
@@ -176,10 +182,15 @@ class PruneRun:
 
     def build(self, candidate: Candidate, file: str) -> Any:
         """A candidate's classifier with the weights of one of its files."""
-        plan = None if candidate.dense else read_plan(candidate.path('plan.json'))
+        plan = None if candidate.dense else read_plan(candidate.path(PLAN))
         model = cut_classifier(self.parent, plan)
         fill(model, str(candidate.path(file)))
         return model.eval()
+
+
+def is_within(name: str, start: str) -> bool:
+    """Whether a layer is a module or in it: ``layer1.0.conv1`` is in ``layer1``."""
+    return name == start or name.startswith(f'{start}.')
 
 
 def forward_classifier(model: Any, images: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,9 +94,8 @@ def score_filters(
     Raises:
         ValueError: There are no images, and the scorer looks at some.
     """
-    generator = torch.Generator().manual_seed(seed)
     if not scorer.needs_maps:
-        return _without_images(model, scorer, layers, generator)
+        return _without_images(model, scorer, layers, seed)
     if not batches:
         raise ValueError(
             f'{type(scorer).__name__} scores filters by what they show, and there are '
@@ -116,7 +116,7 @@ def score_filters(
                 gradient=gradients.get(name),
                 mask=masks,
             )
-            found = scorer(seen, generator).double().sum(dim=0)
+            found = scorer(seen, generator_of(name, seed)).double().sum(dim=0)
             sums[name] = sums[name] + found if name in sums else found
         images += len(batch.images)
         if progress is not None:
@@ -135,7 +135,7 @@ def _without_images(
     model: nn.Module,
     scorer: FilterScorer,
     layers: Sequence[str],
-    generator: torch.Generator,
+    seed: int,
 ) -> Scores:
     none = torch.empty(0)
     return {
@@ -146,12 +146,18 @@ def _without_images(
                 gradient=None,
                 mask=none,
             ),
-            generator,
+            generator_of(name, seed),
         )
         .double()
         .mean(dim=0)
         for name in layers
     }
+
+
+def generator_of(layer: str, seed: int) -> torch.Generator:
+    """Random numbers of one layer, whichever others are scored with it."""
+    # On the CPU no more than 32 bits of a seed count.
+    return torch.Generator().manual_seed(zlib.crc32(f'{seed}:{layer}'.encode()))
 
 
 def _record(
@@ -165,7 +171,7 @@ def _record(
     # A frozen network has no gradients; the images' make all maps part of the graph.
     images = batch.images.clone().requires_grad_(True)
     with torch.enable_grad(), recorder.recording():
-        logits = model.head(model.extract_feat(images))
+        logits = _head(model, images)
         loss = F.cross_entropy(logits, batch.labels, reduction='sum')
     raw = recorder.raw()
     found = torch.autograd.grad(loss, list(raw.values()), allow_unused=True)
@@ -176,6 +182,20 @@ def _record(
         )
         for name, value in zip(raw, found, strict=True)
     }
+
+
+def _head(model: Any, images: Tensor) -> Tensor:
+    features = model.extract_feat(images)
+    try:
+        return model.head(features)
+    except (ValueError, RuntimeError) as error:
+        height, width = images.shape[-2:]
+        raise ValueError(
+            f'the head does not take segmented images of {height} x {width} pixels '
+            f'({error}): expected, for scores that need gradients, a network with a '
+            'global average, or a mask_dataloader of images as the classifier has them '
+            '(crack_patches.py --masks)'
+        ) from error
 
 
 def selected_scores(select: str, run: Callable[[bool], Scores]) -> list[Scores]:

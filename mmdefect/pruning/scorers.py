@@ -51,11 +51,13 @@ class FilterScorer:
         needs_gradient: Whether the loss has to be propagated back to the maps.
         needs_maps: Whether images are looked at.
         needs_mask: Whether it matters where the object is.
+        signed: Whether scores may be negative.
     """
 
     needs_gradient = False
     needs_maps = True
     needs_mask = True
+    signed = False
 
     def __call__(self, seen: Seen, generator: torch.Generator) -> Tensor:
         """Scores ``(N, C)`` of a batch, averaged over images by the caller.
@@ -111,6 +113,8 @@ class SegIoU(FilterScorer):
 @TASK_UTILS.register_module()
 class SegContrast(FilterScorer):
     """Mean inside the object minus mean outside, in deviations of the map."""
+
+    signed = True
 
     def __call__(self, seen: Seen, generator: torch.Generator) -> Tensor:
         """See the base class."""

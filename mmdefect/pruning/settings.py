@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from mmdefect.functional.decision import HIGH, LOW
 from mmdefect.functional.keep_counts import legacy_fractions
 from mmdefect.pruning.keep import KeepPolicy
 from mmdefect.pruning.score import SELECT
@@ -124,6 +125,11 @@ class RecoverySettings:
             raise ValueError(
                 f'prune.recovery.bn_images is {self.bn_images}: expected 0 or more'
             )
+        if odd := set(self.distill or ()) - {'weight', 'temperature'}:
+            raise ValueError(
+                f'prune.recovery.distill has {", ".join(sorted(odd))}: expected weight '
+                'and temperature'
+            )
         if self.distill is not None and not self.finetune:
             raise ValueError(
                 'prune.recovery has distill without finetune=True: expected both, the '
@@ -149,6 +155,8 @@ class DecideSettings:
     def __post_init__(self) -> None:
         check_choice('prune.decide.rule', self.rule, RULES)
         check_choice('prune.decide.cost', self.cost, BUDGETS)
+        for name in self.weights:
+            check_choice('a name in prune.decide.weights', name, HIGH + LOW)
         if (self.rule == 'weighted') != bool(self.weights):
             raise ValueError(
                 f'prune.decide has rule={self.rule!r} and weights='
@@ -171,7 +179,9 @@ class PruneSettings:
         raw: Whether filters are scored on images of 0 to 255 without normalisation, as
             in FTL's release.
         reset_norms: Whether cut batch norms forget what they learnt, as in the release.
-        protect: Names of layers that stay whole, or how they begin.
+        protect: Names of layers, or of modules around them, that stay whole.
+        untrained: Whether a parent without any trained weights is taken; its filters
+            are random.
         probe: Logistic regression on the features.
         recovery: What follows the cut.
         decide: How one network is chosen.
@@ -185,6 +195,7 @@ class PruneSettings:
     raw: bool = False
     reset_norms: bool = False
     protect: tuple[str, ...] = ()
+    untrained: bool = False
     probe: ProbeSettings = field(default_factory=ProbeSettings)
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
     decide: DecideSettings = field(default_factory=DecideSettings)
@@ -196,17 +207,28 @@ class PruneSettings:
                 "prune has greedy=True and keep.type='global': expected one of them, a "
                 'threshold for all layers needs the scores of all layers first'
             )
+        if self.select == 'union' and self.keep.round_to > 1:
+            raise ValueError(
+                f"prune has select='union' and keep.round_to={self.keep.round_to}: "
+                'expected one of them, united filters are no multiple'
+            )
+        if self.select == 'contrast' and self.keep.type == 'global':
+            raise ValueError(
+                "prune has select='contrast' and keep.type='global': expected "
+                "keep.type='uniform', differences are negative and one threshold "
+                'cannot '
+                'cut them'
+            )
         if self.grid.kind == 'fraction' and self.keep.type == 'global':
             raise ValueError(
                 "prune has keep.type='global' and shares of the channels "
-                "(grid.kind='fraction')"
-                ': expected a budget, parameters, macs or latency_ms'
+                "(grid.kind='fraction'): expected a budget, parameters, macs or "
+                'latency_ms'
             )
         if self.grid.kind != 'fraction' and self.greedy:
             raise ValueError(
-                f'prune has greedy=True and grid.kind={self.grid.kind!r}: expected the '
-                'kind '
-                "'fraction', a budget is met by scores of all layers at once"
+                f'prune has greedy=True and grid.kind={self.grid.kind!r}: expected '
+                "the kind 'fraction', a budget is met by scores of all layers at once"
             )
 
 

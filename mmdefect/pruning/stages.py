@@ -14,9 +14,10 @@ import numpy as np
 
 from mmdefect.pruning.candidates import (
     CLASSIFIER,
-    CONFIG,
+    FEATURES,
     PLAN,
     PROBE,
+    PROBED,
     WEIGHTS,
     Candidate,
     save_weights,
@@ -45,19 +46,35 @@ def score(run: PruneRun) -> None:
     if run.scorer.needs_gradient:
         _teach_head(run)
     planner: Planner | None = None
+    failed: dict[str, ValueError] = {}
     for candidate in todo:
         plan = None
         if candidate.size is not None:
             planner = planner or _planner(run)
-            plan = planner(candidate.size, _origin(run, candidate))
+            try:
+                plan = planner(candidate.size, _origin(run, candidate))
+            except ValueError as error:  # the other sizes may be possible
+                failed[candidate.name] = error
+                continue
             write_plan(plan, candidate.path(PLAN))
-        model = cut_classifier(run.parent, plan)
-        if run.settings.reset_norms and not candidate.dense:
-            reset_norms(model)
-        if run.settings.recovery.bn_images and not candidate.dense:
-            recalibrate(model, run.images['train'], run.settings.recovery.bn_images)
-        save_weights(model.state_dict(), candidate.path(WEIGHTS))
-        run.progress(f'{candidate.name}: cut')
+        _cut(run, candidate, plan)
+    if failed:
+        name, first = next(iter(failed.items()))
+        raise ValueError(
+            f'{len(failed)} of {len(run.candidates) - 1} sizes are impossible, the '
+            f'others are planned; {name}: {first}'
+        ) from first
+
+
+def _cut(run: PruneRun, candidate: Candidate, plan: ChannelPlan | None) -> None:
+    model = cut_classifier(run.parent, plan)
+    if run.settings.reset_norms and not candidate.dense:
+        reset_norms(model)
+    images = run.settings.recovery.bn_images
+    if images and not candidate.dense:
+        recalibrate(model, run.images['train'], images, seed=run.seed)
+    save_weights(model.state_dict(), candidate.path(WEIGHTS))
+    run.done(f'{candidate.name}: cut')
 
 
 def _teach_head(run: PruneRun) -> None:
@@ -112,51 +129,55 @@ def _origin(run: PruneRun, candidate: Candidate) -> dict[str, Any]:
 def extract(run: PruneRun) -> None:
     """Features of the training images: ``features_train.npy`` of each network."""
     for candidate in run.candidates:
-        if candidate.has('features_train.npy') or candidate.has(PROBE):
+        if candidate.has(FEATURES) or candidate.has(PROBE):
             continue
         _need(candidate, WEIGHTS, 'score')
         model = run.build(candidate, WEIGHTS)
         found = extract_features(model, run.images['train'])
-        path = candidate.path('features_train.npy')
+        path = candidate.path(FEATURES)
         draft = path.with_name('features_draft.npy')
         np.save(draft, found)
         draft.replace(path)
-        run.progress(f'{candidate.name}: {found.shape[1]} features an image')
+        run.done(f'{candidate.name}: {found.shape[1]} features an image')
 
 
 def train(run: PruneRun) -> None:
     """Probe, and recovery: ``classifier.pth`` and a config that loads it."""
     for candidate in run.candidates:
-        if candidate.has(CLASSIFIER, CONFIG):
-            continue
-        if not candidate.has(PROBE):
-            _probe(run, candidate)
-        probed = candidate.path('probed.pth')
-        write_config(run.cfg, candidate, probed)
-        if run.settings.recovery.finetune:
-            run.progress(f'{candidate.name}: fine-tuning')
-            weights = finetune(run, candidate)
-        else:
-            weights = run.build(candidate, 'probed.pth').state_dict()
-        save_weights(weights, candidate.path(CLASSIFIER))
-        write_config(run.cfg, candidate, candidate.path(CLASSIFIER))
+        if not candidate.has(CLASSIFIER):
+            if not candidate.has(PROBE):
+                _probe(run, candidate)
+            _finish(run, candidate)
+        # Some hundred networks of some hundred MB; the probe knows all that counts.
+        candidate.path(FEATURES).unlink(missing_ok=True)
+        # Last, and again if the work dir was moved: it names files.
+        write_config(run.cfg, candidate)
+
+
+def _finish(run: PruneRun, candidate: Candidate) -> None:
+    if run.settings.recovery.finetune:
+        run.progress(f'{candidate.name}: fine-tuning')
+        weights = finetune(run, candidate)
+        run.done(f'{candidate.name}: fine-tuned')
+    else:
+        weights = run.build(candidate, PROBED).state_dict()
+    save_weights(weights, candidate.path(CLASSIFIER))
 
 
 def _probe(run: PruneRun, candidate: Candidate) -> None:
-    _need(candidate, 'features_train.npy', 'extract')
-    features = np.load(candidate.path('features_train.npy'))
+    _need(candidate, FEATURES, 'extract')
+    features = np.load(candidate.path(FEATURES))
     labels = run.images['train'].labels.numpy()
     if len(features) != len(labels):
         raise ValueError(
-            f'{candidate.path("features_train.npy")} has {len(features)} rows and '
-            'there '
-            f'are {len(labels)} training images: expected one each; the data changed, '
+            f'{candidate.path(FEATURES)} has {len(features)} rows and there are '
+            f'{len(labels)} training images: expected one each; the data changed, '
             'delete the file and extract again'
         )
     probe = fit_probe(features, labels, run.classes, run.settings.probe, run.seed)
     model = run.build(candidate, WEIGHTS)
     fold_into_head(model.head, probe)
-    save_weights(model.state_dict(), candidate.path('probed.pth'))
+    save_weights(model.state_dict(), candidate.path(PROBED))
     write_json(
         {
             'c': probe.c,
@@ -166,9 +187,7 @@ def _probe(run: PruneRun, candidate: Candidate) -> None:
         },
         candidate.path(PROBE),
     )
-    # Some hundred networks of some hundred MB: what the probe knows is all that counts.
-    candidate.path('features_train.npy').unlink()
-    run.progress(f'{candidate.name}: {_said(probe)}')
+    run.done(f'{candidate.name}: {_said(probe)}')
 
 
 def _said(probe: FittedProbe) -> str:

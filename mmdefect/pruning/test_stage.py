@@ -20,6 +20,7 @@ from mmdefect.pruning.outcome import (
 )
 from mmdefect.pruning.parent import split_images
 from mmdefect.pruning.run import PruneRun
+from mmdefect.pruning.workdir import digest_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +46,17 @@ def test(run: PruneRun) -> Sweep:
         if not candidate.has(CLASSIFIER):
             raise FileNotFoundError(
                 f'{candidate.path(CLASSIFIER)} does not exist: expected what stage '
-                'train '
-                'writes; run --stage train first'
+                'train writes; run --stage train first'
             )
-    todo = [one for one in run.candidates if not one.has(RESULT)]
+    tested_on = digest_of(
+        [run.cfg.val_dataloader, run.cfg.test_dataloader, run.cfg.get('test_roots')]
+    )
+    todo = [one for one in run.candidates if not _is_tested(one, tested_on)]
     sets = test_sets(run.cfg) if todo else {}
     for candidate in todo:
-        outcome = _measure(run, candidate, sets)
+        outcome = _measure(run, candidate, sets, tested_on)
         write_outcome(outcome, candidate)
-        run.progress(
+        run.done(
             f'{candidate.name}: {outcome.cost.parameters:,} parameters, '
             f'{outcome.cost.latency_ms_p50:.1f} ms, balanced accuracy '
             f'{100 * outcome.val.balanced_accuracy:.2f} % (val)'
@@ -76,7 +79,14 @@ def test_sets(cfg: Config) -> dict[str, ImageSet]:
     return sets
 
 
-def _measure(run: PruneRun, candidate: Candidate, sets: dict[str, ImageSet]) -> Outcome:
+def _is_tested(candidate: Candidate, tested_on: str) -> bool:
+    """Whether there is a result, on these very sets."""
+    return candidate.has(RESULT) and read_outcome(candidate).tested_on == tested_on
+
+
+def _measure(
+    run: PruneRun, candidate: Candidate, sets: dict[str, ImageSet], tested_on: str
+) -> Outcome:
     model = run.build(candidate, CLASSIFIER)
     images = run.images['val']
     height, width = images.images.shape[2:]
@@ -89,4 +99,5 @@ def _measure(run: PruneRun, candidate: Candidate, sets: dict[str, ImageSet]) -> 
         val=quality(predict(model, images)),
         test={name: quality(predict(model, one)) for name, one in sets.items()},
         probe=json.loads(candidate.path(PROBE).read_text()),
+        tested_on=tested_on,
     )

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from mmdefect.functional.decision import pareto_front
 from mmdefect.pruning.candidates import PLAN, write_json
 from mmdefect.pruning.decide import decision_scores
 from mmdefect.pruning.outcome import Outcome
 from mmdefect.pruning.plan import read_plan
 from mmdefect.pruning.run import PruneRun
 from mmdefect.pruning.test_stage import Sweep
+from mmdefect.pruning.workdir import worked
 from mmdefect.streams.report_page import (
     Page,
     Picture,
@@ -23,7 +25,6 @@ from mmdefect.streams.report_page import (
     footer_text,
     write_page,
 )
-from mmdefect.utils.environment import describe_environment
 from mmdefect.visualization.plots import curves, save_figure, trade_off
 
 SUMMARY = 'summary.json'
@@ -31,14 +32,13 @@ SUMMARY = 'summary.json'
 _ROWS = 20
 
 
-def write_sweep(run: PruneRun, sweep: Sweep, *, command: str, seconds: float) -> Path:
+def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
     """Write ``sweep.csv``, ``summary.json``, the plots and ``index.html``.
 
     Args:
         run: The run.
         sweep: Its networks.
         command: What made them, as a reader would type it.
-        seconds: How long this part of the run took, the last one if it was interrupted.
 
     Returns:
         The HTML file.
@@ -46,7 +46,8 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str, seconds: float) ->
     folder = run.work_dir
     _write_csv(sweep, decision_scores(sweep.outcomes, run.settings.decide), folder)
     chosen = sweep.outcomes[sweep.chosen]
-    environment = describe_environment()
+    state = worked(run.work_dir)
+    environment = state['environment']
     write_json(
         {
             'chosen': chosen.name,
@@ -54,7 +55,7 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str, seconds: float) ->
             'scorer': dict(run.settings.scorer),
             'seed': run.seed,
             'command': command,
-            'duration_s': round(seconds, 1),
+            'duration_s': state['seconds'],
             **environment,
             'outcomes': [asdict(outcome) for outcome in sweep.outcomes],
         },
@@ -139,10 +140,14 @@ def _cells(outcome: Outcome, tests: Sequence[str], chosen: bool) -> list[str]:
 def _write_csv(sweep: Sweep, scores: Sequence[float], folder: Path) -> None:
     tests = list(sweep.outcomes[0].test)
     columns = [
-        'network', 'size', 'chosen', 'decision_score', 'parameters',
+        'network', 'size', 'chosen', 'on_front', 'decision_score', 'parameters',
         'backbone_parameters', 'macs', 'latency_ms_p50', 'latency_ms_p95',
         *(f'{name}_{number}' for name in ('val', *tests) for number in _NUMBERS),
     ]  # fmt: skip
+    front = pareto_front(
+        [one.cost.parameters for one in sweep.outcomes],
+        [one.val.accuracy for one in sweep.outcomes],
+    )
     draft = folder / 'sweep.csv.tmp'
     with draft.open('w', newline='') as file:
         writer = csv.writer(file)
@@ -155,6 +160,7 @@ def _write_csv(sweep: Sweep, scores: Sequence[float], folder: Path) -> None:
                     outcome.name,
                     '' if outcome.size is None else outcome.size,
                     int(index == sweep.chosen),
+                    int(index in front),
                     scores[index] if scores else '',
                     cost.parameters,
                     outcome.backbone_parameters,
@@ -189,10 +195,27 @@ def _plots(run: PruneRun, sweep: Sweep, folder: Path) -> list[Picture]:
         )
         path = save_figure(figure, folder / f'sweep_{name}.png')
         pictures.append(Picture(path, f'balanced accuracy against {axis}', 460))
+    scores = decision_scores(outcomes, run.settings.decide)
+    if scores:
+        figure = scatter_of_scores(outcomes, scores)
+        path = save_figure(figure, folder / 'sweep_scores.png')
+        pictures.append(Picture(path, 'decision score against parameters', 460))
     if len(outcomes) > 2:
         path = save_figure(_widths(run), folder / 'sweep_widths.png')
         pictures.append(Picture(path, 'kept filters of each layer by size', 460))
     return pictures
+
+
+def scatter_of_scores(outcomes: Sequence[Outcome], scores: Sequence[float]) -> Figure:
+    """Decision score against the share of parameters, in the order of the size."""
+    costs = [outcome.cost.parameters for outcome in outcomes]
+    order = sorted(range(len(costs)), key=lambda index: costs[index])
+    shares = [100 * costs[index] / costs[0] for index in order]
+    return curves(
+        {'decision score': (shares, [scores[index] for index in order])},
+        xlabel='parameters, % of the whole network',
+        ylabel='decision score',
+    )
 
 
 def _widths(run: PruneRun) -> Figure:

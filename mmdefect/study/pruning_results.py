@@ -33,8 +33,8 @@ def add_sweeps(
     ``metrics`` are ``<variant>/balanced_accuracy_mean|balanced_accuracy_std`` over
     seeds on the first test set, ``<variant>/<set>_balanced_accuracy_mean`` and so on
     of the others, and the means of ``params``, ``params_share`` (of the parent),
-    ``macs``, ``latency_ms_p50`` and ``latency_speedup`` (of the parent, measured in
-    the same process).
+    ``macs``, ``latency_ms_p50`` and ``latency_speedup`` (of the parent, measured by
+    the same sweep).
 
     Args:
         path: The JSON file; its stem is the name of the experiment.

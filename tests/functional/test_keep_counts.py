@@ -66,7 +66,11 @@ def test_feature_sum_decides_at_a_half() -> None:
         ({'channels': 64, 'fraction': 0.32, 'round_to': 8}, 24),  # 20.48
         ({'channels': 60, 'fraction': 0.99, 'round_to': 8}, 56),  # 59.4
         ({'channels': 62, 'fraction': 1.0, 'round_to': 8}, 62),
-        ({'channels': 64, 'fraction': 0.01, 'round_to': 8}, 1),
+        ({'channels': 64, 'fraction': 0.01, 'round_to': 8}, 8),  # once at least
+        (
+            {'channels': 64, 'fraction': 0.0, 'min_channels': 9, 'round_to': 8},
+            16,
+        ),
     ],
 )
 def test_feature_keep_count(arguments, kept) -> None:

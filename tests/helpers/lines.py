@@ -111,6 +111,7 @@ def line_config(lines: Path, tmp_path: Path) -> Config:
                 'scorer': {'type': 'mmdefect.SegIoU'},
                 'grid': {'kind': 'fraction', 'values': [0.5]},
                 'probe': {'c': [0.01, 1.0], 'folds': 2},
+                'untrained': True,
             },
         }
     )

@@ -60,7 +60,7 @@ class TestFraction:
             ({}, {'a': 1, 'b': 2}),
             ({'min_channels': 3}, {'a': 3, 'b': 3}),
             ({'min_channels': 10}, {'b': 10}),
-            ({'round_to': 4}, {'a': 1, 'b': 4}),
+            ({'round_to': 4}, {'a': 4, 'b': 4}),
         ],
     )
     def test_feature_bounds(self, settings, expected):

@@ -18,7 +18,7 @@ from mmdefect.pruning.outcome import read_outcome
 from mmdefect.pruning.parent import build_loader, split_images
 from mmdefect.pruning.plan import read_plan
 from mmdefect.pruning.recovery import candidate_config, recalibrate
-from mmdefect.pruning.run import PruneRun
+from mmdefect.pruning.run import PruneRun, is_within
 from mmdefect.pruning.stages import STAGES, run_all
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
 
@@ -82,7 +82,7 @@ def test_feature_what_is_finished_is_not_done_again(line_config: Config) -> None
 
 
 def test_exception_work_dir_of_another_config(line_config: Config) -> None:
-    begun(line_config)
+    STAGES['score'](begun(line_config))
     with pytest.raises(ValueError, match='begun with another config'):
         begun(line_config, select='background')
 
@@ -307,3 +307,169 @@ def test_feature_outcomes_on_disk(line_config: Config) -> None:
     run = begun(line_config)
     sweep = run_all(run)
     assert [read_outcome(one) for one in run.candidates] == sweep.outcomes
+
+
+def test_feature_sizes_are_added_and_the_decision_changed_later(
+    line_config: Config,
+) -> None:
+    first = run_all(begun(line_config))
+    grid = {'values': [0.25, 0.5]}
+    decide = {'rule': 'weighted', 'weights': {'parameters': 1.0}}
+    later = run_all(begun(line_config, grid=grid, decide=decide))
+    assert [one.name for one in later.outcomes] == [
+        'dense',
+        'fraction-0.25',
+        'fraction-0.50',
+    ]
+    assert later.outcomes[2] == first.outcomes[1]
+    assert later.chosen == 1
+
+
+def test_feature_another_test_set_is_tested(line_config: Config) -> None:
+    first = run_all(begun(line_config))
+    line_config.test_dataloader.dataset.update(ann_file='val.txt', data_prefix='val')
+    second = run_all(begun(line_config))
+    assert second.outcomes[1].test['test'] == second.outcomes[1].val
+    assert second.outcomes[1].tested_on != first.outcomes[1].tested_on
+
+
+def test_feature_a_mistyped_path_leaves_nothing_behind(line_config: Config) -> None:
+    right = line_config.mask_dataloader.dataset.data_root
+    line_config.mask_dataloader.dataset.data_root = '/nowhere'
+    with pytest.raises(FileNotFoundError):
+        STAGES['score'](begun(line_config, grid={'values': [0.5]}))
+    shutil.rmtree(Path(line_config.work_dir) / 'dense', ignore_errors=True)
+    line_config.mask_dataloader.dataset.data_root = right
+    STAGES['score'](begun(line_config))
+
+
+def test_exception_another_parent_in_the_same_file(
+    line_config: Config, tmp_path: Path
+) -> None:
+    parent = begun(line_config).parent
+    line_config.load_from = str(tmp_path / 'parent.pth')
+    save_weights(parent.state_dict(), tmp_path / 'parent.pth')
+    STAGES['score'](begun(line_config))
+    torch.nn.init.ones_(parent.head.fc.bias)
+    save_weights(parent.state_dict(), tmp_path / 'parent.pth')
+    with pytest.raises(ValueError, match='another file in load_from'):
+        begun(line_config)
+
+
+def test_exception_parent_without_weights(line_config: Config) -> None:
+    with pytest.raises(ValueError, match='LunaNet has pretrained weights'):
+        _ = begun(line_config, untrained=False).parent
+
+
+def test_feature_parent_of_a_seed_is_always_the_same(line_config: Config) -> None:
+    line_config.model.backbone = {'type': 'mmdefect.FTLAlexNet'}  # draws when built
+    line_config.model.head.in_channels = 256
+    first, second = (
+        PruneRun(line_config, progress=silent).parent.state_dict() for _ in range(2)
+    )
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [
+        (
+            {'scorer': {'type': 'mmdefect.L1Norm'}, 'select': 'contrast'},
+            'does not look at masks',
+        ),
+        (
+            {
+                'scorer': {'type': 'mmdefect.SegContrast'},
+                'keep': {'type': 'global'},
+                'grid': {'kind': 'macs'},
+            },
+            'gives negative scores',
+        ),
+    ],
+)
+def test_exception_what_would_fail_after_hours(
+    line_config: Config, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        begun(line_config, **changes)
+
+
+def test_exception_missing_test_root(line_config: Config) -> None:
+    line_config.test_roots = {'elsewhere': '/nowhere'}
+    with pytest.raises(FileNotFoundError, match='test_roots names /nowhere'):
+        begun(line_config)
+
+
+def test_feature_one_impossible_size_does_not_stop_the_others(
+    line_config: Config,
+) -> None:
+    run = begun(
+        line_config, grid={'values': [0.01, 0.5]}, keep={'type': 'uniform_legacy'}
+    )
+    with pytest.raises(
+        ValueError, match=r'1 of 2 sizes are impossible.*fraction-0\.01'
+    ):
+        STAGES['score'](run)
+    assert [one.has('weights.pth') for one in run.candidates] == [True, False, True]
+
+
+def test_feature_killed_before_the_classifier_is_written(line_config: Config) -> None:
+    """Weights are there, the config is not; or the other way round."""
+    run = begun(line_config)
+    run_all(run)
+    small = run.candidates[1]
+    before = load_weights(small.path('classifier.pth'))
+    small.path('classifier.py').unlink()
+    STAGES['train'](begun(line_config))
+    assert Config.fromfile(small.path('classifier.py')).load_from == str(
+        small.path('classifier.pth')
+    )
+    small.path('classifier.pth').unlink()
+    STAGES['train'](begun(line_config))
+    again = load_weights(small.path('classifier.pth'))
+    assert torch.equal(
+        again['state_dict']['head.fc.weight'], before['state_dict']['head.fc.weight']
+    )
+
+
+def test_feature_work_dir_that_was_moved(line_config: Config, tmp_path: Path) -> None:
+    run_all(begun(line_config))
+    moved = shutil.move(line_config.work_dir, tmp_path / 'moved')
+    line_config.work_dir = str(moved)
+    STAGES['train'](begun(line_config))
+    cfg = Config.fromfile(Path(moved) / 'fraction-0.50/classifier.py')
+    assert Path(cfg.load_from).is_file()
+    assert Path(cfg.model.backbone.plan).is_file()
+
+
+def test_feature_protected_grouped_convolutions(line_config: Config) -> None:
+    line_config.model.backbone = {
+        'type': 'ResNeXt',
+        'depth': 50,
+        'groups': 4,
+        'width_per_group': 2,
+        'stem_channels': 8,
+        'base_channels': 8,
+    }
+    line_config.model.neck = {'type': 'GlobalAveragePooling'}
+    line_config.model.head.in_channels = 256
+    with pytest.raises(ValueError, match='in 4 groups'):
+        _ = begun(line_config).groups
+    line_config.prune.protect = [
+        f'backbone.layer{stage}.{block}.{layer}'
+        for stage, blocks in enumerate((3, 4, 6, 3), start=1)
+        for block in range(blocks)
+        for layer in ('conv1', 'conv2')
+    ]
+    groups = begun(line_config).groups
+    assert all(
+        'conv3' in name or 'downsample' in name or name == 'backbone.conv1'
+        for group in groups
+        for name in group.filters
+    )
+
+
+def test_feature_protect_names_whole_modules() -> None:
+    assert is_within('backbone.features.1', 'backbone.features.1')
+    assert is_within('backbone.layer1.0.conv1', 'backbone.layer1')
+    assert not is_within('backbone.features.10', 'backbone.features.1')

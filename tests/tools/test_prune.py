@@ -56,6 +56,7 @@ def sweep(cracks: Path) -> Path:
         '--cfg-options',
         *options(cracks),
         'load_from=None',
+        'prune.untrained=True',
         'prune.grid.values=[0.3]',
         'prune.recovery.bn_images=64',
     )
@@ -96,6 +97,7 @@ def test_feature_same_command_again_does_nothing(sweep: Path, cracks: Path) -> N
         '--cfg-options',
         *options(cracks),
         'load_from=None',
+        'prune.untrained=True',
         'prune.grid.values=[0.3]',
         'prune.recovery.bn_images=64',
     )

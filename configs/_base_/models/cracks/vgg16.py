@@ -5,7 +5,7 @@ model = dict(
     backbone=dict(
         type='VGG',
         depth=16,
-        # torchvision's IMAGENET1K_V1 weights under mmpretrain's names; FTL had Keras's.
+        # mmpretrain's ImageNet weights; FTL had Keras's.
         # init_cfg=None starts from random weights.
         init_cfg=dict(
             type='Pretrained',

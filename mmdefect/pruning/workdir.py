@@ -1,0 +1,107 @@
+"""What a work dir was begun with, and what went into it since."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmdefect.pruning.candidates import PLAN, WEIGHTS, write_json
+from mmdefect.utils.checkpoint import file_sha256
+from mmdefect.utils.environment import describe_environment
+from mmdefect.utils.results import distinct
+
+STATE, CONFIG_FILE = 'prune.json', 'config.py'
+# Entries of a config that plans and weights depend on.
+_COMPUTED = (
+    'model',
+    'data_preprocessor',
+    'train_dataloader',
+    'val_dataloader',
+    'mask_dataloader',
+    'randomness',
+    'optim_wrapper',
+    'param_scheduler',
+    'train_cfg',
+)
+# Entries of `prune` that they do not depend on: more sizes, or another choice of them.
+_FREE = ('grid', 'decide')
+
+
+def claim(work_dir: Path, cfg: Config) -> None:
+    """Note what the work dir is for; networks of two configs never mix in it.
+
+    Sizes may be added and the decision changed. While no network is in it, a work dir
+    is nobody's: whoever mistyped a path tries again.
+
+    Raises:
+        ValueError: It was begun with another config, or another parent.
+    """
+    digest = identity(cfg)
+    state = _read(work_dir)
+    if state.get('identity') not in (None, digest) and _networks(work_dir):
+        raise ValueError(
+            f'{work_dir} was begun with another config or another file in load_from '
+            f'(see its {CONFIG_FILE}): expected the same one; give another --work-dir, '
+            'or delete this one'
+        )
+    work_dir.mkdir(parents=True, exist_ok=True)
+    path, text = work_dir / CONFIG_FILE, cfg.dump()
+    if not path.is_file() or path.read_text() != text:
+        path.write_text(text)
+    if state.get('identity') != digest:
+        write_json({**state, 'identity': digest}, work_dir / STATE)
+
+
+def identity(cfg: Config) -> str:
+    """Digest of what plans and weights depend on."""
+    entries: dict[str, Any] = {key: cfg.get(key) for key in _COMPUTED}
+    entries['prune'] = {k: v for k, v in cfg.prune.items() if k not in _FREE}
+    parent = cfg.get('load_from')
+    entries['load_from'] = file_sha256(parent) if _is_file(parent) else parent
+    return digest_of(entries)
+
+
+def digest_of(entries: Any) -> str:
+    """SHA-256 of anything that JSON can write."""
+    text = json.dumps(entries, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def add_work(work_dir: Path, seconds: float) -> None:
+    """Note who worked in it and how long, so that a table can say so."""
+    state = _read(work_dir)
+    here = describe_environment()
+    before = state.get('environment', {})
+    state['environment'] = {
+        key: distinct([before.get(key, value), value]) for key, value in here.items()
+    }
+    state['seconds'] = round(state.get('seconds', 0.0) + seconds, 1)
+    write_json(state, work_dir / STATE)
+
+
+def worked(work_dir: Path) -> Mapping[str, Any]:
+    """``seconds`` of all parts of the run, and the ``environment`` of all of them."""
+    state = _read(work_dir)
+    if 'seconds' not in state:  # nothing was done, or a part was killed
+        add_work(work_dir, 0.0)
+        state = _read(work_dir)
+    return state
+
+
+def _read(work_dir: Path) -> dict[str, Any]:
+    path = work_dir / STATE
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _networks(work_dir: Path) -> bool:
+    found = (*work_dir.glob(f'*/{WEIGHTS}'), *work_dir.glob(f'*/{PLAN}'))
+    return bool(found)
+
+
+def _is_file(path: Any) -> bool:
+    return isinstance(path, str) and Path(path).is_file()
