@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor
 
 from mmdefect.benchmarks.naive_sweep import NaiveSweep
@@ -108,11 +108,11 @@ class PruningSuite:
 
     def classifier(self, base: str) -> Any:
         """Build a network of the configs for this image size, with random weights."""
-        init_default_scope(SCOPE)
         torch.manual_seed(0)
         cfg = Config.fromfile(self.configs / base).model
         cfg.backbone.pop('init_cfg', None)
-        backbone: Any = MODELS.build(copy.deepcopy(cfg.backbone))
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            backbone: Any = MODELS.build(copy.deepcopy(cfg.backbone))
         backbone.eval()  # mmpretrain's VGG returns nothing here
         with torch.no_grad():
             width = backbone(self.blank())[-1].flatten(1).shape[1]
@@ -121,7 +121,8 @@ class PruningSuite:
             'mean': [103.939, 116.779, 123.68],
             'std': [1.0, 1.0, 1.0],
         }
-        model: Any = MODELS.build(cfg)
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            model: Any = MODELS.build(cfg)
         return model.eval()
 
     def blank(self) -> Tensor:

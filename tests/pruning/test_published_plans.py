@@ -16,6 +16,7 @@ from mmdefect.models.classification.pruned import PrunedBackbone
 from mmdefect.pruning.plan import plan_from_dict, read_plan
 from mmdefect.pruning.rebuild import channels_of, cut_in_place, rebuild
 from tests.conftest import REPO
+from tests.helpers.configs import scope
 
 PLANS = REPO / 'configs/ftl/plans'
 # Recorded: parameters, and widths of the convolutions.
@@ -40,7 +41,9 @@ def read(name):
 def published(request):
     """Name, plan, and the whole network with random weights."""
     vgg = request.param.startswith('vgg16')
-    whole = build_backbone({'type': 'VGG', 'depth': 16}) if vgg else FTLAlexNet()
+    # Whatever scope an earlier test has left behind.
+    with scope('mmpretrain'):
+        whole = build_backbone({'type': 'VGG', 'depth': 16}) if vgg else FTLAlexNet()
     whole.eval()  # VGG's gives nothing back
     return request.param, read(request.param), whole
 
