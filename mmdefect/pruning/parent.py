@@ -18,7 +18,7 @@ from mmdefect.pruning.features import ImageSet, load_images
 from mmdefect.pruning.plan import ChannelPlan
 from mmdefect.pruning.rebuild import rebuild
 from mmdefect.pruning.score import MaskedBatch, masked_batches
-from mmdefect.utils.checkpoint import load_weights, state_dict_of
+from mmdefect.utils.checkpoint import first_mismatch, load_weights, state_dict_of
 
 # Loader of the config -> what its images are for.
 SPLITS = {
@@ -77,10 +77,9 @@ def fill(model: nn.Module, path: str) -> None:
     try:
         model.load_state_dict(state_dict_of(load_weights(path)))
     except RuntimeError as error:
-        first = str(error).partition('\n')[2].strip().partition('\n')[0]
         raise ValueError(
-            f'{path} does not fit {type(model).__name__}: {first}; expected a '
-            'checkpoint of the model that this config describes'
+            f'{path} does not fit {type(model).__name__}: {first_mismatch(error)}; '
+            'expected a checkpoint of the model that this config describes'
         ) from error
 
 

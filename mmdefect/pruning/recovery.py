@@ -11,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmdefect.engine.hooks.pretrained import without_weights
 from mmdefect.pruning.candidates import (
     AGAIN,
     CLASSIFIER,
@@ -130,11 +131,3 @@ def finetune(run: Any, candidate: Candidate) -> dict[str, Tensor]:
     cfg.dump(str(path))
     checkpoint = run.trainer(path, candidate.path(RECOVERY))
     return state_dict_of(load_weights(checkpoint))
-
-
-def without_weights(model: Any) -> Any:
-    """A model's config whose parts load no file."""
-    if isinstance(model, dict):
-        kept = {k: without_weights(v) for k, v in model.items() if k != 'init_cfg'}
-        return ConfigDict(**kept)
-    return model

@@ -8,11 +8,11 @@ from typing import Any
 
 from mmdefect.functional.decision import HIGH, LOW
 from mmdefect.functional.keep_counts import legacy_fractions
+from mmdefect.pruning.cost import KINDS
 from mmdefect.pruning.keep import KeepPolicy
 from mmdefect.pruning.score import SELECT
 from mmdefect.utils.checks import check_choice
 
-BUDGETS = ('parameters', 'macs', 'latency_ms')
 RULES = ('ftl_published', 'ftl_fraction', 'one_standard_error', 'weighted')
 # FTL's nine powers of ten.
 PROBE_GRID = tuple(10.0**power for power in range(-3, 6))
@@ -46,7 +46,7 @@ class Grid:
                 'values'
             )
         kind, values = given['kind'], given['values']
-        check_choice('prune.grid.kind', kind, ('fraction', *BUDGETS))
+        check_choice('prune.grid.kind', kind, ('fraction', *KINDS))
         if kind == 'fraction' and values == 'legacy':
             return cls(kind=kind, values=tuple(legacy_fractions()))
         values = tuple(values) if isinstance(values, Sequence) else (values,)
@@ -154,7 +154,7 @@ class DecideSettings:
 
     def __post_init__(self) -> None:
         check_choice('prune.decide.rule', self.rule, RULES)
-        check_choice('prune.decide.cost', self.cost, BUDGETS)
+        check_choice('prune.decide.cost', self.cost, KINDS)
         for name in self.weights:
             check_choice('a name in prune.decide.weights', name, HIGH + LOW)
         if (self.rule == 'weighted') != bool(self.weights):

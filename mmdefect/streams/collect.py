@@ -18,7 +18,7 @@ from mmdefect.functional.forgetting import (
 )
 from mmdefect.streams.matrix import StreamMatrix
 from mmdefect.streams.report_data import StreamRecord, read_stream
-from mmdefect.utils.results import Run, Runs, distinct, mean_std, today
+from mmdefect.utils.results import Run, Runs, distinct, environment_of, mean_std, today
 
 TEACHER = 'teacher/old'
 # Metrics of products that a table shows, and what it calls them.
@@ -98,11 +98,7 @@ def _summed_up(runs: Runs) -> Collected:
         metrics=metrics,
         seeds=seeds,
         duration_s=sum(run['duration_s'] for run in flat),
-        environment={
-            'commit': distinct(run['commit'] for run in flat),
-            'hardware': distinct(run['hardware'] for run in flat),
-            'software': distinct(run['software'] for run in flat),
-        },
+        environment=environment_of(flat),
     )
 
 

@@ -44,7 +44,8 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
         The HTML file.
     """
     folder = run.work_dir
-    _write_csv(sweep, decision_scores(sweep.outcomes, run.settings.decide), folder)
+    scores = decision_scores(sweep.outcomes, run.settings.decide)
+    _write_csv(sweep, scores, folder)
     chosen = sweep.outcomes[sweep.chosen]
     state = worked(run.work_dir)
     environment = state['environment']
@@ -72,7 +73,7 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
                 title='Networks',
                 text='Balanced accuracy; test sets were not looked at to choose.',
                 table=sweep_table(sweep),
-                pictures=_plots(run, sweep, folder),
+                pictures=_plots(run, sweep, scores),
             )
         ],
         footer=Table(
@@ -176,8 +177,8 @@ def _write_csv(sweep: Sweep, scores: Sequence[float], folder: Path) -> None:
 _NUMBERS = ('images', 'accuracy', 'balanced_accuracy', 'f1', 'misses', 'false_alarms')
 
 
-def _plots(run: PruneRun, sweep: Sweep, folder: Path) -> list[Picture]:
-    outcomes = sweep.outcomes
+def _plots(run: PruneRun, sweep: Sweep, scores: Sequence[float]) -> list[Picture]:
+    folder, outcomes = run.work_dir, sweep.outcomes
     series = {'val': [one.val.balanced_accuracy for one in outcomes]}
     for name in outcomes[0].test:
         series[name] = [one.test[name].balanced_accuracy for one in outcomes]
@@ -195,7 +196,6 @@ def _plots(run: PruneRun, sweep: Sweep, folder: Path) -> list[Picture]:
         )
         path = save_figure(figure, folder / f'sweep_{name}.png')
         pictures.append(Picture(path, f'balanced accuracy against {axis}', 460))
-    scores = decision_scores(outcomes, run.settings.decide)
     if scores:
         figure = scatter_of_scores(outcomes, scores)
         path = save_figure(figure, folder / 'sweep_scores.png')

@@ -12,7 +12,7 @@ from mmdefect.study.pruning import SUMMARY
 from mmdefect.utils.results import (
     Run,
     Runs,
-    distinct,
+    environment_of,
     read_growing,
     today,
     write_results,
@@ -68,10 +68,7 @@ def add_sweeps(
         },
         duration_s=sum(run['duration_s'] for run in flat),
         notes=known.get('notes', ''),
-        environment={
-            key: distinct(str(run[key]) for run in flat)
-            for key in ('commit', 'hardware', 'software')
-        },
+        environment=environment_of(flat),
         runs=runs,
     )
 

@@ -10,7 +10,7 @@ from mmdefect.study.comparison import Row
 from mmdefect.utils.results import (
     Run,
     Runs,
-    distinct,
+    environment_of,
     read_growing,
     today,
     write_results,
@@ -71,10 +71,7 @@ def add_rows(path: str | Path, rows: Sequence[Row], *, dataset: str) -> None:
         },
         duration_s=sum(run['duration_s'] for _, run in entries),
         notes=known.get('notes', ''),
-        environment={
-            key: distinct(str(run[key]) for _, run in entries)
-            for key in ('commit', 'hardware', 'software')
-        },
+        environment=environment_of(run for _, run in entries),
         runs=runs,
     )
 

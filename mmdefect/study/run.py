@@ -17,6 +17,7 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from mmdefect.engine.hooks.calibration import CALIBRATED
+from mmdefect.engine.hooks.pretrained import without_weights
 from mmdefect.study.record import (
     PREDICTIONS,
     RECORD,
@@ -160,7 +161,7 @@ def describe(
     scope = cfg.get('default_scope', 'mmpretrain')
     with DefaultScope.overwrite_default_scope(scope):
         # Built, not loaded: time and counts do not depend on the weights.
-        model = MODELS.build(_without_weights(cfg.model))
+        model = MODELS.build(without_weights(cfg.model))
         dataset = {**cfg.train_dataloader.dataset, 'pipeline': []}
         dataset.pop('cache_gb', None)  # not every data set has one
         images = len(DATASETS.build(dataset))
@@ -255,12 +256,6 @@ def _freeze(cfg: Config, model: Any) -> str:
     freeze_parameters(model, plan_freezing(model, fraction, (3, *image_size(cfg))))
     value = hook.get(mode) if mode in ('fraction', 'quadrant') else None
     return mode if value is None else f'{mode}-{value}'
-
-
-def _without_weights(cfg: Any) -> Any:
-    if isinstance(cfg, dict):
-        return {k: _without_weights(v) for k, v in cfg.items() if k != 'init_cfg'}
-    return cfg
 
 
 def _checked(record: RunRecord, command: str, folder: Path) -> RunRecord:

@@ -76,6 +76,11 @@ def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return {key.removeprefix('module.'): value for key, value in state.items()}
 
 
+def first_mismatch(error: RuntimeError) -> str:
+    """The first line about a weight of what ``load_state_dict`` raised."""
+    return str(error).partition('\n')[2].strip().partition('\n')[0]
+
+
 def checkpoint_classes(checkpoint: Mapping[str, Any]) -> list[str] | None:
     """Return the class names a checkpoint was trained on, None when it says none."""
     meta = checkpoint.get('meta') or {}

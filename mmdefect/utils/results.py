@@ -228,6 +228,16 @@ def distinct(texts: Iterable[str]) -> str:
     return '; '.join(dict.fromkeys(parts))
 
 
+def environment_of(runs: Iterable[Run]) -> dict[str, str]:
+    """``commit``, ``hardware``, ``software``; ``'a; b'`` where runs differ."""
+    found = list(runs)
+    return {
+        'commit': distinct(run['commit'] for run in found),
+        'hardware': distinct(run['hardware'] for run in found),
+        'software': distinct(run['software'] for run in found),
+    }
+
+
 def mean_std(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Mean and sample standard deviation (ddof = 1) over repetitions.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import ConfigDict
 from mmengine.hooks import Hook
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
@@ -13,7 +14,7 @@ from torch import nn
 from mmdefect.engine.hooks.freeze import is_about_to_train
 from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.registry import HOOKS
-from mmdefect.utils.checkpoint import state_dict_of
+from mmdefect.utils.checkpoint import first_mismatch, state_dict_of
 
 
 @HOOKS.register_module()
@@ -81,7 +82,7 @@ def load_strictly(module: nn.Module, cfg: Mapping[str, Any]) -> None:
         missing = module.load_state_dict(found, strict=False).missing_keys
     except RuntimeError as error:
         raise ValueError(
-            f'{path} does not fit {type(module).__name__}: {_first_mismatch(error)}'
+            f'{path} does not fit {type(module).__name__}: {first_mismatch(error)}'
         ) from None
     if missing:
         raise ValueError(
@@ -91,6 +92,9 @@ def load_strictly(module: nn.Module, cfg: Mapping[str, Any]) -> None:
         )
 
 
-def _first_mismatch(error: RuntimeError) -> str:
-    """The first of torch's lines about a shape."""
-    return str(error).partition('\n')[2].strip().partition('\n')[0]
+def without_weights(model: Any) -> Any:
+    """A model's config whose parts name no file to load and no way to draw weights."""
+    if isinstance(model, dict):
+        kept = {k: without_weights(v) for k, v in model.items() if k != 'init_cfg'}
+        return ConfigDict(**kept)
+    return model

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mmdefect.functional.distillation import distribution_kl
 from mmdefect.models.classification.pruned import in_scope
 from mmdefect.registry import MODELS
-from mmdefect.utils.checkpoint import load_weights, state_dict_of
+from mmdefect.utils.checkpoint import first_mismatch, load_weights, state_dict_of
 
 
 @MODELS.register_module()
@@ -203,10 +203,9 @@ def _load(model: nn.Module, path: str | Path) -> None:
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        first = str(error).partition('\n')[2].strip().partition('\n')[0]
         raise ValueError(
-            f'{path} does not fit model.teacher ({first}): expected a checkpoint of '
-            'the teacher config'
+            f'{path} does not fit model.teacher ({first_mismatch(error)}): expected '
+            'a checkpoint of the teacher config'
         ) from None
     print_log(f'The teacher has the weights of {path}', 'current')
 
