@@ -20,6 +20,14 @@ HELPERS = Path(__file__).parent / 'helpers'
 LOADERS = ('train', 'val', 'test')
 
 
+@pytest.fixture(scope='module', autouse=True)
+def no_default_scope_left() -> None:
+    """A runner's scope stays the process's default; each module starts without one."""
+    from mmengine.registry import DefaultScope
+
+    DefaultScope._instance_dict.clear()
+
+
 @pytest.fixture(scope='session')
 def toy_neu_det(tmp_path_factory) -> Path:
     """NEU-DET in miniature: 60 images of 96 px, converted by the real converter."""

@@ -2,6 +2,9 @@
 
 Writes ``<out>/<name>/rank<r>.pth`` for ``name=config``: every loss of every iteration,
 and the final parameters.
+
+In double precision: a threshold (which locations are distilled, which are positive) turns
+rounding into another selection, and ranks sum in another order than one process does.
 """
 
 from __future__ import annotations
@@ -71,6 +74,7 @@ def main(config: str, root: str, out: str, launcher: str, batch: int) -> None:
 
 
 if __name__ == '__main__':
+    torch.set_default_dtype(torch.float64)
     root, out, launcher, batch, *configs = sys.argv[1:]
     for entry in configs:
         name, _, config = entry.partition('=')
