@@ -28,6 +28,7 @@ from mmdefect.functional.classification import (
 from mmdefect.functional.ranking import auroc
 from mmdefect.registry import METRICS
 from mmdefect.utils.checks import check_choice
+from mmdefect.utils.files import write_text
 
 INTERVALS = ('wilson', 'bootstrap')
 PER_CLASS = ('precision', 'recall', 'f1')
@@ -240,10 +241,7 @@ class DefectClassMetric(BaseMetric):
             )
             for result in results
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f'{path.name}.tmp')
-        draft.write_text('\n'.join(lines) + '\n')
-        draft.replace(path)
+        write_text(path, '\n'.join(lines) + '\n')
 
 
 def confusion_table(confusion: Tensor, classes: Sequence[str]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from mmdefect.utils.files import in_one_piece
 
 DENSE = 'dense'
 PLAN, WEIGHTS, FEATURES = 'plan.json', 'weights.pth', 'features_train.npy'
@@ -47,15 +48,5 @@ class Candidate:
 
 def save_weights(weights: Mapping[str, Any], path: Path) -> None:
     """Write a state dict in one piece: a kill leaves no half file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'{path.name}.tmp')
-    torch.save({'state_dict': dict(weights)}, draft)
-    draft.replace(path)
-
-
-def write_json(content: Any, path: Path) -> None:
-    """Write JSON in one piece."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'{path.name}.tmp')
-    draft.write_text(json.dumps(content, indent=2) + '\n')
-    draft.replace(path)
+    with in_one_piece(path) as draft:
+        torch.save({'state_dict': dict(weights)}, draft)

@@ -10,8 +10,9 @@ from typing import Any
 from torch import nn
 
 from mmdefect.evaluation.predictions import Predictions, measure
-from mmdefect.pruning.candidates import RESULT, Candidate, write_json
+from mmdefect.pruning.candidates import RESULT, Candidate
 from mmdefect.pruning.cost import Cost, count_parameters, measure_cost
+from mmdefect.utils.files import write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ def costs(model: Any, size: tuple[int, int]) -> tuple[int, Cost]:
 
 def write_outcome(outcome: Outcome, candidate: Candidate) -> None:
     """Write ``result.json`` beside the network."""
-    write_json(asdict(outcome), candidate.path(RESULT))
+    write_json(candidate.path(RESULT), asdict(outcome))
 
 
 def read_outcome(candidate: Candidate) -> Outcome:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmdefect.utils.files import write_text
+
 FORMAT = 'mmdefect-channel-plan/1'
 Kept = Sequence[int] | int
 _ENTRY = {'out', 'out_of', 'in', 'in_of'}
@@ -99,9 +101,7 @@ def write_plan(plan: ChannelPlan, path: str | Path) -> Path:
         f'  "origin": {json.dumps(dict(plan.origin))},\n'
         f'  "layers": {{\n{lines}\n  }}\n}}\n'
     )
-    draft = path.with_name(f'{path.name}.tmp')
-    draft.write_text(text)
-    draft.replace(path)
+    write_text(path, text)
     return path
 
 

@@ -24,6 +24,7 @@ from mmdefect.pruning.candidates import (
 from mmdefect.pruning.features import ImageSet
 from mmdefect.pruning.plan import number_kept, read_plan
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
+from mmdefect.utils.files import write_text
 
 # Entries of the config that have done their work once a network is cut.
 _DONE = ('prune', 'mask_dataloader')
@@ -102,9 +103,7 @@ def write_config(cfg: Config, candidate: Candidate) -> None:
     path, weights = candidate.path(CONFIG), candidate.path(CLASSIFIER)
     if path.is_file() and Config.fromfile(path).load_from == str(weights.absolute()):
         return
-    draft = path.with_name('classifier_draft.py')
-    candidate_config(cfg, candidate, weights).dump(str(draft))
-    draft.replace(path)
+    write_text(path, candidate_config(cfg, candidate, weights).pretty_text)
 
 
 def finetune(run: Any, candidate: Candidate) -> dict[str, Tensor]:

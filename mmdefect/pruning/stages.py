@@ -21,7 +21,6 @@ from mmdefect.pruning.candidates import (
     WEIGHTS,
     Candidate,
     save_weights,
-    write_json,
 )
 from mmdefect.pruning.features import extract_features
 from mmdefect.pruning.greedy import GreedyPlanner
@@ -34,6 +33,7 @@ from mmdefect.pruning.recovery import finetune, recalibrate, write_config
 from mmdefect.pruning.run import PruneRun
 from mmdefect.pruning.score import Scores
 from mmdefect.pruning.test_stage import test
+from mmdefect.utils.files import in_one_piece, write_json
 
 Planner = Callable[[float, dict[str, Any]], ChannelPlan]
 
@@ -134,10 +134,8 @@ def extract(run: PruneRun) -> None:
         _need(candidate, WEIGHTS, 'score')
         model = run.build(candidate, WEIGHTS)
         found = extract_features(model, run.images['train'])
-        path = candidate.path(FEATURES)
-        draft = path.with_name('features_draft.npy')
-        np.save(draft, found)
-        draft.replace(path)
+        with in_one_piece(candidate.path(FEATURES)) as draft, draft.open('wb') as file:
+            np.save(file, found)
         run.done(f'{candidate.name}: {found.shape[1]} features an image')
 
 
@@ -179,13 +177,13 @@ def _probe(run: PruneRun, candidate: Candidate) -> None:
     fold_into_head(model.head, probe)
     save_weights(model.state_dict(), candidate.path(PROBED))
     write_json(
+        candidate.path(PROBE),
         {
             'c': probe.c,
             'cross_validated_accuracy': probe.accuracy,
             'converged': probe.converged,
             'features': features.shape[1],
         },
-        candidate.path(PROBE),
     )
     run.done(f'{candidate.name}: {_said(probe)}')
 

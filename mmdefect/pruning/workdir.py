@@ -10,9 +10,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmdefect.pruning.candidates import PLAN, WEIGHTS, write_json
+from mmdefect.pruning.candidates import PLAN, WEIGHTS
 from mmdefect.utils.checkpoint import file_sha256
 from mmdefect.utils.environment import describe_environment
+from mmdefect.utils.files import write_json, write_text
 from mmdefect.utils.results import distinct
 
 STATE, CONFIG_FILE = 'prune.json', 'config.py'
@@ -52,9 +53,9 @@ def claim(work_dir: Path, cfg: Config) -> None:
     work_dir.mkdir(parents=True, exist_ok=True)
     path, text = work_dir / CONFIG_FILE, cfg.dump()
     if not path.is_file() or path.read_text() != text:
-        path.write_text(text)
+        write_text(path, text)
     if state.get('identity') != digest:
-        write_json({**state, 'identity': digest}, work_dir / STATE)
+        write_json(work_dir / STATE, {**state, 'identity': digest})
 
 
 def identity(cfg: Config) -> str:
@@ -81,7 +82,7 @@ def add_work(work_dir: Path, seconds: float) -> None:
         key: distinct([before.get(key, value), value]) for key, value in here.items()
     }
     state['seconds'] = round(state.get('seconds', 0.0) + seconds, 1)
-    write_json(state, work_dir / STATE)
+    write_json(work_dir / STATE, state)
 
 
 def worked(work_dir: Path) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mmdefect.functional.forgetting import group_mean, step_forgetting
+from mmdefect.utils.files import write_json
 
 
 @dataclass(frozen=True)
@@ -261,12 +262,7 @@ class StreamMatrix:
 
     def save(self, path: str | Path) -> None:
         """Write ``matrix.json``, whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A reader, or a kill in the middle, never meets half a file.
-        draft = path.with_name(f'{path.name}.tmp')
-        draft.write_text(json.dumps(self.to_dict(), indent=2) + '\n')
-        draft.replace(path)
+        write_json(Path(path), self.to_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> StreamMatrix:

@@ -41,6 +41,7 @@ from mmdefect.utils.checkpoint import (
     use_safe_loading,
 )
 from mmdefect.utils.environment import describe_environment, joined
+from mmdefect.utils.files import write_text
 
 MATRIX_FILE = 'matrix.json'
 
@@ -265,7 +266,7 @@ class StreamRunner:
         text = recorded.read_text() if recorded.is_file() else None
         runner = Runner.from_cfg(cfg)
         if text is not None and is_main_process():
-            recorded.write_text(text)
+            write_text(recorded, text)
         return runner
 
     def _record_checkpoint(self, state: StepState, runner: Runner) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmdefect.utils.files import write_json
+
 STATE_FILE = 'stream.json'
 
 # Keys that say where and how visibly a run happens, not what it computes.
@@ -74,10 +76,7 @@ class StreamState:
 
     def save(self, work_dir: Path) -> None:
         """Write ``stream.json`` in one piece: a kill leaves the old or the new."""
-        path = Path(work_dir) / STATE_FILE
-        temporary = path.with_suffix('.tmp')
-        temporary.write_text(json.dumps(asdict(self), indent=2) + '\n')
-        temporary.replace(path)
+        write_json(Path(work_dir) / STATE_FILE, asdict(self))
 
 
 def canonical(cfg: Config) -> dict[str, Any]:

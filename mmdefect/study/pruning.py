@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from mmdefect.functional.decision import pareto_front
-from mmdefect.pruning.candidates import PLAN, write_json
+from mmdefect.pruning.candidates import PLAN
 from mmdefect.pruning.decide import decision_scores
 from mmdefect.pruning.outcome import Outcome
 from mmdefect.pruning.plan import read_plan
@@ -25,6 +25,7 @@ from mmdefect.streams.report_page import (
     footer_text,
     write_page,
 )
+from mmdefect.utils.files import in_one_piece, write_json
 from mmdefect.visualization.plots import curves, save_figure, trade_off
 
 SUMMARY = 'summary.json'
@@ -50,6 +51,7 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
     state = worked(run.work_dir)
     environment = state['environment']
     write_json(
+        folder / SUMMARY,
         {
             'chosen': chosen.name,
             'rule': run.settings.decide.rule,
@@ -60,7 +62,6 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
             **environment,
             'outcomes': [asdict(outcome) for outcome in sweep.outcomes],
         },
-        folder / SUMMARY,
     )
     page = Page(
         name='Pruning sweep',
@@ -149,8 +150,8 @@ def _write_csv(sweep: Sweep, scores: Sequence[float], folder: Path) -> None:
         [one.cost.parameters for one in sweep.outcomes],
         [one.val.accuracy for one in sweep.outcomes],
     )
-    draft = folder / 'sweep.csv.tmp'
-    with draft.open('w', newline='') as file:
+    path = folder / 'sweep.csv'
+    with in_one_piece(path) as draft, draft.open('w', newline='') as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         for index, outcome in enumerate(sweep.outcomes):
@@ -171,7 +172,6 @@ def _write_csv(sweep: Sweep, scores: Sequence[float], folder: Path) -> None:
                     *(getattr(one, number) for one in sets for number in _NUMBERS),
                 ]
             )
-    draft.replace(folder / 'sweep.csv')
 
 
 _NUMBERS = ('images', 'accuracy', 'balanced_accuracy', 'f1', 'misses', 'false_alarms')

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from mmdefect.utils.files import write_json
+
 RECORD = 'run.json'
 PREDICTIONS = 'test.jsonl'
 
@@ -71,9 +73,7 @@ class RunRecord:
 def write_record(work_dir: str | Path, record: RunRecord) -> Path:
     """Write ``run.json`` and return its path."""
     path = Path(work_dir) / RECORD
-    draft = path.with_suffix('.tmp')
-    draft.write_text(json.dumps(asdict(record), indent=2) + '\n')
-    draft.replace(path)
+    write_json(path, asdict(record))
     return path
 
 

@@ -9,7 +9,6 @@ import shlex
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -156,6 +155,7 @@ def describe(
 
     from mmdefect.apis import load_config
     from mmdefect.engine.freezing import count_parameters
+    from mmdefect.pruning.cost import measure_cost
 
     cfg = load_config(config, cfg_options=parsed(options), work_dir=str(folder))
     scope = cfg.get('default_scope', 'mmpretrain')
@@ -166,7 +166,7 @@ def describe(
         dataset.pop('cache_gb', None)  # not every data set has one
         images = len(DATASETS.build(dataset))
     freeze = _freeze(cfg, model)
-    median, late = latency_ms(model, image_size(cfg))
+    cost = measure_cost(model, image_size(cfg))
     trainable, total = count_parameters(model)
     found = NAME.match(Path(config).stem)
     epochs, seconds = epoch_times(folder)
@@ -180,38 +180,13 @@ def describe(
         trainable=trainable,
         epochs=epochs,
         seconds_per_epoch=seconds,
-        latency_ms_p50=median,
-        latency_ms_p95=late,
+        latency_ms_p50=cost.latency_ms_p50,
+        latency_ms_p95=cost.latency_ms_p95,
         checkpoint=checkpoint_to_test(folder).name,
         train_images=images,
         command=command,
         **describe_environment(),
     )
-
-
-def latency_ms(
-    model: Any, size: tuple[int, int], *, runs: int = 50, warmup: int = 5
-) -> tuple[float, float]:
-    """Median and 95th percentile of one image through a model, in milliseconds.
-
-    Args:
-        model: Classifier; put into eval mode.
-        size: Height and width of the image.
-        runs: Timed forwards.
-        warmup: Forwards before them.
-    """
-    import torch
-
-    model.eval()
-    image = torch.zeros(1, 3, *size)
-    times = []
-    with torch.inference_mode():
-        for number in range(warmup + runs):
-            start = time.perf_counter()
-            model(image, mode='tensor')
-            if number >= warmup:
-                times.append(1000 * (time.perf_counter() - start))
-    return statistics.median(times), statistics.quantiles(times, n=20)[-1]
 
 
 def image_size(cfg: Config) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from mmdefect.utils.environment import describe_environment
+from mmdefect.utils.files import draft_of, write_json
 
 
 class Run(TypedDict):
@@ -80,9 +81,8 @@ def write_results(
     """
     path = Path(path)
     _check_metrics(metrics)
-    draft = path.with_name(f'{path.name}.tmp')
     # A killed write leaves it behind, and it would count as a change of the tree.
-    draft.unlink(missing_ok=True)
+    draft_of(path).unlink(missing_ok=True)
     here = clean_commit(path.parent, ignore=path)
     ran = dict(environment or {**describe_environment(), 'commit': here})
     _check_commits(ran['commit'], runs or {})
@@ -100,9 +100,7 @@ def write_results(
         'notes': notes,
         **({'runs': runs} if runs else {}),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft.write_text(json.dumps(content, indent=2) + '\n')
-    draft.replace(path)
+    write_json(path, content)
     return content
 
 

@@ -3,8 +3,8 @@
 Writes ``<out>/<name>/rank<r>.pth`` for ``name=config``: every loss of every iteration,
 and the final parameters.
 
-In double precision: a threshold (which locations are distilled, which are positive) turns
-rounding into another selection, and ranks sum in another order than one process does.
+In double precision: a threshold (which locations are distilled, which are positive)
+turns rounding into another selection, and ranks sum in another order than one process.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mmdefect.pruning.candidates import write_json
 from mmdefect.study.pruning_results import add_sweeps, read_summary
+from mmdefect.utils.files import write_json
 from mmdefect.utils.pruning_table import is_pruning, pruning_lines
 
 QUALITY = {'accuracy': 0.9, 'f1': 0.9, 'misses': 1, 'false_alarms': 1}
@@ -47,6 +47,7 @@ def outcome(
 
 def work_dir(folder: Path, seed: int, good: float) -> Path:
     write_json(
+        folder / 'summary.json',
         {
             'chosen': 'parameters-0.10',
             'seed': seed,
@@ -60,7 +61,6 @@ def work_dir(folder: Path, seed: int, good: float) -> Path:
                 outcome('parameters-0.10', 100, good, 0.6),
             ],
         },
-        folder / 'summary.json',
     )
     return folder
 

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from torch import Tensor, nn
 
 from mmdefect.study.run import (
     checkpoint_to_test,
     epoch_times,
     freeze_options,
     image_size,
-    latency_ms,
     parsed,
     protocol_options,
     train_and_test,
@@ -91,23 +89,6 @@ def test_feature_image_size() -> None:
     cfg.test_dataloader.dataset.pipeline = pipeline[:1]
     with pytest.raises(ValueError, match='no Resize'):
         image_size(cfg)
-
-
-def test_feature_latency() -> None:
-    class Model(nn.Module):
-        calls = 0
-
-        def forward(self, image: Tensor, mode: str) -> Tensor:
-            assert mode == 'tensor'
-            assert image.shape == (1, 3, 8, 16)
-            assert not self.training
-            self.calls += 1
-            return image
-
-    model = Model()
-    median, late = latency_ms(model, (8, 16), runs=20, warmup=3)
-    assert model.calls == 23
-    assert 0 < median <= late
 
 
 def test_feature_finished_is_not_done_again(make_run: WorkDir) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdefect.datasets.converters.new_folder import new_folder, write_json, write_png
+from mmdefect.datasets.converters.new_folder import new_folder, write_png
 from mmdefect.datasets.converters.patch_grid import Settings, shares_on_grid
 from mmdefect.datasets.mask_pairs import Pair, pair_files, size_error
 from mmdefect.datasets.transforms.anomaly import read_pixels, to_bgr
@@ -31,6 +31,7 @@ from mmdefect.datasets.transforms.index_mask import (
     object_pixels,
     read_mask,
 )
+from mmdefect.utils.files import write_json
 
 CLASSES = ('crack', 'background')
 """In label order: 0 is the defective class."""

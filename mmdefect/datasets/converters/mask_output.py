@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from mmdefect.datasets.converters.coco_checks import name_some
-from mmdefect.datasets.converters.new_folder import new_folder, write_json
+from mmdefect.datasets.converters.new_folder import new_folder
 from mmdefect.datasets.mask_pairs import Pair, find_files, size_error
 from mmdefect.datasets.transforms.index_mask import MAX_ID
+from mmdefect.utils.files import write_json
 
 
 @dataclass

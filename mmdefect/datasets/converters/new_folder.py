@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -44,12 +42,6 @@ def new_folder(out: Path) -> Iterator[Path]:
     if out.is_dir():
         out.rmdir()
     part.rename(out)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON that people can read, creating the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:

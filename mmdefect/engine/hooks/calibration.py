@@ -22,6 +22,7 @@ from mmdefect.functional.calibration import (
 )
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
+from mmdefect.utils.files import in_one_piece
 
 CALIBRATED = 'calibrated.pth'
 BUFFERS = ('temperature', 'threshold')
@@ -211,7 +212,6 @@ def validation_logits(runner: Runner, model: Any) -> tuple[Tensor, Tensor]:
 def _write(path: Path, checkpoint: dict[str, Any]) -> None:
     """Write on rank 0, beside the final name first."""
     if is_main_process():
-        draft = path.with_name(f'{path.name}.tmp')
-        torch.save(checkpoint, draft)
-        draft.replace(path)
+        with in_one_piece(path) as draft:
+            torch.save(checkpoint, draft)
     barrier()

@@ -9,9 +9,9 @@ import pytest
 from mmdefect.datasets.converters.new_folder import (
     new_folder,
     refuse_full,
-    write_json,
     write_png,
 )
+from mmdefect.utils.files import write_json
 
 
 @pytest.mark.parametrize('there', [False, True])
