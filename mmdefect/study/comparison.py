@@ -134,8 +134,10 @@ def _plots(rows: Sequence[Row], folder: Path, protocol: str) -> list[Picture]:
     pictures = []
     millions = [row.record.parameters / 1e6 for row in rows]
     latencies = [row.record.latency_ms_p50 for row in rows]
+    trained = [row.record.trainable / 1e6 for row in rows]
     for name, axis, values in (
         ('parameters', 'parameters, millions', millions),
+        ('trained', 'trained parameters, millions', trained),
         ('latency', 'ms an image, median', latencies),
     ):
         figure = scatter(

@@ -6,8 +6,10 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from mmdefect.utils.environment import describe_environment, joined
 from mmdefect.utils.files import write_json
 
+BEGUN = 'begun.json'
 RECORD = 'run.json'
 PREDICTIONS = 'test.jsonl'
 
@@ -19,7 +21,8 @@ class RunRecord:
     Attributes:
         model: ``luna``, ``resnet18`` and so on: the config's name up to the first
             underscore.
-        recipe: The rest of the name without the data: ``default`` or ``legacy``.
+        recipe: The rest of the name without the data: ``default``, ``legacy`` and so
+            on.
         protocol: Split that it was trained and tested on.
         freeze: ``none``, ``head``, ``fraction-0.33`` or ``quadrant-Q3``.
         seed: Seed of the run.
@@ -32,7 +35,8 @@ class RunRecord:
         checkpoint: What was tested, relative to the work dir.
         train_images: Number of training images.
         command: What trained it, as a reader would type it.
-        commit: Of the code that trained it.
+        commit: Of the code that trained it, when it was begun; ``'a; b'`` if it was
+            resumed at another one.
         hardware: Where.
         software: Versions.
     """
@@ -68,6 +72,43 @@ class RunRecord:
         """Name in a results file: ``<model>/<recipe>/<split>``."""
         frozen = f'+{self.freeze}' if self.freeze != 'none' else ''
         return f'{self.model}/{self.recipe}{frozen}/{self.protocol}'
+
+
+def begin_run(work_dir: str | Path, command: str) -> dict[str, str]:
+    """Note in ``begun.json`` what is about to be trained here, and where.
+
+    Returns:
+        ``commit``, ``hardware`` and ``software`` of all parts of the run so far.
+
+    Raises:
+        ValueError: Something else was begun in this folder: it would be resumed under
+            options that it was not trained with.
+    """
+    path = Path(work_dir) / BEGUN
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    if not known and (Path(work_dir) / 'last_checkpoint').is_file():
+        raise ValueError(
+            f"'{work_dir}' holds checkpoints and no {BEGUN}: what trained them is not "
+            'known; give another --work-dir, or delete it.'
+        )
+    check_same(known.get('command', command), command, work_dir)
+    here = describe_environment()
+    environment = joined(known.get('environment', here), here)
+    write_json(path, {'command': command, 'environment': environment})
+    return environment
+
+
+def check_same(known: str, command: str, work_dir: str | Path) -> None:
+    """Refuse to go on with one command in the folder of another.
+
+    Raises:
+        ValueError: They differ.
+    """
+    if known != command:
+        raise ValueError(
+            f"'{work_dir}' was trained by '{known}', '{command}' was expected; "
+            'give another --work-dir, or delete it.'
+        )
 
 
 def write_record(work_dir: str | Path, record: RunRecord) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,8 @@ def metrics_of(row: Row) -> dict[str, float]:
     """Numbers of one classifier, without its name."""
     found, record = row.measures, row.record
     low, high = found.accuracy_range
+    # Not a number where the test images are all of one class.
+    area = {} if math.isnan(found.auroc) else {'auroc': found.auroc}
     return {
         'errors': found.wrong,
         'miss': found.errors.misses,
@@ -28,6 +31,7 @@ def metrics_of(row: Row) -> dict[str, float]:
         'images': found.images,
         'accuracy_low': low,
         'accuracy_high': high,
+        **area,
         'trainable': record.trainable,
         'parameters': record.parameters,
         'epochs': record.epochs,
@@ -50,9 +54,11 @@ def add_rows(path: str | Path, rows: Sequence[Row], *, dataset: str) -> None:
 
     Raises:
         RuntimeError: The tree or a run is of no clean commit.
-        ValueError: The file is of another experiment or data set.
+        ValueError: The file is of another experiment or data set, or two classifiers
+            have one name.
     """
     path = Path(path)
+    _check_names(rows)
     known = read_growing(path, name=path.stem, dataset=dataset)
     runs: Runs = dict(known.get('runs', {}))
     for row in rows:
@@ -74,6 +80,18 @@ def add_rows(path: str | Path, rows: Sequence[Row], *, dataset: str) -> None:
         environment=environment_of(run for _, run in entries),
         runs=runs,
     )
+
+
+def _check_names(rows: Sequence[Row]) -> None:
+    known: dict[str, str] = {}
+    for row in rows:
+        key, command = row.record.key, row.record.command
+        if known.setdefault(key, command) != command:
+            raise ValueError(
+                f"'{known[key]}' and '{command}' were given, both are {key} in a "
+                'results file: expected one of them; give the other a config of its '
+                'own (<model>_<recipe>_casting.py), which names it'
+            )
 
 
 def _run(row: Row) -> Run:

@@ -2,63 +2,34 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shlex
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mmdefect.engine.hooks.calibration import CALIBRATED
 from mmdefect.engine.hooks.pretrained import without_weights
+from mmdefect.study.options import parsed
 from mmdefect.study.record import (
     PREDICTIONS,
     RECORD,
     RunRecord,
+    begin_run,
+    check_same,
     read_record,
     write_record,
 )
-from mmdefect.utils.environment import describe_environment
 from mmdefect.visualization.logs import is_training, read_scalars
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # Of a config's name: luna_legacy_casting, resnet18_casting.
 NAME = re.compile(r'(?P<model>[^_]+)(_(?P<recipe>.+))?_casting')
-
-
-def freeze_options(freeze: str) -> list[str]:
-    """Config options of ``none``, ``head``, ``fraction=0.33`` or ``quadrant=Q3``.
-
-    Raises:
-        ValueError: It is none of them.
-    """
-    mode, _, value = freeze.partition('=')
-    known = ('none', 'head') if not value else ('fraction', 'quadrant')
-    if mode not in known:
-        raise ValueError(
-            f'freeze {freeze!r} was given, none, head, fraction=SHARE or '
-            'quadrant=Q1..Q4 was expected.'
-        )
-    hook = 'default_hooks.freeze'
-    return [f'{hook}.mode={mode}', *([f'{hook}.{mode}={value}'] if value else [])]
-
-
-def protocol_options(protocol: str) -> list[str]:
-    """Set the split of all three data loaders."""
-    return [f'{loader}.dataset.protocol={protocol}' for loader in LOADERS]
-
-
-def parsed(options: Sequence[str]) -> dict[str, Any]:
-    """Read ``key=value`` as the tools' ``--cfg-options`` does."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--options', nargs='+', action=DictAction, default={})
-    return dict(parser.parse_args(['--options', *options] if options else []).options)
 
 
 def checkpoint_to_test(work_dir: str | Path) -> Path:
@@ -99,7 +70,7 @@ def train_and_test(
 
     Raises:
         subprocess.CalledProcessError: One of the tools failed; it said why.
-        ValueError: ``run.json`` is of another config or other options.
+        ValueError: Another config or other options were begun or finished here.
     """
     folder = Path(work_dir)
     train = [
@@ -108,8 +79,13 @@ def train_and_test(
     ]  # fmt: skip
     command = shlex.join(_relative(train, tools.parent))
     if (folder / RECORD).is_file():
-        return _checked(read_record(folder), command, folder)
-    subprocess.run(train, check=True, env=_environment())
+        record = read_record(folder)
+        check_same(record.command, command, folder)
+        return record
+    environment = begin_run(folder, command)
+    # An early stop is not remembered: it would train on, with the tested weights gone.
+    if not (folder / CALIBRATED).is_file():
+        subprocess.run(train, check=True, env=_environment())
     checkpoint = checkpoint_to_test(folder)
     predictions = f'test_evaluator.out_file={(folder / PREDICTIONS).absolute()}'
     test = [
@@ -117,7 +93,9 @@ def train_and_test(
         '--work-dir', str(folder), *_switch([*options, predictions]),
     ]  # fmt: skip
     subprocess.run(test, check=True, env=_environment())
-    record = describe(config, folder, options=options, command=command)
+    record = describe(
+        config, folder, options=options, command=command, environment=environment
+    )
     write_record(folder, record)
     return record
 
@@ -148,7 +126,12 @@ def train_only(
 
 
 def describe(
-    config: str | Path, folder: Path, *, options: Sequence[str], command: str
+    config: str | Path,
+    folder: Path,
+    *,
+    options: Sequence[str],
+    command: str,
+    environment: Mapping[str, str],
 ) -> RunRecord:
     """Everything about a finished run that is not a prediction."""
     from mmengine.registry import DATASETS, MODELS, DefaultScope
@@ -185,7 +168,7 @@ def describe(
         checkpoint=checkpoint_to_test(folder).name,
         train_images=images,
         command=command,
-        **describe_environment(),
+        **environment,
     )
 
 
@@ -231,15 +214,6 @@ def _freeze(cfg: Config, model: Any) -> str:
     freeze_parameters(model, plan_freezing(model, fraction, (3, *image_size(cfg))))
     value = hook.get(mode) if mode in ('fraction', 'quadrant') else None
     return mode if value is None else f'{mode}-{value}'
-
-
-def _checked(record: RunRecord, command: str, folder: Path) -> RunRecord:
-    if record.command != command:
-        raise ValueError(
-            f"'{folder}' was trained by '{record.command}', '{command}' was expected; "
-            'give another --work-dir, or delete it.'
-        )
-    return record
 
 
 def _environment() -> dict[str, str]:

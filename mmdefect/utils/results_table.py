@@ -29,6 +29,8 @@ MEASURES = {
     'last': 'last step',
 }
 PAPER = 'paper.json'
+# Characters of a command below a table.
+_LONGEST = 1000
 
 
 def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
@@ -156,11 +158,26 @@ def _cell(metrics: Mapping[str, float], key: str) -> str:
 def _origin(results: Mapping[str, Any]) -> str:
     """Say what ran where; ± is explained when there is one."""
     seeds = ', '.join(str(seed) for seed in results['seeds'])
-    several = ' (mean ± sample standard deviation)' if len(results['seeds']) > 1 else ''
+    explained = ' (mean ± sample standard deviation)' if _has_means(results) else ''
     return (
         f'{results["dataset"]}, {_commits(results["commit"])}, {results["date"]}, '
-        f'{results["hardware"]}, seeds {seeds}{several}: `{results["command"]}`'
+        f'{results["hardware"]}, seeds {seeds}{explained}: {_command(results)}'
     )
+
+
+def _has_means(results: Mapping[str, Any]) -> bool:
+    """Whether a number is a mean of seeds; a file may hold one run each of several."""
+    runs = results.get('runs')
+    several = len(results['seeds']) > 1
+    return several and (not runs or any(len(seeds) > 1 for seeds in runs.values()))
+
+
+def _command(results: Mapping[str, Any]) -> str:
+    """As it was typed; where every run has its own, they are left in the file."""
+    command = results['command']
+    if len(command) <= _LONGEST:
+        return f'`{command}`'
+    return f'the command of each run stands in `docs/results/{results["name"]}.json`'
 
 
 def _commits(joined: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdefect.study.record import read_record, write_record
+from mmdefect.study.record import BEGUN, begin_run, read_record, write_record
 from tests.helpers.study_runs import RECORD
 
 
@@ -39,3 +39,28 @@ def test_exception_something_else(tmp_path: Path) -> None:
     path.write_text(json.dumps({'model': 'luna'}))
     with pytest.raises(ValueError, match=r'other entries than a run record \(checkp'):
         read_record(tmp_path)
+
+
+def test_feature_begun_again_with_the_same_command(tmp_path: Path) -> None:
+    first = begin_run(tmp_path, 'train a')
+    assert set(first) == {'commit', 'hardware', 'software'}
+    # Trained for an hour at another commit, then killed.
+    begun = json.loads((tmp_path / BEGUN).read_text())
+    begun['environment']['commit'] = 'before'
+    (tmp_path / BEGUN).write_text(json.dumps(begun))
+    (tmp_path / 'last_checkpoint').write_text('epoch_3.pth')
+    again = begin_run(tmp_path, 'train a')
+    assert again == {**first, 'commit': f'before; {first["commit"]}'}
+
+
+def test_exception_begun_with_another_command(tmp_path: Path) -> None:
+    """Nothing of a killed run is mixed with other options."""
+    begin_run(tmp_path, 'train a')
+    with pytest.raises(ValueError, match="by 'train a', 'train b' was expected"):
+        begin_run(tmp_path, 'train b')
+
+
+def test_exception_checkpoints_of_nobody_knows_what(tmp_path: Path) -> None:
+    (tmp_path / 'last_checkpoint').write_text('epoch_3.pth')
+    with pytest.raises(ValueError, match=r'holds checkpoints and no begun\.json'):
+        begin_run(tmp_path, 'train a')

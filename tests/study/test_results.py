@@ -62,3 +62,10 @@ def test_exception_a_run_of_a_dirty_tree(make_run: WorkDir, repository: Path) ->
     rows = read_rows([make_run('a', commit='0123456789-dirty')])
     with pytest.raises(RuntimeError, match='clean commit'):
         add_rows(repository / 'x.json', rows, dataset='castings')
+
+
+def test_exception_two_of_one_name(make_run: WorkDir, repository: Path) -> None:
+    rows = read_rows([make_run('a'), make_run('b', command='with other options')])
+    with pytest.raises(ValueError, match='a config of its own'):
+        add_rows(repository / 'x.json', rows, dataset='castings')
+    assert not (repository / 'x.json').exists()

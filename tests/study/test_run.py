@@ -12,45 +12,10 @@ from mmengine.config import Config
 from mmdefect.study.run import (
     checkpoint_to_test,
     epoch_times,
-    freeze_options,
     image_size,
-    parsed,
-    protocol_options,
     train_and_test,
 )
 from tests.helpers.study_runs import RECORD, WorkDir
-
-
-def test_feature_freeze_options() -> None:
-    hook = 'default_hooks.freeze'
-    assert freeze_options('none') == [f'{hook}.mode=none']
-    assert freeze_options('head') == [f'{hook}.mode=head']
-    assert freeze_options('fraction=0.33') == [
-        f'{hook}.mode=fraction',
-        f'{hook}.fraction=0.33',
-    ]
-    assert freeze_options('quadrant=Q3')[1] == f'{hook}.quadrant=Q3'
-
-
-@pytest.mark.parametrize('text', ['some', 'head=1', 'fraction', '', 'none=2'])
-def test_exception_freeze_options(text: str) -> None:
-    with pytest.raises(ValueError, match='fraction=SHARE'):
-        freeze_options(text)
-
-
-def test_feature_protocol_sets_all_loaders() -> None:
-    options = parsed(protocol_options('legacy'))
-    assert set(options.values()) == {'legacy'}
-    assert len(options) == 3
-
-
-def test_feature_options_are_read_as_by_the_tools() -> None:
-    assert parsed(['a.b=1', 'c=[1,2]', 'd=None']) == {
-        'a.b': 1,
-        'c': [1, 2],
-        'd': None,
-    }
-    assert parsed([]) == {}
 
 
 def test_feature_which_checkpoint_is_tested(tmp_path: Path) -> None:

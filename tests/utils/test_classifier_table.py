@@ -38,9 +38,16 @@ def test_feature_rows_by_split() -> None:
         ['| legacy', '`b, legacy`'],
     ]
     assert rows[1] == (
-        '| legacy | `luna, legacy` | 25 of 715 | 96.50 (94.9–97.6) | 14 | 11 | '
+        '| legacy | `luna, legacy` | 25 of 715 | 96.50 (94.9–97.6) | 14 | 11 | – | '
         '115,088 / 115,088 | 50 | 240 | 12.3 |'
     )
+
+
+def test_feature_auroc_where_it_was_measured() -> None:
+    metrics = {f'luna/legacy/legacy/{key}': value for key, value in GIVEN.items()}
+    metrics['luna/legacy/legacy/auroc'] = 0.98765
+    row = classifier_lines(metrics)[-1]
+    assert '| 14 | 11 | 98.77 | 115,088 /' in row
 
 
 def test_feature_other_results_are_none() -> None:

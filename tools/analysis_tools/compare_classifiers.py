@@ -3,11 +3,12 @@ r"""Train and test classifiers alike, and compare them in one table.
 Example:
     compare_classifiers.py configs/casting/luna_casting.py \
         configs/casting/mobilenet-v2_casting.py --work-dir work_dirs/casting \
-        --freeze none head fraction=0.33 --cfg-options train_cfg.max_epochs=5
+        --freeze none head fraction=0.33 --epochs 5
 
 Every config is trained once for every --freeze, by tools/dist_train.sh, and tested by
-tools/dist_test.sh. Interrupted, the same command goes on; what is finished is not done
-again. Without configs, the work dirs given with --collect are compared.
+tools/dist_test.sh; settings that cannot work are refused before the first one.
+Interrupted, the same command goes on; what is finished is not done again. Without
+configs, the work dirs given with --collect are compared.
 
 The table, plots and a page go to WORK_DIR/comparison; --results adds every run to a
 results file.
@@ -17,8 +18,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
+from mmdefect.apis import load_config
 from mmdefect.streams.report_page import markdown_table
 from mmdefect.study.comparison import (
     by_protocol,
@@ -28,8 +31,16 @@ from mmdefect.study.comparison import (
 )
 from mmdefect.study.drift import compare_checkpoints, drift_table
 from mmdefect.study.freeze_rule import SIMILARITIES, suggest
+from mmdefect.study.options import (
+    check_run,
+    epochs_options,
+    freeze_options,
+    protocol_options,
+)
+from mmdefect.study.record import read_record
 from mmdefect.study.results import add_rows
-from mmdefect.study.run import freeze_options, protocol_options, train_and_test
+from mmdefect.study.run import train_and_test
+from mmdefect.utils.results import clean_commit
 
 TOOLS = Path(__file__).resolve().parents[1]
 
@@ -50,7 +61,10 @@ def parse_args() -> argparse.Namespace:
         metavar='MODE',
         help="none, head, fraction=0.33, quadrant=Q3; the configs' own by default",
     )
-    parser.add_argument('--protocol', help='split of all, instead of the configs')
+    parser.add_argument('--protocol', help="split of all, instead of the configs'")
+    parser.add_argument(
+        '--epochs', type=int, help="of all, their schedules with them; the configs' own"
+    )
     parser.add_argument(
         '--collect',
         nargs='+',
@@ -84,30 +98,38 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def trained(args: argparse.Namespace) -> list[Path]:
-    """Train what is not trained yet; return the work dirs."""
-    folders = []
+class Planned(NamedTuple):
+    """A training that was asked for."""
+
+    config: Path
+    folder: Path
+    options: list[str]
+
+
+def planned(args: argparse.Namespace) -> list[Planned]:
+    """Every config with every ``--freeze``, checked."""
+    runs = []
     for config in map(Path, args.configs):
         for freeze in args.freeze or [None]:
             options = freeze_options(freeze) if freeze else []
             options += protocol_options(args.protocol) if args.protocol else []
+            if args.epochs is not None:
+                options += epochs_options(load_config(config), args.epochs)
+            options += args.cfg_options
+            for warning in check_run(config, options):
+                print(f'warning: {warning}')
             parts = [config.stem, args.protocol, freeze and freeze.replace('=', '-')]
             folder = args.work_dir / '+'.join(part for part in parts if part)
-            print(f'{folder.name}: {len(folders) + 1} of {expected(args)}', flush=True)
-            train_and_test(
-                config,
-                folder,
-                tools=TOOLS,
-                processes=args.gpus,
-                options=[*options, *args.cfg_options],
-            )
-            folders.append(folder)
-    return folders
+            runs.append(Planned(config, folder, options))
+    return runs
 
 
-def expected(args: argparse.Namespace) -> int:
-    """Number of trainings that were asked for."""
-    return len(args.configs) * max(1, len(args.freeze))
+def check_results(args: argparse.Namespace) -> None:
+    """Refuse a tree whose commit will not tell what ran, before it runs."""
+    if args.results:
+        # A changed results file makes the runs behind it dirty, not those before.
+        spared = None if args.configs else args.results
+        clean_commit(args.results.parent, ignore=spared)
 
 
 def main() -> None:
@@ -115,7 +137,20 @@ def main() -> None:
     if args.drift:
         drift = compare_checkpoints(*args.drift)
         print(markdown_table(drift_table(drift)))
-    folders = [*trained(args), *args.collect]
+    check_results(args)
+    for folder in args.collect:
+        read_record(folder)
+    runs = planned(args)
+    for number, run in enumerate(runs, 1):
+        print(f'{run.folder.name}: {number} of {len(runs)}', flush=True)
+        train_and_test(
+            run.config,
+            run.folder,
+            tools=TOOLS,
+            processes=args.gpus,
+            options=run.options,
+        )
+    folders = [*(run.folder for run in runs), *args.collect]
     if not folders:
         return
     rows = read_rows(folders)
