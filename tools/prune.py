@@ -30,6 +30,7 @@ from mmdefect.pruning.workdir import add_work
 from mmdefect.study.pruning import headline, write_sweep
 from mmdefect.study.run import train_only
 from mmdefect.utils.checkpoint import use_safe_loading
+from mmdefect.utils.environment import describe_environment
 
 TOOLS = Path(__file__).resolve().parent
 
@@ -62,7 +63,8 @@ def main() -> None:
     cfg = load_config(args.config, cfg_options=args.cfg_options, work_dir=args.work_dir)
     check_provider(('mmengine', 'mmcv'))
     use_safe_loading()
-    begin = time.monotonic()
+    begin, environment = time.monotonic(), describe_environment()
+    command = shlex.join(['python', 'tools/prune.py', *sys.argv[1:]])
     run = PruneRun(
         cfg,
         trainer=lambda config, work_dir: train_only(
@@ -74,10 +76,14 @@ def main() -> None:
         sweep = STAGES[args.stage](run) if args.stage else run_all(run)
     finally:  # also of a part that was interrupted
         if run.worked:
-            add_work(run.work_dir, time.monotonic() - begin)
+            add_work(
+                run.work_dir,
+                time.monotonic() - begin,
+                environment,
+                None if args.stage else command,
+            )
     if sweep is None:
         return
-    command = shlex.join(['python', 'tools/prune.py', *sys.argv[1:]])
     page = write_sweep(run, sweep, command=command)
     print(f'{headline(sweep)}\npage: {page}')
 

@@ -11,7 +11,7 @@ import torch
 
 from mmdefect.utils.files import in_one_piece
 
-DENSE = 'dense'
+DENSE, PARENT = 'dense', 'parent'
 PLAN, WEIGHTS, FEATURES = 'plan.json', 'weights.pth', 'features_train.npy'
 PROBE, PROBED = 'probe.json', 'probed.pth'
 CLASSIFIER, CONFIG = 'classifier.pth', 'classifier.py'

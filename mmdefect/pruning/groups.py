@@ -71,13 +71,22 @@ class ChannelGroup:
         return {member.layer for member in self.members if member.side == OUT}
 
     def gathered(self, scores: Mapping[str, Tensor]) -> Tensor:
-        """Mean score of each channel over the filters that make it, shape ``(C,)``."""
+        """Score of each channel over the filters that make it, shape ``(C,)``.
+
+        Of several layers the mean, each divided by its mean size first: where maps are
+        added up, the layer with the largest numbers would decide alone otherwise.
+        """
         found = [
             scores[member.layer].double()[list(member.index)]
             for member in self.members
             if member.side == OUT and member.layer in self.filters
         ]
-        return torch.stack(found).mean(dim=0)
+        if len(found) == 1:
+            return found[0]
+        sizes = [float(one.abs().mean()) or 1.0 for one in found]
+        return torch.stack(
+            [one / size for one, size in zip(found, sizes, strict=True)]
+        ).mean(dim=0)
 
 
 def trace_groups(

@@ -36,7 +36,8 @@ def build_parent(cfg: Config) -> Any:
 
     Raises:
         FileNotFoundError: A file of weights does not exist.
-        ValueError: Weights do not fit, or there are none.
+        ValueError: Weights do not fit, or there are none; or they were trained on
+            images that were normalised in another way.
     """
     described = copy.deepcopy(cfg.model)
     if 'data_preprocessor' in cfg:  # a runner gives it to the model, too
@@ -47,6 +48,7 @@ def build_parent(cfg: Config) -> Any:
         model = MODELS.build(described)
     if cfg.get('load_from'):
         fill(model, cfg.load_from)
+        _check_normalisation(cfg.load_from, described.get('data_preprocessor') or {})
         return model.eval()
     pretrained = list(pretrained_modules(model))
     if not pretrained and not cfg.prune.get('untrained'):
@@ -81,6 +83,25 @@ def fill(model: nn.Module, path: str) -> None:
             f'{path} does not fit {type(model).__name__}: {first_mismatch(error)}; '
             'expected a checkpoint of the model that this config describes'
         ) from error
+
+
+def _check_normalisation(path: str, given: Mapping[str, Any]) -> None:
+    """Compare with what the training noted; weights of elsewhere say nothing."""
+    noted = load_weights(path).get('meta', {}).get('data_preprocessor')
+    if noted is None:
+        return
+    for name in ('mean', 'std', 'to_rgb'):
+        before, now = (_plain(one.get(name)) for one in (noted, given))
+        if before != now:
+            raise ValueError(
+                f'{path} was trained with data_preprocessor.{name}={before}, this '
+                f'config has {now}: expected the same one; a network sees nothing on '
+                'images that are normalised in another way'
+            )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, (list, tuple)) else value
 
 
 def cut_classifier(model: Any, plan: ChannelPlan | None) -> Any:

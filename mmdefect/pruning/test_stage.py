@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from mmengine.config import Config
 
-from mmdefect.pruning.candidates import CLASSIFIER, PROBE, RESULT, Candidate
+from mmdefect.pruning.candidates import CLASSIFIER, PARENT, PROBE, RESULT, Candidate
 from mmdefect.pruning.decide import choose
 from mmdefect.pruning.features import ImageSet, predict
 from mmdefect.pruning.outcome import (
@@ -18,7 +19,7 @@ from mmdefect.pruning.outcome import (
     read_outcome,
     write_outcome,
 )
-from mmdefect.pruning.parent import split_images
+from mmdefect.pruning.parent import build_parent, split_images
 from mmdefect.pruning.run import PruneRun
 from mmdefect.pruning.workdir import digest_of
 
@@ -30,10 +31,13 @@ class Sweep:
     Attributes:
         outcomes: The whole network first.
         chosen: Index of the one to take.
+        parent: The whole network as ``load_from`` has it, with the head that it was
+            trained with; ``None`` without ``load_from``. Nothing is chosen by it.
     """
 
     outcomes: list[Outcome]
     chosen: int
+    parent: Outcome | None = None
 
 
 def test(run: PruneRun) -> Sweep:
@@ -51,7 +55,9 @@ def test(run: PruneRun) -> Sweep:
     tested_on = digest_of(
         [run.cfg.val_dataloader, run.cfg.test_dataloader, run.cfg.get('test_roots')]
     )
+    trained = _parents(run)
     todo = [one for one in run.candidates if not _is_tested(one, tested_on)]
+    todo += [one for one in trained if not _is_tested(one, tested_on)]
     sets = test_sets(run.cfg) if todo else {}
     for candidate in todo:
         outcome = _measure(run, candidate, sets, tested_on)
@@ -62,7 +68,18 @@ def test(run: PruneRun) -> Sweep:
             f'{100 * outcome.val.balanced_accuracy:.2f} % (val)'
         )
     outcomes = [read_outcome(candidate) for candidate in run.candidates]
-    return Sweep(outcomes=outcomes, chosen=choose(outcomes, run.settings.decide))
+    return Sweep(
+        outcomes=outcomes,
+        chosen=choose(outcomes, run.settings.decide),
+        parent=read_outcome(trained[0]) if trained else None,
+    )
+
+
+def _parents(run: PruneRun) -> list[Candidate]:
+    """The network of ``load_from``, if there is one."""
+    if not run.cfg.get('load_from'):
+        return []
+    return [Candidate(name=PARENT, size=None, folder=run.work_dir / PARENT)]
 
 
 def test_sets(cfg: Config) -> dict[str, ImageSet]:
@@ -87,7 +104,13 @@ def _is_tested(candidate: Candidate, tested_on: str) -> bool:
 def _measure(
     run: PruneRun, candidate: Candidate, sets: dict[str, ImageSet], tested_on: str
 ) -> Outcome:
-    model = run.build(candidate, CLASSIFIER)
+    probe: dict[str, Any] = {}
+    if candidate.name == PARENT:
+        # Anew: scores by gradients have given the run's own another head.
+        model = build_parent(run.cfg)
+    else:
+        model = run.build(candidate, CLASSIFIER)
+        probe = json.loads(candidate.path(PROBE).read_text())
     images = run.images['val']
     height, width = images.images.shape[2:]
     backbone, cost = costs(model, (height, width))
@@ -98,6 +121,6 @@ def _measure(
         cost=cost,
         val=quality(predict(model, images)),
         test={name: quality(predict(model, one)) for name, one in sets.items()},
-        probe=json.loads(candidate.path(PROBE).read_text()),
+        probe=probe,
         tested_on=tested_on,
     )

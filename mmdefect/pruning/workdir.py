@@ -67,29 +67,48 @@ def identity(cfg: Config) -> str:
     return digest_of(entries)
 
 
+def recipe(cfg: Config) -> str:
+    """Digest of what makes networks of one variant, whatever the seed and size."""
+    return digest_of({k: v for k, v in cfg.prune.items() if k not in _FREE})
+
+
 def digest_of(entries: Any) -> str:
     """SHA-256 of anything that JSON can write."""
     text = json.dumps(entries, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def add_work(work_dir: Path, seconds: float) -> None:
-    """Note who worked in it and how long, so that a table can say so."""
+def add_work(
+    work_dir: Path,
+    seconds: float,
+    environment: Mapping[str, str],
+    command: str | None = None,
+) -> None:
+    """Note who worked in it and how long, so that a table can say so.
+
+    Args:
+        work_dir: The work dir.
+        seconds: How long.
+        environment: ``commit``, ``hardware`` and ``software`` when the part began.
+        command: What makes all of it; ``None`` of a single stage.
+    """
     state = _read(work_dir)
-    here = describe_environment()
+    if command is not None:
+        state['command'] = command
     before = state.get('environment', {})
     state['environment'] = {
-        key: distinct([before.get(key, value), value]) for key, value in here.items()
+        key: distinct([before.get(key, value), value])
+        for key, value in environment.items()
     }
     state['seconds'] = round(state.get('seconds', 0.0) + seconds, 1)
     write_json(work_dir / STATE, state)
 
 
 def worked(work_dir: Path) -> Mapping[str, Any]:
-    """``seconds`` of all parts of the run, and the ``environment`` of all of them."""
+    """``seconds`` and ``environment`` of all parts, ``command`` if one made all."""
     state = _read(work_dir)
     if 'seconds' not in state:  # nothing was done, or a part was killed
-        add_work(work_dir, 0.0)
+        add_work(work_dir, 0.0, describe_environment())
         state = _read(work_dir)
     return state
 

@@ -16,7 +16,7 @@ from mmdefect.pruning.outcome import Outcome
 from mmdefect.pruning.plan import read_plan
 from mmdefect.pruning.run import PruneRun
 from mmdefect.pruning.test_stage import Sweep
-from mmdefect.pruning.workdir import worked
+from mmdefect.pruning.workdir import recipe, worked
 from mmdefect.streams.report_page import (
     Page,
     Picture,
@@ -39,7 +39,8 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
     Args:
         run: The run.
         sweep: Its networks.
-        command: What made them, as a reader would type it.
+        command: What made them, as a reader would type it, if the work dir does not
+            know what made all of them.
 
     Returns:
         The HTML file.
@@ -50,17 +51,22 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
     chosen = sweep.outcomes[sweep.chosen]
     state = worked(run.work_dir)
     environment = state['environment']
+    # One stage alone does not make the networks.
+    command = state.get('command', command)
     write_json(
         folder / SUMMARY,
         {
             'chosen': chosen.name,
             'rule': run.settings.decide.rule,
             'scorer': dict(run.settings.scorer),
+            'recipe': recipe(run.cfg),
+            'load_from': run.cfg.get('load_from'),
             'seed': run.seed,
             'command': command,
             'duration_s': state['seconds'],
             **environment,
             'outcomes': [asdict(outcome) for outcome in sweep.outcomes],
+            'parent': None if sweep.parent is None else asdict(sweep.parent),
         },
     )
     page = Page(
@@ -72,7 +78,8 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
         sections=[
             Section(
                 title='Networks',
-                text='Balanced accuracy; test sets were not looked at to choose.',
+                text='Balanced accuracy; test sets were not looked at to choose.'
+                + _parent_said(sweep),
                 table=sweep_table(sweep),
                 pictures=_plots(run, sweep, scores),
             )
@@ -107,6 +114,16 @@ def headline(sweep: Sweep) -> str:
         f'{small.name}: {100 * share:.1f} % of the parameters, {faster:.1f} times as '
         f'fast; {", ".join(parts)}.'
     )
+
+
+def _parent_said(sweep: Sweep) -> str:
+    if sweep.parent is None:
+        return ''
+    parts = [
+        f'{name} {100 * found.balanced_accuracy:.1f} %'
+        for name, found in sweep.parent.test.items()
+    ]
+    return f' The parent with the head it was trained with: {", ".join(parts)}.'
 
 
 def sweep_table(sweep: Sweep) -> Table:

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
+from mmdefect.pruning.candidates import PARENT
 from mmdefect.study.pruning import SUMMARY
 from mmdefect.utils.results import (
     Run,
@@ -17,6 +20,7 @@ from mmdefect.utils.results import (
     today,
     write_results,
 )
+from mmdefect.visualization.plots import scatter
 
 CHOSEN = 'chosen'
 
@@ -27,6 +31,7 @@ def add_sweeps(
     *,
     dataset: str,
     take: str = CHOSEN,
+    notes: str | None = None,
 ) -> None:
     """Add one network of each sweep to a results file, or begin it.
 
@@ -40,20 +45,23 @@ def add_sweeps(
         path: The JSON file; its stem is the name of the experiment.
         variants: ``<parent>/<variant>`` -> work dirs of ``tools/prune.py``, one a seed.
         dataset: Name of the data.
-        take: Which network: ``'chosen'``, or its name such as ``'dense'`` or
-            ``'parameters-0.10'``.
+        take: Which network: ``'chosen'``, ``'parent'`` (as ``load_from`` has it), or
+            its name such as ``'dense'`` or ``'parameters-0.10'``.
+        notes: What a reader must know; what the file has by default.
 
     Raises:
         FileNotFoundError: A sweep is not finished.
         RuntimeError: The tree or a run is of no clean commit.
         ValueError: The file is of another experiment or data set, a sweep has no such
-            network, or a seed is given twice.
+            network, a seed is given twice, or seeds of a variant do not belong
+            together.
     """
     path = Path(path)
     known = read_growing(path, name=path.stem, dataset=dataset)
     runs: Runs = {name: dict(seeds) for name, seeds in known.get('runs', {}).items()}
     for name, folders in variants.items():
         runs[name] = runs.get(name, {}) | _by_seed(folders, take)
+        _check_alike(name, runs[name])
     flat = [run for seeds in runs.values() for run in seeds.values()]
     write_results(
         path,
@@ -67,7 +75,7 @@ def add_sweeps(
             for key, value in _summed_up(list(seeds.values())).items()
         },
         duration_s=sum(run['duration_s'] for run in flat),
-        notes=known.get('notes', ''),
+        notes=known.get('notes', '') if notes is None else notes,
         environment=environment_of(flat),
         runs=runs,
     )
@@ -75,8 +83,17 @@ def add_sweeps(
 
 def _by_seed(folders: Sequence[str | Path], take: str) -> dict[str, Run]:
     found: dict[str, Run] = {}
+    kinds: dict[Any, str | Path] = {}
     for folder in folders:
         summary = read_summary(folder)
+        kinds.setdefault(_kind(summary), folder)
+        if len(kinds) > 1:
+            first, other = list(kinds.values())[:2]
+            raise ValueError(
+                f"'{first}' and '{other}' have other settings of prune or other data "
+                'sets, seeds of one variant were expected; check which work dirs were '
+                'given.'
+            )
         seed = str(summary['seed'])
         if seed in found:
             raise ValueError(
@@ -86,6 +103,28 @@ def _by_seed(folders: Sequence[str | Path], take: str) -> dict[str, Run]:
             )
         found[seed] = _run(summary, take)
     return found
+
+
+def _kind(summary: Mapping[str, Any]) -> Any:
+    """What seeds of one variant have in common."""
+    return summary.get('recipe'), summary['outcomes'][0]['tested_on']
+
+
+def _check_alike(name: str, runs: Mapping[str, Run]) -> None:
+    """A mean over seeds of numbers that only some have would be none."""
+    first, *others = [run['metrics'] for run in runs.values()]
+    for metrics in others:
+        if odd := sorted(first.keys() ^ metrics.keys()):
+            raise ValueError(
+                f'only some seeds of {name} have {", ".join(odd)}, the same numbers of '
+                'all were expected; test them on the same data sets.'
+            )
+        if first['threads'] != metrics['threads']:
+            raise ValueError(
+                f'seeds of {name} were timed with {first["threads"]} and '
+                f'{metrics["threads"]} threads, the same number was expected: remove '
+                'result.json from the work dirs and test them again.'
+            )
 
 
 def read_summary(folder: str | Path) -> dict[str, Any]:
@@ -106,6 +145,8 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
 def _run(summary: Mapping[str, Any], take: str) -> Run:
     wanted = summary['chosen'] if take == CHOSEN else take
     outcomes = {outcome['name']: outcome for outcome in summary['outcomes']}
+    if parent := summary.get('parent'):
+        outcomes[PARENT] = parent
     if wanted not in outcomes:
         raise ValueError(
             f'a sweep has no network {wanted}, one of {", ".join(outcomes)} was '
@@ -130,6 +171,7 @@ def _metrics(outcome: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, 
         'macs': cost['macs'],
         'latency_ms_p50': cost['latency_ms_p50'],
         'latency_ms_p95': cost['latency_ms_p95'],
+        'threads': cost['threads'],
         'latency_speedup': before['latency_ms_p50'] / cost['latency_ms_p50'],
     }
     for number, (name, quality) in enumerate(outcome['test'].items()):
@@ -151,3 +193,19 @@ def _summed_up(runs: Sequence[Run]) -> dict[str, float]:
         if len(values) > 1:  # nothing is known about the spread of one
             found[f'{name}_std'] = statistics.stdev(values)
     return found
+
+
+def trade_off_of(metrics: Mapping[str, float]) -> Figure:
+    """Draw the accuracy of every variant, one deviation around it, by parameters."""
+    end = '/balanced_accuracy_mean'
+    names = [key.removesuffix(end) for key in metrics if key.endswith(end)]
+    means = [metrics[f'{name}{end}'] for name in names]
+    spreads = [metrics.get(f'{name}/balanced_accuracy_std', 0.0) for name in names]
+    return scatter(
+        [metrics[f'{name}/params'] for name in names],
+        means,
+        [(m - s, m + s) for m, s in zip(means, spreads, strict=True)],
+        labels=names,
+        xlabel='parameters',
+        ylabel='balanced accuracy',
+    )

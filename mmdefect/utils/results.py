@@ -154,7 +154,8 @@ def _check_commits(commit: str, runs: Runs) -> None:
         for seed, run in entries.items():
             found[f'the run of {preset}, seed {seed},'] = run['commit']
     for what, value in found.items():
-        if not re.fullmatch('[0-9a-f]{7,40}', value):
+        # A run that was resumed at a later commit names both.
+        if not all(re.fullmatch('[0-9a-f]{7,40}', one) for one in value.split('; ')):
             raise RuntimeError(
                 f'{what} came from commit {value!r}, a clean commit was expected so '
                 'that it can be run again; commit first, then run.'

@@ -212,5 +212,13 @@ class TestMakePlan:
             for name in ('a', 'norm', 'b')
         )
         group = ChannelGroup(name='a', channels=2, members=members, filters=('a', 'b'))
-        scores = {'a': torch.tensor([1.0, 2.0]), 'b': torch.tensor([3.0, 0.0])}
-        assert group.gathered(scores).tolist() == [2.0, 1.0]
+        # b's numbers are a hundred times as large and count as much: 0.5 and 1.5 of a,
+        # 2 and 0 of b.
+        scores = {'a': torch.tensor([1.0, 3.0]), 'b': torch.tensor([400.0, 0.0])}
+        assert group.gathered(scores).tolist() == [1.25, 0.75]
+        nothing = dict.fromkeys('ab', torch.zeros(2))
+        assert group.gathered(nothing).tolist() == [0.0, 0.0]
+
+    def test_feature_score_of_a_single_layer_is_its_own(self):
+        scores = {'a': torch.tensor([1.0, 7.0, 3.0])}
+        assert self.GROUP.gathered(scores).tolist() == [1.0, 7.0, 3.0]

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from mmdefect.models.classification.head import DefectClsHead
 from mmdefect.pruning.probe import fit_probe, fold_into_head
 from mmdefect.pruning.settings import ProbeSettings
 
@@ -112,6 +113,16 @@ def test_feature_stopped_solver_is_said() -> None:
 def test_exception_features(values: Any, labels: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         fit_probe(values, labels, 2, ProbeSettings(), 0)
+
+
+def test_feature_calibration_of_the_head_before_is_gone() -> None:
+    values, labels = cloud(40, 4)
+    head = DefectClsHead(in_channels=4)
+    head.temperature.fill_(2.5)
+    head.threshold.fill_(0.1)
+    probe = fit_probe(values, labels, 2, ProbeSettings(c=(1.0,)), 0)
+    fold_into_head(head, probe)
+    assert (float(head.temperature), float(head.threshold)) == (1.0, 0.5)
 
 
 def test_exception_head_of_another_kind() -> None:

@@ -189,6 +189,45 @@ def test_feature_parent_of_a_checkpoint(line_config: Config, tmp_path: Path) -> 
         _ = begun(line_config).parent
 
 
+def test_feature_parent_is_measured_as_it_was_trained(
+    line_config: Config, tmp_path: Path
+) -> None:
+    """Its own head, which calls everything the first class here; not a probe."""
+    weights = begun(line_config).parent.state_dict()
+    weights['head.fc.weight'] = torch.zeros_like(weights['head.fc.weight'])
+    weights['head.fc.bias'] = torch.tensor([1.0, -1.0])
+    save_weights(weights, tmp_path / 'parent.pth')
+    line_config.load_from = str(tmp_path / 'parent.pth')
+    line_config.work_dir += '2'
+    sweep = run_all(begun(line_config))
+    assert sweep.parent is not None
+    assert sweep.parent.name == 'parent'
+    found = sweep.parent.test['test']
+    assert (found.misses, found.balanced_accuracy) == (0, 0.5)
+    assert sweep.outcomes[0].test['test'].balanced_accuracy > 0.8
+    assert sweep.parent.cost.parameters == sweep.outcomes[0].cost.parameters
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'), [('mean', [1.0, 2.0, 3.0]), ('to_rgb', 'neither')]
+)
+def test_exception_parent_of_images_normalised_in_another_way(
+    line_config: Config, tmp_path: Path, name: str, value: Any
+) -> None:
+    weights = begun(line_config).parent.state_dict()
+    given = line_config.data_preprocessor.to_dict()
+    line_config.load_from = str(tmp_path / 'parent.pth')
+    line_config.work_dir += '2'
+    for noted in (given, {**given, name: value}):
+        meta = {'data_preprocessor': noted}
+        torch.save({'state_dict': weights, 'meta': meta}, tmp_path / 'parent.pth')
+        run = begun(line_config)
+        if noted == given:
+            assert run.parent is not None
+    with pytest.raises(ValueError, match=rf'data_preprocessor\.{name}=.*same one'):
+        _ = run.parent
+
+
 def test_exception_finetuning_without_a_trainer(line_config: Config) -> None:
     with pytest.raises(ValueError, match='no trainer was given'):
         begun(line_config, recovery={'finetune': True})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mmdefect.study.pruning_results import add_sweeps, read_summary
+from mmdefect.study.pruning_results import add_sweeps, read_summary, trade_off_of
 from mmdefect.utils.files import write_json
 from mmdefect.utils.pruning_table import is_pruning, pruning_lines
 
@@ -37,7 +37,9 @@ def outcome(
             'macs': 5 * parameters,
             'latency_ms_p50': parameters / 100,
             'latency_ms_p95': parameters / 50,
+            'threads': 1,
         },
+        'tested_on': 'the data',
         'test': {
             'test': {**quality, 'balanced_accuracy': good},
             'crackforest': {**quality, 'balanced_accuracy': elsewhere},
@@ -45,10 +47,12 @@ def outcome(
     }
 
 
-def work_dir(folder: Path, seed: int, good: float) -> Path:
+def work_dir(folder: Path, seed: int, good: float, recipe: str = 'a') -> Path:
     write_json(
         folder / 'summary.json',
         {
+            'recipe': recipe,
+            'parent': outcome('parent', 1000, 0.95, 0.75),
             'chosen': 'parameters-0.10',
             'seed': seed,
             'command': f'python tools/prune.py a.py seed={seed}',
@@ -128,3 +132,50 @@ def test_exception_unfinished_twice_and_unknown(
         add_sweeps(path, {'a/b': [folder, folder]}, dataset='cracks')
     with pytest.raises(ValueError, match=r'no network tiny, one of dense'):
         add_sweeps(path, {'a/b': [folder]}, dataset='cracks', take='tiny')
+
+
+def test_feature_the_parent_as_it_was_trained(tmp_path: Path, repository: Path) -> None:
+    path = repository / 'cracks_cpu.json'
+    folders = [work_dir(tmp_path / str(seed), seed, 0.8) for seed in (0, 1)]
+    add_sweeps(path, {'a/parent': folders}, dataset='x', take='parent', notes='n')
+    content = json.loads(path.read_text())
+    assert content['metrics']['a/parent/balanced_accuracy_mean'] == 0.95
+    assert content['notes'] == 'n'
+    add_sweeps(path, {'a/small': folders}, dataset='x')
+    assert json.loads(path.read_text())['notes'] == 'n'
+
+
+def test_exception_seeds_of_two_variants(tmp_path: Path, repository: Path) -> None:
+    folders = [
+        work_dir(tmp_path / str(s), s, 0.8, recipe) for s, recipe in enumerate('ab')
+    ]
+    with pytest.raises(ValueError, match='other settings of prune or other data'):
+        add_sweeps(repository / 'x.json', {'a/b': folders}, dataset='x')
+
+
+def test_exception_seeds_timed_or_tested_differently(
+    tmp_path: Path, repository: Path
+) -> None:
+    path = repository / 'x.json'
+    add_sweeps(path, {'a/b': [work_dir(tmp_path / '0', 0, 0.8)]}, dataset='x')
+    other = work_dir(tmp_path / '1', 1, 0.8)
+    summary = json.loads((other / 'summary.json').read_text())
+    summary['outcomes'][1]['cost']['threads'] = 2
+    write_json(other / 'summary.json', summary)
+    with pytest.raises(ValueError, match='timed with 1 and 2 threads'):
+        add_sweeps(path, {'a/b': [other]}, dataset='x')
+    del summary['outcomes'][1]['test']['crackforest']
+    write_json(other / 'summary.json', summary)
+    with pytest.raises(ValueError, match='only some seeds of a/b have crackforest'):
+        add_sweeps(path, {'a/b': [other]}, dataset='x')
+
+
+def test_smoke_plot(tmp_path: Path, repository: Path) -> None:
+    path = repository / 'x.json'
+    folders = [work_dir(tmp_path / str(seed), seed, 0.8 + seed / 9) for seed in (0, 1)]
+    add_sweeps(path, {'a/small': folders}, dataset='x')
+    add_sweeps(path, {'a/dense': folders[:1]}, dataset='x', take='dense')
+    figure = trade_off_of(json.loads(path.read_text())['metrics'])
+    (axes,) = figure.axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ['a/small', 'a/dense']

@@ -117,7 +117,14 @@ def test_feature_runs_of_several_commits(repo) -> None:
     assert read_growing(path, name='toy', dataset='toy NEU-DET') == content
 
 
-@pytest.mark.parametrize('commit', ['unknown', 'abcdef0123-dirty'])
+def test_feature_a_run_that_was_resumed_at_a_later_commit(repo) -> None:
+    content = write_runs(repo / 'toy.json', 'abcdef0123; bcdef01234', 'abcdef0123')
+    assert content['runs']['finetune']['0']['commit'] == 'abcdef0123; bcdef01234'
+
+
+@pytest.mark.parametrize(
+    'commit', ['unknown', 'abcdef0123-dirty', 'abcdef0123; bcdef01234-dirty']
+)
 def test_exception_one_run_of_no_clean_commit(repo, commit) -> None:
     message = f"the run of finetune, seed 1, came from commit '{commit}'"
     with pytest.raises(RuntimeError, match=message):

@@ -14,8 +14,9 @@ import json
 from pathlib import Path
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
-from mmdefect.study.pruning_results import CHOSEN, add_sweeps
+from mmdefect.study.pruning_results import CHOSEN, add_sweeps, trade_off_of
 from mmdefect.utils.results_table import render_table
+from mmdefect.visualization.plots import save_figure
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,7 +37,12 @@ def parse_args() -> argparse.Namespace:
         '--take',
         default=CHOSEN,
         metavar='NETWORK',
-        help='chosen (default), dense, or a name such as parameters-0.10',
+        help='chosen (default), parent (as load_from has it), dense (its head fitted '
+        'and trained as the others), or a name such as parameters-0.10',
+    )
+    parser.add_argument('--notes', help='what a reader of the file must know')
+    parser.add_argument(
+        '--plot', type=Path, help='draw accuracy against parameters into this PNG'
     )
     args = parser.parse_args()
     for entry in args.variants:
@@ -56,8 +62,12 @@ def main() -> None:
         {name: folders.split(',') for name, folders in pairs},
         dataset=args.dataset,
         take=args.take,
+        notes=args.notes,
     )
-    print(render_table(json.loads(args.results.read_text()), {}))
+    content = json.loads(args.results.read_text())
+    print(render_table(content, {}))
+    if args.plot:
+        print(f'drew {save_figure(trade_off_of(content["metrics"]), args.plot)}')
     print(f'written: {args.results}')
 
 

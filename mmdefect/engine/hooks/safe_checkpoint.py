@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -40,9 +41,11 @@ class SafeCheckpointHook(CheckpointHook):
             check_batches(runner.train_dataloader)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the step and the classes to the checkpoint's meta."""
+        """Add the step, the classes and how images were normalised to the meta."""
         if self.stream is not None:
             checkpoint['meta']['stream'] = dict(self.stream)
+        if given := runner.cfg.get('data_preprocessor'):
+            checkpoint['meta']['data_preprocessor'] = Config(given).to_dict()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         outdated = self._outdated(runner, step)

@@ -116,6 +116,18 @@ def test_feature_a_save_that_dies_leaves_the_old_one(
     assert files(work_dir) == ['epoch_3.pth', 'last_checkpoint']
 
 
+def test_feature_how_images_were_normalised_is_noted(
+    make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    """A later config that normalises in another way can be refused."""
+    runner = make_runner(epochs=1, checkpoint=HOOK)
+    runner.cfg.data_preprocessor = {'mean': (1.0, 2.0, 3.0), 'to_rgb': True}
+    runner.train()
+    meta = load_weights(tmp_path / 'work' / 'epoch_1.pth')['meta']
+    assert list(meta['data_preprocessor']['mean']) == [1.0, 2.0, 3.0]
+    assert type(meta['data_preprocessor']) is dict
+
+
 def test_feature_dying_before_the_pointer_moves(
     make_runner: MakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
