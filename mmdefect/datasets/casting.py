@@ -108,6 +108,7 @@ class CastingDataset(CachedImages):
         self.mask_dir = mask_dir
         self.cache_gb = cache_gb
         self.verify = verify
+        self._source = "the vendor's folders"
         self._cache: dict[str, np.ndarray] = {}
         kwargs.setdefault('test_mode', split != 'train')
         super().__init__(**kwargs)
@@ -169,6 +170,7 @@ class CastingDataset(CachedImages):
                     f'the same images: unpack them again, or make a split with {make}'
                 ]
             )
+        self._source = source
         return {row.path: row for row in rows}
 
     def _verify(self, rows: list[SplitRow], folder: Path) -> None:
@@ -200,7 +202,10 @@ class CastingDataset(CachedImages):
         name = f'{type(self).__name__} {self.data_root} {self.protocol} {self.split}'
         outlined = sum(info['mask_path'] is not None for info in data_list)
         masks = f', {outlined} outlined' if self.mask_dir is not None else ''
-        print_log(f'{name}: {counts} images{masks}.', logger='current')
+        print_log(
+            f'{name}: {counts} images{masks}, split by {self._source}.',
+            logger='current',
+        )
         if self.mask_dir is not None and labels[DEFECTIVE] and not outlined:
             print_log(
                 f'{name}: no mask of {self.mask_dir} belongs to this subset, so there '

@@ -303,8 +303,13 @@ def test_feature_warns_when_no_mask_is_of_the_subset(
     said: list[str] = []
     monkeypatch.setattr(casting, 'print_log', lambda text, **_: said.append(text))
     build(damaged, 'train', mask_dir='masks')
-    assert said[0].endswith('def_front 4, ok_front 4 images, 0 outlined.')
+    assert said[0].endswith(
+        f'def_front 4, ok_front 4 images, 0 outlined, split by {damaged / SPLIT}.'
+    )
     assert 'no mask of masks belongs to this subset' in said[1]
     said.clear()
     build(damaged, 'test', mask_dir='masks')
-    assert [text.rpartition(', ')[2] for text in said] == ['4 outlined.']
+    assert [text.split(', ')[2] for text in said] == ['4 outlined']
+    said.clear()
+    build(damaged, 'test', protocol='legacy')
+    assert said[0].endswith("split by the vendor's folders.")
