@@ -47,8 +47,9 @@ def build_parent(cfg: Config) -> Any:
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
         model = MODELS.build(described)
     if cfg.get('load_from'):
-        fill(model, cfg.load_from)
-        _check_normalisation(cfg.load_from, described.get('data_preprocessor') or {})
+        noted = fill(model, cfg.load_from).get('meta') or {}
+        given = described.get('data_preprocessor') or {}
+        _check_normalisation(cfg.load_from, noted.get('data_preprocessor'), given)
         return model.eval()
     pretrained = list(pretrained_modules(model))
     if not pretrained and not cfg.prune.get('untrained'):
@@ -69,25 +70,28 @@ def build_parent(cfg: Config) -> Any:
     return model.eval()
 
 
-def fill(model: nn.Module, path: str) -> None:
-    """Load a checkpoint of exactly this network.
+def fill(model: nn.Module, path: str) -> Mapping[str, Any]:
+    """Load a checkpoint of exactly this network, and return it.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: A weight is missing, left over or of another shape.
     """
+    checkpoint = load_weights(path)
     try:
-        model.load_state_dict(state_dict_of(load_weights(path)))
+        model.load_state_dict(state_dict_of(checkpoint))
     except RuntimeError as error:
         raise ValueError(
             f'{path} does not fit {type(model).__name__}: {first_mismatch(error)}; '
             'expected a checkpoint of the model that this config describes'
         ) from error
+    return checkpoint
 
 
-def _check_normalisation(path: str, given: Mapping[str, Any]) -> None:
+def _check_normalisation(
+    path: str, noted: Mapping[str, Any] | None, given: Mapping[str, Any]
+) -> None:
     """Compare with what the training noted; weights of elsewhere say nothing."""
-    noted = load_weights(path).get('meta', {}).get('data_preprocessor')
     if noted is None:
         return
     for name in ('mean', 'std', 'to_rgb'):

@@ -121,10 +121,9 @@ def fold_into_head(head: Any, probe: FittedProbe) -> None:
     with torch.no_grad():
         layer.weight.copy_(_tensor(probe.weight))
         layer.bias.copy_(_tensor(probe.bias))
-        # A calibration belongs to the head that was there before.
-        for name, value in (('temperature', 1.0), ('threshold', 0.5)):
-            if isinstance(found := getattr(head, name, None), Tensor):
-                found.fill_(value)
+    # A calibration belongs to the weights that were there before.
+    if reset := getattr(head, 'reset_calibration', None):
+        reset()
 
 
 def _tensor(values: Features) -> Tensor:

@@ -56,8 +56,8 @@ def test(run: PruneRun) -> Sweep:
         [run.cfg.val_dataloader, run.cfg.test_dataloader, run.cfg.get('test_roots')]
     )
     trained = _parents(run)
-    todo = [one for one in run.candidates if not _is_tested(one, tested_on)]
-    todo += [one for one in trained if not _is_tested(one, tested_on)]
+    networks = [*run.candidates, *trained]
+    todo = [one for one in networks if not _is_tested(one, tested_on)]
     sets = test_sets(run.cfg) if todo else {}
     for candidate in todo:
         outcome = _measure(run, candidate, sets, tested_on)

@@ -12,9 +12,8 @@ from mmengine.config import Config
 
 from mmdefect.pruning.candidates import PLAN, WEIGHTS
 from mmdefect.utils.checkpoint import file_sha256
-from mmdefect.utils.environment import describe_environment
+from mmdefect.utils.environment import describe_environment, joined
 from mmdefect.utils.files import write_json, write_text
-from mmdefect.utils.results import distinct
 
 STATE, CONFIG_FILE = 'prune.json', 'config.py'
 # Entries of a config that plans and weights depend on.
@@ -61,7 +60,7 @@ def claim(work_dir: Path, cfg: Config) -> None:
 def identity(cfg: Config) -> str:
     """Digest of what plans and weights depend on."""
     entries: dict[str, Any] = {key: cfg.get(key) for key in _COMPUTED}
-    entries['prune'] = {k: v for k, v in cfg.prune.items() if k not in _FREE}
+    entries['prune'] = _of_networks(cfg)
     parent = cfg.get('load_from')
     entries['load_from'] = file_sha256(parent) if _is_file(parent) else parent
     return digest_of(entries)
@@ -69,7 +68,11 @@ def identity(cfg: Config) -> str:
 
 def recipe(cfg: Config) -> str:
     """Digest of what makes networks of one variant, whatever the seed and size."""
-    return digest_of({k: v for k, v in cfg.prune.items() if k not in _FREE})
+    return digest_of(_of_networks(cfg))
+
+
+def _of_networks(cfg: Config) -> dict[str, Any]:
+    return {key: value for key, value in cfg.prune.items() if key not in _FREE}
 
 
 def digest_of(entries: Any) -> str:
@@ -95,11 +98,7 @@ def add_work(
     state = _read(work_dir)
     if command is not None:
         state['command'] = command
-    before = state.get('environment', {})
-    state['environment'] = {
-        key: distinct([before.get(key, value), value])
-        for key, value in environment.items()
-    }
+    state['environment'] = joined(state.get('environment', {}), environment)
     state['seconds'] = round(state.get('seconds', 0.0) + seconds, 1)
     write_json(work_dir / STATE, state)
 

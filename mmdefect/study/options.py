@@ -12,6 +12,7 @@ from mmengine.config import Config, DictAction
 
 from mmdefect.apis import load_config
 from mmdefect.engine.freezing import trainable_fraction
+from mmdefect.engine.hooks.pretrained import check_weights_file
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -31,6 +32,21 @@ def freeze_options(freeze: str) -> list[str]:
         )
     hook = 'default_hooks.freeze'
     return [f'{hook}.mode={mode}', *([f'{hook}.{mode}={value}'] if value else [])]
+
+
+def freezing_of(cfg: Config) -> tuple[str, float]:
+    """How a config freezes, ``fraction-0.33`` for example, and what share trains.
+
+    Raises:
+        ValueError: Layers cannot be frozen so.
+    """
+    hook = dict((cfg.get('default_hooks') or {}).get('freeze') or {'mode': 'none'})
+    mode = hook['mode']
+    share = trainable_fraction(
+        mode, fraction=hook.get('fraction'), quadrant=hook.get('quadrant')
+    )
+    value = hook.get(mode) if mode in ('fraction', 'quadrant') else None
+    return mode if value is None else f'{mode}-{value}', share
 
 
 def protocol_options(protocol: str) -> list[str]:
@@ -85,17 +101,9 @@ def check_run(config: str | Path, options: Sequence[str]) -> list[str]:
         ValueError: Layers cannot be frozen so.
     """
     cfg = load_config(config, cfg_options=parsed(options))
-    hook = dict((cfg.get('default_hooks') or {}).get('freeze') or {'mode': 'none'})
-    trainable_fraction(
-        hook['mode'], fraction=hook.get('fraction'), quadrant=hook.get('quadrant')
-    )
+    freezing_of(cfg)
     for path in _weights(cfg.model):
-        if '://' not in path and not Path(path).is_file():
-            raise FileNotFoundError(
-                f'{config} starts from {path}, which is not there: make the file with '
-                'tools/model_converters, or set its init_cfg=None to start from random '
-                'weights'
-            )
+        check_weights_file(path)
     last = cfg.train_cfg.max_epochs
     return [
         f'{config}: param_scheduler.{index} ends after {schedule["end"]} epochs and '

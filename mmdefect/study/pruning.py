@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -48,27 +49,11 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
     folder = run.work_dir
     scores = decision_scores(sweep.outcomes, run.settings.decide)
     _write_csv(sweep, scores, folder)
-    chosen = sweep.outcomes[sweep.chosen]
-    state = worked(run.work_dir)
-    environment = state['environment']
+    state = worked(folder)
     # One stage alone does not make the networks.
     command = state.get('command', command)
-    write_json(
-        folder / SUMMARY,
-        {
-            'chosen': chosen.name,
-            'rule': run.settings.decide.rule,
-            'scorer': dict(run.settings.scorer),
-            'recipe': recipe(run.cfg),
-            'load_from': run.cfg.get('load_from'),
-            'seed': run.seed,
-            'command': command,
-            'duration_s': state['seconds'],
-            **environment,
-            'outcomes': [asdict(outcome) for outcome in sweep.outcomes],
-            'parent': None if sweep.parent is None else asdict(sweep.parent),
-        },
-    )
+    summary = _summary(run, sweep, state, command)
+    write_json(folder / SUMMARY, summary)
     page = Page(
         name='Pruning sweep',
         headline=headline(sweep),
@@ -84,20 +69,34 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
                 pictures=_plots(run, sweep, scores),
             )
         ],
-        footer=Table(
-            ('seed', 'commit', 'hardware', 'command'),
-            [
-                (
-                    str(run.seed),
-                    environment['commit'],
-                    environment['hardware'],
-                    command,
-                )
-            ],
-        ),
+        footer=_origin(summary),
         footer_text=footer_text('result.json of every network in the work dir'),
     )
     return write_page(page, folder, markdown='sweep.md')
+
+
+def _summary(
+    run: PruneRun, sweep: Sweep, state: Mapping[str, Any], command: str
+) -> dict[str, Any]:
+    """What ``summary.json`` holds: the networks, and where they came from."""
+    return {
+        'chosen': sweep.outcomes[sweep.chosen].name,
+        'rule': run.settings.decide.rule,
+        'scorer': dict(run.settings.scorer),
+        'recipe': recipe(run.cfg),
+        'load_from': run.cfg.get('load_from'),
+        'seed': run.seed,
+        'command': command,
+        'duration_s': state['seconds'],
+        **state['environment'],
+        'outcomes': [asdict(outcome) for outcome in sweep.outcomes],
+        'parent': None if sweep.parent is None else asdict(sweep.parent),
+    }
+
+
+def _origin(summary: Mapping[str, Any]) -> Table:
+    header = ('seed', 'commit', 'hardware', 'command')
+    return Table(header, [tuple(str(summary[name]) for name in header)])
 
 
 def headline(sweep: Sweep) -> str:

@@ -10,13 +10,12 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
 from mmdefect.engine.hooks.calibration import CALIBRATED
 from mmdefect.engine.hooks.pretrained import without_weights
-from mmdefect.study.options import parsed
+from mmdefect.study.options import freezing_of, parsed
 from mmdefect.study.record import (
     PREDICTIONS,
     RECORD,
@@ -137,7 +136,11 @@ def describe(
     from mmengine.registry import DATASETS, MODELS, DefaultScope
 
     from mmdefect.apis import load_config
-    from mmdefect.engine.freezing import count_parameters
+    from mmdefect.engine.freezing import (
+        count_parameters,
+        freeze_parameters,
+        plan_freezing,
+    )
     from mmdefect.pruning.cost import measure_cost
 
     cfg = load_config(config, cfg_options=parsed(options), work_dir=str(folder))
@@ -148,7 +151,9 @@ def describe(
         dataset = {**cfg.train_dataloader.dataset, 'pipeline': []}
         dataset.pop('cache_gb', None)  # not every data set has one
         images = len(DATASETS.build(dataset))
-    freeze = _freeze(cfg, model)
+    freeze, share = freezing_of(cfg)
+    plan = plan_freezing(model, share, (3, *image_size(cfg)))
+    freeze_parameters(model, plan)
     cost = measure_cost(model, image_size(cfg))
     trainable, total = count_parameters(model)
     found = NAME.match(Path(config).stem)
@@ -197,23 +202,6 @@ def epoch_times(work_dir: str | Path) -> tuple[int, float]:
         )
     epochs, iterations = rows[-1]['epoch'], rows[-1]['step']
     return epochs, statistics.fmean(row['time'] for row in rows) * iterations / epochs
-
-
-def _freeze(cfg: Config, model: Any) -> str:
-    from mmdefect.engine.freezing import (
-        freeze_parameters,
-        plan_freezing,
-        trainable_fraction,
-    )
-
-    hook = dict((cfg.get('default_hooks') or {}).get('freeze') or {'mode': 'none'})
-    mode = hook['mode']
-    fraction = trainable_fraction(
-        mode, fraction=hook.get('fraction'), quadrant=hook.get('quadrant')
-    )
-    freeze_parameters(model, plan_freezing(model, fraction, (3, *image_size(cfg))))
-    value = hook.get(mode) if mode in ('fraction', 'quadrant') else None
-    return mode if value is None else f'{mode}-{value}'
 
 
 def _environment() -> dict[str, str]:

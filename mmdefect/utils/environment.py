@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def describe_environment() -> dict[str, str]:
     }
 
 
-def joined(before: dict[str, str], now: dict[str, str]) -> dict[str, str]:
+def joined(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
     """Return where a run happened that was resumed elsewhere: ``'a; b'``."""
     return {
         key: '; '.join(dict.fromkeys([*before.get(key, value).split('; '), value]))

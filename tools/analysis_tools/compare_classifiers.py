@@ -109,13 +109,14 @@ class Planned(NamedTuple):
 def planned(args: argparse.Namespace) -> list[Planned]:
     """Every config with every ``--freeze``, checked."""
     runs = []
+    protocol = protocol_options(args.protocol) if args.protocol else []
     for config in map(Path, args.configs):
+        epochs = []
+        if args.epochs is not None:
+            epochs = epochs_options(load_config(config), args.epochs)
         for freeze in args.freeze or [None]:
-            options = freeze_options(freeze) if freeze else []
-            options += protocol_options(args.protocol) if args.protocol else []
-            if args.epochs is not None:
-                options += epochs_options(load_config(config), args.epochs)
-            options += args.cfg_options
+            frozen = freeze_options(freeze) if freeze else []
+            options = [*frozen, *protocol, *epochs, *args.cfg_options]
             for warning in check_run(config, options):
                 print(f'warning: {warning}')
             parts = [config.stem, args.protocol, freeze and freeze.replace('=', '-')]

@@ -66,11 +66,7 @@ def load_strictly(module: nn.Module, cfg: Mapping[str, Any]) -> None:
         ValueError: A weight is missing or has another shape.
     """
     path, prefix = str(cfg['checkpoint']), (cfg.get('prefix') or '').rstrip('.')
-    if '://' not in path and not Path(path).is_file():
-        raise FileNotFoundError(
-            f'There are no pretrained weights at {path}: make the file with '
-            'tools/model_converters, or set init_cfg=None to start from random ones.'
-        )
+    check_weights_file(path)
     prefix = f'{prefix}.' if prefix else ''
     loaded = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     found = {
@@ -89,6 +85,19 @@ def load_strictly(module: nn.Module, cfg: Mapping[str, Any]) -> None:
             f'{path} lacks {len(missing)} of the {len(module.state_dict())} weights of '
             f'{type(module).__name__}, such as {", ".join(missing[:3])}: expected '
             'weights of the same package and architecture; see tools/model_converters'
+        )
+
+
+def check_weights_file(path: str) -> None:
+    """Refuse a file that is not there; what a URL gives, the download will say.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if '://' not in path and not Path(path).is_file():
+        raise FileNotFoundError(
+            f'There are no pretrained weights at {path}: make the file with '
+            'tools/model_converters, or set init_cfg=None to start from random ones.'
         )
 
 

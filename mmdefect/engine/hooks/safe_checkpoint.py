@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -45,7 +44,7 @@ class SafeCheckpointHook(CheckpointHook):
         if self.stream is not None:
             checkpoint['meta']['stream'] = dict(self.stream)
         if given := runner.cfg.get('data_preprocessor'):
-            checkpoint['meta']['data_preprocessor'] = Config(given).to_dict()
+            checkpoint['meta']['data_preprocessor'] = given.to_dict()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         outdated = self._outdated(runner, step)

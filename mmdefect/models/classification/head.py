@@ -76,8 +76,14 @@ class DefectClsHead(ClsHead):
         self.fc = nn.Linear(in_channels, num_classes)
         self.temperature: Tensor
         self.threshold: Tensor
-        self.register_buffer('temperature', torch.tensor(1.0))
-        self.register_buffer('threshold', torch.tensor(0.5))
+        self.register_buffer('temperature', torch.tensor(0.0))
+        self.register_buffer('threshold', torch.tensor(0.0))
+        self.reset_calibration()
+
+    def reset_calibration(self) -> None:
+        """Probabilities as they are, and the more probable class wins."""
+        self.temperature.fill_(1.0)
+        self.threshold.fill_(0.5)
 
     def pre_logits(self, feats: Sequence[Tensor]) -> Tensor:
         """The last features, shape ``(B, in_channels)``."""
