@@ -12,14 +12,7 @@ from matplotlib.figure import Figure
 
 from mmdefect.pruning.candidates import PARENT
 from mmdefect.study.pruning import SUMMARY
-from mmdefect.utils.results import (
-    Run,
-    Runs,
-    environment_of,
-    read_growing,
-    today,
-    write_results,
-)
+from mmdefect.utils.results import Run, Runs, read_growing, today, write_runs
 from mmdefect.visualization.plots import scatter
 
 CHOSEN = 'chosen'
@@ -62,22 +55,16 @@ def add_sweeps(
     for name, folders in variants.items():
         runs[name] = runs.get(name, {}) | _by_seed(folders, take)
         _check_alike(name, runs[name])
-    flat = [run for seeds in runs.values() for run in seeds.values()]
-    write_results(
+    write_runs(
         path,
-        name=path.stem,
-        command='; '.join(dict.fromkeys(run['command'] for run in flat)),
         dataset=dataset,
-        seeds=sorted({int(seed) for seeds in runs.values() for seed in seeds}),
+        runs=runs,
         metrics={
             f'{name}/{key}': value
             for name, seeds in runs.items()
             for key, value in _summed_up(list(seeds.values())).items()
         },
-        duration_s=sum(run['duration_s'] for run in flat),
         notes=known.get('notes', '') if notes is None else notes,
-        environment=environment_of(flat),
-        runs=runs,
     )
 
 
@@ -98,8 +85,7 @@ def _by_seed(folders: Sequence[str | Path], take: str) -> dict[str, Run]:
         if seed in found:
             raise ValueError(
                 f"'{folder}' has the seed {seed} that another work dir has, one work "
-                'dir '
-                'per seed was expected; leave one of them out.'
+                'dir per seed was expected; leave one of them out.'
             )
         found[seed] = _run(summary, take)
     return found

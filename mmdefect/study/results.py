@@ -8,14 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mmdefect.study.comparison import Row
-from mmdefect.utils.results import (
-    Run,
-    Runs,
-    environment_of,
-    read_growing,
-    today,
-    write_results,
-)
+from mmdefect.utils.results import Run, Runs, read_growing, today, write_runs
 
 
 def metrics_of(row: Row) -> dict[str, float]:
@@ -63,22 +56,17 @@ def add_rows(path: str | Path, rows: Sequence[Row], *, dataset: str) -> None:
     runs: Runs = dict(known.get('runs', {}))
     for row in rows:
         runs[row.record.key] = {str(row.record.seed): _run(row)}
-    entries = [(key, run) for key, seeds in runs.items() for run in seeds.values()]
-    write_results(
+    write_runs(
         path,
-        name=path.stem,
-        command='; '.join(dict.fromkeys(run['command'] for _, run in entries)),
         dataset=dataset,
-        seeds=sorted({int(seed) for seeds in runs.values() for seed in seeds}),
+        runs=runs,
         metrics={
             f'{key}/{name}': value
-            for key, run in entries
+            for key, seeds in runs.items()
+            for run in seeds.values()
             for name, value in run['metrics'].items()
         },
-        duration_s=sum(run['duration_s'] for _, run in entries),
         notes=known.get('notes', ''),
-        environment=environment_of(run for _, run in entries),
-        runs=runs,
     )
 
 

@@ -104,6 +104,45 @@ def write_results(
     return content
 
 
+def write_runs(
+    path: str | Path,
+    *,
+    dataset: str,
+    runs: Runs,
+    metrics: Mapping[str, float],
+    notes: str = '',
+) -> dict[str, Any]:
+    """Write a results file of single runs: what they have in common is theirs.
+
+    Args:
+        path: The JSON file; its stem is the name of the experiment.
+        dataset: Name of the data set.
+        runs: Name -> seed as text -> the run. Commands are joined by ``'; '``.
+        metrics: What the file says of them, as of :func:`write_results`.
+        notes: Anything a reader must know.
+
+    Returns:
+        What was written.
+
+    Raises:
+        RuntimeError: As of :func:`write_results`.
+        ValueError: As of :func:`write_results`.
+    """
+    flat = [run for entries in runs.values() for run in entries.values()]
+    return write_results(
+        path,
+        name=Path(path).stem,
+        command='; '.join(dict.fromkeys(run['command'] for run in flat)),
+        dataset=dataset,
+        seeds=sorted({int(seed) for entries in runs.values() for seed in entries}),
+        metrics=metrics,
+        duration_s=sum(run['duration_s'] for run in flat),
+        notes=notes,
+        environment=environment_of(flat),
+        runs=runs,
+    )
+
+
 def today() -> str:
     """Return the day in UTC as ``YYYY-MM-DD``."""
     return datetime.now(timezone.utc).strftime('%Y-%m-%d')
