@@ -15,4 +15,6 @@ param_scheduler = [
         convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=max_epochs)
-prune = dict(grid=dict(values=[0.1, 0.3]))
+# Patches are named after their image and their place in it, and stay in one fold.
+prune = dict(
+    grid=dict(values=[0.1, 0.3]), probe=dict(source=r'(.+)_\d+_\d+'))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +47,8 @@ def fit_probe(
     classes: int,
     settings: ProbeSettings,
     seed: int,
+    *,
+    sources: Sequence[str] | None = None,
 ) -> FittedProbe:
     """Fit scikit-learn's logistic regression, its penalty chosen by cross-validation.
 
@@ -57,34 +62,41 @@ def fit_probe(
         classes: How many there are.
         settings: See :class:`ProbeSettings`.
         seed: Which images each fold takes.
+        sources: Photograph of each image, of which no fold gets a part; by default
+            every image is one of its own.
 
     Raises:
         ImportError: scikit-learn is not installed.
-        ValueError: A class has fewer images than there are folds, or a feature is not
-            finite.
+        ValueError: A class has fewer images or sources than there are folds, or a
+            feature is not finite.
     """
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import GridSearchCV, StratifiedKFold
+        from sklearn.model_selection import (
+            GridSearchCV,
+            StratifiedGroupKFold,
+            StratifiedKFold,
+        )
     except ImportError as error:
         raise ImportError(
             'the linear probe needs the package scikit-learn, which is not installed: '
             'pip install scikit-learn'
         ) from error
-    _check(features, labels, classes, settings.folds)
+    _check(features, labels, classes, settings.folds, sources)
+    split = StratifiedKFold if sources is None else StratifiedGroupKFold
     values = features.astype(np.float64)
     mean, scale = _scaling(values, standardize=settings.standardize)
     basis, reduced = _span((values - mean) / scale)
     search = GridSearchCV(
         LogisticRegression(max_iter=settings.max_iter),
         {'C': list(settings.c)},
-        cv=StratifiedKFold(settings.folds, shuffle=True, random_state=seed),
+        cv=split(settings.folds, shuffle=True, random_state=seed),
     )
     with warnings.catch_warnings():
         # Weak penalties often do not converge; that of the chosen one is returned.
         warnings.simplefilter('ignore', ConvergenceWarning)
-        search.fit(reduced, labels)
+        search.fit(reduced, labels, groups=sources)
     best = search.best_estimator_
     coefficients, intercept = best.coef_, best.intercept_
     if classes == 2:  # one row, of the second class
@@ -98,6 +110,30 @@ def fit_probe(
         accuracy=float(search.best_score_),
         converged=bool(best.n_iter_.max() < settings.max_iter),
     )
+
+
+def sources_of(paths: Sequence[str], pattern: str | None) -> tuple[str, ...] | None:
+    """Photograph that each image is cut of, as its file name says.
+
+    Args:
+        paths: Files of the images.
+        pattern: See :class:`ProbeSettings`; without it nothing is known.
+
+    Raises:
+        ValueError: A name does not have it.
+    """
+    if pattern is None:
+        return None
+    found = []
+    for path in paths:
+        match = re.search(pattern, Path(path).name)
+        if match is None or match[1] is None:
+            raise ValueError(
+                f'prune.probe.source is {pattern!r}, which {path} does not have in its '
+                'name: expected a pattern that all training images have'
+            )
+        found.append(match[1])
+    return tuple(found)
 
 
 def fold_into_head(head: Any, probe: FittedProbe) -> None:
@@ -150,7 +186,13 @@ def _span(values: Features) -> tuple[Features | None, Features]:
     return basis.T, triangle.T
 
 
-def _check(features: Features, labels: Features, classes: int, folds: int) -> None:
+def _check(
+    features: Features,
+    labels: Features,
+    classes: int,
+    folds: int,
+    sources: Sequence[str] | None,
+) -> None:
     if features.ndim != 2 or len(features) != len(labels):
         raise ValueError(
             f'features of shape {features.shape} and {len(labels)} labels were given: '
@@ -162,6 +204,15 @@ def _check(features: Features, labels: Features, classes: int, folds: int) -> No
             f'images of the classes are {counts.tolist()}: expected {classes} classes '
             f'of at least {folds} images, one a fold (prune.probe.folds)'
         )
+    if sources is not None:
+        pairs = set(zip(labels.tolist(), sources, strict=True))
+        shown = [sum(label == one for label, _ in pairs) for one in range(classes)]
+        if min(shown) < folds:
+            raise ValueError(
+                f'images of the classes are cut of {shown} photographs: expected at '
+                f'least {folds} of each class, one a fold (prune.probe.folds); check '
+                'prune.probe.source'
+            )
     if not np.isfinite(features).all():
         raise ValueError(
             'a feature is not finite: expected finite numbers; check the weights of '

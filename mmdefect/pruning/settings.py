@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -86,14 +87,23 @@ class ProbeSettings:
         standardize: Whether features are brought to mean 0 and deviation 1; FTL takes
             them as they are.
         max_iter: Steps of the solver.
+        source: Regular expression that is searched in an image's file name; its first
+            group is the photograph that the image is cut of, and folds keep those
+            together. Without it every image is one of its own.
     """
 
     c: tuple[float, ...] = PROBE_GRID
     folds: int = 4
     standardize: bool = True
     max_iter: int = 2000
+    source: str | None = None
 
     def __post_init__(self) -> None:
+        if self.source is not None and _groups_in(self.source) < 1:
+            raise ValueError(
+                f'prune.probe.source is {self.source!r}: expected a regular expression '
+                r"with a group, such as r'(.+)_\d+_\d+'"
+            )
         positive = bool(self.c) and all(value > 0 for value in self.c)
         if not positive or self.folds < 2 or self.max_iter < 1:
             raise ValueError(
@@ -101,6 +111,14 @@ class ProbeSettings:
                 f'max_iter={self.max_iter}: expected positive strengths, 2 folds or '
                 'more, 1 step or more'
             )
+
+
+def _groups_in(pattern: str) -> int:
+    """How many groups a regular expression has; none if it is no such thing."""
+    try:
+        return re.compile(pattern).groups
+    except re.error:
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,8 +234,7 @@ class PruneSettings:
             raise ValueError(
                 "prune has select='contrast' and keep.type='global': expected "
                 "keep.type='uniform', differences are negative and one threshold "
-                'cannot '
-                'cut them'
+                'cannot cut them'
             )
         if self.grid.kind == 'fraction' and self.keep.type == 'global':
             raise ValueError(

@@ -27,7 +27,7 @@ from mmdefect.pruning.greedy import GreedyPlanner
 from mmdefect.pruning.keep import plan_of_budget, plan_of_fraction
 from mmdefect.pruning.parent import cut_classifier
 from mmdefect.pruning.plan import ChannelPlan, write_plan
-from mmdefect.pruning.probe import FittedProbe, fit_probe, fold_into_head
+from mmdefect.pruning.probe import FittedProbe, fit_probe, fold_into_head, sources_of
 from mmdefect.pruning.rebuild import reset_norms
 from mmdefect.pruning.recovery import finetune, recalibrate, write_config
 from mmdefect.pruning.run import PruneRun
@@ -79,14 +79,7 @@ def _cut(run: PruneRun, candidate: Candidate, plan: ChannelPlan | None) -> None:
 
 def _teach_head(run: PruneRun) -> None:
     """Gradients of a head that knows nothing would rank filters at random."""
-    images = run.images['train']
-    probe = fit_probe(
-        extract_features(run.parent, images),
-        images.labels.numpy(),
-        run.classes,
-        run.settings.probe,
-        run.seed,
-    )
+    probe = _fitted(run, extract_features(run.parent, run.images['train']))
     fold_into_head(run.parent.head, probe)
     run.progress(f'head of the whole network: {_said(probe)}')
 
@@ -165,14 +158,14 @@ def _finish(run: PruneRun, candidate: Candidate) -> None:
 def _probe(run: PruneRun, candidate: Candidate) -> None:
     _need(candidate, FEATURES, 'extract')
     features = np.load(candidate.path(FEATURES))
-    labels = run.images['train'].labels.numpy()
-    if len(features) != len(labels):
+    images = len(run.images['train'])
+    if len(features) != images:
         raise ValueError(
             f'{candidate.path(FEATURES)} has {len(features)} rows and there are '
-            f'{len(labels)} training images: expected one each; the data changed, '
+            f'{images} training images: expected one each; the data changed, '
             'delete the file and extract again'
         )
-    probe = fit_probe(features, labels, run.classes, run.settings.probe, run.seed)
+    probe = _fitted(run, features)
     model = run.build(candidate, WEIGHTS)
     fold_into_head(model.head, probe)
     save_weights(model.state_dict(), candidate.path(PROBED))
@@ -188,6 +181,18 @@ def _probe(run: PruneRun, candidate: Candidate) -> None:
     run.done(f'{candidate.name}: {_said(probe)}')
 
 
+def _fitted(run: PruneRun, features: np.ndarray) -> FittedProbe:
+    images, settings = run.images['train'], run.settings.probe
+    return fit_probe(
+        features,
+        images.labels.numpy(),
+        run.classes,
+        settings,
+        run.seed,
+        sources=sources_of(images.paths, settings.source),
+    )
+
+
 def _said(probe: FittedProbe) -> str:
     end = '' if probe.converged else ', solver not converged'
     return f'cross-validated accuracy {100 * probe.accuracy:.2f} %, C {probe.c:g}{end}'
@@ -197,8 +202,7 @@ def _need(candidate: Candidate, file: str, stage: str) -> None:
     if not candidate.has(file):
         raise FileNotFoundError(
             f'{candidate.path(file)} does not exist: expected what stage {stage} '
-            'writes; '
-            f'run --stage {stage} first'
+            f'writes; run --stage {stage} first'
         )
 
 

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from mmdefect.models.classification.head import DefectClsHead
-from mmdefect.pruning.probe import fit_probe, fold_into_head
+from mmdefect.pruning.probe import fit_probe, fold_into_head, sources_of
 from mmdefect.pruning.settings import ProbeSettings
 
 
@@ -113,6 +113,40 @@ def test_feature_stopped_solver_is_said() -> None:
 def test_exception_features(values: Any, labels: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         fit_probe(values, labels, 2, ProbeSettings(), 0)
+
+
+def test_feature_folds_do_not_share_a_photograph() -> None:
+    # Ten patches of each photograph are nearly alike and tell nothing about the class
+    # of another photograph: a fold that has seen one of them knows the rest.
+    rng = np.random.default_rng(0)
+    photographs = np.repeat(np.arange(24), 10)
+    values = rng.normal(size=(24, 40))[photographs] + rng.normal(size=(240, 40)) / 100
+    labels = rng.permutation(np.arange(24) % 2)[photographs]
+    settings = ProbeSettings(c=(1.0,))
+    sources = [f'photograph {number}' for number in photographs]
+    apart = fit_probe(values, labels, 2, settings, 0)
+    together = fit_probe(values, labels, 2, settings, 0, sources=sources)
+    assert apart.accuracy == 1
+    assert together.accuracy < 0.7
+    # All images train the probe either way.
+    np.testing.assert_allclose(apart.weight, together.weight)
+
+
+def test_feature_sources_stand_in_file_names() -> None:
+    paths = ['a_1/road_1_361_224_0.png', 'a_1/road_1_361_0_56.png', 'b/wall_7_0_0.jpg']
+    found = sources_of(paths, r'(.+)_\d+_\d+')
+    assert found == ('road_1_361', 'road_1_361', 'wall_7')
+    assert sources_of(paths, None) is None
+
+
+def test_exception_sources() -> None:
+    values, labels = cloud(40, 4)
+    with pytest.raises(ValueError, match=r'a_1_1/b\.png does not have in its name'):
+        sources_of(['a_1_1/b.png'], r'(.+)_\d+_\d+')
+    with pytest.raises(ValueError, match=r'cut of \[2, 2\] photographs'):
+        fit_probe(
+            values, labels, 2, ProbeSettings(), 0, sources=['p', 'p', 'q', 'q'] * 10
+        )
 
 
 def test_feature_calibration_of_the_head_before_is_gone() -> None:

@@ -104,6 +104,8 @@ def test_exception_settings(given: Any, said: str) -> None:
         (ProbeSettings, {'c': (0.0,)}, 'positive strengths'),
         (ProbeSettings, {'folds': 1}, '2 folds'),
         (ProbeSettings, {'max_iter': 0}, '1 step'),
+        (ProbeSettings, {'source': 'road'}, 'with a group'),
+        (ProbeSettings, {'source': '(road'}, 'with a group'),
         (RecoverySettings, {'bn_images': -1}, '0 or more'),
         (RecoverySettings, {'distill': {'weight': 1.0}}, 'without finetune'),
         (DecideSettings, {'rule': 'best'}, "rule is 'best'"),
