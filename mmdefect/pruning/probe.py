@@ -70,33 +70,11 @@ def fit_probe(
         ValueError: A class has fewer images or sources than there are folds, or a
             feature is not finite.
     """
-    try:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import (
-            GridSearchCV,
-            StratifiedGroupKFold,
-            StratifiedKFold,
-        )
-    except ImportError as error:
-        raise ImportError(
-            'the linear probe needs the package scikit-learn, which is not installed: '
-            'pip install scikit-learn'
-        ) from error
     _check(features, labels, classes, settings.folds, sources)
-    split = StratifiedKFold if sources is None else StratifiedGroupKFold
     values = features.astype(np.float64)
     mean, scale = _scaling(values, standardize=settings.standardize)
     basis, reduced = _span((values - mean) / scale)
-    search = GridSearchCV(
-        LogisticRegression(max_iter=settings.max_iter),
-        {'C': list(settings.c)},
-        cv=split(settings.folds, shuffle=True, random_state=seed),
-    )
-    with warnings.catch_warnings():
-        # Weak penalties often do not converge; that of the chosen one is returned.
-        warnings.simplefilter('ignore', ConvergenceWarning)
-        search.fit(reduced, labels, groups=sources)
+    search = _search(reduced, labels, settings, seed, sources)
     best = search.best_estimator_
     coefficients, intercept = best.coef_, best.intercept_
     if classes == 2:  # one row, of the second class
@@ -110,6 +88,39 @@ def fit_probe(
         accuracy=float(search.best_score_),
         converged=bool(best.n_iter_.max() < settings.max_iter),
     )
+
+
+def _search(
+    features: Features,
+    labels: Features,
+    settings: ProbeSettings,
+    seed: int,
+    sources: Sequence[str] | None,
+) -> Any:
+    """scikit-learn's search for the penalty, fitted."""
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import (
+            GridSearchCV,
+            StratifiedGroupKFold,
+            StratifiedKFold,
+        )
+    except ImportError as error:
+        raise ImportError(
+            'the linear probe needs the package scikit-learn, which is not installed: '
+            'pip install scikit-learn'
+        ) from error
+    split = StratifiedKFold if sources is None else StratifiedGroupKFold
+    search = GridSearchCV(
+        LogisticRegression(max_iter=settings.max_iter),
+        {'C': list(settings.c)},
+        cv=split(settings.folds, shuffle=True, random_state=seed),
+    )
+    with warnings.catch_warnings():
+        # Weak penalties often do not converge; that of the chosen one is returned.
+        warnings.simplefilter('ignore', ConvergenceWarning)
+        return search.fit(features, labels, groups=sources)
 
 
 def sources_of(paths: Sequence[str], pattern: str | None) -> tuple[str, ...] | None:
