@@ -15,7 +15,7 @@ from mmengine.device import get_device
 from torch import Tensor
 
 from mmdefect.datasets.casting_masks import read_defect_mask
-from mmdefect.utils.checkpoint import load_weights, state_dict_of
+from mmdefect.utils.checkpoint import load_exactly
 from mmdefect.utils.checks import check_choice
 from mmdefect.visualization.attention import swin_attention, vit_attention
 from mmdefect.visualization.saliency import (
@@ -79,18 +79,7 @@ def load_classifier(cfg: Config, checkpoint: str | Path) -> Any:
             f'the config has a model {type(model).__name__}, an ImageClassifier was '
             'expected.'
         )
-    state = state_dict_of(load_weights(checkpoint))
-    expected = model.state_dict()
-    different = sorted(state.keys() ^ expected.keys()) or [
-        name for name, value in expected.items() if value.shape != state[name].shape
-    ]
-    if different:
-        raise ValueError(
-            f"'{checkpoint}' does not fit the config: {', '.join(different[:3])} "
-            f'({len(different)} in all) is missing, new or of another shape; give the '
-            'config that it was trained with.'
-        )
-    model.load_state_dict(state)
+    load_exactly(model, checkpoint, name='the config')
     return model.to(get_device()).eval()
 
 

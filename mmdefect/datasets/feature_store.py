@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmdefect.utils.files import write_text
+
 # Transforms that give the same result every time; ours say so themselves by is_random.
 DETERMINISTIC = {
     'LoadImageFromFile',
@@ -75,8 +77,7 @@ class FeatureStore:
         name = hashlib.sha256(key.encode()).hexdigest()[:16]
         self.folder = None if folder is None else Path(folder) / name
         if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / 'key.txt').write_text(key)
+            write_text(self.folder / 'key.txt', key)
         self.max_bytes = int(max_gb * 2**30)
         self.computed = 0
         self._kept: dict[str, Tensor] = {}

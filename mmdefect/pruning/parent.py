@@ -11,14 +11,14 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdefect.engine.hooks.pretrained import load_strictly, pretrained_modules
 from mmdefect.pruning.features import ImageSet, load_images
 from mmdefect.pruning.plan import ChannelPlan
 from mmdefect.pruning.rebuild import rebuild
 from mmdefect.pruning.score import MaskedBatch, masked_batches
-from mmdefect.utils.checkpoint import first_mismatch, load_weights, state_dict_of
+from mmdefect.utils.checkpoint import load_exactly
 
 # Loader of the config -> what its images are for.
 SPLITS = {
@@ -47,7 +47,7 @@ def build_parent(cfg: Config) -> Any:
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
         model = MODELS.build(described)
     if cfg.get('load_from'):
-        noted = fill(model, cfg.load_from).get('meta') or {}
+        noted = load_exactly(model, cfg.load_from).get('meta') or {}
         given = described.get('data_preprocessor') or {}
         _check_normalisation(cfg.load_from, noted.get('data_preprocessor'), given)
         return model.eval()
@@ -68,24 +68,6 @@ def build_parent(cfg: Config) -> Any:
     model.init_weights()
     logger.setLevel(level)
     return model.eval()
-
-
-def fill(model: nn.Module, path: str) -> Mapping[str, Any]:
-    """Load a checkpoint of exactly this network, and return it.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A weight is missing, left over or of another shape.
-    """
-    checkpoint = load_weights(path)
-    try:
-        model.load_state_dict(state_dict_of(checkpoint))
-    except RuntimeError as error:
-        raise ValueError(
-            f'{path} does not fit {type(model).__name__}: {first_mismatch(error)}; '
-            'expected a checkpoint of the model that this config describes'
-        ) from error
-    return checkpoint
 
 
 def _check_normalisation(

@@ -20,7 +20,6 @@ from mmdefect.pruning.parent import (
     build_parent,
     cut_classifier,
     example_image,
-    fill,
     segmented_batches,
     split_images,
 )
@@ -29,6 +28,7 @@ from mmdefect.pruning.score import MaskedBatch, Scores, score_filters, selected_
 from mmdefect.pruning.scorers import FilterScorer
 from mmdefect.pruning.settings import PruneSettings, prune_settings
 from mmdefect.pruning.workdir import claim
+from mmdefect.utils.checkpoint import load_exactly
 
 Progress = Callable[[str], None]
 Trainer = Callable[[Path, Path], Path]
@@ -184,7 +184,7 @@ class PruneRun:
         """A candidate's classifier with the weights of one of its files."""
         plan = None if candidate.dense else read_plan(candidate.path(PLAN))
         model = cut_classifier(self.parent, plan)
-        fill(model, str(candidate.path(file)))
+        load_exactly(model, candidate.path(file))
         return model.eval()
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from html import escape
 from pathlib import Path
 
+from mmdefect.utils.files import write_text
 from mmdefect.version import __version__
 
 STYLE = """
@@ -220,8 +221,7 @@ def write_page(page: Page, folder: Path, *, markdown: str = 'report.md') -> Path
     Returns:
         Path of the HTML file.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / markdown).write_text(to_markdown(page, folder), encoding='utf-8')
+    write_text(folder / markdown, to_markdown(page, folder))
     path = folder / 'index.html'
-    path.write_text(to_html(page), encoding='utf-8')
+    write_text(path, to_html(page))
     return path

@@ -18,7 +18,7 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
-from torch import Tensor
+from torch import Tensor, nn
 
 MapLocation = str | torch.device | Callable[..., Any] | None
 
@@ -76,9 +76,47 @@ def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return {key.removeprefix('module.'): value for key, value in state.items()}
 
 
+def load_exactly(
+    model: nn.Module, path: str | Path, *, name: str | None = None
+) -> dict[str, Any]:
+    """Fill a model from a checkpoint that has each of its weights and no others.
+
+    Args:
+        model: The model.
+        path: A local file.
+        name: What the error calls the model; by default its type.
+
+    Returns:
+        The whole checkpoint.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be read (:func:`load_weights`), or a weight is missing,
+            left over or of another shape.
+    """
+    checkpoint = load_weights(path)
+    try:
+        model.load_state_dict(state_dict_of(checkpoint))
+    except RuntimeError as error:
+        raise ValueError(
+            f'{path} does not fit {name or type(model).__name__}: '
+            f'{first_mismatch(error)}; expected a checkpoint of the model that the '
+            'config describes'
+        ) from None
+    return checkpoint
+
+
 def first_mismatch(error: RuntimeError) -> str:
-    """The first line about a weight of what ``load_state_dict`` raised."""
-    return str(error).partition('\n')[2].strip().partition('\n')[0]
+    """The first line about weights of what ``load_state_dict`` raised.
+
+    Of names that are missing or too many it keeps three.
+    """
+    line = str(error).partition('\n')[2].strip().partition('\n')[0].rstrip(' .')
+    names = re.findall(r'"[^"]+"', line)
+    if len(names) <= 3:
+        return line
+    kind = line.partition(names[0])[0]
+    return f'{kind}{", ".join(names[:3])} and {len(names) - 3} more'
 
 
 def checkpoint_classes(checkpoint: Mapping[str, Any]) -> list[str] | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmdefect.utils.benchmark_table import BENCHMARK, benchmark_lines
 from mmdefect.utils.classifier_table import classifier_lines, is_study
+from mmdefect.utils.files import write_text
 from mmdefect.utils.leakage_table import is_leakage, leakage_lines
 from mmdefect.utils.pruning_table import is_pruning, pruning_lines
 
@@ -256,5 +257,5 @@ def render_documents(root: str | Path, *, check: bool = False) -> list[Path]:
         if rendered != text:
             changed.append(path)
             if not check:
-                path.write_text(rendered, encoding='utf-8')
+                write_text(path, rendered)
     return changed

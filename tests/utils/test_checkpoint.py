@@ -26,7 +26,7 @@ from mmdefect.utils import (
     state_dict_of,
     use_safe_loading,
 )
-from mmdefect.utils.checkpoint import _allowed_globals
+from mmdefect.utils.checkpoint import _allowed_globals, load_exactly
 
 OPTIMIZERS = [
     {'type': 'AdamW', 'lr': 0.1},
@@ -272,6 +272,37 @@ def test_feature_state_dict_forms() -> None:
 )
 def test_feature_classes(checkpoint: dict[str, Any], classes: list[str] | None) -> None:
     assert checkpoint_classes(checkpoint) == classes
+
+
+def test_feature_load_exactly(tmp_path: Path) -> None:
+    source, target = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    file = tmp_path / 'x.pth'
+    torch.save({'state_dict': source.state_dict(), 'meta': {'epoch': 4}}, file)
+    assert load_exactly(target, file)['meta'] == {'epoch': 4}
+    assert torch.equal(target.weight, source.weight)
+
+
+@pytest.mark.parametrize(
+    ('state', 'message'),
+    [
+        ({'weight': torch.ones(3, 2)}, r'Linear: Missing key.*: "bias"; expected a ch'),
+        ({'weight': torch.ones(3, 5), 'bias': torch.ones(3)}, r'Linear: size mismatch'),
+        (
+            {name: torch.ones(3) for name in 'abcde'}
+            | torch.nn.Linear(2, 3).state_dict(),
+            r'Linear: Unexpected key.*: "a", "b", "c" and 2 more; expected',
+        ),
+    ],
+)
+def test_exception_load_exactly(
+    tmp_path: Path, state: dict[str, Any], message: str
+) -> None:
+    """The error names the weights, three at most."""
+    torch.save(state, tmp_path / 'x.pth')
+    with pytest.raises(ValueError, match=r'x\.pth does not fit ' + message):
+        load_exactly(torch.nn.Linear(2, 3), tmp_path / 'x.pth')
+    with pytest.raises(ValueError, match=r'x\.pth does not fit model\.teacher: '):
+        load_exactly(torch.nn.Linear(2, 3), tmp_path / 'x.pth', name='model.teacher')
 
 
 def test_feature_sha256(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ numbers. Images without a mask are drawn and not scored.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from mmdefect.apis.saliency import (
     spread,
 )
 from mmdefect.evaluation.saliency_metric import MEASURES, SaliencyMetric
+from mmdefect.utils.files import write_json
 from mmdefect.visualization.anomaly import side_by_side
 from mmdefect.visualization.saliency import saliency_panels
 
@@ -163,7 +163,7 @@ def report(
         'images': images,
     }
     path = args.out / 'saliency.json'
-    path.write_text(json.dumps(content, indent=1) + '\n')
+    write_json(path, content)
     if measures:
         values = ', '.join(f'{name} {value:.3f}' for name, value in measures.items())
         print(f'{values}: mean over {scored} images with a mask')

@@ -19,6 +19,7 @@ from pathlib import Path
 from mmdefect.datasets.anomaly_checks import file_errors
 from mmdefect.datasets.anomaly_layout import SPLITS, scan_products
 from mmdefect.datasets.anomaly_meta import meta_lines
+from mmdefect.utils.files import write_text
 
 Lists = dict[str, list[str]]
 
@@ -56,6 +57,4 @@ def build_lists(root: Path, steps: Sequence[Sequence[str]]) -> tuple[Lists, list
 def write_lists(lists: Lists, out: Path) -> None:
     """Write every list below a folder, replacing those of the same name."""
     for name, lines in lists.items():
-        path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text('\n'.join([*lines, '']), encoding='utf-8')
+        write_text(out / name, '\n'.join([*lines, '']))

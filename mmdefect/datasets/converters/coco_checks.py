@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.datasets.class_split import check_known, class_names
+from mmdefect.utils.files import write_text
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels."""
@@ -364,5 +365,4 @@ def load_coco(path: Path) -> dict[str, Any]:
 
 def save_json(content: Mapping[str, Any], path: Path) -> None:
     """Write JSON, creating the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, separators=(',', ':')), encoding='utf-8')
+    write_text(path, json.dumps(content, separators=(',', ':')))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdefect.registry import HOOKS
+from mmdefect.utils.files import write_json
 from mmdefect.visualization.anomaly import (
     compound_panels,
     heat_overlay,
@@ -230,7 +230,7 @@ class AnomalyMapHook(Hook):
         maps = [found[path] for path in self._wanted if path in found]
         folder = Path(runner.work_dir)
         content = {'low': low, 'high': high, 'maps': maps}
-        (folder / MAPS_FILE).write_text(json.dumps(content, indent=1) + '\n')
+        write_json(folder / MAPS_FILE, content)
         for entry in maps if self.backend else ():
             picture = cv2.imread(str(folder / entry['picture']), cv2.IMREAD_COLOR)
             name = f'map_{Path(entry["picture"]).stem}'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmdefect.registry import HOOKS
+from mmdefect.utils.files import write_json
 
 SAMPLES_FILE = 'samples.json'
 
@@ -104,5 +104,4 @@ class SamplePredictionsHook(Hook):
                 for image, entry in self._wanted.items()
                 if image in found
             ]
-            path = Path(runner.work_dir, SAMPLES_FILE)
-            path.write_text(json.dumps(samples, indent=1) + '\n')
+            write_json(Path(runner.work_dir, SAMPLES_FILE), samples)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mmdefect.functional.distillation import distribution_kl
 from mmdefect.models.classification.pruned import in_scope
 from mmdefect.registry import MODELS
-from mmdefect.utils.checkpoint import first_mismatch, load_weights, state_dict_of
+from mmdefect.utils.checkpoint import load_exactly
 
 
 @MODELS.register_module()
@@ -86,7 +86,10 @@ class DistilledClassifier(ImageClassifier):
             else MODELS.build(copy.deepcopy(given))
         )
         if self.teacher_checkpoint is not None:
-            _load(model, self.teacher_checkpoint)
+            load_exactly(model, self.teacher_checkpoint, name='model.teacher')
+            print_log(
+                f'The teacher has the weights of {self.teacher_checkpoint}', 'current'
+            )
         _check_classes(self, model)
         _check_images(self, model)
         self._teacher = (Teacher(model),)
@@ -196,18 +199,6 @@ def _check_settings(
             f'weight={weight} and temperature={temperature}: expected a weight of 0 or '
             'more and a temperature above 0'
         )
-
-
-def _load(model: nn.Module, path: str | Path) -> None:
-    state = state_dict_of(load_weights(path))
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(
-            f'{path} does not fit model.teacher ({first_mismatch(error)}): expected '
-            'a checkpoint of the teacher config'
-        ) from None
-    print_log(f'The teacher has the weights of {path}', 'current')
 
 
 def _check_classes(student: Any, teacher: Any) -> None:
