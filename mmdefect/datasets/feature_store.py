@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmdefect.utils.files import write_text
-
 # Transforms that give the same result every time; ours say so themselves by is_random.
 DETERMINISTIC = {
     'LoadImageFromFile',
@@ -77,7 +75,9 @@ class FeatureStore:
         name = hashlib.sha256(key.encode()).hexdigest()[:16]
         self.folder = None if folder is None else Path(folder) / name
         if self.folder is not None:
-            write_text(self.folder / 'key.txt', key)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # Not by way of a draft: all ranks write the same, and would share its name.
+            (self.folder / 'key.txt').write_text(key)
         self.max_bytes = int(max_gb * 2**30)
         self.computed = 0
         self._kept: dict[str, Tensor] = {}

@@ -106,18 +106,10 @@ def score_filters(
     training = model.training
     model.eval()
     for number, batch in enumerate(batches, start=1):
-        masks = 255 - batch.masks if background else batch.masks
         recorder = ActivationRecorder(model, layers, stop_after=stop_after)
-        gradients = _record(model, recorder, batch, scorer.needs_gradient)
-        for name, maps in recorder.maps().items():
-            seen = Seen(
-                weight=model.get_parameter(f'{name}.weight'),
-                activation=maps.detach(),
-                gradient=gradients.get(name),
-                mask=masks,
-            )
-            found = scorer(seen, generator_of(name, seed)).double().sum(dim=0)
-            sums[name] = sums[name] + found if name in sums else found
+        found = _score_batch(model, recorder, batch, scorer, background, seed)
+        for name, scores in found.items():
+            sums[name] = sums[name] + scores if name in sums else scores
         images += len(batch.images)
         if progress is not None:
             progress(number)
@@ -129,6 +121,29 @@ def score_filters(
             'last'
         )
     return {name: total / images for name, total in sums.items()}
+
+
+def _score_batch(
+    model: nn.Module,
+    recorder: ActivationRecorder,
+    batch: MaskedBatch,
+    scorer: FilterScorer,
+    background: bool,
+    seed: int,
+) -> Scores:
+    """Scores of each filter, summed over the images of a batch."""
+    masks = 255 - batch.masks if background else batch.masks
+    gradients = _record(model, recorder, batch, scorer.needs_gradient)
+    scores = {}
+    for name, maps in recorder.maps().items():
+        seen = Seen(
+            weight=model.get_parameter(f'{name}.weight'),
+            activation=maps.detach(),
+            gradient=gradients.get(name),
+            mask=masks,
+        )
+        scores[name] = scorer(seen, generator_of(name, seed)).double().sum(dim=0)
+    return scores
 
 
 def _without_images(

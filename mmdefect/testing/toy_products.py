@@ -183,7 +183,9 @@ class Defect:
     opacity: float = 0.85
 
 
-PRODUCTS: dict[str, tuple[Texture, dict[str, Defect]]] = {
+Looks = tuple[Texture, dict[str, Defect]]
+
+PRODUCTS: dict[str, Looks] = {
     'cloth': (
         cloth,
         {

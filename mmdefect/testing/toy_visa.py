@@ -10,7 +10,15 @@ import cv2
 import numpy as np
 
 from mmdefect.datasets.converters.visa import COLUMNS, VISA_CLASSES
-from mmdefect.testing.toy_products import PRODUCTS, spoil, surface, write_png
+from mmdefect.testing.toy_products import (
+    PRODUCTS,
+    Looks,
+    spoil,
+    surface,
+    write_png,
+)
+
+Row = tuple[str, str, str, str, str]
 
 
 def make_toy_visa(
@@ -49,32 +57,53 @@ def make_toy_visa(
             f'{len(PRODUCTS)} of {", ".join(VISA_CLASSES)}, and at least 1 image each.'
         )
     root = Path(root)
-    rows = []
-    for index, (product, (texture, defects)) in enumerate(
+    rows: list[Row] = []
+    for index, (product, looks) in enumerate(
         zip(classes, PRODUCTS.values(), strict=False)
     ):
-        data = Path(product) / 'Data'
-        for i in range(train + test):
-            rng = np.random.default_rng([seed, index, 0, i])
-            name = data / f'Images/Normal/{i:04d}.JPG'
-            _write_jpeg(root / name, surface(texture, rng, size))
-            split = 'train' if i < train else 'test'
-            rows.append((product, split, 'normal', name.as_posix(), ''))
-        for i in range(test):
-            rng = np.random.default_rng([seed, index, 1, i])
-            number = i % len(defects)
-            kind = list(defects)[number]
-            image, shape = spoil(rng, surface(texture, rng, size), defects[kind])
-            name = data / f'Images/Anomaly/{i:03d}.JPG'
-            mask = data / f'Masks/Anomaly/{i:03d}.png'
-            _write_jpeg(root / name, image)
-            write_png(root / mask, shape * (number + 1))
-            rows.append((product, 'test', 'anomaly', name.as_posix(), mask.as_posix()))
+        rows += _write_normal(root, product, looks, [seed, index, 0], size, train, test)
+        rows += _write_anomalies(root, product, looks, [seed, index, 1], size, test)
     path = root / 'split_csv' / '1cls.csv'
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open('w', encoding='utf-8', newline='') as file:
         csv.writer(file, lineterminator='\n').writerows([COLUMNS, *rows])
     return root
+
+
+def _write_normal(
+    root: Path,
+    product: str,
+    looks: Looks,
+    seed: list[int],
+    size: int,
+    train: int,
+    test: int,
+) -> list[Row]:
+    rows = []
+    for i in range(train + test):
+        rng = np.random.default_rng([*seed, i])
+        name = f'{product}/Data/Images/Normal/{i:04d}.JPG'
+        _write_jpeg(root / name, surface(looks[0], rng, size))
+        rows.append((product, 'train' if i < train else 'test', 'normal', name, ''))
+    return rows
+
+
+def _write_anomalies(
+    root: Path, product: str, looks: Looks, seed: list[int], size: int, number: int
+) -> list[Row]:
+    texture, defects = looks
+    kinds = list(defects)
+    rows = []
+    for i in range(number):
+        rng = np.random.default_rng([*seed, i])
+        kind = i % len(kinds)
+        image, shape = spoil(rng, surface(texture, rng, size), defects[kinds[kind]])
+        name = f'{product}/Data/Images/Anomaly/{i:03d}.JPG'
+        mask = f'{product}/Data/Masks/Anomaly/{i:03d}.png'
+        _write_jpeg(root / name, image)
+        write_png(root / mask, shape * (kind + 1))
+        rows.append((product, 'test', 'anomaly', name, mask))
+    return rows
 
 
 def _write_jpeg(path: Path, image: np.ndarray) -> None:
