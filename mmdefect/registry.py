@@ -84,6 +84,7 @@ HOOKS = _child(
         'CalibrationHook': 'mmdefect.engine.hooks.calibration',
         'ChainCheckpointHook': 'mmdefect.engine.hooks.chain',
         'ChannelsLastHook': 'mmdefect.engine.hooks.channels_last',
+        'ClsVisualizationHook': 'mmdefect.engine.hooks.draw_classes',
         'CoresetHook': 'mmdefect.engine.hooks.coreset',
         'EpochSeedHook': 'mmdefect.engine.hooks.epoch_seed',
         'FeatureCacheHook': 'mmdefect.engine.hooks.feature_cache',
@@ -91,6 +92,7 @@ HOOKS = _child(
         'FreezeStrategyHook': 'mmdefect.engine.hooks.freeze',
         'ImportancePenaltyHook': 'mmdefect.engine.hooks.weight_importance',
         'ProjectedUpdateHook': 'mmdefect.engine.hooks.projected_update',
+        'ResumableEarlyStoppingHook': 'mmdefect.engine.hooks.early_stopping',
         'SafeCheckpointHook': 'mmdefect.engine.hooks.safe_checkpoint',
         'SamplePredictionsHook': 'mmdefect.engine.hooks.sample_predictions',
         'StrictPretrainedHook': 'mmdefect.engine.hooks.pretrained',
@@ -158,6 +160,7 @@ MODELS = _child(
         'HalfPaddedConv2d': f'{_CLASSIFICATION}.padding',
         'FTLAlexNet': f'{_CLASSIFICATION}.ftl_alexnet',
         'PrunedBackbone': f'{_CLASSIFICATION}.pruned',
+        'AverageDefectScoreTTA': f'{_CLASSIFICATION}.tta',
         'DistilledClassifier': f'{_CLASSIFICATION}.distilled',
     },
 )

@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -17,7 +19,8 @@ from mmengine.registry import DATASETS, HOOKS, MODELS, PARAM_SCHEDULERS
 from mmengine.visualization import Visualizer
 from torch import nn
 
-from mmdefect.apis import load_config
+from mmdefect.apis import build_runner, load_config
+from tests.conftest import REPO
 from tests.helpers.configs import (
     CLASSIFICATION,
     configs_in,
@@ -116,7 +119,7 @@ def test_feature_the_default_recipe(path: Path) -> None:
     cfg = loaded(path)
     for split in ('train', 'val', 'test'):
         assert cfg[f'{split}_dataloader'].dataset.protocol == 'cluster_level'
-    monitored = 'defect/f1/def_front'
+    monitored = 'defect/f1_defective'
     assert cfg.default_hooks.checkpoint.save_best == monitored
     assert cfg.default_hooks.early_stopping.monitor == monitored
     # Grey images have no hue, and the border is no black wedge.
@@ -164,3 +167,36 @@ def test_feature_a_base_of_one_s_own(tmp_path: Path) -> None:
             found = DATASETS.build(dict(dataset, data_root=str(tmp_path)))
             assert len(found.pipeline.transforms) == (6 if name == 'train' else 3)
     assert sum(p.numel() for p in model.parameters()) == 73_744
+
+
+def test_feature_your_own_images(tmp_path: Path) -> None:
+    """The example of the guide, on folders of other names; it trains and validates."""
+    guide = (REPO / 'docs/casting.md').read_text().partition('## Your own images')[2]
+    code = guide.partition('```python\n')[2].partition('```')[0]
+    mine = tmp_path / 'mine.py'
+    mine.write_text(code.replace('mobilenet-v2_casting', 'luna-gap_casting'))
+    for split in ('train', 'val', 'test'):
+        for label, name in enumerate(('broken', 'good')):
+            folder = tmp_path / 'parts' / split / name
+            folder.mkdir(parents=True)
+            for number in range(2):
+                image = np.full((40, 40, 3), 200 * label + number, np.uint8)
+                assert cv2.imwrite(str(folder / f'{number}.png'), image)
+    options = {
+        f'{split}_dataloader.{key}': value
+        for split in ('train', 'val', 'test')
+        for key, value in {
+            'dataset.data_root': str(tmp_path / 'parts'),
+            'batch_size': 2,
+            'num_workers': 0,
+            'persistent_workers': False,
+        }.items()
+    }
+    options |= {'train_cfg.max_epochs': 1, 'param_scheduler': []}
+    cfg = load_config(mine, cfg_options=options, work_dir=str(tmp_path / 'work'))
+    runner = build_runner(cfg)
+    runner.train()
+    classes = runner.val_dataloader.dataset.metainfo['classes']
+    assert list(classes) == ['broken', 'good']
+    assert list((tmp_path / 'work').glob('best_defect_f1_defective_epoch_1.pth'))
+    assert (tmp_path / 'work/calibrated.pth').is_file()

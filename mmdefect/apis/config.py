@@ -103,6 +103,8 @@ def show_predictions(
     if is_classifier(cfg):
         # Every image; mmpretrain's hook draws one of 5,000 by default.
         hook.update(enable=True, interval=1, show=show, out_dir=out_dir)
+        if hook['type'] == 'VisualizationHook':  # one's own stays
+            hook['type'] = 'mmdefect.ClsVisualizationHook'
         return
     hook.update(draw=True, show=show, wait_time=wait_time)
     if out_dir is not None:
@@ -164,7 +166,9 @@ def use_tta(cfg: Config) -> None:
         pipeline[-1] = dict(type='TestTimeAug', transforms=[flips, [pack]])
         cfg.tta_pipeline = pipeline
     tta_model = cfg.get('tta_model') or (
-        dict(type='AverageClsScoreTTA') if is_classifier(cfg) else dict(DETECTION_TTA)
+        dict(type='mmdefect.AverageDefectScoreTTA')
+        if is_classifier(cfg)
+        else dict(DETECTION_TTA)
     )
     dataset.pipeline = cfg.tta_pipeline
     if 'stream' in cfg:

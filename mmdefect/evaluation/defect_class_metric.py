@@ -63,7 +63,8 @@ class DefectClassMetric(BaseMetric):
     - ``accuracy`` with the ends ``accuracy_low`` and ``accuracy_high`` of its 95 %
       interval; ``balanced_accuracy``, the mean of the recalls.
     - ``precision/<class>``, ``recall/<class>``, ``f1/<class>`` and their plain means
-      ``precision_macro``, ``recall_macro``, ``f1_macro``.
+      ``precision_macro``, ``recall_macro``, ``f1_macro``; ``f1_defective``, which
+      is ``f1/<class>`` of the defective class, to choose a checkpoint by.
     - ``auroc`` of the probability of a defect.
     - ``nll`` and ``ece``, the negative log-likelihood and the calibration error of the
       probabilities.
@@ -218,6 +219,7 @@ class DefectClassMetric(BaseMetric):
             # A mean without the class that was never predicted would flatter.
             found[f'{name}_macro'] = float(values.mean())
         found['balanced_accuracy'] = found['recall_macro']
+        found['f1_defective'] = found[f'f1/{self._classes[self.defective]}']
         return found
 
     def _log(self, confusion: Tensor, found: Mapping[str, float]) -> None:

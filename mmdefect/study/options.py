@@ -17,8 +17,12 @@ from mmdefect.engine.hooks.pretrained import check_weights_file
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-def freeze_options(freeze: str) -> list[str]:
+def freeze_options(freeze: str, cfg: Config | None = None) -> list[str]:
     """Config options of ``none``, ``head``, ``fraction=0.33`` or ``quadrant=Q3``.
+
+    Args:
+        freeze: One of those.
+        cfg: The config, whose own share of another mode is taken back.
 
     Raises:
         ValueError: It is none of them.
@@ -31,7 +35,14 @@ def freeze_options(freeze: str) -> list[str]:
             'quadrant=Q1..Q4 was expected.'
         )
     hook = 'default_hooks.freeze'
-    return [f'{hook}.mode={mode}', *([f'{hook}.{mode}={value}'] if value else [])]
+    own = ((cfg and cfg.get('default_hooks')) or {}).get('freeze') or {}
+    others = [
+        f'{hook}.{name}=None'
+        for name in ('fraction', 'quadrant')
+        if name != mode and own.get(name) is not None
+    ]
+    given = [f'{hook}.{mode}={value}'] if value else []
+    return [f'{hook}.mode={mode}', *given, *others]
 
 
 def freezing_of(cfg: Config) -> tuple[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -93,7 +94,12 @@ def train_and_test(
     ]  # fmt: skip
     subprocess.run(test, check=True, env=_environment())
     record = describe(
-        config, folder, options=options, command=command, environment=environment
+        config,
+        folder,
+        processes=processes,
+        options=options,
+        command=command,
+        environment=environment,
     )
     write_record(folder, record)
     return record
@@ -128,11 +134,15 @@ def describe(
     config: str | Path,
     folder: Path,
     *,
+    processes: int,
     options: Sequence[str],
     command: str,
     environment: Mapping[str, str],
 ) -> RunRecord:
-    """Everything about a finished run that is not a prediction."""
+    """Everything about a finished run that is not a prediction.
+
+    The latency is that of the CPU, whatever the network was trained on.
+    """
     from mmengine.registry import DATASETS, MODELS, DefaultScope
 
     from mmdefect.apis import load_config
@@ -157,7 +167,8 @@ def describe(
     cost = measure_cost(model, image_size(cfg))
     trainable, total = count_parameters(model)
     found = NAME.match(Path(config).stem)
-    epochs, seconds = epoch_times(folder)
+    batch = cfg.train_dataloader.batch_size * processes
+    epochs, seconds = epoch_times(folder, math.ceil(images / batch))
     return RunRecord(
         model=found['model'] if found else Path(config).stem,
         recipe=(found and found['recipe']) or 'default',
@@ -193,15 +204,23 @@ def image_size(cfg: Config) -> tuple[int, int]:
     )
 
 
-def epoch_times(work_dir: str | Path) -> tuple[int, float]:
-    """Number of trained epochs, and mean seconds of one, from the training's log."""
+def epoch_times(work_dir: str | Path, iterations: int) -> tuple[int, float]:
+    """Number of trained epochs, and mean seconds of one, from the training's log.
+
+    Args:
+        work_dir: Of a training.
+        iterations: Of an epoch; the log need not hold the last of them.
+
+    Raises:
+        ValueError: There is no log.
+    """
     rows = [row for row in read_scalars(work_dir) if is_training(row)]
     if not rows:
         raise ValueError(
             f"'{work_dir}' has no logged training, it cannot be described."
         )
-    epochs, iterations = rows[-1]['epoch'], rows[-1]['step']
-    return epochs, statistics.fmean(row['time'] for row in rows) * iterations / epochs
+    seconds = statistics.fmean(row['time'] for row in rows) * iterations
+    return rows[-1]['epoch'], seconds
 
 
 def _environment() -> dict[str, str]:

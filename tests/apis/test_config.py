@@ -267,6 +267,14 @@ class TestClassifier:
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             HOOKS.build(dict(hook))
 
+    def test_feature_show_keeps_a_hook_of_one_s_own(self) -> None:
+        cfg = load_config(CLASSIFIER)
+        show_predictions(cfg, show=False, out_dir='pictures', wait_time=0)
+        assert cfg.default_hooks.visualization.type == 'mmdefect.ClsVisualizationHook'
+        cfg.default_hooks.visualization.type = 'Mine'
+        show_predictions(cfg, show=False, out_dir='pictures', wait_time=0)
+        assert cfg.default_hooks.visualization.type == 'Mine'
+
     def test_exception_no_hook_to_show_with(self) -> None:
         cfg = load_config(CLASSIFIER)
         cfg.default_hooks.visualization = None
@@ -301,3 +309,4 @@ class TestClassifier:
         ]
         (merged,) = model.merge_preds([[one[0] for one in samples]])
         torch.testing.assert_close(merged.pred_score, torch.tensor([0.4, 0.6]))
+        assert int(merged.pred_label) == 1

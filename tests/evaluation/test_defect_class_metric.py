@@ -247,3 +247,8 @@ def test_exception() -> None:
         evaluate(SAMPLES, defective=2)
     with pytest.raises(ValueError, match='no image was evaluated'):
         DefectClassMetric().compute_metrics([])
+
+
+def test_feature_f1_of_the_defective_class_whatever_its_name() -> None:
+    found = evaluate(SAMPLES, classes=('broken', 'good'))
+    assert found['defect/f1_defective'] == found['defect/f1/broken']

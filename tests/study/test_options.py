@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mmdefect.apis import load_config
 from mmdefect.study.options import (
     check_run,
     epochs_options,
     freeze_options,
+    freezing_of,
     parsed,
     protocol_options,
 )
@@ -29,6 +31,18 @@ def test_feature_freeze_options() -> None:
         f'{hook}.fraction=0.33',
     ]
     assert freeze_options('quadrant=Q3')[1] == f'{hook}.quadrant=Q3'
+
+
+def test_feature_freeze_takes_back_what_the_config_says() -> None:
+    hook = 'default_hooks.freeze'
+    own = {f'{hook}.mode': 'fraction', f'{hook}.fraction': 0.5}
+    cfg = load_config(MOBILENET, cfg_options=own)
+    for freeze, share in (('none', 1.0), ('head', 0.0), ('fraction=0.33', 0.33)):
+        options = freeze_options(freeze, cfg)
+        assert (f'{hook}.fraction=None' in options) is ('=' not in freeze)
+        again = Config(cfg.to_dict())
+        again.merge_from_dict(parsed(options))
+        assert freezing_of(again)[1] == share
 
 
 @pytest.mark.parametrize('text', ['some', 'head=1', 'fraction', '', 'none=2'])

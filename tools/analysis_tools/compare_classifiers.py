@@ -111,11 +111,10 @@ def planned(args: argparse.Namespace) -> list[Planned]:
     runs = []
     protocol = protocol_options(args.protocol) if args.protocol else []
     for config in map(Path, args.configs):
-        epochs = []
-        if args.epochs is not None:
-            epochs = epochs_options(load_config(config), args.epochs)
+        cfg = load_config(config)
+        epochs = [] if args.epochs is None else epochs_options(cfg, args.epochs)
         for freeze in args.freeze or [None]:
-            frozen = freeze_options(freeze) if freeze else []
+            frozen = freeze_options(freeze, cfg) if freeze else []
             options = [*frozen, *protocol, *epochs, *args.cfg_options]
             for warning in check_run(config, options):
                 print(f'warning: {warning}')

@@ -29,10 +29,10 @@ val_cfg = dict()
 test_cfg = dict()
 
 default_hooks = dict(
-    checkpoint=dict(save_best='defect/f1/def_front', rule='greater'),
+    checkpoint=dict(save_best='defect/f1_defective', rule='greater'),
     early_stopping=dict(
-        type='EarlyStoppingHook',
-        monitor='defect/f1/def_front',
+        type='mmdefect.ResumableEarlyStoppingHook',
+        monitor='defect/f1_defective',
         rule='greater',
         patience=8,
         min_delta=0.0),
@@ -45,4 +45,4 @@ default_hooks = dict(
         momentum=1e-3,
         gamma=10,
         priority='ABOVE_NORMAL'))
-auto_scale_lr = dict(base_batch_size=32)
+auto_scale_lr = dict(enable=False, base_batch_size=32)

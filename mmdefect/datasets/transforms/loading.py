@@ -27,8 +27,8 @@ class LoadCachedImage(LoadImageFromFile):
     def __init__(self, **kwargs: Any) -> None:
         if kwargs.pop('ignore_empty', False):
             raise TypeError(
-                'LoadCachedImage got ignore_empty=True; expected False: broken images '
-                "are the data set's business, see its max_broken."
+                'LoadCachedImage got ignore_empty=True; expected False: the data set '
+                'looks for broken images at its start.'
             )
         super().__init__(**kwargs)
 
@@ -54,8 +54,9 @@ class LoadCachedImage(LoadImageFromFile):
             except Exception as error:
                 raise ValueError(
                     f'Cannot load the image {results["img_path"]} '
-                    f'({type(error).__name__}: {error}): restore the file, or let the '
-                    'data set verify its images (verify_images=True).'
+                    f'({type(error).__name__}: {error}): restore the file; '
+                    'the data set finds all broken ones at its start if it verifies '
+                    'images.'
                 ) from error
         results['img'] = cached.astype(np.float32) if self.to_float32 else cached.copy()
         results['img_shape'] = results['ori_shape'] = cached.shape[:2]

@@ -163,10 +163,16 @@ class CalibrationHook(Hook):
             getattr(hook, 'last_ckpt', None),
         ]
         barrier()  # rank 0 may still be writing
-        for candidate in filter(None, candidates):
+        known = list(filter(None, candidates))
+        for candidate in known:
             # A work dir that was moved and resumed knows the old folder.
             for path in (Path(candidate), Path(runner.work_dir) / Path(candidate).name):
                 if path.is_file():
+                    if candidate != known[0]:
+                        runner.logger.warning(
+                            f'{Path(known[0]).name} is gone, the checkpoint to be '
+                            f'calibrated: {path.name} is instead.'
+                        )
                     return path.name, load_weights(path)
         runner.logger.warning(
             'there is no checkpoint in the work dir: the weights in memory are '

@@ -40,9 +40,17 @@ class Converted:
     note: str | None
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Weights of an ``ImageClassifier`` with a ``DefectClsHead``."""
+        """Weights of an ``ImageClassifier`` with a ``DefectClsHead``.
+
+        With a head they are all of them: its temperature and threshold are those of a
+        head that was not calibrated.
+        """
         named = {f'backbone.{name}': value for name, value in self.backbone.items()}
-        return named | {f'head.fc.{name}': value for name, value in self.head.items()}
+        if not self.head:
+            return named
+        calibration = {'temperature': torch.tensor(1.0), 'threshold': torch.tensor(0.5)}
+        head = {f'fc.{name}': value for name, value in self.head.items()} | calibration
+        return named | {f'head.{name}': value for name, value in head.items()}
 
 
 def convert(state: Mapping[str, Tensor], arch: str) -> Converted:

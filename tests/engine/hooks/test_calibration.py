@@ -211,6 +211,25 @@ def test_feature_the_best_checkpoint_is_taken(make_runner) -> None:
     assert torch.equal(runner.model.head.fc.weight, weight)
 
 
+def test_feature_a_best_checkpoint_that_is_gone_is_missed(make_runner, log) -> None:
+    class Remove(Hook):
+        priority = 'HIGHEST'  # before the calibration
+
+        def after_train(self, runner: Runner) -> None:
+            for path in Path(runner.work_dir).glob('best_*'):
+                path.unlink()
+
+    runner = make_runner(
+        CalibrationHook(),
+        Remove(),
+        checkpoint={'save_best': 'defect/accuracy', 'rule': 'greater'},
+    )
+    runner.logger.addHandler(log[1].handler)
+    runner.train()
+    assert calibrated(runner)['meta']['calibration']['checkpoint'] == 'epoch_2.pth'
+    assert 'is gone, the checkpoint to be calibrated: epoch_2.pth' in log[1].text
+
+
 def test_feature_averaged_weights_are_calibrated_and_kept(make_runner) -> None:
     """A test in the same process swaps in the average: it has to be this model."""
     ema = {'type': 'EMAHook', 'momentum': 0.3, 'priority': 'ABOVE_NORMAL'}

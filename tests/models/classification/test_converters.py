@@ -69,9 +69,7 @@ class TestSameNumbers:
         converted = convert(theirs.state_dict(), arch)
         assert converted.note is None
         ours = build(arch)
-        missing, unexpected = ours.load_state_dict(converted.state_dict(), strict=False)
-        assert missing == ['head.temperature', 'head.threshold']
-        assert not unexpected
+        ours.load_state_dict(converted.state_dict())
         ours.eval()
         inputs = images(SIZES[arch])
         if arch == 'efficientnetv2_s':

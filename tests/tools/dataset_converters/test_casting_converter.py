@@ -83,14 +83,20 @@ def test_feature_calibrate_and_report(
     assert sorted(p.name for p in pictures.iterdir()) == ['clusters.png', 'leak.png']
 
 
+def cut(path: Path) -> None:
+    """Half a download; OpenCV would fill the rest with grey."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 @pytest.mark.parametrize(
     ('damage', 'message'),
     [
         (lambda r: shutil.rmtree(r / 'test/ok_front'), 'The class folder'),
         (
             lambda r: next((r / 'train/ok_front').iterdir()).write_bytes(b'x'),
-            'Cannot decode',
+            'broken images',
         ),
+        (lambda r: cut(next((r / 'test/def_front').iterdir())), 'truncated'),
         (lambda r: shutil.rmtree(r), 'There is no folder'),
     ],
 )
