@@ -5,7 +5,9 @@ Detectors first, anomaly models in the second half.
 
 from __future__ import annotations
 
+import argparse
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from mmdefect.models.anomaly import (
 from mmdefect.models.anomaly import coreset as coreset_model
 from mmdefect.models.detection import incremental_gfl, incremental_gfl_head
 from mmdefect.models.detection.distill import terms
+from mmdefect.pruning.settings import prune_settings
 from mmdefect.streams.resolve import resolve_step_config
 from mmdefect.streams.state import canonical
 from tests.helpers.configs import ANOMALY, ROOT, build_anomaly_model
@@ -231,3 +234,21 @@ def test_feature_classes_of_the_anomaly_paper_table(folder: str) -> None:
     for row in table:
         (name,) = re.findall(r'^`(\w+)', row[2])
         assert any(hasattr(module, name) for module in modules), name
+
+
+# ------------------------------------------------------------------------- pruning
+
+PRUNED = ROOT / 'configs/ftl/mobilenet-v2_pruned_cracks.py'
+
+
+@pytest.mark.parametrize(
+    'line', [re.findall('`(.+?)`', row[0])[0] for row in rows('ftl', 'Switches')]
+)
+def test_feature_pruning_switch(line: str) -> None:
+    """As it stands there, after the default config, it says something and is taken."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    given = parser.parse_args(['--cfg-options', *shlex.split(line)]).cfg_options
+    before, after = load_config(PRUNED), load_config(PRUNED, cfg_options=given)
+    assert canonical(before) != canonical(after)
+    prune_settings(after.prune)

@@ -26,7 +26,7 @@ from mmdefect.apis import load_config
 from mmdefect.compat import check_provider
 from mmdefect.pruning.run import PruneRun
 from mmdefect.pruning.stages import STAGES, run_all
-from mmdefect.pruning.workdir import add_work
+from mmdefect.pruning.workdir import add_work, take_dense
 from mmdefect.study.pruning import headline, write_sweep
 from mmdefect.study.run import train_only
 from mmdefect.utils.checkpoint import use_safe_loading
@@ -45,6 +45,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--stage', choices=list(STAGES), help='run this stage only; by default all four'
+    )
+    parser.add_argument(
+        '--dense-from',
+        type=Path,
+        metavar='WORK_DIR',
+        help='take the whole network of this run, which differs in the score only',
     )
     parser.add_argument(
         '--gpus', type=int, default=1, help='GPUs or CPU processes of fine-tuning'
@@ -70,8 +76,11 @@ def main() -> None:
         trainer=lambda config, work_dir: train_only(
             config, work_dir, tools=TOOLS, processes=args.gpus
         ),
+        processes=args.gpus,
         progress=lambda line: print(line, flush=True),
     )
+    if args.dense_from:
+        take_dense(run.work_dir, args.dense_from)
     try:
         sweep = STAGES[args.stage](run) if args.stage else run_all(run)
     finally:  # also of a part that was interrupted

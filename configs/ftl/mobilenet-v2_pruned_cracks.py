@@ -4,6 +4,6 @@ _base_ = [
     '../_base_/schedules/cracks.py', '../_base_/prune/default.py'
 ]
 # Patches of one photograph stay in one fold of the probe's cross-validation.
-prune = dict(probe=dict(source=r'(CRACK500_\d+_\d+)'))
+prune = dict(probe=dict(source=r'(.+)_\d+_\d+_\d+_\d+'))
 # The same classes on another pavement: nothing is learnt or chosen there.
 test_roots = dict(crackforest='data/crack_patches/crackforest/')

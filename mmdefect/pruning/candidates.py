@@ -12,6 +12,7 @@ import torch
 from mmdefect.utils.files import in_one_piece
 
 DENSE, PARENT = 'dense', 'parent'
+TEST = 'test'  # the set of test_dataloader
 PLAN, WEIGHTS, FEATURES = 'plan.json', 'weights.pth', 'features_train.npy'
 PROBE, PROBED = 'probe.json', 'probed.pth'
 CLASSIFIER, CONFIG = 'classifier.pth', 'classifier.py'

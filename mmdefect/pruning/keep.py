@@ -53,6 +53,13 @@ class KeepPolicy:
                 f'round_to={self.round_to}: expected 1 or more of both'
             )
 
+        if self.type == 'uniform_legacy' and max(self.min_channels, self.round_to) > 1:
+            raise ValueError(
+                "prune.keep has type='uniform_legacy', the release's own numbers, with "
+                f'min_channels={self.min_channels} and round_to={self.round_to}: '
+                "expected 1 of both, or type='uniform'"
+            )
+
     def count(self, channels: int, fraction: float) -> int:
         """Channels that stay of a group, given the same share of all groups.
 

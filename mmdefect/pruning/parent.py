@@ -28,6 +28,26 @@ SPLITS = {
 }
 
 
+def seed_of(cfg: Config) -> int:
+    """The config's seed, 0 if it has none."""
+    return int((cfg.get('randomness') or {}).get('seed') or 0)
+
+
+def check_two_classes(cfg: Config) -> None:
+    """Refuse a classifier of more than two classes.
+
+    Raises:
+        ValueError: It has.
+    """
+    classes = cfg.model.get('head', {}).get('num_classes', 2)
+    if classes != 2:
+        raise ValueError(
+            f'model.head.num_classes is {classes}: pruning compares networks by misses '
+            'and false alarms and expected 2 classes, 0 the defective one; put all '
+            'kinds of defects into one'
+        )
+
+
 def build_parent(cfg: Config) -> Any:
     """Build the classifier with its weights, in eval mode.
 
@@ -43,10 +63,14 @@ def build_parent(cfg: Config) -> Any:
     if 'data_preprocessor' in cfg:  # a runner gives it to the model, too
         described.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
     # Some networks draw their weights while they are built.
-    torch.manual_seed(int(cfg.randomness.get('seed') or 0))
+    torch.manual_seed(seed_of(cfg))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
         model = MODELS.build(described)
     if cfg.get('load_from'):
+        if '://' in cfg.load_from:
+            raise ValueError(
+                f'load_from is {cfg.load_from!r}: expected a file; download it first'
+            )
         noted = load_exactly(model, cfg.load_from).get('meta') or {}
         given = described.get('data_preprocessor') or {}
         _check_normalisation(cfg.load_from, noted.get('data_preprocessor'), given)
@@ -135,9 +159,7 @@ def build_loader(cfg: Config, loader: Mapping[str, Any]) -> Any:
     for name in ('persistent_workers', 'prefetch_factor', 'worker_init_fn'):
         settings.pop(name, None)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
-        return Runner.build_dataloader(
-            settings, seed=int(cfg.randomness.get('seed') or 0)
-        )
+        return Runner.build_dataloader(settings, seed=seed_of(cfg))
 
 
 def example_image(images: ImageSet) -> Tensor:

@@ -12,18 +12,21 @@ from mmengine.registry import TASK_UTILS, DefaultScope
 from torch import Tensor, nn
 
 from mmdefect.pruning.activations import filter_layers
-from mmdefect.pruning.candidates import DENSE, PLAN, Candidate
+from mmdefect.pruning.candidates import DENSE, PLAN, TEST, Candidate
 from mmdefect.pruning.cost import plan_cost
 from mmdefect.pruning.features import ImageSet
 from mmdefect.pruning.groups import ChannelGroup, trace_groups
 from mmdefect.pruning.parent import (
     build_parent,
+    check_two_classes,
     cut_classifier,
     example_image,
+    seed_of,
     segmented_batches,
     split_images,
 )
 from mmdefect.pruning.plan import ChannelPlan, read_plan
+from mmdefect.pruning.probe import sources_of
 from mmdefect.pruning.score import MaskedBatch, Scores, score_filters, selected_scores
 from mmdefect.pruning.scorers import FilterScorer
 from mmdefect.pruning.settings import PruneSettings, prune_settings
@@ -41,6 +44,7 @@ class PruneRun:
         cfg: Config of a classifier with ``prune``.
         trainer: Trains a config file in a work dir, resuming what is there, and returns
             the checkpoint to take; needed for ``recovery.finetune`` only.
+        processes: How many the trainer has, each with batches of its own.
         progress: Called with a line for the reader.
 
     Raises:
@@ -50,14 +54,19 @@ class PruneRun:
     """
 
     def __init__(
-        self, cfg: Config, *, trainer: Trainer | None = None, progress: Progress = print
+        self,
+        cfg: Config,
+        *,
+        trainer: Trainer | None = None,
+        processes: int = 1,
+        progress: Progress = print,
     ) -> None:
         self.cfg = cfg
         self.settings: PruneSettings = prune_settings(cfg.get('prune'))
         self.work_dir = Path(cfg.work_dir)
         self.progress = progress
         self.trainer = trainer
-        self.seed = int(cfg.randomness.get('seed') or 0)
+        self.seed = seed_of(cfg)
         if self.settings.recovery.finetune and trainer is None:
             raise ValueError(
                 'prune.recovery.finetune is True and no trainer was given: expected a '
@@ -67,10 +76,11 @@ class PruneRun:
             self.scorer: FilterScorer = TASK_UTILS.build(dict(self.settings.scorer))
         self.worked = False
         self._check()
-        claim(self.work_dir, cfg)
+        claim(self.work_dir, cfg, processes=processes)
 
     def _check(self) -> None:
         """Refuse now what would end a stage after hours."""
+        check_two_classes(self.cfg)
         kind = type(self.scorer).__name__
         if self.settings.select != 'object' and not self.scorer.needs_mask:
             raise ValueError(
@@ -83,6 +93,11 @@ class PruneRun:
                 "threshold for all layers: expected keep.type='uniform'"
             )
         for name, root in (self.cfg.get('test_roots') or {}).items():
+            if name == TEST:
+                raise ValueError(
+                    f'test_roots has a set called {TEST}, which is the name of '
+                    "test_dataloader's: expected another one"
+                )
             if not Path(root).is_dir():
                 raise FileNotFoundError(
                     f'test_roots names {root} ({name}), which does not exist: expected '
@@ -115,6 +130,8 @@ class PruneRun:
         for split in ('train', 'val'):
             found[split] = split_images(self.cfg, split)
             self.progress(f'{len(found[split])} {split} images read')
+        # The last stage but one needs them; it is hours away.
+        sources_of(found['train'].paths, self.settings.probe.source)
         return found
 
     @property

@@ -46,10 +46,19 @@ def masked_batches(
         loader: Gives ``inputs`` and ``data_samples`` with ``gt_seg_map``.
         raw: Values 0 to 255 in the order of the file's reader, without the classifier's
             normalisation: what FTL's release scored on.
+
+    Raises:
+        ValueError: Images of a batch differ in size.
     """
     batches = []
     for data in loader:
         samples = data['data_samples']
+        sizes = {tuple(image.shape[-2:]) for image in data['inputs']}
+        if len(sizes) > 1:
+            raise ValueError(
+                f'segmented images of the sizes {sorted(sizes)[:3]} are in one batch: '
+                'expected one size; set mask_dataloader.batch_size=1'
+            )
         if raw:
             images = torch.stack([image.float() for image in data['inputs']])
         else:

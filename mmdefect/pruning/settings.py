@@ -117,7 +117,7 @@ def _groups_in(pattern: str) -> int:
     """How many groups a regular expression has; none if it is no such thing."""
     try:
         return re.compile(pattern).groups
-    except re.error:
+    except (re.error, TypeError):  # the command line reads '(a)' as a list
         return 0
 
 
@@ -268,7 +268,8 @@ def prune_settings(given: Mapping[str, Any] | None) -> PruneSettings:
             'values=[0.5])'
         )
     values['grid'] = Grid.of(values['grid'])
-    values['protect'] = tuple(values.get('protect', ()))
+    protect = values.get('protect', ())
+    values['protect'] = (protect,) if isinstance(protect, str) else tuple(protect)
     parts: dict[str, Any] = {
         'keep': KeepPolicy,
         'probe': ProbeSettings,
@@ -285,6 +286,8 @@ def prune_settings(given: Mapping[str, Any] | None) -> PruneSettings:
 
 
 def _known(kind: Any, given: Mapping[str, Any], place: str) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise ValueError(f'{place} is {given!r}: expected a dict; {{}} is the default')
     names = [entry.name for entry in fields(kind)]
     if odd := next((key for key in given if key not in names), None):
         raise ValueError(f'{place} has {odd!r}: expected {", ".join(names)}')

@@ -9,7 +9,14 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmdefect.pruning.candidates import CLASSIFIER, PARENT, PROBE, RESULT, Candidate
+from mmdefect.pruning.candidates import (
+    CLASSIFIER,
+    PARENT,
+    PROBE,
+    RESULT,
+    TEST,
+    Candidate,
+)
 from mmdefect.pruning.decide import choose
 from mmdefect.pruning.features import ImageSet, predict
 from mmdefect.pruning.outcome import (
@@ -88,7 +95,7 @@ def test_sets(cfg: Config) -> dict[str, ImageSet]:
     ``test_roots``, if the config has it, names more sets in the same layout:
     ``dict(crackforest='data/crack_patches/crackforest')``.
     """
-    sets = {'test': split_images(cfg, 'test')}
+    sets = {TEST: split_images(cfg, 'test')}
     for name, root in (cfg.get('test_roots') or {}).items():
         other = copy.deepcopy(cfg)
         other.test_dataloader.dataset.data_root = root

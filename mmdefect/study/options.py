@@ -12,7 +12,7 @@ from mmengine.config import Config, DictAction
 
 from mmdefect.apis import load_config
 from mmdefect.engine.freezing import trainable_fraction
-from mmdefect.engine.hooks.pretrained import check_weights_file
+from mmdefect.engine.hooks.pretrained import check_weights_file, weight_files
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -113,7 +113,7 @@ def check_run(config: str | Path, options: Sequence[str]) -> list[str]:
     """
     cfg = load_config(config, cfg_options=parsed(options))
     freezing_of(cfg)
-    for path in _weights(cfg.model):
+    for path in weight_files(cfg.model):
         check_weights_file(path)
     last = cfg.train_cfg.max_epochs
     return [
@@ -128,15 +128,3 @@ def _by_epoch(cfg: Config) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for index, schedule in enumerate(cfg.get('param_scheduler') or []):
         if schedule.get('by_epoch', True):
             yield index, schedule
-
-
-def _weights(model: Any) -> Iterator[str]:
-    """Files that any ``init_cfg`` of a model config names."""
-    if isinstance(model, Mapping):
-        if model.get('type') == 'Pretrained' and 'checkpoint' in model:
-            yield str(model['checkpoint'])
-        for value in model.values():
-            yield from _weights(value)
-    elif isinstance(model, (list, tuple)):
-        for value in model:
-            yield from _weights(value)

@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from mmdefect.pruning.candidates import PARENT
+from mmdefect.pruning.workdir import digest_of
 from mmdefect.study.pruning import SUMMARY
 from mmdefect.utils.results import Run, Runs, read_growing, today, write_runs
 from mmdefect.visualization.plots import scatter
@@ -77,7 +78,7 @@ def _by_seed(folders: Sequence[str | Path], take: str) -> dict[str, Run]:
         if len(kinds) > 1:
             first, other = list(kinds.values())[:2]
             raise ValueError(
-                f"'{first}' and '{other}' have other settings of prune or other data "
+                f"'{first}' and '{other}' have other settings or other data "
                 'sets, seeds of one variant were expected; check which work dirs were '
                 'given.'
             )
@@ -99,6 +100,12 @@ def _kind(summary: Mapping[str, Any]) -> Any:
 def _check_alike(name: str, runs: Mapping[str, Run]) -> None:
     """A mean over seeds of numbers that only some have would be none."""
     first, *others = [run['metrics'] for run in runs.values()]
+    if len({run.get('recipe') for run in runs.values()}) > 1:
+        raise ValueError(
+            f'seeds of {name} have other settings, data sets or networks (--take), the '
+            'same of all were expected; check which work dirs were given, or begin '
+            'another results file.'
+        )
     for metrics in others:
         if odd := sorted(first.keys() ^ metrics.keys()):
             raise ValueError(
@@ -146,6 +153,7 @@ def _run(summary: Mapping[str, Any], take: str) -> Run:
         hardware=summary['hardware'],
         software=summary['software'],
         command=summary['command'],
+        recipe=digest_of([*_kind(summary), take]),
     )
 
 

@@ -16,7 +16,11 @@ from mmdefect.utils.environment import describe_environment
 from mmdefect.utils.files import draft_of, write_json
 
 
-class Run(TypedDict):
+class _Optional(TypedDict, total=False):
+    recipe: str
+
+
+class Run(_Optional):
     """One finished stream in a results file.
 
     Attributes:
@@ -28,6 +32,7 @@ class Run(TypedDict):
         hardware: Where it ran.
         software: Versions that it ran with.
         command: What produced it, as a reader would type it.
+        recipe: Digest of what it has in common with other seeds; not all have one.
     """
 
     metrics: dict[str, float]

@@ -208,3 +208,9 @@ class TestMaskedBatches:
         assert found.masks.dtype == torch.uint8
         assert found.masks[0].sum() == found.masks[0, 1, 2] == 255
         assert found.labels.tolist() == [1, 1]
+
+    def test_exception_two_sizes_in_a_batch(self):
+        (batch,) = self.loader()
+        batch['inputs'][1] = torch.zeros(3, 4, 6, dtype=torch.uint8)
+        with pytest.raises(ValueError, match='set mask_dataloader'):
+            masked_batches(self.classifier(), [batch])

@@ -36,6 +36,8 @@ def test_smoke_least_and_all() -> None:
             'protect': ['backbone.conv1'],
         }
     )
+    # What --cfg-options prune.protect=backbone.conv1 gives.
+    assert prune_settings(LEAST | {'protect': 'a.b'}).protect == ('a.b',)
     assert full.probe.c == (1.0, 10.0)
     assert full.protect == ('backbone.conv1',)
 
@@ -84,6 +86,11 @@ def test_exception_grid(given: dict[str, Any], said: str) -> None:
         (LEAST | {'score': 1}, "prune has 'score': expected scorer"),
         (LEAST | {'keep': {'kind': 'x'}}, "prune.keep has 'kind'"),
         (LEAST | {'keep': {'type': 'x'}}, "prune.keep.type is 'x'"),
+        (LEAST | {'recovery': None}, 'prune.recovery is None: expected a dict'),
+        (
+            LEAST | {'keep': {'type': 'uniform_legacy', 'round_to': 8}},
+            "the release's own numbers, with min_channels=1 and round_to=8",
+        ),
         (LEAST | {'select': 'all'}, "prune.select is 'all'"),
         (LEAST | {'greedy': True}, "greedy=True and grid.kind='macs'"),
         (
@@ -106,6 +113,7 @@ def test_exception_settings(given: Any, said: str) -> None:
         (ProbeSettings, {'max_iter': 0}, '1 step'),
         (ProbeSettings, {'source': 'road'}, 'with a group'),
         (ProbeSettings, {'source': '(road'}, 'with a group'),
+        (ProbeSettings, {'source': ('road',)}, 'with a group'),
         (RecoverySettings, {'bn_images': -1}, '0 or more'),
         (RecoverySettings, {'distill': {'weight': 1.0}}, 'without finetune'),
         (DecideSettings, {'rule': 'best'}, "rule is 'best'"),

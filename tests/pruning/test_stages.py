@@ -20,6 +20,7 @@ from mmdefect.pruning.plan import read_plan
 from mmdefect.pruning.recovery import candidate_config, recalibrate
 from mmdefect.pruning.run import PruneRun, is_within
 from mmdefect.pruning.stages import STAGES, run_all
+from mmdefect.pruning.workdir import take_dense
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
 
 
@@ -391,7 +392,7 @@ def test_exception_another_parent_in_the_same_file(
     STAGES['score'](begun(line_config))
     torch.nn.init.ones_(parent.head.fc.bias)
     save_weights(parent.state_dict(), tmp_path / 'parent.pth')
-    with pytest.raises(ValueError, match='another file in load_from'):
+    with pytest.raises(ValueError, match='other files of weights'):
         begun(line_config)
 
 
@@ -431,6 +432,123 @@ def test_exception_what_would_fail_after_hours(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         begun(line_config, **changes)
+
+
+@pytest.mark.parametrize(
+    ('entry', 'value', 'said'),
+    [
+        ('model.head.num_classes', 3, 'num_classes is 3: pruning compares'),
+        ('test_roots', {'test': '.'}, 'a set called test'),
+        ('load_from', 'https://x.org/a.pth', 'download it first'),
+    ],
+)
+def test_exception_config(
+    line_config: Config, entry: str, value: Any, said: str
+) -> None:
+    line_config.merge_from_dict({entry: value})
+    with pytest.raises(ValueError, match=said):
+        _ = begun(line_config).parent
+
+
+def test_exception_photograph_that_names_do_not_tell(line_config: Config) -> None:
+    """Before anything is scored, and not when heads are fitted."""
+    run = begun(line_config, probe={'folds': 2, 'source': r'(CRACK\d+)'})
+    with pytest.raises(ValueError, match='does not have in its name'):
+        STAGES['score'](run)
+    assert not list(Path(line_config.work_dir).glob('*/plan.json'))
+
+
+def test_smoke_config_without_a_seed(line_config: Config) -> None:
+    line_config.pop('randomness')
+    assert begun(line_config).seed == 0
+
+
+@pytest.mark.parametrize(
+    ('entry', 'value'),
+    [
+        ('custom_hooks', [{'type': 'EMAHook'}]),
+        ('default_hooks', {'ema': {'type': 'EMAHook'}}),
+        ('auto_scale_lr', {'enable': True, 'base_batch_size': 2}),
+        ('train_dataloader.batch_size', 3),
+    ],
+)
+def test_exception_another_training_in_the_same_work_dir(
+    line_config: Config, entry: str, value: Any
+) -> None:
+    STAGES['score'](begun(line_config))
+    line_config.default_hooks = {'logger': {'interval': 1}}  # only watches
+    begun(line_config)
+    line_config.merge_from_dict({entry: value})
+    with pytest.raises(ValueError, match='begun with another config'):
+        begun(line_config)
+
+
+def test_exception_other_pretrained_weights_in_the_same_file(
+    line_config: Config, tmp_path: Path
+) -> None:
+    path = tmp_path / 'pretrained.pth'
+    save_weights(begun(line_config).parent.backbone.state_dict(), path)
+    line_config.model.backbone.init_cfg = {
+        'type': 'Pretrained',
+        'checkpoint': str(path),
+    }
+    STAGES['score'](begun(line_config))
+    save_weights({'other': torch.ones(1)}, path)
+    with pytest.raises(ValueError, match='other files of weights'):
+        begun(line_config)
+
+
+def test_exception_networks_of_nobody_knows_which(line_config: Config) -> None:
+    run = begun(line_config)
+    STAGES['score'](run)
+    (run.work_dir / 'prune.json').unlink()
+    with pytest.raises(ValueError, match='begun with another config'):
+        begun(line_config)
+
+
+class TestDenseFrom:
+    def test_feature_taken_and_measured_anew(
+        self, line_config: Config, tmp_path: Path
+    ) -> None:
+        first = begun(line_config)
+        run_all(first)
+        line_config.work_dir = str(tmp_path / 'other')
+        second = begun(line_config, scorer={'type': 'mmdefect.RandomScore'})
+        take_dense(second.work_dir, first.work_dir)
+        dense = second.candidates[0]
+        assert dense.has('classifier.pth', 'probe.json')
+        assert not dense.has('result.json')
+        before = dense.path('classifier.pth').stat().st_mtime_ns
+        run_all(second)
+        assert dense.has('result.json')
+        assert dense.path('classifier.pth').stat().st_mtime_ns == before
+        take_dense(second.work_dir, first.work_dir)  # the same command again
+        assert dense.has('result.json')
+
+    @pytest.mark.parametrize(
+        ('entry', 'value'),
+        [
+            ('randomness.seed', 1),
+            ('prune.probe.folds', 3),
+            ('train_dataloader.batch_size', 3),
+        ],
+    )
+    def test_exception_of_another_training(
+        self, line_config: Config, tmp_path: Path, entry: str, value: Any
+    ) -> None:
+        first = begun(line_config)
+        run_all(first)
+        line_config.merge_from_dict({entry: value})
+        line_config.work_dir = str(tmp_path / 'other')
+        second = begun(line_config)
+        with pytest.raises(ValueError, match='another parent, seed, head or training'):
+            take_dense(second.work_dir, first.work_dir)
+        assert not (second.work_dir / 'dense').exists()
+
+    def test_exception_none_there(self, line_config: Config, tmp_path: Path) -> None:
+        run = begun(line_config)
+        with pytest.raises(FileNotFoundError, match='whole network is trained'):
+            take_dense(run.work_dir, tmp_path)
 
 
 def test_exception_missing_test_root(line_config: Config) -> None:

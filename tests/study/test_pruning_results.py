@@ -149,7 +149,7 @@ def test_exception_seeds_of_two_variants(tmp_path: Path, repository: Path) -> No
     folders = [
         work_dir(tmp_path / str(s), s, 0.8, recipe) for s, recipe in enumerate('ab')
     ]
-    with pytest.raises(ValueError, match='other settings of prune or other data'):
+    with pytest.raises(ValueError, match='have other settings or other data'):
         add_sweeps(repository / 'x.json', {'a/b': folders}, dataset='x')
 
 

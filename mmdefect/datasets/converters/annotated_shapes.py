@@ -12,7 +12,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import cv2
@@ -193,7 +193,7 @@ def coco_images(path: Path) -> tuple[list[Drawable], list[str]]:
         images: list[Drawable] = []
         for image in content['images']:
             size = int(image['height']), int(image['width'])
-            name = PurePosixPath(image['file_name']).with_suffix('').as_posix()
+            name = _name_in_folder(image['file_name'])
             mine = own.pop(image['id'], [])
             images.append((name, size, partial(_coco_layers, mine, names, size)))
     except (KeyError, TypeError, ValueError) as error:
@@ -208,6 +208,18 @@ def coco_images(path: Path) -> tuple[list[Drawable], list[str]]:
             f'({", ".join(map(str, list(own)[:5]))}); expected none: export it again.'
         )
     return images, list(names.values())
+
+
+def _name_in_folder(file_name: str) -> str:
+    """Name of a mask: as the image, without suffix, and nowhere but in the folder."""
+    # Exports of Windows have backslashes.
+    path = PureWindowsPath(file_name)
+    if path.anchor or '..' in path.parts or not path.stem:
+        raise ValueError(
+            f'file_name is {file_name!r}, and a path within the folder of images was '
+            'expected'
+        )
+    return path.with_suffix('').as_posix()
 
 
 def _coco_layers(

@@ -106,6 +106,7 @@ def plan_patches(root: Path, settings: Settings) -> dict[str, Subset]:
         few = min(len(groups[label]) for label in CLASSES)
         if not few:
             lacking = [label for label in CLASSES if not groups[label]]
+            _check_ids(pairs, settings)
             raise ValueError(
                 f'The images of {name} ({len(pairs)}) give no patch of the class '
                 f'{" and ".join(lacking)}; expected some of each: use more images, '
@@ -117,6 +118,19 @@ def plan_patches(root: Path, settings: Settings) -> dict[str, Subset]:
             subset.chosen[label] = [own[i] for i in kept]
         plan[name] = subset
     return plan
+
+
+def _check_ids(pairs: Sequence[Pair], settings: Settings) -> None:
+    """Ids that no mask has are the likeliest reason for no patch."""
+    there: set[int] = set()
+    for pair in pairs:
+        there |= set(np.unique(read_mask(pair.mask)).tolist())
+    wanted = set(settings.object_ids or ())
+    if wanted - there:
+        raise ValueError(
+            f'No mask has the ids {sorted(wanted - there)}; expected some of '
+            f'{sorted(there)}: correct --target-ids.'
+        )
 
 
 def _sources(root: Path, settings: Settings) -> dict[str, list[Pair]]:

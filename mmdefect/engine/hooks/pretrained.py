@@ -51,6 +51,18 @@ def pretrained_modules(
                 yield module, cfg
 
 
+def weight_files(model: Any) -> Iterator[str]:
+    """Files that any ``init_cfg`` of a model config names."""
+    if isinstance(model, Mapping):
+        if model.get('type') == 'Pretrained' and 'checkpoint' in model:
+            yield str(model['checkpoint'])
+        for value in model.values():
+            yield from weight_files(value)
+    elif isinstance(model, (list, tuple)):
+        for value in model:
+            yield from weight_files(value)
+
+
 def load_strictly(module: nn.Module, cfg: Mapping[str, Any]) -> None:
     """Load all weights of a module; the file may hold others, too.
 

@@ -21,7 +21,7 @@ class SafeCheckpointHook(CheckpointHook):
     MMEngine writes a checkpoint in place, so a process killed in the middle leaves a
     broken file under the final name. Here the file is written beside it, flushed to
     disk and renamed; ``last_checkpoint`` follows, and only then are old checkpoints
-    removed.
+    removed. So is the best one: MMEngine removes the old best first.
 
     Args:
         stream: What a checkpoint tells of its stream (step, classes); stored as
@@ -68,6 +68,19 @@ class SafeCheckpointHook(CheckpointHook):
             for path in outdated:
                 path.unlink(missing_ok=True)
 
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        backend: Any = getattr(self, 'file_backend', None)
+        later = _RemoveLater(backend)
+        self.file_backend: Any = later
+        try:
+            super()._save_best_checkpoint(_InOnePiece(runner), metrics)
+        finally:
+            self.file_backend = backend
+        best = getattr(self, 'best_ckpt_path', None)
+        kept = {best, *getattr(self, 'best_ckpt_path_dict', {}).values()}
+        for path in set(later.outdated) - kept:
+            Path(path).unlink(missing_ok=True)
+
     def _outdated(self, runner: Runner, step: int) -> list[Path]:
         """Return the checkpoints that ``max_keep_ckpts`` no longer allows."""
         if self.max_keep_ckpts <= 0 or step in self.keep_ckpt_ids:
@@ -78,6 +91,36 @@ class SafeCheckpointHook(CheckpointHook):
         self.keep_ckpt_ids.extend(keep)
         runner.message_hub.update_info('keep_ckpt_ids', keep)
         return [Path(self.out_dir) / self.filename_tmpl.format(old) for old in outdated]
+
+
+class _RemoveLater:
+    """A file backend that notes what is to be removed."""
+
+    def __init__(self, backend: Any) -> None:
+        self.backend = backend
+        self.outdated: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
+
+    def remove(self, path: str) -> None:
+        self.outdated.append(str(path))
+
+
+class _InOnePiece:
+    """A runner whose checkpoints have their names once they are written."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.runner, name)
+
+    def save_checkpoint(self, out_dir: str, filename: str, **kwargs: Any) -> None:
+        self.runner.save_checkpoint(out_dir, f'{filename}.tmp', **kwargs)
+        if is_main_process():
+            path = Path(out_dir) / filename
+            _publish(path.with_name(f'{filename}.tmp'), path)
 
 
 def check_batches(loader: DataLoader) -> None:

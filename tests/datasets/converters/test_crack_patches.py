@@ -242,3 +242,9 @@ def test_exception_one_name_for_two(tmp_path: Path) -> None:
     put(tmp_path, 'x_a', line())
     with pytest.raises(ValueError, match='would give patches of one name, x_a_<y>_<x>'):
         plan_patches(tmp_path, Settings(size=4, shares=(0, 0, 1)))
+
+
+def test_exception_ids_that_no_mask_has(tmp_path: Path) -> None:
+    put(tmp_path / 'test', 'a', line())
+    with pytest.raises(ValueError, match=r'No mask has the ids \[9\].*--target-ids'):
+        plan_patches(tmp_path, Settings(size=4, object_ids=(9,)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdefect.datasets.converters.index_masks import from_labelme, from_png
+from mmdefect.datasets.converters.index_masks import from_coco, from_labelme, from_png
 from mmdefect.datasets.converters.mask_output import (
     Masks,
     compare_with_images,
@@ -173,6 +173,24 @@ def test_exception_two_annotations_of_one_image(tmp_path: Path) -> None:
     labelme(tmp_path / 'in/b.json', square('crack', 0, 2), image='..\\pictures\\a.jpg')
     (error,) = from_labelme(tmp_path / 'in').errors
     assert error.startswith('Two annotations are of one image, a;')
+
+
+@pytest.mark.parametrize('name', ['/home/a.png', 'C:\\a.png', '../a.png', 'b/../../a'])
+def test_exception_coco_image_elsewhere(tmp_path: Path, name: str) -> None:
+    """Its mask would be written there, over the image."""
+    pytest.importorskip('pycocotools')
+    image = {'id': 1, 'file_name': name, 'height': 2, 'width': 2}
+    content = {
+        'images': [image],
+        'categories': [{'id': 1, 'name': 'crack'}],
+        'annotations': [],
+    }
+    (tmp_path / 'coco.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match='a path within the folder'):
+        from_coco(tmp_path / 'coco.json')
+    image['file_name'] = 'b\\a.png'
+    (tmp_path / 'coco.json').write_text(json.dumps(content))
+    assert list(from_coco(tmp_path / 'coco.json').files) == ['b/a']
 
 
 def test_feature_the_data_set_reads_what_is_written(tmp_path: Path) -> None:

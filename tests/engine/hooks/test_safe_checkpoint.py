@@ -9,6 +9,7 @@ import torch
 from mmengine.runner import Runner
 
 from mmdefect.engine.hooks import safe_checkpoint
+from mmdefect.engine.hooks.safe_checkpoint import SafeCheckpointHook
 from mmdefect.utils.checkpoint import load_weights
 
 HOOK = {'type': 'mmdefect.SafeCheckpointHook', 'interval': 1}
@@ -144,3 +145,34 @@ def test_feature_dying_before_the_pointer_moves(
         make_runner(epochs=2, checkpoint={**HOOK, 'max_keep_ckpts': 1}).train()
     assert pointer(tmp_path / 'work') == 'epoch_1.pth'
     assert load_weights(tmp_path / 'work/epoch_1.pth')['meta']['epoch'] == 1
+
+
+def test_feature_a_best_that_dies_leaves_the_old_best(
+    make_runner: MakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With MMEngine's own hook the old best would be gone and the new half a file."""
+    best = {**HOOK, 'max_keep_ckpts': 1, 'save_best': 'score', 'rule': 'greater'}
+    runner = make_runner(epochs=1, checkpoint=best)
+    runner.train()
+    (hook,) = [h for h in runner.hooks if isinstance(h, SafeCheckpointHook)]
+    hook._save_best_checkpoint(runner, {'score': 0.5})
+    work_dir = tmp_path / 'work'
+    first = ['best_score_epoch_1.pth', 'epoch_1.pth', 'last_checkpoint']
+    assert files(work_dir) == first
+
+    runner.train_loop._epoch = 2
+    die_in_epoch(2, monkeypatch)
+    with pytest.raises(Killed):
+        hook._save_best_checkpoint(runner, {'score': 0.6})
+    assert set(files(work_dir)) == {*first, 'best_score_epoch_2.pth.tmp'}
+    load_weights(work_dir / 'best_score_epoch_1.pth')
+    info = load_weights(work_dir / 'epoch_1.pth')['message_hub']['runtime_info']
+    assert info['best_score'] == 0.5
+
+    monkeypatch.undo()
+    hook.best_ckpt_path = str(work_dir / 'best_score_epoch_1.pth')  # as resumed
+    hook._save_best_checkpoint(runner, {'score': 0.7})
+    after = ['best_score_epoch_2.pth', 'epoch_2.pth', 'last_checkpoint']
+    assert files(work_dir) == after
+    hook._save_best_checkpoint(runner, {'score': 0.8})  # of the same name
+    assert files(work_dir) == after
