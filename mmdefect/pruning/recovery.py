@@ -99,11 +99,11 @@ def candidate_config(cfg: Config, candidate: Candidate, weights: Path) -> Config
 
 
 def write_config(cfg: Config, candidate: Candidate) -> None:
-    """Write ``classifier.py``, if it is not there or names files of another place."""
-    path, weights = candidate.path(CONFIG), candidate.path(CLASSIFIER)
-    if path.is_file() and Config.fromfile(path).load_from == str(weights.absolute()):
-        return
-    write_text(path, candidate_config(cfg, candidate, weights).pretty_text)
+    """Write ``classifier.py``, if it is not there or says anything else."""
+    path = candidate.path(CONFIG)
+    text = candidate_config(cfg, candidate, candidate.path(CLASSIFIER)).pretty_text
+    if not path.is_file() or path.read_text() != text:
+        write_text(path, text)
 
 
 def finetune(run: Any, candidate: Candidate) -> dict[str, Tensor]:

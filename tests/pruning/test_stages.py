@@ -373,6 +373,15 @@ def test_feature_another_test_set_is_tested(line_config: Config) -> None:
     assert second.outcomes[1].tested_on != first.outcomes[1].tested_on
 
 
+def test_feature_config_of_a_network_follows_the_test_set(line_config: Config) -> None:
+    run_all(begun(line_config))
+    line_config.test_dataloader.batch_size = 3
+    run = begun(line_config)
+    run_all(run)
+    written = Config.fromfile(run.candidates[1].path('classifier.py'))
+    assert written.test_dataloader.batch_size == 3
+
+
 def test_feature_a_mistyped_path_leaves_nothing_behind(line_config: Config) -> None:
     right = line_config.mask_dataloader.dataset.data_root
     line_config.mask_dataloader.dataset.data_root = '/nowhere'
