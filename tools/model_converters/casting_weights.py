@@ -1,8 +1,8 @@
 """Rename weights of torchvision, timm, DINO or LUNA for the casting classifiers.
 
-The written file holds ``backbone.*`` and, if the source tells two classes apart,
-``head.fc.*``: an ``init_cfg`` reads the first with ``prefix='backbone'``, ``load_from``
-and tools/test.py read all.
+The written file holds ``backbone.*`` and, if the source tells two classes apart, a
+whole ``head.*``, not calibrated: an ``init_cfg`` reads the first with
+``prefix='backbone'``, ``load_from`` and tools/test.py read all.
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     if converted.note:
         print(converted.note)
-    weights = converted.state_dict()
     args.target.parent.mkdir(parents=True, exist_ok=True)
+    weights = converted.state_dict()
     torch.save({'meta': {'arch': args.arch}, 'state_dict': weights}, args.target)
-    print(f'{args.target}: {len(weights)} weights of {args.arch}')
+    number = len(converted.backbone) + len(converted.head)
+    print(f'{args.target}: {number} weights of {args.arch}')
 
 
 if __name__ == '__main__':

@@ -76,7 +76,7 @@ def test_feature_flat_folders(tmp_path: Path, split: list, subsets: dict) -> Non
         (['--split', '0.5', '0.5', '0.5'], 'three numbers from 0 on that add up to 1'),
         (['--size', '65'], 'expected at least one patch of 65 pixels'),
         (['--target-ids', '0'], 'holds the mask id 0'),
-        (['--target-ids', '9'], 'give no patch of the class crack'),
+        (['--target-ids', '9'], 'No mask has the ids [9]; expected some of'),
     ],
 )
 def test_exception_patches(
