@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from mmdefect.pruning.candidates import PARENT
 from mmdefect.pruning.workdir import digest_of
 from mmdefect.study.pruning import SUMMARY
+from mmdefect.utils.pruning_table import MEAN
 from mmdefect.utils.results import Run, Runs, read_growing, today, write_runs
-from mmdefect.visualization.plots import scatter
+from mmdefect.visualization.plots import Measure, dot_rows
 
 CHOSEN = 'chosen'
 
@@ -190,16 +191,25 @@ def _summed_up(runs: Sequence[Run]) -> dict[str, float]:
 
 
 def trade_off_of(metrics: Mapping[str, float]) -> Figure:
-    """Draw the accuracy of every variant, one deviation around it, by parameters."""
-    end = '/balanced_accuracy_mean'
+    """Draw accuracy, one deviation around it, size and time of every variant."""
+    end = f'/{MEAN}'
     names = [key.removesuffix(end) for key in metrics if key.endswith(end)]
-    means = [metrics[f'{name}{end}'] for name in names]
-    spreads = [metrics.get(f'{name}/balanced_accuracy_std', 0.0) for name in names]
-    return scatter(
-        [metrics[f'{name}/params'] for name in names],
-        means,
-        [(m - s, m + s) for m, s in zip(means, spreads, strict=True)],
-        labels=names,
-        xlabel='parameters',
-        ylabel='balanced accuracy',
+    spread = '/balanced_accuracy_std'
+    return dot_rows(
+        names,
+        [
+            Measure(
+                name='balanced accuracy',
+                values=[metrics[f'{name}{end}'] for name in names],
+                spreads=[metrics.get(f'{name}{spread}', 0.0) for name in names],
+                percent=True,
+            ),
+            Measure(
+                name='parameters', values=[metrics[f'{name}/params'] for name in names]
+            ),
+            Measure(
+                name='ms an image',
+                values=[metrics[f'{name}/latency_ms_p50'] for name in names],
+            ),
+        ],
     )

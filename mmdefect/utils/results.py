@@ -134,6 +134,8 @@ def write_runs(
         ValueError: As of :func:`write_results`.
     """
     flat = [run for entries in runs.values() for run in entries.values()]
+    # Several networks of a sweep are one run.
+    durations = {run['command']: run['duration_s'] for run in flat}
     return write_results(
         path,
         name=Path(path).stem,
@@ -141,7 +143,7 @@ def write_runs(
         dataset=dataset,
         seeds=sorted({int(seed) for entries in runs.values() for seed in entries}),
         metrics=metrics,
-        duration_s=sum(run['duration_s'] for run in flat),
+        duration_s=sum(durations.values()),
         notes=notes,
         environment=environment_of(flat),
         runs=runs,

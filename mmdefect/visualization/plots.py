@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -283,4 +284,64 @@ def trade_off(
     axes.set_xlabel(xlabel, color=INK, fontsize=9)
     axes.set_ylabel(ylabel, color=INK, fontsize=9)
     axes.legend(frameon=False, fontsize=8, loc='upper left', bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """What one column of :func:`dot_rows` shows.
+
+    Attributes:
+        name: Below the column.
+        values: One a row.
+        spreads: Half the length of the bar around each; none by default.
+        percent: Whether values are fractions, shown in percent; otherwise they are on a
+            logarithmic axis.
+    """
+
+    name: str
+    values: Sequence[float]
+    spreads: Sequence[float] | None = None
+    percent: bool = False
+
+
+def dot_rows(labels: Sequence[str], measures: Sequence[Measure]) -> Figure:
+    """Draw a dot for each row and measure, the measures side by side.
+
+    For comparisons of many things that lie on top of each other in a scatter plot.
+
+    Args:
+        labels: Names of the rows, the first on top.
+        measures: One column each.
+
+    Raises:
+        ValueError: If there is nothing to draw, or a measure has another number of
+            values than there are labels.
+    """
+    odd = [m.name for m in measures if len(m.values) != len(labels)]
+    if odd or not labels or not measures:
+        raise ValueError(
+            f'{len(labels)} labels and {len(measures)} measures were given'
+            f'{f", {odd[0]} of another length" if odd else ""}; expected one value a '
+            'label, and at least one of each.'
+        )
+    size = (1.6 + 2.4 * len(measures), 0.9 + 0.26 * len(labels))
+    figure = Figure(figsize=size, layout='constrained')
+    places = range(len(labels))
+    for number, measure in enumerate(measures):
+        axes = figure.add_subplot(1, len(measures), number + 1)
+        colour = LINE_COLOURS[1 + number]
+        axes.errorbar(
+            measure.values, places, xerr=measure.spreads, fmt='o', color=colour,
+            capsize=2.5, markersize=5,
+        )  # fmt: skip
+        _clean(axes)
+        axes.grid(color=FAINT)
+        axes.set_yticks(places, labels if number == 0 else [''] * len(labels))
+        axes.set_ylim(len(labels) - 0.4, -0.6)
+        axes.set_xlabel(measure.name, fontsize=9, color=INK)
+        if measure.percent:
+            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        else:
+            axes.set_xscale('log')
     return figure

@@ -11,7 +11,9 @@ from PIL import Image
 
 from mmdefect.visualization.plots import (
     GROUP_COLOURS,
+    Measure,
     curves,
+    dot_rows,
     group_bars,
     heat_map,
     save_figure,
@@ -115,3 +117,23 @@ def test_feature_trade_off_sorts_by_cost_and_marks_the_chosen() -> None:
 def test_exception_trade_off(x: list[float], series: dict, chosen: int) -> None:
     with pytest.raises(ValueError, match='positive x'):
         trade_off(x, series, chosen=chosen)
+
+
+def test_feature_dot_rows(tmp_path) -> None:
+    one = Measure(name='accuracy', values=[0.8, 0.9], spreads=[0.1, 0.0], percent=True)
+    two = Measure(name='parameters', values=[100, 1000])
+    figure = dot_rows(['small', 'large'], [one, two])
+    left, right = figure.axes
+    assert [text.get_text() for text in left.get_yticklabels()] == ['small', 'large']
+    assert left.yaxis_inverted()  # the first on top
+    assert (left.get_xscale(), right.get_xscale()) == ('linear', 'log')
+    assert save_figure(figure, tmp_path / 'a.png').stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ('labels', 'values', 'said'),
+    [(['a'], [1.0, 2.0], 'x of another length'), ([], [], '0 labels and 1 measures')],
+)
+def test_exception_dot_rows(labels, values, said) -> None:
+    with pytest.raises(ValueError, match=said):
+        dot_rows(labels, [Measure(name='x', values=values)])

@@ -42,7 +42,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--notes', help='what a reader of the file must know')
     parser.add_argument(
-        '--plot', type=Path, help='draw accuracy against parameters into this PNG'
+        '--plot', type=Path, help='draw accuracy, parameters and latency into this PNG'
     )
     args = parser.parse_args()
     for entry in args.variants:
