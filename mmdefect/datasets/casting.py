@@ -15,6 +15,7 @@ from mmdefect.datasets.casting_layout import (
     CASTING_CLASSES,
     DEFECTIVE,
     CastingScan,
+    broken_images,
     refuse,
     scan_originals,
     scan_vendor,
@@ -32,7 +33,6 @@ from mmdefect.datasets.casting_split import (
     split_file_name,
 )
 from mmdefect.datasets.converters.coco_checks import name_some
-from mmdefect.datasets.images import decode_error
 from mmdefect.registry import DATASETS
 from mmdefect.utils.checks import check_choice
 
@@ -184,14 +184,7 @@ class CastingDataset(CachedImages):
                 ]
             )
         # Decoding takes ten times as long as hashing: only what is not known as sound.
-        reasons = {name: decode_error(folder / name) for name in changed}
-        if broken := [f'{name} ({why})' for name, why in reasons.items() if why]:
-            self._refuse(
-                [
-                    f'broken images ({name_some(broken)}); expected images that can be '
-                    'decoded: restore or remove them.'
-                ]
-            )
+        self._refuse(broken_images(folder, changed))
 
     def _refuse(self, errors: list[str]) -> None:
         refuse(errors, where=f'{type(self).__name__} {self.data_root}')

@@ -14,11 +14,12 @@ folder is an error, never passed over. Hidden files are no images.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.datasets.images import decode_error
 
 CASTING_CLASSES = ('def_front', 'ok_front')
 """Defective and ok, in label order."""
@@ -162,6 +163,18 @@ def _refuse_strangers(scan: CastingScan, parent: Path) -> None:
             f'Unknown class folders ({name_some(strange)}); expected '
             f'{" and ".join(CASTING_CLASSES)} only: rename or move them.'
         )
+
+
+def broken_images(folder: Path, names: Iterable[str]) -> list[str]:
+    """Decode images; return one error that names those that are broken, or none."""
+    reasons = {name: decode_error(folder / name) for name in names}
+    broken = [f'{name} ({why})' for name, why in reasons.items() if why]
+    if not broken:
+        return []
+    return [
+        f'broken images ({name_some(broken)}); expected images that can be decoded: '
+        'restore or remove them.'
+    ]
 
 
 def refuse(errors: Sequence[str], *, where: str) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from mmdefect.datasets.casting_layout import (
     CASTING_CLASSES,
     CastingScan,
+    broken_images,
     refuse,
     scan_originals,
     scan_vendor,
@@ -29,8 +30,6 @@ from mmdefect.datasets.casting_split import (
     file_hash,
     split_clusters,
 )
-from mmdefect.datasets.converters.coco_checks import name_some
-from mmdefect.datasets.images import decode_error
 from mmdefect.datasets.leakage.calibration import THRESHOLDS, Row, sibling_maps, sweep
 from mmdefect.datasets.leakage.clusters import (
     class_of_clusters,
@@ -158,24 +157,14 @@ def study(
     hashes = [file_hash(path) for path in paths]
     found = None if cache is None else load_descriptors(cache, hashes)
     if found is None:
-        _refuse_broken(scan)
+        # A split file vouches for its images, so all of them are decoded once.
+        broken = broken_images(scan.folder, [image.name for image in scan.images])
+        refuse(broken, where=str(scan.folder))
         found = describe_files(paths)
         if cache is not None:
             save_descriptors(cache, found, hashes)
     pairs = similar_pairs(found.maps, floor, method=method)
     return Study(scan, hashes, found, pairs, floor, method)
-
-
-def _refuse_broken(scan: CastingScan) -> None:
-    """A split file vouches for its images, so all of them are decoded once."""
-    reasons = {image.name: decode_error(scan.path(image)) for image in scan.images}
-    broken = [f'{name} ({why})' for name, why in reasons.items() if why]
-    if broken:
-        error = (
-            f'broken images ({name_some(broken)}); expected images that can be '
-            'decoded: restore or remove them.'
-        )
-        refuse([error], where=str(scan.folder))
 
 
 def make_split(what: Study, threshold: float, *, seed: int = 0) -> list[SplitRow]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mmengine.hooks import EarlyStoppingHook
 from mmengine.runner import Runner
 
@@ -28,9 +26,6 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
 
     # Before the checkpoint is written again with a new best score.
     priority = 'LOW'
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
 
     def before_train(self, runner: Runner) -> None:
         """Take up what the checkpoint holds; resuming comes before this."""
