@@ -11,11 +11,12 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmdefect.datasets.converters.new_folder import new_folder
 from mmdefect.engine.hooks.pretrained import weight_files
 from mmdefect.pruning.candidates import CLASSIFIER, DENSE, PLAN, RESULT, WEIGHTS
 from mmdefect.utils.checkpoint import file_sha256
 from mmdefect.utils.environment import describe_environment, joined
-from mmdefect.utils.files import draft_of, write_json, write_text
+from mmdefect.utils.files import write_json, write_text
 
 STATE, CONFIG_FILE = 'prune.json', 'config.py'
 # Entries of a config that plans and weights depend on.
@@ -98,10 +99,9 @@ def take_dense(work_dir: Path, other: Path) -> None:
         )
     if target.exists():
         return
-    draft = draft_of(target)
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(source, draft, ignore=shutil.ignore_patterns(RESULT))
-    draft.rename(target)
+    measured = shutil.ignore_patterns(RESULT)
+    with new_folder(target) as part:
+        shutil.copytree(source, part, ignore=measured, dirs_exist_ok=True)
 
 
 def identity(cfg: Config, processes: int = 1, *, of: Sequence[str] = ()) -> str:
