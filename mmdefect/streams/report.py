@@ -83,9 +83,12 @@ def _headline(record: StreamRecord) -> tuple[str, str]:
             f'{record.metric} {learned}.',
             'No later step has been tested, so nothing can have been forgotten yet.',
         )
+    undefined = len(record.undefined(last.step, record.metric))
+    count = len(last.old) + len(last.new)
+    every = f'{count - undefined} of {count} that have a score' if undefined else count
     lead = (
         f'It reaches {record.metric} {learned} on the new classes '
-        f'{listed(last.new)}, and {total} on all {len(last.old) + len(last.new)}.'
+        f'{listed(last.new)}, and {total} on all {every}.'
     )
     kept = record.kept(last.step)
     if kept is None:
@@ -150,7 +153,7 @@ def _scores(record: StreamRecord, folder: Path) -> Section:
     return Section(
         title='Class by class',
         text='Read a column downwards to see a class being forgotten. Empty cells: '
-        'the class had not arrived yet.',
+        'the class had not arrived yet, or its score is undefined.',
         pictures=[
             Picture(
                 save_figure(heat, folder / 'heat_map.png'),

@@ -61,7 +61,8 @@ class StreamRecord:
     def kept(self, step: int) -> float | None:
         """Share of the old classes' score that is left after a step.
 
-        Each old class is compared with its score right after the step that brought it.
+        Each old class is compared with its score right after the step that brought it;
+        one whose score is undefined is left out.
 
         Returns:
             A fraction; ``None`` without old classes or without their first scores.
@@ -77,11 +78,19 @@ class StreamRecord:
         }
         now = matrix.scores(step, self.metric)
         old = next(entry.old for entry in matrix.steps if entry.step == step)
-        pairs = [(now[name], learned.get(name, math.nan)) for name in old]
-        if not pairs or any(math.isnan(value) for pair in pairs for value in pair):
+        if any(name not in learned for name in old):  # that step was not tested
             return None
+        pairs = [(now[name], learned[name]) for name in old]
+        pairs = [pair for pair in pairs if not any(map(math.isnan, pair))]
         before = sum(value for _, value in pairs)
         return sum(value for value, _ in pairs) / before if before > 0 else None
+
+    def undefined(self, step: int, metric: str) -> list[str]:
+        """Classes that were tested after a step and have no score."""
+        if self.matrix is None:
+            return []
+        scores = self.matrix.scores(step, metric)
+        return [name for name, value in scores.items() if math.isnan(value)]
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -135,7 +144,25 @@ def read_stream(work_dir: str | Path) -> StreamRecord:
         record.missing.append('Scores: no step has been tested yet (no matrix.json).')
     for entry in state['steps']:
         _read_step(record, entry)
+    _name_undefined(record)
     return record
+
+
+def _name_undefined(record: StreamRecord) -> None:
+    """Add the scores of the last tested step that do not exist."""
+    if record.matrix is None or not record.scored:
+        return
+    step = record.scored[-1]
+    by_classes: dict[tuple[str, ...], list[str]] = {}
+    for metric in record.matrix.metrics:
+        if names := tuple(record.undefined(step, metric)):
+            by_classes.setdefault(names, []).append(metric)
+    for names, metrics in by_classes.items():
+        record.missing.append(
+            f'{", ".join(metrics)} of {listed(names)}: undefined, left out of means '
+            '(the test set has not what they need, such as good and defective images, '
+            'or masks).'
+        )
 
 
 def _read_step(record: StreamRecord, entry: dict[str, Any]) -> None:

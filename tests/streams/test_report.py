@@ -105,6 +105,20 @@ def test_feature_kept_compares_with_when_it_was_learned(tmp_path) -> None:
     assert record.kept(1) == pytest.approx(sum(FORGETFUL[:3]) / 2.13)
 
 
+def test_feature_undefined_scores_are_said(tmp_path) -> None:
+    work_dir = make_stream(tmp_path)
+    matrix = json.loads((work_dir / 'matrix.json').read_text())
+    for entry in matrix['steps']:
+        entry['per_class']['AP50']['inclusion'] = None
+    (work_dir / 'matrix.json').write_text(json.dumps(matrix))
+    # The other old classes are compared: (0.02 + 0) / (0.61 + 0.80).
+    assert read_stream(work_dir).kept(1) == pytest.approx(0.02 / 1.41)
+    html = write_report(work_dir).read_text()
+    assert 'AP50 of inclusion: undefined, left out of means' in html
+    assert 'on all 5 of 6 that have a score' in html
+    assert 'What it had before is not known' not in html
+
+
 def test_feature_texts() -> None:
     assert [percent(v) for v in (0.12345, None, float('nan'))] == ['12.3 %', '–', '–']
     assert [duration(s) for s in (12.2, 200, 3725, None)] == [

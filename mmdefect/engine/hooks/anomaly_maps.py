@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmdefect.datasets.transforms.anomaly import read_pixels, to_bgr
 from mmdefect.registry import HOOKS
 from mmdefect.utils.files import write_json
 from mmdefect.visualization.anomaly import (
@@ -93,7 +95,8 @@ class AnomalyMapHook(Hook):
         min_score: Lower end of the scale instead of the smallest value of the maps.
         max_score: Upper end of the scale instead of the largest value of the maps.
         single: Write an overlay of every test image, on the scale of the test set, to
-            ``<out_dir>/single/<product>/<defect>/<file>.png``.
+            ``<out_dir>/single/<product>/<defect>/<file>.png``. Where several images
+            would have one name, all but the first get a number.
         compound: Write the panels of every test image side by side, in full size, to
             ``<out_dir>/compound/<product>/<defect>/<file>.png``.
         out_dir: Where those go. A relative path starts at the step's work dir, ``None``
@@ -103,8 +106,8 @@ class AnomalyMapHook(Hook):
             example TensorBoard.
 
     Raises:
-        ValueError: If ``per_class`` is below 1 or ``min_score`` not below
-            ``max_score``.
+        ValueError: If ``per_class`` is below 1, an end of the scale is not finite, or
+            ``min_score`` not below ``max_score``.
     """
 
     def __init__(
@@ -124,6 +127,11 @@ class AnomalyMapHook(Hook):
                 'hook to keep no maps.'
             )
         given = [end for end in (min_score, max_score) if end is not None]
+        if not all(map(math.isfinite, given)):
+            raise ValueError(
+                f'min_score {min_score} and max_score {max_score} were given, finite '
+                "numbers were expected; leave one out to use the maps' own."
+            )
         if len(given) == 2 and given[0] >= given[1]:
             raise ValueError(
                 f'min_score {min_score} and max_score {max_score} were given, the '
@@ -137,14 +145,16 @@ class AnomalyMapHook(Hook):
         self.out_dir = Path(out_dir or '')
         self.backend = backend
         self._wanted: dict[str, str] = {}
+        self._files: dict[str, Path] = {}
         self._kept: dict[str, _Kept] = {}
         self._range = (math.inf, -math.inf)
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Choose the images of the report from the data set."""
         dataset = runner.test_dataloader.dataset
-        infos = (dataset.get_data_info(index) for index in range(len(dataset)))
+        infos = [dataset.get_data_info(index) for index in range(len(dataset))]
         self._wanted = choose(infos, per_class=self.per_class)
+        self._files = picture_files(infos)
         self._kept, self._range = {}, (math.inf, -math.inf)
 
     def after_test_iter(
@@ -171,13 +181,12 @@ class AnomalyMapHook(Hook):
         folder = Path(runner.work_dir)
         entries: dict[str, dict[str, Any]] = {}
         for kept in self._kept.values():
-            image = cv2.imread(kept.img_path, cv2.IMREAD_COLOR)
-            if image is None:
+            try:
+                # As the data set reads it: its mask knows no EXIF orientation.
+                image = to_bgr(read_pixels(kept.img_path), name=kept.img_path)
+            except ValueError as error:
                 # The scores of a long test are worth more than its pictures.
-                runner.logger.warning(
-                    f"'{kept.img_path}' cannot be read any more: its anomaly map is "
-                    'not drawn.'
-                )
+                runner.logger.warning(f'An anomaly map is not drawn: {error}')
                 continue
             self._write_all(kept, image, folder / self.out_dir, low, high)
             if name := self._wanted.get(kept.img_path):
@@ -204,9 +213,7 @@ class AnomalyMapHook(Hook):
     def _write_all(
         self, kept: _Kept, image: np.ndarray, folder: Path, low: float, high: float
     ) -> None:
-        file = Path(
-            _plain(kept.product), _plain(kept.defect), f'{Path(kept.img_path).stem}.png'
-        )
+        file = self._files[kept.img_path]
         if self.single:
             overlay = heat_overlay(image, kept.anomaly_map, low=low, high=high)
             _write(folder / 'single' / file, overlay)
@@ -266,9 +273,38 @@ def choose(infos: Iterable[dict[str, Any]], *, per_class: int) -> dict[str, str]
     for product, images in defective.items():
         # Sorting is stable: within a turn the order of the data set stays.
         paths = [path for _, path in sorted(images, key=lambda entry: entry[0])]
-        paths = paths[:per_class] + [good[product]] * (product in good)
+        paths = paths[:per_class] + ([good[product]] if product in good else [])
         wanted |= {path: f'{_plain(product)}_{k}' for k, path in enumerate(paths)}
     return wanted
+
+
+def picture_files(infos: Iterable[dict[str, Any]]) -> dict[str, Path]:
+    """Name the pictures of a whole test set, each once.
+
+    Args:
+        infos: As in :func:`choose`.
+
+    Returns:
+        Image path -> ``<product>/<defect>/<stem>.png``, or ``<stem>_2.png`` and so on
+        where ``000.png`` and ``000.jpg``, or images of two folders, would share it.
+    """
+    files: dict[str, Path] = {}
+    taken: set[Path] = set()
+    for info in infos:
+        path = str(info['img_path'])
+        if path in files:
+            continue
+        folder = Path(_plain(str(info['class_name'])), _plain(str(info['defect'])))
+        stem = Path(path).stem
+        names = (f'{stem}_{k}.png' for k in itertools.count(2))
+        file = next(
+            file
+            for name in itertools.chain([f'{stem}.png'], names)
+            if (file := folder / name) not in taken
+        )
+        taken.add(file)
+        files[path] = file
+    return files
 
 
 def _plain(name: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mmdefect.engine.hooks import anomaly_maps
-from mmdefect.engine.hooks.anomaly_maps import AnomalyMapHook, choose
+from mmdefect.engine.hooks.anomaly_maps import AnomalyMapHook, choose, picture_files
 from mmdefect.registry import HOOKS
 from mmdefect.structures import AnomalySample
 from mmdefect.visualization.anomaly import GAP, heat_overlay
@@ -127,6 +127,9 @@ def test_smoke(runner, tmp_path) -> None:
 
 
 def test_exception_arguments() -> None:
+    for end in (float('nan'), float('inf')):
+        with pytest.raises(ValueError, match='finite numbers were expected'):
+            AnomalyMapHook(max_score=end)
     with pytest.raises(ValueError, match='per_class 0 was given'):
         AnomalyMapHook(per_class=0)
     with pytest.raises(ValueError, match=r'min_score 2 and max_score 1\.5 were given'):
@@ -215,7 +218,7 @@ def test_feature_lost_image_and_broken_map(runner, caplog, tmp_path) -> None:
     with caplog.at_level(logging.WARNING, logger='maps'):
         hook.after_test_iter(runner, 0, None, samples)
         hook.after_test_epoch(runner)
-    assert "002.png' cannot be read any more" in caplog.text
+    assert 'An anomaly map is not drawn: Cannot load the image' in caplog.text
     content = json.loads((tmp_path / 'step_0' / 'maps.json').read_text())
     assert [entry['score'] for entry in content['maps']] == [None]
     # The lost image's map still counts.
@@ -241,3 +244,34 @@ def test_feature_choice_takes_kinds_in_turn() -> None:
     assert list(choose(infos, per_class=3)) == ['1', '4', '2', '3']
     assert choose(infos, per_class=1) == {'1': 'a_b_0', '3': 'a_b_1'}
     assert choose([], per_class=1) == {}
+
+
+def test_feature_choice_without_a_good_image() -> None:
+    infos = [{'img_path': '1', 'class_name': 'a', 'defect': 'x', 'gt_label': 1}]
+    assert choose(infos, per_class=2) == {'1': 'a_0'}
+
+
+def test_feature_pictures_of_one_name_do_not_replace_each_other() -> None:
+    infos = [
+        {'img_path': path, 'class_name': 'a', 'defect': 'good'}
+        for path in ('x/0.png', 'x/0.jpg', 'x/0_2.png', 'y/0.png', 'x/0.png')
+    ]
+    assert {path: str(file) for path, file in picture_files(infos).items()} == {
+        'x/0.png': 'a/good/0.png',
+        'x/0.jpg': 'a/good/0_2.png',
+        'x/0_2.png': 'a/good/0_2_2.png',
+        'y/0.png': 'a/good/0_3.png',
+    }
+
+
+def test_feature_pictures_follow_the_stored_pixels(runner, tmp_path) -> None:
+    from PIL import Image
+
+    info = runner.test_dataloader.dataset.infos[2]
+    info['img_path'] = str(tmp_path / 'turned.jpg')
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a viewer turns it by 90 degrees, masks know nothing of it
+    Image.new('RGB', (60, 40), 'grey').save(info['img_path'], exif=exif)
+    run(runner, AnomalyMapHook(single=True))
+    picture = cv2.imread(str(tmp_path / 'step_0/single/tile/crack/turned.png'))
+    assert picture.shape == (40, 60, 3)
