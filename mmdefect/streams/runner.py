@@ -82,7 +82,8 @@ class StreamRunner:
         Raises:
             FileExistsError: The work dir already holds a stream and ``resume`` is off.
             ValueError: The stream was started with another config, a finished step's
-                checkpoint has changed, or ``start_from`` does not fit.
+                checkpoint has changed, ``start_from`` does not fit, or the data of a
+                step cannot be used.
         """
         if self.cfg.get('load_from'):
             raise ValueError(
@@ -93,7 +94,9 @@ class StreamRunner:
             self.stream.check_step(step)
         prepare_distributed(self.cfg)
         self.state = on_main_process(lambda: self._open_state(step))
-        for number in range(len(self.stream)) if step is None else [step]:
+        numbers = list(range(len(self.stream)) if step is None else [step])
+        on_main_process(lambda: self._check_data(numbers))
+        for number in numbers:
             self._run_step(number)
 
     def test(self, step: int | None = None) -> dict[str, Any]:
@@ -177,6 +180,16 @@ class StreamRunner:
                 f'{self.stream.start_from!r}; use the same or another --work-dir'
             )
         return state
+
+    def _check_data(self, numbers: list[int]) -> None:
+        """Have the data of later steps looked at before the first one trains."""
+        left = [k for k in numbers if self.state.steps[k].state != 'finished']
+        for step in left:
+            self.stream.check_data(
+                self.resolve(step),
+                train=self.state.steps[step].state in ('pending', 'running'),
+                test=step == left[-1],  # it has all classes
+            )
 
     def _run_step(self, step: int) -> None:
         state = self.state.steps[step]

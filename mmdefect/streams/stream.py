@@ -142,6 +142,18 @@ class Stream:
         """Write the classes of ``step`` into model, datasets and evaluators."""
         raise NotImplementedError
 
+    def check_data(self, cfg: Config, *, train: bool, test: bool) -> None:
+        """Look at the data of a step before any step trains; nothing here.
+
+        Args:
+            cfg: Config of the step.
+            train: Whether its training set is still needed.
+            test: Whether to look at its test set, too.
+
+        Raises:
+            ValueError: If the step could not use them.
+        """
+
     def chain(self, cfg: Config, step: int, checkpoint: str) -> None:
         """Make the resolved config of ``step`` start from ``checkpoint``."""
         raise NotImplementedError

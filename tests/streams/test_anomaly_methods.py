@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,10 @@ def products(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-@pytest.mark.parametrize('name', METHODS)
-def test_smoke_stream(name: str, products: Path, tmp_path: Path) -> None:
-    path, changes = METHODS[name]
+def stream(
+    path: str, products: Path, work_dir: Path, changes: dict[str, Any] | None = None
+) -> Any:
+    """The runner of a config: cloth, then wood, an epoch each."""
     options: dict[str, Any] = {
         'stream.protocol': [['cloth'], ['wood']],
         'train_dataloader.batch_size': 4,
@@ -43,17 +45,52 @@ def test_smoke_stream(name: str, products: Path, tmp_path: Path) -> None:
             f'{split}_dataloader.dataset.data_root': f'{products}/'
             for split in ('train', 'test')
         },
-        **changes,
+        **(changes or {}),
     }
-    if name != 'coreset':  # which passes over the images once
+    if not path.startswith('coreset'):  # which passes over the images once
         options |= {
             'stream.base.train_cfg.max_epochs': 1,
             'stream.increment.train_cfg.max_epochs': 1,
         }
     cfg = load_config(
-        REPO / 'configs' / path, cfg_options=options, work_dir=str(tmp_path)
+        REPO / 'configs' / path, cfg_options=options, work_dir=str(work_dir)
     )
-    build_runner(cfg).train()
+    return build_runner(cfg)
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_smoke_stream(name: str, products: Path, tmp_path: Path) -> None:
+    path, changes = METHODS[name]
+    stream(path, products, tmp_path, changes).train()
     assert [step.state for step in StreamState.load(tmp_path).steps] == ['finished'] * 2
     scores = json.loads((tmp_path / 'matrix.json').read_text())['steps'][1]
     assert set(scores['per_class']['image_auroc']) == {'cloth', 'wood'}
+
+
+def test_feature_product_without_good_test_images(
+    products: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(products, tmp_path / 'products')
+    shutil.rmtree(copied / 'wood' / 'test' / 'good')
+    stream('coreset/coreset_toy_3-1x2.py', copied, tmp_path / 'work').train()
+    scores = json.loads((tmp_path / 'work' / 'matrix.json').read_text())['steps'][1]
+    assert scores['per_class']['image_auroc']['wood'] is None
+    assert scores['per_class']['image_auroc']['cloth'] is not None
+    page = (tmp_path / 'work' / 'report' / 'index.html').read_text()
+    assert 'image_auroc, image_f1max of wood: undefined' in page
+
+
+def test_exception_data_of_a_later_step(products: Path, tmp_path: Path) -> None:
+    """Said before the first step has trained for hours."""
+    copied = shutil.copytree(products, tmp_path / 'products')
+    next((copied / 'wood' / 'ground_truth').rglob('*.png')).unlink()
+    work = tmp_path / 'work'
+    with pytest.raises(ValueError, match='Defective images without a mask'):
+        stream(IUF, copied, work).train()
+    assert StreamState.load(work).steps[0].checkpoint is None
+
+    for path in (copied / 'wood' / 'train' / 'good').glob('00[0-2]*'):
+        path.unlink()
+    with pytest.raises(ValueError, match='training set has 1 images, .*batch_size=4'):
+        stream(IUF, copied, work, {'resume': True}).train()
+    assert StreamState.load(work).steps[0].checkpoint is None

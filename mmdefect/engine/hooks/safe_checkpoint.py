@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch.utils.data import DataLoader
 
 from mmdefect.registry import HOOKS
 
@@ -37,7 +36,11 @@ class SafeCheckpointHook(CheckpointHook):
         """Refuse to write checkpoints of a training that sees nothing."""
         super().before_train(runner)
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            check_batches(runner.train_dataloader)
+            loader = runner.train_dataloader
+            if not len(loader):  # MMEngine would count its epochs and train nothing
+                raise no_batch(
+                    len(loader.dataset), loader.batch_size, drop_last=loader.drop_last
+                )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the step, the classes and how images were normalised to the meta."""
@@ -123,20 +126,22 @@ class _InOnePiece:
             _publish(path.with_name(f'{filename}.tmp'), path)
 
 
-def check_batches(loader: DataLoader) -> None:
-    """Refuse a loader without a batch: MMEngine counts its epochs and trains nothing.
+def no_batch(images: int, batch_size: int | None, *, drop_last: bool) -> ValueError:
+    """Say that an epoch would have no batch.
 
-    Raises:
-        ValueError: There are fewer images than a batch takes, or none.
+    Args:
+        images: Of the training set, which the processes share.
+        batch_size: Of each process.
+        drop_last: Whether a batch that is not full is left out.
     """
-    if not len(loader):
-        dataset: Any = loader.dataset
-        raise ValueError(
-            f'the training set has {len(dataset)} images, and train_dataloader '
-            f'has batch_size={loader.batch_size} and drop_last={loader.drop_last}: '
-            'expected at least one batch an epoch; make it smaller, or set '
-            'drop_last=False'
-        )
+    processes = get_world_size()
+    shared = f' for {processes} processes' if processes > 1 else ''
+    each = ' of each process' if processes > 1 else ''
+    return ValueError(
+        f'the training set has {images} images{shared}, and train_dataloader has '
+        f'batch_size={batch_size}{each} and drop_last={drop_last}: expected at least '
+        'one batch an epoch; make it smaller, or set drop_last=False'
+    )
 
 
 def _publish(source: Path, target: Path) -> None:
