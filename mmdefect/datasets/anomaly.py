@@ -155,7 +155,14 @@ class AnomalyDataset(BaseDataset):
             listed = read_meta_file(root / self.meta_file, root)
         if not self._declared:
             found = {i.product for i in listed.images} if listed else None
-            self._choose_classes(sorted(found or list_products(root)))
+            classes = sorted(found or list_products(root))
+            if not classes:
+                raise ValueError(
+                    f'{type(self).__name__}: there is no product in {root}; expected a '
+                    'folder a product, with train/good and test/<kind> below it: check '
+                    'data_root, see data/README.md.'
+                )
+            self._choose_classes(classes)
         elif listed is None:
             list_products(root)  # for its message, should there be no such folder
 

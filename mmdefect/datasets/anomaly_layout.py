@@ -25,6 +25,8 @@ GOOD = 'good'
 """The name of what has no defect, as a folder and as a kind."""
 EXTENSIONS = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 """Image files, in any case."""
+OTHER_PICTURES = ('.webp', '.gif', '.heic', '.avif', '.jp2', '.ppm', '.pgm')
+"""Pictures that are none of them."""
 SPLITS = ('train', 'test')
 
 _MASK = re.compile(r'(?P<stem>.+)_mask(_\d+)?')
@@ -139,7 +141,28 @@ def _scan_train(folder: Path) -> Scan:
             f'images there ({", ".join(EXTENSIONS)}): add them, or leave the product '
             'out of the classes.'
         )
+    if strange := _not_learnt(folder / 'train'):
+        errors.append(
+            f'The product {product!r} has files that are not learnt '
+            f'({name_some(strange)}); expected images ({", ".join(EXTENSIONS)}) '
+            'directly in train/good and nothing else in train: move them there, or '
+            'away.'
+        )
     return Scan([AnomalyImage(path, product) for path in images], errors)
+
+
+def _not_learnt(train: Path) -> list[str]:
+    """Images beside or below ``train/good``, and pictures of another kind in it."""
+    found = [*image_files(train)]
+    for folder in _folders(train):
+        found += [
+            path
+            for path in sorted(folder.rglob('*'))
+            if path.suffix.lower() in (*EXTENSIONS, *OTHER_PICTURES)
+            and not path.name.startswith('.')
+            and not (path.parent == train / GOOD and path.suffix.lower() in EXTENSIONS)
+        ]
+    return [str(path) for path in found]
 
 
 def _scan_test(folder: Path) -> Scan:

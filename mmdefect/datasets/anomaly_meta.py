@@ -13,6 +13,7 @@ fourth component from the end of the path names the product.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -44,13 +45,23 @@ def read_meta_file(path: Path, root: Path) -> Scan:
             '(relative paths start at data_root): see '
             'tools/dataset_converters/ad_lists.py.'
         )
-    images = [
-        _parse(entry, root, where=where)
-        for where, entry in _entries(path.read_text(encoding='utf-8'), path)
-    ]
+    try:
+        text = path.read_text(encoding='utf-8-sig')  # a byte order mark may lead it
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f'{path} is no UTF-8 text ({error}); expected JSON Lines: save it as UTF-8.'
+        ) from error
+    images = [_parse(entry, root, where=where) for where, entry in _entries(text, path)]
     scan = Scan(images)
     if not images:
         scan.errors.append(f'{path} is empty; expected one image a line.')
+    counts = Counter(str(image.path) for image in images)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        scan.errors.append(
+            f'{path} names images more than once ({name_some(twice)}); expected each '
+            'once, or it counts twice: remove the others (rebalance=True repeats '
+            'images of small products in training).'
+        )
     _check_masks(scan, path)
     return scan
 
@@ -58,7 +69,8 @@ def read_meta_file(path: Path, root: Path) -> Scan:
 def _entries(text: str, path: Path) -> Iterator[tuple[str, Any]]:
     """Where an entry stands, for messages, and the entry."""
     is_array = text.lstrip().startswith('[')
-    parts = [text] if is_array else text.splitlines()
+    # Not splitlines(), which takes characters for line ends that a name may hold.
+    parts = [text] if is_array else text.split('\n')
     for number, part in enumerate(parts, 1):
         if not part.strip():
             continue
@@ -89,6 +101,11 @@ def _parse(entry: Any, root: Path, *, where: str) -> AnomalyImage:
     name = PurePosixPath(entry['filename'])
     masks = entry.get('maskname') or []
     masks = [masks] if isinstance(masks, str) else masks
+    if not isinstance(masks, list) or not all(isinstance(mask, str) for mask in masks):
+        raise ValueError(
+            f'{where} has the maskname {masks!r}; expected the path of a mask, or a '
+            'list of paths.'
+        )
     if masks and label == 0:
         raise ValueError(
             f'{where} gives the good image {name} the mask {masks[0]}; expected masks '

@@ -21,6 +21,7 @@ from mmdefect.datasets.casting_layout import (
     refuse,
 )
 from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.datasets.mask_pixels import defect_pixels
 from mmdefect.datasets.transforms.anomaly import read_pixels
 
 COLOUR_MASK, MASK = '_color_mask', '_mask'
@@ -47,9 +48,7 @@ def read_defect_mask(path: str | Path) -> np.ndarray:
                 f'on the defect: save it in colour, or name it ...{MASK}.png.'
             )
         return (pixels[..., 1] == 0).astype(np.uint8)
-    if pixels.ndim == 3:  # without alpha, which is full everywhere
-        pixels = pixels[..., :3].max(axis=2)
-    return (pixels > 0).astype(np.uint8)
+    return defect_pixels(pixels)
 
 
 def match_masks(folder: Path, images: Sequence[CastingImage]) -> dict[str, Path]:

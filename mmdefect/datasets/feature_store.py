@@ -66,7 +66,9 @@ class FeatureStore:
     Args:
         key: What else they depend on: transforms and weights, as text.
         folder: Keeps them on disk below it, for later runs; ``None`` only in memory.
-        max_gb: Memory for features, and for the images that are kept beside them.
+        max_gb: Memory for features, and for masks and images that are kept beside them.
+            Features beyond it stay on disk, if there is a folder, and are read again
+            each time.
     """
 
     def __init__(
@@ -81,26 +83,36 @@ class FeatureStore:
         self.max_bytes = int(max_gb * 2**30)
         self.computed = 0
         self._kept: dict[str, Tensor] = {}
+        self._on_disk_only: set[str] = set()
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._kept) + len(self._on_disk_only)
 
     def get(self, digest: str) -> Tensor | None:
         """Features of a file, from memory or disk, shape ``(C, h, w)``, float16."""
-        if digest not in self._kept and self.folder is not None:
-            path = self.folder / f'{digest}.npy'
-            if path.is_file():
-                self._keep(digest, torch.from_numpy(np.load(path, allow_pickle=False)))
-        return self._kept.get(digest)
+        if digest in self._kept or self.folder is None:
+            return self._kept.get(digest)
+        found = _load(self.folder / f'{digest}.npy')
+        if found is not None:
+            self._keep(digest, found)
+        return found
 
     def put(self, digest: str, features: Tensor) -> None:
         """Keep features of a file.
 
         Raises:
-            MemoryError: They no longer fit into ``max_gb``.
+            MemoryError: They no longer fit into ``max_gb``, and there is no folder.
+            ValueError: They are not finite as float16.
         """
         half = features.detach().half().cpu().contiguous()
+        if not bool(half.isfinite().all()):
+            raise ValueError(
+                f'features up to {float(features.abs().max()):g} were given to the '
+                'feature cache, finite ones up to 65504 were expected, which float16 '
+                'can hold; check the backbone and its weights, or remove '
+                'FeatureCacheHook from the hooks.'
+            )
         self._keep(digest, half)
         self.computed += 1
         if self.folder is not None:
@@ -110,7 +122,11 @@ class FeatureStore:
             draft.replace(self.folder / f'{digest}.npy')
 
     def _keep(self, digest: str, features: Tensor) -> None:
-        if digest in self._kept:
+        if digest in self._kept or digest in self._on_disk_only:
+            return
+        size = features.numel() * features.element_size()
+        if self.folder is not None and self._bytes + size > self.max_bytes:
+            self._on_disk_only.add(digest)
             return
         self.reserve(features)
         self._kept[digest] = features
@@ -125,9 +141,19 @@ class FeatureStore:
         if self._bytes > self.max_bytes:
             raise MemoryError(
                 f'the feature cache needs more than max_gb={self.max_bytes / 2**30:g} '
-                f'after {len(self._kept)} images: give FeatureCacheHook more, or '
+                f'after {len(self)} images: give FeatureCacheHook more, or '
                 'remove it from the hooks'
             )
+
+
+def _load(path: Path) -> Tensor | None:
+    """Read an entry; ``None`` if there is none, or one that is damaged."""
+    try:
+        return torch.from_numpy(np.load(path, allow_pickle=False))
+    except FileNotFoundError:
+        return None
+    except (EOFError, ValueError):  # computed anew, and written over
+        return None
 
 
 class CachedItems:
@@ -207,6 +233,8 @@ def fill(
             compute()
         if with_image:
             store.reserve(item['inputs'])
+        if (mask := getattr(item['data_samples'], 'gt_mask', None)) is not None:
+            store.reserve(mask)
         items[path] = item if with_image else {'data_samples': item['data_samples']}
         if progress is not None:
             progress(index + 1, len(dataset))

@@ -122,7 +122,7 @@ class AnomalyMetric(BaseMetric):
 
         Raises:
             ValueError: If a product is not among the classes, a map is missing or not
-                two-dimensional or (streaming) negative, or a number is NaN.
+                two-dimensional or (streaming) negative, or a number is not finite.
         """
         for sample in data_samples:
             record = self._record(sample)
@@ -232,10 +232,11 @@ class AnomalyMetric(BaseMetric):
         )
         if self.pixel:
             self._add_pixels(record, sample)
-        if record.has_nan:
+        if not record.is_finite:
             raise ValueError(
-                f"the score or the map of '{sample.get('img_path')}' has NaN, numbers "
-                'were expected; check the model and whether its training diverged.'
+                f"the score or the map of '{sample.get('img_path')}' has NaN or "
+                'infinity, numbers were expected; check the model and whether its '
+                'training diverged.'
             )
         return record
 
@@ -299,7 +300,15 @@ class AnomalyMetric(BaseMetric):
 
     def _pixel_ranking(self, name: str, images: Sequence[ImageRecord]) -> Ranking:
         if self.mode == 'streaming':
-            return self._opened_histograms().ranking(self._classes.index(name))
+            histograms, index = self._opened_histograms(), self._classes.index(name)
+            if histograms.unranked(index) > 0.5:
+                logger: MMLogger = MMLogger.get_current_instance()
+                logger.warning(
+                    f"product '{name}': most defect pixels have scores above 65504 or "
+                    'below 6e-8, which float16 cannot tell apart, so its pixel metrics '
+                    "mean little; use mode='exact'."
+                )
+            return histograms.ranking(index)
         return rank_pixels(images, align_corners=self.align_corners)
 
     def _pixel_metrics(self, ranking: Ranking) -> dict[str, float]:

@@ -47,13 +47,14 @@ class ImageRecord:
     mask: Tensor | None = None
 
     @property
-    def has_nan(self) -> bool:
-        """Whether something cannot be ranked."""
-        if math.isnan(self.score):
-            return True
-        if self.pixels is None or not self.pixels.numel():
+    def is_finite(self) -> bool:
+        """Whether all can be ranked, also once the map is resized."""
+        if not math.isfinite(self.score):
             return False
-        return bool(self.pixels.aminmax().min.isnan())  # NaN if any is
+        if self.pixels is None or not self.pixels.numel():
+            return True
+        low, high = self.pixels.aminmax()  # both NaN if any is
+        return bool(low.isfinite() & high.isfinite())
 
     @property
     def num_pixels(self) -> int:
@@ -218,6 +219,12 @@ class PixelHistograms:
                 torch.cat(waiting.found or [none]),
                 torch.cat(waiting.sizes or [none]),
             )
+
+    def unranked(self, product: int) -> float:
+        """Share of defect pixels of the lowest or the highest code; 0 without any."""
+        defects = self.counts[product][1]
+        ends = defects[0] + defects[-1]
+        return float(ends / defects.sum().clamp(min=1))
 
     def ranking(self, product: int) -> Ranking:
         """What the metrics of one product are computed from."""

@@ -9,8 +9,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import get_world_size
 from mmengine.registry import DefaultScope
 
-from mmdefect.models.anomaly.conditioner import class_keys as conditioner_keys
 from mmdefect.engine.hooks.safe_checkpoint import no_batch
+from mmdefect.models.anomaly.conditioner import class_keys as conditioner_keys
 from mmdefect.registry import DATASETS, TASK_UTILS
 from mmdefect.streams.dataset_classes import as_list, dataset_classes, innermost
 from mmdefect.streams.runtime import set_hook

@@ -172,3 +172,19 @@ def test_feature_extensions_in_any_case(damaged: Path) -> None:
     (folder / '._000.png').write_bytes(b'what macOS leaves behind')
     (folder / 'Thumbs.db').write_bytes(b'what Windows leaves behind')
     assert len(build(damaged)) == 15
+
+
+@pytest.mark.parametrize(
+    'name', ['crack/0.png', 'good/more/0.png', 'good/0.WebP', '0.png']
+)
+def test_exception_pictures_that_are_not_learnt(damaged: Path, name: str) -> None:
+    path = damaged / 'cloth/train' / name
+    path.parent.mkdir(exist_ok=True)
+    shutil.copy(damaged / 'cloth/train/good/000.png', path)
+    with pytest.raises(ValueError, match=rf'not learnt \(1: .*{name}\); expected'):
+        build(damaged)
+
+
+def test_exception_empty_root_without_classes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='there is no product in'):
+        AnomalyDataset(data_root=str(tmp_path), split='train', pipeline=[])

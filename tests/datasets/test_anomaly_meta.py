@@ -128,11 +128,33 @@ def test_exception_one_mask_forgotten(tmp_path: Path) -> None:
         ([['a.png']], r'entry 1 is .a\.png.; expected an object'),
         ([{'filename': 'a.png', 'label': 0}], 'no "clsname" and the path a.png'),
         ([{**GOOD, 'maskname': 'm.png'}], 'gives the good image .* the mask m.png'),
+        ([{**BAD, 'maskname': 5}], 'has the maskname 5; expected the path of a mask'),
+        ([{**BAD, 'maskname': [1]}], r'has the maskname \[1\]; expected'),
+        ([{**BAD, 'maskname': {'a': 'b'}}], 'has the maskname .*; expected'),
     ],
 )
 def test_exception_bad_entry(tmp_path: Path, entries: list, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_meta_file(write(tmp_path / 'x', *entries), tmp_path)
+
+
+def test_exception_twice(tmp_path: Path) -> None:
+    (error,) = read_meta_file(write(tmp_path / 'x', GOOD, BAD, GOOD), tmp_path).errors
+    assert 'names images more than once (1: ' in error
+
+
+def test_exception_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / 'x').write_bytes('{"filename": "Schräge.png"}'.encode('latin-1'))
+    with pytest.raises(ValueError, match='x is no UTF-8 text'):
+        read_meta_file(tmp_path / 'x', tmp_path)
+
+
+def test_feature_byte_order_mark_and_line_separators(tmp_path: Path) -> None:
+    line = json.dumps({**GOOD, 'filename': 'a/train/good/a\u2028b.png'})
+    text = '\ufeff' + json.dumps(json.loads(line), ensure_ascii=False) + '\r\n'
+    (tmp_path / 'x').write_bytes(text.encode())
+    (image,) = read_meta_file(tmp_path / 'x', tmp_path).images
+    assert image.path.name == 'a\u2028b.png'
 
 
 def test_exception_no_json(tmp_path: Path) -> None:

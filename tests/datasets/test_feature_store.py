@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -74,17 +73,40 @@ class TestStore:
         assert (again.folder / 'key.txt').read_text() == 'k'
         assert not list(tmp_path.rglob('*.tmp*'))
 
-    def test_exception_memory(self, tmp_path):
-        """Of what is read from disk, too."""
+    def test_feature_beyond_the_budget_on_disk_only(self, tmp_path):
+        one = 24 / 2**30  # twelve half floats
+        store = FeatureStore(key='k', folder=tmp_path, max_gb=1.5 * one)
+        for name in 'abc':
+            store.put(name, FEATURES)
+        assert len(store) == 3
+        assert len(store._kept) == 1
+        for name in 'abc':
+            torch.testing.assert_close(store.get(name), FEATURES.half())
+
+    @pytest.mark.parametrize('content', [b'', b'\x93NUMPY', b'something else'])
+    def test_feature_damaged_entry_is_computed_anew(self, content, tmp_path):
+        store = FeatureStore(key='k', folder=tmp_path)
+        store.put('a', FEATURES)
+        path = store.folder / 'a.npy'
+        path.write_bytes(content or path.read_bytes()[:-5])
+        again = FeatureStore(key='k', folder=tmp_path)
+        assert again.get('a') is None
+        again.put('a', FEATURES)
+        torch.testing.assert_close(
+            FeatureStore(key='k', folder=tmp_path).get('a'), FEATURES.half()
+        )
+
+    def test_exception_features_beyond_float16(self):
+        with pytest.raises(ValueError, match='features up to 100000 were given'):
+            FeatureStore(key='k').put('a', torch.full((1, 1, 1), 1e5))
+
+    def test_exception_memory(self):
         small = 30 / 2**30
-        store = FeatureStore(key='k', folder=tmp_path, max_gb=small)
+        store = FeatureStore(key='k', max_gb=small)
         store.put('a', FEATURES)
         store.put('a', FEATURES)  # is there already
         with pytest.raises(MemoryError, match=r'after 1 images: give FeatureCacheHook'):
             store.put('b', FEATURES)
-        np.save(store.folder / 'c.npy', FEATURES.half().numpy())
-        with pytest.raises(MemoryError):
-            store.get('c')
 
 
 class TestFill:
@@ -119,6 +141,14 @@ class TestFill:
         inputs = cached(dataset.infos[2])['inputs']
         assert int(inputs['image'].unique()) == 3
         assert int(inputs['features'].unique()) == 2
+
+    def test_exception_kept_masks_count(self, tmp_path):
+        dataset = Toy(tmp_path)
+        sample = SimpleNamespace(gt_mask=torch.zeros(100, dtype=torch.bool))
+        dataset.pipeline = lambda info: {'inputs': FEATURES, 'data_samples': sample}
+        dataset.pipeline.transforms = []
+        with pytest.raises(MemoryError):
+            self.fill(dataset, FeatureStore(key='k', max_gb=250 / 2**30))
 
     def test_exception_kept_images_count(self, tmp_path):
         """Four features of 24 bytes fit, the images of 48 bytes beside them do not."""

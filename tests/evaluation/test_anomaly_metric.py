@@ -169,6 +169,18 @@ def test_feature_streaming_is_close_and_rounded() -> None:
     assert exact[name] != streaming[name]
 
 
+@pytest.mark.parametrize('scale', [1e6, 1e-9])
+def test_feature_streaming_says_what_it_cannot_rank(scale, log) -> None:
+    samples = [
+        row('bottle', 0, 0.1, [scale, scale], [0, 0]),
+        row('bottle', 1, 0.9, [scale, 5 * scale], [0, 1]),
+    ]
+    assert evaluate(samples)['anomaly/pixel_auroc/bottle'] == 1
+    assert not [text for text in warnings(log) if 'float16' in text]
+    evaluate(samples, mode='streaming')
+    assert [text for text in warnings(log) if "use mode='exact'" in text]
+
+
 def test_feature_streaming_forgets_order_and_batches() -> None:
     samples = make_samples()
     order = torch.randperm(len(samples)).tolist()
@@ -383,9 +395,10 @@ def test_exception_samples(mode) -> None:
     with pytest.raises(ValueError, match=r'\(1, 1, 4\) was given'):
         evaluate([{**BOTTLES[0], 'pred_map': torch.zeros(1, 1, 4)}], mode=mode)
     for key in ('pred_map', 'pred_score'):
-        broken = {**BOTTLES[0], key: BOTTLES[0][key] * float('nan')}
-        with pytest.raises(ValueError, match=r"'bottle.png' has NaN"):
-            evaluate([broken], mode=mode)
+        for value in ('nan', 'inf'):
+            broken = {**BOTTLES[0], key: BOTTLES[0][key] + float(value)}
+            with pytest.raises(ValueError, match=r"'bottle.png' has NaN or infinity"):
+                evaluate([broken], mode=mode)
 
 
 def test_exception_streaming_needs_non_negative_maps() -> None:

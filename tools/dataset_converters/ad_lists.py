@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         classes = args.classes or CLASSES[args.dataset]
         steps = parse_protocol(args.protocol, classes)
         lists, errors = build_lists(args.root, steps)
-    except ValueError as error:
+    except (FileNotFoundError, ValueError) as error:
         lists, errors = {}, [str(error)]
     if errors:
         print('\n'.join(f'ERROR: {error}' for error in errors))

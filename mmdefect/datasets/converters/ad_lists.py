@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdefect.datasets.anomaly_checks import file_errors
-from mmdefect.datasets.anomaly_layout import SPLITS, scan_products
+from mmdefect.datasets.anomaly_layout import SPLITS, list_products, scan_products
 from mmdefect.datasets.anomaly_meta import meta_lines
 from mmdefect.utils.files import write_text
 
@@ -33,7 +33,11 @@ def build_lists(root: Path, steps: Sequence[Sequence[str]]) -> tuple[Lists, list
 
     Returns:
         File name below the output folder -> lines, and one sentence an error.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
     """
+    list_products(root)  # for its message, should there be no such folder
     products = [name for step in steps for name in step]
     lines: dict[tuple[str, str], list[str]] = {}
     errors: list[str] = []

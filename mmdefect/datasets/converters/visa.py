@@ -32,6 +32,7 @@ from mmdefect.datasets.converters.product_checks import (
     compare_totals,
     report_on,
 )
+from mmdefect.datasets.mask_pixels import defect_pixels
 
 REAL_TOTALS: dict[str, tuple[int, int, int]] = {
     'candle': (900, 100, 100),
@@ -218,9 +219,7 @@ def write_plan(plan: Plan, out: Path, *, link: bool = False) -> None:
     for target, source in _targets(part, plan.masks):
         with Image.open(source) as mask:
             pixels = np.asarray(mask)
-        if pixels.ndim == 3:
-            pixels = pixels[..., :3].max(axis=2)
-        Image.fromarray(np.where(pixels > 0, 255, 0).astype(np.uint8)).save(target)
+        Image.fromarray(255 * defect_pixels(pixels)).save(target)
     part.rename(out)
 
 

@@ -12,6 +12,7 @@ import torch
 from mmcv.transforms import BaseTransform
 from PIL import Image
 
+from mmdefect.datasets.mask_pixels import defect_pixels
 from mmdefect.registry import TRANSFORMS
 from mmdefect.structures import AnomalySample
 from mmdefect.utils.checks import check_choice
@@ -193,9 +194,7 @@ class LoadAnomalyMask(BaseTransform):
                 f'The mask {path} has {found} pixels (height x width); expected '
                 f'{wanted} as {results["img_path"]}: correct the mask.'
             )
-        if pixels.ndim == 3:  # without alpha, which is full everywhere
-            pixels = pixels[..., :3].max(axis=2)
-        return (pixels > 0).astype(np.uint8)
+        return defect_pixels(pixels)
 
 
 @TRANSFORMS.register_module()

@@ -32,7 +32,8 @@ class FeatureCacheHook(Hook):
     Args:
         folder: Keeps features on disk below it, so that later steps, seeds and streams
             find them; ``None`` keeps them in memory only.
-        max_gb: Most memory for features.
+        max_gb: Most memory for features and masks of the training set, and again for
+            those of the test set.
         batch_size: Images that are computed together.
 
     Raises:
