@@ -39,7 +39,14 @@ class AnomalyStream(Stream):
         kwargs: See :class:`mmdefect.streams.stream.Stream`.
     """
 
-    metrics = ('image_auroc', 'pixel_auroc', 'pixel_ap', 'image_f1max', 'aupro')
+    metrics = (
+        'image_auroc',
+        'pixel_auroc',
+        'pixel_ap',
+        'image_f1max',
+        'pixel_f1max',
+        'aupro',
+    )
     requires = ('mmengine', 'mmcv')
 
     def __init__(
