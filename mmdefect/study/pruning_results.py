@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from mmdefect.pruning.candidates import PARENT
 from mmdefect.pruning.workdir import digest_of
 from mmdefect.study.pruning import SUMMARY
+from mmdefect.study.pruning_latency import Timer
 from mmdefect.utils.pruning_table import MEAN
 from mmdefect.utils.results import Run, Runs, read_growing, today, write_runs
 from mmdefect.visualization.plots import Measure, dot_rows
@@ -27,6 +28,7 @@ def add_sweeps(
     dataset: str,
     take: str = CHOSEN,
     notes: str | None = None,
+    timer: Timer | None = None,
 ) -> None:
     """Add one network of each sweep to a results file, or begin it.
 
@@ -43,6 +45,9 @@ def add_sweeps(
         take: Which network: ``'chosen'``, ``'parent'`` (as ``load_from`` has it), or
             its name such as ``'dense'`` or ``'parameters-0.10'``.
         notes: What a reader must know; what the file has by default.
+        timer: Times the networks anew, such as
+            :class:`~mmdefect.study.pruning_latency.TimeAgain`; the latency is that of
+            the sweep by default.
 
     Raises:
         FileNotFoundError: A sweep is not finished.
@@ -55,7 +60,7 @@ def add_sweeps(
     known = read_growing(path, name=path.stem, dataset=dataset)
     runs: Runs = {name: dict(seeds) for name, seeds in known.get('runs', {}).items()}
     for name, folders in variants.items():
-        runs[name] = runs.get(name, {}) | _by_seed(folders, take)
+        runs[name] = runs.get(name, {}) | _by_seed(folders, take, timer)
         _check_alike(name, runs[name])
     write_runs(
         path,
@@ -70,7 +75,9 @@ def add_sweeps(
     )
 
 
-def _by_seed(folders: Sequence[str | Path], take: str) -> dict[str, Run]:
+def _by_seed(
+    folders: Sequence[str | Path], take: str, timer: Timer | None
+) -> dict[str, Run]:
     found: dict[str, Run] = {}
     kinds: dict[Any, str | Path] = {}
     for folder in folders:
@@ -89,7 +96,7 @@ def _by_seed(folders: Sequence[str | Path], take: str) -> dict[str, Run]:
                 f"'{folder}' has the seed {seed} that another work dir has, one work "
                 'dir per seed was expected; leave one of them out.'
             )
-        found[seed] = _run(summary, take)
+        found[seed] = _run(summary, take, Path(folder), timer)
     return found
 
 
@@ -136,7 +143,9 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def _run(summary: Mapping[str, Any], take: str) -> Run:
+def _run(
+    summary: Mapping[str, Any], take: str, folder: Path, timer: Timer | None
+) -> Run:
     wanted = summary['chosen'] if take == CHOSEN else take
     outcomes = {outcome['name']: outcome for outcome in summary['outcomes']}
     if parent := summary.get('parent'):
@@ -146,8 +155,10 @@ def _run(summary: Mapping[str, Any], take: str) -> Run:
             f'a sweep has no network {wanted}, one of {", ".join(outcomes)} was '
             'expected.'
         )
+    outcome, whole = outcomes[wanted], summary['outcomes'][0]
+    costs = timer(folder, wanted) if timer else (outcome['cost'], whole['cost'])
     return Run(
-        metrics=_metrics(outcomes[wanted], summary['outcomes'][0]),
+        metrics=_metrics(outcome['test'], *costs),
         commit=summary['commit'],
         date=today(),
         duration_s=summary['duration_s'],
@@ -158,8 +169,9 @@ def _run(summary: Mapping[str, Any], take: str) -> Run:
     )
 
 
-def _metrics(outcome: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, float]:
-    cost, before = outcome['cost'], whole['cost']
+def _metrics(
+    test: Mapping[str, Any], cost: Mapping[str, Any], before: Mapping[str, Any]
+) -> dict[str, float]:
     found = {
         'params': cost['parameters'],
         'params_share': cost['parameters'] / before['parameters'],
@@ -169,7 +181,7 @@ def _metrics(outcome: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, 
         'threads': cost['threads'],
         'latency_speedup': before['latency_ms_p50'] / cost['latency_ms_p50'],
     }
-    for number, (name, quality) in enumerate(outcome['test'].items()):
+    for number, (name, quality) in enumerate(test.items()):
         start = '' if number == 0 else f'{name}_'
         found[f'{start}balanced_accuracy'] = quality['balanced_accuracy']
         found[f'{start}images'] = quality['images']

@@ -145,6 +145,25 @@ def test_feature_the_parent_as_it_was_trained(tmp_path: Path, repository: Path) 
     assert json.loads(path.read_text())['notes'] == 'n'
 
 
+def test_feature_timed_anew(tmp_path: Path, repository: Path) -> None:
+    asked = []
+
+    def timer(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        asked.append((folder.name, name))
+        costs = [outcome(name, size, 0, 0)['cost'] for size in (100, 1000)]
+        costs[0]['latency_ms_p50'] = 4
+        return costs[0], costs[1]
+
+    path = repository / 'x.json'
+    folder = work_dir(tmp_path / 'a', 0, 0.8)
+    add_sweeps(path, {'a/b': [folder]}, dataset='x', timer=timer)
+    metrics = json.loads(path.read_text())['metrics']
+    assert asked == [('a', 'parameters-0.10')]
+    assert metrics['a/b/latency_ms_p50'] == 4
+    assert metrics['a/b/latency_speedup'] == 2.5
+    assert metrics['a/b/balanced_accuracy_mean'] == 0.8
+
+
 def test_exception_seeds_of_two_variants(tmp_path: Path, repository: Path) -> None:
     folders = [
         work_dir(tmp_path / str(s), s, 0.8, recipe) for s, recipe in enumerate('ab')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from mmengine.config import Config
 
 from mmdefect.pruning.plan import read_plan
+from mmdefect.study.pruning_latency import TimeAgain
 from tests.conftest import REPO, run_tool, tool_env, toy_options
 
 FTL = REPO / 'configs/ftl'
@@ -103,6 +105,14 @@ def test_feature_same_command_again_does_nothing(sweep: Path, cracks: Path) -> N
     )
     assert 'fine-tuning' not in done.stdout
     assert (sweep / 'parameters-0.30/classifier.pth').stat().st_mtime_ns == before
+
+
+def test_feature_networks_timed_again(sweep: Path, cracks: Path) -> None:
+    moved = shutil.copytree(sweep, cracks / 'moved')
+    network, whole = TimeAgain(112)(moved, 'parameters-0.30')
+    assert network['parameters'] < 0.31 * whole['parameters']
+    assert network['macs'] < whole['macs']
+    assert min(network['latency_ms_p50'], whole['latency_ms_p50']) > 0
 
 
 def test_feature_pruned_classifier_trains_and_tests_in_two_processes(

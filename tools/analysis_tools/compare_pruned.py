@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
+from mmdefect.study.pruning_latency import TimeAgain
 from mmdefect.study.pruning_results import CHOSEN, add_sweeps, trade_off_of
 from mmdefect.utils.results_table import render_table
 from mmdefect.visualization.plots import save_figure
@@ -40,6 +41,13 @@ def parse_args() -> argparse.Namespace:
         help='chosen (default), parent (as load_from has it), dense (its head fitted '
         'and trained as the others), or a name such as parameters-0.10',
     )
+    parser.add_argument(
+        '--time-again',
+        type=int,
+        metavar='PIXELS',
+        help='time all networks now, on an image of this side and in turns with the '
+        'whole network, instead of taking what each sweep measured when it tested',
+    )
     parser.add_argument('--notes', help='what a reader of the file must know')
     parser.add_argument(
         '--plot', type=Path, help='draw accuracy, parameters and latency into this PNG'
@@ -63,6 +71,7 @@ def main() -> None:
         dataset=args.dataset,
         take=args.take,
         notes=args.notes,
+        timer=TimeAgain(args.time_again) if args.time_again else None,
     )
     content = json.loads(args.results.read_text())
     print(render_table(content, {}))
