@@ -85,6 +85,7 @@ HOOKS = _child(
         'ChainCheckpointHook': 'mmdefect.engine.hooks.chain',
         'ChannelsLastHook': 'mmdefect.engine.hooks.channels_last',
         'ClsVisualizationHook': 'mmdefect.engine.hooks.draw_classes',
+        'CompressionMemoryHook': 'mmdefect.engine.hooks.compression_memory',
         'CoresetHook': 'mmdefect.engine.hooks.coreset',
         'EpochSeedHook': 'mmdefect.engine.hooks.epoch_seed',
         'FeatureCacheHook': 'mmdefect.engine.hooks.feature_cache',

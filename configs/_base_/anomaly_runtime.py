@@ -14,6 +14,7 @@ default_hooks = dict(
     # from one base model.
     feature_statistics=dict(type='mmdefect.FeatureStatisticsHook'),
     weight_importance=dict(type='mmdefect.WeightImportanceHook'),
+    compression_memory=dict(type='mmdefect.CompressionMemoryHook'),
     visualization=dict(type='mmdefect.AnomalyMapHook'))
 custom_hooks = [dict(type='mmdefect.EpochSeedHook')]
 

@@ -9,6 +9,8 @@ stream = dict(
     protocol='10-1x5',
     base=dict(train_cfg=dict(max_epochs=1901)),
     increment=dict(
+        # The release's schedule never fires in later steps.
+        param_scheduler=[],
         train_cfg=dict(max_epochs=200),
         train_dataloader=dict(batch_size=30),
         # The semantic compression loss belongs to the base step.

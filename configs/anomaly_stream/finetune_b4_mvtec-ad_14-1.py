@@ -9,6 +9,8 @@ stream = dict(
     protocol='14-1',
     base=dict(train_cfg=dict(max_epochs=1601)),
     increment=dict(
+        # The release's schedule never fires in later steps.
+        param_scheduler=[],
         train_cfg=dict(max_epochs=2899),
         # The semantic compression loss belongs to the base step.
         model=dict(compression=None)),

@@ -10,6 +10,8 @@ stream = dict(
     base=dict(train_cfg=dict(max_epochs=500),
         train_dataloader=dict(batch_size=20)),
     increment=dict(
+        # The release's schedule never fires in later steps.
+        param_scheduler=[],
         train_cfg=dict(max_epochs=200),
         # The semantic compression loss belongs to the base step.
         model=dict(compression=None)),

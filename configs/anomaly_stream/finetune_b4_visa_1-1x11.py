@@ -9,6 +9,8 @@ stream = dict(
     protocol='1-1x11',
     base=dict(train_cfg=dict(max_epochs=1000)),
     increment=dict(
+        # The release's schedule never fires in later steps.
+        param_scheduler=[],
         train_cfg=dict(max_epochs=200),
         # The semantic compression loss belongs to the base step.
         model=dict(compression=None)),

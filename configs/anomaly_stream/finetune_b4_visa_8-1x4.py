@@ -10,6 +10,8 @@ stream = dict(
     base=dict(train_cfg=dict(max_epochs=2000)),
     # The release stops pcb2 before it starts; it gets the epochs of pcb3.
     increment=dict(
+        # The release's schedule never fires in later steps.
+        param_scheduler=[],
         train_cfg=dict(max_epochs=600),
         # The semantic compression loss belongs to the base step.
         model=dict(compression=None)),

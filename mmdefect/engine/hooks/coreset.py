@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdefect.engine.hooks.previous import unwrapped
+from mmdefect.engine.hooks.previous import refuse_iterations, unwrapped
 from mmdefect.registry import HOOKS
 
 
@@ -25,6 +25,7 @@ class CoresetHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Refuse more than one epoch."""
+        refuse_iterations(runner, self)
         if runner.max_epochs != 1:
             raise ValueError(
                 f'train_cfg.max_epochs={runner.max_epochs} was given to a memory of '

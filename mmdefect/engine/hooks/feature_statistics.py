@@ -17,6 +17,8 @@ from mmdefect.engine.hooks.previous import (
     PreviousStepHook,
     evaluating,
     own_batches,
+    own_images,
+    refuse_iterations,
     unwrapped,
 )
 from mmdefect.functional.subspace import gram
@@ -41,8 +43,8 @@ class FeatureStatisticsHook(PreviousStepHook):
         kwargs: See :class:`~mmdefect.engine.hooks.previous.PreviousStepHook`.
     """
 
-    # Before the checkpoint of the last epoch is written.
-    priority = 'NORMAL'
+    # Of the model that is saved: behind SyncBuffersHook, before the last checkpoint.
+    priority = 'BELOW_NORMAL'
 
     def __init__(self, *, layers: Sequence[str] = LAYERS, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -52,6 +54,7 @@ class FeatureStatisticsHook(PreviousStepHook):
 
     def before_train(self, runner: Runner) -> None:
         """Take over what the steps before have collected."""
+        refuse_iterations(runner, self)
         self._sums, self._images = {}, 0
         if self.checkpoint is None:
             return
@@ -83,7 +86,7 @@ class FeatureStatisticsHook(PreviousStepHook):
             all_reduce(total)
             before = self._sums.get(name, torch.zeros((), dtype=total.dtype))
             self._sums[name] = before + total.cpu()
-        self._images += len(runner.train_dataloader.dataset)
+        self._images += len(own_images(runner.train_dataloader.dataset))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put the sums beside the weights."""

@@ -10,7 +10,7 @@ import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
@@ -149,12 +149,40 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(before)
 
 
+def own_images(dataset: Any) -> list[int]:
+    """Places of a training set's images, each file once.
+
+    ``rebalance`` repeats the images of small products, which counts in training only.
+    """
+    if not hasattr(dataset, 'get_data_info'):
+        return list(range(len(dataset)))
+    places: dict[str, int] = {}
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        places.setdefault(str(info.get('img_path', index)), index)
+    return list(places.values())
+
+
 def own_batches(runner: Runner, batch_size: int | None = None) -> DataLoader:
     """This rank's share of the step's training images, once each and in order."""
     loader = runner.train_dataloader
-    mine = range(get_rank(), len(loader.dataset), get_world_size())
+    mine = own_images(loader.dataset)[get_rank() :: get_world_size()]
     return DataLoader(
-        Subset(loader.dataset, list(mine)),
+        Subset(loader.dataset, mine),
         batch_size=batch_size or loader.batch_size,
         collate_fn=loader.collate_fn,
     )
+
+
+def refuse_iterations(runner: Runner, hook: Hook) -> None:
+    """Refuse a loop whose last checkpoint comes before the end of its last epoch.
+
+    Raises:
+        ValueError: It counts iterations.
+    """
+    if isinstance(getattr(runner, 'train_loop', None), IterBasedTrainLoop):
+        raise ValueError(
+            f'{type(hook).__name__} was given a training that counts iterations; '
+            'expected epochs, at whose end it collects: set train_cfg.by_epoch=True '
+            'and max_epochs'
+        )

@@ -17,6 +17,7 @@ from mmdefect.engine.hooks.previous import (
     old_rows,
     old_weights,
     own_batches,
+    refuse_iterations,
     trainable,
     unwrapped,
 )
@@ -53,7 +54,8 @@ class WeightImportanceHook(PreviousStepHook):
         kwargs: See :class:`~mmdefect.engine.hooks.previous.PreviousStepHook`.
     """
 
-    priority = 'NORMAL'
+    # Of the model that is saved: behind SyncBuffersHook, before the last checkpoint.
+    priority = 'BELOW_NORMAL'
 
     def __init__(
         self, *, methods: Sequence[str] = METHODS, batch_size: int = 8, **kwargs: Any
@@ -73,6 +75,7 @@ class WeightImportanceHook(PreviousStepHook):
 
     def before_train(self, runner: Runner) -> None:
         """Take over earlier importances and begin to follow the weights."""
+        refuse_iterations(runner, self)
         self._found = {}
         if self.checkpoint is not None:
             loaded = self.load_previous()

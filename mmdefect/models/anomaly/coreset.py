@@ -37,7 +37,8 @@ class IncrementalCoreset(BaseModel):
         per_class: Patches that are kept of a product.
         candidates: Patches of a product that are chosen from, at random.
         score: As for :class:`~mmdefect.models.anomaly.iuf.IUF`.
-        kwargs: ``data_preprocessor`` and ``init_cfg`` of MMEngine's ``BaseModel``.
+        data_preprocessor: As for MMEngine's ``BaseModel``; ours by default. There is no
+            ``init_cfg``: a backbone has its own, a step starts from the one before.
     """
 
     def __init__(
@@ -50,11 +51,12 @@ class IncrementalCoreset(BaseModel):
         per_class: int = 500,
         candidates: int = 20_000,
         score: str = 'pooled_max',
-        **kwargs: Any,
+        data_preprocessor: Mapping[str, Any] | nn.Module | None = None,
     ) -> None:
-        preprocessor = {'type': 'mmdefect.AnomalyDataPreprocessor'}
-        kwargs.setdefault('data_preprocessor', preprocessor)
-        super().__init__(**kwargs)
+        super().__init__(
+            data_preprocessor=data_preprocessor
+            or {'type': 'mmdefect.AnomalyDataPreprocessor'}
+        )
         check_score(score)
         self.features = FrozenFeatures(backbone=backbone, grid=grid)
         self.candidates = candidates

@@ -72,7 +72,11 @@ class FrozenFeatures(nn.Module):
         if isinstance(pretrained, Mapping) and pretrained.get('type') == 'Pretrained':
             load_pretrained(self.backbone, pretrained)
         elif hasattr(self.backbone, 'init_weights'):
-            self.backbone.init_weights()
+            # A random backbone hangs on the seed of the run alone, not on what else the
+            # model draws: methods and steps that are compared have the same features.
+            with torch.random.fork_rng():
+                torch.manual_seed(torch.initial_seed())
+                self.backbone.init_weights()
         self.requires_grad_(False)
         self.train(False)
 

@@ -47,7 +47,8 @@ class IUF(BaseModel):
         jitter: Noise on the features in training: ``s`` of ``s |x| / C``.
         score: How a map becomes the image's score, see
             :func:`~mmdefect.models.anomaly.scoring.image_scores`.
-        kwargs: ``data_preprocessor`` and ``init_cfg`` of MMEngine's ``BaseModel``.
+        data_preprocessor: As for MMEngine's ``BaseModel``; ours by default. There is no
+            ``init_cfg``: a backbone has its own, a step starts from the one before.
     """
 
     def __init__(
@@ -62,12 +63,12 @@ class IUF(BaseModel):
         classification: float = 1.0,
         jitter: float = 20.0,
         score: str = 'pooled_max',
-        **kwargs: Any,
+        data_preprocessor: Mapping[str, Any] | nn.Module | None = None,
     ) -> None:
-        kwargs.setdefault(
-            'data_preprocessor', {'type': 'mmdefect.AnomalyDataPreprocessor'}
+        super().__init__(
+            data_preprocessor=data_preprocessor
+            or {'type': 'mmdefect.AnomalyDataPreprocessor'}
         )
-        super().__init__(**kwargs)
         check_score(score)
         settings = dict(transformer or {})
         self.in_channels = in_channels

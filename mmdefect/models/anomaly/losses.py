@@ -24,8 +24,10 @@ class SemanticCompressionLoss(nn.Module):
         weight: Weight of the loss; the paper has 1 to 10, the release 10.
         selector: ``'share'``: values whose share of the sum is below ``share``, as
             released; ``'index'``: all values after the first ``index``, as printed.
-        share: Threshold of ``'share'``; the release has 0.1 / 256.
-        index: The paper's ``t``.
+        share: Threshold of ``'share'``; by default 0.1 / width, a tenth of the mean
+            share. The release has 0.1 / 256 at a width of 256: at a smaller one nothing
+            falls below that but the direction that the LayerNorm before leaves empty.
+        index: The paper's ``t``, below the width; half of it by default.
         memory: Rows that are remembered.
         released: Compute the loss and train nothing with it.
     """
@@ -35,8 +37,8 @@ class SemanticCompressionLoss(nn.Module):
         *,
         weight: float = 10.0,
         selector: str = 'share',
-        share: float = 0.1 / 256,
-        index: int = 128,
+        share: float | None = None,
+        index: int | None = None,
         memory: int = 768,
         released: bool = False,
     ) -> None:
@@ -48,16 +50,16 @@ class SemanticCompressionLoss(nn.Module):
         self.index = index
         self.memory = memory
         self.released = released
-        # Not part of the model: what was seen lately is not worth a place in a
-        # checkpoint and is seen again within an epoch.
-        self.register_buffer('rows', torch.zeros(0), persistent=False)
-        self.rows: Tensor
+        #: What was seen lately, ``(layers, rows, width)``. No buffer: every process
+        #: has its own, not to be averaged, and a finished step needs it no more.
+        self.rows = torch.zeros(0)
 
     def forward(self, hidden: Sequence[Tensor]) -> Tensor:
         """Loss of decoder outputs, each of shape ``(B, T, width)``.
 
         Raises:
-            ValueError: There is none, as of a decoder of a single layer.
+            ValueError: There is none, as of a decoder of a single layer, or ``index``
+                leaves no value to penalise.
         """
         if not hidden:
             raise ValueError(
@@ -71,13 +73,20 @@ class SemanticCompressionLoss(nn.Module):
         rows = torch.cat([self._remembered(live), live], dim=1)
         if self.training:
             self.rows = rows.detach()[:, -self.memory :]
-        values = singular_values(rows)
-        tail = (
-            tail_below(values, self.share)
-            if self.selector == 'share'
-            else tail_beyond(values, self.index)
-        )
+        tail = self._tail(singular_values(rows), live.shape[-1])
         return self.weight * tail.mean().to(live.dtype)
+
+    def _tail(self, values: Tensor, width: int) -> Tensor:
+        if self.selector == 'share':
+            share = 0.1 / width if self.share is None else self.share
+            return tail_below(values, share)
+        index = width // 2 if self.index is None else self.index
+        if index >= width:
+            raise ValueError(
+                f'compression.index={index} was given to features of width {width}, '
+                'which have no more singular values: expected a smaller one'
+            )
+        return tail_beyond(values, index)
 
     def forget(self) -> None:
         """Start with no rows."""

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.hooks import SyncBuffersHook
+from mmengine.runner import get_priority
 
 from mmdefect.engine.hooks import previous
 from mmdefect.engine.hooks.feature_statistics import FeatureStatisticsHook
+from mmdefect.engine.hooks.safe_checkpoint import SafeCheckpointHook
+from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import load_weights
 from tests.models.anomaly.conftest import (
     PRODUCTS,
@@ -129,6 +133,43 @@ def test_feature_ranks_share_the_images(monkeypatch, tmp_path):
         shares.append([s.img_path for b in batches for s in b['data_samples']])
     assert [len(share) for share in shares] == [5, 4]
     assert len({*shares[0], *shares[1]}) == 9
+
+
+def test_feature_a_repeated_image_counts_once():
+    """``rebalance`` repeats images in training only."""
+
+    class Repeated:
+        def __len__(self):
+            return 5
+
+        def get_data_info(self, index):
+            return {'img_path': 'abacb'[index]}
+
+    assert previous.own_images(Repeated()) == [0, 1, 3]
+    assert previous.own_images(range(3)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize('name', ['FeatureStatisticsHook', 'WeightImportanceHook'])
+def test_feature_collects_from_what_is_saved(name):
+    """Processes have agreed on running statistics by then."""
+    hook = HOOKS.build({'type': f'mmdefect.{name}'})
+    order = [get_priority(h.priority) for h in (SyncBuffersHook(), hook)]
+    assert order[0] < order[1] < get_priority(SafeCheckpointHook.priority)
+
+
+@pytest.mark.parametrize(
+    'name', ['FeatureStatisticsHook', 'WeightImportanceHook', 'CoresetHook']
+)
+def test_exception_training_by_iterations(name, tmp_path):
+    runner = make_runner(
+        tmp_path / 'work',
+        tiny_iuf(2),
+        Images(PRODUCTS[:2]),
+        [{'type': f'mmdefect.{name}'}],
+        train_cfg={'by_epoch': False, 'max_iters': 2},
+    )
+    with pytest.raises(ValueError, match=rf'^{name} was given a training that counts'):
+        runner.train()
 
 
 def test_exception_no_such_layer(tmp_path):

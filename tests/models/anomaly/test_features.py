@@ -168,3 +168,19 @@ class TestPretrained:
             load_pretrained(target, {'checkpoint': str(path), 'prefix': prefix})
         for name, value in target.state_dict().items():
             assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize('drawn', [0, 7])
+def test_feature_a_random_backbone_hangs_on_the_seed_alone(drawn) -> None:
+    """Not on how many numbers the rest of the model has drawn before."""
+    torch.manual_seed(3)
+    torch.rand(drawn)
+    features = FrozenFeatures(backbone=build(tiny_backbone_cfg()))
+    before = torch.get_rng_state()
+    features.init_weights()
+    assert torch.equal(torch.get_rng_state(), before)
+    other = FrozenFeatures(backbone=build(tiny_backbone_cfg()))
+    torch.manual_seed(3)
+    other.init_weights()
+    for name, value in other.state_dict().items():
+        assert torch.equal(value, features.state_dict()[name]), name

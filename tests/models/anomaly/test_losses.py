@@ -44,6 +44,32 @@ def test_feature_share():
     assert float(loss(outputs)) == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_feature_share_follows_the_width():
+    """A tenth of the mean share; 0.1 / 256 finds nothing among five values."""
+    outputs = hidden()
+    weak = [torch.cat([h[..., :1] / 1000, h[..., 1:]], dim=-1) for h in outputs]
+    values = [torch.linalg.svdvals(h.mean(1).double()) for h in weak]
+    shares = [v / v.sum() for v in values]
+    expected = 3 * sum(s[s < 0.1 / 5].sum() for s in shares) / 2
+    assert float(expected) > 0
+    found = SemanticCompressionLoss(weight=3.0)(weak)
+    assert float(found) == pytest.approx(float(expected), rel=1e-4)
+    released = SemanticCompressionLoss(weight=3.0, share=0.1 / 256)
+    assert float(released(outputs)) == 0
+
+
+def test_feature_index_is_half_of_the_width():
+    outputs = hidden()
+    found = SemanticCompressionLoss(weight=2.0, selector='index')(outputs)
+    expected = by_hand([h.mean(1) for h in outputs], index=2)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_exception_index_beyond_the_width():
+    with pytest.raises(ValueError, match=r'index=5 was given to features of width 5'):
+        SemanticCompressionLoss(selector='index', index=5)(hidden())
+
+
 def test_feature_rows_are_remembered():
     """The last ones, of training batches; no part of a checkpoint."""
     loss = SemanticCompressionLoss(**SETTINGS, memory=8)
@@ -60,6 +86,7 @@ def test_feature_rows_are_remembered():
     assert loss.rows.shape == (2, 8, 5)
     torch.testing.assert_close(loss.rows[0], means[0][-8:])
     assert not loss.state_dict()
+    assert not list(loss.buffers())  # which processes would average
     loss.forget()
     assert float(loss(first)) == pytest.approx(
         float(by_hand([h.mean(1) for h in first])), rel=1e-5

@@ -1,0 +1,80 @@
+"""A killed base step goes on with what its loss has seen."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+
+import pytest
+import torch
+
+from mmdefect.utils.checkpoint import load_weights
+from tests.models.anomaly.conftest import PRODUCTS, Images, make_runner, tiny_iuf
+
+HOOK = {'type': 'mmdefect.CompressionMemoryHook'}
+
+
+def model(**settings):
+    # Twelve rows are kept, an epoch brings eighteen.
+    compression = {
+        'type': 'mmdefect.SemanticCompressionLoss',
+        'selector': 'index',
+        'index': 4,
+        'memory': 12,
+        **settings,
+    }
+    return tiny_iuf(3, compression=compression)
+
+
+def train(work_dir, hooks, *, epochs=2, resume=False, **settings):
+    runner = make_runner(
+        work_dir,
+        model(**settings),
+        Images(PRODUCTS, number=6),
+        copy.deepcopy(hooks),
+        epochs=epochs,
+        resume=resume,
+    )
+    runner.train()
+    return runner
+
+
+def difference(one, other) -> float:
+    pairs = zip(one.model.parameters(), other.model.parameters(), strict=True)
+    return max(float((a - b).detach().abs().max()) for a, b in pairs)
+
+
+@pytest.mark.parametrize('hooks', [[HOOK], []])
+def test_feature_resumed_equals_uninterrupted(hooks, tmp_path) -> None:
+    """With the hook to the last bit, and without it not."""
+    whole = train(tmp_path / 'whole', hooks)
+    shutil.copytree(tmp_path / 'whole', tmp_path / 'killed')
+    (tmp_path / 'killed/epoch_2.pth').unlink()
+    last = tmp_path / 'killed/last_checkpoint'
+    last.write_text(str(tmp_path / 'killed/epoch_1.pth'))
+    resumed = train(tmp_path / 'killed', hooks, resume=True)
+    assert (difference(whole, resumed) == 0) is bool(hooks)
+
+
+def test_feature_only_within_a_step(tmp_path) -> None:
+    train(tmp_path / 'work', [HOOK])
+    (rows,) = load_weights(tmp_path / 'work/epoch_1.pth')['compression_rows']
+    assert rows.shape == (1, 12, 16)
+    assert 'compression_rows' not in load_weights(tmp_path / 'work/epoch_2.pth')
+
+
+def test_feature_a_model_without_the_loss(tmp_path) -> None:
+    runner = make_runner(
+        tmp_path / 'work', tiny_iuf(3), Images(PRODUCTS), [HOOK], epochs=2
+    )
+    runner.train()
+    assert 'compression_rows' not in load_weights(tmp_path / 'work/epoch_1.pth')
+
+
+def test_feature_another_number_of_processes_starts_without(tmp_path) -> None:
+    train(tmp_path / 'work', [HOOK], epochs=1)
+    path = tmp_path / 'work/epoch_1.pth'
+    loaded = load_weights(path)
+    loaded['compression_rows'] = [torch.zeros(1, 12, 16)] * 2
+    torch.save(loaded, path)
+    train(tmp_path / 'work', [HOOK], epochs=2, resume=True)
