@@ -24,9 +24,10 @@ class SemanticCompressionLoss(nn.Module):
         weight: Weight of the loss; the paper has 1 to 10, the release 10.
         selector: ``'share'``: values whose share of the sum is below ``share``, as
             released; ``'index'``: all values after the first ``index``, as printed.
-        share: Threshold of ``'share'``; by default 0.1 / width, a tenth of the mean
-            share. The release has 0.1 / 256 at a width of 256: at a smaller one nothing
-            falls below that but the direction that the LayerNorm before leaves empty.
+        share: Threshold of ``'share'``, as released: a tenth of the mean share at its
+            width of 256. At a smaller width nothing falls below it but the direction
+            that the LayerNorm before leaves empty, so the loss is as good as off; the
+            same tenth is then 0.1 / width.
         index: The paper's ``t``, below the width; half of it by default.
         memory: Rows that are remembered.
         released: Compute the loss and train nothing with it.
@@ -37,7 +38,7 @@ class SemanticCompressionLoss(nn.Module):
         *,
         weight: float = 10.0,
         selector: str = 'share',
-        share: float | None = None,
+        share: float = 0.1 / 256,
         index: int | None = None,
         memory: int = 768,
         released: bool = False,
@@ -78,8 +79,7 @@ class SemanticCompressionLoss(nn.Module):
 
     def _tail(self, values: Tensor, width: int) -> Tensor:
         if self.selector == 'share':
-            share = 0.1 / width if self.share is None else self.share
-            return tail_below(values, share)
+            return tail_below(values, self.share)
         index = width // 2 if self.index is None else self.index
         if index >= width:
             raise ValueError(
