@@ -141,7 +141,7 @@ def _scan_train(folder: Path) -> Scan:
             f'images there ({", ".join(EXTENSIONS)}): add them, or leave the product '
             'out of the classes.'
         )
-    if strange := _not_learnt(folder / 'train'):
+    if strange := _not_learnt(folder / 'train', images):
         errors.append(
             f'The product {product!r} has files that are not learnt '
             f'({name_some(strange)}); expected images ({", ".join(EXTENSIONS)}) '
@@ -151,16 +151,17 @@ def _scan_train(folder: Path) -> Scan:
     return Scan([AnomalyImage(path, product) for path in images], errors)
 
 
-def _not_learnt(train: Path) -> list[str]:
+def _not_learnt(train: Path, learnt: Sequence[Path]) -> list[str]:
     """Images beside or below ``train/good``, and pictures of another kind in it."""
+    known = set(learnt)
     found = [*image_files(train)]
     for folder in _folders(train):
         found += [
             path
             for path in sorted(folder.rglob('*'))
-            if path.suffix.lower() in (*EXTENSIONS, *OTHER_PICTURES)
+            if path not in known
+            and path.suffix.lower() in (*EXTENSIONS, *OTHER_PICTURES)
             and not path.name.startswith('.')
-            and not (path.parent == train / GOOD and path.suffix.lower() in EXTENSIONS)
         ]
     return [str(path) for path in found]
 

@@ -124,8 +124,8 @@ class FeatureStore:
     def _keep(self, digest: str, features: Tensor) -> None:
         if digest in self._kept or digest in self._on_disk_only:
             return
-        size = features.numel() * features.element_size()
-        if self.folder is not None and self._bytes + size > self.max_bytes:
+        full = self._bytes + features.nbytes > self.max_bytes
+        if full and self.folder is not None:
             self._on_disk_only.add(digest)
             return
         self.reserve(features)
@@ -137,7 +137,7 @@ class FeatureStore:
         Raises:
             MemoryError: It no longer fits into ``max_gb``.
         """
-        self._bytes += tensor.numel() * tensor.element_size()
+        self._bytes += tensor.nbytes
         if self._bytes > self.max_bytes:
             raise MemoryError(
                 f'the feature cache needs more than max_gb={self.max_bytes / 2**30:g} '
@@ -150,9 +150,8 @@ def _load(path: Path) -> Tensor | None:
     """Read an entry; ``None`` if there is none, or one that is damaged."""
     try:
         return torch.from_numpy(np.load(path, allow_pickle=False))
-    except FileNotFoundError:
-        return None
-    except (EOFError, ValueError):  # computed anew, and written over
+    # A damaged one is computed anew, and written over.
+    except (FileNotFoundError, EOFError, ValueError):
         return None
 
 

@@ -185,9 +185,10 @@ class StreamRunner:
         """Have the data of later steps looked at before the first one trains."""
         left = [k for k in numbers if self.state.steps[k].state != 'finished']
         for step in left:
+            trains = self.state.steps[step].state in ('pending', 'running')
             self.stream.check_data(
                 self.resolve(step),
-                train=self.state.steps[step].state in ('pending', 'running'),
+                train=trains and step != left[0],  # whose set is built right after
                 test=step == left[-1],  # it has all classes
             )
 

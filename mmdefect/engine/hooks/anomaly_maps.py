@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -296,12 +295,9 @@ def picture_files(infos: Iterable[dict[str, Any]]) -> dict[str, Path]:
             continue
         folder = Path(_plain(str(info['class_name'])), _plain(str(info['defect'])))
         stem = Path(path).stem
-        names = (f'{stem}_{k}.png' for k in itertools.count(2))
-        file = next(
-            file
-            for name in itertools.chain([f'{stem}.png'], names)
-            if (file := folder / name) not in taken
-        )
+        file, number = folder / f'{stem}.png', 2
+        while file in taken:
+            file, number = folder / f'{stem}_{number}.png', number + 1
         taken.add(file)
         files[path] = file
     return files
