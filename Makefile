@@ -8,23 +8,28 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINNED := $(PIP) install --constraint constraints.txt
+PYTEST = $(BIN)/python -m pytest --durations=15 -n auto --maxprocesses 4 --dist loadfile
 STAMP := .venv/.installed
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo test test-slow test-all lint clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP)  ## Create .venv and install everything, pinned
 
 demo: install  ## Learn three defect kinds, then three more, and show what is forgotten and kept
 	$(BIN)/python tools/misc/demo.py
 
-test: install  ## Run the test suite
-	$(BIN)/python -m pytest --durations=15 -n auto --maxprocesses 4 --dist loadfile \
-		$(PYTEST_ARGS)
+test: install  ## Run the test suite without what is marked slow
+	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
+
+test-slow: install  ## Run what is marked slow: trainings, and the commands of the docs
+	$(PYTEST) -m slow $(PYTEST_ARGS)
+
+test-all: test test-slow  ## Run the whole suite
 
 lint: install  ## Check style, types and shell scripts
 	$(BIN)/ruff check .

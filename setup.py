@@ -40,7 +40,9 @@ class BuildWithMim(build_py):
 
 def requirements(name: str) -> list[tuple[str, str]]:
     """Return the lines of a requirements file: requirement, comment behind it."""
-    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
+    lines = (
+        (ROOT / 'requirements' / f'{name}.txt').read_text(encoding='utf-8').splitlines()
+    )
     split = (line.partition('#') for line in lines)
     return [(line.strip(), note.strip()) for line, _, note in split if line.strip()]
 
@@ -53,7 +55,7 @@ def only(name: str, extra: str | None = None) -> list[str]:
 def version() -> str:
     """Return ``__version__`` without importing the package."""
     values: dict[str, str] = {}
-    exec((ROOT / 'mmdefect' / 'version.py').read_text(), values)  # noqa: S102
+    exec((ROOT / 'mmdefect' / 'version.py').read_text(encoding='utf-8'), values)  # noqa: S102
     return values['__version__']
 
 
@@ -82,7 +84,9 @@ setup(
     version=version(),
     description='Industrial defect inspection that keeps learning, on OpenMMLab',
     long_description=(
-        (ROOT / 'README.md').read_text() if (ROOT / 'README.md').is_file() else ''
+        (ROOT / 'README.md').read_text(encoding='utf-8')
+        if (ROOT / 'README.md').is_file()
+        else ''
     ),
     long_description_content_type='text/markdown',
     license='Apache-2.0',

@@ -301,11 +301,11 @@ def test_feature_own_products(tmp_path: Path) -> None:
     """The config of docs/anomaly.md, from an installed mmdefect."""
     (text,) = re.findall(
         r'```python\n# my_line/iuf.py\n(.*?)```',
-        (ROOT / 'docs/anomaly.md').read_text(),
+        (ROOT / 'docs/anomaly.md').read_text(encoding='utf-8'),
         re.DOTALL,
     )
     path = tmp_path / 'iuf.py'
-    path.write_text(text)
+    path.write_text(text, encoding='utf-8')
     step = resolve_step_config(load_config(path), 1)
     assert build_anomaly_model(step.model).conditioner.classifier.out_features == 3
     with scope(None):  # whose scope it is stands in the parts themselves

@@ -157,7 +157,9 @@ def test_feature_schedule_ends_with_the_training(path: Path) -> None:
 def test_feature_a_base_of_one_s_own(tmp_path: Path) -> None:
     """On `mmdefect::` bases every part is found, among them mmpretrain's."""
     mine = tmp_path / 'mine.py'
-    mine.write_text("_base_ = 'mmdefect::casting/luna-gap_casting.py'\n")
+    mine.write_text(
+        "_base_ = 'mmdefect::casting/luna-gap_casting.py'\n", encoding='utf-8'
+    )
     cfg = load_config(mine)
     assert cfg.model['_scope_'] == 'mmdefect'
     with scope(SCOPE):
@@ -171,10 +173,16 @@ def test_feature_a_base_of_one_s_own(tmp_path: Path) -> None:
 
 def test_feature_your_own_images(tmp_path: Path) -> None:
     """The example of the guide, on folders of other names; it trains and validates."""
-    guide = (REPO / 'docs/casting.md').read_text().partition('## Your own images')[2]
+    guide = (
+        (REPO / 'docs/casting.md')
+        .read_text(encoding='utf-8')
+        .partition('## Your own images')[2]
+    )
     code = guide.partition('```python\n')[2].partition('```')[0]
     mine = tmp_path / 'mine.py'
-    mine.write_text(code.replace('mobilenet-v2_casting', 'luna-gap_casting'))
+    mine.write_text(
+        code.replace('mobilenet-v2_casting', 'luna-gap_casting'), encoding='utf-8'
+    )
     for split in ('train', 'val', 'test'):
         for label, name in enumerate(('broken', 'good')):
             folder = tmp_path / 'parts' / split / name

@@ -137,7 +137,7 @@ def test_feature_standin_is_served_once_and_only_as_mmcv_ext() -> None:
 
 def test_feature_compiled_ops_win(tmp_path) -> None:
     """A `_ext` found in mmcv's own folder is imported, the stand-in is not asked."""
-    (tmp_path / '_ext.py').write_text("compiled = 'yes'\n")
+    (tmp_path / '_ext.py').write_text("compiled = 'yes'\n", encoding='utf-8')
     output = _python(f"""
         import mmdefect, sys, types
         # An empty mmcv whose folder holds an `_ext`: as if mmcv had been compiled.

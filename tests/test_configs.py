@@ -162,7 +162,9 @@ def test_feature_cross_library_base(tmp_path: Path) -> None:
     """
     path = tmp_path / 'mine.py'
     base = 'mmdefect::gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
-    path.write_text(f"_base_ = '{base}'\nstream = dict(protocol='5+1')\n")
+    path.write_text(
+        f"_base_ = '{base}'\nstream = dict(protocol='5+1')\n", encoding='utf-8'
+    )
     cfg = load_config(path, work_dir=str(tmp_path / 'work'))
     assert cfg.model['_scope_'] == 'mmdefect'
     step = resolve_step_config(cfg, 0)
@@ -301,7 +303,9 @@ def test_feature_metafile_readme_and_folder_agree(folder: Path) -> None:
         Path(model['Config']).stem for model in models
     ]
     assert {model['In Collection'] for model in models} == {collection['Name']}
-    linked = re.findall(r'\]\(([^)/]+\.py)\)', (folder / 'README.md').read_text())
+    linked = re.findall(
+        r'\]\(([^)/]+\.py)\)', (folder / 'README.md').read_text(encoding='utf-8')
+    )
     assert sorted(linked) == sorted(Path(name).name for name in files)
 
 

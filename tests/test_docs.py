@@ -23,7 +23,13 @@ def test_smoke() -> None:
 )
 def test_feature_every_result_is_shown(path) -> None:
     """A measured table that no document renders would be lost."""
-    if not any(key.endswith('/all') for key in json.loads(path.read_text())['metrics']):
+    if not any(
+        key.endswith('/all')
+        for key in json.loads(path.read_text(encoding='utf-8'))['metrics']
+    ):
         pytest.skip('not a table of presets')
     pages = [ROOT / 'README.md', *(ROOT / 'docs').rglob('*.md')]
-    assert any(f'<!-- results:{path.stem} -->' in page.read_text() for page in pages)
+    assert any(
+        f'<!-- results:{path.stem} -->' in page.read_text(encoding='utf-8')
+        for page in pages
+    )

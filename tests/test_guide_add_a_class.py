@@ -70,7 +70,7 @@ param_scheduler = [dict(type='MultiStepLR', milestones=[8, 11])]
 
 def blocks(language: str) -> list[str]:
     """Code blocks of the guide; its 12 epochs are one here."""
-    text = GUIDE.read_text().replace('epoch_12.pth', 'epoch_1.pth')
+    text = GUIDE.read_text(encoding='utf-8').replace('epoch_12.pth', 'epoch_1.pth')
     return re.findall(rf'```{language}\n(.*?)```', text, flags=re.DOTALL)
 
 
@@ -117,7 +117,7 @@ def draw(folder: Path, files: dict[str, list[list[str]]], order: list[str]) -> N
             annotations=annotations,
             categories=[dict(id=k, name=n) for k, n in enumerate(order, 1)],
         )
-        (folder / name).write_text(json.dumps(content))
+        (folder / name).write_text(json.dumps(content), encoding='utf-8')
 
 
 @pytest.fixture(scope='module')
@@ -136,7 +136,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     draw(clone / 'my_line/rust', new, sorted(CLASSES))
     config = clone / 'my_line/my_gfl_config.py'
-    config.write_text(USER_CONFIG)
+    config.write_text(USER_CONFIG, encoding='utf-8')
     tool = Path(find_spec('mmdet').origin).parent / '.mim/tools/train.py'
     done = subprocess.run(
         [sys.executable, str(tool), str(config), '--work-dir', 'work_dirs/stock'],
@@ -165,7 +165,7 @@ def followed(clone: Path) -> Path:
     """The same folder after all that the guide says."""
     for block in blocks('python'):
         if match := re.match(r'# (my_line/\w+\.py)\n', block):
-            (clone / match[1]).write_text(block)
+            (clone / match[1]).write_text(block, encoding='utf-8')
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(clone)
         patch.setenv('LOCAL_RANK', '0')  # tools/train.py sets it for good
@@ -191,22 +191,26 @@ def test_feature_five_commands_at_most() -> None:
 class TestGuide:
     def test_smoke_matrix(self, followed: Path) -> None:
         """Old classes are scored before and after, the new one after."""
-        matrix = json.loads((followed / 'work_dirs/add_rust/matrix.json').read_text())
+        matrix = json.loads(
+            (followed / 'work_dirs/add_rust/matrix.json').read_text(encoding='utf-8')
+        )
         before, after = matrix['steps']
         assert list(before['per_class']['AP50']) == CLASSES[:2]
         assert list(after['per_class']['AP50']) == CLASSES
         report = followed / 'work_dirs/add_rust/report'
-        words = (report / 'report.md').read_text()
+        words = (report / 'report.md').read_text(encoding='utf-8')
         for word in ('AP50 old', 'Old kept', 'AP50 new', 'Class by class'):
             assert word in words, word
         assert 'no sample predictions' not in words
         assert (report / 'index.html').is_file()
 
     def test_feature_teacher_is_the_running_detector(self, followed: Path) -> None:
-        state = json.loads((followed / 'work_dirs/add_rust/stream.json').read_text())
+        state = json.loads(
+            (followed / 'work_dirs/add_rust/stream.json').read_text(encoding='utf-8')
+        )
         assert state['steps'][0]['reused_from'] == 'my_line/running.pth'
         (log,) = followed.glob('work_dirs/add_rust/step_1/*/vis_data/scalars.json')
-        first = json.loads(log.read_text().splitlines()[0])
+        first = json.loads(log.read_text(encoding='utf-8').splitlines()[0])
         assert {'loss_dist_cls', 'loss_dist_box', 'loss_dist_feat'} <= first.keys()
 
     def test_feature_rows(self, followed: Path) -> None:

@@ -22,7 +22,9 @@ def _ops_of_mmcv() -> list[str]:
     names: set[str] = set()
     for source in Path(mmcv_ops.__file__).parent.glob('*.py'):
         for call in re.findall(
-            r"load_ext\(\s*'_ext',\s*\[(.*?)\]", source.read_text(), re.S
+            r"load_ext\(\s*'_ext',\s*\[(.*?)\]",
+            source.read_text(encoding='utf-8'),
+            re.S,
         ):
             names.update(re.findall(r"'(\w+)'", call))
     return sorted(names - {'nms'})

@@ -19,14 +19,14 @@ NAMES = ('train_models', 'load_models')
 
 
 def code_of(name: str) -> str:
-    content = json.loads((REPO / f'demo/{name}.ipynb').read_text())
+    content = json.loads((REPO / f'demo/{name}.ipynb').read_text(encoding='utf-8'))
     cells = [cell for cell in content['cells'] if cell['cell_type'] == 'code']
     return '\n\n'.join(''.join(cell['source']) for cell in cells)
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_smoke_nothing_of_a_run_is_committed(name: str) -> None:
-    content = json.loads((REPO / f'demo/{name}.ipynb').read_text())
+    content = json.loads((REPO / f'demo/{name}.ipynb').read_text(encoding='utf-8'))
     for cell in content['cells']:
         assert not cell.get('outputs')
         assert cell.get('execution_count') is None

@@ -58,13 +58,15 @@ def _build(hook: str, clone: Path, target: Path) -> Path:
 
 
 def _requirements(name: str) -> list[Requirement]:
-    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
+    lines = (
+        (ROOT / 'requirements' / f'{name}.txt').read_text(encoding='utf-8').splitlines()
+    )
     bare = (line.partition('#')[0].strip() for line in lines)
     return [Requirement(line) for line in bare if line]
 
 
 def _pins() -> dict[str, Requirement]:
-    lines = (ROOT / 'constraints.txt').read_text().splitlines()
+    lines = (ROOT / 'constraints.txt').read_text(encoding='utf-8').splitlines()
     pins = [Requirement(line) for line in lines if not line.startswith('#')]
     return {canonicalize_name(pin.name): pin for pin in pins}
 
@@ -106,9 +108,9 @@ def test_smoke_editable(clone: Path, tmp_path: Path) -> None:
     _build('build_editable', clone, tmp_path / 'editable')
     mim = clone / 'mmdefect' / '.mim'
     assert (mim / 'configs').readlink() == Path('../../configs')
-    assert (mim / 'tools' / 'train.py').read_text() == (
+    assert (mim / 'tools' / 'train.py').read_text(encoding='utf-8') == (
         ROOT / 'tools' / 'train.py'
-    ).read_text()
+    ).read_text(encoding='utf-8')
     # Once more: links are renewed, not followed and emptied.
     _build('build_editable', clone, tmp_path / 'again')
     assert (clone / 'tools' / 'train.py').is_file()
@@ -149,7 +151,7 @@ def test_feature_cure_names_the_pinned_mmcv() -> None:
 
 
 def test_feature_version_is_one() -> None:
-    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
     assert citation['version'] == mmdefect.__version__
     assert version('mmdefect') == mmdefect.__version__
 
@@ -162,7 +164,7 @@ def test_feature_model_index() -> None:
         for folder in folders
         if folder.name != '_base_'
     }
-    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text(encoding='utf-8'))
     assert set(index['Import']) == metafiles
     assert [name for name in sorted(metafiles) if not (ROOT / name).is_file()] == []
 
@@ -170,7 +172,7 @@ def test_feature_model_index() -> None:
 def test_feature_cross_library_base(tmp_path: Path) -> None:
     """`mmdefect::` bases resolve from anywhere, through `.mim`."""
     (tmp_path / 'mine.py').write_text(
-        "_base_ = 'mmdefect::_base_/default_runtime.py'\nmine = 1\n"
+        "_base_ = 'mmdefect::_base_/default_runtime.py'\nmine = 1\n", encoding='utf-8'
     )
     found = Config.fromfile(tmp_path / 'mine.py')
     expected = Config.fromfile(ROOT / 'configs/_base_/default_runtime.py')

@@ -48,7 +48,7 @@ RELEASE = ROOT / 'configs/sd_idd/sd-idd-release_r18_fpn_toy_neu-det_3+3.py'
 
 def rows(method: str, title: str) -> list[list[str]]:
     """Cells of the table in a section, without its head."""
-    text = (ROOT / f'configs/{method}/README.md').read_text()
+    text = (ROOT / f'configs/{method}/README.md').read_text(encoding='utf-8')
     section = text.split(f'## {title}\n')[1].split('\n## ')[0]
     lines = [line for line in section.splitlines() if line.startswith('| ')]
     return [line.strip('| ').split(' | ') for line in lines[2:]]
@@ -212,11 +212,11 @@ def test_feature_without_a_method_it_is_fine_tuning() -> None:
 
 def test_feature_method_by_one_more_base(tmp_path: Path) -> None:
     """UniAD + EWC, as its README writes it."""
-    text = (ROOT / 'configs/uniad/README.md').read_text()
+    text = (ROOT / 'configs/uniad/README.md').read_text(encoding='utf-8')
     (bases,) = re.findall(r"^_base_ = \['./(.+)', '../(.+)'\]$", text, re.MULTILINE)
     uniad, ewc = ROOT / 'configs/uniad' / bases[0], ROOT / 'configs' / bases[1]
     mine = tmp_path / 'mine.py'
-    mine.write_text(f'_base_ = [{str(uniad)!r}, {str(ewc)!r}]\n')
+    mine.write_text(f'_base_ = [{str(uniad)!r}, {str(ewc)!r}]\n', encoding='utf-8')
     cfg = resolve_step_config(load_config(mine), 1)
     assert cfg.default_hooks.penalty.method == 'ewc'
     assert cfg.model.conditioner is None

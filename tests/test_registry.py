@@ -36,7 +36,7 @@ def registered_in_source() -> set[tuple[str, str, str]]:
         if '.mim' in path.parts:
             continue
         module = '.'.join(path.relative_to(PACKAGE.parent).with_suffix('').parts)
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
             if not isinstance(node, ast.ClassDef | ast.FunctionDef):
                 continue
             for decorator in node.decorator_list:

@@ -79,7 +79,7 @@ class FeatureStore:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             # Not by way of a draft: all ranks write the same, and would share its name.
-            (self.folder / 'key.txt').write_text(key)
+            (self.folder / 'key.txt').write_text(key, encoding='utf-8')
         self.max_bytes = int(max_gb * 2**30)
         self.computed = 0
         self._kept: dict[str, Tensor] = {}

@@ -78,7 +78,9 @@ def read_predictions(path: str | Path) -> dict[str, Prediction]:
             'expected; test it with test_evaluator.out_file set to this file.'
         )
     found: dict[str, Prediction] = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(
+        path.read_text(encoding='utf-8').splitlines(), start=1
+    ):
         try:
             row = json.loads(line)
             image = row['path']

@@ -110,7 +110,7 @@ def write_outcome(outcome: Outcome, candidate: Candidate) -> None:
 
 def read_outcome(candidate: Candidate) -> Outcome:
     """Read ``result.json``."""
-    found = json.loads(candidate.path(RESULT).read_text())
+    found = json.loads(candidate.path(RESULT).read_text(encoding='utf-8'))
     return Outcome(
         **{
             **found,

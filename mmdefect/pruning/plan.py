@@ -129,7 +129,7 @@ def read_plan(path: str | Path) -> ChannelPlan:
             'tools/prune.py wrote'
         )
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
         raise ValueError(f'{path} is no JSON ({error}): expected a plan') from error
     return plan_from_dict(content, where=str(path))

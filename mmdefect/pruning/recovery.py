@@ -102,7 +102,7 @@ def write_config(cfg: Config, candidate: Candidate) -> None:
     """Write ``classifier.py``, if it is not there or says anything else."""
     path = candidate.path(CONFIG)
     text = candidate_config(cfg, candidate, candidate.path(CLASSIFIER)).pretty_text
-    if not path.is_file() or path.read_text() != text:
+    if not path.is_file() or path.read_text(encoding='utf-8') != text:
         write_text(path, text)
 
 

@@ -117,7 +117,7 @@ def _measure(
         model = build_parent(run.cfg)
     else:
         model = run.build(candidate, CLASSIFIER)
-        probe = json.loads(candidate.path(PROBE).read_text())
+        probe = json.loads(candidate.path(PROBE).read_text(encoding='utf-8'))
     images = run.images['val']
     height, width = images.images.shape[2:]
     backbone, cost = costs(model, (height, width))

@@ -65,7 +65,7 @@ def claim(work_dir: Path, cfg: Config, *, processes: int = 1) -> None:
         )
     work_dir.mkdir(parents=True, exist_ok=True)
     path, text = work_dir / CONFIG_FILE, cfg.dump()
-    if not path.is_file() or path.read_text() != text:
+    if not path.is_file() or path.read_text(encoding='utf-8') != text:
         write_text(path, text)
     if state.get('identity') != digest:
         dense = identity(cfg, processes, of=_OF_DENSE)
@@ -176,7 +176,7 @@ def worked(work_dir: Path) -> Mapping[str, Any]:
 
 def _read(work_dir: Path) -> dict[str, Any]:
     path = work_dir / STATE
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
 
 
 def _networks(work_dir: Path) -> bool:

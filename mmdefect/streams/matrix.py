@@ -279,7 +279,7 @@ class StreamMatrix:
                 'dir to write it.'
             )
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding='utf-8'))
             matrix = cls(classes=content['classes'], metrics=content['metrics'])
             for entry in content['steps']:
                 per_class = {

@@ -135,7 +135,7 @@ def read_stream(work_dir: str | Path) -> StreamRecord:
             f"'{work_dir}' holds no stream.json, the work dir of a stream was "
             'expected; give the folder that train.py wrote.'
         )
-    state = json.loads(path.read_text())
+    state = json.loads(path.read_text(encoding='utf-8'))
     matrix = None
     if (work_dir / 'matrix.json').is_file():
         matrix = StreamMatrix.load(work_dir / 'matrix.json')
@@ -198,11 +198,11 @@ def _read_pictures(record: StreamRecord, step: int) -> None:
     folder = record.work_dir / f'step_{step}'
     samples, maps = folder / 'samples.json', folder / 'maps.json'
     if samples.is_file():
-        record.samples[step] = json.loads(samples.read_text())
+        record.samples[step] = json.loads(samples.read_text(encoding='utf-8'))
     if maps.is_file():
         record.maps[step] = [
             {**entry, 'picture': str(folder / entry['picture'])}
-            for entry in json.loads(maps.read_text())['maps']
+            for entry in json.loads(maps.read_text(encoding='utf-8'))['maps']
         ]
     if not samples.is_file() and not maps.is_file():
         record.missing.append(

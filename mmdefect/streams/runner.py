@@ -277,7 +277,7 @@ class StreamRunner:
         """
         gc.collect()  # a Runner, its model and its loaders hold each other
         recorded = self.work_dir / f'step_{step}' / f'{self.name}.py'
-        text = recorded.read_text() if recorded.is_file() else None
+        text = recorded.read_text(encoding='utf-8') if recorded.is_file() else None
         runner = Runner.from_cfg(cfg)
         if text is not None and is_main_process():
             write_text(recorded, text)

@@ -95,7 +95,7 @@ def last_checkpoint(step_dir: Path) -> Path | None:
     pointer = step_dir / 'last_checkpoint'
     if not pointer.is_file():
         return None
-    path = step_dir / Path(pointer.read_text().strip()).name
+    path = step_dir / Path(pointer.read_text(encoding='utf-8').strip()).name
     if not path.is_file():
         raise FileNotFoundError(
             f'{pointer} names {path.name}, which is not in {step_dir}: put it back, or '

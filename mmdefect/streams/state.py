@@ -70,7 +70,7 @@ class StreamState:
                 f'{work_dir} holds no {STATE_FILE}: expected the work dir of a stream '
                 'that tools/train.py has started'
             )
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text(encoding='utf-8'))
         steps = [StepState(**step) for step in data.pop('steps')]
         return cls(**data, steps=steps)
 

@@ -167,7 +167,10 @@ def _write_csv(sweep: Sweep, scores: Sequence[float], folder: Path) -> None:
         [one.val.accuracy for one in sweep.outcomes],
     )
     path = folder / 'sweep.csv'
-    with in_one_piece(path) as draft, draft.open('w', newline='') as file:
+    with (
+        in_one_piece(path) as draft,
+        draft.open('w', newline='', encoding='utf-8') as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(columns)
         for index, outcome in enumerate(sweep.outcomes):

@@ -140,7 +140,7 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
             f"'{folder}' has no {SUMMARY}: a work dir that tools/prune.py has finished "
             'was expected.'
         )
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding='utf-8'))
 
 
 def _run(

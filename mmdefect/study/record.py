@@ -85,7 +85,7 @@ def begin_run(work_dir: str | Path, command: str) -> dict[str, str]:
             options that it was not trained with.
     """
     path = Path(work_dir) / BEGUN
-    known = json.loads(path.read_text()) if path.is_file() else {}
+    known = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
     if not known and (Path(work_dir) / 'last_checkpoint').is_file():
         raise ValueError(
             f"'{work_dir}' holds checkpoints and no {BEGUN}: what trained them is not "
@@ -133,7 +133,7 @@ def read_record(work_dir: str | Path) -> RunRecord:
         )
     names = {field.name for field in fields(RunRecord)}
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding='utf-8'))
         given = set(content)
     except (ValueError, TypeError) as error:
         raise ValueError(

@@ -48,7 +48,7 @@ def checkpoint_to_test(work_dir: str | Path) -> Path:
         raise FileNotFoundError(
             f"'{folder}' has no checkpoint, a work dir of a training was expected."
         )
-    return folder / Path(pointer.read_text().strip()).name
+    return folder / Path(pointer.read_text(encoding='utf-8').strip()).name
 
 
 def train_and_test(

@@ -73,7 +73,7 @@ def describe_software() -> str:
 def _cpu_model() -> str:
     path = Path('/proc/cpuinfo')
     if path.is_file():
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding='utf-8').splitlines():
             if line.startswith('model name'):
                 return line.split(':', 1)[1].strip()
     return platform.processor() or platform.machine()

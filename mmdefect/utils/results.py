@@ -174,7 +174,7 @@ def read_growing(path: str | Path, *, name: str, dataset: str) -> dict[str, Any]
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
         raise ValueError(
             f"'{path}' is not JSON ({error}), a results file was expected; restore it "

@@ -205,7 +205,11 @@ def render_text(text: str, results_dir: Path, *, source: str = 'text') -> str:
             "'<!-- /results -->' on a line of its own was expected after each."
         )
     paper_path = results_dir / PAPER
-    paper = json.loads(paper_path.read_text()) if paper_path.is_file() else {}
+    paper = (
+        json.loads(paper_path.read_text(encoding='utf-8'))
+        if paper_path.is_file()
+        else {}
+    )
 
     def fill(match: re.Match[str]) -> str:
         path = results_dir / f'{match["name"]}.json'
@@ -215,7 +219,7 @@ def render_text(text: str, results_dir: Path, *, source: str = 'text') -> str:
                 'exist; run the experiment or remove the block.'
             )
         try:
-            table = render_table(json.loads(path.read_text()), paper)
+            table = render_table(json.loads(path.read_text(encoding='utf-8')), paper)
         except KeyError as error:
             raise ValueError(
                 f"'{path}' lacks {error}, a file of write_results was expected; write "

@@ -24,7 +24,11 @@ def read_scalars(work_dir: str | Path) -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = []
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        later = [row for line in path.read_text().splitlines() if (row := _row(line))]
+        later = [
+            row
+            for line in path.read_text(encoding='utf-8').splitlines()
+            if (row := _row(line))
+        ]
         starts = [row['step'] for row in later if is_training(row)]
         if starts:
             rows = [

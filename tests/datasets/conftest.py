@@ -33,7 +33,7 @@ def changed_coco(
     """Write a changed copy of the toy training file and return its path."""
 
     def change(edit: Callable[[dict[str, Any]], None]) -> Path:
-        coco = json.loads((toy_root / 'coco/train.json').read_text())
+        coco = json.loads((toy_root / 'coco/train.json').read_text(encoding='utf-8'))
         edit(coco)
         path = tmp_path / 'changed.json'
         save_json(coco, path)

@@ -23,7 +23,7 @@ BAD = {
 
 
 def write(path: Path, *entries: Any) -> Path:
-    path.write_text('\n'.join(json.dumps(entry) for entry in entries))
+    path.write_text('\n'.join(json.dumps(entry) for entry in entries), encoding='utf-8')
     return path
 
 
@@ -52,7 +52,9 @@ def test_smoke_lines_as_published(tmp_path: Path) -> None:
 @pytest.mark.parametrize('indent', [None, 2])
 def test_feature_array_equals_lines(tmp_path: Path, indent: int | None) -> None:
     lines = read_meta_file(write(tmp_path / 'lines.json', GOOD, BAD), tmp_path)
-    (tmp_path / 'array.json').write_text(json.dumps([GOOD, BAD], indent=indent))
+    (tmp_path / 'array.json').write_text(
+        json.dumps([GOOD, BAD], indent=indent), encoding='utf-8'
+    )
     assert read_meta_file(tmp_path / 'array.json', tmp_path) == lines
 
 
@@ -60,7 +62,9 @@ def test_feature_array_equals_lines(tmp_path: Path, indent: int | None) -> None:
 def test_feature_round_trip(toy: Path, tmp_path: Path, split: str) -> None:
     """A list written from the folders gives what the folders give."""
     images = scan_products(toy, ['cloth', 'dots'], split).images
-    (tmp_path / 'list.json').write_text('\n'.join(meta_lines(images, toy)))
+    (tmp_path / 'list.json').write_text(
+        '\n'.join(meta_lines(images, toy)), encoding='utf-8'
+    )
     listed = build(toy, split, meta_file=str(tmp_path / 'list.json'))
     assert listed == build(toy, split)
     assert len(listed) == (4 if split == 'train' else 10)
@@ -92,7 +96,7 @@ def test_feature_only_wanted_products_are_looked_at(toy: Path, tmp_path: Path) -
     """A cumulative list serves earlier steps; labels follow the stream."""
     images = scan_products(toy, ['cloth', 'dots'], 'test').images
     lines = meta_lines(images, toy)
-    (tmp_path / 'x').write_text('\n'.join([*lines, json.dumps(GOOD)]))
+    (tmp_path / 'x').write_text('\n'.join([*lines, json.dumps(GOOD)]), encoding='utf-8')
     found = build(
         toy,
         'test',
@@ -158,7 +162,7 @@ def test_feature_byte_order_mark_and_line_separators(tmp_path: Path) -> None:
 
 
 def test_exception_no_json(tmp_path: Path) -> None:
-    (tmp_path / 'x').write_text(f'{json.dumps(GOOD)}\nfilename: b')
+    (tmp_path / 'x').write_text(f'{json.dumps(GOOD)}\nfilename: b', encoding='utf-8')
     with pytest.raises(ValueError, match='x line 2 is no JSON'):
         read_meta_file(tmp_path / 'x', tmp_path)
 
@@ -179,14 +183,14 @@ def test_exception_classes(
     toy: Path, tmp_path: Path, classes: tuple, message: str
 ) -> None:
     images = scan_products(toy, ['cloth', 'dots'], 'test').images
-    (tmp_path / 'x').write_text('\n'.join(meta_lines(images, toy)))
+    (tmp_path / 'x').write_text('\n'.join(meta_lines(images, toy)), encoding='utf-8')
     with pytest.raises(ValueError, match=message):
         build(toy, 'test', meta_file=str(tmp_path / 'x'), metainfo={'classes': classes})
 
 
 def test_exception_defective_training_image(toy: Path, tmp_path: Path) -> None:
     images = scan_products(toy, ['cloth'], 'test').images
-    (tmp_path / 'x').write_text('\n'.join(meta_lines(images, toy)))
+    (tmp_path / 'x').write_text('\n'.join(meta_lines(images, toy)), encoding='utf-8')
     with pytest.raises(ValueError, match=r'has defective images \(3: '):
         build(toy, 'train', meta_file=str(tmp_path / 'x'))
 
@@ -195,7 +199,7 @@ def test_exception_defective_training_image(toy: Path, tmp_path: Path) -> None:
 def test_exception_listed_file_is_gone(toy: Path, tmp_path: Path, name: str) -> None:
     root = Path(shutil.copytree(toy, tmp_path / 'toy'))
     images = scan_products(root, ['cloth'], 'test').images
-    (root / 'x').write_text('\n'.join(meta_lines(images, root)))
+    (root / 'x').write_text('\n'.join(meta_lines(images, root)), encoding='utf-8')
     gone = root / name
     shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
     with pytest.raises(ValueError, match=r'Broken files \(1: .*\(missing file\)'):
@@ -203,7 +207,7 @@ def test_exception_listed_file_is_gone(toy: Path, tmp_path: Path, name: str) -> 
 
 
 def test_exception_empty_list(toy: Path, tmp_path: Path) -> None:
-    (tmp_path / 'x').write_text('\n')
+    (tmp_path / 'x').write_text('\n', encoding='utf-8')
     with pytest.raises(ValueError, match='x is empty; expected one image a line'):
         build(
             toy, 'test', meta_file=str(tmp_path / 'x'), metainfo={'classes': ('cloth',)}

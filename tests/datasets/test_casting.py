@@ -157,9 +157,9 @@ def test_feature_nested_archive(toy: Path, tmp_path: Path) -> None:
 
 
 def test_feature_split_file_of_ones_own(toy: Path, tmp_path: Path) -> None:
-    text = (toy / SPLIT).read_text()
+    text = (toy / SPLIT).read_text(encoding='utf-8')
     swapped = text.replace(',val', ',x').replace(',test', ',val').replace(',x', ',test')
-    (tmp_path / 'mine.csv').write_text(swapped)
+    (tmp_path / 'mine.csv').write_text(swapped, encoding='utf-8')
     mine = build(toy, 'val', split_file=str(tmp_path / 'mine.csv'))
     assert [i['img_path'] for i in infos(mine)] == [
         i['img_path'] for i in infos(build(toy, 'test'))
@@ -251,7 +251,7 @@ def test_exception_other_files_than_the_split(damaged: Path) -> None:
     with pytest.raises(ValueError, match=message):
         build(damaged, 'test')  # whichever subset is asked for
     (damaged / SPLIT).write_text(
-        (damaged / SPLIT).read_text().replace(path.name, other.name)
+        (damaged / SPLIT).read_text(encoding='utf-8').replace(path.name, other.name)
     )
     build(damaged)
     shutil.copy(other, other.with_stem('twice'))

@@ -91,7 +91,9 @@ def test_feature_hidden_files_are_no_images(root: Path) -> None:
             r'The class folder .*test/def_front is not there',
         ),
         (
-            lambda r: (r / 'train/def_front/list.txt').write_text('x'),
+            lambda r: (r / 'train/def_front/list.txt').write_text(
+                'x', encoding='utf-8'
+            ),
             r'holds something else than images \(1: .*list\.txt\); expected files end',
         ),
         (

@@ -132,7 +132,7 @@ def test_exception_not_enough_parts() -> None:
 def test_feature_round_trip(tmp_path: Path) -> None:
     path = tmp_path / 'deep' / split_file_name('part_level')
     write_split(path, ROWS[::-1])
-    assert path.read_text().splitlines() == [
+    assert path.read_text(encoding='utf-8').splitlines() == [
         'path,sha256,cluster,split',
         'test/ok_front/c.jpeg,2222222222222222,1,test',
         'train/def_front/a.jpeg,0000000000000000,0,train',
@@ -158,7 +158,7 @@ def test_feature_round_trip(tmp_path: Path) -> None:
 )
 def test_exception_bad_split_file(tmp_path: Path, lines: list, message: str) -> None:
     path = tmp_path / 'split.csv'
-    path.write_text('\n'.join(lines))
+    path.write_text('\n'.join(lines), encoding='utf-8')
     with pytest.raises(ValueError, match=message):
         read_split(path)
 

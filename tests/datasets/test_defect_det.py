@@ -33,7 +33,7 @@ def names_of(dataset: Any, index: int) -> list[str]:
 
 
 def names_in_file(root: Path) -> dict[str, list[str]]:
-    coco = json.loads((root / 'coco/train.json').read_text())
+    coco = json.loads((root / 'coco/train.json').read_text(encoding='utf-8'))
     names = {c['id']: c['name'] for c in coco['categories']}
     files = {i['id']: i['file_name'] for i in coco['images']}
     found: dict[str, list[str]] = {name: [] for name in files.values()}
@@ -209,7 +209,7 @@ def test_exception_missing_image_folder(toy_root: Path) -> None:
 
 
 def test_exception_no_json(toy_root: Path, tmp_path: Path) -> None:
-    (tmp_path / 'text.json').write_text('{"images": [')
+    (tmp_path / 'text.json').write_text('{"images": [', encoding='utf-8')
     with pytest.raises(ValueError, match=r'text\.json is no JSON'):
         build(toy_root, tmp_path / 'text.json')
 
@@ -295,7 +295,9 @@ def damaged_root(toy_root: Path, tmp_path: Path) -> Path:
     root = tmp_path / 'damaged'
     shutil.copytree(toy_root, root)
     for side in ('train', 'test'):
-        image = json.loads((root / f'coco/{side}.json').read_text())['images'][0]
+        image = json.loads((root / f'coco/{side}.json').read_text(encoding='utf-8'))[
+            'images'
+        ][0]
         path = root / image['file_name']
         path.write_bytes(path.read_bytes()[:900])
     return root

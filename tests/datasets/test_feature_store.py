@@ -37,7 +37,7 @@ class Toy:
 
     def __init__(self, folder, names='abcab'):
         for name in set(names):
-            (folder / name).write_text(name if name != 'c' else 'a')
+            (folder / name).write_text(name if name != 'c' else 'a', encoding='utf-8')
         self.infos = [{'img_path': str(folder / name)} for name in names]
         self.loaded = []
         self.pipeline = self
@@ -70,7 +70,7 @@ class TestStore:
         assert torch.equal(again.get('a'), FEATURES.half())
         assert (again.get('b'), again.computed, len(again)) == (None, 0, 1)
         assert FeatureStore(key='other', folder=tmp_path).get('a') is None
-        assert (again.folder / 'key.txt').read_text() == 'k'
+        assert (again.folder / 'key.txt').read_text(encoding='utf-8') == 'k'
         assert not list(tmp_path.rglob('*.tmp*'))
 
     def test_feature_beyond_the_budget_on_disk_only(self, tmp_path):
@@ -180,7 +180,7 @@ def test_feature_deterministic():
 
 
 def test_feature_digests(tmp_path):
-    (tmp_path / 'a').write_text('abc')
+    (tmp_path / 'a').write_text('abc', encoding='utf-8')
     # sha256sum of the three letters.
     expected = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
     assert file_digest(tmp_path / 'a') == expected

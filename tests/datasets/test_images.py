@@ -24,7 +24,7 @@ def test_feature_truncation_is_noticed(
 
 
 def test_feature_missing_and_no_image(tmp_path: Path) -> None:
-    (tmp_path / 'text.jpg').write_text('no image')
+    (tmp_path / 'text.jpg').write_text('no image', encoding='utf-8')
     assert decode_error(tmp_path / 'none.jpg') == 'missing file'
     assert decode_error(tmp_path / 'text.jpg') == 'no image'
 

@@ -180,13 +180,13 @@ def test_feature_out_file(tmp_path) -> None:
     path = tmp_path / 'new' / 'images.jsonl'
     samples = [sample(0, 0.75, path='b.png'), sample(1, 0.25, pred=0, path='a.png')]
     evaluate(samples, out_file=str(path))
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()]
     assert lines == [
         {'path': 'b.png', 'label': 0, 'pred': 0, 'score': 0.75},
         {'path': 'a.png', 'label': 1, 'pred': 0, 'score': 0.25},
     ]
     evaluate(samples[:1], out_file=path)  # written anew
-    assert len(path.read_text().splitlines()) == 1
+    assert len(path.read_text(encoding='utf-8').splitlines()) == 1
     assert [entry.name for entry in path.parent.iterdir()] == ['images.jsonl']
 
 
@@ -226,7 +226,7 @@ def test_feature_two_processes_equal_one(tmp_path) -> None:
     assert ranks == [one, one]
     assert one['defect/miss'] > 0
     assert one['defect/false_alarm'] == 0
-    lines = (tmp_path / 'images.jsonl').read_text().splitlines()
+    lines = (tmp_path / 'images.jsonl').read_text(encoding='utf-8').splitlines()
     assert [json.loads(line)['path'] for line in lines] == [
         entry['img_path'] for entry in samples
     ]

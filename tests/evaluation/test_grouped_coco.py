@@ -46,7 +46,8 @@ def write_json(path: Path, *, categories=CATEGORIES, truth=TRUTH, crowd=()) -> s
     ]
     names = [{'id': i, 'name': name} for name, i in ids.items()]
     path.write_text(
-        json.dumps({'images': images, 'annotations': boxes, 'categories': names})
+        json.dumps({'images': images, 'annotations': boxes, 'categories': names}),
+        encoding='utf-8',
     )
     return str(path)
 
@@ -215,10 +216,10 @@ def test_feature_crowd_is_not_missed(tmp_path, backend) -> None:
 
 def test_feature_json_without_area_and_iscrowd(tmp_path) -> None:
     path = Path(write_json(tmp_path / 'test.json'))
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding='utf-8'))
     for box in content['annotations']:
         del box['area'], box['iscrowd']
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding='utf-8')
     found = evaluate(str(path), PREDICTIONS, old_classes=['crazing'])
     assert found == pytest.approx(GOLDEN, abs=1e-9)
 
@@ -242,7 +243,7 @@ def test_feature_format_only_writes_boxes(tmp_path) -> None:
         outfile_prefix=prefix,
     )
     assert found == {}
-    written = json.loads(Path(f'{prefix}.bbox.json').read_text())
+    written = json.loads(Path(f'{prefix}.bbox.json').read_text(encoding='utf-8'))
     assert [box['category_id'] for box in written] == [10, 20, 30, 30]
     assert written[1]['bbox'] == [100, 100, 50, 40]
 

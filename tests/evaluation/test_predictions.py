@@ -73,7 +73,7 @@ def test_exception_nothing() -> None:
 )
 def test_exception_bad_file(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / 'test.jsonl'
-    path.write_text(text)
+    path.write_text(text, encoding='utf-8')
     with pytest.raises(ValueError, match=message):
         read_predictions(path)
 

@@ -61,7 +61,7 @@ def evaluators(cfg: Config) -> list[dict]:
 
 
 def metafile(folder: Path) -> dict[str, Any]:
-    return yaml.safe_load((folder / 'metafile.yml').read_text())
+    return yaml.safe_load((folder / 'metafile.yml').read_text(encoding='utf-8'))
 
 
 @contextmanager

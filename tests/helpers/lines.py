@@ -43,7 +43,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for label, kind in enumerate(('crack', 'background'))
             for number in range(count)
         )
-        (root / f'{split}.txt').write_text('\n'.join(listed))
+        (root / f'{split}.txt').write_text('\n'.join(listed), encoding='utf-8')
     for name in ('images', 'masks'):
         (root / 'segmented' / name).mkdir(parents=True)
     for number in range(4):

@@ -54,7 +54,9 @@ def make_run(tmp_path: Path) -> WorkDir:
             dict(row._asdict(), path=f'test/{number}.jpeg')
             for number, row in enumerate(predictions)
         )
-        (folder / PREDICTIONS).write_text(''.join(f'{json.dumps(r)}\n' for r in rows))
+        (folder / PREDICTIONS).write_text(
+            ''.join(f'{json.dumps(r)}\n' for r in rows), encoding='utf-8'
+        )
         return folder
 
     return make

@@ -41,7 +41,7 @@ def _scalars(folder: Path) -> None:
     ]
     path = folder / '20260101_000000' / 'vis_data' / 'scalars.json'
     path.parent.mkdir(parents=True)
-    path.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+    path.write_text(''.join(json.dumps(row) + '\n' for row in rows), encoding='utf-8')
 
 
 def _samples(folder: Path, images: list[Path], seen: list[str], shift: float) -> None:
@@ -52,7 +52,7 @@ def _samples(folder: Path, images: list[Path], seen: list[str], shift: float) ->
         gt = [{'bbox': box, 'label': name}]
         pred = [{'bbox': [v + shift for v in box], 'label': name, 'score': 0.87}]
         samples.append({'img_path': str(image), 'gt': gt, 'pred': pred})
-    (folder / 'samples.json').write_text(json.dumps(samples))
+    (folder / 'samples.json').write_text(json.dumps(samples), encoding='utf-8')
 
 
 def _matrix(work_dir: Path, last: list[float]) -> None:
@@ -104,5 +104,5 @@ def make_stream(
         _scalars(folder)
         _samples(folder, images, OLD + NEW if step else OLD, shift=4.0 * step)
     _matrix(work_dir, last)
-    (work_dir / 'stream.json').write_text(json.dumps(_state(name)))
+    (work_dir / 'stream.json').write_text(json.dumps(_state(name)), encoding='utf-8')
     return work_dir

@@ -49,7 +49,7 @@ class TestFile:
 
     def test_feature_what_a_reader_sees(self, tmp_path):
         """One layer a line, and no entry for a side that stays whole."""
-        text = write_plan(PLAN, tmp_path / 'plan.json').read_text()
+        text = write_plan(PLAN, tmp_path / 'plan.json').read_text(encoding='utf-8')
         assert '    "head.fc": {"in": [1], "in_of": 3}\n' in text
         assert json.loads(text)['origin'] == {'scorer': 'SegIoU', 'share': 0.5}
 
@@ -63,13 +63,13 @@ class TestFile:
 
     def test_exception_no_json(self, tmp_path):
         path = tmp_path / 'plan.json'
-        path.write_text('conv1: 3')
+        path.write_text('conv1: 3', encoding='utf-8')
         with pytest.raises(ValueError, match=r'plan\.json is no JSON'):
             read_plan(path)
 
     def test_exception_names_file_and_layer(self, tmp_path):
         path = tmp_path / 'plan.json'
-        path.write_text(json.dumps(entry(out=[9])))
+        path.write_text(json.dumps(entry(out=[9])), encoding='utf-8')
         with pytest.raises(ValueError, match=r'plan.json, layer conv, out keeps \[9\]'):
             read_plan(path)
 

@@ -127,7 +127,7 @@ def test_feature_as_a_backbone(published) -> None:
 @each_plan
 def test_feature_inputs_are_the_outputs_before(name) -> None:
     """A file with one wrong number would not build; here it is said which."""
-    entries = json.loads((PLANS / f'{name}.json').read_text())['layers']
+    entries = json.loads((PLANS / f'{name}.json').read_text(encoding='utf-8'))['layers']
     convs = list(entries.values())
     if NORM_CHANNELS[name]:
         norm = entries['features.2']
@@ -144,7 +144,9 @@ def test_exception_wrong_network() -> None:
         ValueError, match=r'features\.0\.conv.*FTLAlexNet does not have'
     ):
         cut_in_place(FTLAlexNet(), plan)
-    content = json.loads((PLANS / 'ftl-alexnet_ftl-0.15.json').read_text())
+    content = json.loads(
+        (PLANS / 'ftl-alexnet_ftl-0.15.json').read_text(encoding='utf-8')
+    )
     content['layers']['features.4']['out_of'] = 257
     with pytest.raises(
         ValueError, match=r'features\.4 has 257 channels .* here it has 256'

@@ -71,7 +71,7 @@ def test_feature_every_product_is_inspected(streams: dict[str, Path]) -> None:
 
 def test_feature_report_has_numbers_matrix_and_maps(streams: dict[str, Path]) -> None:
     report = streams['iuf'] / 'report'
-    text = (report / 'report.md').read_text()
+    text = (report / 'report.md').read_text(encoding='utf-8')
     for name in (
         'ACC, mean over steps (IUF)',
         "Stage drop (IUF's FM)",

@@ -63,7 +63,9 @@ def test_smoke_stream(name: str, products: Path, tmp_path: Path) -> None:
     path, changes = METHODS[name]
     stream(path, products, tmp_path, changes).train()
     assert [step.state for step in StreamState.load(tmp_path).steps] == ['finished'] * 2
-    scores = json.loads((tmp_path / 'matrix.json').read_text())['steps'][1]
+    scores = json.loads((tmp_path / 'matrix.json').read_text(encoding='utf-8'))[
+        'steps'
+    ][1]
     assert set(scores['per_class']['image_auroc']) == {'cloth', 'wood'}
 
 
@@ -73,10 +75,12 @@ def test_feature_product_without_good_test_images(
     copied = shutil.copytree(products, tmp_path / 'products')
     shutil.rmtree(copied / 'wood' / 'test' / 'good')
     stream('coreset/coreset_toy_3-1x2.py', copied, tmp_path / 'work').train()
-    scores = json.loads((tmp_path / 'work' / 'matrix.json').read_text())['steps'][1]
+    scores = json.loads(
+        (tmp_path / 'work' / 'matrix.json').read_text(encoding='utf-8')
+    )['steps'][1]
     assert scores['per_class']['image_auroc']['wood'] is None
     assert scores['per_class']['image_auroc']['cloth'] is not None
-    page = (tmp_path / 'work' / 'report' / 'index.html').read_text()
+    page = (tmp_path / 'work' / 'report' / 'index.html').read_text(encoding='utf-8')
     assert 'image_auroc, image_f1max of wood: undefined' in page
 
 

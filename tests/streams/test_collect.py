@@ -17,15 +17,17 @@ HIGH = [0.3, 0.3, 0.3, 0.7, 0.7, 0.7]
 
 def stream(root, name, *, seed, **kwargs):
     work_dir = make_stream(root, name, **kwargs)
-    (work_dir / 'step_1' / f'{name}.py').write_text(f'randomness = dict(seed={seed})\n')
+    (work_dir / 'step_1' / f'{name}.py').write_text(
+        f'randomness = dict(seed={seed})\n', encoding='utf-8'
+    )
     return work_dir
 
 
 def change_step(work_dir, step, **changes) -> None:
     path = work_dir / 'stream.json'
-    state = json.loads(path.read_text())
+    state = json.loads(path.read_text(encoding='utf-8'))
     state['steps'][step] |= changes
-    path.write_text(json.dumps(state))
+    path.write_text(json.dumps(state), encoding='utf-8')
 
 
 def ran_at(commit, hardware='a CPU'):
@@ -125,9 +127,9 @@ def test_feature_teacher_is_the_mean_over_all_seeds(tmp_path) -> None:
 
 def test_feature_more_steps_count_after_the_last(tmp_path) -> None:
     work_dir = stream(tmp_path, 'f', seed=0)
-    state = json.loads((work_dir / 'stream.json').read_text())
+    state = json.loads((work_dir / 'stream.json').read_text(encoding='utf-8'))
     state['steps'].append({**state['steps'][1], 'step': 2})
-    (work_dir / 'stream.json').write_text(json.dumps(state))
+    (work_dir / 'stream.json').write_text(json.dumps(state), encoding='utf-8')
     first, second, third = OLD[:2], [OLD[2], NEW[0]], NEW[1:]
     rows = [
         ([], first, [0.9, 0.7]),

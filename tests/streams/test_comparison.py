@@ -27,7 +27,7 @@ def work_dirs(tmp_path) -> dict:
 def test_smoke(work_dirs, tmp_path) -> None:
     path = write_comparison(work_dirs, tmp_path / 'out')
     assert path == tmp_path / 'out' / 'index.html'
-    html = path.read_text()
+    html = path.read_text(encoding='utf-8')
     assert 'finetune keeps 4 %.' in html
     assert 'joint keeps' not in html
     assert 'Not on this page' not in html
@@ -35,7 +35,9 @@ def test_smoke(work_dirs, tmp_path) -> None:
     assert html.count('src="data:image/png;base64,') == 6
     assert 'plate_0.png: ground truth, teacher, finetune, joint' in html
     assert not re.search(r'https?://|<script|<link', html)
-    assert '| teacher | 71.0 % |' in (tmp_path / 'out' / 'comparison.md').read_text()
+    assert '| teacher | 71.0 % |' in (tmp_path / 'out' / 'comparison.md').read_text(
+        encoding='utf-8'
+    )
 
 
 def test_feature_table(work_dirs) -> None:
@@ -56,8 +58,8 @@ def test_feature_without_joint_there_is_no_gap(work_dirs) -> None:
 
 def test_feature_other_teacher_is_named(work_dirs, tmp_path) -> None:
     path = work_dirs['joint'] / 'stream.json'
-    path.write_text(path.read_text().replace('0fedcba98', '7fedcba98'))
-    html = write_comparison(work_dirs, tmp_path / 'out').read_text()
+    path.write_text(path.read_text(encoding='utf-8').replace('0fedcba98', '7fedcba98'))
+    html = write_comparison(work_dirs, tmp_path / 'out').read_text(encoding='utf-8')
     assert 'A common teacher: the models of step 0 differ' in html
 
 

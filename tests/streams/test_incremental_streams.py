@@ -62,7 +62,7 @@ def test_feature_every_step_follows_the_one_before(finished, name):
     sizes = [int(size) for size in name.split()[-1].split('+')]
     state = StreamState.load(work_dir)
     assert [s.state for s in state.steps] == ['finished'] * len(sizes)
-    matrix = json.loads((work_dir / 'matrix.json').read_text())
+    matrix = json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))
     assert len(matrix['steps']) == len(sizes)
     for step in range(1, len(sizes)):
         cfg = step_config(work_dir, step)
@@ -81,7 +81,7 @@ def test_feature_every_step_follows_the_one_before(finished, name):
 def test_feature_distillation_is_logged_apart(finished, name):
     """Every term is in the log and in the total, sizes of regions in the log alone."""
     (log,) = (finished[name] / 'step_1').glob('*/vis_data/scalars.json')
-    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    rows = [json.loads(line) for line in log.read_text(encoding='utf-8').splitlines()]
     rows = [row for row in rows if 'loss_cls' in row]
     terms = {key for key in rows[0] if key.startswith('loss_dist_')}
     counts = {'5+1': 3, '2+2+2': 2, 'release 5+1': 5}
@@ -96,7 +96,9 @@ def test_feature_distillation_is_logged_apart(finished, name):
 def test_feature_the_group_mean_is_the_mean_of_all_classes(finished):
     """mAP_all = (C_old mAP_old + C_new mAP_new) / C, step after step."""
     for work_dir in finished.values():
-        for row in json.loads((work_dir / 'matrix.json').read_text())['steps'][1:]:
+        for row in json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))[
+            'steps'
+        ][1:]:
             groups = row['groups']['AP50']
             old, new = len(row['old']), len(row['new'])
             expected = (old * groups['old'] + new * groups['new']) / (old + new)
@@ -112,7 +114,7 @@ def test_feature_testing_needs_no_teacher(finished, toy_neu_det, tmp_path):
     cfg = load_config(path, cfg_options=options, work_dir=str(tmp_path / 'work'))
     cfg.load_from = str(student)
     scores = build_runner(cfg).test()
-    matrix = json.loads((finished['2+2+2'] / 'matrix.json').read_text())
+    matrix = json.loads((finished['2+2+2'] / 'matrix.json').read_text(encoding='utf-8'))
     expected = matrix['steps'][2]['groups']['AP50']['all']
     assert scores['coco/AP50_all'] == pytest.approx(expected, abs=1e-9)
 

@@ -40,7 +40,9 @@ def test_smoke(matrix) -> None:
 
 def test_feature_content_of_the_file(matrix, tmp_path) -> None:
     matrix.save(tmp_path / 'deep' / 'matrix.json')
-    content = json.loads((tmp_path / 'deep' / 'matrix.json').read_text())
+    content = json.loads(
+        (tmp_path / 'deep' / 'matrix.json').read_text(encoding='utf-8')
+    )
     assert content['metrics'] == ['AP50', 'AP']
     assert content['classes'] == ['a', 'b', 'c']
     first, second = content['steps']
@@ -72,7 +74,7 @@ def test_feature_round_trip_keeps_nan(matrix, tmp_path) -> None:
     )
     path = tmp_path / 'matrix.json'
     matrix.save(path)
-    assert 'NaN' not in path.read_text()
+    assert 'NaN' not in path.read_text(encoding='utf-8')
     again = StreamMatrix.load(path)
     assert math.isnan(again.scores(1, 'AP50')['a'])
     assert again.group(metric='AP50', step=1, name='old') == pytest.approx(0.1)
@@ -143,9 +145,9 @@ def test_exception_unknown_metric_group_step(matrix) -> None:
 def test_exception_files(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match='does not exist; train the stream'):
         StreamMatrix.load(tmp_path / 'matrix.json')
-    (tmp_path / 'matrix.json').write_text('{"metrics": ["AP50"]}')
+    (tmp_path / 'matrix.json').write_text('{"metrics": ["AP50"]}', encoding='utf-8')
     with pytest.raises(ValueError, match=r"not a stream matrix.*'classes'"):
         StreamMatrix.load(tmp_path / 'matrix.json')
-    (tmp_path / 'matrix.json').write_text('{')
+    (tmp_path / 'matrix.json').write_text('{', encoding='utf-8')
     with pytest.raises(ValueError, match='JSONDecodeError'):
         StreamMatrix.load(tmp_path / 'matrix.json')

@@ -15,16 +15,16 @@ from tests.helpers.synthetic_stream import FORGETFUL, make_stream
 
 def change_step(work_dir, step, **values) -> None:
     path = work_dir / 'stream.json'
-    state = json.loads(path.read_text())
+    state = json.loads(path.read_text(encoding='utf-8'))
     state['steps'][step].update(values)
-    path.write_text(json.dumps(state))
+    path.write_text(json.dumps(state), encoding='utf-8')
 
 
 def test_smoke(tmp_path) -> None:
     work_dir = make_stream(tmp_path)
     path = write_report(work_dir)
     assert path == work_dir / 'report' / 'index.html'
-    html = path.read_text()
+    html = path.read_text(encoding='utf-8')
     # (0.02 + 0.06 + 0) / (0.61 + 0.72 + 0.80) = 3.8 %
     assert (
         'After step 1 the model keeps 4 % of what it knew about crazing, inclusion, '
@@ -39,7 +39,7 @@ def test_smoke(tmp_path) -> None:
 
 
 def test_feature_html_is_self_contained(tmp_path) -> None:
-    html = write_report(make_stream(tmp_path)).read_text()
+    html = write_report(make_stream(tmp_path)).read_text(encoding='utf-8')
     assert not re.search(r'https?://|<script|<link|@import|url\(', html)
     sources = re.findall(r'src="([^"]{0,22})', html)
     assert set(sources) == {'data:image/png;base64,'}
@@ -48,7 +48,7 @@ def test_feature_html_is_self_contained(tmp_path) -> None:
 
 def test_feature_markdown_says_the_same(tmp_path) -> None:
     folder = write_report(make_stream(tmp_path)).parent
-    text = (folder / 'report.md').read_text()
+    text = (folder / 'report.md').read_text(encoding='utf-8')
     assert '**After step 1 the model keeps 4 % of what it knew' in text
     header = '| Step | Brings | State | AP50 old | AP50 new | AP50 all | Old kept |'
     assert header in text
@@ -64,7 +64,7 @@ def test_feature_missing_pieces_are_named(tmp_path) -> None:
     shutil.rmtree(work_dir / 'step_0' / '20260101_000000')
     shutil.rmtree(tmp_path / 'images')
     change_step(work_dir, 0, reused_from='work_dirs/teacher')
-    html = write_report(work_dir).read_text()
+    html = write_report(work_dir).read_text(encoding='utf-8')
     for note in (
         'Step 1: no sample predictions (no samples.json in step_1',
         'Step 0: no loss curves, it was taken over from work_dirs/teacher',
@@ -76,17 +76,17 @@ def test_feature_missing_pieces_are_named(tmp_path) -> None:
 
 def test_feature_unfinished_stream(tmp_path) -> None:
     work_dir = make_stream(tmp_path)
-    matrix = json.loads((work_dir / 'matrix.json').read_text())
+    matrix = json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))
     del matrix['steps'][1]
-    (work_dir / 'matrix.json').write_text(json.dumps(matrix))
+    (work_dir / 'matrix.json').write_text(json.dumps(matrix), encoding='utf-8')
     change_step(work_dir, 1, state='running', checkpoint=None)
-    html = write_report(work_dir).read_text()
+    html = write_report(work_dir).read_text(encoding='utf-8')
     assert 'After step 0 the model finds crazing, inclusion, patches' in html
     assert 'Step 1: not finished (running)' in html
     assert 'Step 1: no scores in matrix.json' in html
     (work_dir / 'matrix.json').unlink()
     change_step(work_dir, 1, state='pending')
-    html = write_report(work_dir).read_text()
+    html = write_report(work_dir).read_text(encoding='utf-8')
     assert 'No step has been tested yet.' in html
     assert 'Step 1: not started yet.' in html
 
@@ -94,8 +94,8 @@ def test_feature_unfinished_stream(tmp_path) -> None:
 def test_feature_names_are_escaped(tmp_path) -> None:
     work_dir = make_stream(tmp_path)
     path = work_dir / 'stream.json'
-    path.write_text(path.read_text().replace('"finetune"', '"<b>&"'))
-    html = write_report(work_dir).read_text()
+    path.write_text(path.read_text(encoding='utf-8').replace('"finetune"', '"<b>&"'))
+    html = write_report(work_dir).read_text(encoding='utf-8')
     assert '<title>&lt;b&gt;&amp;</title>' in html
 
 
@@ -107,13 +107,13 @@ def test_feature_kept_compares_with_when_it_was_learned(tmp_path) -> None:
 
 def test_feature_undefined_scores_are_said(tmp_path) -> None:
     work_dir = make_stream(tmp_path)
-    matrix = json.loads((work_dir / 'matrix.json').read_text())
+    matrix = json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))
     for entry in matrix['steps']:
         entry['per_class']['AP50']['inclusion'] = None
-    (work_dir / 'matrix.json').write_text(json.dumps(matrix))
+    (work_dir / 'matrix.json').write_text(json.dumps(matrix), encoding='utf-8')
     # The other old classes are compared: (0.02 + 0) / (0.61 + 0.80).
     assert read_stream(work_dir).kept(1) == pytest.approx(0.02 / 1.41)
-    html = write_report(work_dir).read_text()
+    html = write_report(work_dir).read_text(encoding='utf-8')
     assert 'AP50 of inclusion: undefined, left out of means' in html
     assert 'on all 5 of 6 that have a score' in html
     assert 'What it had before is not known' not in html

@@ -45,7 +45,7 @@ def add_maps(step_dir, products, value: int = 0) -> None:
                 }
             )
     content = {'low': 0, 'high': 1, 'maps': maps}
-    (step_dir / 'maps.json').write_text(json.dumps(content))
+    (step_dir / 'maps.json').write_text(json.dumps(content), encoding='utf-8')
 
 
 def anomaly_stream(root, name='iuf'):
@@ -63,7 +63,7 @@ def columns(tmp_path) -> dict:
 
 def test_smoke(tmp_path) -> None:
     work_dir = anomaly_stream(tmp_path)
-    html = write_report(work_dir).read_text()
+    html = write_report(work_dir).read_text(encoding='utf-8')
     assert 'Anomaly maps of the test set' in html
     assert 'Samples of the test set' not in html
     # Maps stand for the sample predictions.
@@ -122,6 +122,6 @@ def test_feature_missing_files_are_named(tmp_path) -> None:
 
 def test_feature_comparison_shows_maps(tmp_path) -> None:
     streams = {name: anomaly_stream(tmp_path, name) for name in ('iuf', 'naive')}
-    html = write_comparison(streams, tmp_path / 'out').read_text()
+    html = write_comparison(streams, tmp_path / 'out').read_text(encoding='utf-8')
     assert f'alt="Anomaly maps of {OLD[0]}: teacher, iuf, naive"' in html
     assert f'alt="Anomaly maps of {NEW[0]}: iuf, naive"' in html

@@ -75,7 +75,7 @@ def test_feature_every_number_is_defined(place) -> None:
 
 def test_feature_report_has_both_sections(tmp_path) -> None:
     folder = write_report(make_stream(tmp_path)).parent
-    text = (folder / 'report.md').read_text()
+    text = (folder / 'report.md').read_text(encoding='utf-8')
     assert '## The stream in numbers' in text
     assert '| Number | AP50 | AP |' in text
     # Old classes: 71.0 before; 2.67 now. 71.0 - 37.5 over all six.

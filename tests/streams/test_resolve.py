@@ -73,7 +73,8 @@ def test_feature_single_steps(tmp_path: Path) -> None:
     path.write_text(
         f'_base_ = {str(TOY)!r}\n'
         "stream = dict(protocol='2+2+2', "
-        'steps={2: dict(train_cfg=dict(max_epochs=3))})\n'
+        'steps={2: dict(train_cfg=dict(max_epochs=3))})\n',
+        encoding='utf-8',
     )
     cfg = load_config(path)
     epochs = [resolve_step_config(cfg, k).train_cfg.max_epochs for k in range(3)]

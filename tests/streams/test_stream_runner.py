@@ -54,22 +54,27 @@ def test_smoke_folders(finished):
     assert state.steps[0].checkpoint == 'step_0/epoch_2.pth'
     assert state.steps[1].checkpoint == 'step_1/epoch_1.pth'
     assert state.steps[1].started_from == 'step_0/epoch_2.pth'
-    matrix = json.loads((finished / 'matrix.json').read_text())
+    matrix = json.loads((finished / 'matrix.json').read_text(encoding='utf-8'))
     assert [row['step'] for row in matrix['steps']] == [0, 1]
     assert set(matrix['steps'][1]['groups']['AP50']) == {'old', 'new', 'all'}
     assert (finished / 'report' / 'index.html').is_file()
-    assert str(finished) not in (finished / 'stream.json').read_text()
+    assert str(finished) not in (finished / 'stream.json').read_text(encoding='utf-8')
 
 
 def test_feature_every_scalar_in_its_own_folder(finished):
     for step, epochs in ((0, 2), (1, 1)):
         files = list((finished / f'step_{step}').glob('*/vis_data/scalars.json'))
         assert len(files) == 1
-        rows = [json.loads(line) for line in files[0].read_text().splitlines()]
+        rows = [
+            json.loads(line)
+            for line in files[0].read_text(encoding='utf-8').splitlines()
+        ]
         losses = [row for row in rows if 'loss_cls' in row]
         assert {row['epoch'] for row in losses} == set(range(1, epochs + 1))
         (scores,) = (finished / f'step_{step}').glob('*/2*.json')  # one test a step
-        assert ('coco/AP50_old' in json.loads(scores.read_text())) == (step == 1)
+        assert ('coco/AP50_old' in json.loads(scores.read_text(encoding='utf-8'))) == (
+            step == 1
+        )
 
 
 def test_feature_checkpoint_is_the_student_and_names_its_step(finished):
@@ -84,7 +89,7 @@ def test_feature_checkpoint_is_the_student_and_names_its_step(finished):
 
 
 def test_feature_resolved_config_is_ordinary(finished):
-    text = (finished / 'step_1' / f'{NAME}.py').read_text()
+    text = (finished / 'step_1' / f'{NAME}.py').read_text(encoding='utf-8')
     assert 'runner_type' not in text
     assert '\nstream = ' not in text
 
@@ -150,12 +155,12 @@ def test_feature_gap_to_joint(finished, toy_neu_det, tmp_path):
 def test_feature_test_flags_leave_the_recorded_config(finished, toy_neu_det, tmp_path):
     moved = tmp_path / 'moved'
     shutil.copytree(finished, moved)
-    recorded = (moved / 'step_0' / f'{NAME}.py').read_text()
+    recorded = (moved / 'step_0' / f'{NAME}.py').read_text(encoding='utf-8')
     cfg = load_config(CONFIG, cfg_options=options(toy_neu_det))
     cfg.load_from = str(moved)
     use_tta(cfg)
     build_runner(cfg).test(step=0)
-    assert (moved / 'step_0' / f'{NAME}.py').read_text() == recorded
+    assert (moved / 'step_0' / f'{NAME}.py').read_text(encoding='utf-8') == recorded
 
 
 def test_feature_two_processes(toy_neu_det, tmp_path):
@@ -175,7 +180,7 @@ def test_feature_two_processes(toy_neu_det, tmp_path):
             check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        matrix = json.loads((work_dir / 'matrix.json').read_text())
+        matrix = json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))
         found = [row['per_class'] for row in matrix['steps']]
         if script == 'train':
             trained = found
@@ -210,13 +215,13 @@ def test_feature_test_of_a_work_dir_rewrites_the_matrix(
 ):
     moved = tmp_path / 'moved'
     shutil.copytree(finished, moved)
-    expected = json.loads((moved / 'matrix.json').read_text())
+    expected = json.loads((moved / 'matrix.json').read_text(encoding='utf-8'))
     (moved / 'matrix.json').unlink()
     shutil.rmtree(moved / 'report')
     cfg = load_config(CONFIG, cfg_options=options(toy_neu_det))
     cfg.load_from = str(moved)
     build_runner(cfg).test()
-    found = json.loads((moved / 'matrix.json').read_text())
+    found = json.loads((moved / 'matrix.json').read_text(encoding='utf-8'))
     for row, wanted in zip(found['steps'], expected['steps'], strict=True):
         assert row['per_class'] == wanted['per_class']
     assert (moved / 'report' / 'index.html').is_file()
@@ -226,7 +231,7 @@ def test_feature_test_of_a_checkpoint_is_its_step(finished, toy_neu_det, tmp_pat
     cfg = load_config(CONFIG, cfg_options=options(toy_neu_det), work_dir=str(tmp_path))
     cfg.load_from = str(finished / 'step_0/epoch_2.pth')
     scores = build_runner(cfg).test()
-    matrix = json.loads((finished / 'matrix.json').read_text())
+    matrix = json.loads((finished / 'matrix.json').read_text(encoding='utf-8'))
     expected = matrix['steps'][0]['groups']['AP50']['all']
     assert scores['coco/AP50_all'] == pytest.approx(expected, abs=1e-9)
     assert 'coco/AP50/scratches' not in scores
@@ -246,8 +251,12 @@ class TestStartFrom:
         stream_runner(toy_neu_det, tmp_path / 'joint', config=joint, **more).train()
         state = StreamState.load(tmp_path / 'joint')
         assert state.steps[0].reused_from == str(finished)
-        theirs = json.loads((finished / 'matrix.json').read_text())['steps'][0]
-        ours = json.loads((tmp_path / 'joint/matrix.json').read_text())['steps'][0]
+        theirs = json.loads((finished / 'matrix.json').read_text(encoding='utf-8'))[
+            'steps'
+        ][0]
+        ours = json.loads((tmp_path / 'joint/matrix.json').read_text(encoding='utf-8'))[
+            'steps'
+        ][0]
         assert ours['per_class'] == theirs['per_class']
         assert state.steps[1].started_from is None
 
@@ -329,7 +338,7 @@ def test_feature_killed_and_resumed_is_bit_equal(workers, toy_neu_det, tmp_path)
     assert StreamState.load(killed).steps[1].state == 'running'
     moved = killed.rename(tmp_path / 'moved')  # paths in stream.json are relative
     run_tool('tools/train.py', config, '--work-dir', moved, '--resume')
-    resumed = (moved / 'step_1' / f'{NAME}.py').read_text()
+    resumed = (moved / 'step_1' / f'{NAME}.py').read_text(encoding='utf-8')
     assert 'resume = False' in resumed  # the recorded config still trains alone
     final = [
         load_weights(run / 'step_1/epoch_3.pth')['state_dict'] for run in (whole, moved)

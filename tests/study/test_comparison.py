@@ -42,7 +42,7 @@ def test_feature_splits_stay_apart(make_run: WorkDir, tmp_path: Path) -> None:
     rows = read_rows([make_run('a'), make_run('b', PERFECT, protocol='legacy')])
     assert list(by_protocol(rows)) == ['cluster_level', 'legacy']
     page = write_comparison(rows, tmp_path / 'out')
-    text = (tmp_path / 'out/comparison.md').read_text()
+    text = (tmp_path / 'out/comparison.md').read_text(encoding='utf-8')
     assert page.is_file()
     assert 'Split: cluster_level' in text
     assert 'Split: legacy' in text

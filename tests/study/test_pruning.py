@@ -24,7 +24,7 @@ def test_feature_page_table_and_files(run: PruneRun) -> None:
     sweep = run_all(run)
     page = write_sweep(run, sweep, command='python tools/prune.py a.py')
     chosen = sweep.outcomes[sweep.chosen]
-    assert headline(sweep) in page.read_text()
+    assert headline(sweep) in page.read_text(encoding='utf-8')
     assert headline(sweep).startswith(f'{chosen.name}: ')
     folder = run.work_dir
     with (folder / 'sweep.csv').open() as file:
@@ -32,12 +32,12 @@ def test_feature_page_table_and_files(run: PruneRun) -> None:
     assert [row['network'] for row in rows] == [o.name for o in sweep.outcomes]
     assert [row['chosen'] for row in rows].index('1') == sweep.chosen
     assert float(rows[1]['test_f1']) == sweep.outcomes[1].test['test'].f1
-    summary = json.loads((folder / 'summary.json').read_text())
+    summary = json.loads((folder / 'summary.json').read_text(encoding='utf-8'))
     assert summary['chosen'] == chosen.name
     assert summary['duration_s'] == 0  # tools/prune.py counts
     for name in ('parameters', 'latency', 'widths'):
         assert (folder / f'sweep_{name}.png').stat().st_size > 1000
-    assert '(chosen)' in (folder / 'sweep.md').read_text()
+    assert '(chosen)' in (folder / 'sweep.md').read_text(encoding='utf-8')
 
 
 def test_feature_long_sweeps_are_thinned_in_the_table(run: PruneRun) -> None:

@@ -78,7 +78,7 @@ def test_feature_mean_and_deviation_over_seeds(
     ]
     add_sweeps(path, {'alexnet/default': folders}, dataset='cracks')
     add_sweeps(path, {'alexnet/dense': folders[:1]}, dataset='cracks', take='dense')
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding='utf-8'))
     metrics = content['metrics']
     assert metrics['alexnet/default/balanced_accuracy_mean'] == pytest.approx(0.82)
     assert metrics['alexnet/default/balanced_accuracy_std'] == pytest.approx(
@@ -99,7 +99,10 @@ def test_feature_a_seed_is_added_later(tmp_path: Path, repository: Path) -> None
     for seed in (0, 1):
         folder = work_dir(tmp_path / str(seed), seed, 0.8)
         add_sweeps(path, {'alexnet/default': [folder]}, dataset='cracks')
-    assert json.loads(path.read_text())['metrics']['alexnet/default/seeds'] == 2
+    assert (
+        json.loads(path.read_text(encoding='utf-8'))['metrics']['alexnet/default/seeds']
+        == 2
+    )
 
 
 def test_feature_table(tmp_path: Path, repository: Path) -> None:
@@ -107,7 +110,7 @@ def test_feature_table(tmp_path: Path, repository: Path) -> None:
     folders = [work_dir(tmp_path / str(seed), seed, 0.8) for seed in (0, 1)]
     add_sweeps(path, {'mobilenet-v2/random': folders[:1]}, dataset='cracks')
     add_sweeps(path, {'alexnet/default': folders}, dataset='cracks')
-    metrics = json.loads(path.read_text())['metrics']
+    metrics = json.loads(path.read_text(encoding='utf-8'))['metrics']
     assert is_pruning(metrics)
     lines = pruning_lines(metrics)
     assert lines[0] == (
@@ -138,11 +141,11 @@ def test_feature_the_parent_as_it_was_trained(tmp_path: Path, repository: Path) 
     path = repository / 'cracks_cpu.json'
     folders = [work_dir(tmp_path / str(seed), seed, 0.8) for seed in (0, 1)]
     add_sweeps(path, {'a/parent': folders}, dataset='x', take='parent', notes='n')
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding='utf-8'))
     assert content['metrics']['a/parent/balanced_accuracy_mean'] == 0.95
     assert content['notes'] == 'n'
     add_sweeps(path, {'a/small': folders}, dataset='x')
-    assert json.loads(path.read_text())['notes'] == 'n'
+    assert json.loads(path.read_text(encoding='utf-8'))['notes'] == 'n'
 
 
 def test_feature_timed_anew(tmp_path: Path, repository: Path) -> None:
@@ -157,7 +160,7 @@ def test_feature_timed_anew(tmp_path: Path, repository: Path) -> None:
     path = repository / 'x.json'
     folder = work_dir(tmp_path / 'a', 0, 0.8)
     add_sweeps(path, {'a/b': [folder]}, dataset='x', timer=timer)
-    metrics = json.loads(path.read_text())['metrics']
+    metrics = json.loads(path.read_text(encoding='utf-8'))['metrics']
     assert asked == [('a', 'parameters-0.10')]
     assert metrics['a/b/latency_ms_p50'] == 4
     assert metrics['a/b/latency_speedup'] == 2.5
@@ -178,7 +181,7 @@ def test_exception_seeds_timed_or_tested_differently(
     path = repository / 'x.json'
     add_sweeps(path, {'a/b': [work_dir(tmp_path / '0', 0, 0.8)]}, dataset='x')
     other = work_dir(tmp_path / '1', 1, 0.8)
-    summary = json.loads((other / 'summary.json').read_text())
+    summary = json.loads((other / 'summary.json').read_text(encoding='utf-8'))
     summary['outcomes'][1]['cost']['threads'] = 2
     write_json(other / 'summary.json', summary)
     with pytest.raises(ValueError, match='timed with 1 and 2 threads'):
@@ -194,7 +197,7 @@ def test_smoke_plot(tmp_path: Path, repository: Path) -> None:
     folders = [work_dir(tmp_path / str(seed), seed, 0.8 + seed / 9) for seed in (0, 1)]
     add_sweeps(path, {'a/small': folders}, dataset='x')
     add_sweeps(path, {'a/dense': folders[:1]}, dataset='x', take='dense')
-    figure = trade_off_of(json.loads(path.read_text())['metrics'])
+    figure = trade_off_of(json.loads(path.read_text(encoding='utf-8'))['metrics'])
     first = figure.axes[0]
     assert [text.get_text() for text in first.get_yticklabels()] == [
         'a/small',

@@ -33,10 +33,10 @@ def test_exception_unfinished(tmp_path: Path) -> None:
 
 def test_exception_something_else(tmp_path: Path) -> None:
     path = tmp_path / 'run.json'
-    path.write_text('{')
+    path.write_text('{', encoding='utf-8')
     with pytest.raises(ValueError, match='is no run record'):
         read_record(tmp_path)
-    path.write_text(json.dumps({'model': 'luna'}))
+    path.write_text(json.dumps({'model': 'luna'}), encoding='utf-8')
     with pytest.raises(ValueError, match=r'other entries than a run record \(checkp'):
         read_record(tmp_path)
 
@@ -45,10 +45,10 @@ def test_feature_begun_again_with_the_same_command(tmp_path: Path) -> None:
     first = begin_run(tmp_path, 'train a')
     assert set(first) == {'commit', 'hardware', 'software'}
     # Trained for an hour at another commit, then killed.
-    begun = json.loads((tmp_path / BEGUN).read_text())
+    begun = json.loads((tmp_path / BEGUN).read_text(encoding='utf-8'))
     begun['environment']['commit'] = 'before'
-    (tmp_path / BEGUN).write_text(json.dumps(begun))
-    (tmp_path / 'last_checkpoint').write_text('epoch_3.pth')
+    (tmp_path / BEGUN).write_text(json.dumps(begun), encoding='utf-8')
+    (tmp_path / 'last_checkpoint').write_text('epoch_3.pth', encoding='utf-8')
     again = begin_run(tmp_path, 'train a')
     assert again == {**first, 'commit': f'before; {first["commit"]}'}
 
@@ -61,6 +61,6 @@ def test_exception_begun_with_another_command(tmp_path: Path) -> None:
 
 
 def test_exception_checkpoints_of_nobody_knows_what(tmp_path: Path) -> None:
-    (tmp_path / 'last_checkpoint').write_text('epoch_3.pth')
+    (tmp_path / 'last_checkpoint').write_text('epoch_3.pth', encoding='utf-8')
     with pytest.raises(ValueError, match=r'holds checkpoints and no begun\.json'):
         begin_run(tmp_path, 'train a')

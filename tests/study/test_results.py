@@ -28,7 +28,7 @@ def test_feature_runs_are_added(make_run: WorkDir, repository: Path) -> None:
     add_rows(path, read_rows([make_run('a')]), dataset='castings')
     other = make_run('b', PERFECT, recipe='legacy', protocol='legacy', command='other')
     add_rows(path, read_rows([other]), dataset='castings')
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding='utf-8'))
     metrics = content['metrics']
     assert metrics['luna/default/cluster_level/errors'] == 2
     assert metrics['luna/default/cluster_level/miss'] == 1
@@ -45,7 +45,7 @@ def test_feature_a_run_is_replaced(make_run: WorkDir, repository: Path) -> None:
     path = repository / 'casting_cpu.json'
     add_rows(path, read_rows([make_run('a')]), dataset='castings')
     add_rows(path, read_rows([make_run('again', PERFECT)]), dataset='castings')
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding='utf-8'))
     assert content['metrics']['luna/default/cluster_level/errors'] == 0
     assert len(content['runs']) == 1
 

@@ -22,7 +22,9 @@ def test_feature_which_checkpoint_is_tested(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='no checkpoint'):
         checkpoint_to_test(tmp_path)
     # The pointer holds the path at the time of the training; folders move.
-    (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_3.pth')
+    (tmp_path / 'last_checkpoint').write_text(
+        '/elsewhere/epoch_3.pth', encoding='utf-8'
+    )
     assert checkpoint_to_test(tmp_path) == tmp_path / 'epoch_3.pth'
     for number, name in enumerate(('best_a_epoch_10.pth', 'best_a_epoch_9.pth')):
         (tmp_path / name).touch()
@@ -40,7 +42,9 @@ def test_feature_epoch_times(tmp_path: Path) -> None:
         {'defect/errors': 3, 'time': 9.0, 'step': 1},
         {'loss': 0.5, 'time': 0.75, 'epoch': 2, 'step': 20},
     ]
-    (folder / 'scalars.json').write_text(''.join(f'{json.dumps(r)}\n' for r in rows))
+    (folder / 'scalars.json').write_text(
+        ''.join(f'{json.dumps(r)}\n' for r in rows), encoding='utf-8'
+    )
     # Half a second an iteration; the log need not reach the end of an epoch.
     assert epoch_times(tmp_path, iterations=14) == (2, 7.0)
     with pytest.raises(ValueError, match='no logged training'):

@@ -18,13 +18,15 @@ def files_in(root: Path) -> dict[str, bytes]:
 
 def test_smoke_layout(tmp_path: Path) -> None:
     root = make_toy_deeppcb(tmp_path, train=4, test=2, size=128)
-    assert (root / 'PCBData/trainval.txt').read_text().splitlines() == [
+    assert (root / 'PCBData/trainval.txt').read_text(encoding='utf-8').splitlines() == [
         'group00041/00041/00041000.jpg group00041/00041_not/00041000.txt',
         'group12000/12000/12000000.jpg group12000/12000_not/12000000.txt',
         'group13000/13000/13000000.jpg group13000/13000_not/13000000.txt',
         'group00041/00041/00041001.jpg group00041/00041_not/00041001.txt',
     ]
-    assert len((root / 'PCBData/test.txt').read_text().splitlines()) == 2
+    assert (
+        len((root / 'PCBData/test.txt').read_text(encoding='utf-8').splitlines()) == 2
+    )
     assert (root / 'PCBData/group00041/00041/00041001_test.jpg').is_file()
     assert len(list(root.rglob('*.jpg'))) == 6
 

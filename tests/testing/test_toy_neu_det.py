@@ -36,7 +36,9 @@ def test_smoke_names_and_layout(tmp_path: Path) -> None:
 
 def test_smoke_xml_is_written_as_in_the_real_set(tmp_path: Path) -> None:
     root = make_toy_neu_det(tmp_path, per_class=1, size=64)
-    lines = (root / 'ANNOTATIONS/crazing_1.xml').read_text().splitlines()
+    lines = (
+        (root / 'ANNOTATIONS/crazing_1.xml').read_text(encoding='utf-8').splitlines()
+    )
     assert lines[:17] == [
         '<annotation>',
         '\t<folder>cr</folder>',

@@ -146,7 +146,7 @@ def test_smoke_visa(tmp_path: Path) -> None:
         'pcb4/Data/Masks/Anomaly/000.png',
         'split_csv/1cls.csv',
     ]
-    assert (root / 'split_csv/1cls.csv').read_text().splitlines() == [
+    assert (root / 'split_csv/1cls.csv').read_text(encoding='utf-8').splitlines() == [
         'object,split,label,image,mask',
         'pcb4,train,normal,pcb4/Data/Images/Normal/0000.JPG,',
         'pcb4,test,normal,pcb4/Data/Images/Normal/0001.JPG,',

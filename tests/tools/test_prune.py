@@ -80,7 +80,7 @@ def run_script(script: str, *args: object) -> str:
 
 
 def test_smoke_sweep(sweep: Path) -> None:
-    summary = json.loads((sweep / 'summary.json').read_text())
+    summary = json.loads((sweep / 'summary.json').read_text(encoding='utf-8'))
     dense, small = summary['outcomes']
     assert small['cost']['parameters'] <= 0.3 * dense['cost']['parameters']
     assert 'index.html' in {path.name for path in sweep.iterdir()}
@@ -122,7 +122,9 @@ def test_feature_pruned_classifier_trains_and_tests_in_two_processes(
     run_script('tools/dist_train.sh', config, 2, '--work-dir', tmp_path)
     weights = sweep / 'parameters-0.30/classifier.pth'
     said = run_script('tools/dist_test.sh', config, weights, 2, '--work-dir', tmp_path)
-    small = json.loads((sweep / 'summary.json').read_text())['outcomes'][1]
+    small = json.loads((sweep / 'summary.json').read_text(encoding='utf-8'))[
+        'outcomes'
+    ][1]
     # The sweep measured the same network on the same images.
     expected = small['test']['test']
     assert f'defect/miss: {expected["misses"]}.0000' in said or (

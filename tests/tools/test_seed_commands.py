@@ -88,7 +88,7 @@ def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
             'annotations': annotations,
         }
         path = root / 'annotations' / f'instances_{split}.json'
-        path.write_text(json.dumps(content))
+        path.write_text(json.dumps(content), encoding='utf-8')
     return root
 
 
@@ -141,7 +141,7 @@ def run_here(script: str, *args: object) -> None:
 
 def scores_in(work_dir: Path) -> dict[str, float]:
     (path,) = work_dir.glob('2*/2*.json')
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding='utf-8'))
 
 
 @pytest.fixture(scope='module')
@@ -198,7 +198,9 @@ class TestCommands:
         path, printed = student
         assert 'Started from the teacher' in printed
         (log,) = path.parent.glob('2*/vis_data/scalars.json')
-        rows = [json.loads(line) for line in log.read_text().splitlines()]
+        rows = [
+            json.loads(line) for line in log.read_text(encoding='utf-8').splitlines()
+        ]
         for name in ('cls', 'box', 'feat'):
             values = [row[f'loss_dist_{name}'] for row in rows if 'loss' in row]
             assert values[0] == pytest.approx(0, abs=1e-6), name  # still the teacher

@@ -22,7 +22,7 @@ EXTRA = ['--cfg-options', 'name=two words', 'glob=*']
 def environment(tmp_path: Path) -> dict[str, str]:
     """Return an environment with a fake torchrun and srun, and nothing else set."""
     for name in ('torchrun', 'srun'):
-        (tmp_path / name).write_text(FAKE)
+        (tmp_path / name).write_text(FAKE, encoding='utf-8')
         (tmp_path / name).chmod(0o755)
     return {'PATH': f'{tmp_path}{os.pathsep}{os.environ["PATH"]}'}
 
@@ -62,7 +62,7 @@ def test_smoke_shellcheck() -> None:
 @pytest.mark.parametrize('script', SCRIPTS, ids=lambda path: path.name)
 def test_smoke_strict_and_executable(script: Path) -> None:
     assert os.access(script, os.X_OK)
-    assert 'set -euo pipefail\n' in script.read_text()
+    assert 'set -euo pipefail\n' in script.read_text(encoding='utf-8')
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_feature_environment(environment: dict[str, str]) -> None:
 def test_feature_memory_is_kept(environment: dict[str, str], tmp_path: Path) -> None:
     """Unless the user says otherwise."""
     (tmp_path / 'torchrun').write_text(
-        '#!/usr/bin/env bash\necho "$MALLOC_MMAP_MAX_"\n'
+        '#!/usr/bin/env bash\necho "$MALLOC_MMAP_MAX_"\n', encoding='utf-8'
     )
     assert _launched('dist_train.sh', 'c.py', '1', env=environment) == ['0']
     own = environment | {'MALLOC_MMAP_MAX_': '65536'}
@@ -160,7 +160,9 @@ def test_feature_more_processes_than_cores(environment: dict[str, str]) -> None:
 
 def test_feature_exit_status(environment: dict[str, str], tmp_path: Path) -> None:
     """A failed run must not look like a good one."""
-    (tmp_path / 'torchrun').write_text('#!/usr/bin/env bash\nexit 7\n')
+    (tmp_path / 'torchrun').write_text(
+        '#!/usr/bin/env bash\nexit 7\n', encoding='utf-8'
+    )
     assert _run('dist_train.sh', 'c.py', '1', env=environment).returncode == 7
 
 

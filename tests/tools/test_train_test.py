@@ -61,7 +61,7 @@ def call(monkeypatch: pytest.MonkeyPatch) -> RunTool:
 
 def scores_of(work_dir: Path) -> dict[str, float]:
     (path,) = work_dir.glob('2*/2*.json')
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding='utf-8'))
 
 
 @pytest.fixture(scope='module')
@@ -71,12 +71,12 @@ def odd_options(toy_neu_det: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     One epoch teaches nothing, so every score counts, and so does a box that barely
     touches: the AP is small but moves with every image lost or counted twice.
     """
-    coco = json.loads((toy_neu_det / 'coco/test.json').read_text())
+    coco = json.loads((toy_neu_det / 'coco/test.json').read_text(encoding='utf-8'))
     dropped = coco['images'].pop()['id']
     assert len(coco['images']) == 11
     coco['annotations'] = [a for a in coco['annotations'] if a['image_id'] != dropped]
     path = tmp_path_factory.mktemp('odd') / 'test.json'
-    path.write_text(json.dumps(coco))
+    path.write_text(json.dumps(coco), encoding='utf-8')
     return {
         **toy_options(toy_neu_det),
         'test_dataloader.dataset.ann_file': path,
@@ -161,13 +161,16 @@ class TestPlainConfig:
         options = {**toy_options(toy_neu_det), **EPOCH}
         args = ('--work-dir', tmp_path, '--amp', '--auto-scale-lr', *flags(options))
         run_tool('tools/train.py', PLAIN, *args)
-        dumped = (tmp_path / PLAIN.name).read_text()
+        dumped = (tmp_path / PLAIN.name).read_text(encoding='utf-8')
         assert "type='mmdefect.CPUAmpOptimWrapper'" in dumped
         optimizer = load_weights(tmp_path / 'epoch_1.pth')['optimizer']
         for group in optimizer['param_groups']:
             assert group['initial_lr'] == pytest.approx(0.002 * 6 / 12)
         (log,) = tmp_path.glob('2*/vis_data/scalars.json')
-        losses = [json.loads(line).get('loss') for line in log.read_text().splitlines()]
+        losses = [
+            json.loads(line).get('loss')
+            for line in log.read_text(encoding='utf-8').splitlines()
+        ]
         assert len(losses) >= 8
         assert all(0 < loss < 100 for loss in losses if loss is not None)
 
@@ -187,7 +190,7 @@ def test_feature_one_step_of_a_stream(
     args += ['--out', tmp_path / 'preds.pkl']
     call('tools/test.py', *args, *options)
     assert len(pickle.loads((tmp_path / 'preds.pkl').read_bytes())) == 12
-    rows = json.loads((work_dir / 'matrix.json').read_text())['steps']
+    rows = json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))['steps']
     assert [row['step'] for row in rows] == [0]
 
 
@@ -226,7 +229,9 @@ class TestErrors:
 
     def test_exception_auto_scale_lr(self, tmp_path: Path, call: RunTool) -> None:
         path = tmp_path / 'mine.py'
-        path.write_text(f'_base_ = {str(PLAIN)!r}\nauto_scale_lr = None\n')
+        path.write_text(
+            f'_base_ = {str(PLAIN)!r}\nauto_scale_lr = None\n', encoding='utf-8'
+        )
         message = r'--auto-scale-lr needs auto_scale_lr=dict\(enable=False'
         with pytest.raises(ValueError, match=message):
             call('tools/train.py', path, '--auto-scale-lr', '--work-dir', tmp_path)

@@ -47,7 +47,7 @@ def test_feature_commit(tmp_path, monkeypatch) -> None:
         subprocess.run(['git', *args], cwd=tmp_path, check=True)
     commit = git_commit(tmp_path)
     assert len(commit) == 40
-    (tmp_path / 'new.txt').write_text('x')
+    (tmp_path / 'new.txt').write_text('x', encoding='utf-8')
     assert git_commit(tmp_path) == f'{commit}-dirty'
 
 

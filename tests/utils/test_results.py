@@ -33,7 +33,7 @@ def repo(tmp_path) -> Path:
     root = tmp_path / 'repo'
     root.mkdir()
     git(root, 'init', '-q')
-    (root / 'code.py').write_text('x = 1\n')
+    (root / 'code.py').write_text('x = 1\n', encoding='utf-8')
     git(root, 'add', 'code.py')
     git(root, 'commit', '-qm', 'first')
     return root
@@ -54,7 +54,7 @@ def write(path: Path, **changes):
 def test_smoke(repo) -> None:
     path = repo / 'docs' / 'results' / 'toy.json'
     content = write(path, notes='a note')
-    assert json.loads(path.read_text()) == content
+    assert json.loads(path.read_text(encoding='utf-8')) == content
     assert list(content) == [
         'name',
         'command',
@@ -141,7 +141,7 @@ def test_exception_nothing_can_be_added(repo) -> None:
     write(path)
     with pytest.raises(ValueError, match=r"toy\.json' has no 'runs'.*without --add"):
         read_growing(path, name='toy', dataset='toy NEU-DET')
-    path.write_text('<<<<<<< HEAD\n')
+    path.write_text('<<<<<<< HEAD\n', encoding='utf-8')
     with pytest.raises(ValueError, match=r"toy\.json' is not JSON"):
         read_growing(path, name='toy', dataset='toy NEU-DET')
 
@@ -158,7 +158,7 @@ def test_exception_runs_of_something_else(repo) -> None:
 def test_feature_a_killed_write_leaves_the_old_file(repo, monkeypatch) -> None:
     path = repo / 'toy.json'
     write(path)
-    before = path.read_text()
+    before = path.read_text(encoding='utf-8')
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -167,7 +167,7 @@ def test_feature_a_killed_write_leaves_the_old_file(repo, monkeypatch) -> None:
         patch.setattr(Path, 'replace', killed)
         with pytest.raises(KeyboardInterrupt):
             write(path, seeds=[7])
-    assert path.read_text() == before
+    assert path.read_text(encoding='utf-8') == before
     assert write(path, seeds=[8])['seeds'] == [8]
     assert sorted(p.name for p in repo.glob('toy*')) == ['toy.json']
 
@@ -181,7 +181,7 @@ def test_feature_mean_std_of_samples() -> None:
 
 @pytest.mark.parametrize('name', ['code.py', 'new.py'])
 def test_exception_dirty_tree(repo, name) -> None:
-    (repo / name).write_text('x = 2\n')
+    (repo / name).write_text('x = 2\n', encoding='utf-8')
     with pytest.raises(
         RuntimeError, match=rf'uncommitted changes \({name}\).*commit f'
     ):

@@ -47,19 +47,19 @@ EMPTY = '# T\n\n<!-- results:toy -->\n<!-- /results -->\n\nend\n'
 def root(tmp_path):
     folder = tmp_path / 'docs' / 'results'
     folder.mkdir(parents=True)
-    (folder / 'toy.json').write_text(json.dumps(RESULTS))
-    (folder / 'paper.json').write_text(json.dumps(PAPER))
-    (tmp_path / 'README.md').write_text(EMPTY)
+    (folder / 'toy.json').write_text(json.dumps(RESULTS), encoding='utf-8')
+    (folder / 'paper.json').write_text(json.dumps(PAPER), encoding='utf-8')
+    (tmp_path / 'README.md').write_text(EMPTY, encoding='utf-8')
     (tmp_path / 'docs' / 'deep').mkdir()
     (tmp_path / 'docs' / 'deep' / 'page.md').write_text(
-        'No table, `<!-- results:x -->`.'
+        'No table, `<!-- results:x -->`.', encoding='utf-8'
     )
     return tmp_path
 
 
 def test_smoke(root) -> None:
     assert render_documents(root) == [root / 'README.md']
-    text = (root / 'README.md').read_text()
+    text = (root / 'README.md').read_text(encoding='utf-8')
     assert text == (
         f'# T\n\n<!-- results:toy -->\n\n{TABLE}\n<!-- /results -->\n\nend\n'
     )
@@ -68,17 +68,21 @@ def test_smoke(root) -> None:
 
 def test_feature_check_writes_nothing_and_notices_changes(root) -> None:
     assert render_documents(root, check=True) == [root / 'README.md']
-    assert (root / 'README.md').read_text() == EMPTY
+    assert (root / 'README.md').read_text(encoding='utf-8') == EMPTY
     render_documents(root)
     assert render_documents(root, check=True) == []
     changed = {**RESULTS, 'metrics': RESULTS['metrics'] | {'joint/old': 0.71}}
-    (root / 'docs' / 'results' / 'toy.json').write_text(json.dumps(changed))
+    (root / 'docs' / 'results' / 'toy.json').write_text(
+        json.dumps(changed), encoding='utf-8'
+    )
     assert render_documents(root, check=True) == [root / 'README.md']
 
 
 def test_feature_gpu_and_one_seed(root) -> None:
     changed = {**RESULTS, 'seeds': [0], 'hardware': 'H200'}
-    (root / 'docs' / 'results' / 'toy.json').write_text(json.dumps(changed))
+    (root / 'docs' / 'results' / 'toy.json').write_text(
+        json.dumps(changed), encoding='utf-8'
+    )
     text = render_text(EMPTY, root / 'docs' / 'results')
     assert 'H200, seeds 0: `make demo`' in text
 
@@ -89,7 +93,9 @@ def test_feature_runs_of_several_commits_and_missing_seeds(root) -> None:
         'commit': '0123456789abcdef; fedcba9876543210',
         'runs': {'finetune': {'0': {}, '1': {}, '2': {}}, 'joint': {'1': {}}},
     }
-    (root / 'docs' / 'results' / 'toy.json').write_text(json.dumps(changed))
+    (root / 'docs' / 'results' / 'toy.json').write_text(
+        json.dumps(changed), encoding='utf-8'
+    )
     text = render_text(EMPTY, root / 'docs' / 'results')
     expected = TABLE.replace('`joint`', '`joint` (1 of 3 seeds)').replace(
         'commit `0123456789`', 'commits `0123456789`, `fedcba9876`'
@@ -103,19 +109,21 @@ def test_feature_two_blocks_of_one_name(root) -> None:
 
 
 def test_exception_unknown_results(root) -> None:
-    (root / 'README.md').write_text(EMPTY.replace('toy', 'rust'))
+    (root / 'README.md').write_text(EMPTY.replace('toy', 'rust'), encoding='utf-8')
     with pytest.raises(FileNotFoundError, match=r"README\.md shows results 'rust'"):
         render_documents(root)
 
 
 def test_exception_not_closed(root) -> None:
-    (root / 'README.md').write_text('<!-- results:toy -->\n' + EMPTY)
+    (root / 'README.md').write_text('<!-- results:toy -->\n' + EMPTY, encoding='utf-8')
     with pytest.raises(ValueError, match='opens 2 results blocks'):
         render_documents(root)
 
 
 def test_exception_not_a_results_file(root) -> None:
-    (root / 'docs' / 'results' / 'toy.json').write_text('{"name": "toy"}')
+    (root / 'docs' / 'results' / 'toy.json').write_text(
+        '{"name": "toy"}', encoding='utf-8'
+    )
     with pytest.raises(ValueError, match=r"toy\.json' lacks 'metrics'"):
         render_documents(root)
 
@@ -136,8 +144,8 @@ def test_feature_measures_of_products(root) -> None:
         'iuf/pixel_last/bottle': 0.7,
     }
     results = {**RESULTS, 'seeds': [0], 'metrics': metrics}
-    (root / 'docs/results/toy.json').write_text(json.dumps(results))
-    (root / 'docs/results/paper.json').write_text('{}')
+    (root / 'docs/results/toy.json').write_text(json.dumps(results), encoding='utf-8')
+    (root / 'docs/results/paper.json').write_text('{}', encoding='utf-8')
     table = render_text(EMPTY, root / 'docs/results').splitlines()[4:11]
     assert table == [
         '| AUROC, %: images / pixels | ACC (IUF) | FM (IUF) | forgetting (standard) '

@@ -116,7 +116,7 @@ def test_feature_table_of_benchmarks(tmp_path) -> None:
         'seeds': [0],
         'metrics': METRICS,
     }
-    (tmp_path / 'b.json').write_text(json.dumps(results))
+    (tmp_path / 'b.json').write_text(json.dumps(results), encoding='utf-8')
     text = render_text('<!-- results:b -->\n<!-- /results -->\n', tmp_path)
     origin = 'random images, commit `0123456789`, 2026-01-02, A CPU, 2 cores, seeds 0'
     assert TABLE in text

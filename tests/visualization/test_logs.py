@@ -10,7 +10,9 @@ from mmdefect.visualization.logs import loss_series, read_scalars, series
 def write(folder, stamp, rows, tail='') -> None:
     path = folder / stamp / 'vis_data' / 'scalars.json'
     path.parent.mkdir(parents=True)
-    path.write_text(''.join(json.dumps(row) + '\n' for row in rows) + tail)
+    path.write_text(
+        ''.join(json.dumps(row) + '\n' for row in rows) + tail, encoding='utf-8'
+    )
 
 
 def test_smoke(tmp_path) -> None:

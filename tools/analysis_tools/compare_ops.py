@@ -81,7 +81,7 @@ def detections(args: argparse.Namespace, name: str, env: dict[str, str]) -> list
     command += [] if args.step is None else ['--step', str(args.step)]
     command += ['--cfg-options', f'test_evaluator.outfile_prefix={prefix}']
     subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
-    return json.loads(prefix.with_suffix('.bbox.json').read_text())
+    return json.loads(prefix.with_suffix('.bbox.json').read_text(encoding='utf-8'))
 
 
 if __name__ == '__main__':

@@ -73,7 +73,7 @@ def main() -> None:
         notes=args.notes,
         timer=TimeAgain(args.time_again) if args.time_again else None,
     )
-    content = json.loads(args.results.read_text())
+    content = json.loads(args.results.read_text(encoding='utf-8'))
     print(render_table(content, {}))
     if args.plot:
         print(f'drew {save_figure(trade_off_of(content["metrics"]), args.plot)}')

@@ -129,7 +129,7 @@ def follow(name: str, command: list[str]) -> None:
     env['PATH'] = f'{Path(sys.executable).parent}{os.pathsep}{env["PATH"]}'
     epoch = ''
     with (
-        log.open('w') as file,
+        log.open('w', encoding='utf-8') as file,
         subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -150,7 +150,7 @@ def follow(name: str, command: list[str]) -> None:
             elif name == 'convert':
                 print(' ', line.rstrip(), flush=True)
     if process.returncode:
-        tail = '\n'.join(log.read_text().splitlines()[-15:])
+        tail = '\n'.join(log.read_text(encoding='utf-8').splitlines()[-15:])
         raise SystemExit(f'{name} failed, see {log}:\n{tail}')
 
 

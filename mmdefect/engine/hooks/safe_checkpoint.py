@@ -66,7 +66,7 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process():
             _publish(Path(f'{self.last_ckpt}.tmp'), Path(self.last_ckpt))
             pointer = Path(runner.work_dir) / 'last_checkpoint'
-            pointer.with_suffix('.tmp').write_text(self.last_ckpt)
+            pointer.with_suffix('.tmp').write_text(self.last_ckpt, encoding='utf-8')
             _publish(pointer.with_suffix('.tmp'), pointer)
             for path in outdated:
                 path.unlink(missing_ok=True)

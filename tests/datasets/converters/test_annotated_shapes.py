@@ -26,7 +26,7 @@ def draw(tmp_path: Path, *shapes: dict[str, Any], line_width: int | None = None)
         'imageWidth': SIZE[1],
         'shapes': list(shapes),
     }
-    (tmp_path / 'a.json').write_text(json.dumps(content))
+    (tmp_path / 'a.json').write_text(json.dumps(content), encoding='utf-8')
     ((name, size, drawn),) = labelme_images(tmp_path, line_width=line_width)
     assert (name, size) == ('a', SIZE)
     return drawn()
@@ -112,10 +112,10 @@ def test_exception_labelme_shape(tmp_path: Path, given: dict, message: str) -> N
 def test_exception_labelme_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='There is no LabelMe file in'):
         list(labelme_images(tmp_path, line_width=None))
-    (tmp_path / 'a.json').write_text('{"shapes": []}')
+    (tmp_path / 'a.json').write_text('{"shapes": []}', encoding='utf-8')
     with pytest.raises(ValueError, match=r"a\.json lacks something .*'imageHeight'"):
         list(labelme_images(tmp_path, line_width=None))
-    (tmp_path / 'a.json').write_text('{')
+    (tmp_path / 'a.json').write_text('{', encoding='utf-8')
     with pytest.raises(ValueError, match=r'a\.json is no JSON'):
         list(labelme_images(tmp_path, line_width=None))
 
@@ -137,7 +137,7 @@ def coco(path: Path, *segmentations: Any, **more: Any) -> Path:
         ],
         **more,
     }
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding='utf-8')
     return path
 
 

@@ -133,7 +133,7 @@ def test_exception_missing_image_files(tmp_path: Path) -> None:
 
 
 def test_exception_no_instances_file(tmp_path: Path) -> None:
-    (tmp_path / 'images.json').write_text('{"images": []}')
+    (tmp_path / 'images.json').write_text('{"images": []}', encoding='utf-8')
     with pytest.raises(ValueError, match="has no 'annotations', 'categories'"):
         load_coco(tmp_path / 'images.json')
 
@@ -183,6 +183,6 @@ def test_feature_long_lists_are_shortened() -> None:
 def test_exception_load_coco(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'no annotation file .*none\.json'):
         load_coco(tmp_path / 'none.json')
-    (tmp_path / 'list.json').write_text('[]')
+    (tmp_path / 'list.json').write_text('[]', encoding='utf-8')
     with pytest.raises(ValueError, match='holds a list; expected a COCO instances'):
         load_coco(tmp_path / 'list.json')

@@ -60,7 +60,7 @@ def test_smoke(tmp_path: Path) -> None:
     settings = Settings(size=16, stride=16, object_ids=(1,), masks=True)
     plan = plan_patches(root, settings)
     write_patches(plan, tmp_path / 'out', settings, root='toy')
-    note = json.loads((tmp_path / 'out/patches.json').read_text())
+    note = json.loads((tmp_path / 'out/patches.json').read_text(encoding='utf-8'))
     assert note['root'] == 'toy'
     assert note['classes'] == ['crack', 'background']
     assert note['arguments'] == {

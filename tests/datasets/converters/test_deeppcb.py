@@ -36,7 +36,7 @@ def test_smoke(root: Path) -> None:
 
 def test_feature_width_is_x2_minus_x1(root: Path) -> None:
     text = root / 'PCBData/group00041/00041_not/00041000.txt'
-    text.write_text('10 20 30 60 6')
+    text.write_text('10 20 30 60 6', encoding='utf-8')
     (box,) = [
         a
         for a in convert_deeppcb(root)['train'][0]['annotations']
@@ -55,7 +55,7 @@ def test_feature_width_is_x2_minus_x1(root: Path) -> None:
     ],
 )
 def test_exception_bad_line(tmp_path: Path, line: str, message: str) -> None:
-    (tmp_path / 'a.txt').write_text(f'1 2 3 4 1\n{line}\n')
+    (tmp_path / 'a.txt').write_text(f'1 2 3 4 1\n{line}\n', encoding='utf-8')
     with pytest.raises(ValueError, match=message):
         read_annotation(tmp_path / 'a.txt')
 
@@ -74,12 +74,12 @@ def test_exception_missing_list(root: Path) -> None:
 
 def test_exception_lists_overlap(root: Path) -> None:
     base = root / 'PCBData'
-    (base / 'test.txt').write_text((base / 'trainval.txt').read_text())
+    (base / 'test.txt').write_text((base / 'trainval.txt').read_text(encoding='utf-8'))
     assert 'Both lists name 6: PCBData/group00041/' in errors_of(root)[0]
 
 
 def test_exception_bad_list_line(root: Path) -> None:
-    (root / 'PCBData/test.txt').write_text('only-one-path.jpg')
+    (root / 'PCBData/test.txt').write_text('only-one-path.jpg', encoding='utf-8')
     assert "holds the line 'only-one-path.jpg'" in errors_of(root)[0]
 
 

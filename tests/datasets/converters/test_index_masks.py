@@ -28,7 +28,10 @@ def picture(path: Path, pixels: Any, **kwargs: Any) -> None:
 def decoded(masks: Masks, tmp_path: Path) -> dict[str, list]:
     """What is written, read again."""
     write_masks(masks, tmp_path / 'out')
-    assert json.loads((tmp_path / 'out/classes.json').read_text()) == masks.classes
+    assert (
+        json.loads((tmp_path / 'out/classes.json').read_text(encoding='utf-8'))
+        == masks.classes
+    )
     root = tmp_path / 'out/masks'
     found = {}
     for path in sorted(root.rglob('*.png')):
@@ -140,7 +143,7 @@ def labelme(path: Path, *shapes: dict, image: str = '', size: tuple = (6, 6)) ->
         'imageWidth': size[1],
         'shapes': list(shapes),
     }
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding='utf-8')
 
 
 def test_feature_the_later_shape_is_on_top(tmp_path: Path) -> None:
@@ -185,11 +188,11 @@ def test_exception_coco_image_elsewhere(tmp_path: Path, name: str) -> None:
         'categories': [{'id': 1, 'name': 'crack'}],
         'annotations': [],
     }
-    (tmp_path / 'coco.json').write_text(json.dumps(content))
+    (tmp_path / 'coco.json').write_text(json.dumps(content), encoding='utf-8')
     with pytest.raises(ValueError, match='a path within the folder'):
         from_coco(tmp_path / 'coco.json')
     image['file_name'] = 'b\\a.png'
-    (tmp_path / 'coco.json').write_text(json.dumps(content))
+    (tmp_path / 'coco.json').write_text(json.dumps(content), encoding='utf-8')
     assert list(from_coco(tmp_path / 'coco.json').files) == ['b/a']
 
 
@@ -206,7 +209,9 @@ def test_feature_the_data_set_reads_what_is_written(tmp_path: Path) -> None:
             'mask': str(tmp_path / 'out/masks'),
         },
         metainfo={
-            'mask_classes': json.loads((tmp_path / 'out/classes.json').read_text())
+            'mask_classes': json.loads(
+                (tmp_path / 'out/classes.json').read_text(encoding='utf-8')
+            )
         },
         target_classes=['crack'],
     )

@@ -41,9 +41,11 @@ def test_smoke(masks: Masks, tmp_path: Path) -> None:
         '  masks without any class: 1: c',
     ]
     write_masks(masks, tmp_path / 'out', notes={'x': [1]})
-    read = json.loads((tmp_path / 'out/classes.json').read_text())
+    read = json.loads((tmp_path / 'out/classes.json').read_text(encoding='utf-8'))
     assert read == {'crack': 1, 'pore': 2}
-    assert json.loads((tmp_path / 'out/notes.json').read_text()) == {'x': [1]}
+    assert json.loads((tmp_path / 'out/notes.json').read_text(encoding='utf-8')) == {
+        'x': [1]
+    }
     with Image.open(tmp_path / 'out/masks/sub/b.png') as image:
         assert image.mode == 'L'
         assert np.asarray(image)[0].tolist() == [2, 2, 0, 0, 0, 0]

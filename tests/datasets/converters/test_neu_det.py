@@ -72,7 +72,7 @@ def test_feature_users_lists(toy_root: Path) -> None:
 
 
 def test_feature_split_list_takes_names_and_file_names(tmp_path: Path) -> None:
-    (tmp_path / 'list.txt').write_text('crazing_1\ncrazing_2.jpg\n')
+    (tmp_path / 'list.txt').write_text('crazing_1\ncrazing_2.jpg\n', encoding='utf-8')
     assert read_split_list(tmp_path / 'list.txt') == ['crazing_1', 'crazing_2']
 
 
@@ -92,7 +92,9 @@ def test_exception_lists_do_not_fit() -> None:
 
 def test_exception_unknown_class(toy_copy: Path) -> None:
     path = toy_copy / 'ANNOTATIONS/crazing_1.xml'
-    path.write_text(path.read_text().replace('<name>crazing<', '<name>crazings<'))
+    path.write_text(
+        path.read_text(encoding='utf-8').replace('<name>crazing<', '<name>crazings<')
+    )
     errors = [e for _, r in convert_neu_det(toy_copy).values() for e in r.errors]
     assert errors
     assert "crazing_1.jpg names the unknown class 'crazings'" in errors[0]

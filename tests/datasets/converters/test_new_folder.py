@@ -23,12 +23,12 @@ def test_smoke(tmp_path: Path, there: bool) -> None:
         write_json(part / 'deep/x.json', {'a': 1})
         write_png(part / 'y.png', np.zeros((2, 2), np.uint8))
         assert not (out / 'deep').exists()
-    assert json.loads((out / 'deep/x.json').read_text()) == {'a': 1}
+    assert json.loads((out / 'deep/x.json').read_text(encoding='utf-8')) == {'a': 1}
     assert sorted(p.name for p in out.parent.iterdir()) == ['out']
 
 
 def test_exception_full(tmp_path: Path) -> None:
-    (tmp_path / 'x').write_text('')
+    (tmp_path / 'x').write_text('', encoding='utf-8')
     for path in (tmp_path, tmp_path / 'x'):
         with pytest.raises(FileExistsError, match='expected a new or empty folder'):
             refuse_full(path)

@@ -156,7 +156,7 @@ def edit(tmp_path: Path, review: dict, change: Any) -> Path:
     review = copy.deepcopy(review)
     change(review)
     path = tmp_path / 'components.json'
-    path.write_text(json.dumps(review))
+    path.write_text(json.dumps(review), encoding='utf-8')
     return path
 
 

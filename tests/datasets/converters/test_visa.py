@@ -33,9 +33,9 @@ def errors_of(root: Path, **kwargs: bool) -> list[str]:
 
 def edit_split(root: Path, old: str, new: str) -> None:
     path = root / 'split_csv/1cls.csv'
-    text = path.read_text()
+    text = path.read_text(encoding='utf-8')
     assert old in text
-    path.write_text(text.replace(old, new, 1))
+    path.write_text(text.replace(old, new, 1), encoding='utf-8')
 
 
 def test_smoke(root: Path) -> None:
@@ -126,7 +126,9 @@ def test_exception_split_file(root: Path, old: str, new: str, message: str) -> N
 
 
 def test_exception_empty_split_file(root: Path) -> None:
-    (root / 'split_csv/1cls.csv').write_text('object,split,label,image,mask\n')
+    (root / 'split_csv/1cls.csv').write_text(
+        'object,split,label,image,mask\n', encoding='utf-8'
+    )
     with pytest.raises(ValueError, match='lists no image'):
         plan_visa(root)
 

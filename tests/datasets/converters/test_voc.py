@@ -26,7 +26,7 @@ ENTITIES = """<?xml version="1.0"?>
 
 def write(folder: Path, text: str) -> Path:
     path = folder / 'crazing_1.xml'
-    path.write_text(text)
+    path.write_text(text, encoding='utf-8')
     return path
 
 
@@ -95,7 +95,9 @@ def test_exception_unpaired_files(toy_copy: Path) -> None:
 
 def test_exception_sizes_disagree(toy_copy: Path) -> None:
     path = toy_copy / 'ANNOTATIONS/crazing_1.xml'
-    path.write_text(path.read_text().replace('<width>64<', '<width>65<'))
+    path.write_text(
+        path.read_text(encoding='utf-8').replace('<width>64<', '<width>65<')
+    )
     _, errors = read_voc_folder(toy_copy)
     assert len(errors) == 1
     assert 'is 64x64, its annotations say 65x64' in errors[0]

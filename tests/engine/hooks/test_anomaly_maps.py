@@ -97,7 +97,7 @@ def run(runner, hook, numbers=range(7)) -> dict:
     for batch, number in enumerate(numbers):
         hook.after_test_iter(runner, batch, None, [prediction(infos[number], number)])
     hook.after_test_epoch(runner)
-    return json.loads(Path(runner.work_dir, 'maps.json').read_text())
+    return json.loads(Path(runner.work_dir, 'maps.json').read_text(encoding='utf-8'))
 
 
 def written(folder) -> list[str]:
@@ -183,7 +183,7 @@ def test_feature_ranks_share_scale_and_list(runner, tmp_path, monkeypatch) -> No
     ]
     assert len(written(tmp_path / 'step_0')) == 3  # the other rank writes its own
     monkeypatch.setattr(anomaly_maps, 'is_main_process', lambda: False)
-    (tmp_path / 'step_0' / 'maps.json').write_text('{}')
+    (tmp_path / 'step_0' / 'maps.json').write_text('{}', encoding='utf-8')
     assert run(runner, AnomalyMapHook()) == {}
 
 
@@ -219,7 +219,9 @@ def test_feature_lost_image_and_broken_map(runner, caplog, tmp_path) -> None:
         hook.after_test_iter(runner, 0, None, samples)
         hook.after_test_epoch(runner)
     assert 'An anomaly map is not drawn: Cannot load the image' in caplog.text
-    content = json.loads((tmp_path / 'step_0' / 'maps.json').read_text())
+    content = json.loads(
+        (tmp_path / 'step_0' / 'maps.json').read_text(encoding='utf-8')
+    )
     assert [entry['score'] for entry in content['maps']] == [None]
     # The lost image's map still counts.
     assert (content['low'], content['high']) == (2, 3)

@@ -51,7 +51,7 @@ def test_feature_resumed_equals_uninterrupted(hooks, tmp_path) -> None:
     shutil.copytree(tmp_path / 'whole', tmp_path / 'killed')
     (tmp_path / 'killed/epoch_2.pth').unlink()
     last = tmp_path / 'killed/last_checkpoint'
-    last.write_text(str(tmp_path / 'killed/epoch_1.pth'))
+    last.write_text(str(tmp_path / 'killed/epoch_1.pth'), encoding='utf-8')
     resumed = train(tmp_path / 'killed', hooks, resume=True)
     assert (difference(whole, resumed) == 0) is bool(hooks)
 

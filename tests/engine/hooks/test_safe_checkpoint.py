@@ -27,7 +27,7 @@ def files(work_dir: Path) -> list[str]:
 
 
 def pointer(work_dir: Path) -> str:
-    return Path((work_dir / 'last_checkpoint').read_text()).name
+    return Path((work_dir / 'last_checkpoint').read_text(encoding='utf-8')).name
 
 
 def die_in_epoch(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,9 @@ def test_feature_dying_before_the_pointer_moves(
     publish = safe_checkpoint._publish
 
     def die(source: Path, target: Path) -> None:
-        if target.name == 'last_checkpoint' and 'epoch_2' in source.read_text():
+        if target.name == 'last_checkpoint' and 'epoch_2' in source.read_text(
+            encoding='utf-8'
+        ):
             raise Killed
         publish(source, target)
 

@@ -50,7 +50,7 @@ def run(tmp_path, hook, images=range(100, 112)) -> list[dict]:
     for number, image in enumerate(images):
         hook.after_test_iter(runner, number, None, [prediction(image)])
     hook.after_test_epoch(runner)
-    return json.loads((tmp_path / 'samples.json').read_text())
+    return json.loads((tmp_path / 'samples.json').read_text(encoding='utf-8'))
 
 
 def test_smoke(tmp_path) -> None:
@@ -89,7 +89,7 @@ def test_feature_ranks_are_gathered(tmp_path, monkeypatch) -> None:
     assert names[:3] == ['IMAGES/0.jpg', 'IMAGES/1.jpg', 'IMAGES/2.jpg']
     assert samples[1]['pred'] == other[101]
     monkeypatch.setattr(sample_predictions, 'is_main_process', lambda: False)
-    (tmp_path / 'samples.json').write_text('[]')
+    (tmp_path / 'samples.json').write_text('[]', encoding='utf-8')
     assert run(tmp_path, hook) == []
 
 

@@ -68,7 +68,7 @@ def test_feature_pretrained_file(name):
     else:
         assert init.checkpoint == f'data/weights/{name}-mmpretrain.pth'
         assert init.prefix == 'backbone'
-        assert f'--arch {name} ' in (CONFIGS / f'{name}.py').read_text()
+        assert f'--arch {name} ' in (CONFIGS / f'{name}.py').read_text(encoding='utf-8')
 
 
 @pytest.mark.parametrize('name', ['mmdet', 'mmpretrain', None])

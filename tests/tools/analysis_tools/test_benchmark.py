@@ -65,7 +65,7 @@ def results(tmp_path) -> Path:
 def test_smoke(results) -> None:
     out = results / 'bench_detection.json'
     done = run_tool(TOOL, *TINY, '--out', out)
-    content = json.loads(out.read_text())
+    content = json.loads(out.read_text(encoding='utf-8'))
     assert (content['name'], content['dataset']) == ('bench_detection', 'random images')
     assert content['seeds'] == [0]
     assert '--depth 18' in content['command']
@@ -173,7 +173,7 @@ def test_smoke_anomaly(results) -> None:
     run_tool(
         TOOL, '--suite', 'anomaly', *sizes, *pairs, '--only', *COUNTED, '--out', out
     )
-    content = json.loads(out.read_text())
+    content = json.loads(out.read_text(encoding='utf-8'))
     assert (content['name'], content['dataset']) == ('bench_anomaly', 'random images')
     assert 'EfficientNet-b4 with random weights at 32 px' in content['notes']
     assert '2 of training' in content['notes']

@@ -31,7 +31,7 @@ def config(tmp_path: Path) -> Path:
     root = make_toy_neu_det(tmp_path / 'toy', per_class=3, size=64)
     save_json(convert_neu_det(root)['train'][0], root / 'coco/train.json')
     path = tmp_path / 'config.py'
-    path.write_text(CONFIG.format(root=root))
+    path.write_text(CONFIG.format(root=root), encoding='utf-8')
     return path
 
 

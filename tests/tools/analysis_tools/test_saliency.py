@@ -87,7 +87,7 @@ def case(tmp_path_factory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp('saliency')
     draw(root / 'data')
     config = root / 'luna.py'
-    config.write_text(CONFIG.format(root=str(root / 'data')))
+    config.write_text(CONFIG.format(root=str(root / 'data')), encoding='utf-8')
     return config, save(config, root / 'luna.pth', bright_spots)
 
 
@@ -106,7 +106,7 @@ def save(config: Path, path: Path, fill=None) -> Path:
 def run(case, out: Path, *args: object) -> dict:
     main = runpy.run_path(str(REPO / TOOL))['main']
     assert main([*map(str, case), '--out', str(out), *map(str, args)]) == 0
-    return json.loads((out / 'saliency.json').read_text())
+    return json.loads((out / 'saliency.json').read_text(encoding='utf-8'))
 
 
 def test_smoke(case, tmp_path) -> None:
@@ -115,7 +115,7 @@ def test_smoke(case, tmp_path) -> None:
     assert 'grad_cam of backbone.blocks.1, 5 images' in done.stdout
     assert 'mean over 2 images with a mask' in done.stdout
     assert '3 images without a mask are drawn and not scored' in done.stdout
-    content = json.loads((tmp_path / 'saliency.json').read_text())
+    content = json.loads((tmp_path / 'saliency.json').read_text(encoding='utf-8'))
     assert (content['scored'], content['unmasked']) == (2, 3)
     found = content['localisation']
     assert found['pointing_game'] == 1
@@ -179,10 +179,10 @@ def test_feature_occlusion(case, tmp_path) -> None:
 )
 def test_feature_attention(case, tmp_path, backbone, channels, args, place) -> None:
     config = tmp_path / 'config.py'
-    text = case[0].read_text() + f'\nmodel["backbone"] = {backbone!r}'
+    text = case[0].read_text(encoding='utf-8') + f'\nmodel["backbone"] = {backbone!r}'
     text += f'\nmodel["head"]["in_channels"] = {channels}'
     text += '\nmodel["neck"] = None' if backbone is VIT else ''
-    config.write_text(text)
+    config.write_text(text, encoding='utf-8')
     checkpoint = save(config, tmp_path / 'model.pth')
     content = run(
         (config, checkpoint), tmp_path / 'out', '--method', 'attention', *args

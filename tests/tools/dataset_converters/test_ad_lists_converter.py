@@ -20,7 +20,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_smoke(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(root), '--protocol', '2-1', *CLASSES]) == 0
-    lines = (root / 'lists/split/3_test.json').read_text().splitlines()
+    lines = (root / 'lists/split/3_test.json').read_text(encoding='utf-8').splitlines()
     assert len([json.loads(line) for line in lines]) == 15
     assert f'{root}/lists/split/3_test.json: 15 images' in capsys.readouterr().out
 

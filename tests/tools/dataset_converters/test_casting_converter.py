@@ -72,7 +72,7 @@ def test_feature_calibrate_and_report(
     wide = make_toy_casting(tmp_path / 'wide', parts=7, copies=2, size=64)
     argv[0] = str(wide)
     assert main([*argv, '--report', str(report)]) == 0
-    content = json.loads(report.read_text())
+    content = json.loads(report.read_text(encoding='utf-8'))
     assert content['dataset'] == 'casting'
     metrics = content['metrics']
     assert metrics['sibling_recall'] == 1.0

@@ -27,7 +27,7 @@ def paths(tmp_path: Path) -> list[str]:
 def test_smoke(coco: dict[str, Any], paths: list[str]) -> None:
     save_json(coco, Path(paths[0]))
     assert main([*paths, '--classes', 'y', 'x', '--protocol', '1+1']) == 0
-    new = json.loads(Path(paths[1]).read_text())
+    new = json.loads(Path(paths[1]).read_text(encoding='utf-8'))
     assert [c['name'] for c in new['categories']] == ['y', 'x']
     assert [a['category_id'] for a in new['annotations']] == [2, 1]
 

@@ -37,7 +37,7 @@ def test_smoke_patches(toy: Path, tmp_path: Path, capsys: Out) -> None:
     printed = capsys.readouterr().out
     written = len(list(out.rglob('*.png')))
     assert f'wrote {out}: {written} patches' in printed
-    note = json.loads((out / 'patches.json').read_text())
+    note = json.loads((out / 'patches.json').read_text(encoding='utf-8'))
     found = note['subsets']['val']
     crack, background, dropped = found['on the grid'].values()
     assert (
@@ -63,7 +63,7 @@ def test_feature_flat_folders(tmp_path: Path, split: list, subsets: dict) -> Non
     root = make_toy_cracks(tmp_path / 'toy', size=64, train=9, val=1, test=1) / 'train'
     out = tmp_path / 'out'
     assert patches([str(root), '--out', str(out), *GRID, *split]) == 0
-    found = json.loads((out / 'patches.json').read_text())['subsets']
+    found = json.loads((out / 'patches.json').read_text(encoding='utf-8'))['subsets']
     assert {name: subset['images'] for name, subset in found.items()} == subsets
 
 
@@ -106,7 +106,7 @@ def test_smoke_index_png(toy: Path, tmp_path: Path, capsys: Out) -> None:
     argv += ['--images', str(toy / 'train/images')]
     assert index([*argv, '--values', 'dirt=3', 'pore=2', 'crack=1']) == 0
     assert f'wrote {out}: 3 masks' in capsys.readouterr().out
-    classes = json.loads((out / 'classes.json').read_text())
+    classes = json.loads((out / 'classes.json').read_text(encoding='utf-8'))
     assert classes == {'dirt': 1, 'pore': 2, 'crack': 3}
     before, after = (
         cv2.imread(str(folder / '000.png'), cv2.IMREAD_UNCHANGED)
@@ -124,7 +124,7 @@ def test_smoke_index_labelme_and_coco(tmp_path: Path, capsys: Out) -> None:
         'shapes': [shape],
     }
     (tmp_path / 'in').mkdir()
-    (tmp_path / 'in/a.json').write_text(json.dumps(content))
+    (tmp_path / 'in/a.json').write_text(json.dumps(content), encoding='utf-8')
     argv = ['labelme', str(tmp_path / 'in'), '--out', str(tmp_path / 'out')]
     assert index(argv) == 1
     assert 'give --line-width' in capsys.readouterr().out
@@ -141,7 +141,7 @@ def test_smoke_index_labelme_and_coco(tmp_path: Path, capsys: Out) -> None:
             {'id': 1, 'image_id': 1, 'category_id': 3, 'segmentation': [triangle]}
         ],
     }
-    (tmp_path / 'coco.json').write_text(json.dumps(coco))
+    (tmp_path / 'coco.json').write_text(json.dumps(coco), encoding='utf-8')
     argv = ['coco', str(tmp_path / 'coco.json'), '--out', str(tmp_path / 'coco')]
     assert index(argv) == 0
     assert (tmp_path / 'coco/masks/a.png').is_file()
@@ -195,7 +195,7 @@ def test_smoke_threshold(toy: Path, tmp_path: Path, capsys: Out) -> None:
     argv = [images, '--out', str(first), '--classes', 'crack', 'pore', '--pictures']
     assert threshold([*argv, '--method', 'adaptive', '--min-area', '9']) == 0
     path = first / 'components.json'
-    review = json.loads(path.read_text())
+    review = json.loads(path.read_text(encoding='utf-8'))
     number = sum(len(own) for own in review['images'].values())
     assert f'components: {number}\n' in capsys.readouterr().out
     assert review['threshold']['method'] == 'adaptive'
@@ -206,7 +206,7 @@ def test_smoke_threshold(toy: Path, tmp_path: Path, capsys: Out) -> None:
         largest = max(own, key=lambda one: one['area'])
         for one in own:
             one['class'] = 'pore' if one is largest else None
-    path.write_text(json.dumps(review))
+    path.write_text(json.dumps(review), encoding='utf-8')
     assert threshold([images, '--out', str(final), '--review', str(path)]) == 0
     printed = capsys.readouterr().out
     assert 'pore 3' in printed
@@ -214,7 +214,11 @@ def test_smoke_threshold(toy: Path, tmp_path: Path, capsys: Out) -> None:
     dataset = PairedMaskDataset(
         data_root='',
         data_prefix={'img': images, 'mask': str(final / 'masks')},
-        metainfo={'mask_classes': json.loads((final / 'classes.json').read_text())},
+        metainfo={
+            'mask_classes': json.loads(
+                (final / 'classes.json').read_text(encoding='utf-8')
+            )
+        },
         target_classes=['pore'],
     )
     assert len(dataset) == 3

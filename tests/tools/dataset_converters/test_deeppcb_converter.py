@@ -19,7 +19,10 @@ def root(tmp_path: Path) -> Path:
 
 def test_smoke(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(root), '--protocol', '3+3']) == 0
-    assert len(json.loads((root / 'coco/test.json').read_text())['images']) == 3
+    assert (
+        len(json.loads((root / 'coco/test.json').read_text(encoding='utf-8'))['images'])
+        == 3
+    )
     printed = capsys.readouterr().out
     assert 'train: 6 images' in printed
     assert '| 1 | spur, copper, pin-hole | 6 |' in printed

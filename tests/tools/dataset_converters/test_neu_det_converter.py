@@ -20,7 +20,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_smoke(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(root), '--protocol', '3+3']) == 0
-    coco = json.loads((root / 'coco/train.json').read_text())
+    coco = json.loads((root / 'coco/train.json').read_text(encoding='utf-8'))
     assert len(coco['images']) == 48
     assert (root / 'coco/test.json').is_file()
     printed = capsys.readouterr().out
@@ -31,12 +31,12 @@ def test_smoke(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_feature_users_lists(root: Path, tmp_path: Path) -> None:
     names = sorted(p.stem for p in (root / 'IMAGES').iterdir())
-    (tmp_path / 'train.txt').write_text('\n'.join(names[1:]))
-    (tmp_path / 'test.txt').write_text(names[0])
+    (tmp_path / 'train.txt').write_text('\n'.join(names[1:]), encoding='utf-8')
+    (tmp_path / 'test.txt').write_text(names[0], encoding='utf-8')
     lists = ['--train-list', 'train.txt', '--test-list', 'test.txt']
     lists = [str(tmp_path / a) if a.endswith('txt') else a for a in lists]
     assert main([str(root), *lists, '--out', str(tmp_path / 'out')]) == 0
-    coco = json.loads((tmp_path / 'out/test.json').read_text())
+    coco = json.loads((tmp_path / 'out/test.json').read_text(encoding='utf-8'))
     assert [i['file_name'] for i in coco['images']] == ['IMAGES/crazing_1.jpg']
 
 
@@ -50,7 +50,9 @@ def test_exception_one_list_only(root: Path) -> None:
     [
         (lambda r: (r / 'IMAGES/crazing_1.jpg').unlink(), 'no partner in IMAGES'),
         (
-            lambda r: (r / 'ANNOTATIONS/crazing_1.xml').write_text(BOMB),
+            lambda r: (r / 'ANNOTATIONS/crazing_1.xml').write_text(
+                BOMB, encoding='utf-8'
+            ),
             'declares XML entities',
         ),
         (

@@ -30,7 +30,7 @@ def source(tmp_path: Path) -> Path:
 )
 def test_smoke(source: Path, mode: str, images: int, boxes: int) -> None:
     assert main([str(source), '--protocol', '1+2', '--mode', mode]) == 0
-    step = json.loads((source.parent / 'train_step1.json').read_text())
+    step = json.loads((source.parent / 'train_step1.json').read_text(encoding='utf-8'))
     assert (len(step['images']), len(step['annotations'])) == (images, boxes)
     assert [c['name'] for c in step['categories']] == ['x', 'y', 'z']
 
@@ -67,7 +67,7 @@ def test_exception_protocol(
 def test_exception_step_without_images(
     source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    coco = json.loads(source.read_text())
+    coco = json.loads(source.read_text(encoding='utf-8'))
     coco['annotations'] = [a for a in coco['annotations'] if a['category_id'] != 3]
     save_json(coco, source)
     assert main([str(source), '--protocol', '2+1']) == 1

@@ -48,7 +48,7 @@ def test_feature_progress_once_an_epoch(demo, tmp_path, monkeypatch, capsys):
     text = '\n'.join(line.format(*row) for row in rows)
     demo.follow('train', ['echo', text])
     assert capsys.readouterr().out == '  epoch  1  loss 2.5\n  epoch  2  loss 1.5\n'
-    assert (tmp_path / 'train.log').read_text() == text + '\n'
+    assert (tmp_path / 'train.log').read_text(encoding='utf-8') == text + '\n'
 
 
 def test_exception_failed_command_shows_its_log(demo, tmp_path, monkeypatch):

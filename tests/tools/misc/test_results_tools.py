@@ -14,7 +14,7 @@ from tests.helpers.synthetic_stream import make_stream
 def finished(root, name='finetune', *, seed=5):
     work_dir = make_stream(root, name)
     config = work_dir / 'step_1' / f'{name}.py'
-    config.write_text(f'randomness = dict(seed={seed})\n')
+    config.write_text(f'randomness = dict(seed={seed})\n', encoding='utf-8')
     return work_dir
 
 
@@ -22,7 +22,9 @@ def finished(root, name='finetune', *, seed=5):
 def repo(tmp_path):
     repo = tmp_path / 'repo'
     repo.mkdir()
-    (repo / 'README.md').write_text('<!-- results:toy -->\n<!-- /results -->\n')
+    (repo / 'README.md').write_text(
+        '<!-- results:toy -->\n<!-- /results -->\n', encoding='utf-8'
+    )
     git = ['git', '-c', 'user.name=t', '-c', 'user.email=t@example.invalid']
     for args in (['init', '-q'], ['add', '.'], ['commit', '-qm', 'first']):
         subprocess.run([*git, *args], cwd=repo, check=True)
@@ -35,7 +37,7 @@ def test_smoke(tmp_path, repo) -> None:
     collect = ['--name', 'toy', '--dataset', 'toy', '--out', out, '--command', 'make']
     tool = 'tools/misc/collect_stream_results.py'
     run_tool(tool, *collect, '--add', f'finetune={work_dir}')
-    content = json.loads(out.read_text())
+    content = json.loads(out.read_text(encoding='utf-8'))
     assert content['seeds'] == [5]
     assert round(content['metrics']['finetune/all'], 3) == 0.375
 
@@ -44,21 +46,21 @@ def test_smoke(tmp_path, repo) -> None:
     assert done.returncode == 1
     assert 'differs from its results' in done.stdout
     run_tool(*render)
-    assert (
-        '| `finetune` | 71.0 | 2.7 | 72.3 | 37.5 |' in (repo / 'README.md').read_text()
-    )
+    assert '| `finetune` | 71.0 | 2.7 | 72.3 | 37.5 |' in (
+        repo / 'README.md'
+    ).read_text(encoding='utf-8')
     run_tool(*render, '--check')
 
 
 def test_feature_written_anew_then_grown(tmp_path, repo) -> None:
     out = repo / 'toy.json'
-    out.write_text('{"name": "nothing of this stays"}')
+    out.write_text('{"name": "nothing of this stays"}', encoding='utf-8')
     tool = ['tools/misc/collect_stream_results.py', '--name', 'toy', '--out', out]
     tool += ['--dataset', 'toy', '--command']
     first, other = finished(tmp_path), finished(tmp_path, 'joint', seed=6)
     run_tool(*tool, 'one', '--notes', 'n', f'finetune={first}')
     run_tool(*tool, 'two', '--add', f'joint={other}')
-    content = json.loads(out.read_text())
+    content = json.loads(out.read_text(encoding='utf-8'))
     assert {name: list(runs) for name, runs in content['runs'].items()} == {
         'finetune': ['5'],
         'joint': ['6'],
