@@ -128,6 +128,35 @@ def checkpoint_classes(checkpoint: Mapping[str, Any]) -> list[str] | None:
     return list(classes) if classes else None
 
 
+def check_finite(state: Mapping[str, Tensor], path: str | Path) -> None:
+    """Refuse weights among which is NaN or infinity: the training diverged.
+
+    Args:
+        state: A model's weights.
+        path: What the error calls their file.
+
+    Raises:
+        ValueError: Naming the file and the first three such tensors.
+    """
+    wrong = [name for name, value in state.items() if not _is_finite(value)]
+    if wrong:
+        more = f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''
+        raise ValueError(
+            f'{path} holds NaN or infinity in {len(wrong)} of {len(state)} tensors, '
+            f'{", ".join(wrong[:3])}{more}: the training diverged; use an earlier '
+            'checkpoint, or train anew with a lower learning rate'
+        )
+
+
+def _is_finite(value: Tensor) -> bool:
+    if not (value.is_floating_point() or value.is_complex()):
+        return True
+    # One pass without a tensor of truth values; only a sum that overflows needs both.
+    value = value.detach()
+    total = value.sum(dtype=torch.float32 if value.element_size() < 4 else None)
+    return bool(total.isfinite()) or bool(value.to(total.dtype).isfinite().all())
+
+
 def file_sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file, 64 hexadecimal digits."""
     digest = hashlib.sha256()

@@ -26,7 +26,7 @@ from mmdefect.utils import (
     state_dict_of,
     use_safe_loading,
 )
-from mmdefect.utils.checkpoint import _allowed_globals, load_exactly
+from mmdefect.utils.checkpoint import _allowed_globals, check_finite, load_exactly
 
 OPTIMIZERS = [
     {'type': 'AdamW', 'lr': 0.1},
@@ -303,6 +303,26 @@ def test_exception_load_exactly(
         load_exactly(torch.nn.Linear(2, 3), tmp_path / 'x.pth')
     with pytest.raises(ValueError, match=r'x\.pth does not fit model\.teacher: '):
         load_exactly(torch.nn.Linear(2, 3), tmp_path / 'x.pth', name='model.teacher')
+
+
+FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize('dtype', FLOATS)
+def test_feature_check_finite(dtype: torch.dtype) -> None:
+    """Numbers whose sum overflows are finite; integers always are."""
+    largest = torch.full((4,), torch.finfo(dtype).max, dtype=dtype)
+    check_finite({'a': largest, 'b': torch.ones(0), 'c': torch.tensor(3)}, 'x.pth')
+
+
+@pytest.mark.parametrize('dtype', [*FLOATS, torch.float8_e4m3fn])
+def test_exception_check_finite(dtype: torch.dtype) -> None:
+    wrong = torch.tensor([1.0, float('nan')]).to(dtype)
+    with pytest.raises(ValueError, match=r'x\.pth holds NaN .* in 1 of 2 tensors, b: '):
+        check_finite({'a': torch.ones(2), 'b': wrong}, 'x.pth')
+    state = {name: torch.tensor([float('-inf')]) for name in 'abcde'}
+    with pytest.raises(ValueError, match=r'in 5 of 5 tensors, a, b, c and 2 more: the'):
+        check_finite(state, 'x.pth')
 
 
 def test_feature_sha256(tmp_path: Path) -> None:
