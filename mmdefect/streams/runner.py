@@ -16,6 +16,7 @@ from mmengine.visualization import Visualizer
 
 from mmdefect.compat import check_provider
 from mmdefect.engine.distributed import on_main_process, prepare_distributed
+from mmdefect.engine.guards import guarded
 from mmdefect.registry import RUNNERS
 from mmdefect.streams import start
 from mmdefect.streams.matrix import StreamMatrix
@@ -278,7 +279,7 @@ class StreamRunner:
         gc.collect()  # a Runner, its model and its loaders hold each other
         recorded = self.work_dir / f'step_{step}' / f'{self.name}.py'
         text = recorded.read_text(encoding='utf-8') if recorded.is_file() else None
-        runner = Runner.from_cfg(cfg)
+        runner = guarded(Runner.from_cfg(cfg))
         if text is not None and is_main_process():
             write_text(recorded, text)
         return runner

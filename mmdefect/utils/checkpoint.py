@@ -85,7 +85,8 @@ def state_dict_of(
         path: What the error calls it.
 
     Raises:
-        ValueError: If the checkpoint neither has a ``state_dict`` nor is one.
+        ValueError: If the checkpoint neither has a ``state_dict`` nor is one, or its
+            weights are not finite.
     """
     state = checkpoint.get('state_dict', checkpoint)
     if not isinstance(state, Mapping):
@@ -95,6 +96,7 @@ def state_dict_of(
     elif not state or not all(isinstance(value, Tensor) for value in state.values()):
         found = f'only {sorted(map(str, checkpoint))}'
     else:
+        check_finite(state, path)
         return {key.removeprefix('module.'): value for key, value in state.items()}
     raise ValueError(
         f"{path} holds no weights, {found}: a 'state_dict' of tensors by name was "

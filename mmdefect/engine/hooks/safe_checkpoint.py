@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import get_world_size, is_main_process
+from mmengine.dist import get_world_size
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from mmdefect.engine.distributed import on_main_process
 from mmdefect.registry import HOOKS
+from mmdefect.utils.checkpoint import check_finite
 
 
 @HOOKS.register_module()
@@ -20,7 +22,9 @@ class SafeCheckpointHook(CheckpointHook):
     MMEngine writes a checkpoint in place, so a process killed in the middle leaves a
     broken file under the final name. Here the file is written beside it, flushed to
     disk and renamed; ``last_checkpoint`` follows, and only then are old checkpoints
-    removed. So is the best one: MMEngine removes the old best first.
+    removed. So is the best one: MMEngine removes the old best first. Weights that are
+    not finite are never written. What fails on the main process, a full disk too, ends
+    all of them.
 
     Args:
         stream: What a checkpoint tells of its stream (step, classes); stored as
@@ -43,7 +47,14 @@ class SafeCheckpointHook(CheckpointHook):
                 )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the step, the classes and how images were normalised to the meta."""
+        """Add the step, the classes and how images were normalised to the meta.
+
+        Raises:
+            ValueError: The weights are not finite.
+        """
+        for part in ('state_dict', 'ema_state_dict'):
+            name = f'The model of {runner.work_dir} at iteration {runner.iter}'
+            check_finite(checkpoint.get(part) or {}, name)
         if self.stream is not None:
             checkpoint['meta']['stream'] = dict(self.stream)
         if given := runner.cfg.get('data_preprocessor'):
@@ -54,22 +65,25 @@ class SafeCheckpointHook(CheckpointHook):
         name = self.filename_tmpl.format(step)
         self.last_ckpt = str(Path(self.out_dir) / name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        runner.save_checkpoint(
-            self.out_dir,
-            f'{name}.tmp',
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            **self.args,
-        )
-        if is_main_process():
+
+        def write() -> None:
+            runner.save_checkpoint(
+                self.out_dir,
+                f'{name}.tmp',
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
+                **self.args,
+            )
             _publish(Path(f'{self.last_ckpt}.tmp'), Path(self.last_ckpt))
             pointer = Path(runner.work_dir) / 'last_checkpoint'
             pointer.with_suffix('.tmp').write_text(self.last_ckpt, encoding='utf-8')
             _publish(pointer.with_suffix('.tmp'), pointer)
             for path in outdated:
                 path.unlink(missing_ok=True)
+
+        on_main_process(write)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         backend: Any = getattr(self, 'file_backend', None)
@@ -120,10 +134,14 @@ class _InOnePiece:
         return getattr(self.runner, name)
 
     def save_checkpoint(self, out_dir: str, filename: str, **kwargs: Any) -> None:
-        self.runner.save_checkpoint(out_dir, f'{filename}.tmp', **kwargs)
-        if is_main_process():
-            path = Path(out_dir) / filename
-            _publish(path.with_name(f'{filename}.tmp'), path)
+        path = Path(out_dir) / filename
+        draft = path.with_name(f'{filename}.tmp')
+
+        def write() -> None:
+            self.runner.save_checkpoint(out_dir, draft.name, **kwargs)
+            _publish(draft, path)
+
+        on_main_process(write)
 
 
 def no_batch(images: int, batch_size: int | None, *, drop_last: bool) -> ValueError:
