@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from mmengine.dist import get_world_size
-from mmengine.registry import DefaultScope
 
-from mmdefect.engine.hooks.safe_checkpoint import no_batch
 from mmdefect.models.anomaly.conditioner import class_keys as conditioner_keys
-from mmdefect.registry import DATASETS, TASK_UTILS
+from mmdefect.registry import TASK_UTILS
 from mmdefect.streams.dataset_classes import as_list, dataset_classes, innermost
 from mmdefect.streams.runtime import set_hook
 from mmdefect.streams.stream import Stream
@@ -83,18 +80,6 @@ class AnomalyStream(Stream):
             dataset.replay_classes = [
                 name for name in self.old_classes(step) if name not in kept
             ]
-
-    def check_data(self, cfg: Config, *, train: bool, test: bool) -> None:
-        """Build the data sets, which look at their files; see :class:`Stream`."""
-        with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-            if train:
-                images = len(DATASETS.build(cfg.train_dataloader.dataset))
-                size = cfg.train_dataloader.batch_size
-                each = -(-images // get_world_size())
-                if cfg.train_dataloader.get('drop_last') and each < size:
-                    raise no_batch(images, size, drop_last=True)
-            if test:
-                DATASETS.build(cfg.test_dataloader.dataset)
 
     def chain(self, cfg: Config, step: int, checkpoint: str) -> None:
         """Make ``step`` start from ``checkpoint``, and its hooks look back at it."""

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmengine.config import Config
-
 from mmdefect.functional.forgetting import (
     average_stage,
     base_mean,
@@ -18,6 +16,8 @@ from mmdefect.functional.forgetting import (
 )
 from mmdefect.streams.matrix import StreamMatrix
 from mmdefect.streams.report_data import StreamRecord, read_stream
+from mmdefect.streams.state import inside
+from mmdefect.utils.dumped_config import read_dumped_config
 from mmdefect.utils.results import Run, Runs, distinct, environment_of, mean_std, today
 
 TEACHER = 'teacher/old'
@@ -213,8 +213,8 @@ def _finished(folder: str | Path) -> StreamRecord:
 
 def _seed(record: StreamRecord) -> int:
     """Seed of the last step, from the config that was dumped for it."""
-    path = record.work_dir / record.state['steps'][-1]['config']
-    seed = Config.fromfile(path).get('randomness', {}).get('seed')
+    path = inside(record.work_dir, record.state['steps'][-1]['config'])
+    seed = read_dumped_config(path).get('randomness', {}).get('seed')
     if seed is None:
         raise ValueError(
             f"'{path}' has no randomness.seed, one was expected because results name "

@@ -85,6 +85,25 @@ class DetectionStream(Stream):
         if evaluator.type == 'mmdefect.GroupedCocoMetric':
             evaluator.old_classes = self.old_classes(step)
 
+    def check_training_set(self, dataset: Any, step: int) -> None:
+        """Refuse a class of the step without a box; see :class:`Stream`."""
+        while hasattr(dataset, 'dataset'):
+            dataset = dataset.dataset
+        shown = {
+            dataset.metainfo['classes'][box['bbox_label']]
+            for index in range(len(dataset))
+            for box in dataset.get_data_info(index)['instances']
+            if not box.get('ignore_flag')
+        }
+        absent = [name for name in self.new_classes(step) if name not in shown]
+        if absent:
+            raise ValueError(
+                f'step {step} brings {", ".join(absent)}, of which no training image '
+                f'in {getattr(dataset, "ann_file", "its data set")} has a box: '
+                'expected boxes of every class of a step; add some, or leave the '
+                'class out of stream.protocol'
+            )
+
     def chain(self, cfg: Config, step: int, checkpoint: str) -> None:
         """Make ``step`` start from ``checkpoint``, by its teacher or else by a hook."""
         if cfg.model.get('distill'):

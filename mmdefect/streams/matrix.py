@@ -16,6 +16,8 @@ from torch import Tensor
 from mmdefect.functional.forgetting import group_mean, step_forgetting
 from mmdefect.utils.files import write_json
 
+MATRIX_FILE = 'matrix.json'
+
 
 @dataclass(frozen=True)
 class StepScores:

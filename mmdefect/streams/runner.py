@@ -2,49 +2,42 @@
 
 from __future__ import annotations
 
-import gc
-import time
+import logging
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import barrier, is_main_process
-from mmengine.logging import MessageHub, MMLogger, print_log
-from mmengine.registry import DefaultScope
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.logging import print_log
 from mmengine.runner import Runner
-from mmengine.visualization import Visualizer
 
 from mmdefect.compat import check_provider
 from mmdefect.engine.distributed import on_main_process, prepare_distributed
-from mmdefect.engine.guards import guarded
 from mmdefect.registry import RUNNERS
 from mmdefect.streams import start
-from mmdefect.streams.matrix import StreamMatrix
-from mmdefect.streams.report import write_report
+from mmdefect.streams.closing import draw_report, sum_up
+from mmdefect.streams.launch import build_step_runner, tear_down
+from mmdefect.streams.progress import StepClock
 from mmdefect.streams.resolve import build_stream, resolve_step_config
-from mmdefect.streams.runtime import (
-    apply_test_flags,
-    name_apart,
-    write_apart,
-)
+from mmdefect.streams.resume import compare, other_scoring, some_of, stale_scores
+from mmdefect.streams.runtime import name_apart, write_apart
+from mmdefect.streams.scoring import Scorer
+from mmdefect.streams.settings import scoring_hash, test_set_hash
 from mmdefect.streams.state import (
     STATE_FILE,
     StepState,
     StreamState,
-    canonical,
     config_hash,
-    first_difference,
+    inside,
 )
 from mmdefect.utils.checkpoint import (
+    check_finite,
     file_sha256,
     load_weights,
     state_dict_of,
     use_safe_loading,
 )
 from mmdefect.utils.environment import describe_environment, joined
-from mmdefect.utils.files import write_text
-
-MATRIX_FILE = 'matrix.json'
 
 
 @RUNNERS.register_module()
@@ -68,6 +61,7 @@ class StreamRunner:
         self.stream = build_stream(cfg)
         check_provider(self.stream.requires)
         self.state = StreamState(name=self.name, classes=self.stream.classes)
+        self._iterations: dict[int, int] = {}
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> StreamRunner:
@@ -83,8 +77,9 @@ class StreamRunner:
         Raises:
             FileExistsError: The work dir already holds a stream and ``resume`` is off.
             ValueError: The stream was started with another config, a finished step's
-                checkpoint has changed, ``start_from`` does not fit, or the data of a
-                step cannot be used.
+                checkpoint has changed or is not finite, ``start_from`` does not fit,
+                or the data of a step cannot be used.
+            RuntimeError: All is trained and scored, but the report cannot be drawn.
         """
         if self.cfg.get('load_from'):
             raise ValueError(
@@ -96,9 +91,11 @@ class StreamRunner:
         prepare_distributed(self.cfg)
         self.state = on_main_process(lambda: self._open_state(step))
         numbers = list(range(len(self.stream)) if step is None else [step])
-        on_main_process(lambda: self._check_data(numbers))
+        self._iterations = on_main_process(lambda: self._check_data(numbers))
         for number in numbers:
-            self._run_step(number)
+            if self._run_step(number) and number != numbers[-1]:
+                on_main_process(lambda: draw_report(self.work_dir, self._say))
+        self._conclude(numbers)
 
     def test(self, step: int | None = None) -> dict[str, Any]:
         """Score a checkpoint, or every finished step of a work dir.
@@ -109,6 +106,11 @@ class StreamRunner:
 
         Returns:
             The scores of the last step that was tested.
+
+        Raises:
+            FileNotFoundError: The work dir holds no stream.
+            ValueError: A checkpoint is not of its step.
+            RuntimeError: All is scored, but the report cannot be drawn.
         """
         if step is not None:
             self.stream.check_step(step)
@@ -119,7 +121,7 @@ class StreamRunner:
                 step = start.step_of(target, len(self.stream))
             cfg = self.resolve(step)
             cfg.work_dir = str(self.work_dir / 'test' / f'step_{step}')
-            return self._score(cfg, step, target)
+            return self._scorer.score(cfg, step, target)
         self.work_dir = target
         self.state = on_main_process(lambda: StreamState.load(target))
         return self._test_work_dir(step)
@@ -154,11 +156,14 @@ class StreamRunner:
                 for k in range(len(self.stream))
             ]
             if only:
-                raise ValueError(_predecessor(only, self.work_dir))
+                raise start.not_finished(only, self.work_dir)
             origin = self.stream.start_from
             state = StreamState(self.name, self.stream.classes, steps, origin)
             self.work_dir.mkdir(parents=True, exist_ok=True)
-            start.take_over(self.stream, state, self.resolve(0), self.work_dir)
+            first = self.resolve(0)
+            start.take_over(self.stream, state, first, self.work_dir)
+            if steps[0].state == 'trained':
+                self._record_config(steps[0], first)
             state.save(self.work_dir)
             return state
         if not self.cfg.get('resume'):
@@ -182,63 +187,90 @@ class StreamRunner:
             )
         return state
 
-    def _check_data(self, numbers: list[int]) -> None:
-        """Have the data of later steps looked at before the first one trains."""
-        left = [k for k in numbers if self.state.steps[k].state != 'finished']
-        for step in left:
-            trains = self.state.steps[step].state in ('pending', 'running')
-            self.stream.check_data(
-                self.resolve(step),
-                train=trains and step != left[0],  # whose set is built right after
-                test=step == left[-1],  # it has all classes
-            )
+    def _check_data(self, numbers: list[int]) -> dict[int, int]:
+        """Have the data of all steps looked at before the first one trains.
 
-    def _run_step(self, step: int) -> None:
+        Returns:
+            Step -> iterations of its training, for steps that are to be trained.
+        """
+        states = self.state.steps
+        for step in numbers:
+            self._changes(states[step], self.resolve(step))
+        left = [k for k in numbers if states[k].state != 'finished']
+        configs = {step: self.resolve(step) for step in left}
+        # Usually one test set, of which the last step sees all classes.
+        tests = {test_set_hash(cfg): step for step, cfg in configs.items()}
+        return {
+            step: self.stream.check_data(
+                cfg,
+                step,
+                train=states[step].state in ('pending', 'running'),
+                test=step in tests.values(),
+            )
+            for step, cfg in configs.items()
+        }
+
+    def _run_step(self, step: int) -> bool:
+        """Train and score a step, or what is left of it; whether anything was."""
         state = self.state.steps[step]
         if step and self.state.steps[step - 1].state != 'finished':
-            raise ValueError(_predecessor(step, self.work_dir))
+            raise start.not_finished(step, self.work_dir)
         cfg = self.resolve(step)
-        on_main_process(lambda: self._check_step(state, cfg))
+        stale = on_main_process(lambda: self._check_step(state, cfg))
         if state.state == 'finished':
-            self._say(f'step {step} is already finished')
-            return
-        self._say(
-            f'step {step} of 0-{len(self.stream) - 1}: {", ".join(state.classes)}'
-        )
+            if stale is None:
+                self._say(f'step {step} is already finished')
+                return False
+            self._say(f'step {step} is finished and scored again: {stale}')
+            state.state = 'trained'
+        else:
+            classes = ', '.join(state.classes)
+            self._say(f'step {step} of 0-{len(self.stream) - 1}: {classes}')
         self._record_start(state, cfg)
-        begin = time.monotonic()
         if state.state == 'running':
-            runner = self._train(cfg, step)
-            self._record_checkpoint(state, runner)
-            state.duration_s += time.monotonic() - begin
-            self._save_state()
-            scores = self._compared(runner, step).test()
-            tear_down(runner)
-            del runner
-        else:  # trained before, or reused: only the scores are missing
-            path = self.work_dir / str(state.checkpoint)
-            scores = self._score(cfg, step, path)
-        self._record_scores(step, scores)
-        state.state = 'finished'
-        self._save_state()
-        if is_main_process():
-            self._say(f'report: {write_report(self.work_dir)}')
-        barrier()
+            self._train(cfg, state)
+        # A config of its own: a resumed training has changed the one above.
+        self._score(self.resolve(step), state)
+        return True
 
-    def _check_step(self, state: StepState, cfg: Config) -> None:
-        """Refuse to continue a step whose config or checkpoint has changed."""
-        if self._has_begun(state) and state.config_hash != config_hash(cfg):
-            difference = None
-            if state.config and (self.work_dir / state.config).is_file():
-                recorded = Config.fromfile(self.work_dir / state.config)
-                difference = first_difference(canonical(cfg), canonical(recorded))
+    def _check_step(self, state: StepState, cfg: Config) -> str | None:
+        """Refuse to continue a step whose training or checkpoint has changed.
+
+        Returns:
+            Why a finished step must be scored again, or ``None``.
+        """
+        changes = self._changes(state, cfg)
+        if state.checkpoint_sha256:
+            path = inside(self.work_dir, str(state.checkpoint))
+            start.verify(path, state.checkpoint_sha256)
+        finished = state.state == 'finished'
+        stale = stale_scores(self.work_dir, state, cfg) if finished else None
+        if changes and (stale or not finished):
+            self._say(
+                f'step {state.step} takes over changes that its weights do not hang '
+                f'on: {some_of(changes)}'
+            )
+        processes = state.environment.get('processes', str(get_world_size()))
+        if state.state == 'running' and processes != str(get_world_size()):
+            self._say(
+                f'step {state.step} was begun by {processes} processes and goes on '
+                f'with {get_world_size()}: a batch has another size from here on',
+                logging.WARNING,
+            )
+        return stale
+
+    def _changes(self, state: StepState, cfg: Config) -> list[str]:
+        """Return what has changed; refuse what its training could not have had."""
+        if not self._has_begun(state):
+            return []
+        forbidden, changes = compare(self.work_dir, state, cfg)
+        if forbidden:
             raise ValueError(
                 f'cannot resume step {state.step} of {self.work_dir}: its config has '
-                f'changed, first at {difference or "an unknown key"}; undo the change '
-                'or use another --work-dir'
+                f'changed, first at {forbidden}; undo the change or use another '
+                '--work-dir'
             )
-        if state.checkpoint_sha256:
-            start.verify(self.work_dir / str(state.checkpoint), state.checkpoint_sha256)
+        return changes
 
     def _has_begun(self, state: StepState) -> bool:
         """Whether a step holds any training that another config could spoil."""
@@ -248,126 +280,111 @@ class StreamRunner:
         return state.config_hash is not None
 
     def _record_start(self, state: StepState, cfg: Config) -> None:
-        state.config = f'step_{state.step}/{self.name}.py'
-        state.config_hash = config_hash(cfg)
         if state.state == 'pending':
             state.state = 'running'
         if state.state == 'running':
-            state.environment = joined(state.environment, describe_environment())
+            here = {**describe_environment(), 'processes': str(get_world_size())}
+            state.environment = joined(state.environment, here)
         if self.stream.starts_from_previous(state.step):
             state.started_from = self.state.steps[state.step - 1].checkpoint
+        self._record_config(state, cfg)
+        self._save_state()
+
+    def _record_config(self, state: StepState, cfg: Config) -> None:
+        state.config = f'step_{state.step}/{self.name}.py'
+        state.config_hash = config_hash(cfg)
         if is_main_process():
             path = self.work_dir / state.config
             path.parent.mkdir(parents=True, exist_ok=True)
             cfg.dump(path)
-        self._save_state()
 
-    def _train(self, cfg: Config, step: int) -> Runner:
+    def _train(self, cfg: Config, state: StepState) -> None:
+        step = state.step
         last = on_main_process(lambda: start.last_checkpoint(Path(cfg.work_dir)))
         if last is not None:
             self._say(f'step {step} continues at {last}')
             cfg.resume, cfg.load_from = True, str(last)
-        runner = self._build(cfg, step)
+        later = sum(n for k, n in self._iterations.items() if k > step)
+        clock = StepClock(later=later)
+        runner = build_step_runner(cfg, self.work_dir / str(state.config))
+        runner.register_hook(clock)
         runner.train()
-        return runner
-
-    def _build(self, cfg: Config, step: int) -> Runner:
-        """Build a Runner and keep it from dumping its config over the recorded one.
-
-        The recorded one trains alone, without the flags and paths of this run.
-        """
-        gc.collect()  # a Runner, its model and its loaders hold each other
-        recorded = self.work_dir / f'step_{step}' / f'{self.name}.py'
-        text = recorded.read_text(encoding='utf-8') if recorded.is_file() else None
-        runner = guarded(Runner.from_cfg(cfg))
-        if text is not None and is_main_process():
-            write_text(recorded, text)
-        return runner
-
-    def _record_checkpoint(self, state: StepState, runner: Runner) -> None:
-        def publish() -> tuple[str, str]:
-            path = start.last_checkpoint(Path(runner.work_dir))
-            if path is None:
-                raise FileNotFoundError(
-                    f'step {state.step} saved no checkpoint in {runner.work_dir}: its '
-                    'default_hooks.checkpoint must save the last epoch'
-                )
-            relative = f'step_{state.step}/{path.name}'
-            return relative, file_sha256(path)
-
-        state.checkpoint, state.checkpoint_sha256 = on_main_process(publish)
+        state.duration_s = clock.elapsed
+        found = on_main_process(lambda: self._publish(state, runner))
+        state.checkpoint, state.checkpoint_sha256 = found
         state.state = 'trained'
+        self._save_state()
+        tear_down(runner)
+
+    def _publish(self, state: StepState, runner: Runner) -> tuple[str, str]:
+        """Return name and hash of the checkpoint that a step leaves."""
+        path = start.last_checkpoint(Path(runner.work_dir))
+        if path is None:
+            raise FileNotFoundError(
+                f'step {state.step} saved no checkpoint in {runner.work_dir}: its '
+                'default_hooks.checkpoint must save the last epoch'
+            )
+        loaded = load_weights(path)
+        check_finite(state_dict_of(loaded), path)
+        done = loaded.get('meta', {}).get('iter', runner.iter)
+        if done < runner.iter:
+            self._say(
+                f'step {state.step} leaves {path.name}, saved after {done} of '
+                f'{runner.iter} iterations: that is what is scored and what the next '
+                'step starts from; set save_last=True in default_hooks.checkpoint to '
+                'save the last epoch',
+                logging.WARNING,
+            )
+        return f'step_{state.step}/{path.name}', file_sha256(path)
 
     # -- scores -------------------------------------------------------------------
 
+    @property
+    def _scorer(self) -> Scorer:
+        return Scorer(name=self.name, work_dir=self.work_dir, stream=self.stream)
+
+    def _score(self, cfg: Config, state: StepState) -> dict[str, Any]:
+        """Score the checkpoint that a step has left; the step is finished then."""
+        # Before the run: what it adds for --out or --tta is not the step's.
+        made_with = scoring_hash(cfg)
+        path = inside(self.work_dir, str(state.checkpoint))
+        scores = self._scorer.score(cfg, state.step, path)
+        self._scorer.record(state.step, scores)
+        state.scoring_hash = made_with
+        state.state = 'finished'
+        self._save_state()
+        return scores
+
     def _test_work_dir(self, only: int | None) -> dict[str, Any]:
         scores: dict[str, Any] = {}
+        tested = []
         for state in self.state.steps:
             if state.checkpoint is None:
                 self._say(f'step {state.step} is not trained yet and not tested')
             elif only in (None, state.step):
-                path = self.work_dir / state.checkpoint
                 cfg = self.resolve(state.step)
                 if only is None:
                     write_apart(cfg, state.step)
-                scores = self._score(cfg, state.step, path)
-                self._record_scores(state.step, scores)
-        if is_main_process():
-            self._say(f'report: {write_report(self.work_dir)}')
-        barrier()
+                scores = self._score(cfg, state)
+                tested.append(state.step)
+        self._conclude(tested)
         return scores
 
-    def _score(self, cfg: Config, step: int, checkpoint: Path) -> dict[str, Any]:
-        """Test a checkpoint whose keys must fit the step's model exactly."""
-        apply_test_flags(cfg)
-        runner = self._build(cfg, step)
-        model = runner.model
-        while hasattr(model, 'module'):  # DDP, test-time augmentation
-            model = model.module
-        loaded = load_weights(checkpoint)
-        state = state_dict_of(loaded, checkpoint)
-        start.check_keys(state, model.state_dict(), checkpoint, step)
-        start.check_classes(loaded, self.stream.seen_classes(step), checkpoint, step)
-        model.load_state_dict(state)
-        scores = self._compared(runner, step).test()
-        tear_down(runner)
-        return scores
+    def _conclude(self, done: list[int]) -> None:
+        """Name scores that are not comparable, draw the report, show all scores."""
+        on_main_process(lambda: self._name_other_scoring(done))
+        on_main_process(lambda: sum_up(self.work_dir, self._say))
 
-    def _compared(self, runner: Runner, step: int) -> Runner:
-        """Tell the metrics what the step before and the upper bound scored."""
-        known = {
-            'previous': self._scores_in(self.work_dir, step - 1),
-            'joint': self._scores_in(self.stream.joint, step),
-        }
-        for metric in runner.test_evaluator.metrics if any(known.values()) else []:
-            if hasattr(metric, 'compare_with'):
-                metric.compare_with(**{k: v or None for k, v in known.items()})
-        return runner
-
-    def _scores_in(self, work_dir: str | Path | None, step: int) -> dict[str, float]:
-        """Class -> leading metric after a step of a stream; empty if not known."""
-        path = Path(work_dir or '') / MATRIX_FILE
-        if step < 0 or work_dir is None or not path.is_file():
-            return {}
-        return StreamMatrix.load(path).scores(step, self.stream.metrics[0])
-
-    def _record_scores(self, step: int, scores: dict[str, Any]) -> None:
-        if not is_main_process():
-            return
-        path = self.work_dir / MATRIX_FILE
-        stream = self.stream
-        matrix = (
-            StreamMatrix.load(path)
-            if path.is_file()
-            else StreamMatrix(classes=stream.classes, metrics=stream.metrics)
-        )
-        matrix.add_step(
-            step=step,
-            old=stream.old_classes(step),
-            new=stream.new_classes(step),
-            scalars=scores,
-        )
-        matrix.save(path)
+    def _name_other_scoring(self, done: list[int]) -> None:
+        for state in self.state.steps:
+            if state.state != 'finished' or state.step in done:
+                continue
+            if why := other_scoring(self.work_dir, state, self.resolve(state.step)):
+                self._say(
+                    f'step {state.step} is not comparable, {why}; score all steps '
+                    f'with tools/test.py CONFIG {self.work_dir}',
+                    logging.WARNING,
+                )
 
     # -- small things -------------------------------------------------------------
 
@@ -375,24 +392,5 @@ class StreamRunner:
         if is_main_process():
             self.state.save(self.work_dir)
 
-    def _say(self, text: str) -> None:
-        print_log(f'[{self.name}] {text}', logger='current')
-
-
-def _predecessor(step: int, work_dir: Path) -> str:
-    return (
-        f'step {step} cannot run: step {step - 1} is not finished in {work_dir}; run '
-        f'it first (--step {step - 1}), then this one with --resume'
-    )
-
-
-def tear_down(runner: Runner) -> None:
-    """Close what a Runner leaves open, so that the next one starts clean."""
-    runner.visualizer.close()
-    for handler in list(runner.logger.handlers):
-        handler.close()
-    name = runner.experiment_name
-    for cls in (MMLogger, MessageHub, DefaultScope):
-        cls._instance_dict.pop(name, None)
-    for cls in (Visualizer, type(runner.visualizer)):
-        cls._instance_dict.pop(runner.visualizer.instance_name, None)
+    def _say(self, text: str, level: int = logging.INFO) -> None:
+        print_log(f'[{self.name}] {text}', logger='current', level=level)

@@ -9,13 +9,8 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from mmdefect.streams.state import (
-    StepState,
-    StreamState,
-    canonical,
-    config_hash,
-    first_difference,
-)
+from mmdefect.streams.resume import compare
+from mmdefect.streams.state import StepState, StreamState, config_hash, inside
 from mmdefect.streams.stream import Stream
 from mmdefect.utils.checkpoint import checkpoint_classes, file_sha256, load_weights
 
@@ -60,22 +55,22 @@ def take_over(stream: Stream, state: StreamState, cfg: Config, work_dir: Path) -
 
 
 def _finished_step_0(source: Path, cfg: Config) -> Path:
-    """Return the checkpoint of another stream's step 0, made with an equal config."""
+    """Return the checkpoint of another stream's step 0 that was trained alike.
+
+    How it was scored does not matter: it is scored again.
+    """
     first = StreamState.load(source).steps[0]
     if first.checkpoint is None or first.config is None:
         raise ValueError(
             f'stream.start_from {str(source)!r} has not finished its step 0: run it '
             'first'
         )
-    if first.config_hash != config_hash(cfg):
-        theirs = Config.fromfile(source / first.config)
-        difference = first_difference(canonical(cfg), canonical(theirs))
+    if difference := compare(source, first, cfg)[0]:
         raise ValueError(
             f'cannot reuse step 0 of {source}: its config differs, first at '
-            f'{difference or "an unknown key"}; use equal step-0 settings or drop '
-            'stream.start_from'
+            f'{difference}; use equal step-0 settings or drop stream.start_from'
         )
-    path = source / first.checkpoint
+    path = inside(source, first.checkpoint)
     verify(path, str(first.checkpoint_sha256))
     return path
 
@@ -88,6 +83,14 @@ def _check_classes(path: Path, classes: list[str]) -> None:
             f'step 0 has {classes}; name or reorder them with '
             'tools/model_converters/expand_classes.py, or change the protocol'
         )
+
+
+def not_finished(step: int, work_dir: Path) -> ValueError:
+    """Say that a step has nothing to start from."""
+    return ValueError(
+        f'step {step} cannot run: step {step - 1} is not finished in {work_dir}; run '
+        f'it first (--step {step - 1}), then this one with --resume'
+    )
 
 
 def last_checkpoint(step_dir: Path) -> Path | None:

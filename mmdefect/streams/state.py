@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmengine.config import Config
@@ -44,6 +45,7 @@ class StepState:
     checkpoint: str | None = None
     checkpoint_sha256: str | None = None
     started_from: str | None = None
+    scoring_hash: str | None = None  # of the test settings that its scores come from
     duration_s: float = 0.0
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -63,6 +65,7 @@ class StreamState:
 
         Raises:
             FileNotFoundError: ``work_dir`` holds no ``stream.json``.
+            ValueError: It is none, or names a file outside the work dir.
         """
         path = Path(work_dir) / STATE_FILE
         if not path.is_file():
@@ -70,13 +73,39 @@ class StreamState:
                 f'{work_dir} holds no {STATE_FILE}: expected the work dir of a stream '
                 'that tools/train.py has started'
             )
-        data = json.loads(path.read_text(encoding='utf-8'))
-        steps = [StepState(**step) for step in data.pop('steps')]
-        return cls(**data, steps=steps)
+        try:
+            data = json.loads(path.read_text(encoding='utf-8'))
+            steps = [StepState(**step) for step in data.pop('steps')]
+            state = cls(**data, steps=steps)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise ValueError(
+                f'{path} does not describe a stream ({error}): put the file back that '
+                'tools/train.py wrote'
+            ) from None
+        for step in steps:
+            for file in (step.config, step.checkpoint, step.started_from):
+                if file is not None:
+                    inside(Path(work_dir), file)
+        return state
 
     def save(self, work_dir: Path) -> None:
         """Write ``stream.json`` in one piece: a kill leaves the old or the new."""
         write_json(Path(work_dir) / STATE_FILE, asdict(self))
+
+
+def inside(work_dir: Path, file: str) -> Path:
+    """Return the path of a file that ``stream.json`` names.
+
+    Raises:
+        ValueError: It lies outside the work dir, which may have come from anywhere.
+    """
+    named = PurePosixPath(file)
+    if named.is_absolute() or '..' in named.parts:
+        raise ValueError(
+            f'{work_dir / STATE_FILE} names {file!r}, which is outside of its work '
+            'dir: expected a path below it, such as step_0/epoch_1.pth'
+        )
+    return work_dir / named
 
 
 def canonical(cfg: Config) -> dict[str, Any]:
@@ -106,20 +135,30 @@ def config_hash(cfg: Config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def first_difference(ours: Any, theirs: Any, key: str = '') -> str | None:
-    """Return ``key: theirs -> ours`` for the first differing entry, or ``None``."""
+def differences(ours: Any, theirs: Any, key: str = '') -> Iterator[str]:
+    """Name each entry that differs: ``key (was theirs, is ours)``."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for name in sorted(ours.keys() | theirs.keys()):
             path = f'{key}.{name}' if key else str(name)
-            if name not in ours or name not in theirs:
-                side = 'added' if name in ours else 'gone'
-                return f'{path} ({side})'
-            if found := first_difference(ours[name], theirs[name], path):
-                return found
-        return None
-    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+            if name in ours and name in theirs:
+                yield from differences(ours[name], theirs[name], path)
+            else:
+                yield f'{path} ({"added" if name in ours else "gone"})'
+    elif (
+        isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs)
+    ):
         for index, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-            if found := first_difference(a, b, f'{key}.{index}'):
-                return found
-        return None
-    return None if ours == theirs else f'{key} (was {theirs!r}, is {ours!r})'
+            yield from differences(a, b, f'{key}.{index}')
+    elif ours != theirs:
+        yield f'{key} (was {_short(theirs)}, is {_short(ours)})'
+
+
+def _short(value: Any) -> str:
+    """A value as text that leaves a sentence readable."""
+    text = repr(value)
+    return text if len(text) <= 120 else f'{text[:117]}...'
+
+
+def first_difference(ours: Any, theirs: Any) -> str | None:
+    """Return the first of :func:`differences`, or ``None``."""
+    return next(differences(ours, theirs), None)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from mmdefect.streams.protocol import parse_protocol
 from mmdefect.utils.checks import check_choice
@@ -142,16 +143,49 @@ class Stream:
         """Write the classes of ``step`` into model, datasets and evaluators."""
         raise NotImplementedError
 
-    def check_data(self, cfg: Config, *, train: bool, test: bool) -> None:
-        """Look at the data of a step before any step trains; nothing here.
+    def check_data(self, cfg: Config, step: int, *, train: bool, test: bool) -> int:
+        """Look at the data of a step before any step trains.
 
         Args:
             cfg: Config of the step.
+            step: Its number.
             train: Whether its training set is still needed.
-            test: Whether to look at its test set, too.
+            test: Whether to look at its test set and its metrics, too.
+
+        Returns:
+            Iterations of the step's training; 0 without ``train``.
 
         Raises:
-            ValueError: If the step could not use them.
+            ValueError: The step could not use them.
+        """
+        # They start Runners, which a resolved config is printed without.
+        from mmdefect.streams.look import (
+            check_options,
+            look_at_test,
+            look_at_training,
+        )
+
+        check_options(cfg, step)
+        iterations = 0
+        with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+            if train:
+                loader, iterations = look_at_training(cfg)
+                self.check_training_set(loader.dataset, step)
+            if test:
+                look_at_test(cfg)
+        return iterations
+
+    def check_training_set(self, dataset: Any, step: int) -> None:
+        """Refuse a training set that does not show what the step brings.
+
+        A data set of products refuses a product without images by itself.
+
+        Args:
+            dataset: As the step will see it.
+            step: Number of the step.
+
+        Raises:
+            ValueError: A class of the step is not shown.
         """
 
     def chain(self, cfg: Config, step: int, checkpoint: str) -> None:

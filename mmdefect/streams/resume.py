@@ -1,0 +1,116 @@
+"""What a work dir holds of a step, compared with what its config says now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmdefect.streams.dataset_classes import as_list
+from mmdefect.streams.matrix import MATRIX_FILE, StreamMatrix
+from mmdefect.streams.settings import scoring_hash, scoring_part, training_part
+from mmdefect.streams.state import (
+    StepState,
+    canonical,
+    config_hash,
+    differences,
+    first_difference,
+    inside,
+)
+from mmdefect.utils.dumped_config import read_dumped_config
+
+# Hook -> what it leaves in the folder of a step when the step is scored.
+_PICTURES = {'SamplePredictionsHook': 'samples.json', 'AnomalyMapHook': 'maps.json'}
+
+
+def recorded_settings(work_dir: Path, state: StepState) -> dict[str, Any] | None:
+    """Return the canonical settings that a step was started with, if they are there.
+
+    Raises:
+        ValueError: The recorded config is damaged.
+    """
+    path = inside(work_dir, state.config) if state.config else None
+    if path is None or not path.is_file():
+        return None
+    return canonical(read_dumped_config(path))
+
+
+def compare(
+    work_dir: Path, state: StepState, cfg: Config
+) -> tuple[str | None, list[str]]:
+    """Compare the config of a step with the one that was recorded for it.
+
+    Args:
+        work_dir: Of the stream that recorded the step.
+        state: The step.
+        cfg: Its config now.
+
+    Returns:
+        What forbids to go on, the first difference that decides the weights, if there
+        is one; and all differences that leave the weights alone.
+    """
+    if state.config_hash == config_hash(cfg):
+        return None, []
+    recorded, ours = recorded_settings(work_dir, state), canonical(cfg)
+    if recorded is None:
+        return 'an unknown key', []
+    # Not by hash: an older version may have recorded it, which knew fewer settings.
+    forbidden = first_difference(training_part(ours), training_part(recorded))
+    return forbidden, list(differences(ours, recorded))
+
+
+def stale_scores(work_dir: Path, state: StepState, cfg: Config) -> str | None:
+    """Say why a finished step must be scored again, if it must.
+
+    Args:
+        work_dir: Of the stream.
+        state: The step.
+        cfg: Its config now.
+    """
+    matrix = work_dir / MATRIX_FILE
+    scored = (
+        [s.step for s in StreamMatrix.load(matrix).steps] if matrix.exists() else []
+    )
+    if state.step not in scored:
+        return f'{MATRIX_FILE} has no scores of it'
+    if reason := other_scoring(work_dir, state, cfg):
+        return reason
+    return _missing_pictures(work_dir / f'step_{state.step}', cfg)
+
+
+def other_scoring(work_dir: Path, state: StepState, cfg: Config) -> str | None:
+    """Say what differs between the test settings of a step's scores and those now."""
+    if state.scoring_hash == scoring_hash(cfg):
+        return None
+    recorded, found = recorded_settings(work_dir, state), None
+    if recorded is not None:
+        ours = scoring_part(canonical(cfg))
+        found = first_difference(ours, scoring_part(recorded))
+    if found is None and state.scoring_hash is None:  # an older version's work dir
+        return None
+    return f'its scores are of other test settings: {found or "of tools/test.py"}'
+
+
+def _missing_pictures(folder: Path, cfg: Config) -> str | None:
+    named = (cfg.get('default_hooks') or {}).values()
+    for hook in [*named, *as_list(cfg.get('custom_hooks'))]:
+        name = _PICTURES.get(str((hook or {}).get('type')).rpartition('.')[2])
+        if name is None:
+            continue
+        if not (folder / name).is_file():
+            return f'{folder.name}/{name} is missing'
+        content = json.loads((folder / name).read_text(encoding='utf-8'))
+        for entry in content['maps'] if name == 'maps.json' else []:
+            if not (folder / entry['picture']).is_file():
+                return f'{folder.name}/{entry["picture"]} is missing'
+    return None
+
+
+def some_of(changes: Iterable[str], limit: int = 5) -> str:
+    """Changes in one line, the first few by name."""
+    found = list(changes)
+    more = f' and {len(found) - limit} more' if len(found) > limit else ''
+    return ', '.join(found[:limit]) + more

@@ -1,0 +1,99 @@
+"""Scores of a stream's checkpoints: always those of the file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from mmdefect.streams import start
+from mmdefect.streams.launch import build_step_runner, tear_down
+from mmdefect.streams.matrix import MATRIX_FILE, StreamMatrix
+from mmdefect.streams.runtime import apply_test_flags
+from mmdefect.streams.stream import Stream
+from mmdefect.utils.checkpoint import load_weights, state_dict_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """Tests checkpoints of a stream and keeps their scores.
+
+    The model that has just been trained is never tested: averaged weights are swapped
+    around a checkpoint, and the last one saved may be of an earlier epoch. What is
+    tested is what the next step starts from.
+
+    Attributes:
+        name: Of the stream.
+        work_dir: Of the stream.
+        stream: The stream.
+    """
+
+    name: str
+    work_dir: Path
+    stream: Stream
+
+    def score(self, cfg: Config, step: int, checkpoint: Path) -> dict[str, Any]:
+        """Test a checkpoint whose keys must fit the step's model exactly.
+
+        Args:
+            cfg: Config of the step.
+            step: Its number.
+            checkpoint: A file.
+
+        Raises:
+            ValueError: The checkpoint is of another model or of other classes.
+        """
+        apply_test_flags(cfg)
+        recorded = self.work_dir / f'step_{step}' / f'{self.name}.py'
+        runner = build_step_runner(cfg, recorded)
+        model = runner.model
+        while hasattr(model, 'module'):  # DDP, test-time augmentation
+            model = model.module
+        loaded = load_weights(checkpoint)
+        state = state_dict_of(loaded)
+        start.check_keys(state, model.state_dict(), checkpoint, step)
+        start.check_classes(loaded, self.stream.seen_classes(step), checkpoint, step)
+        model.load_state_dict(state)
+        self._compare(runner, step)
+        scores = runner.test()
+        tear_down(runner)
+        return scores
+
+    def _compare(self, runner: Runner, step: int) -> None:
+        """Tell the metrics what the step before and the upper bound scored."""
+        known = {
+            'previous': self._scores_in(self.work_dir, step - 1),
+            'joint': self._scores_in(self.stream.joint, step),
+        }
+        for metric in runner.test_evaluator.metrics if any(known.values()) else []:
+            if hasattr(metric, 'compare_with'):
+                metric.compare_with(**{k: v or None for k, v in known.items()})
+
+    def _scores_in(self, work_dir: str | Path | None, step: int) -> dict[str, float]:
+        """Class -> leading metric after a step of a stream; empty if not known."""
+        path = Path(work_dir or '') / MATRIX_FILE
+        if step < 0 or work_dir is None or not path.is_file():
+            return {}
+        return StreamMatrix.load(path).scores(step, self.stream.metrics[0])
+
+    def record(self, step: int, scores: dict[str, Any]) -> None:
+        """Write the scores of a step into ``matrix.json``, on rank 0."""
+        if not is_main_process():
+            return
+        path, stream = self.work_dir / MATRIX_FILE, self.stream
+        matrix = (
+            StreamMatrix.load(path)
+            if path.is_file()
+            else StreamMatrix(classes=stream.classes, metrics=stream.metrics)
+        )
+        matrix.add_step(
+            step=step,
+            old=stream.old_classes(step),
+            new=stream.new_classes(step),
+            scalars=scores,
+        )
+        matrix.save(path)

@@ -1,0 +1,74 @@
+"""Reading a config that was dumped into a work dir, without running it.
+
+A work dir may come from anywhere, and a config file is a Python program. What
+``Config.dump`` writes is plain: names that are given literals and ``dict(...)`` calls.
+Only that is understood here, and nothing is executed.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+
+def read_dumped_config(path: str | Path) -> Config:
+    """Read a config that MMEngine's ``Config.dump`` has written.
+
+    Args:
+        path: A ``.py`` file of a work dir.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It holds more than names with literal values, or cannot be parsed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'there is no config {path}: expected the one that a training has written '
+            'into its work dir'
+        )
+    try:
+        body = ast.parse(path.read_text(encoding='utf-8')).body
+        return Config({_name(line): _value(line.value) for line in body})  # type: ignore[attr-defined]
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f'{path} is no config as a training writes it ({reason}): expected names '
+            'with plain values only, because the files of a work dir are not run; put '
+            'the original back'
+        ) from None
+
+
+def _name(line: ast.stmt) -> str:
+    if (
+        not isinstance(line, ast.Assign)
+        or len(line.targets) != 1
+        or not isinstance(line.targets[0], ast.Name)
+    ):
+        raise ValueError(f'line {line.lineno} does not just name a value')
+    return line.targets[0].id
+
+
+def _value(node: ast.expr) -> Any:
+    """Value of a literal or of ``dict(key=literal, ...)``, however deep."""
+    if isinstance(node, ast.Dict):
+        keys = [ast.literal_eval(key) if key else _refuse(node) for key in node.keys]
+        return dict(zip(keys, map(_value, node.values), strict=True))
+    if isinstance(node, (ast.List, ast.Tuple)):
+        items = [_value(item) for item in node.elts]
+        return items if isinstance(node, ast.List) else tuple(items)
+    if isinstance(node, ast.Call):
+        named = {word.arg: _value(word.value) for word in node.keywords if word.arg}
+        plain = isinstance(node.func, ast.Name) and node.func.id == 'dict'
+        if not plain or len(named) != len(node.keywords) or len(node.args) > 1:
+            _refuse(node)
+        # A dict with odd keys is dumped as dict({'1': ...}).
+        return {**(_value(node.args[0]) if node.args else {}), **named}
+    return ast.literal_eval(node)
+
+
+def _refuse(node: ast.expr) -> Any:
+    raise ValueError(f'line {node.lineno} holds more than plain values')
