@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.datasets.converters.coco_checks import clip_box, has_area
-from mmdefect.utils.checks import name_some, visible
+from mmdefect.utils.checks import brief, name_some
 from mmdefect.utils.text_files import (
     decode_text,
     inner_path,
@@ -92,7 +92,7 @@ def normalise_coco(
             )
         if not isinstance(coco[name], list):
             raise ValueError(
-                f'{source} holds {name!r} as {_show(coco[name])}; expected a list of '
+                f'{source} holds {name!r} as {brief(coco[name])}; expected a list of '
                 'entries: convert the data set again.'
             )
     categories, category_ids = _numbered(coco['categories'], 'category', source)
@@ -125,12 +125,12 @@ def _places(
         where = f'{source}: {kind} {number}'
         if not isinstance(entry, dict):
             raise ValueError(
-                f'{where} is {_show(entry)}; expected an object: convert the data set '
+                f'{where} is {brief(entry)}; expected an object: convert the data set '
                 'again.'
             )
         given = entry.get('id')
         if type(given) in (int, str) and given != number:
-            where += f' (id {_show(given)})'
+            where += f' (id {brief(given)})'
         yield entry, where
 
 
@@ -154,7 +154,7 @@ def _numbered(
     for entry, where in _places(entries, kind, source):
         if (key := _key(entry.get('id'))) is None:
             raise ValueError(
-                f'{where} has the id {_show(entry.get("id"))}; expected a number or '
+                f'{where} has the id {brief(entry.get("id"))}; expected a number or '
                 'text that no other has: number them again.'
             )
         keys.append(key)
@@ -179,7 +179,7 @@ def _check_names(categories: list[dict[str, Any]], source: object) -> None:
         name = entry.get('name')
         if not isinstance(name, str) or not name.strip() or not _writable(name):
             raise ValueError(
-                f'{where} has the name {_show(name)}; expected text: name the class, '
+                f'{where} has the name {brief(name)}; expected text: name the class, '
                 'in quotes if it is a number.'
             )
     counts = Counter(category['name'] for category in categories)
@@ -224,7 +224,7 @@ def image_size_of(
         sound = type(value) is int or (type(value) is float and value.is_integer())
         if not sound or not 1 <= value <= MAX_SIDE:
             raise ValueError(
-                f'{where} has {_show(value) if key in entry else "nothing"} as '
+                f'{where} has {brief(value) if key in entry else "nothing"} as '
                 f'{key}; expected the whole number of pixels of its file, 1 to '
                 f'{MAX_SIDE}: write it from the file.'
             )
@@ -266,7 +266,7 @@ def _annotation(
         wanted = _key(entry.get(key))
         if wanted is None or wanted not in ids:
             raise ValueError(
-                f'{where} names {key.removesuffix("_id")} {_show(entry.get(key))}; '
+                f'{where} names {key.removesuffix("_id")} {brief(entry.get(key))}; '
                 f'expected an id that the file lists, {_some_ids(ids)}: convert the '
                 'data set again.'
             )
@@ -284,14 +284,14 @@ def _annotation(
 
 
 def _some_ids(ids: Mapping[int | str, int]) -> str:
-    return f'such as {_show(next(iter(ids)))}' if ids else 'but it lists none'
+    return f'such as {brief(next(iter(ids)))}' if ids else 'but it lists none'
 
 
 def _flag(value: Any, key: str, where: str) -> int:
     plain = value.strip().lower() if isinstance(value, str) else value
     if isinstance(plain, list | dict) or plain not in _FLAGS:
         raise ValueError(
-            f'{where} has {_show(value)} as {key}; expected 0 or 1: correct it.'
+            f'{where} has {brief(value)} as {key}; expected 0 or 1: correct it.'
         )
     return _FLAGS[plain]
 
@@ -305,7 +305,7 @@ def _box(entry: Mapping[str, Any], where: str) -> list[float]:
             'width, height]: export boxes too, or compute them from the outlines.'
         )
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_coordinate, box)):
-        given = _show(box) if 'bbox' in entry else 'no bbox'
+        given = brief(box) if 'bbox' in entry else 'no bbox'
         raise ValueError(
             f'{where} has {given}{" as bbox" if "bbox" in entry else ""}; expected a '
             f'box [x, y, width, height] of four numbers within {MAX_COORDINATE} '
@@ -363,19 +363,6 @@ def boxes_in_frame(
 
 
 # ------------------------------------------------------------------------ in words
-
-
-def _show(value: Any) -> str:
-    """A value of the file, short and in one line."""
-    if value is None:
-        return 'null'
-    if isinstance(value, dict):
-        return f'an object of {len(value)} entries'
-    if isinstance(value, list):
-        if len(value) > 6 or any(isinstance(one, list | dict) for one in value):
-            return f'a list of {len(value)} entries'
-        return f'[{", ".join(map(_show, value))}]'
-    return visible(repr(value)[:80])
 
 
 def _writable(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
@@ -37,3 +38,16 @@ def name_some(items: Sequence[str], limit: int = 5) -> str:
         return '0'
     more = f' and {len(items) - limit} more' if len(items) > limit else ''
     return f'{len(items)}: {", ".join(map(visible, items[:limit]))}{more}'
+
+
+def brief(value: Any) -> str:
+    """A value of the file, short and in one line."""
+    if value is None:
+        return 'null'
+    if isinstance(value, dict):
+        return f'an object of {len(value)} entries'
+    if isinstance(value, list):
+        if len(value) > 6 or any(isinstance(one, list | dict) for one in value):
+            return f'a list of {len(value)} entries'
+        return f'[{", ".join(map(brief, value))}]'
+    return visible(repr(value)[:80])

@@ -8,12 +8,14 @@ file.
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 import json
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mmdefect.utils.checks import visible
+from mmdefect.utils.checks import brief, visible
 
 MAX_TEXT_BYTES = 600_000_000
 """Of a text file; the training annotations of COCO have 470 million."""
@@ -169,6 +171,21 @@ def parse_json(
     return content
 
 
+def read_csv(path: Path, what: str) -> list[list[str]]:
+    """Read the rows of a CSV file; a blank line is an empty row.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If it is no text, or no CSV.
+    """
+    try:
+        return list(csv.reader(io.StringIO(read_text_file(path, what))))
+    except csv.Error as error:
+        raise ValueError(
+            f'{path} is no CSV ({error}); expected a {what}: write or get it again.'
+        ) from error
+
+
 def decode_xml(data: bytes, source: object) -> str:
     """Turn an XML file into text by the encoding that it declares.
 
@@ -203,7 +220,7 @@ def inner_path(name: Any, where: str) -> str:
     """
     if not isinstance(name, str) or not name.strip():
         raise ValueError(
-            f'{where} names the file {visible(repr(name)[:80])}; expected a path '
+            f'{where} names the file {brief(name)}; expected a path '
             'within the folder of images, as text: correct it.'
         )
     slashes = name.replace('\\', '/')
@@ -211,9 +228,9 @@ def inner_path(name: Any, where: str) -> str:
     absolute = path.is_absolute() or re.match(r'[A-Za-z]:/', slashes)
     if absolute or '..' in path.parts or not path.name:
         raise ValueError(
-            f'{where} names the file {visible(name[:200])!r}, which is not within the '
-            'folder of images; expected a path relative to that folder, without "..": '
-            'move the file there, or correct the path.'
+            f"{where} names the file '{visible(name[:200])}'; expected a path within "
+            'the folder of images, relative to it and without "..": move the file '
+            'there, or correct the path.'
         )
     try:
         longest = max(len(part.encode()) for part in path.parts)
