@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     """Build the runner that the config names; MMEngine's ``Runner`` if it names none.
 
-    Process groups work without a GPU, checkpoints are loaded as tensors only and have
-    to fit exactly where they are tested or resumed, and a loss that is not finite stops
-    the training.
+    Process groups work without a GPU. Checkpoints are loaded as tensors only and have to
+    fit exactly where they are tested or resumed, a loss that is not finite stops the
+    training, and a detector needs as many classes as its data.
     """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
@@ -34,7 +34,9 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     drop_absent_hooks(cfg)
-    return guarded(Runner.from_cfg(cfg))
+    runner = guarded(Runner.from_cfg(cfg))
+    runner.register_hook({'type': 'mmdefect.ClassCountHook'})
+    return runner
 
 
 def finish() -> None:

@@ -31,7 +31,6 @@ from mmdefect.streams.state import (
     inside,
 )
 from mmdefect.utils.checkpoint import (
-    check_finite,
     file_sha256,
     load_weights,
     state_dict_of,
@@ -325,7 +324,7 @@ class StreamRunner:
                 'default_hooks.checkpoint must save the last epoch'
             )
         loaded = load_weights(path)
-        check_finite(state_dict_of(loaded), path)
+        state_dict_of(loaded, path)  # refuses weights that are not finite
         done = loaded.get('meta', {}).get('iter', runner.iter)
         if done < runner.iter:
             self._say(

@@ -16,11 +16,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmdefect.datasets.converters.annotated_shapes import read_json
 from mmdefect.datasets.converters.mask_output import Masks, number_classes
 from mmdefect.datasets.mask_pairs import find_files
 from mmdefect.datasets.transforms.anomaly import read_pixels, to_bgr
 from mmdefect.utils.checks import check_choice
+from mmdefect.utils.text_files import read_json
 
 METHODS = ('global', 'otsu', 'adaptive')
 OBJECTS = ('dark', 'bright')
