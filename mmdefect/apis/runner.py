@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     """Build the runner that the config names; MMEngine's ``Runner`` if it names none.
 
-    Process groups work without a GPU. Checkpoints are loaded as tensors only and have to
-    fit exactly where they are tested or resumed, a loss that is not finite stops the
+    Process groups work without a GPU. Checkpoints are loaded as tensors only and have
+    to fit exactly where they are tested or resumed, a loss that is not finite stops the
     training, and a detector needs as many classes as its data.
     """
     from mmengine.registry import RUNNERS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmdefect.datasets.anomaly_checks import file_errors
+from mmdefect.datasets.anomaly_depth import product_bits
 from mmdefect.datasets.anomaly_layout import (
     SPLITS,
     AnomalyImage,
@@ -24,6 +26,9 @@ from mmdefect.datasets.class_split import check_known
 from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.converters.mvtec_ad import MVTEC_AD_CLASSES
 from mmdefect.datasets.converters.visa import VISA_CLASSES
+from mmdefect.datasets.images import check_settings
+from mmdefect.datasets.mask_pixels import mask_notes
+from mmdefect.datasets.same_images import same_images
 from mmdefect.registry import DATASETS
 from mmdefect.utils.checks import check_choice
 
@@ -54,8 +59,13 @@ class AnomalyDataset(BaseDataset):
             it depends neither on the step nor on the order of the files.
         rebalance: Repeat the images of small products in training, so that every
             product counts about equally in an epoch.
-        verify: Whether to look at every file at the start: True reads headers,
-            ``'full'`` decodes all pixels.
+        verify: Whether to look at every file at the start: True reads headers and
+            decodes masks, ``'full'`` decodes all pixels.
+        exif: What images with an EXIF orientation mean, see
+            :func:`mmdefect.datasets.anomaly_checks.file_errors`; by default stored
+            pixels, with masks that agree. Equal in training and test.
+        bits: How many bits 16-bit images use, 8 to 16; by default the training images
+            of each product say (see :mod:`mmdefect.datasets.anomaly_depth`).
         kwargs: As for MMEngine's ``BaseDataset``: ``data_root``, ``pipeline``,
             ``metainfo=dict(classes=...)``, ``lazy_init`` and so on. ``test_mode``
             follows ``split`` unless it is given.
@@ -85,9 +95,12 @@ class AnomalyDataset(BaseDataset):
         replay_seed: int = 0,
         rebalance: bool = False,
         verify: bool | str = True,
+        exif: str | None = None,
+        bits: int | None = None,
         **kwargs: Any,
     ) -> None:
         check_choice('split', split, SPLITS)
+        check_settings(exif=exif, bits=bits)
         if verify not in (True, False, 'full'):
             raise ValueError(f'verify is {verify!r}: expected True, False or "full"')
         if replay < 0 or (split == 'test' and (replay or rebalance)):
@@ -104,6 +117,9 @@ class AnomalyDataset(BaseDataset):
         self.replay_seed = replay_seed
         self.rebalance = rebalance
         self.verify = verify
+        self.exif = exif
+        self.bits = bits
+        self._product_bits: dict[str, int] = {}
         kwargs.setdefault('test_mode', split == 'test')
         lazy_init = kwargs.pop('lazy_init', False)
         super().__init__(lazy_init=True, **kwargs)
@@ -172,8 +188,17 @@ class AnomalyDataset(BaseDataset):
         else:
             scan = self._listed(listed, wanted)
         if not scan.errors and self.verify:
-            scan.errors += file_errors(scan.images, full=self.verify == 'full')
+            full = self.verify == 'full'
+            scan.errors += file_errors(scan.images, full=full, exif=self.exif)
         self._refuse(scan.errors)
+        self._product_bits, errors = product_bits(
+            _by_product(scan.images),
+            root=root if listed is None else None,
+            bits=self.bits,
+        )
+        self._refuse(errors)
+        if self.verify and self.split == 'test':
+            self._warn(scan.images, root if listed is None else None)
 
         groups = _by_product(scan.images)
         for name in wanted[len(self._keep) :]:
@@ -212,8 +237,23 @@ class AnomalyDataset(BaseDataset):
         more = f' ({len(errors) - 1} more like this.)' if len(errors) > 1 else ''
         raise ValueError(f'{type(self).__name__} {self.data_root}: {errors[0]}{more}')
 
+    def _warn(self, images: Sequence[AnomalyImage], root: Path | None) -> None:
+        """Name masks that are odd, and test images that were learnt."""
+        notes = mask_notes(mask for image in images for mask in image.masks)
+        if root is not None:
+            products = list(dict.fromkeys(image.product for image in images))
+            learnt = scan_products(root, products, 'train').images
+            notes += same_images([i.path for i in learnt], [i.path for i in images])
+        for note in notes:
+            print_log(
+                f'{type(self).__name__} {self.data_root}: {note}.',
+                logger='current',
+                level=logging.WARNING,
+            )
+
     def _info(self, image: AnomalyImage) -> dict[str, Any]:
-        return {
+        info = {
+            'exif': self.exif or 'stored',
             'img_path': str(image.path),
             'mask_paths': [str(path) for path in image.masks],
             'has_mask': image.has_mask,
@@ -222,6 +262,9 @@ class AnomalyDataset(BaseDataset):
             'defect': image.defect,
             'gt_label': image.label,
         }
+        if image.product in self._product_bits:
+            info['bits'] = self._product_bits[image.product]
+        return info
 
     def _report(self, scan: Scan, groups: dict[str, list[AnomalyImage]]) -> None:
         counts = ', '.join(f'{name} {len(group)}' for name, group in groups.items())

@@ -5,66 +5,57 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from mmdefect.datasets.anomaly_layout import AnomalyImage
 from mmdefect.datasets.converters.coco_checks import name_some
-from mmdefect.datasets.images import decode_error
+from mmdefect.datasets.images import look_at
+from mmdefect.utils.image_header import Header
 
 
-def header_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image file, read from its header.
-
-    Raises:
-        ValueError: In a few words, if the file is missing, empty or no image.
-    """
-    if not path.is_file():
-        raise ValueError('missing file')
-    if path.stat().st_size == 0:
-        raise ValueError('zero bytes')
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError) as error:
-        raise ValueError('no image') from error
-
-
-def file_errors(images: Iterable[AnomalyImage], *, full: bool = False) -> list[str]:
+def file_errors(
+    images: Iterable[AnomalyImage], *, full: bool = False, exif: str | None = None
+) -> list[str]:
     """Look at every file, and compare masks with their images.
 
     Args:
         images: With their masks.
         full: Whether to decode all pixels, which finds truncated files; otherwise
             headers are read, which takes a moment even for large sets.
+        exif: What images with an EXIF orientation mean: ``'stored'`` pixels or the
+            ``'turned'`` picture. None for stored pixels, unless a mask says otherwise
+            or could lie on either: that is an error.
 
     Returns:
-        At most one sentence for broken files and one for sizes.
+        At most one sentence each for broken files, sizes and orientations.
     """
-    broken, unequal = [], []
+    broken, unequal, unclear = [], [], []
     for image in images:
-        sizes: dict[Path, tuple[int, int]] = {}
+        headers: dict[Path, Header] = {}
         for path in (image.path, *image.masks):
-            try:
-                sizes[path] = header_size(path)
-                why = decode_error(path) if full else None
-            except ValueError as error:
-                why = str(error)
-            if why:
-                broken.append(f'{path} ({why})')
-        wanted = sizes.get(image.path)
-        unequal += [
-            f'{mask} {_text(sizes[mask])} of {image.path.name} {_text(wanted)}'
-            for mask in image.masks
-            if wanted and mask in sizes and sizes[mask] != wanted
-        ]
-    return _sentences(broken, unequal)
+            facts = look_at(path, full=full)
+            if facts.header is None:
+                broken.append(f'{path} ({facts.error})')
+            else:
+                headers[path] = facts.header
+        if (own := headers.pop(image.path, None)) is None:
+            continue
+        for mask, header in headers.items():
+            what = f'{mask} {_text(header)} of {image.path.name} {_text(own)}'
+            turned = header.size() == own.size(turned=True)
+            if exif is None and own.orientation > 1 and turned:
+                unclear.append(what)
+            elif header.size() != own.size(turned=exif == 'turned'):
+                unequal.append(what)
+    return _sentences(broken, unequal, unclear)
 
 
-def _text(size: tuple[int, int]) -> str:
-    return f'{size[0]}x{size[1]}'
+def _text(header: Header) -> str:
+    tag = f' orientation {header.orientation}' if header.orientation > 1 else ''
+    return f'{header.width}x{header.height}{tag}'
 
 
-def _sentences(broken: Sequence[str], unequal: Sequence[str]) -> list[str]:
+def _sentences(
+    broken: Sequence[str], unequal: Sequence[str], unclear: Sequence[str]
+) -> list[str]:
     errors = []
     if broken:
         errors.append(
@@ -75,5 +66,12 @@ def _sentences(broken: Sequence[str], unequal: Sequence[str]) -> list[str]:
         errors.append(
             f'Masks of another size than their image ({name_some(unequal)}); expected '
             'equal width and height: correct the masks.'
+        )
+    if unclear:
+        errors.append(
+            'Images with an EXIF orientation whose masks lie on the turned picture, or '
+            f'may lie on either ({name_some(unclear)}); expected masks on the stored '
+            "pixels: say which with exif='turned' or 'stored', equal in the data sets "
+            'of training and test (--exif of the converters); good images follow.'
         )
     return errors

@@ -20,11 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.utils.image_header import SUFFIXES
 
 GOOD = 'good'
 """The name of what has no defect, as a folder and as a kind."""
-EXTENSIONS = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
-"""Image files, in any case."""
 OTHER_PICTURES = ('.webp', '.gif', '.heic', '.avif', '.jp2', '.ppm', '.pgm')
 """Pictures that are none of them."""
 SPLITS = ('train', 'test')
@@ -89,7 +88,7 @@ def image_files(folder: Path) -> list[Path]:
         path
         for path in folder.iterdir()
         # macOS leaves `._000.png` beside `000.png`.
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith('.')
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith('.')
     )
 
 
@@ -138,13 +137,13 @@ def _scan_train(folder: Path) -> Scan:
         found = 'no image in' if good.is_dir() else 'no folder'
         errors.append(
             f'The product {product!r} has {found} {good}; expected its normal training '
-            f'images there ({", ".join(EXTENSIONS)}): add them, or leave the product '
+            f'images there ({", ".join(SUFFIXES)}): add them, or leave the product '
             'out of the classes.'
         )
     if strange := _not_learnt(folder / 'train', images):
         errors.append(
             f'The product {product!r} has files that are not learnt '
-            f'({name_some(strange)}); expected images ({", ".join(EXTENSIONS)}) '
+            f'({name_some(strange)}); expected images ({", ".join(SUFFIXES)}) '
             'directly in train/good and nothing else in train: move them there, or '
             'away.'
         )
@@ -160,7 +159,7 @@ def _not_learnt(train: Path, learnt: Sequence[Path]) -> list[str]:
             path
             for path in sorted(folder.rglob('*'))
             if path not in known
-            and path.suffix.lower() in (*EXTENSIONS, *OTHER_PICTURES)
+            and path.suffix.lower() in (*SUFFIXES, *OTHER_PICTURES)
             and not path.name.startswith('.')
         ]
     return [str(path) for path in found]

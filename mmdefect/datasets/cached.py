@@ -27,11 +27,10 @@ class CachedImages(BaseDataset):
             return
         super().full_init()
         if self.cache_gb > 0:
-            infos = (self.get_data_info(i) for i in range(len(self)))
-            paths = [info['img_path'] for info in infos]
-            self._cache = fill_cache(paths, max_bytes=int(self.cache_gb * 1e9))
+            infos = [self.get_data_info(i) for i in range(len(self))]
+            self._cache = fill_cache(infos, max_bytes=int(self.cache_gb * 1e9))
             print_log(
-                f'{type(self).__name__}: {len(self._cache)} of {len(paths)} images '
+                f'{type(self).__name__}: {len(self._cache)} of {len(infos)} images '
                 f'cached within {self.cache_gb:g} GB.',
                 logger='current',
             )

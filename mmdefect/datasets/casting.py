@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from mmdefect.datasets.casting_layout import (
     scan_originals,
     scan_vendor,
 )
-from mmdefect.datasets.casting_masks import match_masks
+from mmdefect.datasets.casting_masks import COLOUR_MASK, match_masks
 from mmdefect.datasets.casting_split import (
     PROTOCOLS,
     SUBSETS,
@@ -33,6 +34,7 @@ from mmdefect.datasets.casting_split import (
     split_file_name,
 )
 from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.datasets.mask_pixels import mask_notes
 from mmdefect.registry import DATASETS
 from mmdefect.utils.checks import check_choice
 
@@ -142,7 +144,19 @@ class CastingDataset(CachedImages):
             for image in images
         ]
         self._report(data_list)
+        if self.verify:
+            self._warn(masks[i.name] for i in images if i.name in masks)
         return data_list
+
+    def _warn(self, masks: Iterable[Path]) -> None:
+        """Name outlines that are odd; colours say in another way what they are."""
+        grey = (path for path in masks if not path.stem.endswith(COLOUR_MASK))
+        for note in mask_notes(grey):
+            print_log(
+                f'{type(self).__name__} {self.data_root}: {note}.',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def _rows(self, found: CastingScan, root: Path) -> dict[str, SplitRow]:
         """The row of every image; the vendor's split knows no clusters."""

@@ -21,8 +21,8 @@ from mmdefect.datasets.casting_layout import (
     refuse,
 )
 from mmdefect.datasets.converters.coco_checks import name_some
-from mmdefect.datasets.mask_pixels import defect_pixels
-from mmdefect.datasets.transforms.anomaly import read_pixels
+from mmdefect.datasets.mask_pixels import read_defect
+from mmdefect.utils.images import read_mask
 
 COLOUR_MASK, MASK = '_color_mask', '_mask'
 """Endings of mask files, the longer first."""
@@ -40,15 +40,15 @@ def read_defect_mask(path: str | Path) -> np.ndarray:
     Raises:
         ValueError: If the file cannot be decoded, or a colour mask has no colours.
     """
-    pixels = read_pixels(path)
     if Path(path).stem.endswith(COLOUR_MASK):
+        pixels, _ = read_mask(path)
         if pixels.ndim != 3:
             raise ValueError(
                 f'The mask {path} has one channel; expected colours, with green zero '
                 f'on the defect: save it in colour, or name it ...{MASK}.png.'
             )
         return (pixels[..., 1] == 0).astype(np.uint8)
-    return defect_pixels(pixels)
+    return read_defect(path)
 
 
 def match_masks(folder: Path, images: Sequence[CastingImage]) -> dict[str, Path]:

@@ -19,7 +19,12 @@ from mmdefect.datasets.class_split import (
     image_is_kept,
 )
 from mmdefect.datasets.coco_file import boxes_in_frame, read_coco
-from mmdefect.datasets.images import decode_error
+from mmdefect.datasets.images import (
+    check_settings,
+    decode_error,
+    detect_bits,
+    unlike_annotated,
+)
 from mmdefect.registry import DATASETS
 from mmdefect.utils.checks import name_some
 
@@ -44,8 +49,14 @@ class DefectDetDataset(CachedImages, CocoDataset):
         split_mode: ``'overlap'``, ``'disjoint'`` or ``'relabel'``.
         max_broken: Largest tolerated fraction of undecodable images in training; they
             are named and left out. 0 makes one an error, as test mode always does.
-        verify_images: Whether to decode every image once at the start (with PIL, which
-            notices truncation). Turn it off for sets as large as COCO.
+        verify_images: Whether to decode every image once at the start, and to compare
+            its size with the annotated one. Turn it off for sets as large as COCO, of
+            which the loader then refuses such images when it meets them.
+        exif: Which pixels of images with an EXIF orientation are annotated,
+            ``'stored'`` or ``'turned'``; by default their annotated size says, and one
+            that fits both is refused.
+        bits: How many bits 16-bit images use, 8 to 16; by default 12 if no image of the
+            file has a value above 4095, else 16.
         cache_gb: Memory for decoded images in gigabytes; 0 for none. Needs
             ``mmdefect.LoadCachedImage`` in the pipeline.
         kwargs: As for mmdet's ``CocoDataset``.
@@ -73,10 +84,13 @@ class DefectDetDataset(CachedImages, CocoDataset):
         max_broken: float = 0.01,
         verify_images: bool = True,
         cache_gb: float = 0.0,
+        exif: str | None = None,
+        bits: int | None = None,
         lazy_init: bool = False,
         **kwargs: Any,
     ) -> None:
         check_mode(split_mode)
+        check_settings(exif=exif, bits=bits)
         if not 0 <= max_broken < 1:
             raise ValueError(
                 f'max_broken is {max_broken}; expected a fraction of the images from '
@@ -88,6 +102,8 @@ class DefectDetDataset(CachedImages, CocoDataset):
         self.max_broken = max_broken
         self.verify_images = verify_images
         self.cache_gb = cache_gb
+        self.exif = exif
+        self.bits = bits
         self._cache: dict[str, np.ndarray] = {}
         kwargs.setdefault('data_prefix', {'img': ''})
         super().__init__(lazy_init=True, **kwargs)
@@ -167,7 +183,15 @@ class DefectDetDataset(CachedImages, CocoDataset):
                 )
             )
         self._images_in_file = len(coco['images'])
-        return data_list
+        reading = self._reading([image['file_name'] for image in coco['images']])
+        return [{**info, **reading} for info in data_list]
+
+    def _reading(self, names: Sequence[str]) -> dict[str, Any]:
+        """How images are read; all of the file say, so that all steps read alike."""
+        paths = [Path(self.data_prefix['img'], name) for name in names]
+        bits = detect_bits(paths, name=self.ann_file, bits=self.bits)
+        found = {'exif': self.exif, 'bits': bits}
+        return {key: value for key, value in found.items() if value is not None}
 
     def _check_file(self, coco: dict[str, Any]) -> None:
         found = class_names(coco)
@@ -252,6 +276,14 @@ class DefectDetDataset(CachedImages, CocoDataset):
 
     def _without_broken(self, data_list: list[dict[str, Any]]) -> list[dict[str, Any]]:
         reasons = {i['img_path']: decode_error(Path(i['img_path'])) for i in data_list}
+        if wrong := unlike_annotated(data_list):
+            raise ValueError(
+                f'{self.ann_file}: images that are not what is annotated '
+                f'({name_some(wrong)}); expected the annotated width and height, and '
+                'values within bits: give the images that were annotated, or correct '
+                "the annotations; exif='stored' or 'turned' says which pixels of images"
+                ' with an EXIF orientation are annotated.'
+            )
         broken = [f'{path} ({why})' for path, why in reasons.items() if why]
         if not broken:
             return data_list

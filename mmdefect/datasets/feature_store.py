@@ -225,7 +225,9 @@ def fill(
         if path in items:
             continue
         item = dataset.pipeline(info)
-        digests[path] = file_digest(path)
+        # How the file is read belongs to its content.
+        how = [str(info[key]) for key in ('bits', 'exif') if key in info]
+        digests[path] = '_'.join([file_digest(path), *how])
         if store.get(digests[path]) is None:
             waiting.append((digests[path], item['inputs']))
         if len(waiting) == batch_size:

@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from mmdefect.datasets.converters.coco_checks import name_some
-
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.bmp')
-"""Files of images and masks, in any case."""
-_ORIENTATION = 0x0112  # EXIF tag
+from mmdefect.datasets.images import look_at
+from mmdefect.utils.image_header import SUFFIXES, ImageError
+from mmdefect.utils.images import is_turned
 
 
 class Pair(NamedTuple):
@@ -90,7 +88,7 @@ def find_files(folder: Path, what: str) -> dict[str, Path]:
     if not folder.is_dir():
         raise FileNotFoundError(
             f'There is no {what} folder {folder}; expected one with files ending in '
-            f'{", ".join(EXTENSIONS)}: check data_root and data_prefix.'
+            f'{", ".join(SUFFIXES)}: check data_root and data_prefix.'
         )
     found: dict[str, Path] = {}
     strange, twice = [], []
@@ -99,7 +97,7 @@ def find_files(folder: Path, what: str) -> dict[str, Path]:
         for name in sorted(name for name in names if not name.startswith('.')):
             path = Path(place, name)
             key = path.relative_to(folder).with_suffix('').as_posix()
-            if path.suffix.lower() not in EXTENSIONS:
+            if path.suffix.lower() not in SUFFIXES:
                 strange.append(str(path))
             elif key in found:
                 twice.append(f'{found[key]} and {path.name}')
@@ -112,32 +110,37 @@ def find_files(folder: Path, what: str) -> dict[str, Path]:
         if files:
             raise ValueError(
                 f'{folder} holds {problem} ({name_some(files)}); expected files ending '
-                f'in {", ".join(EXTENSIONS)} (any case), one a name: {remedy} them.'
+                f'in {", ".join(SUFFIXES)} (any case), one a name: {remedy} them.'
             )
     if not found:
         raise ValueError(
             f'The {what} folder {folder} is empty; expected files ending in '
-            f'{", ".join(EXTENSIONS)}: check the path, or unpack the data again.'
+            f'{", ".join(SUFFIXES)}: check the path, or unpack the data again.'
         )
     return found
 
 
-def size_error(pair: Pair, mask: np.ndarray) -> str | None:
+def size_error(pair: Pair, mask: np.ndarray, *, exif: str | None = None) -> str | None:
     """Say why a mask does not lie on its image's pixels; reads the image's header.
+
+    Args:
+        pair: The files.
+        mask: Shape (H, W).
+        exif: See :func:`mmdefect.utils.images.is_turned`.
 
     Returns:
         None if it does, otherwise a few words.
     """
+    facts = look_at(pair.image)
+    if facts.header is None:
+        return f'{pair.image} ({facts.error})'
     try:
-        with Image.open(pair.image) as image:
-            width, height = image.size
-            turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
-    except (OSError, SyntaxError) as error:
-        return f'{pair.image} is no image ({type(error).__name__})'
-    if (height, width) != mask.shape:
+        is_turned(facts.header, (mask.shape[1], mask.shape[0]), exif)
+    except ImageError as error:
+        if facts.header.orientation > 1:
+            return f'{pair.image} ({error})'
         return (
             f'{pair.mask} {mask.shape[1]}x{mask.shape[0]} of {pair.image.name} '
-            f'{width}x{height}'
+            f'{facts.header.width}x{facts.header.height}'
         )
-    # Decoders turn such an image, and leave its mask as it is.
-    return f'{pair.image} is turned by its EXIF orientation' if turned else None
+    return None

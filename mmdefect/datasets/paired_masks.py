@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from mmdefect.datasets.cached import CachedImages
 from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.datasets.images import check_settings, detect_bits
 from mmdefect.datasets.mask_pairs import Pair, pair_files, size_error
 from mmdefect.datasets.transforms.index_mask import (
     MAX_ID,
@@ -24,12 +25,13 @@ from mmdefect.registry import DATASETS
 
 
 @DATASETS.register_module()
-class PairedMaskDataset(BaseDataset):
+class PairedMaskDataset(CachedImages):
     """Segmented images, paired as :mod:`mmdefect.datasets.mask_pairs` says.
 
-    A data info holds ``img_path``, ``mask_path``, ``name`` and ``object_ids`` (mask ids
-    that count as object; None for all above 0). ``mmdefect.LoadIndexMask`` reads the
-    mask. Nothing is left out: what cannot be used is refused.
+    A data info holds ``img_path``, ``mask_path``, ``name``, ``width`` and ``height`` of
+    the mask, and ``object_ids`` (mask ids that count as object; None for all above 0).
+    ``mmdefect.LoadIndexMask`` reads the mask. Nothing is left out: what cannot be used
+    is refused.
 
     Args:
         target_classes: Mask ids, or names of ``metainfo['mask_classes']``, that count
@@ -41,6 +43,11 @@ class PairedMaskDataset(BaseDataset):
             ``data_root``. FTL's own layout: ``dict(img='Images', mask='Segmented')``.
         metainfo: May hold ``mask_classes``: names of the ids from 1 on, or a mapping
             from name to id, as in the ``classes.json`` of the converters.
+        exif: Which pixels of images with an EXIF orientation the masks lie on,
+            ``'stored'`` or ``'turned'``; by default the size of the mask says, and one
+            that fits both is refused.
+        bits: How many bits 16-bit images use, 8 to 16; by default 12 if no image has a
+            value above 4095, else 16.
         kwargs: As for MMEngine's ``BaseDataset``: ``data_root``, ``pipeline``,
             ``indices``, ``lazy_init`` and so on.
 
@@ -56,6 +63,7 @@ class PairedMaskDataset(BaseDataset):
     """
 
     METAINFO: ClassVar[dict[str, Any]] = {'classes': ('object', 'background')}
+    cache_gb = 0.0
 
     def __init__(
         self,
@@ -64,8 +72,14 @@ class PairedMaskDataset(BaseDataset):
         allow_empty: bool = False,
         data_prefix: Mapping[str, str] | None = None,
         metainfo: Mapping[str, Any] | None = None,
+        exif: str | None = None,
+        bits: int | None = None,
         **kwargs: Any,
     ) -> None:
+        check_settings(exif=exif, bits=bits)
+        self.exif = exif
+        self.bits = bits
+        self._cache: dict[str, np.ndarray] = {}
         prefix = dict(data_prefix or {'img': 'images', 'mask': 'masks'})
         if set(prefix) != {'img', 'mask'}:
             raise ValueError(
@@ -85,24 +99,36 @@ class PairedMaskDataset(BaseDataset):
         """
         images, masks = (Path(self.data_prefix[key]) for key in ('img', 'mask'))
         pairs = pair_files(images, masks)
-        self._check_masks(pairs)
+        shapes = self._check_masks(pairs)
+        paths = [pair.image for pair in pairs]
+        bits = detect_bits(paths, name=self.data_root, bits=self.bits)
+        how = {'exif': self.exif, 'bits': bits}
+        how = {key: value for key, value in how.items() if value is not None}
         return [
             {
                 'img_path': str(pair.image),
                 'mask_path': str(pair.mask),
                 'name': pair.name,
                 'object_ids': self.object_ids,
+                'width': width,
+                'height': height,
+                **how,
             }
-            for pair in pairs
+            for pair, (height, width) in zip(pairs, shapes, strict=True)
         ]
 
-    def _check_masks(self, pairs: Sequence[Pair]) -> None:
-        """Decode all masks once: seconds, against hours of scoring on a wrong one."""
-        wrong, empty = [], []
+    def _check_masks(self, pairs: Sequence[Pair]) -> list[tuple[int, ...]]:
+        """Decode all masks once: seconds, against hours of scoring on a wrong one.
+
+        Returns:
+            Height and width of each.
+        """
+        wrong, empty, shapes = [], [], []
         seen: Counter[int] = Counter()
         for pair in pairs:
             mask = read_mask(pair.mask)
-            if why := size_error(pair, mask):
+            shapes.append(mask.shape)
+            if why := size_error(pair, mask, exif=self.exif):
                 wrong.append(why)
             # Grey values may be all object: whether they are is LoadIndexMask's to say.
             if self.object_ids is not None or holds_ids(mask):
@@ -114,8 +140,8 @@ class PairedMaskDataset(BaseDataset):
         if wrong:
             raise ValueError(
                 f'{where}: masks do not fit their images ({name_some(wrong)}); '
-                'expected masks of the size of the stored image, not turned by EXIF: '
-                'correct or save them again.'
+                'expected masks of the size of the image; exif says what images with '
+                'an EXIF orientation mean: correct or save the others again.'
             )
         self._check_classes(where, seen)
         if empty and not self.allow_empty:
@@ -129,6 +155,7 @@ class PairedMaskDataset(BaseDataset):
             'object.',
             logger='current',
         )
+        return shapes
 
     def _check_classes(self, where: str, seen: Mapping[int, int]) -> None:
         absent = [number for number in self.object_ids or () if not seen.get(number)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdefect.datasets.images import read_info
 from mmdefect.streams.report_page import Picture
 from mmdefect.visualization.boxes import class_colours, draw_panels
 from mmdefect.visualization.plots import save_figure
@@ -30,9 +31,10 @@ def write_samples(
     """Draw each image once per column, beside its ground truth.
 
     Args:
-        columns: Title -> samples (``img_path``, ``gt``, ``pred``). The ground truth is
-            taken from the last column that has the image: it knows most classes. With
-            more than four columns the first and the last two are drawn.
+        columns: Title -> samples (``img_path``, ``gt``, ``pred``, and how to ``read``
+            the file). The ground truth is taken from the last column that has the
+            image: it knows most classes. With more than four columns the first and the
+            last two are drawn.
         classes: All classes, in the stream's order.
         folder: Where the PNGs go.
         root: Where relative image paths are looked up, if not here.
@@ -50,11 +52,18 @@ def write_samples(
             missing.append(f"Sample '{image}': the image file is not there any more.")
             continue
         panels: dict[str, Sequence[Mapping[str, Any]]] = {TRUTH: []}
+        read: Mapping[str, Any] = {}
         for title in titles:
             for sample in columns[title]:
                 if sample['img_path'] == image:
                     panels[TRUTH], panels[title] = sample['gt'], sample['pred']
-        figure = draw_panels(path, panels, colours=class_colours(classes))
+                    read = sample.get('read', {})
+        try:
+            pixels = read_info({**read, 'img_path': path})
+        except ValueError as error:
+            missing.append(f"Sample '{image}': {error}")
+            continue
+        figure = draw_panels(pixels[..., ::-1], panels, colours=class_colours(classes))
         alt = f'{path.name}: {", ".join(panels)}'
         png = save_figure(figure, folder / f'sample_{number}.png')
         pictures.append(Picture(png, alt, PANEL_WIDTH * len(panels), caption=path.name))

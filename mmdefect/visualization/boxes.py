@@ -11,8 +11,8 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
 
+from mmdefect.utils.images import read_bgr
 from mmdefect.visualization.plots import INK
 
 # Bright enough for grey metal, apart for colour-blind readers (Paul Tol, 'bright' and
@@ -101,8 +101,7 @@ def draw_panels(
     if isinstance(image, (str, Path)):
         if not Path(image).is_file():
             raise FileNotFoundError(f"image '{image}' does not exist.")
-        with Image.open(image) as file:
-            image = np.asarray(file.convert('RGB'))
+        image = read_bgr(image, exif='turned')[..., ::-1]
     height, width = image.shape[:2]
     side = 2.3
     figure = Figure(figsize=(side * len(panels), side * height / width + 0.25))

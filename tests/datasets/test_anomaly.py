@@ -98,6 +98,7 @@ def test_shape_data_infos(toy: Path) -> None:
     assert {info['gt_label'] for info in train} == {0}
     assert {info['defect'] for info in train} == {'good'}
     assert test[0] == {
+        'exif': 'stored',
         'img_path': str(toy / 'cloth/test/cut/000.png'),
         'mask_paths': [str(toy / 'cloth/ground_truth/cut/000_mask.png')],
         'has_mask': True,

@@ -31,14 +31,15 @@ def test_feature_missing_and_no_image(tmp_path: Path) -> None:
 
 def test_feature_cache_is_bounded_and_in_order(toy_root: Path) -> None:
     paths = [str(toy_root / f'IMAGES/patches_{i}.jpg') for i in range(1, 6)]
+    infos = [{'img_path': path} for path in paths]
     one = 64 * 64 * 3
-    assert list(fill_cache(paths, max_bytes=3 * one)) == paths[:3]
-    cache = fill_cache(paths, max_bytes=10 * one)
+    assert list(fill_cache(infos, max_bytes=3 * one)) == paths[:3]
+    cache = fill_cache(infos, max_bytes=10 * one)
     np.testing.assert_array_equal(cache[paths[4]], mmcv.imread(paths[4]))
 
 
 def test_exception_cached_images_are_read_only(toy_root: Path) -> None:
     path = str(toy_root / 'IMAGES/patches_1.jpg')
-    image = fill_cache([path], max_bytes=10**6)[path]
+    image = fill_cache([{'img_path': path}], max_bytes=10**6)[path]
     with pytest.raises(ValueError, match='read-only'):
         image[0] = 0

@@ -48,7 +48,7 @@ def test_feature_linked_folders_are_followed(tmp_path: Path) -> None:
         # The same name in another folder is another image.
         (['i/x/a.png', 'm/y/a.png'], r'Images without a mask in .* \(1: .*/i/x/a\.png'),
         (['i/a.png', 'm/.keep'], r'The mask folder .*/m is empty'),
-        (['i/a.tif', 'm/a.png'], r'holds other files than images \(1: .*/i/a\.tif\)'),
+        (['i/a.gif', 'm/a.png'], r'holds other files than images \(1: .*/i/a\.gif\)'),
         (['i/a.png', 'm/a.json'], r'holds other files than masks \(1: .*/m/a\.json\)'),
         (
             ['i/a.jpg', 'i/a.png', 'm/a.png'],
@@ -78,10 +78,17 @@ def test_feature_sizes(tmp_path: Path) -> None:
     why = size_error(pair, np.zeros((6, 4), np.uint8))
     assert why == f'{pair.mask} 4x6 of a.jpg 6x4'
     exif = Image.Exif()
-    exif[0x0112] = 3  # upside down: decoders turn it, its size stays
+    exif[0x0112] = 3  # upside down: its size does not say what the mask lies on
     image.save(pair.image, exif=exif)
     why = size_error(pair, np.zeros((4, 6), np.uint8))
-    assert why == f'{pair.image} is turned by its EXIF orientation'
+    assert str(why).startswith(f'{pair.image} (EXIF orientation 3, and its size does')
+    assert size_error(pair, np.zeros((4, 6), np.uint8), exif='stored') is None
+    exif[0x0112] = 6  # a quarter: the size says it
+    image.save(pair.image, exif=exif)
+    assert size_error(pair, np.zeros((4, 6), np.uint8)) is None
+    assert size_error(pair, np.zeros((6, 4), np.uint8)) is None
+    why = size_error(pair, np.zeros((6, 4), np.uint8), exif='stored')
+    assert '6x4 stored (EXIF orientation 6), annotated 4x6' in str(why)
     pair.image.write_bytes(b'x')
     why = size_error(pair, np.zeros((4, 6), np.uint8))
-    assert why == f'{pair.image} is no image (UnidentifiedImageError)'
+    assert why == f'{pair.image} (no image)'

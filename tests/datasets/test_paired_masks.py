@@ -97,6 +97,8 @@ def test_feature_data_info(three: Path) -> None:
         'mask_path': str(three / 'masks/c.png'),
         'name': 'c',
         'object_ids': None,
+        'width': 3,
+        'height': 1,
         'sample_idx': 2,
     }
 

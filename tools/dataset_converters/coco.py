@@ -3,7 +3,7 @@
 Boxes are reported, never changed: the file stays comparable with its source. Ids become
 whole numbers, annotations are numbered from 1, iscrowd is 0 or 1, a missing area is
 that of the box, backslashes in file names become slashes. Exits with 1 when an entry
-cannot be used, or image files are missing.
+cannot be used, or image files are missing, broken or of another size than annotated.
 """
 
 from __future__ import annotations
@@ -14,8 +14,17 @@ from pathlib import Path
 
 from mmdefect.datasets.class_split import class_names
 from mmdefect.datasets.coco_file import read_coco
-from mmdefect.datasets.converters.coco_checks import check_coco, reorder_classes
+from mmdefect.datasets.converters.coco_checks import (
+    Report,
+    check_coco,
+    reorder_classes,
+)
+from mmdefect.datasets.converters.image_options import (
+    add_exif_option,
+    image_errors,
+)
 from mmdefect.datasets.converters.output import finish
+from mmdefect.datasets.same_images import same_images
 from mmdefect.streams.protocol import parse_protocol
 
 
@@ -26,7 +35,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--classes', nargs='+', help='all classes in the order wanted; default: as is'
     )
-    parser.add_argument('--image-root', type=Path, help='check that image files exist')
+    parser.add_argument(
+        '--image-root', type=Path, help='look at the image files below this folder'
+    )
+    parser.add_argument(
+        '--full', action='store_true', help='decode every image, not only its header'
+    )
+    parser.add_argument(
+        '--train', type=Path, help='COCO JSON of training: name its images among these'
+    )
+    add_exif_option(parser)
     parser.add_argument(
         '--renumber',
         action='store_true',
@@ -35,7 +53,23 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--protocol', help='print the co-occurrence of its steps, e.g. 40+40'
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.image_root is None and (args.full or args.train or args.exif):
+        parser.error('--full, --train and --exif need --image-root')
+    return args
+
+
+def look_at_images(args: argparse.Namespace, coco: dict, report: Report) -> None:
+    """Add to a report what is found of the image files."""
+    report.errors += image_errors(
+        coco['images'], args.image_root, exif=args.exif, full=args.full
+    )
+    if args.train:
+        train = read_coco(args.train)['images']
+        report.notes += same_images(
+            [args.image_root / image['file_name'] for image in train],
+            [args.image_root / image['file_name'] for image in coco['images']],
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         coco = read_coco(args.source)
         report = check_coco(coco, title=str(args.source), root=args.image_root)
+        if args.image_root:
+            look_at_images(args, coco, report)
         if not report.errors:
             coco = reorder_classes(coco, args.classes or class_names(coco))
         steps = args.protocol and parse_protocol(args.protocol, class_names(coco))

@@ -23,6 +23,7 @@ from mmdefect.datasets.converters.crack_patches import (
     plan_patches,
     write_patches,
 )
+from mmdefect.datasets.converters.image_options import add_exif_option
 from mmdefect.datasets.converters.new_folder import refuse_full
 from mmdefect.datasets.converters.patch_grid import Settings
 from mmdefect.datasets.paired_masks import resolve_ids
@@ -52,6 +53,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--masks', action='store_true', help='write the masks to OUT/masks too'
     )
+    add_exif_option(parser)
     return parser.parse_args(argv)
 
 
@@ -90,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             shares=shares_of(args.split),
             seed=args.seed,
             masks=args.masks,
+            exif=args.exif,
         )
         refuse_full(args.out)  # before a minute of work
         plan = plan_patches(args.root, settings)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdefect.datasets.converters.deeppcb import DEEPPCB_CLASSES, convert_deeppcb
+from mmdefect.datasets.converters.image_options import add_exif_option
 from mmdefect.datasets.converters.output import finish
 from mmdefect.streams.protocol import parse_protocol
 
@@ -25,6 +26,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--protocol', help='print the co-occurrence of its steps, e.g. 3+3'
     )
+    add_exif_option(parser)
     return parser.parse_args(argv)
 
 
@@ -32,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         steps = args.protocol and parse_protocol(args.protocol, DEEPPCB_CLASSES)
-        converted = convert_deeppcb(args.root, expect_real=args.expect == 'real')
+        converted = convert_deeppcb(
+            args.root, expect_real=args.expect == 'real', exif=args.exif
+        )
     except (FileNotFoundError, ValueError) as error:
         print(f'ERROR: {error}')
         return 1

@@ -16,6 +16,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmdefect.datasets.converters.image_options import add_exif_option
 from mmdefect.datasets.converters.index_masks import (
     from_coco,
     from_labelme,
@@ -44,7 +45,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--values', nargs='+', help='png: NAME=255 or NAME=#ff0000, in order of the ids'
     )
+    add_exif_option(parser)
     args = parser.parse_args(argv)
+    if args.exif and not args.images:
+        parser.error('--exif needs --images')
     for name, formats in (
         ('classes', ('labelme', 'coco')),
         ('line_width', ('labelme',)),
@@ -80,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_full(args.out)
         masks = convert(args)
         if args.images:
-            compare_with_images(masks, args.images)
+            compare_with_images(masks, args.images, exif=args.exif)
         print(masks)
         if masks.errors:
             print('Nothing written: see the errors above.')

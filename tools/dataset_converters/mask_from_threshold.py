@@ -17,6 +17,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmdefect.datasets.converters.image_options import add_exif_option
 from mmdefect.datasets.converters.mask_output import write_masks
 from mmdefect.datasets.converters.new_folder import refuse_full, write_png
 from mmdefect.datasets.converters.threshold_masks import (
@@ -25,10 +26,9 @@ from mmdefect.datasets.converters.threshold_masks import (
     Threshold,
     draw_review,
     first_pass,
+    read_images,
     second_pass,
 )
-from mmdefect.datasets.mask_pairs import find_files
-from mmdefect.datasets.transforms.anomaly import read_pixels, to_bgr
 
 DEFAULTS = Threshold()
 
@@ -41,6 +41,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, required=True, help='new or empty folder')
     parser.add_argument('--pictures', action='store_true', help='draw the components')
     parser.add_argument('--review', type=Path, help='edited components.json')
+    add_exif_option(parser)
     group = parser.add_argument_group('first pass', 'not with --review, which has them')
     group.add_argument('--classes', nargs='+', help='in the order of their ids')
     group.add_argument('--method', choices=METHODS)
@@ -68,18 +69,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         refuse_full(args.out)
         if args.review:
-            masks, review, counts = second_pass(args.images, args.review)
+            masks, review, counts = second_pass(
+                args.images, args.review, exif=args.exif
+            )
             print('components: ' + ', '.join(f'{k} {n}' for k, n in counts.items()))
         else:
             how = Threshold(**chosen(args))
-            masks, review = first_pass(args.images, how, args.classes or ['crack'])
+            classes = args.classes or ['crack']
+            masks, review = first_pass(args.images, how, classes, exif=args.exif)
             number = sum(len(own) for own in review['images'].values())
             print(f'components: {number}')
         print(masks)
         write_masks(masks, args.out, components=review)
         if args.pictures:
-            for name, path in find_files(args.images, 'image').items():
-                image = to_bgr(read_pixels(path), name=str(path))
+            for name, image in read_images(args.images, exif=args.exif):
                 drawn = draw_review(image, review['images'][name])
                 write_png(args.out / 'pictures' / f'{name}.png', drawn)
     except (OSError, ValueError) as error:

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmdefect.datasets.converters.image_options import add_exif_option
 from mmdefect.datasets.converters.mvtec_ad import check_folder
 from mmdefect.datasets.converters.product_checks import print_reports
 
@@ -24,6 +25,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--expect', choices=['real'], help='compare the totals with the published set'
     )
+    add_exif_option(parser)
     return parser.parse_args(argv)
 
 
@@ -35,8 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.products,
             full=args.full,
             expect_real=args.expect == 'real',
+            exif=args.exif,
         )
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         print(f'ERROR: {error}')
         return 1
     return 0 if print_reports(reports, errors) else 1

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmdefect.datasets.converters.image_options import add_exif_option
 from mmdefect.datasets.converters.neu_det import (
     NEU_DET_CLASSES,
     convert_neu_det,
@@ -33,6 +34,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--protocol', help='print the co-occurrence of its steps, e.g. 3+3'
     )
+    add_exif_option(parser)
     args = parser.parse_args(argv)
     if (args.train_list is None) != (args.test_list is None):
         parser.error('--train-list and --test-list go together')
@@ -52,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             test_ratio=args.test_ratio,
             seed=args.seed,
             expect_real=args.expect == 'real',
+            exif=args.exif,
         )
     except (FileNotFoundError, ValueError) as error:
         print(f'ERROR: {error}')

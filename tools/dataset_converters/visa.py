@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmdefect.datasets.converters.image_options import add_exif_option
 from mmdefect.datasets.converters.product_checks import print_reports
 from mmdefect.datasets.converters.visa import plan_visa, write_plan
 
@@ -29,6 +30,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--expect', choices=['real'], help='compare the totals with the published set'
     )
+    add_exif_option(parser)
     return parser.parse_args(argv)
 
 
@@ -41,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             split_csv=args.split_csv,
             full=args.full,
             expect_real=args.expect == 'real',
+            exif=args.exif,
         )
         if not print_reports(plan.reports, plan.errors):
             print('Nothing written: see the errors above.')

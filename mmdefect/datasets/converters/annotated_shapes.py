@@ -7,7 +7,6 @@ Either format gives images as (name, (height, width), draw), where ``draw()`` gi
 from __future__ import annotations
 
 import base64
-import io
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -16,9 +15,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from mmdefect.datasets.coco_file import image_size_of, read_coco
+from mmdefect.utils.images import mask_of
 from mmdefect.utils.text_files import inner_path, read_json
 
 Layers = Iterator[tuple[str, np.ndarray]]
@@ -161,11 +160,12 @@ def _paste(
     """LabelMe's masks are a PNG in base64, and the corner of their box."""
     try:
         data = base64.b64decode(shape['mask'])
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width > canvas.shape[1] or image.height > canvas.shape[0]:
-                raise ValueError('larger than its image')
-            part = np.asarray(image.convert('L')) > 0
-    except (KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
+        part, _ = mask_of(data)
+        if part.shape[0] > canvas.shape[0] or part.shape[1] > canvas.shape[1]:
+            raise ValueError('larger than its image')
+        if part.ndim == 3:  # any colour, whatever its alpha
+            part = part[..., :3].max(axis=2)
+    except (KeyError, TypeError, ValueError, OSError) as error:
         raise ValueError(
             f'{where} is a mask that cannot be read ({type(error).__name__}: {error}); '
             'expected a PNG in base64, no larger than its image: draw it again in '
@@ -178,7 +178,7 @@ def _paste(
             f'{where} is a mask that reaches out of its image; expected it inside: '
             'draw it again in LabelMe.'
         )
-    inside[part] = 1
+    inside[part > 0] = 1
 
 
 # ---------------------------------------------------------------------------- COCO

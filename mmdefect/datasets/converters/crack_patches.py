@@ -23,8 +23,8 @@ import numpy as np
 
 from mmdefect.datasets.converters.new_folder import new_folder, write_png
 from mmdefect.datasets.converters.patch_grid import Settings, shares_on_grid
+from mmdefect.datasets.images import detect_bits
 from mmdefect.datasets.mask_pairs import Pair, pair_files, size_error
-from mmdefect.datasets.transforms.anomaly import read_pixels, to_bgr
 from mmdefect.datasets.transforms.index_mask import (
     FULL,
     ids_of,
@@ -32,6 +32,7 @@ from mmdefect.datasets.transforms.index_mask import (
     read_mask,
 )
 from mmdefect.utils.files import write_json
+from mmdefect.utils.images import read_bgr
 
 CLASSES = ('crack', 'background')
 """In label order: 0 is the defective class."""
@@ -192,10 +193,10 @@ def _cut(pairs: Sequence[Pair], settings: Settings) -> dict[str, list[Patch]]:
 def _object(pair: Pair, settings: Settings) -> np.ndarray:
     """Where the object of an image is, boolean, shape (H, W)."""
     mask = read_mask(pair.mask)
-    if why := size_error(pair, mask):
+    if why := size_error(pair, mask, exif=settings.exif):
         raise ValueError(
-            f'A mask does not fit its image ({why}); expected equal sizes and no EXIF '
-            'orientation: correct the mask, or turn the image and save it again.'
+            f'A mask does not fit its image ({why}); expected equal sizes: correct the '
+            'mask, or say with --exif what images with an EXIF orientation mean.'
         )
     if min(mask.shape) < settings.size:
         raise ValueError(
@@ -224,10 +225,17 @@ def write_patches(
         FileExistsError: If ``out`` holds anything.
         OSError: If a file cannot be written.
     """
+    images = [
+        patch.pair.image
+        for subset in plan.values()
+        for patches in subset.chosen.values()
+        for patch in patches
+    ]
+    bits = detect_bits(images, name=str(out))
     with new_folder(out) as part:
         for name, subset in plan.items():
             for label, patches in subset.chosen.items():
-                _write_class(part, f'{name}/{label}', patches, settings)
+                _write_class(part, f'{name}/{label}', patches, settings, bits=bits)
             lines = [
                 f'{label}/{patch.stem}.png {number}\n'
                 for number, label in enumerate(CLASSES)
@@ -244,7 +252,12 @@ def write_patches(
 
 
 def _write_class(
-    part: Path, place: str, patches: Sequence[Patch], settings: Settings
+    part: Path,
+    place: str,
+    patches: Sequence[Patch],
+    settings: Settings,
+    *,
+    bits: int | None,
 ) -> None:
     """Write the patches of one class; sources are decoded once, as they are sorted."""
     image: np.ndarray = np.empty(0)
@@ -253,8 +266,9 @@ def _write_class(
     for patch in patches:
         if patch.pair is not last:
             last = patch.pair
-            image = to_bgr(read_pixels(last.image), name=str(last.image))
             inside = _object(last, settings).astype(np.uint8) * np.uint8(FULL)
+            size = inside.shape[1], inside.shape[0]
+            image = read_bgr(last.image, size=size, exif=settings.exif, bits=bits)
         window = (
             slice(patch.y, patch.y + settings.size),
             slice(patch.x, patch.x + settings.size),

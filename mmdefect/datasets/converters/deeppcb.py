@@ -14,6 +14,7 @@ from mmdefect.datasets.converters.coco_checks import (
     build_coco,
 )
 from mmdefect.datasets.converters.voc import image_size
+from mmdefect.datasets.same_images import same_images
 from mmdefect.utils.checks import name_some
 from mmdefect.utils.text_files import inner_path, read_text_file
 
@@ -87,7 +88,9 @@ def read_annotation(path: Path) -> list[tuple[str, tuple[int, int, int, int]]]:
     return objects
 
 
-def read_split(root: Path, name: str) -> tuple[list[ImageRecord], list[str], list[str]]:
+def read_split(
+    root: Path, name: str, *, exif: str | None = None
+) -> tuple[list[ImageRecord], list[str], list[str]]:
     """Read the images of an official list.
 
     The lists name ``group/x/x000.jpg``; the image with defects is ``x000_test.jpg``.
@@ -95,6 +98,7 @@ def read_split(root: Path, name: str) -> tuple[list[ImageRecord], list[str], lis
     Args:
         root: Folder that holds ``PCBData``.
         name: ``'train'`` or ``'test'``.
+        exif: See :func:`mmdefect.datasets.converters.voc.image_size`.
 
     Returns:
         Records in the order of the list, missing files, and one sentence an error.
@@ -130,7 +134,7 @@ def read_split(root: Path, name: str) -> tuple[list[ImageRecord], list[str], lis
             missing += [p.relative_to(root).as_posix() for p in absent]
             continue
         try:
-            width, height = image_size(image)
+            width, height = image_size(image, exif=exif)
             objects = read_annotation(base / annotation)
         except ValueError as error:
             errors.append(str(error))
@@ -140,12 +144,15 @@ def read_split(root: Path, name: str) -> tuple[list[ImageRecord], list[str], lis
     return records, missing, errors
 
 
-def convert_deeppcb(root: Path, *, expect_real: bool = False) -> Converted:
+def convert_deeppcb(
+    root: Path, *, expect_real: bool = False, exif: str | None = None
+) -> Converted:
     """Read the official lists and build the COCO files of both splits.
 
     Args:
         root: Folder that holds ``PCBData``.
         expect_real: Whether to compare the totals with those of the real set.
+        exif: See :func:`mmdefect.datasets.converters.voc.image_size`.
 
     Returns:
         ``{'train': (coco, report), 'test': ...}``.
@@ -156,7 +163,7 @@ def convert_deeppcb(root: Path, *, expect_real: bool = False) -> Converted:
     converted: Converted = {}
     listed: dict[str, set[str]] = {}
     for name in LISTS:
-        records, missing, errors = read_split(root, name)
+        records, missing, errors = read_split(root, name, exif=exif)
         coco, report = build_coco(records, DEEPPCB_CLASSES, title=name)
         report.missing += missing
         report.errors += errors
@@ -179,6 +186,9 @@ def convert_deeppcb(root: Path, *, expect_real: bool = False) -> Converted:
         converted['train'][1].errors.append(
             f'Both lists name {name_some(both)}; expected every image in one of them.'
         )
+    converted['test'][1].notes += same_images(
+        *([root / name for name in sorted(listed[side])] for side in LISTS)
+    )
     return converted
 
 

@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from mmdefect.datasets.converters.annotated_shapes import (
     Drawable,
@@ -27,7 +26,8 @@ from mmdefect.datasets.converters.annotated_shapes import (
 from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.converters.mask_output import Masks, number_classes
 from mmdefect.datasets.mask_pairs import find_files
-from mmdefect.datasets.transforms.index_mask import MAX_ID
+from mmdefect.datasets.mask_pixels import MAX_ID
+from mmdefect.utils.images import read_mask
 
 _COLOUR = 1 << 24
 """Added to colours, so that blue of 255 is not the grey value 255."""
@@ -136,18 +136,15 @@ def from_png(folder: Path, *, values: Mapping[str, str] | None = None) -> Masks:
 
 def _codes(path: Path) -> np.ndarray:
     """Grey values, or colours as 0x1RRGGBB, of a picture; int64, shape (H, W)."""
-    try:
-        with Image.open(path) as image:
-            grey = image.mode in ('1', 'L', 'P') or image.mode.startswith('I')
-            pixels = np.asarray(image if grey else image.convert('RGB'), np.int64)
-    except (OSError, SyntaxError) as error:
-        raise ValueError(
-            f'Cannot read the mask {path} ({type(error).__name__}: no image, or '
-            'truncated): restore the file.'
-        ) from error
-    if grey:
+    pixels = read_mask(path)[0].astype(np.int64)
+    if pixels.ndim == 2:
         return pixels
-    red, green, blue = np.moveaxis(pixels, -1, 0)
+    if pixels.max(initial=0) > 255:
+        raise ValueError(
+            f'The mask {path} has colours of 16 bits; expected 8 bits a channel, or '
+            'grey: save it again.'
+        )
+    blue, green, red = np.moveaxis(pixels[..., :3], -1, 0)
     colour = (red << 16) + (green << 8) + blue + _COLOUR
     return np.where((red == green) & (red == blue), red, colour)
 

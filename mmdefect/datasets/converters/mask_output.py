@@ -14,7 +14,7 @@ import numpy as np
 from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.converters.new_folder import new_folder
 from mmdefect.datasets.mask_pairs import Pair, find_files, size_error
-from mmdefect.datasets.transforms.index_mask import MAX_ID
+from mmdefect.datasets.mask_pixels import MAX_ID
 from mmdefect.utils.files import write_json
 
 
@@ -83,8 +83,13 @@ def number_classes(names: Sequence[str]) -> dict[str, int]:
     return {name: number for number, name in enumerate(names, 1)}
 
 
-def compare_with_images(masks: Masks, folder: Path) -> None:
+def compare_with_images(masks: Masks, folder: Path, *, exif: str | None = None) -> None:
     """Add an error for each image without a mask, mask without image, or other size.
+
+    Args:
+        masks: What was annotated.
+        folder: Of images.
+        exif: See :func:`mmdefect.utils.images.is_turned`.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -100,18 +105,22 @@ def compare_with_images(masks: Masks, folder: Path) -> None:
                 f'{what} ({name_some(sorted(names))}); expected one annotation each, '
                 'of an equal name: add, rename or remove files.'
             )
-    wrong = list(_unequal(masks, images))
+    wrong = list(_unequal(masks, images, exif))
     if wrong:
         masks.errors.append(
-            f'Masks do not fit their images ({name_some(wrong)}); expected the size of '
-            'the stored image, not turned by EXIF: annotate them again.'
+            f'Masks do not fit their images ({name_some(wrong)}); expected the '
+            'size of the image; --exif says what images with an EXIF orientation mean: '
+            'annotate the others again.'
         )
 
 
-def _unequal(masks: Masks, images: Mapping[str, Path]) -> Iterator[str]:
+def _unequal(
+    masks: Masks, images: Mapping[str, Path], exif: str | None
+) -> Iterator[str]:
     for name in sorted(images.keys() & masks.files.keys()):
         blank = np.broadcast_to(np.uint8(0), masks.shapes[name])
-        if why := size_error(Pair(name, images[name], Path(f'mask {name}')), blank):
+        pair = Pair(name, images[name], Path(f'mask {name}'))
+        if why := size_error(pair, blank, exif=exif):
             yield why
 
 

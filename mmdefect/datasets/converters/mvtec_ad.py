@@ -41,6 +41,7 @@ def check_folder(
     *,
     full: bool = False,
     expect_real: bool = False,
+    exif: str | None = None,
 ) -> tuple[list[ProductReport], list[str]]:
     """Check a folder in the layout of MVTec-AD.
 
@@ -49,6 +50,7 @@ def check_folder(
         products: Which of them; all by default.
         full: Whether to decode every file.
         expect_real: Whether to compare the totals with those of the real set.
+        exif: See :func:`mmdefect.datasets.anomaly_checks.file_errors`.
 
     Returns:
         One report a product, and errors of the whole set.
@@ -57,7 +59,9 @@ def check_folder(
         FileNotFoundError: If there is no such folder.
     """
     found = list_products(root)
-    reports = [check_product(root, name, full=full) for name in products or found]
+    reports = [
+        check_product(root, name, full=full, exif=exif) for name in products or found
+    ]
     errors = []
     if not reports:
         errors.append(

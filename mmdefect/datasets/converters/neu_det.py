@@ -125,6 +125,7 @@ def convert_neu_det(
     test_ratio: float = 0.2,
     seed: int = 0,
     expect_real: bool = False,
+    exif: str | None = None,
 ) -> Converted:
     """Read the folders and build the COCO files of both splits.
 
@@ -134,6 +135,7 @@ def convert_neu_det(
         test_ratio: Share of a computed split.
         seed: Seed of a computed split.
         expect_real: Whether to compare the totals with those of the real set.
+        exif: See :func:`mmdefect.utils.images.is_turned`.
 
     Returns:
         ``{'train': (coco, report), 'test': ...}``; errors that concern the whole set
@@ -143,7 +145,7 @@ def convert_neu_det(
         FileNotFoundError: If a folder is missing.
         ValueError: If the user's lists do not fit the images.
     """
-    records, errors = read_voc_folder(root)
+    records, errors = read_voc_folder(root, exif=exif)
     by_stem = {Path(record.file_name).stem: record for record in records}
     twins = identical_files(root / record.file_name for record in records)
     (train, test), note = choose_split(

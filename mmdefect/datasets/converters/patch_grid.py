@@ -23,6 +23,8 @@ class Settings:
             is ``(0, 0, 1)``. None where the folders say which image is where.
         seed: Of the subsets and of the choice of patches.
         masks: Whether to write the masks of the patches too, below ``out/masks``.
+        exif: What images with an EXIF orientation mean, see
+            :func:`mmdefect.utils.images.is_turned`.
     """
 
     size: int = 112
@@ -32,6 +34,7 @@ class Settings:
     shares: tuple[float, float, float] | None = None
     seed: int = 0
     masks: bool = False
+    exif: str | None = None
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.stride < 1 or not 0 < self.min_share <= 1:

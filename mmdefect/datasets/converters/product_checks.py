@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from mmdefect.datasets.anomaly_checks import file_errors
 from mmdefect.datasets.anomaly_layout import GOOD, AnomalyImage, scan_products
-from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.datasets.mask_pixels import mask_notes
+from mmdefect.datasets.same_images import same_images
 
 
 @dataclass
@@ -70,13 +68,16 @@ def report_on(
     return ProductReport(product, len(train), good, dict(sorted(kinds.items())), masks)
 
 
-def check_product(root: Path, product: str, *, full: bool = False) -> ProductReport:
+def check_product(
+    root: Path, product: str, *, full: bool = False, exif: str | None = None
+) -> ProductReport:
     """Check the folders and files of one product without changing them.
 
     Args:
         root: Folder that holds the product.
         product: Its name.
-        full: Whether to decode all images, and look for masks without a defect pixel.
+        full: Whether to decode all images, and look at the values of masks.
+        exif: See :func:`mmdefect.datasets.anomaly_checks.file_errors`.
 
     Returns:
         The report; what makes a data set refuse the product are its errors.
@@ -84,24 +85,23 @@ def check_product(root: Path, product: str, *, full: bool = False) -> ProductRep
     train, test = (scan_products(root, [product], s) for s in ('train', 'test'))
     images = train.images + test.images
     report = report_on(product, train.images, test.images)
-    report.errors = train.errors + test.errors + file_errors(images, full=full)
+    report.errors = train.errors + test.errors
+    report.errors += file_errors(images, full=full, exif=exif)
+    report.notes += same_image_notes(train.images, test.images)
     if test.image_level:
         report.notes.append('no ground_truth: defects are known by image only')
     if not report.good:
         report.notes.append('no good test image: its AUROC is undefined')
-    if full and not report.errors and (blank := blank_masks(test.images)):
-        report.notes.append(f'masks without a defect pixel: {name_some(blank)}')
+    if full and not report.errors:
+        report.notes += mask_notes(mask for i in test.images for mask in i.masks)
     return report
 
 
-def blank_masks(images: Sequence[AnomalyImage]) -> list[str]:
-    """Mask files in which no pixel is above zero."""
-    blank = []
-    for path in (mask for image in images for mask in image.masks):
-        with Image.open(path) as mask:
-            if not np.asarray(mask.convert('RGB')).any():
-                blank.append(str(path))
-    return blank
+def same_image_notes(
+    train: Sequence[AnomalyImage], test: Sequence[AnomalyImage]
+) -> list[str]:
+    """One sentence if test images are training images, too."""
+    return same_images([i.path for i in train], [i.path for i in test])
 
 
 def compare_totals(

@@ -8,7 +8,7 @@ none (null). Second pass: the same thresholds, the classes of the list.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 
 from mmdefect.datasets.converters.mask_output import Masks, number_classes
+from mmdefect.datasets.images import detect_bits
 from mmdefect.datasets.mask_pairs import find_files
-from mmdefect.datasets.transforms.anomaly import read_pixels, to_bgr
 from mmdefect.utils.checks import check_choice
+from mmdefect.utils.images import read_bgr
 from mmdefect.utils.text_files import read_json
 
 METHODS = ('global', 'otsu', 'adaptive')
@@ -129,8 +130,23 @@ def describe(numbers: np.ndarray, label: str) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------------- both passes
 
 
+def read_images(
+    folder: Path, *, exif: str | None = None
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and pixels (BGR, uint8) of all images below a folder.
+
+    Raises:
+        FileNotFoundError: If the folder is not there.
+        ValueError: If it holds something else, or an image cannot be read.
+    """
+    files = find_files(folder, 'image')
+    bits = detect_bits(files.values(), name=str(folder))
+    for name, path in files.items():
+        yield name, read_bgr(path, exif=exif, bits=bits)
+
+
 def first_pass(
-    folder: Path, how: Threshold, classes: Sequence[str]
+    folder: Path, how: Threshold, classes: Sequence[str], *, exif: str | None = None
 ) -> tuple[Masks, dict[str, Any]]:
     """Find objects in all images, as the first class.
 
@@ -138,6 +154,7 @@ def first_pass(
         folder: With images, at any depth.
         how: Thresholds and sizes.
         classes: Names, in the order of their ids.
+        exif: What images with an EXIF orientation mean: ``'stored'`` or ``'turned'``.
 
     Returns:
         The masks, and what ``components.json`` will hold.
@@ -148,15 +165,17 @@ def first_pass(
     """
     masks = Masks(number_classes(classes))
     images = {}
-    for name, path in find_files(folder, 'image').items():
-        numbers = find_objects(to_bgr(read_pixels(path), name=str(path)), how)
+    for name, image in read_images(folder, exif=exif):
+        numbers = find_objects(image, how)
         masks.add(name, (numbers > 0).astype(np.uint8))
         images[name] = describe(numbers, classes[0])
     review = {'classes': list(classes), 'threshold': asdict(how), 'images': images}
     return masks, review
 
 
-def second_pass(folder: Path, path: Path) -> tuple[Masks, dict[str, Any], Counter[str]]:
+def second_pass(
+    folder: Path, path: Path, *, exif: str | None = None
+) -> tuple[Masks, dict[str, Any], Counter[str]]:
     """Find the same objects again, with the classes of an edited list.
 
     A component whose class is null, or that was taken out of the list, is dropped.
@@ -164,6 +183,7 @@ def second_pass(folder: Path, path: Path) -> tuple[Masks, dict[str, Any], Counte
     Args:
         folder: The same images.
         path: The edited ``components.json``.
+        exif: See :func:`first_pass`.
 
     Returns:
         The masks, the list as read, and components by class, ``'dropped'`` included.
@@ -192,8 +212,8 @@ def second_pass(folder: Path, path: Path) -> tuple[Masks, dict[str, Any], Counte
             'an empty list: restore it, or run the first pass again.'
         )
     counts: Counter[str] = Counter()
-    for name, image in files.items():
-        numbers = find_objects(to_bgr(read_pixels(image), name=str(image)), how)
+    for name, image in read_images(folder, exif=exif):
+        numbers = find_objects(image, how)
         ids = _ids(listed[name], describe(numbers, ''), masks, f'{path}, image {name}')
         counts.update(_name(number, masks) for number in ids[1:].tolist())
         masks.add(name, ids[numbers])

@@ -18,21 +18,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from mmdefect.datasets.anomaly_checks import file_errors
-from mmdefect.datasets.anomaly_layout import EXTENSIONS, GOOD, AnomalyImage
+from mmdefect.datasets.anomaly_layout import GOOD, AnomalyImage
 from mmdefect.datasets.class_split import check_known
 from mmdefect.datasets.converters.new_folder import new_folder
 from mmdefect.datasets.converters.product_checks import (
     ProductReport,
-    blank_masks,
     compare_totals,
     report_on,
+    same_image_notes,
 )
-from mmdefect.datasets.mask_pixels import defect_pixels
+from mmdefect.datasets.mask_pixels import mask_notes, read_defect
 from mmdefect.utils.checks import name_some
+from mmdefect.utils.image_header import SUFFIXES
 from mmdefect.utils.text_files import inner_path, read_csv
 
 REAL_TOTALS: dict[str, tuple[int, int, int]] = {
@@ -133,6 +133,7 @@ def plan_visa(
     split_csv: Path | None = None,
     full: bool = False,
     expect_real: bool = False,
+    exif: str | None = None,
 ) -> Plan:
     """Read the split, look at every file, and say what is to be written.
 
@@ -141,6 +142,7 @@ def plan_visa(
         split_csv: Split file, ``ROOT/split_csv/1cls.csv`` by default.
         full: Whether to decode every file, not only its header.
         expect_real: Whether to compare the totals with those of the real set.
+        exif: See :func:`mmdefect.datasets.anomaly_checks.file_errors`.
 
     Returns:
         The plan; nothing may be written when there are errors in it.
@@ -154,14 +156,19 @@ def plan_visa(
     for product in VISA_CLASSES:
         mine = [row for row in rows if row['object'] == product]
         if mine:
-            plan.reports.append(_plan_product(root, mine, plan, full=full))
+            plan.reports.append(_plan_product(root, mine, plan, full=full, exif=exif))
     if expect_real:
         plan.errors += compare_totals(plan.reports, REAL_TOTALS, title='VisA')
     return plan
 
 
 def _plan_product(
-    root: Path, rows: Sequence[Mapping[str, str]], plan: Plan, *, full: bool
+    root: Path,
+    rows: Sequence[Mapping[str, str]],
+    plan: Plan,
+    *,
+    full: bool,
+    exif: str | None,
 ) -> ProductReport:
     product = rows[0]['object']
     images: dict[str, list[AnomalyImage]] = {'train': [], 'test': []}
@@ -179,14 +186,15 @@ def _plan_product(
             plan.masks[f'{product}/ground_truth/{BAD}/{path.stem}.png'] = mask
     report = report_on(product, images['train'], images['test'])
     every = images['train'] + images['test']
-    report.errors = file_errors(every, full=full)
+    report.errors = file_errors(every, full=full, exif=exif)
+    report.notes += same_image_notes(images['train'], images['test'])
     if twice:
         report.errors.append(
             f'The split file names images twice ({name_some(twice)}); expected each '
             'once: get it again.'
         )
-    if not report.errors and (blank := blank_masks(images['test'])):
-        report.notes.append(f'masks without a defect pixel: {name_some(blank)}')
+    if not report.errors:
+        report.notes += mask_notes(mask for i in images['test'] for mask in i.masks)
     if unused := sorted(_files_of(root / product) - {i.path for i in every}):
         names = name_some([str(path) for path in unused])
         report.notes.append(f'images that the split leaves out: {names}')
@@ -195,7 +203,7 @@ def _plan_product(
 
 def _files_of(folder: Path) -> set[Path]:
     images = (folder / 'Data' / 'Images').rglob('*')
-    return {path for path in images if path.suffix.lower() in EXTENSIONS}
+    return {path for path in images if path.suffix.lower() in SUFFIXES}
 
 
 def write_plan(plan: Plan, out: Path, *, link: bool = False) -> None:
@@ -224,9 +232,7 @@ def write_plan(plan: Plan, out: Path, *, link: bool = False) -> None:
             else:
                 shutil.copyfile(source, target)
         for target, source in _targets(part, plan.masks):
-            with Image.open(source) as mask:
-                pixels = np.asarray(mask)
-            Image.fromarray(255 * defect_pixels(pixels)).save(target)
+            Image.fromarray(255 * read_defect(source)).save(target)
 
 
 def _targets(out: Path, files: Mapping[str, Path]) -> Iterator[tuple[Path, Path]]:

@@ -11,11 +11,12 @@ from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
 from defusedxml import DefusedXmlException, ElementTree
-from PIL import Image, UnidentifiedImageError
 
 from mmdefect.datasets.coco_file import MAX_COORDINATE, image_size_of
 from mmdefect.datasets.converters.coco_checks import ImageRecord
 from mmdefect.utils.checks import name_some
+from mmdefect.utils.image_header import ImageError, read_header
+from mmdefect.utils.images import is_turned
 from mmdefect.utils.text_files import decode_xml, read_bytes
 
 MAX_XML_BYTES = 1_000_000
@@ -85,7 +86,11 @@ def _number(element: Element, tag: str, path: Path) -> float:
 
 
 def read_voc_folder(
-    root: Path, *, images: str = 'IMAGES', annotations: str = 'ANNOTATIONS'
+    root: Path,
+    *,
+    images: str = 'IMAGES',
+    annotations: str = 'ANNOTATIONS',
+    exif: str | None = None,
 ) -> tuple[list[ImageRecord], list[str]]:
     """Read all images of a folder with their annotation files.
 
@@ -93,6 +98,7 @@ def read_voc_folder(
         root: Root of the data set.
         images: Folder of ``*.jpg`` below ``root``.
         annotations: Folder of ``*.xml`` with the same stems.
+        exif: See :func:`check_size`.
 
     Returns:
         Records sorted by file name, and one sentence an error: unpaired files,
@@ -120,7 +126,7 @@ def read_voc_folder(
         picture = pictures[stem]
         try:
             record = read_voc_xml(labels[stem], file_name=f'{images}/{picture.name}')
-            check_size(record, picture)
+            check_size(record, picture, exif=exif)
         except ValueError as error:
             errors.append(str(error))
         else:
@@ -135,29 +141,53 @@ def _unpaired(there: Iterable[str], other: Iterable[str], folder: str) -> list[s
     return [f'{name_some(alone)} have no partner in {folder}; expected pairs.']
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image file, read from its header.
+def image_size(path: Path, *, exif: str | None = None) -> tuple[int, int]:
+    """Width and height of an image that nobody has noted, read from its header.
+
+    Args:
+        path: The file.
+        exif: What it means if it has an EXIF orientation: ``'stored'`` pixels or the
+            ``'turned'`` picture.
 
     Raises:
-        ValueError: If the file is no image.
+        ValueError: If the file is not accepted, or turned and ``exif`` does not say.
     """
     try:
-        with Image.open(path) as image:
-            return image.size
-    except (UnidentifiedImageError, OSError) as error:
+        header = read_header(path)
+        return header.size(turned=is_turned(header, None, exif))
+    except ImageError as error:
         raise ValueError(
             f'{path} cannot be read as an image ({error}): get the file again.'
-        ) from error
+        ) from None
 
 
-def check_size(record: ImageRecord, path: Path) -> None:
-    """Raise ValueError when an image is not of the recorded size."""
-    width, height = image_size(path)
-    if (width, height) != (record.width, record.height):
+def check_size(record: ImageRecord, path: Path, *, exif: str | None = None) -> None:
+    """Compare the size of an image with the recorded one.
+
+    Args:
+        record: What is annotated.
+        path: The file.
+        exif: See :func:`mmdefect.utils.images.is_turned`.
+
+    Raises:
+        ValueError: If they differ, or the file is not accepted.
+    """
+    header = None
+    try:
+        header = read_header(path)
+        is_turned(header, (record.width, record.height), exif)
+    except ImageError as error:
+        if header is None:
+            raise ValueError(
+                f'{path} cannot be read as an image ({error}): get the file again.'
+            ) from None
+        found = f'{header.width}x{header.height}'
+        if header.orientation > 1:
+            found = f'{found} ({error})'
         raise ValueError(
-            f'{path} is {width}x{height}, its annotations say '
-            f'{record.width}x{record.height}; expected equal sizes: correct one.'
-        )
+            f'{path} is {found}, its annotations say {record.width}x{record.height}; '
+            'expected equal sizes: correct one.'
+        ) from None
 
 
 def identical_files(paths: Iterable[Path]) -> list[list[str]]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mmdefect.datasets.images import read_info
 from mmdefect.datasets.leakage.opening import (
     Ellipse,
     find_opening,
@@ -23,6 +24,8 @@ from mmdefect.datasets.leakage.opening import (
     unit_points,
     whole_image,
 )
+from mmdefect.utils.image_header import ImageError, header_of, read_bytes
+from mmdefect.utils.images import decode
 
 RINGS, ANGLES = 32, 128
 """Shape of a map: rings from the hub outwards, and steps around."""
@@ -67,14 +70,18 @@ def read_grey(path: str | Path) -> np.ndarray:
     Raises:
         ValueError: If the file is missing or no image.
     """
-    grey = None
-    if Path(path).is_file() and Path(path).stat().st_size:
-        grey = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if grey is None:
+    try:
+        data = read_bytes(path)
+        header = header_of(data)
+        if not header.mode:  # the decoder's own grey
+            return decode(data, header, flag=cv2.IMREAD_GRAYSCALE)
+    except ImageError as error:
         raise ValueError(
-            f'Cannot decode {path}; expected an image: restore the file or remove it.'
-        )
-    return grey
+            f'Cannot decode {path}; expected an image ({error}): restore the file or '
+            'remove it.'
+        ) from None
+    image = read_info({'img_path': str(path)}, data=data)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
 
 def unroll(grey: np.ndarray, opening: Ellipse) -> np.ndarray:

@@ -3,75 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from PIL import Image
 
-from mmdefect.datasets.mask_pixels import defect_pixels
+from mmdefect.datasets.images import read_info
+from mmdefect.datasets.mask_pixels import read_defect
 from mmdefect.registry import TRANSFORMS
 from mmdefect.structures import AnomalySample
 from mmdefect.utils.checks import check_choice
-
-
-def read_pixels(path: str | Path) -> np.ndarray:
-    """Decode a file as it is stored: depth, channels (BGR order), no EXIF rotation.
-
-    Masks are drawn on the stored pixels, so an EXIF orientation would part the two.
-
-    Raises:
-        ValueError: If the file is missing, empty or no image.
-    """
-    file = Path(path)
-    why = 'no file' if not file.is_file() else 'zero bytes'
-    if file.is_file() and file.stat().st_size:
-        found = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
-        if found is not None:
-            return found
-        why = 'no image, or truncated'
-    raise ValueError(
-        f'Cannot load the image {path} ({why}): restore the file, or let the data set '
-        'verify its files (verify=True).'
-    )
-
-
-def to_bgr(image: np.ndarray, *, name: str = 'the image') -> np.ndarray:
-    """Make any image uint8 with three channels.
-
-    Args:
-        image: Shape (H, W) or (H, W, C), C 1, 3 or 4; uint8 or uint16. Grey becomes
-            three equal channels, 16 bits are divided by 257 (65535 becomes 255) and
-            rounded, an alpha channel is dropped.
-        name: For messages.
-
-    Returns:
-        Shape (H, W, 3), uint8.
-
-    Raises:
-        ValueError: If the image has another depth or number of channels.
-    """
-    channels = 1 if image.ndim == 2 else image.shape[2]
-    if image.dtype not in (np.uint8, np.uint16) or channels not in (1, 3, 4):
-        raise ValueError(
-            f'{name} has {channels} channels of {image.dtype}; expected 1, 3 or 4 of 8 '
-            'or 16 bits: convert the file.'
-        )
-    if image.dtype == np.uint16:
-        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if channels == 1:
-        return cv2.merge([image.reshape(image.shape[:2])] * 3)
-    return np.ascontiguousarray(image[..., :3])
 
 
 @TRANSFORMS.register_module()
 class LoadAnomalyImage(BaseTransform):
     """Load an image as BGR, uint8, three channels, whatever the file holds.
 
-    See :func:`read_pixels` and :func:`to_bgr`.
+    Pixels are as stored unless ``results['exif']`` says ``'turned'``: masks are drawn
+    on stored pixels, and so are all images then, good ones too. ``results['bits']``
+    scales 16 bits. See :mod:`mmdefect.utils.images`.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -80,8 +32,7 @@ class LoadAnomalyImage(BaseTransform):
         Raises:
             ValueError: If the file cannot be decoded or has an unusual format.
         """
-        path = results['img_path']
-        results['img'] = to_bgr(read_pixels(path), name=path)
+        results['img'] = read_info({'exif': 'stored', **results})
         results['ori_shape'] = results['img_shape'] = results['img'].shape[:2]
         return results
 
@@ -134,7 +85,9 @@ REDUCE = {'any': reduce_any, 'nearest': reduce_nearest}
 
 @TRANSFORMS.register_module()
 class LoadAnomalyMask(BaseTransform):
-    """Load the defect pixels: any value above zero in any mask of the image.
+    """Load the defect pixels of all masks of the image together.
+
+    Which values are defect: :func:`mmdefect.datasets.mask_pixels.defect_pixels`.
 
     A good image gets an empty mask, a defective one whose defect is not outlined gets
     none. The resolution of ground truth is part of a result, so it stands in the
@@ -184,17 +137,16 @@ class LoadAnomalyMask(BaseTransform):
         return results
 
     def _read(self, path: str, results: dict[str, Any]) -> np.ndarray:
-        pixels = read_pixels(path)
-        if pixels.shape[:2] != tuple(results['ori_shape']):
+        mask = read_defect(path)
+        if mask.shape != tuple(results['ori_shape']):
             found, wanted = (
-                f'{shape[0]}x{shape[1]}'
-                for shape in (pixels.shape, results['ori_shape'])
+                f'{shape[0]}x{shape[1]}' for shape in (mask.shape, results['ori_shape'])
             )
             raise ValueError(
                 f'The mask {path} has {found} pixels (height x width); expected '
                 f'{wanted} as {results["img_path"]}: correct the mask.'
             )
-        return defect_pixels(pixels)
+        return mask
 
 
 @TRANSFORMS.register_module()

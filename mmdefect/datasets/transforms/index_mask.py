@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
-from PIL import Image, UnidentifiedImageError
 
 from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.datasets.mask_pixels import MAX_ID
 from mmdefect.registry import TRANSFORMS
+from mmdefect.utils import images
 
-MAX_ID = 126
-"""Largest class id: from 127 on, FTL's release takes a mask as grey values."""
 FULL = 255
 """The object in a binary mask, and in ``gt_seg_map``."""
 BINARY_ID = 1
@@ -36,32 +35,20 @@ def read_mask(path: str | Path) -> np.ndarray:
         ValueError: If the file is missing or no image, or holds anything but one
             channel (or three equal ones) of at most 8 bits.
     """
-    try:
-        with Image.open(path) as image:
-            mode, pixels = image.mode, np.asarray(image)
-    except FileNotFoundError:
-        raise ValueError(
-            f'Cannot read the mask {path} (no file): restore it.'
-        ) from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(
-            f'Cannot read the mask {path} ({type(error).__name__}: no image, or '
-            'truncated): restore the file.'
-        ) from error
-    if mode in ('1', 'L', 'P'):
-        return pixels.astype(np.uint8)
-    if mode == 'RGB':
+    pixels, _ = images.read_mask(path)
+    found = 'RGBA' if pixels.shape[2:] == (4,) else ''
+    if pixels.dtype != np.uint8:
+        found = '16 or more bits'
+    elif pixels.ndim == 2:
+        return pixels
+    elif pixels.shape[2] == 3:
         if (pixels == pixels[..., :1]).all():
             return np.ascontiguousarray(pixels[..., 0])
-        mode = 'three different channels'
+        found = 'three different channels'
     raise ValueError(
-        f'The mask {path} has {_kind(mode)}; expected one channel of 8 bits that holds '
+        f'The mask {path} has {found}; expected one channel of 8 bits that holds '
         f'class ids (or three equal ones): {_CONVERT}.'
     )
-
-
-def _kind(mode: str) -> str:
-    return '16 or more bits' if mode.startswith(('I', 'F')) else mode
 
 
 def holds_ids(mask: np.ndarray) -> bool:

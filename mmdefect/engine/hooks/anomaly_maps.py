@@ -15,7 +15,7 @@ from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdefect.datasets.transforms.anomaly import read_pixels, to_bgr
+from mmdefect.datasets.images import read_info
 from mmdefect.registry import HOOKS
 from mmdefect.utils.files import write_json
 from mmdefect.visualization.anomaly import (
@@ -145,6 +145,7 @@ class AnomalyMapHook(Hook):
         self.backend = backend
         self._wanted: dict[str, str] = {}
         self._files: dict[str, Path] = {}
+        self._infos: dict[str, dict[str, Any]] = {}
         self._kept: dict[str, _Kept] = {}
         self._range = (math.inf, -math.inf)
 
@@ -154,6 +155,7 @@ class AnomalyMapHook(Hook):
         infos = [dataset.get_data_info(index) for index in range(len(dataset))]
         self._wanted = choose(infos, per_class=self.per_class)
         self._files = picture_files(infos)
+        self._infos = {i['img_path']: {'exif': 'stored', **i} for i in infos}
         self._kept, self._range = {}, (math.inf, -math.inf)
 
     def after_test_iter(
@@ -181,8 +183,8 @@ class AnomalyMapHook(Hook):
         entries: dict[str, dict[str, Any]] = {}
         for kept in self._kept.values():
             try:
-                # As the data set reads it: its mask knows no EXIF orientation.
-                image = to_bgr(read_pixels(kept.img_path), name=kept.img_path)
+                # As the pipeline reads it: mask and map lie on its pixels.
+                image = read_info(self._infos[kept.img_path])
             except ValueError as error:
                 # The scores of a long test are worth more than its pictures.
                 runner.logger.warning(f'An anomaly map is not drawn: {error}')

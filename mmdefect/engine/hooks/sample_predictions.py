@@ -12,6 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
+from mmdefect.datasets.images import HOW_TO_READ
 from mmdefect.registry import HOOKS
 from mmdefect.utils.files import write_json
 
@@ -65,7 +66,8 @@ class SamplePredictionsHook(Hook):
                 if not box.get('ignore_flag')
             ]
             path = str(info['img_path'])
-            self._wanted[info['img_id']] = {'img_path': path, 'gt': boxes}
+            read = {key: info[key] for key in HOW_TO_READ if key in info}
+            self._wanted[info['img_id']] = {'img_path': path, 'read': read, 'gt': boxes}
 
     def after_test_iter(
         self,

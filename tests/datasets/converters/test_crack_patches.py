@@ -71,6 +71,7 @@ def test_smoke(tmp_path: Path) -> None:
         'shares': None,
         'seed': 0,
         'masks': True,
+        'exif': None,
     }
     for name, images in (('train', 4), ('val', 3), ('test', 3)):
         found = note['subsets'][name]

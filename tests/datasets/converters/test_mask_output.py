@@ -77,6 +77,7 @@ def test_exception_images(masks: Masks, tmp_path: Path) -> None:
     assert [error.partition(';')[0] for error in masks.errors] == [
         f'Images of {tmp_path} are not annotated (1: d)',
         f'Annotated images are not in {tmp_path} (1: a)',
-        f'Masks do not fit their images (2: {tmp_path}/c.jpg is turned by its EXIF '
-        'orientation, mask sub/b 6x6 of b.jpg 7x6)',
+        f'Masks do not fit their images (2: {tmp_path}/c.jpg (EXIF orientation 3, and '
+        'its size does not say whether stored or turned pixels are annotated: give '
+        "exif='stored' or 'turned'), mask sub/b 6x6 of b.jpg 7x6)",
     ]

@@ -16,10 +16,10 @@ from mmdefect.datasets.transforms.anomaly import (
     PackAnomalyInputs,
     reduce_any,
     reduce_nearest,
-    to_bgr,
 )
 from mmdefect.registry import TRANSFORMS
 from mmdefect.structures import AnomalySample
+from mmdefect.utils.images import to_bgr
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +106,8 @@ GREY = np.arange(24, dtype=np.uint8).reshape(4, 6)
 def test_feature_any_file_becomes_bgr(
     tmp_path: Path, name: str, stored: np.ndarray, expected: Any
 ) -> None:
-    results = LoadAnomalyImage()(info_of(save(tmp_path / name, stored)))
+    info = {**info_of(save(tmp_path / name, stored)), 'bits': 16}
+    results = LoadAnomalyImage()(info)
     assert results['img'].dtype == np.uint8
     assert results['img'].flags['C_CONTIGUOUS']
     assert results['ori_shape'] == results['img_shape'] == (4, 6)
@@ -122,7 +123,8 @@ def test_feature_jpeg_equals_opencv(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('content', 'why'), [(None, 'no file'), (b'', 'zero bytes'), (b'x', 'no image')]
+    ('content', 'why'),
+    [(None, 'missing file'), (b'', 'zero bytes'), (b'x', 'no image')],
 )
 def test_exception_names_the_file(
     tmp_path: Path, content: bytes | None, why: str
@@ -141,8 +143,8 @@ def test_exception_names_the_file(
     ],
 )
 def test_exception_unusual_pixels(shape: tuple, dtype: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=f'a.tif has {message}; expected 1, 3 or 4'):
-        to_bgr(np.zeros(shape, dtype), name='a.tif')
+    with pytest.raises(ValueError, match=f'{message}; expected 1, 3 or 4'):
+        to_bgr(np.zeros(shape, dtype))
 
 
 # ----------------------------------------------------------------------- masks
