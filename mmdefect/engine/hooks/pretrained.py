@@ -15,6 +15,7 @@ from mmdefect.engine.hooks.freeze import is_about_to_train
 from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import first_mismatch, state_dict_of
+from mmdefect.utils.weights import how_to_make
 
 
 @HOOKS.register_module()
@@ -107,9 +108,10 @@ def check_weights_file(path: str) -> None:
         FileNotFoundError: There is no such file.
     """
     if '://' not in path and not Path(path).is_file():
+        make = how_to_make(path) or 'make the file with tools/model_converters'
         raise FileNotFoundError(
-            f'There are no pretrained weights at {path}: make the file with '
-            'tools/model_converters, or set init_cfg=None to start from random ones.'
+            f'There are no pretrained weights at {path}: {make}, or set init_cfg=None '
+            'to start from random ones.'
         )
 
 
