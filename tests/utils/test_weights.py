@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[2]
 def test_smoke() -> None:
     assert how_to_make('data/weights/mobilenet_v2-in1k-mmpretrain.pth') == (
         'download https://download.pytorch.org/models/mobilenet_v2-b0353104.pth into '
-        'data/weights and run `python tools/model_converters/torchvision_mobilenet_v2.py'
-        ' data/weights/mobilenet_v2-b0353104.pth data/weights`'
+        'data/weights and run `python tools/model_converters/'
+        'torchvision_mobilenet_v2.py data/weights/mobilenet_v2-b0353104.pth '
+        'data/weights`'
     )
     assert how_to_make('data/weights/resnet18-mmpretrain.pth') == (
         'download https://download.pytorch.org/models/resnet18-f37072fd.pth into '
