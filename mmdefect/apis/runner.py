@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     """Build the runner that the config names; MMEngine's ``Runner`` if it names none.
 
-    Process groups work without a GPU, and checkpoints are loaded as tensors only.
+    Process groups work without a GPU, checkpoints are loaded as tensors only, and the
+    console shows no config (:mod:`mmdefect.utils.console`).
     """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
@@ -24,8 +25,10 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     from mmdefect.engine.distributed import prepare_distributed
     from mmdefect.streams.runtime import drop_absent_hooks
     from mmdefect.utils.checkpoint import use_safe_loading
+    from mmdefect.utils.console import quiet_console
 
     check_provider(('mmengine', 'mmcv'))
+    quiet_console()
     use_safe_loading()
     prepare_distributed(cfg)
     if 'runner_type' in cfg:
