@@ -30,6 +30,7 @@ from mmdefect.pruning.workdir import add_work, take_dense
 from mmdefect.study.pruning import headline, write_sweep
 from mmdefect.study.run import train_only
 from mmdefect.utils.checkpoint import use_safe_loading
+from mmdefect.utils.console import quiet_console
 from mmdefect.utils.environment import describe_environment
 
 TOOLS = Path(__file__).resolve().parent
@@ -68,8 +69,13 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, cfg_options=args.cfg_options, work_dir=args.work_dir)
     check_provider(('mmengine', 'mmcv'))
+    quiet_console()
     use_safe_loading()
     begin, environment = time.monotonic(), describe_environment()
+
+    def say(line: str) -> None:
+        print(f'[{time.monotonic() - begin:.0f} s] {line}', flush=True)
+
     command = shlex.join(['python', 'tools/prune.py', *sys.argv[1:]])
     run = PruneRun(
         cfg,
@@ -77,8 +83,9 @@ def main() -> None:
             config, work_dir, tools=TOOLS, processes=args.gpus
         ),
         processes=args.gpus,
-        progress=lambda line: print(line, flush=True),
+        progress=say,
     )
+    say(f'{len(run.candidates)} networks in {run.work_dir}, the whole one first')
     if args.dense_from:
         take_dense(run.work_dir, args.dense_from)
     try:

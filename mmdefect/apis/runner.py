@@ -17,7 +17,8 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
 
     Process groups work without a GPU. Checkpoints are loaded as tensors only and have
     to fit exactly where they are tested or resumed, a loss that is not finite stops the
-    training, and a detector needs as many classes as its data.
+    training, a detector needs as many classes as its data, and the console shows no
+    config (:mod:`mmdefect.utils.console`).
     """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
@@ -27,8 +28,10 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     from mmdefect.engine.guards import guarded
     from mmdefect.streams.runtime import drop_absent_hooks
     from mmdefect.utils.checkpoint import use_safe_loading
+    from mmdefect.utils.console import quiet_console
 
     check_provider(('mmengine', 'mmcv'))
+    quiet_console()
     use_safe_loading()
     prepare_distributed(cfg)
     if 'runner_type' in cfg:

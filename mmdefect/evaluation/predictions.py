@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 
+from mmdefect.functional.calibration import negative_log_likelihood
 from mmdefect.functional.classification import (
     DefectErrors,
     confusion_counts,
@@ -51,12 +52,14 @@ class Measures:
         images: Number of test images.
         accuracy_range: Wilson's 95 % interval of the accuracy.
         auroc: Of the scores; NaN where the images are all of one class.
+        nll: Mean negative log-likelihood of the true classes.
     """
 
     errors: DefectErrors
     images: int
     accuracy_range: tuple[float, float]
     auroc: float
+    nll: float
 
     @property
     def wrong(self) -> int:
@@ -120,8 +123,13 @@ def measure(predictions: Predictions, *, defective: int = 0) -> Measures:
     low, high = wilson_interval(errors.misses + errors.false_alarms, len(rows))
     both = 0 < errors.defects < len(rows)
     area = float(auroc(scores, labels == defective)) if both else float('nan')
+    both_classes = torch.stack([scores, 1 - scores], dim=1)
     return Measures(
-        errors=errors, images=len(rows), accuracy_range=(1 - high, 1 - low), auroc=area
+        errors=errors,
+        images=len(rows),
+        accuracy_range=(1 - high, 1 - low),
+        auroc=area,
+        nll=float(negative_log_likelihood(both_classes, (labels != defective).int())),
     )
 
 
@@ -142,5 +150,8 @@ def mcnemar(a: Predictions, b: Predictions) -> float:
 
 
 def best_of(measures: Sequence[Measures]) -> int:
-    """Index of the one with the fewest errors, the first of several."""
-    return min(range(len(measures)), key=lambda index: measures[index].wrong)
+    """Index of the one with the fewest errors, then the lower log-likelihood loss."""
+    return min(
+        range(len(measures)),
+        key=lambda index: (measures[index].wrong, measures[index].nll),
+    )

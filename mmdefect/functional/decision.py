@@ -100,7 +100,11 @@ def _ftl(
     return gained + f1[0] / f1[1] + (1 - parameters[0] / parameters[1])
 
 
-def pareto_front(cost: Sequence[float], accuracy: Sequence[float]) -> list[int]:
+def pareto_front(
+    cost: Sequence[float],
+    accuracy: Sequence[float],
+    loss: Sequence[float] | None = None,
+) -> list[int]:
     """Networks that no other beats.
 
     None is cheaper and as good, or as cheap and better.
@@ -108,15 +112,17 @@ def pareto_front(cost: Sequence[float], accuracy: Sequence[float]) -> list[int]:
     Args:
         cost: Parameters, latency or the like.
         accuracy: Of the same networks, in the same order.
+        loss: Of the same, which decides between equals in both.
 
     Returns:
-        Their indices by rising cost; of equals in both the first.
+        Their indices by rising cost; of equals in all the first.
 
     Raises:
         ValueError: There is none, the lengths differ, or a number is NaN.
     """
     _check_lists(cost, accuracy)
-    order = sorted(range(len(cost)), key=lambda i: (cost[i], -accuracy[i], i))
+    loss = loss or [0.0] * len(cost)
+    order = sorted(range(len(cost)), key=lambda i: (cost[i], -accuracy[i], loss[i]))
     front: list[int] = []
     for index in order:
         if not front or accuracy[index] > accuracy[front[-1]]:
@@ -125,7 +131,10 @@ def pareto_front(cost: Sequence[float], accuracy: Sequence[float]) -> list[int]:
 
 
 def one_standard_error(
-    cost: Sequence[float], accuracy: Sequence[float], images: int
+    cost: Sequence[float],
+    accuracy: Sequence[float],
+    images: int,
+    loss: Sequence[float] | None = None,
 ) -> int:
     """The cheapest network that is as good as the best within a standard error.
 
@@ -136,11 +145,12 @@ def one_standard_error(
         cost: As for :func:`pareto_front`.
         accuracy: As fractions.
         images: On how many they were measured.
+        loss: As for :func:`pareto_front`.
 
     Raises:
         ValueError: No images, accuracies beyond [0, 1], or as for the front.
     """
-    front = pareto_front(cost, accuracy)
+    front = pareto_front(cost, accuracy, loss)
     best = accuracy[front[-1]]
     if images < 1 or not all(0 <= value <= 1 for value in accuracy):
         raise ValueError(

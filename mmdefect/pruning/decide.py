@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from mmdefect.functional import decision
@@ -12,17 +13,22 @@ from mmdefect.pruning.settings import DecideSettings
 def choose(outcomes: Sequence[Outcome], settings: DecideSettings) -> int:
     """Index of the network to take; the first one is the whole network.
 
+    Of networks that tie, the one with the lower loss on the validation images is taken.
+
     Raises:
         ValueError: The rule's numbers are undefined, such as ratios to an F1 of 0.
     """
+    # Results of earlier releases have none.
+    losses = [math.inf if o.val.nll is None else o.val.nll for o in outcomes]
     if settings.rule == 'one_standard_error':
         return decision.one_standard_error(
             [outcome.number(settings.cost) for outcome in outcomes],
             [outcome.val.accuracy for outcome in outcomes],
             outcomes[0].val.images,
+            losses,
         )
     scores = decision_scores(outcomes, settings)
-    return max(range(len(scores)), key=lambda index: scores[index])
+    return max(range(len(scores)), key=lambda index: (scores[index], -losses[index]))
 
 
 def decision_scores(

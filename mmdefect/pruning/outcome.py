@@ -26,6 +26,7 @@ class Quality:
         f1: Of the object's class.
         misses: Images with the object that were called something else.
         false_alarms: The other way round.
+        nll: Mean negative log-likelihood; ``None`` in results of earlier releases.
     """
 
     images: int
@@ -34,6 +35,7 @@ class Quality:
     f1: float
     misses: int
     false_alarms: int
+    nll: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,7 @@ def quality(said: Predictions) -> Quality:
         f1=2 * hits / (2 * hits + errors.misses + errors.false_alarms),
         misses=errors.misses,
         false_alarms=errors.false_alarms,
+        nll=found.nll,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ def fit_probe(
         weight=weight,
         bias=intercept - weight @ mean,
         c=float(search.best_params_['C']),
-        accuracy=float(search.best_score_),
+        accuracy=float(search.cv_results_['mean_test_accuracy'][search.best_index_]),
         converged=bool(best.n_iter_.max() < settings.max_iter),
     )
 
@@ -116,11 +116,34 @@ def _search(
         LogisticRegression(max_iter=settings.max_iter),
         {'C': list(settings.c)},
         cv=split(settings.folds, shuffle=True, random_state=seed),
+        scoring=_judge,
+        refit=_best_penalty,
     )
     with warnings.catch_warnings():
         # Weak penalties often do not converge; that of the chosen one is returned.
         warnings.simplefilter('ignore', ConvergenceWarning)
         return search.fit(features, labels, groups=sources)
+
+
+def _judge(model: Any, features: Features, labels: Features) -> dict[str, float]:
+    """Accuracy and mean log-likelihood of a fold, which may lack a class."""
+    likelihood = model.predict_log_proba(features)
+    known = np.isin(labels, model.classes_)
+    column = np.searchsorted(model.classes_, labels[known])
+    return {
+        'accuracy': float(model.score(features, labels)),
+        'likelihood': float(likelihood[known, column].mean()),
+    }
+
+
+def _best_penalty(results: Mapping[str, Any]) -> int:
+    """Index of the most accurate penalty; of several, the one of the lower loss.
+
+    Accuracies of few images tie, and the first in the list would win.
+    """
+    accuracy = results['mean_test_accuracy'].round(12)  # folds add up in any order
+    likelihood = results['mean_test_likelihood']
+    return max(range(len(accuracy)), key=lambda i: (accuracy[i], likelihood[i]))
 
 
 def sources_of(paths: Sequence[str], pattern: str | None) -> tuple[str, ...] | None:

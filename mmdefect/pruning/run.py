@@ -127,6 +127,7 @@ class PruneRun:
     def images(self) -> dict[str, ImageSet]:
         """Training and validation images."""
         found = {}
+        self.progress('images are read')
         for split in ('train', 'val'):
             found[split] = split_images(self.cfg, split)
             self.progress(f'{len(found[split])} {split} images read')

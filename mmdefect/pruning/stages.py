@@ -7,7 +7,9 @@ network costs and says, and which one to take.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from mmdefect.pruning.candidates import (
     PLAN,
     PROBE,
     PROBED,
+    RESULT,
     WEIGHTS,
     Candidate,
     save_weights,
@@ -96,6 +99,8 @@ def _planner(run: PruneRun) -> Planner:
         )
         return greedy.plan
     layers = [name for group in groups for name in group.filters]
+    if run.scorer.needs_maps:
+        run.progress(f'{len(layers)} layers are scored')
     scores: list[Scores] = run.score(run.parent, layers)
     run.progress(f'{len(layers)} layers scored')
     if settings.grid.kind == 'fraction':
@@ -206,11 +211,48 @@ def _need(candidate: Candidate, file: str, stage: str) -> None:
         )
 
 
-STAGES: dict[str, Callable[[PruneRun], Any]] = {
-    'score': score,
-    'extract': extract,
-    'train': train,
-    'test': test,
+@dataclass(frozen=True)
+class Stage:
+    """A stage that says how much there is to do, and how long it took.
+
+    Args:
+        name: What ``--stage`` calls it.
+        run: What it does.
+        about: The same for a reader.
+        leaves: A network that has one of these files is done with it.
+    """
+
+    name: str
+    run: Callable[[PruneRun], Any]
+    about: str
+    leaves: tuple[str, ...]
+
+    def __call__(self, run: PruneRun) -> Any:
+        """Run it; say nothing when nothing is left."""
+        done = sum(any(map(one.has, self.leaves)) for one in run.candidates)
+        left, begin = len(run.candidates) - done, time.monotonic()
+        title = f'stage {list(STAGES).index(self.name) + 1} of {len(STAGES)}'
+        if left:
+            run.progress(
+                f'{title}, {self.name}: {self.about}; {left} of '
+                f'{len(run.candidates)} networks to go'
+            )
+        result = self.run(run)
+        if left:
+            run.progress(
+                f'{title}, {self.name}: done in {time.monotonic() - begin:.0f} s'
+            )
+        return result
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage('score', score, 'filters are scored, networks cut', (WEIGHTS,)),
+        Stage('extract', extract, 'features of the images', (FEATURES, PROBE)),
+        Stage('train', train, 'heads are fitted, networks trained', (CLASSIFIER,)),
+        Stage('test', test, 'costs and answers are measured', (RESULT,)),
+    )
 }
 
 

@@ -36,6 +36,7 @@ from mmdefect.utils.checkpoint import (
     state_dict_of,
     use_safe_loading,
 )
+from mmdefect.utils.console import quiet_console
 from mmdefect.utils.environment import describe_environment, joined
 
 
@@ -54,6 +55,7 @@ class StreamRunner:
 
     def __init__(self, cfg: Config) -> None:
         use_safe_loading()
+        quiet_console()
         self.cfg = cfg
         self.name = Path(cfg.filename).stem if cfg.filename else 'stream'
         self.work_dir = Path(cfg.get('work_dir') or Path('work_dirs') / self.name)

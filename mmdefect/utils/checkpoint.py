@@ -8,9 +8,13 @@ MMEngine's own log history consists of are accepted here (see
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import pickle
 import re
+import socket
+import ssl
+import urllib.error
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,9 +25,12 @@ import torch
 from torch import Tensor, nn
 
 from mmdefect.utils.plain_data import NotPlainError, allowed_globals, plain_value
+from mmdefect.utils.weights import how_to_make
 
 MapLocation = str | torch.device | Callable[..., Any] | None
 
+DOWNLOAD_TIMEOUT = 20.0
+"""Seconds without an answer or a byte after which a download has failed."""
 # torch stores weights as they are; an archive that grows more is no checkpoint.
 MOST_GROWTH = 4
 
@@ -58,7 +65,8 @@ def load_weights(
             'what it gives into a file.'
         )
     if not path.is_file():
-        raise FileNotFoundError(f'There is no checkpoint at {path}: check the path.')
+        cure = how_to_make(path) or 'check the path'
+        raise FileNotFoundError(f'There is no checkpoint at {path}: {cure}.')
     if path.suffix == '.safetensors':
         return _read_safetensors(path, map_location)
     checkpoint = _read_pickle(path, map_location)
@@ -246,7 +254,11 @@ def load_url_safely(
     map_location: MapLocation = None,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Stand in for :func:`torch.hub.load_state_dict_from_url`, same cache folder."""
+    """Stand in for :func:`torch.hub.load_state_dict_from_url`, same cache folder.
+
+    Raises:
+        ConnectionError: The server cannot be reached, or has no such file.
+    """
     folder = Path(model_dir or Path(torch.hub.get_dir()) / 'checkpoints')
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / Path(urlparse(filename).path).name
@@ -254,8 +266,31 @@ def load_url_safely(
         # A published name ends with the first digits of its hash: `-0123abcd.pth`.
         digits = re.search(r'-([a-f0-9]+)\.', target.name)
         prefix = digits.group(1) if digits else None
-        torch.hub.download_url_to_file(filename, str(target), prefix, progress)
+        _download(filename, target, prefix, progress=progress)
     return load_from_local_safely(str(target), map_location)
+
+
+def _download(url: str, target: Path, prefix: str | None, *, progress: bool) -> None:
+    """Download, or say where to put the file by hand; torch would wait for ever."""
+    waited = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    try:
+        torch.hub.download_url_to_file(url, str(target), prefix, progress)
+    except (
+        urllib.error.URLError,
+        http.client.HTTPException,
+        ssl.SSLError,
+        TimeoutError,
+        ConnectionError,
+    ) as error:
+        answered = isinstance(error, urllib.error.HTTPError)
+        reason = error if answered else getattr(error, 'reason', error)
+        raise ConnectionError(
+            f'{url} is not reachable from this machine ({reason}): download it '
+            f'elsewhere and put the file at {target}.'
+        ) from None
+    finally:
+        socket.setdefaulttimeout(waited)
 
 
 def _read_pickle(path: Path, map_location: MapLocation) -> Any:

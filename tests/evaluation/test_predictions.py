@@ -53,6 +53,17 @@ def test_feature_best() -> None:
     assert best_of(measures) == 1
 
 
+def test_feature_of_as_few_errors_the_likelier_is_the_best() -> None:
+    sure, unsure = (
+        measure(named([Prediction(0, 0, score), Prediction(1, 1, 1 - score)]))
+        for score in (0.99, 0.5)
+    )
+    assert unsure.nll == pytest.approx(math.log(2))
+    assert sure.nll == pytest.approx(-math.log(0.99))
+    assert best_of([unsure, sure]) == 1
+    assert best_of([sure, unsure]) == 0
+
+
 def test_exception_different_images() -> None:
     with pytest.raises(ValueError, match=r"1 images are in one .* such as '3'"):
         mcnemar(named(SAID), named(PERFECT[:3]))

@@ -22,7 +22,11 @@ from mmdefect.pruning.settings import DecideSettings
 
 
 def outcome(
-    name: str, parameters: int, accuracy: float, latency: float = 1.0
+    name: str,
+    parameters: int,
+    accuracy: float,
+    latency: float = 1.0,
+    nll: float | None = None,
 ) -> Outcome:
     good = Quality(
         images=100,
@@ -31,6 +35,7 @@ def outcome(
         f1=accuracy,
         misses=1,
         false_alarms=2,
+        nll=nll,
     )
     cost = Cost(
         parameters=parameters,
@@ -118,3 +123,20 @@ def test_feature_ftl_rules_count_the_backbone() -> None:
     percent = decision_scores(SWEEP, DecideSettings(rule='ftl_published'))
     assert percent[0] == pytest.approx(2)
     assert percent[2] - percent[1] > scores[2] - scores[1]
+
+
+@pytest.mark.parametrize(
+    'settings',
+    [
+        DecideSettings(),
+        DecideSettings(rule='ftl_fraction'),
+        DecideSettings(rule='weighted', weights={'accuracy': 1.0}),
+    ],
+)
+def test_feature_ties_go_to_the_lower_loss(settings: DecideSettings) -> None:
+    dense = outcome('dense', 1000, 0.95, nll=0.9)
+    tied = [outcome(name, 100, 0.95, nll=nll) for name, nll in (('a', 0.6), ('b', 0.1))]
+    assert choose([dense, *tied], settings) == 2
+    assert choose([dense, *tied[::-1]], settings) == 1
+    unknown = [outcome(name, 100, 0.95) for name in 'ab']
+    assert choose([dense, *unknown], DecideSettings()) == 1

@@ -80,6 +80,16 @@ def test_feature_penalty_is_chosen_by_cross_validation() -> None:
     assert probe.converged
 
 
+def test_feature_of_as_accurate_penalties_the_likelier_is_chosen() -> None:
+    """All are right on separable images; the strongest, listed first, is least sure."""
+    labels = np.arange(60) % 2
+    values = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    values[:, 0] += 20 * labels
+    for order in ((1e-3, 1e-2, 10.0), (10.0, 1e-2, 1e-3)):
+        probe = fit_probe(values, labels, 2, ProbeSettings(c=order), 0)
+        assert (probe.accuracy, probe.c) == (1.0, 10.0)
+
+
 def test_feature_same_seed_same_probe() -> None:
     values, labels = cloud(40, 8)
     first, second = (fit_probe(values, labels, 2, ProbeSettings(), 3) for _ in range(2))

@@ -639,3 +639,18 @@ def test_feature_protect_names_whole_modules() -> None:
     assert is_within('backbone.features.1', 'backbone.features.1')
     assert is_within('backbone.layer1.0.conv1', 'backbone.layer1')
     assert not is_within('backbone.features.10', 'backbone.features.1')
+
+
+def test_feature_every_stage_says_what_it_does(line_config: Config) -> None:
+    said: list[str] = []
+    line_config.prune.update(grid={'values': [0.25, 0.5]})
+    run_all(PruneRun(line_config, progress=said.append))
+    stages = [line for line in said if line.startswith('stage')]
+    assert stages[0] == (
+        'stage 1 of 4, score: filters are scored, networks cut; 3 of 3 networks to go'
+    )
+    assert said[0] == stages[0]  # from the start
+    begun, done = stages[::2], stages[1::2]
+    assert [line.split()[4].strip(':') for line in begun] == list(STAGES)
+    assert all('done in' in line for line in done)
+    assert len(done) == 4

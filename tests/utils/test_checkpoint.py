@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import re
+import socket
 import threading
 import zipfile
 from collections import OrderedDict
@@ -620,6 +622,67 @@ def test_exception_code_inside_downloaded(
         good = mmengine_checkpoint._load_checkpoint(f'{url}/good-{digest}.pth', 'cpu')
         with pytest.raises(ValueError, match="it names 'eval'"):
             mmengine_checkpoint._load_checkpoint(f'{url}/evil.pth', 'cpu')
+        with pytest.raises(ConnectionError, match=r'/absent\.pth is .*Error 404'):
+            mmengine_checkpoint._load_checkpoint(f'{url}/absent.pth', 'cpu')
         server.shutdown()
     assert torch.equal(good['state_dict']['w'], torch.ones(1))
     assert not victim.exists()
+
+
+@pytest.mark.parametrize(
+    ('name', 'file'),
+    [
+        ('https://models.invalid/r50-0123abcd.pth', 'r50-0123abcd.pth'),
+        ('torchvision://resnet50', r'resnet50-\w+\.pth'),
+        ('open-mmlab://detectron2/resnet50_caffe', r'resnet50_msra-\w+\.pth'),
+        ('mmcls://vgg16', r'vgg16_\w+-\w+\.pth'),
+    ],
+)
+def test_exception_no_internet(
+    name: str,
+    file: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    safe_loading: None,
+) -> None:
+    """Every scheme that downloads says where the file has to go instead."""
+
+    def unknown_host(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(-3, 'Temporary failure in name resolution')
+
+    monkeypatch.setattr(socket, 'getaddrinfo', unknown_host)
+    for variable in ('http_proxy', 'https_proxy', 'all_proxy'):
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.upper(), raising=False)
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    folder = re.escape(str(tmp_path / 'checkpoints'))
+    with pytest.raises(
+        ConnectionError,
+        match=rf'^https://\S+ is not reachable .*name resolution.*put .* at {folder}/'
+        rf'{file}\.$',
+    ) as caught:
+        mmengine_checkpoint._load_checkpoint(name, 'cpu')
+    assert caught.value.__suppress_context__
+
+
+def test_exception_a_silent_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, safe_loading: None
+) -> None:
+    """It is not waited for; the timeout of other connections stays as it was."""
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    monkeypatch.setattr('mmdefect.utils.checkpoint.DOWNLOAD_TIMEOUT', 0.2)
+    monkeypatch.setenv('no_proxy', '*')
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        url = f'http://127.0.0.1:{server.getsockname()[1]}/a.pth'
+        with pytest.raises(ConnectionError, match='timed out'):
+            mmengine_checkpoint._load_checkpoint(url, 'cpu')
+    assert socket.getdefaulttimeout() is None
+
+
+def test_exception_weights_that_a_command_makes() -> None:
+    with pytest.raises(
+        FileNotFoundError,
+        match=r'at \S+/mobilenet_v2-in1k-mmdet.pth: download https://\S+b0353104.pth '
+        r'into \S+ and run `python tools/model_converters/torchvision_mobilenet_v2.py',
+    ):
+        load_weights('/nowhere/mobilenet_v2-in1k-mmdet.pth')

@@ -17,6 +17,8 @@ results file.
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,9 +39,10 @@ from mmdefect.study.options import (
     freeze_options,
     protocol_options,
 )
-from mmdefect.study.record import read_record
+from mmdefect.study.record import RECORD, read_record
 from mmdefect.study.results import add_rows
 from mmdefect.study.run import train_and_test
+from mmdefect.utils.console import quiet_console
 from mmdefect.utils.results import clean_commit
 
 TOOLS = Path(__file__).resolve().parents[1]
@@ -124,6 +127,33 @@ def planned(args: argparse.Namespace) -> list[Planned]:
     return runs
 
 
+def train_all(runs: Sequence[Planned], *, processes: int) -> None:
+    """Train and test one after the other, and say how much is left."""
+    finished = [(run.folder / RECORD).is_file() for run in runs]
+    print(f'{len(runs)} runs, {sum(finished)} of them finished before', flush=True)
+    begin, trained = time.monotonic(), 0
+    for number, (run, known) in enumerate(zip(runs, finished, strict=True), 1):
+        doing = 'finished before' if known else 'trains and is tested'
+        print(f'{run.folder.name}: {number} of {len(runs)}, {doing}', flush=True)
+        train_and_test(
+            run.config,
+            run.folder,
+            tools=TOOLS,
+            processes=processes,
+            options=run.options,
+        )
+        if known:
+            continue
+        trained += 1
+        minutes = (time.monotonic() - begin) / trained / 60
+        left = len(runs) - number - sum(finished[number:])
+        print(
+            f'{run.folder.name}: done, {minutes:.1f} min a run, about '
+            f'{left * minutes:.0f} min left for {left} more',
+            flush=True,
+        )
+
+
 def check_results(args: argparse.Namespace) -> None:
     """Refuse a tree whose commit will not tell what ran, before it runs."""
     if args.results:
@@ -134,6 +164,7 @@ def check_results(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
+    quiet_console()
     if args.drift:
         drift = compare_checkpoints(*args.drift)
         print(markdown_table(drift_table(drift)))
@@ -141,15 +172,7 @@ def main() -> None:
     for folder in args.collect:
         read_record(folder)
     runs = planned(args)
-    for number, run in enumerate(runs, 1):
-        print(f'{run.folder.name}: {number} of {len(runs)}', flush=True)
-        train_and_test(
-            run.config,
-            run.folder,
-            tools=TOOLS,
-            processes=args.gpus,
-            options=run.options,
-        )
+    train_all(runs, processes=args.gpus)
     folders = [*(run.folder for run in runs), *args.collect]
     if not folders:
         return

@@ -1,4 +1,11 @@
-"""Rename torchvision's MobileNetV2 weights to mmdet's or mmpretrain's names."""
+r"""Rename torchvision's MobileNetV2 weights to mmdet's and mmpretrain's names.
+
+Example:
+    torchvision_mobilenet_v2.py data/weights/mobilenet_v2-b0353104.pth
+
+writes data/weights/mobilenet_v2-in1k-mmdet.pth, which the detectors' configs read, and
+data/weights/mobilenet_v2-in1k-mmpretrain.pth, which all others read.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
+from mmdefect.utils.weights import MOBILENET, PACKAGES
 
 # Blocks of each of mmdet's seven layers; torchvision numbers them through.
 BLOCKS = [
@@ -105,24 +113,66 @@ def convert(state: Mapping[str, Tensor], package: str = 'mmdet') -> dict[str, Te
     return {name: renamed[name] for name in expected}
 
 
+def targets(target: Path, package: str | None) -> dict[str, Path]:
+    """Package -> file to write.
+
+    Args:
+        target: A folder, or a file of one package.
+        package: ``mmdet``, ``mmpretrain`` or ``both``; by default both into a folder,
+            and of a file the package that its name ends with, else mmdet.
+
+    Raises:
+        ValueError: Both were to go into one file.
+    """
+    if target.suffix != '.pth':
+        chosen = PACKAGES if package in (None, 'both') else (str(package),)
+        return {name: target / f'{MOBILENET}-{name}.pth' for name in chosen}
+    if package == 'both':
+        raise ValueError(
+            f'--for both was given with the file {target}: expected a folder for the '
+            'two files'
+        )
+    named = target.stem.rpartition('-')[2]
+    return {package or (named if named in PACKAGES else PACKAGES[0]): target}
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('source', type=Path, metavar='IN', help='torchvision weights')
-    parser.add_argument('target', type=Path, metavar='OUT', help='file to write')
+    parser.add_argument(
+        'target',
+        type=Path,
+        metavar='OUT',
+        nargs='?',
+        default=Path('data/weights'),
+        help='folder of the files, or one .pth file to write; %(default)s by default',
+    )
     parser.add_argument(
         '--for',
         dest='package',
-        choices=('mmdet', 'mmpretrain'),
-        default='mmdet',
-        help='whose names: mmdet for detectors, mmpretrain for all else',
+        choices=(*PACKAGES, 'both'),
+        help='whose names: mmdet for detectors, mmpretrain for all else; both by '
+        'default, of one file that in its name',
     )
     args = parser.parse_args(argv)
-    converted = convert(
-        state_dict_of(load_weights(args.source), args.source), args.package
-    )
-    args.target.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({'meta': {}, 'state_dict': converted}, args.target)
-    print(f'{args.target}: {len(converted)} weights')
+    try:
+        files = targets(args.target, args.package)
+        state = state_dict_of(load_weights(args.source), args.source)
+    except (ValueError, FileNotFoundError) as error:
+        parser.error(str(error))
+    for name, path in files.items():
+        try:
+            converted = convert(state, name)
+        except ModuleNotFoundError as error:
+            if error.name != name or len(files) == 1:
+                raise
+            print(f'{path}: not written, {name} is not installed')
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({'meta': {}, 'state_dict': converted}, path)
+        print(f'{path}: {len(converted)} weights')
 
 
 if __name__ == '__main__':

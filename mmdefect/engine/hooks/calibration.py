@@ -41,7 +41,8 @@ class CalibrationHook(Hook):
     The temperature is the likeliest (Guo et al., ICML 2017), the threshold the one that
     costs least at this temperature. Where the validation images cannot tell, what the
     head has by default stays, with a warning: a temperature when every image is
-    right or nothing was learnt, a threshold when all images are of one class.
+    right or nothing was learnt, a threshold when all images are of one class. Where
+    the last epoch has the lower negative log-likelihood, a warning says so.
 
     Args:
         costs: What a miss costs and what a false alarm costs.
@@ -89,6 +90,7 @@ class CalibrationHook(Hook):
         """Fit, and write ``calibrated.pth``."""
         source, checkpoint = self._chosen(runner)
         model: Any = unwrapped(runner)
+        last = self._last(runner, source)
         model.load_state_dict(state_dict_of(checkpoint))
         logits, labels = validation_logits(runner, model)
         found = self.fit(logits, labels, runner.logger)
@@ -101,6 +103,14 @@ class CalibrationHook(Hook):
             f'{self.costs[1]:g}; negative log-likelihood of {len(labels)} validation '
             f'images {found["nll_before"]:.4g}, now {found["nll_after"]:.4g}'
         )
+        if last is not None and last[1] < found['nll_after']:
+            runner.logger.warning(
+                f'{CALIBRATED} of {source} has a negative log-likelihood of '
+                f'{found["nll_after"]:.4g} on the validation images, {last[0]} of the '
+                f'last epoch one of {last[1]:.4g}: save_best chose by another metric. '
+                "To choose by this one, set default_hooks.checkpoint.save_best='defect/"
+                "nll' and default_hooks.checkpoint.rule='less'."
+            )
         meta = {
             **checkpoint.get('meta', {}),
             'calibration': {
@@ -155,7 +165,7 @@ class CalibrationHook(Hook):
 
     def _chosen(self, runner: Runner) -> tuple[str, dict[str, Any]]:
         """Name and content of the best checkpoint, else of the last, else of now."""
-        hook = next((h for h in runner.hooks if isinstance(h, CheckpointHook)), None)
+        hook = _checkpoint_hook(runner)
         bests = getattr(hook, 'best_ckpt_path_dict', None) or {}
         candidates = [
             getattr(hook, 'best_ckpt_path', None),
@@ -165,15 +175,13 @@ class CalibrationHook(Hook):
         barrier()  # rank 0 may still be writing
         known = list(filter(None, candidates))
         for candidate in known:
-            # A work dir that was moved and resumed knows the old folder.
-            for path in (Path(candidate), Path(runner.work_dir) / Path(candidate).name):
-                if path.is_file():
-                    if candidate != known[0]:
-                        runner.logger.warning(
-                            f'{Path(known[0]).name} is gone, the checkpoint to be '
-                            f'calibrated: {path.name} is instead.'
-                        )
-                    return path.name, load_weights(path)
+            if path := _existing(runner, candidate):
+                if candidate != known[0]:
+                    runner.logger.warning(
+                        f'{Path(known[0]).name} is gone, the checkpoint to be '
+                        f'calibrated: {path.name} is instead.'
+                    )
+                return path.name, load_weights(path)
         runner.logger.warning(
             'there is no checkpoint in the work dir: the weights in memory are '
             'calibrated.'
@@ -181,6 +189,28 @@ class CalibrationHook(Hook):
         meta = {'dataset_meta': dict(runner.val_dataloader.dataset.metainfo)}
         state = unwrapped(runner).state_dict()
         return 'the weights in memory', {'meta': meta, 'state_dict': state}
+
+    def _last(self, runner: Runner, source: str) -> tuple[str, float] | None:
+        """Name and validation loss of the last checkpoint; of another than the best."""
+        path = _existing(runner, getattr(_checkpoint_hook(runner), 'last_ckpt', None))
+        if path is None or path.name == source:
+            return None
+        model = unwrapped(runner)
+        model.load_state_dict(state_dict_of(load_weights(path)))
+        logits, labels = validation_logits(runner, model)
+        return path.name, float(negative_log_likelihood(logits.softmax(dim=1), labels))
+
+
+def _checkpoint_hook(runner: Runner) -> CheckpointHook | None:
+    return next((h for h in runner.hooks if isinstance(h, CheckpointHook)), None)
+
+
+def _existing(runner: Runner, candidate: str | None) -> Path | None:
+    """The checkpoint; a work dir that was moved and resumed knows the old folder."""
+    if not candidate:
+        return None
+    paths = (Path(candidate), Path(runner.work_dir) / Path(candidate).name)
+    return next((path for path in paths if path.is_file()), None)
 
 
 @torch.no_grad()

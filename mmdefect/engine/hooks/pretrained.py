@@ -19,6 +19,7 @@ from mmdefect.utils.checkpoint import (
     state_dict_of,
     use_safe_loading,
 )
+from mmdefect.utils.weights import how_to_make
 
 
 @HOOKS.register_module()
@@ -112,9 +113,10 @@ def check_weights_file(path: str) -> None:
         FileNotFoundError: There is no such file.
     """
     if '://' not in path and not Path(path).is_file():
+        make = how_to_make(path) or 'make the file with tools/model_converters'
         raise FileNotFoundError(
-            f'There are no pretrained weights at {path}: make the file with '
-            'tools/model_converters, or set init_cfg=None to start from random ones.'
+            f'There are no pretrained weights at {path}: {make}, or set init_cfg=None '
+            'to start from random ones.'
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmdefect.engine.distributed import on_main_process
+from mmdefect.engine.selection import validation_loss
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import check_finite
 
@@ -25,6 +27,10 @@ class SafeCheckpointHook(CheckpointHook):
     removed. So is the best one: MMEngine removes the old best first. Weights that are
     not finite are never written. What fails on the main process, a full disk too, ends
     all of them.
+
+    Of epochs that tie in ``save_best`` the one with the lower validation loss
+    (``nll``) is the best, then the later one: on few validation images an untrained
+    model may reach the best F1, and MMEngine would keep that first epoch.
 
     Args:
         stream: What a checkpoint tells of its stream (step, classes); stored as
@@ -89,14 +95,42 @@ class SafeCheckpointHook(CheckpointHook):
         backend: Any = getattr(self, 'file_backend', None)
         later = _RemoveLater(backend)
         self.file_backend: Any = later
+        compare = getattr(self, 'is_better_than', {})
+        self.is_better_than: Any = self._with_ties(runner, metrics)
         try:
             super()._save_best_checkpoint(_InOnePiece(runner), metrics)
         finally:
             self.file_backend = backend
+            self.is_better_than = compare
         best = getattr(self, 'best_ckpt_path', None)
         kept = {best, *getattr(self, 'best_ckpt_path_dict', {}).values()}
         for path in set(later.outdated) - kept:
             Path(path).unlink(missing_ok=True)
+
+    def _with_ties(self, runner: Runner, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Decide for each metric of ``save_best``; note the loss of a new best."""
+        if not self.save_best:
+            return {}
+        if 'auto' in self.key_indicators:  # as MMEngine is about to do
+            self._init_rule(self.rules, [next(iter(metrics))])
+        loss, known = validation_loss(metrics), runner.message_hub.runtime_info
+        decided: dict[str, Any] = {}
+        for key, rule in zip(self.key_indicators, self.rules, strict=True):
+            if key not in metrics:
+                raise ValueError(
+                    f'save_best={key!r} of default_hooks.checkpoint was not measured: '
+                    f'expected one of {", ".join(metrics)}'
+                )
+            name = 'best_score' if len(self.rules) == 1 else f'best_score_{key}'
+            score, best = metrics[key], known.get(name, self.init_value_map[rule])
+            wins = score is not None and self.rule_map[rule](score, best)
+            tied = score == best and name in known
+            if tied and loss <= known.get(f'{name}_loss', math.inf):
+                wins = True
+            if wins:  # before the checkpoint that holds it is written
+                runner.message_hub.update_info(f'{name}_loss', loss)
+            decided[key] = lambda *_, wins=wins: wins
+        return decided
 
     def _outdated(self, runner: Runner, step: int) -> list[Path]:
         """Return the checkpoints that ``max_keep_ckpts`` no longer allows."""

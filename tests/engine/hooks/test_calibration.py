@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,27 @@ def test_feature_the_best_checkpoint_is_taken(make_runner) -> None:
     assert torch.equal(weight, best['head.fc.weight'])
     assert not torch.equal(weight, last['head.fc.weight'])
     assert torch.equal(runner.model.head.fc.weight, weight)
+
+
+def test_feature_a_last_epoch_that_is_likelier_is_named(make_runner, log) -> None:
+    """The best epoch by another metric is kept, and both losses are said."""
+    spoiled = {'save_best': 'defect/nll', 'rule': 'greater'}  # the worse epoch wins
+    for options, warned in (({**spoiled}, True), ({**spoiled, 'rule': 'less'}, False)):
+        log[1].clear()
+        runner = make_runner(CalibrationHook(temperature=False), checkpoint=options)
+        runner.logger.addHandler(log[1].handler)
+        runner.train()
+        note = calibrated(runner)['meta']['calibration']
+        assert note['checkpoint'] == f'best_defect_nll_epoch_{1 if warned else 2}.pth'
+        text = (
+            f'has a negative log-likelihood of {note["nll_after"]:.4g} on the '
+            'validation images, epoch_2.pth of the last epoch one of '
+        )
+        assert (text in log[1].text) == warned
+        folder = Path(runner.work_dir)
+        kept = load_weights(folder / note['checkpoint'])['state_dict']
+        assert torch.equal(runner.model.head.fc.weight, kept['head.fc.weight'])
+        shutil.rmtree(folder)
 
 
 def test_feature_a_best_checkpoint_that_is_gone_is_missed(make_runner, log) -> None:

@@ -24,7 +24,16 @@ class Scripted(BaseMetric):
         self.results.append(None)
 
     def compute_metrics(self, results) -> dict[str, float]:
-        return {'score': SCORES[self.runner.epoch - 1]}
+        losses = getattr(self.runner, 'losses', None)
+        epoch = self.runner.epoch - 1
+        return (
+            {'score': SCORES[epoch]}
+            if losses is None
+            else {
+                'score': 0.5,
+                'nll': losses[epoch],
+            }
+        )
 
 
 class Tell(Hook):
@@ -133,3 +142,45 @@ def test_feature_other_weights_bring_no_patience(make_runner) -> None:
     runner = make_runner(load_from=str(Path(first.work_dir) / 'epoch_4.pth'))
     runner.train()
     assert runner.epoch == 4
+
+
+@pytest.mark.parametrize(
+    ('losses', 'last'),
+    [
+        ([0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.01], 8),  # still learning
+        ([0.6, 0.5, 0.4, 0.4, 0.4, 0.4, 0.1, 0.1], 6),  # MMEngine would go on to 8
+        ([0.1, 0.2, 0.2, 0.2, 0.0, 0.0, 0.0, 0.0], 4),
+    ],
+)
+def test_feature_ties_count_when_the_loss_falls(
+    losses: list[float], last: int, make_runner
+) -> None:
+    runner = make_runner()
+    runner.losses = losses
+    runner.train()
+    assert runner.epoch == last
+
+
+def test_feature_the_loss_of_the_best_survives_a_kill(make_runner) -> None:
+    losses = [0.6, 0.1, 0.3, 0.2, 0.2, 0.2, 0.2, 0.2]
+    runner = make_runner(Kill(3))
+    runner.losses = losses
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    runner = make_runner(resume=True)
+    runner.losses = losses
+    runner.train()
+    # The wait of epoch 3 is lost; with its loss forgotten, epoch 4 would begin anew.
+    assert runner.epoch == 6
+
+
+def test_feature_a_loss_that_falls_less_than_min_delta_waits() -> None:
+    hook = ResumableEarlyStoppingHook(monitor='errors', rule='less', min_delta=0.1)
+    waited = []
+    for loss in (0.5, 0.45, 0.3, 0.25, 0.1):
+        hook._loss = loss
+        hook._check_stop_condition(2.0)
+        if hook.wait_count == 0:
+            hook.best_loss = loss
+        waited.append(hook.wait_count)
+    assert waited == [0, 1, 0, 1, 0]

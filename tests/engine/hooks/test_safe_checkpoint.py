@@ -207,3 +207,89 @@ def test_feature_a_best_that_dies_leaves_the_old_best(
     assert files(work_dir) == after
     hook._save_best_checkpoint(runner, {'score': 0.8})  # of the same name
     assert files(work_dir) == after
+
+
+F1, BEST = 'defect/f1_defective', 'best_defect_f1_defective_epoch_{}.pth'
+
+
+def validate(runner: Runner, epoch: int, f1: float, **others: float) -> None:
+    """Let the hook see the validation of an epoch."""
+    runner.train_loop._epoch = epoch
+    (hook,) = [h for h in runner.hooks if isinstance(h, SafeCheckpointHook)]
+    hook.after_val_epoch(runner, {F1: f1, **others})
+
+
+def bests(runner: Runner) -> list[str]:
+    return sorted(path.name for path in Path(runner.work_dir).glob('best_*'))
+
+
+@pytest.mark.parametrize(
+    ('scores', 'best'),
+    [
+        # The first epoch of F1 1 has learnt nothing, the last one all.
+        ([(1.0, 0.681), (1.0, 0.3), (1.0, 0.0001)], 3),
+        ([(1.0, 0.681), (1.0, 0.2), (1.0, 0.3)], 2),
+        ([(1.0, 0.2), (1.0, 0.2)], 2),  # then the later one
+        ([(0.9, 0.1), (1.0, 0.5), (0.9, 0.01)], 2),  # the metric comes first
+        ([(1.0, 0.5), (1.0, float('nan'))], 1),
+        ([(1.0, float('nan')), (1.0, 0.5), (1.0, 0.6)], 2),
+        ([(float('nan'), 0.1), (0.5, 0.9)], 2),
+    ],
+)
+def test_feature_ties_go_to_the_lower_loss(
+    scores: list[tuple[float, float]], best: int, make_runner: MakeRunner
+) -> None:
+    runner = make_runner(
+        epochs=1, checkpoint={**HOOK, 'save_best': F1, 'rule': 'greater'}
+    )
+    runner.train()
+    for epoch, (f1, nll) in enumerate(scores, start=1):
+        validate(runner, epoch, f1, **{'defect/nll': nll})
+    assert bests(runner) == [BEST.format(best)]
+
+
+def test_feature_ties_without_a_loss_go_to_the_later_epoch(
+    make_runner: MakeRunner,
+) -> None:
+    runner = make_runner(
+        epochs=1, checkpoint={**HOOK, 'save_best': F1, 'rule': 'greater'}
+    )
+    runner.train()
+    for epoch in (1, 2):
+        validate(runner, epoch, 0.5)
+    assert bests(runner) == [BEST.format(2)]
+
+
+def test_feature_ties_of_several_metrics_and_of_less(make_runner: MakeRunner) -> None:
+    keys = [F1, 'errors']
+    checkpoint = {**HOOK, 'save_best': keys, 'rule': ['greater', 'less']}
+    runner = make_runner(epochs=1, checkpoint=checkpoint)
+    runner.train()
+    validate(runner, 1, 0.5, errors=3, nll=0.4)
+    validate(runner, 2, 0.4, errors=3, nll=0.3)
+    validate(runner, 3, 0.5, errors=3, nll=0.35)
+    assert bests(runner) == [BEST.format(3), 'best_errors_epoch_2.pth']
+
+
+def test_feature_the_loss_of_the_best_survives_a_resume(
+    make_runner: MakeRunner,
+) -> None:
+    checkpoint = {**HOOK, 'save_best': F1, 'rule': 'greater'}
+    runner = make_runner(epochs=1, checkpoint=checkpoint)
+    runner.train()
+    validate(runner, 1, 1.0, nll=0.2)
+    resumed = make_runner(epochs=2, checkpoint=checkpoint, resume=True)
+    resumed.train()
+    validate(resumed, 2, 1.0, nll=0.3)
+    assert bests(resumed) == [BEST.format(1)]
+    validate(resumed, 2, 1.0, nll=0.1)
+    assert bests(resumed) == [BEST.format(2)]
+
+
+def test_exception_best_by_what_is_not_measured(make_runner: MakeRunner) -> None:
+    runner = make_runner(
+        epochs=1, checkpoint={**HOOK, 'save_best': 'f1', 'rule': 'greater'}
+    )
+    runner.train()
+    with pytest.raises(ValueError, match=f"'f1' .* not measured.*{F1}"):
+        validate(runner, 1, 1.0)

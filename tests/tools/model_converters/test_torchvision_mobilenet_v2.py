@@ -71,6 +71,47 @@ def test_smoke_mmpretrain(model: torch.nn.Module, tmp_path: Path) -> None:
     assert features(image).shape == (1, 168, 4, 4)
 
 
+def test_smoke_both(
+    model: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One command makes the files that all configs name."""
+    (tmp_path / 'data/weights').mkdir(parents=True)
+    source = 'data/weights/mobilenet_v2-b0353104.pth'
+    monkeypatch.chdir(tmp_path)
+    torch.save(model.state_dict(), source)
+    TOOL['main']([source])
+    for package in ('mmdet', 'mmpretrain'):
+        found = load_weights(f'data/weights/mobilenet_v2-in1k-{package}.pth')
+        expected = TOOL['convert'](model.state_dict(), package)
+        assert found['state_dict'].keys() == expected.keys()
+        assert all(torch.equal(found['state_dict'][k], v) for k, v in expected.items())
+    TOOL['main']([source, 'one', '--for', 'mmdet'])
+    assert [path.name for path in Path('one').iterdir()] == [
+        'mobilenet_v2-in1k-mmdet.pth'
+    ]
+
+
+@pytest.mark.parametrize(
+    ('name', 'package', 'chosen'),
+    [
+        ('a.pth', None, 'mmdet'),
+        ('a.pth', 'mmpretrain', 'mmpretrain'),
+        ('a-mmpretrain.pth', None, 'mmpretrain'),
+        ('a-mmpretrain.pth', 'mmdet', 'mmdet'),
+    ],
+)
+def test_feature_a_file_is_of_one_package(
+    name: str, package: str | None, chosen: str
+) -> None:
+    assert TOOL['targets'](Path(name), package) == {chosen: Path(name)}
+
+
+def test_exception_two_in_one_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        TOOL['main'](['in.pth', 'out.pth', '--for', 'both'])
+    assert 'expected a folder for the two files' in capsys.readouterr().err
+
+
 def test_exception_weights_of_the_other_package(
     model: torch.nn.Module, tmp_path: Path
 ) -> None:

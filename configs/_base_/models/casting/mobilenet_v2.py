@@ -6,8 +6,7 @@ model = dict(
         type='MobileNetV2',
         # torchvision's IMAGENET1K weights under mmpretrain's names; made once by
         #   python tools/model_converters/torchvision_mobilenet_v2.py \
-        #       --for mmpretrain mobilenet_v2-b0353104.pth \
-        #       data/weights/mobilenet_v2-in1k-mmpretrain.pth
+        #       data/weights/mobilenet_v2-b0353104.pth
         # init_cfg=None starts from random weights.
         init_cfg=dict(
             type='Pretrained',

@@ -1,0 +1,45 @@
+"""Files of pretrained weights that the configs name: which command makes each."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+MOBILENET = 'mobilenet_v2-in1k'
+PACKAGES = ('mmdet', 'mmpretrain')
+_TOOLS = 'python tools/model_converters'
+_TORCHVISION = 'https://download.pytorch.org/models'
+# Architecture of casting_weights.py -> where its weights are published.
+PUBLISHED = {
+    'alexnet': f'{_TORCHVISION}/alexnet-owt-7be5be79.pth',
+    'convnext_tiny': f'{_TORCHVISION}/convnext_tiny-983f1562.pth',
+    'dino_vits8': 'https://dl.fbaipublicfiles.com/dino/dino_deitsmall8_pretrain/'
+    'dino_deitsmall8_pretrain.pth',
+    'efficientnetv2_s': f'{_TORCHVISION}/efficientnet_v2_s-dd5fe13b.pth',
+    'resnet18': f'{_TORCHVISION}/resnet18-f37072fd.pth',
+    'swin_tiny': f'{_TORCHVISION}/swin_t-704ceda3.pth',
+    'vit_b16': f'{_TORCHVISION}/vit_b_16-c867db91.pth',
+}
+
+
+def how_to_make(path: str | PurePath) -> str | None:
+    """Say which two steps make a file of weights that is not there.
+
+    Args:
+        path: The file; its name tells what it holds.
+
+    Returns:
+        A phrase with the download and the command, None for an unknown name.
+    """
+    path = PurePath(path)
+    stem, _, package = path.stem.rpartition('-')
+    folder = path.parent
+    if path.suffix == '.pth' and stem == MOBILENET and package in PACKAGES:
+        url = f'{_TORCHVISION}/mobilenet_v2-b0353104.pth'
+        command = f'torchvision_mobilenet_v2.py {folder / PurePath(url).name} {folder}'
+    elif path.suffix == '.pth' and stem in PUBLISHED and package == 'mmpretrain':
+        url = PUBLISHED[stem]
+        source = folder / PurePath(url).name
+        command = f'casting_weights.py --arch {stem} {source} {path}'
+    else:
+        return None
+    return f'download {url} into {folder} and run `{_TOOLS}/{command}`'
