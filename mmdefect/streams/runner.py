@@ -23,6 +23,7 @@ from mmdefect.streams.report import write_report
 from mmdefect.streams.resolve import build_stream, resolve_step_config
 from mmdefect.streams.runtime import (
     apply_test_flags,
+    draw_apart,
     name_apart,
     write_apart,
 )
@@ -319,6 +320,7 @@ class StreamRunner:
     def _score(self, cfg: Config, step: int, checkpoint: Path) -> dict[str, Any]:
         """Test a checkpoint whose keys must fit the step's model exactly."""
         apply_test_flags(cfg)
+        draw_apart(cfg, step)
         runner = self._build(cfg, step)
         model = runner.model
         while hasattr(model, 'module'):  # DDP, test-time augmentation
