@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from pathlib import Path
 
 from mmengine.config import DictAction
+from mmengine.dist import is_main_process
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.apis import (
@@ -14,6 +16,7 @@ from mmdefect.apis import (
     dump_predictions,
     finish,
     load_config,
+    pictures_in,
     show_predictions,
     use_tta,
 )
@@ -30,7 +33,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--step', type=int, help='test as this step of the stream')
     parser.add_argument('--out', help='write the predictions to this .pkl file')
     parser.add_argument('--show', action='store_true', help='show the predictions')
-    parser.add_argument('--show-dir', help='save images with predictions here')
+    parser.add_argument(
+        '--show-dir',
+        help='draw predictions into this folder (a stream: its step_0, step_1 ...)',
+    )
     parser.add_argument(
         '--wait-time', type=float, default=2, help='seconds between shown images'
     )
@@ -75,7 +81,10 @@ def main() -> None:
         use_tta(cfg)
     if args.step is not None and 'stream' not in cfg:
         raise ValueError(f'--step {args.step} needs a config with a stream')
+    begin = time.time()
     build_runner(cfg).test(*(() if args.step is None else (args.step,)))
+    if args.show_dir and is_main_process():
+        print(pictures_in(args.show_dir, since=begin))
     finish()
 
 

@@ -3,6 +3,7 @@
 from mmdefect.apis.config import (
     dump_predictions,
     load_config,
+    pictures_in,
     show_predictions,
     use_amp,
     use_tta,
@@ -14,6 +15,7 @@ __all__ = [
     'dump_predictions',
     'finish',
     'load_config',
+    'pictures_in',
     'show_predictions',
     'use_amp',
     'use_tta',

@@ -73,16 +73,19 @@ def use_amp(cfg: Config) -> None:
 def show_predictions(
     cfg: Config, *, show: bool, out_dir: str | None, wait_time: float
 ) -> None:
-    """Draw predictions while testing.
+    """Draw predictions while testing, into ``out_dir``, ``out_dir/step_1`` of a stream.
 
-    Anomaly maps share one scale, so they are drawn when the test is over: into a folder
-    only, ``<out_dir>/compound/<product>/<defect>/<file>.png``.
+    A relative folder starts where the command was given. Anomaly maps share one scale,
+    so they are drawn when the test is over: into a folder only,
+    ``compound/<product>/<defect>/<file>.png``.
 
     Raises:
         ValueError: The config has no visualization hook to draw with, or its anomaly
             maps were to be shown in a window.
     """
     hook = (cfg.get('default_hooks') or {}).get('visualization')
+    # The hooks' own relative folders start at different places.
+    folder = None if out_dir is None else str(Path(out_dir).absolute())
     anomaly = is_anomaly(cfg)
     if hook is None:
         kind = 'mmdefect.AnomalyMapHook' if anomaly else 'DetVisualizationHook'
@@ -92,23 +95,35 @@ def show_predictions(
             'default_hooks'
         )
     if is_anomaly_hook(hook):
-        if show or out_dir is None:
+        if show or folder is None:
             raise ValueError(
                 '--show was given, which an anomaly config cannot: its maps share one '
                 'scale and are drawn when the test is over; use --show-dir DIR'
             )
-        # A relative folder would start at the work dir of the step.
-        hook.update(compound=True, out_dir=str(Path(out_dir).absolute()))
+        hook.update(compound=True, out_dir=folder)
         return
     if is_classifier(cfg):
         # Every image; mmpretrain's hook draws one of 5,000 by default.
-        hook.update(enable=True, interval=1, show=show, out_dir=out_dir)
+        hook.update(enable=True, interval=1, show=show, out_dir=folder)
         if hook['type'] == 'VisualizationHook':  # one's own stays
             hook['type'] = 'mmdefect.ClsVisualizationHook'
         return
     hook.update(draw=True, show=show, wait_time=wait_time)
-    if out_dir is not None:
-        hook['test_out_dir'] = out_dir
+    if folder is not None:
+        hook['test_out_dir'] = folder
+
+
+def pictures_in(out_dir: str | Path, *, since: float) -> str:
+    """Say how many pictures a test has drawn, and where.
+
+    Args:
+        out_dir: As it was given to :func:`show_predictions`.
+        since: When the test began, as :func:`time.time` has it; older files are of
+            another test.
+    """
+    files = (path for path in Path(out_dir).rglob('*') if path.is_file())
+    count = sum(path.stat().st_mtime >= since for path in files)
+    return f'{count} pictures in {out_dir}'
 
 
 def dump_predictions(cfg: Config, path: str) -> None:

@@ -9,9 +9,12 @@ from typing import Any
 from mmdefect.streams.report_data import (
     StreamRecord,
     duration,
+    in_words,
+    kept_said,
     listed,
     percent,
     read_stream,
+    said,
 )
 from mmdefect.streams.report_maps import TEXT as MAPS_TEXT
 from mmdefect.streams.report_maps import write_maps
@@ -28,6 +31,13 @@ from mmdefect.visualization.plots import group_bars, heat_map, save_figure
 
 JOINT = 'joint'
 GROUPS = ('old', 'new', 'all')
+LEGEND = (
+    'The teacher is the model after step 0, before anything new was learned. All are '
+    'scored on the whole test set: on what they had learned before the last step '
+    '(old), on what that step brought (new), and on all of it. Old kept is the score '
+    'of the old, compared with that right after it was learned; above 100 % it has '
+    'grown since.'
+)
 
 
 def write_comparison(work_dirs: Mapping[str, str | Path], out_dir: str | Path) -> Path:
@@ -55,8 +65,7 @@ def write_comparison(work_dirs: Mapping[str, str | Path], out_dir: str | Path) -
     sections = [
         Section(
             title='Every model after its last step',
-            text='The teacher is the model after step 0, before anything new was '
-            'learned. All are scored on the whole test set.',
+            text=LEGEND,
             table=comparison_table(records),
         ),
         _bars(records, folder),
@@ -86,7 +95,9 @@ def read_streams(work_dirs: Mapping[str, str | Path]) -> dict[str, StreamRecord]
     """
     if not work_dirs:
         raise ValueError('no work dirs were given, at least one was expected.')
-    records = {name: read_stream(folder) for name, folder in work_dirs.items()}
+    records = {
+        name: read_stream(folder, curves=False) for name, folder in work_dirs.items()
+    }
     empty = [name for name, record in records.items() if not record.scored]
     if empty:
         raise ValueError(
@@ -102,7 +113,7 @@ def comparison_table(records: Mapping[str, StreamRecord]) -> Table:
     Args:
         records: Name of each model -> its stream, scored.
     """
-    metric = next(iter(records.values())).metric
+    metric = in_words(next(iter(records.values())).metric)
     numbers = [f'{metric} {name}' for name in GROUPS] + ['Old kept']
     joint = records.get(JOINT)
     bound = joint.group(joint.scored[-1], 'all') if joint else None
@@ -149,29 +160,31 @@ def _teachers_differ(records: Mapping[str, StreamRecord]) -> str | None:
 
 def _headline(records: Mapping[str, StreamRecord]) -> tuple[str, str]:
     shares = [
-        f'{name} keeps {percent(share, 0)}'
+        f'{name} {kept_said(share)}'
         for name, record in records.items()
         # The upper bound saw the old images: it has nothing to keep.
         if name != JOINT and (share := record.kept(record.scored[-1])) is not None
     ]
     first = next(iter(records.values()))
     known = listed(first.state['steps'][0]['classes'])
-    teacher = percent(_teacher(records), 0)
-    lead = f'Before the new classes came, {first.metric} on {known} was {teacher}.'
+    lead = (
+        f'Before the new {first.say("classes")} came, {in_words(first.metric)} on '
+        f'{known} was {said(_teacher(records))}.'
+    )
     if not shares:
         return 'No model has learned a second step yet.', lead
     return f'Of what was known about {known}, {"; ".join(shares)}.', lead
 
 
 def _bars(records: Mapping[str, StreamRecord], folder: Path) -> Section:
-    metric = next(iter(records.values())).metric
+    metric = in_words(next(iter(records.values())).metric)
     groups = {'teacher': {'old': _teacher(records), 'new': None, 'all': None}}
     for name, record in records.items():
         step = record.scored[-1]
         groups[name] = {group: record.group(step, group) for group in GROUPS}
     figure = group_bars(groups, title=f'{metric} by group, in %')
     path = save_figure(figure, folder / 'groups.png')
-    alt = f'Bars of {metric} for old, new and all classes of {", ".join(groups)}'
+    alt = f'Bars of {metric} for old, new and all of {", ".join(groups)}'
     return Section(
         title='Old, new, all',
         pictures=[Picture(path, alt, width=min(990, 240 + 120 * len(groups)))],
@@ -179,25 +192,29 @@ def _bars(records: Mapping[str, StreamRecord], folder: Path) -> Section:
 
 
 def _heat_maps(records: Mapping[str, StreamRecord], folder: Path) -> Section:
-    pictures = []
+    pictures, first = [], next(iter(records.values()))
     for number, (name, record) in enumerate(records.items()):
         if record.matrix is None:
             continue
+        metric = in_words(record.metric)
         values = record.matrix.tensor(record.metric).tolist()
         figure = heat_map(
             values,
             rows=[f'after step {step}' for step in range(len(values))],
             columns=record.matrix.classes,
-            title=f'{name}: {record.metric} of every class, in %',
+            title=f'{name}: {metric} of every {record.say("class")}, in %',
         )
         path = save_figure(figure, folder / f'heat_map_{number}.png')
-        alt = f'Heat map of {record.metric} of {name}: steps downwards, classes across'
+        across = f'steps downwards, {record.say("classes")} across'
+        alt = f'Heat map of {metric} of {name}: {across}'
         width = min(990, 152 + 53 * len(record.matrix.classes))
         pictures.append(Picture(path, alt, width=width))
     return Section(
-        title='Class by class',
-        text='Read a column downwards to see a class being forgotten. Empty cells: '
-        'the class had not arrived yet.',
+        title=first.say('Class by class'),
+        text=first.say(
+            'Read a column downwards to see a class being forgotten. Empty cells: the '
+            'class had not arrived yet, or its score is undefined.'
+        ),
         pictures=pictures,
     )
 

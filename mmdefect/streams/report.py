@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.streams.comparison import write_comparison
+from mmdefect.streams.matrix import StepScores
 from mmdefect.streams.report_data import (
     StreamRecord,
     duration,
+    in_words,
+    kept_said,
     listed,
     percent,
     read_stream,
+    said,
 )
 from mmdefect.streams.report_maps import TEXT as MAPS_TEXT
 from mmdefect.streams.report_maps import write_maps
@@ -50,14 +54,16 @@ def write_report(work_dir: str | Path) -> Path:
     folder = record.work_dir / 'report'
     headline, lead = _headline(record)
     sections = [_table(record)]
-    if record.matrix is not None and record.scored:
-        sections += [*summary_sections(record.matrix), _scores(record, folder)]
-    if record.losses:
-        sections.append(_losses(record, folder))
+    if record.scored:
+        sections.append(_scores(record, folder))
     if record.samples:
         sections.append(_samples(record, folder))
     if record.maps:
         sections.append(_maps(record, folder))
+    if record.losses:
+        sections.append(_losses(record, folder))
+    if record.matrix is not None and record.scored:
+        sections += summary_sections(record.matrix, record.say)
     page = Page(
         name=record.name,
         headline=headline,
@@ -75,43 +81,45 @@ def _headline(record: StreamRecord) -> tuple[str, str]:
     if record.matrix is None or not record.scored:
         return 'No step has been tested yet.', 'Scores appear after the first test.'
     last = record.matrix.steps[-1]
-    total = percent(record.group(last.step, 'all'), 0)
-    learned = percent(record.group(last.step, 'new'), 0)
+    after, metric = f'After step {last.step} the model', in_words(record.metric)
     if not last.old:
+        learned = said(record.group(last.step, 'new'))
+        verb = 'inspects' if record.of_products else 'finds'
         return (
-            f'After step {last.step} the model finds {listed(last.new)} with '
-            f'{record.metric} {learned}.',
+            f'{after} {verb} {listed(last.new)} with {metric} {learned}.',
             'No later step has been tested, so nothing can have been forgotten yet.',
         )
+    lead, old, kept = _reached(record, last), listed(last.old), record.kept(last.step)
+    if kept is None:
+        value = said(record.group(last.step, 'old'))
+        return (
+            f'{after} has {metric} {value} on {old}.',
+            f'{lead} What it had before is not known.',
+        )
+    return f'{after} {kept_said(kept, f" of what it knew about {old}")}.', lead
+
+
+def _reached(record: StreamRecord, last: StepScores) -> str:
+    """What the last scored step reaches on its new classes, and on all."""
+    new, total = (said(record.group(last.step, name)) for name in ('new', 'all'))
     undefined = len(record.undefined(last.step, record.metric))
     count = len(last.old) + len(last.new)
     every = f'{count - undefined} of {count} that have a score' if undefined else count
-    lead = (
-        f'It reaches {record.metric} {learned} on the new classes '
-        f'{listed(last.new)}, and {total} on all {every}.'
-    )
-    kept = record.kept(last.step)
-    if kept is None:
-        old = percent(record.group(last.step, 'old'), 0)
-        return (
-            f'After step {last.step} the model has {record.metric} {old} on '
-            f'{listed(last.old)}.',
-            f'{lead} What it had before is not known.',
-        )
-    return (
-        f'After step {last.step} the model keeps {percent(kept, 0)} of what it knew '
-        f'about {listed(last.old)}.',
-        lead,
-    )
+    metric = in_words(record.metric)
+    on = record.say(f'the new class{"es" if len(last.new) > 1 else ""}')
+    on += f' {listed(last.new)}'
+    if 'undefined' in (new, total):
+        return f'Its {metric} is {new} on {on}, and {total} on all {every}.'
+    return f'It reaches {metric} {new} on {on}, and {total} on all {every}.'
 
 
 def _table(record: StreamRecord) -> Section:
     """One row per step, finished or not."""
     metrics = record.matrix.metrics if record.matrix else []
-    main, others = record.metric or 'score', metrics[1:]
+    main, others = in_words(record.metric) or 'score', metrics[1:]
     header = ['Step', 'Brings', 'State']
     numbers = [f'{main} old', f'{main} new', f'{main} all', 'Old kept']
-    numbers += [f'{metric} all' for metric in others]
+    numbers += [f'{in_words(metric)} all' for metric in others]
     rows = []
     for entry in record.state['steps']:
         step = entry['step']
@@ -122,10 +130,11 @@ def _table(record: StreamRecord) -> Section:
         rows.append([str(step), listed(entry['classes']), state, *cells])
     return Section(
         title='What each step learned and kept',
-        text=(
+        text=record.say(
             'Every step is scored on the whole test set. Old are the classes of '
             'earlier steps, new those the step brought. Old kept is the score of the '
-            'old classes, compared with their score right after they were learned.'
+            'old classes, compared with their score right after they were learned; '
+            'above 100 % it has grown since.'
         ),
         table=Table([*header, *numbers], rows, numbers),
     )
@@ -135,13 +144,13 @@ def _scores(record: StreamRecord, folder: Path) -> Section:
     """Heat map and bars of the main metric."""
     if record.matrix is None:
         raise ValueError('a record without scores has no heat map; test a step first.')
-    matrix = record.matrix
+    matrix, metric = record.matrix, in_words(record.metric)
     values = matrix.tensor(record.metric).tolist()
     heat = heat_map(
         values,
         rows=[f'after step {step}' for step in range(len(values))],
         columns=matrix.classes,
-        title=f'{record.metric} of every class, in %',
+        title=record.say(f'{metric} of every class, in %'),
     )
     groups = {
         f'after step {step}': {
@@ -149,20 +158,22 @@ def _scores(record: StreamRecord, folder: Path) -> Section:
         }
         for step in record.scored
     }
-    bars = group_bars(groups, title=f'{record.metric} by group, in %')
+    bars = group_bars(groups, title=f'{metric} by group, in %')
     return Section(
-        title='Class by class',
-        text='Read a column downwards to see a class being forgotten. Empty cells: '
-        'the class had not arrived yet, or its score is undefined.',
+        title=record.say('Class by class'),
+        text=record.say(
+            'Read a column downwards to see a class being forgotten. Empty cells: the '
+            'class had not arrived yet, or its score is undefined.'
+        ),
         pictures=[
             Picture(
                 save_figure(heat, folder / 'heat_map.png'),
-                f'Heat map of {record.metric}: steps downwards, classes across',
+                record.say(f'Heat map of {metric}: steps downwards, classes across'),
                 width=min(990, 230 + 95 * len(matrix.classes)),
             ),
             Picture(
                 save_figure(bars, folder / 'groups.png'),
-                f'Bars of {record.metric} for old, new and all classes per step',
+                record.say(f'Bars of {metric} for old, new and all classes per step'),
                 width=min(990, 240 + 120 * len(groups)),
             ),
         ],

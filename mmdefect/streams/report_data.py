@@ -12,6 +12,22 @@ from typing import Any
 from mmdefect.streams.matrix import StreamMatrix
 from mmdefect.visualization.logs import Series, loss_series, read_scalars
 
+# Others are read as they are spelled.
+_WORDS = {
+    'image_auroc': 'image AUROC',
+    'pixel_auroc': 'pixel AUROC',
+    'image_ap': 'image AP',
+    'pixel_ap': 'pixel AP',
+    'image_f1max': 'image F1-max',
+    'pixel_f1max': 'pixel F1-max',
+    'aupro': 'AUPRO',
+}
+
+
+def in_words(metric: str) -> str:
+    """Return the name of a metric as a reader would write it."""
+    return _WORDS.get(metric, metric.replace('_', ' '))
+
 
 @dataclass(frozen=True)
 class StreamRecord:
@@ -45,6 +61,18 @@ class StreamRecord:
     def metric(self) -> str:
         """The main metric, empty before the first test."""
         return self.matrix.metrics[0] if self.matrix else ''
+
+    @property
+    def of_products(self) -> bool:
+        """Whether the classes are products, told by how they are scored."""
+        return self.metric.startswith(('image_', 'pixel_'))
+
+    def say(self, text: str) -> str:
+        """Return a text of the page, which speaks of products where classes are."""
+        if self.of_products:
+            for word, ours in (('class', 'product'), ('Class', 'Product')):
+                text = text.replace(f'{word}es', f'{ours}s').replace(word, ours)
+        return text
 
     @property
     def scored(self) -> list[int]:
@@ -100,6 +128,23 @@ def percent(value: float | None, digits: int = 1) -> str:
     return f'{100 * value:.{digits}f} %'
 
 
+def said(value: float | None) -> str:
+    """Return a fraction for a sentence, ``undefined`` for none."""
+    return 'undefined' if value is None else percent(value, 0)
+
+
+def kept_said(share: float, of: str = '') -> str:
+    """Return in words how much is kept, such as ``keeps 4 %``.
+
+    Args:
+        share: What is left of the earlier score; above one it has grown.
+        of: What follows the amount.
+    """
+    if share < 1.005:
+        return f'keeps {percent(share, 0)}{of}'
+    return f'keeps all{of} (and improves, to {percent(share, 0)})'
+
+
 def duration(seconds: float | None) -> str:
     """Return seconds as ``1 h 02 min``, ``3 min 20 s`` or ``12 s``."""
     if seconds is None:
@@ -118,11 +163,12 @@ def listed(names: Sequence[str], limit: int = 6) -> str:
     return f'{", ".join(names[:limit])} and {len(names) - limit} more'
 
 
-def read_stream(work_dir: str | Path) -> StreamRecord:
+def read_stream(work_dir: str | Path, *, curves: bool = True) -> StreamRecord:
     """Read all that a report shows.
 
     Args:
         work_dir: Work dir of a stream.
+        curves: Whether loss curves are read, or missed.
 
     Raises:
         FileNotFoundError: If it holds no ``stream.json``.
@@ -143,7 +189,7 @@ def read_stream(work_dir: str | Path) -> StreamRecord:
     if matrix is None:
         record.missing.append('Scores: no step has been tested yet (no matrix.json).')
     for entry in state['steps']:
-        _read_step(record, entry)
+        _read_step(record, entry, curves=curves)
     _name_undefined(record)
     return record
 
@@ -156,7 +202,7 @@ def _name_undefined(record: StreamRecord) -> None:
     by_classes: dict[tuple[str, ...], list[str]] = {}
     for metric in record.matrix.metrics:
         if names := tuple(record.undefined(step, metric)):
-            by_classes.setdefault(names, []).append(metric)
+            by_classes.setdefault(names, []).append(in_words(metric))
     for names, metrics in by_classes.items():
         record.missing.append(
             f'{", ".join(metrics)} of {listed(names)}: undefined, left out of means '
@@ -165,10 +211,10 @@ def _name_undefined(record: StreamRecord) -> None:
         )
 
 
-def _read_step(record: StreamRecord, entry: dict[str, Any]) -> None:
+def _read_step(record: StreamRecord, entry: dict[str, Any], *, curves: bool) -> None:
     """Add losses and samples of a step, or the reason why there are none."""
     step = entry['step']
-    name, folder = f'Step {step}', record.work_dir / f'step_{step}'
+    name = f'Step {step}'
     if entry['state'] == 'pending':
         record.missing.append(f'{name}: not started yet.')
         return
@@ -178,19 +224,26 @@ def _read_step(record: StreamRecord, entry: dict[str, Any]) -> None:
         )
     if record.matrix is not None and step not in record.scored:
         record.missing.append(f'{name}: no scores in matrix.json.')
-    losses = loss_series(read_scalars(folder))
+    if curves:
+        _read_curves(record, entry)
+    _read_pictures(record, step)
+
+
+def _read_curves(record: StreamRecord, entry: dict[str, Any]) -> None:
+    """Add losses of a step, or the reason why there are none."""
+    step = entry['step']
+    losses = loss_series(read_scalars(record.work_dir / f'step_{step}'))
     if losses:
         record.losses[step] = losses
     elif entry.get('reused_from'):
         record.missing.append(
-            f'{name}: no loss curves, it was taken over from {entry["reused_from"]} '
-            'and trained there.'
+            f'Step {step}: no loss curves, it was taken over from '
+            f'{entry["reused_from"]} and trained there.'
         )
     else:
         record.missing.append(
-            f'{name}: no loss curves (no vis_data/scalars.json in step_{step}).'
+            f'Step {step}: no loss curves (no vis_data/scalars.json in step_{step}).'
         )
-    _read_pictures(record, step)
 
 
 def _read_pictures(record: StreamRecord, step: int) -> None:

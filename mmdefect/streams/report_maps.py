@@ -14,7 +14,7 @@ from PIL import Image
 
 from mmdefect.streams.report_page import Picture
 from mmdefect.visualization.anomaly import split_panels
-from mmdefect.visualization.plots import INK, save_figure
+from mmdefect.visualization.plots import INK, save_figure, shortened
 
 Maps = Sequence[Mapping[str, Any]]
 PANEL_WIDTH = 140
@@ -131,9 +131,9 @@ def _figure(rows: Sequence[_Row], titles: Sequence[str]) -> Figure:
             line, [row.left, *row.panels], ['', *row.notes], strict=True
         ):
             _panel(axes, panel, note)
-        line[0].set_ylabel(row.label, fontsize=6.5, color=INK, labelpad=3)
+        line[0].set_ylabel(shortened(row.label), fontsize=6.5, color=INK, labelpad=3)
     for axes, title in zip(grid[0], ['image', *titles], strict=True):
-        axes.set_title(title, fontsize=7, color=INK, pad=3)
+        axes.set_title(shortened(title), fontsize=7, color=INK, pad=3)
     figure.subplots_adjust(0, 0, 1, 1, wspace=0.03, hspace=0.03)
     return figure
 

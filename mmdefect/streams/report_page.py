@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,35 +14,65 @@ from pathlib import Path
 from mmdefect.utils.files import write_text
 from mmdefect.version import __version__
 
+# A scroll box shows that there is more: a shadow at the side that is cut, covered by
+# paper at the end of the way, and a scroll bar that does not hide.
 STYLE = """
-:root { --ink: #22303c; --soft: #5d6b78; --line: #d9dfe5; --accent: #3b6fb6; }
+:root { --ink: #22303c; --soft: #5d6b78; --line: #d9dfe5; --accent: #3b6fb6;
+  --paper: white; }
 * { box-sizing: border-box; }
 body { margin: 0; background: #f3f5f7; color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; }
+  font: 16px/1.55 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif;
+  overflow-wrap: break-word; }
 main { max-width: 1080px; margin: 0 auto; padding: 40px 24px 56px; }
 header { border-left: 5px solid var(--accent); padding-left: 20px; }
-header .name { margin: 0; color: var(--soft); font-size: 14px;
-  overflow-wrap: anywhere; }
-h1 { margin: 4px 0 8px; font-size: 30px; line-height: 1.25; font-weight: 650; }
+header .name { margin: 0; color: var(--soft); font-size: 14px; }
+h1 { margin: 4px 0 8px; font-size: 30px; line-height: 1.25; font-weight: 650;
+  text-wrap: balance; }
 header p.lead { margin: 0; color: var(--soft); font-size: 18px; }
-section { background: white; border: 1px solid var(--line); border-radius: 8px;
+section { background: var(--paper); border: 1px solid var(--line); border-radius: 8px;
   margin-top: 24px; padding: 20px 24px 24px; }
 h2 { margin: 0 0 6px; font-size: 18px; }
+summary h2 { display: inline; }
 p.text { margin: 0 0 14px; color: var(--soft); font-size: 14px; max-width: 92ch; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th { text-align: left; color: var(--soft); font-size: 13px; font-weight: 600; }
-th, td { padding: 8px 12px 8px 0; border-bottom: 1px solid var(--line); }
+.scroll { overflow-x: auto; background:
+  linear-gradient(90deg, var(--paper) 40%, transparent) 0 0 / 48px 100% no-repeat local,
+  linear-gradient(270deg, var(--paper) 40%, transparent)
+    100% 0 / 48px 100% no-repeat local,
+  linear-gradient(90deg, #0004, transparent) 0 0 / 16px 100% no-repeat scroll,
+  linear-gradient(270deg, #0004, transparent) 100% 0 / 16px 100% no-repeat scroll
+  var(--paper); }
+.scroll::-webkit-scrollbar { height: 8px; }
+.scroll::-webkit-scrollbar-thumb { background: #b4bec8; border-radius: 4px; }
+table { border-collapse: collapse; width: 100%; font-size: 15px;
+  font-variant-numeric: tabular-nums; }
+th { text-align: left; vertical-align: bottom; color: var(--soft); font-size: 13px;
+  font-weight: 600; }
+th, td { padding: 8px 11px 8px 0; border-bottom: 1px solid var(--line);
+  max-width: 44ch; }
+th:first-child, td:first-child { position: sticky; left: 0; max-width: 34ch;
+  background: var(--paper); }
 tr:last-child td { border-bottom: 0; }
-.number { text-align: right; white-space: nowrap; }
+.number { text-align: right; }
+td.number { white-space: nowrap; }
+td + td:not(.number) { min-width: 12ch; }
+table + .pictures, .scroll + .pictures { margin-top: 14px; }
 .pictures { display: flex; flex-wrap: wrap; gap: 20px 28px; align-items: flex-start; }
-figure { margin: 0; max-width: 100%; }
+figure { margin: 0; max-width: 100%; overflow-x: auto; }
 figure img { display: block; max-width: 100%; height: auto; }
+.row .pictures { gap: 6px; }
 figcaption { color: var(--soft); font-size: 12px; overflow-wrap: anywhere; }
-section.missing { background: #fff8ec; border-color: #edd5a8; }
+section.missing { --paper: #fff8ec; border-color: #edd5a8; }
 section.missing ul { margin: 0; padding-left: 20px; font-size: 14px; }
-footer { margin-top: 32px; color: var(--soft); font-size: 12px; }
-footer td, footer th { font-size: 12px; overflow-wrap: anywhere; }
+footer { --paper: #f3f5f7; margin-top: 32px; color: var(--soft); font-size: 12px; }
+footer table, footer th { font-size: 12px; }
+@media (max-width: 600px) {
+  main { padding: 20px 10px; }
+  td { max-width: 60vw; }
+  section { padding: 14px; }
+  h1 { font-size: 24px; }
+  th:first-child, td:first-child { max-width: 36vw; }
+  .row .pictures figure { width: calc(50% - 3px); }
+}
 @media print { body { background: white; } section { break-inside: avoid; } }
 """
 
@@ -73,13 +104,25 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Row:
+    """Pictures of one thing: they stay together, and wrap on a narrow screen."""
+
+    pictures: Sequence[Picture]
+    caption: str
+
+
+@dataclass(frozen=True)
 class Section:
-    """A heading with a sentence, then a table, then pictures side by side."""
+    """A heading with a sentence, then a table, then pictures side by side.
+
+    One that is ``folded`` shows its heading until a reader opens it.
+    """
 
     title: str
     text: str = ''
     table: Table | None = None
-    pictures: Sequence[Picture] = ()
+    pictures: Sequence[Picture | Row] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,19 +165,31 @@ def _table_html(table: Table) -> str:
     )
 
 
-def _picture_html(picture: Picture) -> str:
+def _picture_html(picture: Picture | Row) -> str:
+    if isinstance(picture, Row):
+        pictures = '\n'.join(map(_picture_html, picture.pictures))
+        caption = f'<figcaption>{escape(picture.caption)}</figcaption>'
+        return (
+            f'<figure class="row"><div class="pictures">\n{pictures}\n</div>{caption}'
+            '</figure>'
+        )
     data = base64.b64encode(picture.path.read_bytes()).decode()
     caption = (
         f'<figcaption>{escape(picture.caption)}</figcaption>' if picture.caption else ''
     )
+    # Text in a picture that is shrunk further cannot be read; it scrolls instead.
+    least = f'style="min-width: {7 * picture.width // 10}px" '
     return (
-        f'<figure><img alt="{escape(picture.alt)}" width="{picture.width}" '
+        f'<figure><img alt="{escape(picture.alt)}" width="{picture.width}" {least}'
         f'src="data:image/png;base64,{data}">{caption}</figure>'
     )
 
 
 def _section_html(section: Section) -> str:
-    parts = [f'<section>\n<h2>{escape(section.title)}</h2>']
+    title = f'<h2>{escape(section.title)}</h2>'
+    if section.folded:
+        title = f'<details>\n<summary>{title}</summary>'
+    parts = [f'<section>\n{title}']
     if section.text:
         parts.append(f'<p class="text">{escape(section.text)}</p>')
     if section.table is not None:
@@ -142,7 +197,7 @@ def _section_html(section: Section) -> str:
     if section.pictures:
         pictures = '\n'.join(map(_picture_html, section.pictures))
         parts.append(f'<div class="pictures">\n{pictures}\n</div>')
-    return '\n'.join([*parts, '</section>'])
+    return '\n'.join([*parts, '</details>' * section.folded, '</section>'])
 
 
 def to_html(page: Page) -> str:
@@ -170,34 +225,39 @@ def to_html(page: Page) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    """Return the table in Markdown; bars in cells are escaped."""
+    """Return the table in Markdown; names cannot break it or bring HTML."""
     align = ['---:' if name in table.numbers else '---' for name in table.header]
-    cells = [[cell.replace('|', '\\|') for cell in row] for row in table.rows]
-    lines = [list(table.header), align, *cells]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+    rows = [[_literal(cell) for cell in row] for row in (table.header, *table.rows)]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in (rows[0], align, *rows[1:]))
+
+
+def _literal(text: str) -> str:
+    """Return text that Markdown shows as it is, in one line."""
+    return re.sub(r'([<|\[\]])', r'\\\1', ' '.join(text.split()))
 
 
 def to_markdown(page: Page, folder: Path) -> str:
     """Return the same page in Markdown, its pictures relative to ``folder``."""
-    parts = [f'# {page.name}', f'**{page.headline}**']
+    parts = [f'# {_literal(page.name)}', f'**{_literal(page.headline)}**']
     if page.lead:
-        parts.append(page.lead)
+        parts.append(_literal(page.lead))
     if page.missing:
-        items = '\n'.join(f'- {entry}' for entry in page.missing)
+        items = '\n'.join(f'- {_literal(entry)}' for entry in page.missing)
         parts.append(f'## Not on this page\n\n{items}')
     for section in page.sections:
-        parts.append(f'## {section.title}')
+        parts.append(f'## {_literal(section.title)}')
         if section.text:
-            parts.append(section.text)
+            parts.append(_literal(section.text))
         if section.table is not None:
             parts.append(markdown_table(section.table))
-        for picture in section.pictures:
-            path = picture.path.relative_to(folder).as_posix()
-            parts.append(f'![{picture.alt}]({path})')
+        for entry in section.pictures:
+            for picture in entry.pictures if isinstance(entry, Row) else [entry]:
+                path = picture.path.relative_to(folder).as_posix()
+                parts.append(f'![{_literal(picture.alt)}]({path})')
     if page.footer is not None:
         parts.append(f'## Where this comes from\n\n{markdown_table(page.footer)}')
     if page.footer_text:
-        parts.append(page.footer_text)
+        parts.append(_literal(page.footer_text))
     return '\n\n'.join(parts) + '\n'
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.datasets.images import read_info
-from mmdefect.streams.report_page import Picture
+from mmdefect.streams.report_page import Picture, Row
 from mmdefect.visualization.boxes import class_colours, draw_panels
 from mmdefect.visualization.plots import save_figure
 
 TRUTH = 'ground truth'
-PANEL_WIDTH = 245
+# In pixels: of a panel, and of the page between its margins.
+PANEL_WIDTH, PAGE_WIDTH = 245, 982
 
 
 def step_titles(steps: Iterable[int]) -> dict[int, str]:
@@ -27,7 +28,7 @@ def write_samples(
     folder: Path,
     root: Path,
     missing: list[str],
-) -> list[Picture]:
+) -> list[Row]:
     """Draw each image once per column, beside its ground truth.
 
     Args:
@@ -45,7 +46,7 @@ def write_samples(
         titles = [titles[0], *titles[-2:]]
     # Dicts keep the order of the images.
     images = {sample['img_path']: None for name in titles for sample in columns[name]}
-    pictures = []
+    rows = []
     for number, image in enumerate(images):
         path = next((p for p in (Path(image), root / image) if p.is_file()), None)
         if path is None:
@@ -59,12 +60,15 @@ def write_samples(
                     panels[TRUTH], panels[title] = sample['gt'], sample['pred']
                     read = sample.get('read', {})
         try:
-            pixels = read_info({**read, 'img_path': path})
+            pixels = read_info({**read, 'img_path': path})[..., ::-1]
         except ValueError as error:
             missing.append(f"Sample '{image}': {error}")
             continue
-        figure = draw_panels(pixels[..., ::-1], panels, colours=class_colours(classes))
-        alt = f'{path.name}: {", ".join(panels)}'
-        png = save_figure(figure, folder / f'sample_{number}.png')
-        pictures.append(Picture(png, alt, PANEL_WIDTH * len(panels), caption=path.name))
-    return pictures
+        width = min(PANEL_WIDTH, PAGE_WIDTH // len(panels) - 6)
+        pictures = []
+        for column, (title, boxes) in enumerate(panels.items()):
+            figure = draw_panels(pixels, {title: boxes}, colours=class_colours(classes))
+            png = save_figure(figure, folder / f'sample_{number}_{column}.png')
+            pictures.append(Picture(png, f'{path.name}: {title}', width))
+        rows.append(Row(pictures, caption=path.name))
+    return rows

@@ -14,6 +14,7 @@ from mmdefect.functional.forgetting import (
     stage_drop,
 )
 from mmdefect.streams.matrix import StreamMatrix
+from mmdefect.streams.report_data import in_words
 from mmdefect.streams.report_page import Section, Table
 
 # Name, function of the matrix, definition, whether it is a difference.
@@ -55,11 +56,14 @@ MEASURES: tuple[tuple[str, Callable[[Tensor], Tensor], str, bool], ...] = (
 )
 
 
-def summary_sections(matrix: StreamMatrix) -> list[Section]:
+def summary_sections(
+    matrix: StreamMatrix, say: Callable[[str], str] = str
+) -> list[Section]:
     """Return the numbers of every metric and, below, what each number means.
 
     Args:
         matrix: Scores of at least one step.
+        say: Words the definitions for a task.
     """
     return [
         Section(
@@ -75,8 +79,9 @@ def summary_sections(matrix: StreamMatrix) -> list[Section]:
             title='What these numbers mean',
             table=Table(
                 ['Number', 'Definition'],
-                [[name, text] for name, _, text, _ in MEASURES],
+                [[name, say(text)] for name, _, text, _ in MEASURES],
             ),
+            folded=True,
         ),
     ]
 
@@ -94,7 +99,8 @@ def summary_table(matrix: StreamMatrix) -> Table:
     for name, measure, _, difference in MEASURES:
         values = [_value(matrix, metric, measure) for metric in matrix.metrics]
         rows.append([name, *(_text(value, difference) for value in values)])
-    return Table(['Number', *matrix.metrics], rows, matrix.metrics)
+    metrics = [in_words(metric) for metric in matrix.metrics]
+    return Table(['Number', *metrics], rows, metrics)
 
 
 def _value(

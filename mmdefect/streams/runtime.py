@@ -90,17 +90,19 @@ def apply_test_flags(cfg: Config) -> None:
 
 
 def write_apart(cfg: Config, step: int) -> None:
-    """Keep what ``--out`` and ``--show-dir`` write for several steps apart."""
+    """Keep what ``--out`` writes for several steps apart."""
     if dump := cfg.get('predictions'):
         path = Path(dump['out_file_path'])
         dump['out_file_path'] = str(path.with_stem(f'{path.stem}_step_{step}'))
+
+
+def draw_apart(cfg: Config, step: int) -> None:
+    """Keep what ``--show-dir`` draws of a step in a folder of its own."""
     hook = (cfg.get('default_hooks') or {}).get('visualization') or {}
-    if folder := hook.get('test_out_dir'):
-        hook['test_out_dir'] = str(Path(folder) / f'step_{step}')
+    key = 'out_dir' if is_anomaly_hook(hook) else 'test_out_dir'
     # A relative one lies in the work dir of each step.
-    folder = hook.get('out_dir') if is_anomaly_hook(hook) else None
-    if folder and Path(folder).is_absolute():
-        hook['out_dir'] = str(Path(folder) / f'step_{step}')
+    if Path(hook.get(key) or '').is_absolute():
+        hook[key] = str(Path(hook[key]) / f'step_{step}')
 
 
 def is_anomaly_hook(hook: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mmdefect.streams import start
 from mmdefect.streams.launch import build_step_runner, tear_down
 from mmdefect.streams.matrix import MATRIX_FILE, StreamMatrix
-from mmdefect.streams.runtime import apply_test_flags
+from mmdefect.streams.runtime import apply_test_flags, draw_apart
 from mmdefect.streams.stream import Stream
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
 
@@ -48,6 +48,7 @@ class Scorer:
             ValueError: The checkpoint is of another model or of other classes.
         """
         apply_test_flags(cfg)
+        draw_apart(cfg, step)
         recorded = self.work_dir / f'step_{step}' / f'{self.name}.py'
         runner = build_step_runner(cfg, recorded)
         model = runner.model

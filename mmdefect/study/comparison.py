@@ -169,7 +169,7 @@ def _origin(rows: Sequence[Row]) -> Table:
                 row.record.label,
                 row.record.protocol,
                 str(row.record.seed),
-                row.record.commit,
+                row.record.commit[:12],
                 row.record.hardware,
                 row.record.command,
             )

@@ -63,8 +63,8 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
         sections=[
             Section(
                 title='Networks',
-                text='Balanced accuracy; test sets were not looked at to choose.'
-                + _parent_said(sweep),
+                text='Balanced accuracy; test sets were not looked at to choose. The '
+                'parent is the whole network with the head it was trained with.',
                 table=sweep_table(sweep),
                 pictures=_plots(run, sweep, scores),
             )
@@ -115,16 +115,6 @@ def headline(sweep: Sweep) -> str:
     )
 
 
-def _parent_said(sweep: Sweep) -> str:
-    if sweep.parent is None:
-        return ''
-    parts = [
-        f'{name} {100 * found.balanced_accuracy:.1f} %'
-        for name, found in sweep.parent.test.items()
-    ]
-    return f' The parent with the head it was trained with: {", ".join(parts)}.'
-
-
 def sweep_table(sweep: Sweep) -> Table:
     """All networks, or about twenty of them with the first, the last and the chosen."""
     outcomes = sweep.outcomes
@@ -140,6 +130,8 @@ def sweep_table(sweep: Sweep) -> Table:
         *(f'{name}, %' for name in tests),
     )
     rows = [_cells(outcomes[index], tests, index == sweep.chosen) for index in shown]
+    if sweep.parent is not None:
+        rows.insert(0, _cells(sweep.parent, tests, chosen=False))
     return Table(header, rows, header[1:])
 
 

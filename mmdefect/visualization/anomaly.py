@@ -217,6 +217,18 @@ def side_by_side(panels: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts[1:], axis=1)
 
 
+def captioned(picture: np.ndarray, text: str) -> np.ndarray:
+    """Add a white line of text below a picture, which stays as it is."""
+    height, width = picture.shape[:2]
+    line = np.full((max(16, height // 14), width, 3), 255, dtype=np.uint8)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    (wide, _), _ = cv2.getTextSize(text, font, 1.0, 1)
+    scale = min(len(line) / 34, 0.95 * width / wide)
+    place = (2, len(line) - len(line) // 4)
+    cv2.putText(line, text, place, font, scale, RIM, 1, cv2.LINE_AA)
+    return np.vstack([picture, line])
+
+
 def split_panels(strip: np.ndarray, count: int) -> list[np.ndarray]:
     """Cut what :func:`side_by_side` joined.
 

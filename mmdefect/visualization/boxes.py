@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import patheffects
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mmdefect.utils.images import read_bgr
-from mmdefect.visualization.plots import INK
+from mmdefect.visualization.plots import INK, shortened
 
 # Bright enough for grey metal, apart for colour-blind readers (Paul Tol, 'bright' and
 # 'light'), and repeated after twelve classes: the label is always written as well.
@@ -51,9 +51,13 @@ def draw_boxes(
             ``score``.
         colours: Class -> colour; other classes are grey.
     """
-    width, height = max(axes.get_xlim()), max(axes.get_ylim())
     # Worst first, so that the best lies on top.
-    for box in sorted(boxes, key=lambda entry: entry.get('score', 1)):
+    boxes = sorted(boxes, key=lambda entry: entry.get('score', 1))
+    size = max(axes.get_xlim()), max(axes.get_ylim())
+    places: list[_Place] = []
+    for box in reversed(boxes):  # the best chooses first
+        places.append(_place(box['bbox'], len(_label(box)), size, places))
+    for box, place in zip(boxes, reversed(places), strict=True):
         x1, y1, x2, y2 = box['bbox']
         colour = colours.get(box['label'], '#bbbbbb')
         frame = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, ec=colour, lw=1.6)
@@ -61,22 +65,59 @@ def draw_boxes(
             [patheffects.withStroke(linewidth=3, foreground='black', alpha=0.45)]
         )
         axes.add_patch(frame)
-        text = box['label']
-        if 'score' in box:
-            text += f' {100 * box["score"]:.0f}'
-        # Above the box and to its free side, so that the frame does not cut the text.
-        right = x1 > 0.55 * width
         axes.text(
-            x2 if right else x1,
-            y1,
-            text,
+            place.right if place.right == x2 else place.left,
+            place.bottom,
+            _label(box),
             color=INK,
             fontsize=6.5,
-            ha='right' if right else 'left',
-            va='bottom' if y1 > 0.08 * height else 'top',
+            ha='right' if place.right == x2 else 'left',
+            va='bottom',
             clip_on=True,
             bbox={'facecolor': colour, 'edgecolor': 'none', 'pad': 1.2},
         )
+
+
+class _Place(NamedTuple):
+    """Where a label is, in pixels of the image."""
+
+    left: float
+    right: float
+    bottom: float
+
+
+def _label(box: Mapping[str, Any]) -> str:
+    score = f' {100 * box["score"]:.0f}' if 'score' in box else ''
+    return shortened(box['label']) + score
+
+
+def _place(
+    bbox: Sequence[float],
+    letters: int,
+    size: tuple[float, float],
+    taken: Sequence[_Place],
+) -> _Place:
+    """Choose a place for a label: above the box, or where no better one has a label."""
+    x1, y1, x2, y2 = bbox
+    # Of the font on a panel of the width that draw_panels makes.
+    long, high = 0.024 * size[0] * letters, 0.065 * size[1]
+    # To the free side, so that the frame does not cut the text.
+    left, right = (x2 - long, x2) if x1 > 0.55 * size[0] else (x1, x1 + long)
+    tried = [
+        _Place(left, right, bottom)
+        for bottom in (y1, y2 + high, y1 + high, y2)
+        if high <= bottom <= size[1]
+    ] or [_Place(left, right, y1 + high)]
+    return next((one for one in tried if not _meets(one, taken, high)), tried[0])
+
+
+def _meets(place: _Place, taken: Sequence[_Place], high: float) -> bool:
+    return any(
+        abs(place.bottom - other.bottom) < high
+        and place.left < other.right
+        and other.left < place.right
+        for other in taken
+    )
 
 
 def draw_panels(
@@ -110,7 +151,7 @@ def draw_panels(
     ):
         axes.imshow(image, cmap='gray', vmin=0, vmax=255)
         draw_boxes(axes, boxes, colours=colours)
-        axes.set_title(title, fontsize=8, color=INK, pad=4)
+        axes.set_title(shortened(title), fontsize=8, color=INK, pad=4)
         axes.set_axis_off()
     figure.subplots_adjust(0, 0, 1, 0.9, wspace=0.04)
     return figure

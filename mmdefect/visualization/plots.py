@@ -10,12 +10,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.text import Text
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
+# Longer names would push the plot off the page.
+_LONGEST = 26
 INK, FAINT = '#22303c', '#d9dfe5'
 # Old, new and all keep one colour each through all plots and pages.
 GROUP_COLOURS = {'old': '#3b6fb6', 'new': '#e08a2c', 'all': '#7d8894'}
@@ -38,14 +42,59 @@ HEAT = LinearSegmentedColormap.from_list(
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as PNG and return its path; folders are made."""
+    """Write a figure as PNG and return its path; folders are made.
+
+    A ``$`` in a name is a dollar, not the begin of a formula.
+    """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=144, bbox_inches='tight', facecolor='white')
     return path
 
 
-def _clean(axes: Axes, title: str = '') -> None:
+def shortened(name: str) -> str:
+    """Return a name that fits into a plot: the middle of a long one is left out."""
+    half = _LONGEST // 2
+    return name if len(name) <= _LONGEST else f'{name[: half - 1]}…{name[-half:]}'
+
+
+def _log_axis(axes: Axes, x: Sequence[float]) -> None:
+    """Make the x axis logarithmic, with few ticks that are written out."""
+    axes.set_xscale('log')
+    far = max(x) / min(x)
+    # Within a decade powers have hardly a tick, over many decades too many.
+    steps = (1.0, 2.0, 5.0) if far < 100 else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(subs=steps) if far > 4 else MaxNLocator(4))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda value, _: _plain_number(value))
+
+
+def _plain_number(value: float) -> str:
+    """Return 150000 as ``150 k`` and 2500000 as ``2.5 M``."""
+    for unit, size in (('M', 1e6), ('k', 1e3)):
+        if value >= size:
+            return f'{value / size:.4g} {unit}'
+    return f'{value:.4g}'
+
+
+def _line(number: int, name: str) -> dict[str, Any]:
+    """Look of a line; those beyond the colours are dashed."""
+    turn, colour = divmod(number, len(LINE_COLOURS))
+    style = {'color': LINE_COLOURS[colour], 'linestyle': ('-', '--', ':')[turn % 3]}
+    return style | {'label': shortened(name), 'linewidth': 1.3}
+
+
+def _finish(axes: Axes, xlabel: str, ylabel: str) -> None:
+    """Name the axes and, beside them, what is drawn."""
+    axes.grid(axis='y', color=FAINT, linewidth=0.8)
+    axes.set_xlabel(xlabel, color=INK, fontsize=9)
+    axes.set_ylabel(ylabel, color=INK, fontsize=9)
+    axes.legend(frameon=False, fontsize=8, loc='upper left', bbox_to_anchor=(1.0, 1.0))
+
+
+def _clean(axes: Axes, title: str = '', *, pad: int = 10) -> None:
     for side in ('top', 'right'):
         axes.spines[side].set_visible(False)
     for side in ('left', 'bottom'):
@@ -53,7 +102,7 @@ def _clean(axes: Axes, title: str = '') -> None:
     axes.tick_params(colors=INK, length=0, labelsize=9)
     axes.set_axisbelow(True)
     if title:
-        axes.set_title(title, loc='left', fontsize=11, color=INK, pad=10)
+        axes.set_title(title, loc='left', fontsize=11, color=INK, pad=pad)
 
 
 def heat_map(
@@ -94,8 +143,9 @@ def heat_map(
             )
     _clean(axes, title)
     axes.spines[:].set_visible(False)
-    axes.set_xticks(range(len(columns)), columns, rotation=25, ha='right')
-    axes.set_yticks(range(len(rows)), rows)
+    names = [shortened(name) for name in columns]
+    axes.set_xticks(range(len(names)), names, rotation=25, ha='right')
+    axes.set_yticks(range(len(rows)), [shortened(name) for name in rows])
     # White gaps between the cells.
     axes.set_xticks([j - 0.5 for j in range(1, len(columns))], minor=True)
     axes.set_yticks([i - 0.5 for i in range(1, len(rows))], minor=True)
@@ -133,15 +183,21 @@ def group_bars(
             bar = axes.bar(x + shift * width, value, width * 0.92, color=colour)
             axes.bar_label(bar, [f'{100 * value:.0f}'], fontsize=8, color=INK)
         axes.bar(0, 0, color=colour, label=name)  # a legend entry even without bars
-    _clean(axes, title)
-    axes.set_xticks(range(len(groups)), list(groups))
+    _clean(axes, title, pad=28)
+    names = [shortened(name) for name in groups]
+    long = max(map(len, names)) > 18
+    axes.set_xticks(
+        range(len(names)), names, rotation=15 * long, ha='right' if long else 'center'
+    )
     axes.set_xlim(-0.6, len(groups) - 0.4)
     axes.set_ylim(0, 1.08)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.grid(axis='y', color=FAINT, linewidth=0.8)
-    axes.set_ylabel(ylabel, color=INK, fontsize=9)
-    axes.legend(frameon=False, fontsize=9, loc='upper left', bbox_to_anchor=(1.0, 1.0))
+    _finish(axes, '', ylabel)
+    # Between title and bars: beside them it would be the first to leave a small screen.
+    axes.legend(
+        frameon=False, fontsize=9, loc='lower left', bbox_to_anchor=(0, 1), ncols=3
+    )
     return figure
 
 
@@ -168,16 +224,12 @@ def curves(
     figure = Figure(figsize=(5.6, 3.2))
     axes = figure.add_subplot()
     for number, (name, (x, y)) in enumerate(series.items()):
-        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
-        marker = 'o' if len(x) == 1 else ''  # a single point draws no line
-        axes.plot(x, y, color=colour, label=name, linewidth=1.4, marker=marker)
+        # A single point draws no line.
+        axes.plot(x, y, marker='o' if len(x) == 1 else '', **_line(number, name))
     _clean(axes, title)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(axis='y', color=FAINT, linewidth=0.8)
-    axes.set_xlabel(xlabel, color=INK, fontsize=9)
-    axes.set_ylabel(ylabel, color=INK, fontsize=9)
-    axes.legend(frameon=False, fontsize=9, loc='upper left', bbox_to_anchor=(1.0, 1.0))
+    _finish(axes, xlabel, ylabel)
     return figure
 
 
@@ -219,17 +271,12 @@ def scatter(
         zip(x, y, intervals, labels, strict=True)
     ):
         colour = LINE_COLOURS[number % len(LINE_COLOURS)]
-        error = [[value - low], [high - value]]
-        axes.errorbar(
-            place, value, error, fmt='o', color=colour, capsize=3, label=label
-        )
+        error, name = [[value - low], [high - value]], shortened(label)
+        axes.errorbar(place, value, error, fmt='o', color=colour, capsize=3, label=name)
     _clean(axes, title)
-    axes.set_xscale('log')
+    _log_axis(axes, x)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    axes.grid(axis='y', color=FAINT, linewidth=0.8)
-    axes.set_xlabel(xlabel, color=INK, fontsize=9)
-    axes.set_ylabel(ylabel, color=INK, fontsize=9)
-    axes.legend(frameon=False, fontsize=8, loc='upper left', bbox_to_anchor=(1.0, 1.0))
+    _finish(axes, xlabel, ylabel)
     return figure
 
 
@@ -266,24 +313,13 @@ def trade_off(
     axes = figure.add_subplot()
     order = sorted(range(len(x)), key=lambda index: x[index])
     for number, (name, values) in enumerate(series.items()):
-        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
-        axes.plot(
-            [x[index] for index in order],
-            [values[index] for index in order],
-            color=colour,
-            label=name,
-            linewidth=1.2,
-            marker='o',
-            markersize=3,
-        )
+        y = [values[index] for index in order]
+        axes.plot(sorted(x), y, marker='o', markersize=3, **_line(number, name))
     axes.axvline(x[chosen], color=INK, linewidth=0.8, linestyle=':', label='chosen')
     _clean(axes, title)
-    axes.set_xscale('log')
+    _log_axis(axes, x)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.grid(axis='y', color=FAINT, linewidth=0.8)
-    axes.set_xlabel(xlabel, color=INK, fontsize=9)
-    axes.set_ylabel(ylabel, color=INK, fontsize=9)
-    axes.legend(frameon=False, fontsize=8, loc='upper left', bbox_to_anchor=(1.0, 1.0))
+    _finish(axes, xlabel, ylabel)
     return figure
 
 
@@ -337,11 +373,12 @@ def dot_rows(labels: Sequence[str], measures: Sequence[Measure]) -> Figure:
         )  # fmt: skip
         _clean(axes)
         axes.grid(color=FAINT)
-        axes.set_yticks(places, labels if number == 0 else [''] * len(labels))
+        names = [shortened(label) if number == 0 else '' for label in labels]
+        axes.set_yticks(places, names)
         axes.set_ylim(len(labels) - 0.4, -0.6)
         axes.set_xlabel(measure.name, fontsize=9, color=INK)
         if measure.percent:
             axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         else:
-            axes.set_xscale('log')
+            _log_axis(axes, measure.values)
     return figure

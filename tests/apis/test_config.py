@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from mmengine.visualization import Visualizer
 from mmdefect.apis import (
     dump_predictions,
     load_config,
+    pictures_in,
     show_predictions,
     use_amp,
     use_tta,
 )
 from mmdefect.streams.resolve import resolve_step_config
-from mmdefect.streams.runtime import apply_test_flags, write_apart
+from mmdefect.streams.runtime import apply_test_flags, draw_apart, write_apart
 from mmdefect.structures import AnomalySample
 
 REPO = Path(__file__).parents[2]
@@ -86,7 +88,7 @@ class TestShow:
             'draw': True,
             'show': False,
             'wait_time': 1.5,
-            'test_out_dir': 'drawn',
+            'test_out_dir': str(Path.cwd() / 'drawn'),
         }
 
     def test_feature_without_a_folder(self) -> None:
@@ -98,6 +100,16 @@ class TestShow:
         for cfg in (Config({}), Config({'default_hooks': {'visualization': None}})):
             with pytest.raises(ValueError, match='cannot draw: add visualization=dict'):
                 show_predictions(cfg, show=True, out_dir=None, wait_time=0)
+
+    def test_feature_pictures_are_counted(self, tmp_path: Path) -> None:
+        """Those of this test; what an earlier one left does not count."""
+        for name in ('old.png', 'step_1/a.png', 'step_1/compound/tile/good/b.png'):
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        os.utime(tmp_path / 'old.png', (10, 10))
+        assert pictures_in(tmp_path, since=100) == f'2 pictures in {tmp_path}'
+        assert pictures_in('none', since=100) == '0 pictures in none'
 
 
 class TestDump:
@@ -197,7 +209,7 @@ class TestAnomaly:
             'out_dir': str(Path.cwd() / 'drawn'),
         }
         resolved = resolve_step_config(cfg, 1)
-        write_apart(resolved, 1)
+        draw_apart(resolved, 1)
         found = resolved.default_hooks.visualization.out_dir
         assert found == str(Path.cwd() / 'drawn/step_1')
         with DefaultScope.overwrite_default_scope('mmdefect'):
@@ -208,7 +220,7 @@ class TestAnomaly:
         """It starts at the work dir of each step."""
         options = {'default_hooks.visualization.out_dir': 'pictures'}
         resolved = resolve_step_config(load_config(ANOMALY, cfg_options=options), 1)
-        write_apart(resolved, 1)
+        draw_apart(resolved, 1)
         assert resolved.default_hooks.visualization.out_dir == 'pictures'
 
     @pytest.mark.parametrize('out_dir', [None, 'drawn'])
@@ -262,7 +274,11 @@ class TestClassifier:
         cfg = load_config(CLASSIFIER)
         show_predictions(cfg, show=False, out_dir='pictures', wait_time=0)
         hook = cfg.default_hooks.visualization
-        assert (hook.enable, hook.interval, hook.out_dir) == (True, 1, 'pictures')
+        assert (hook.enable, hook.interval, hook.out_dir) == (
+            True,
+            1,
+            str(Path.cwd() / 'pictures'),
+        )
         Visualizer.get_instance('test_config')  # which the hook asks for
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             HOOKS.build(dict(hook))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import pytest
 
@@ -31,13 +32,22 @@ def test_smoke(work_dirs, tmp_path) -> None:
     assert 'finetune keeps 4 %.' in html
     assert 'joint keeps' not in html
     assert 'Not on this page' not in html
-    # bars, two heat maps, three samples
-    assert html.count('src="data:image/png;base64,') == 6
-    assert 'plate_0.png: ground truth, teacher, finetune, joint' in html
+    # bars, two heat maps, three samples of four panels each
+    assert html.count('src="data:image/png;base64,') == 1 + 2 + 3 * 4
+    for panel in ('ground truth', 'teacher', 'finetune', 'joint'):
+        assert f'alt="plate_0.png: {panel}"' in html
     assert not re.search(r'https?://|<script|<link', html)
     assert '| teacher | 71.0 % |' in (tmp_path / 'out' / 'comparison.md').read_text(
         encoding='utf-8'
     )
+
+
+def test_feature_curves_are_not_missed(work_dirs, tmp_path) -> None:
+    """The page shows none."""
+    shutil.rmtree(work_dirs['joint'] / 'step_0' / '20260101_000000')
+    html = write_comparison(work_dirs, tmp_path / 'out').read_text(encoding='utf-8')
+    assert 'loss curves' not in html
+    assert 'Not on this page' not in html
 
 
 def test_feature_table(work_dirs) -> None:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from html import escape
 
 import pytest
 
 from mmdefect.streams.report import write_report
-from mmdefect.streams.report_data import duration, listed, percent, read_stream
-from tests.helpers.synthetic_stream import FORGETFUL, make_stream
+from mmdefect.streams.report_data import (
+    duration,
+    in_words,
+    kept_said,
+    listed,
+    percent,
+    read_stream,
+)
+from mmdefect.streams.report_page import Table, markdown_table
+from tests.helpers.synthetic_stream import FORGETFUL, NEW, make_stream
 
 
 def change_step(work_dir, step, **values) -> None:
@@ -32,8 +41,11 @@ def test_smoke(tmp_path) -> None:
     )
     assert 'It reaches AP50 72 % on the new classes' in html
     assert 'Not on this page' not in html
-    # heat map, bars, two loss plots, three samples
-    assert html.count('src="data:image/png;base64,') == 7
+    # heat map, bars, two loss plots, three samples beside their truth after two steps
+    assert html.count('src="data:image/png;base64,') == 2 + 2 + 3 * 3
+    # Theory comes last, folded.
+    assert html.index('Loss while training') < html.index('The stream in numbers')
+    assert html.index('<details>') < html.index('What these numbers mean')
     for shown in ('step_1/finetune.py', '10123456789a', '1fedcba98765', '1 min 23 s'):
         assert shown in html
 
@@ -54,7 +66,7 @@ def test_feature_markdown_says_the_same(tmp_path) -> None:
     assert header in text
     assert '| 0 | crazing, inclusion, patches | finished | – | 71.0 % |' in text
     pictures = re.findall(r'!\[[^]]+\]\(([^)]+)\)', text)
-    assert len(pictures) == 7
+    assert len(pictures) == 13
     assert all((folder / name).is_file() for name in pictures)
 
 
@@ -91,12 +103,56 @@ def test_feature_unfinished_stream(tmp_path) -> None:
     assert 'Step 1: not started yet.' in html
 
 
+def rename(work_dir, old: str, new: str) -> None:
+    """Give a class, a file or the stream another name in every record."""
+    for path in work_dir.rglob('*.json'):
+        text = path.read_text(encoding='utf-8')
+        path.write_text(text.replace(old, json.dumps(new)[1:-1]), encoding='utf-8')
+
+
 def test_feature_names_are_escaped(tmp_path) -> None:
     work_dir = make_stream(tmp_path)
-    path = work_dir / 'stream.json'
-    path.write_text(path.read_text(encoding='utf-8').replace('"finetune"', '"<b>&"'))
+    rename(work_dir, 'finetune', '<b>&')
     html = write_report(work_dir).read_text(encoding='utf-8')
     assert '<title>&lt;b&gt;&amp;</title>' in html
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        '<script>alert(1)</script>',
+        '"><img src=x onerror=alert(1)>',
+        r'a|b $\frac{$ [link](x) \n',
+        'scratch_on_the_upper_side_of_the_plate_' + 30 * 'x',
+    ],
+)
+def test_feature_names_stay_text(name, tmp_path) -> None:
+    """No class or file name becomes HTML, a formula, or another column."""
+    work_dir = make_stream(tmp_path)
+    image = tmp_path / 'images' / name.replace('/', ':')
+    (tmp_path / 'images' / 'plate_0.png').rename(image)
+    rename(work_dir, 'crazing', name)
+    rename(work_dir, 'plate_0.png', image.name)
+    page = write_report(work_dir)
+    html = page.read_text(encoding='utf-8')
+    assert escape(name) in html
+    assert f'<figcaption>{escape(image.name)}</figcaption>' in html
+    tags = re.findall(r'<(\w+)[^>]*?( on\w+=)?[^>]*>', html)
+    assert not {tag for tag, _ in tags} & {'script', 'b'}
+    assert len(re.findall('<img', html)) == 13
+    text = (page.parent / 'report.md').read_text(encoding='utf-8')
+    assert not re.search(r'(?<!\\)<(script|img)', text)
+    (row,) = re.findall(r'^\| 0 \|.*finished.*$', text, re.MULTILINE)
+    assert len(re.findall(r'(?<!\\)\|', row)) == 1 + 8
+
+
+def test_feature_markdown_keeps_names_in_one_cell() -> None:
+    table = Table(['a|b', 'n'], [['<b>|\n[x]', '1']], ['n'])
+    assert markdown_table(table).splitlines() == [
+        r'| a\|b | n |',
+        '| --- | ---: |',
+        r'| \<b>\| \[x\] | 1 |',
+    ]
 
 
 def test_feature_kept_compares_with_when_it_was_learned(tmp_path) -> None:
@@ -119,7 +175,42 @@ def test_feature_undefined_scores_are_said(tmp_path) -> None:
     assert 'What it had before is not known' not in html
 
 
+def test_feature_new_class_without_a_score_is_said_in_words(tmp_path) -> None:
+    work_dir = make_stream(tmp_path)
+    matrix = json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))
+    for name in NEW:
+        matrix['steps'][1]['per_class']['AP50'][name] = None
+    (work_dir / 'matrix.json').write_text(json.dumps(matrix), encoding='utf-8')
+    html = write_report(work_dir).read_text(encoding='utf-8')
+    # (0.02 + 0.06 + 0) / 3
+    assert (
+        'Its AP50 is undefined on the new classes pitted_surface, rolled-in_scale, '
+        'scratches, and 3 % on all 3 of 6 that have a score.' in html
+    )
+
+
+def test_feature_a_gain_is_not_called_kept(tmp_path) -> None:
+    # (0.63 + 0.74 + 0.81) / (0.61 + 0.72 + 0.80) = 102.3 %
+    work_dir = make_stream(tmp_path, last=[0.63, 0.74, 0.81, 0.7, 0.66, 0.8])
+    assert (
+        'the model keeps all of what it knew about crazing, inclusion, patches (and '
+        'improves, to 102 %).' in write_report(work_dir).read_text(encoding='utf-8')
+    )
+    assert [kept_said(share) for share in (0.0, 0.996, 1.004, 1.01)] == [
+        'keeps 0 %',
+        'keeps 100 %',
+        'keeps 100 %',
+        'keeps all (and improves, to 101 %)',
+    ]
+
+
 def test_feature_texts() -> None:
+    assert [in_words(name) for name in ('image_auroc', 'aupro', 'AP50', 'my_own')] == [
+        'image AUROC',
+        'AUPRO',
+        'AP50',
+        'my own',
+    ]
     assert [percent(v) for v in (0.12345, None, float('nan'))] == ['12.3 %', '–', '–']
     assert [duration(s) for s in (12.2, 200, 3725, None)] == [
         '12 s',

@@ -75,6 +75,23 @@ def test_smoke(tmp_path) -> None:
     assert re.findall(r'<figcaption>(\S+)</figcaption>', html) == OLD + NEW
 
 
+def test_feature_products_are_no_classes(tmp_path) -> None:
+    """Anomaly streams are worded by what they are scored with."""
+    work_dir = anomaly_stream(tmp_path)
+    path = work_dir / 'matrix.json'
+    text = path.read_text(encoding='utf-8').replace('"AP50"', '"image_auroc"')
+    path.write_text(text.replace('coco/AP50', 'anomaly/image_auroc'), encoding='utf-8')
+    html = write_report(work_dir).read_text(encoding='utf-8')
+    for said in (
+        'It reaches image AUROC 72 % on the new products pitted_surface',
+        'Product by product',
+        'Old are the products of earlier steps',
+        'the mean over all products seen so far',
+    ):
+        assert said in html
+    assert not re.search(r'[Cc]lass(?!=)|image_auroc', html.split('<body>')[1])
+
+
 def test_feature_rows_and_columns(columns) -> None:
     products = {
         title: [entry for entry in maps if entry['product'] == OLD[0]]

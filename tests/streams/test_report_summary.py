@@ -41,7 +41,7 @@ def test_smoke() -> None:
         [0.9], [0.8, 0.8], [0.6, 0.5, 0.7], metrics=('image_auroc', 'aupro')
     )
     table = summary_table(scores)
-    assert list(table.header) == ['Number', 'image_auroc', 'aupro']
+    assert list(table.header) == ['Number', 'image AUROC', 'AUPRO']
     assert column(table) == [
         '76.7 %',
         '60.0 %',

@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 from mmdefect.streams.runtime import (
     apply_test_flags,
     count_each_image_once,
+    draw_apart,
     drop_absent_hooks,
     drop_validation,
     make_reproducible,
@@ -77,14 +78,15 @@ def test_feature_files_of_several_steps_are_apart():
     cfg = Config(
         {
             'predictions': {'out_file_path': 'here/preds.pkl'},
-            'default_hooks': {'visualization': {'test_out_dir': 'drawn'}},
+            'default_hooks': {'visualization': {'test_out_dir': '/drawn'}},
         }
     )
     write_apart(cfg, 2)
+    draw_apart(cfg, 2)
     assert cfg.predictions.out_file_path == 'here/preds_step_2.pkl'
-    assert cfg.default_hooks.visualization.test_out_dir == 'drawn/step_2'
+    assert cfg.default_hooks.visualization.test_out_dir == '/drawn/step_2'
     nothing = Config({'default_hooks': {'visualization': {'draw': False}}})
-    write_apart(nothing, 2)
+    draw_apart(nothing, 2)
     assert nothing.default_hooks == {'visualization': {'draw': False}}
 
 

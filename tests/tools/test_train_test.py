@@ -103,7 +103,8 @@ def tested(trained: Path, odd_options: dict, tmp_path_factory) -> Path:
     work_dir = tmp_path_factory.mktemp('tested')
     args = ['--work-dir', work_dir, '--out', work_dir / 'preds.pkl']
     args += ['--show-dir', work_dir / 'drawn', *flags(odd_options)]
-    run_tool('tools/test.py', PLAIN, trained, *args)
+    done = run_tool('tools/test.py', PLAIN, trained, *args)
+    assert f'\n11 pictures in {work_dir / "drawn"}\n' in done.stdout
     return work_dir
 
 
@@ -187,9 +188,10 @@ def test_feature_one_step_of_a_stream(
     assert [step.state for step in state.steps] == ['finished', 'pending']
     assert not (work_dir / 'step_1').exists()
     args = [STREAM, work_dir, '--step', 0, '--tta', '--work-dir', tmp_path / 'test']
-    args += ['--out', tmp_path / 'preds.pkl']
+    args += ['--out', tmp_path / 'preds.pkl', '--show-dir', tmp_path / 'drawn']
     call('tools/test.py', *args, *options)
     assert len(pickle.loads((tmp_path / 'preds.pkl').read_bytes())) == 12
+    assert len(list((tmp_path / 'drawn/step_0').iterdir())) == 12
     rows = json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))['steps']
     assert [row['step'] for row in rows] == [0]
 

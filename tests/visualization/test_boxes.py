@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
@@ -35,6 +37,25 @@ def test_smoke(tmp_path) -> None:
     frame = left.patches[0]
     assert isinstance(frame, Rectangle)
     assert frame.get_bbox().bounds == (10, 10, 40, 30)
+
+
+@pytest.mark.parametrize('x', [20, 150])
+def test_feature_labels_of_one_place_stay_apart(x, tmp_path) -> None:
+    """Three classes claim the same box, the best has its label above."""
+    names = ('crazing', 'rolled-in_scale', 'pitted_surface')
+    boxes = [
+        {'bbox': [x + k, 60 + k, x + 60, 120], 'label': name, 'score': 0.9 - k / 10}
+        for k, name in enumerate(names)
+    ]
+    image = np.full((200, 240), 128, dtype=np.uint8)
+    figure = draw_panels(image, {'after step 1': boxes}, colours=class_colours(names))
+    figure.savefig(tmp_path / 'a.png')
+    places = [text.get_window_extent() for text in figure.axes[0].texts]
+    for first, second in itertools.combinations(places, 2):
+        assert not first.overlaps(second)
+    best = figure.axes[0].texts[-1]
+    assert best.get_text() == 'crazing 90'
+    assert best.get_position()[1] == 60
 
 
 def test_feature_no_boxes_is_just_the_image() -> None:

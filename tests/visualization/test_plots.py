@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -18,6 +19,7 @@ from mmdefect.visualization.plots import (
     heat_map,
     save_figure,
     scatter,
+    shortened,
     trade_off,
 )
 
@@ -63,6 +65,55 @@ def test_feature_curves_are_named() -> None:
     assert [line.get_label() for line in axes.lines] == ['loss', 'loss_cls']
     assert axes.lines[0].get_ydata().tolist() == [3.0, 1.0]
     assert axes.lines[1].get_marker() == 'o'
+
+
+def test_feature_more_lines_than_colours_stay_apart() -> None:
+    lines = curves({f'layer {k}': ([1, 2], [k, k]) for k in range(12)}).axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 12
+
+
+@pytest.mark.parametrize(
+    'draw',
+    [
+        lambda name: heat_map([[0.5]], rows=['0'], columns=[name], title=name),
+        lambda name: group_bars({name: {'old': 0.5}}, title=name),
+        lambda name: curves({name: ([1, 2], [1, 2])}),
+        lambda name: scatter([1.0], [0.5], [(0.4, 0.6)], labels=[name]),
+        lambda name: dot_rows([name], [Measure(name=name, values=[1.0])]),
+    ],
+)
+def test_feature_names_are_no_formulas(draw, tmp_path) -> None:
+    """A name such as ``$\\frac{$`` is no formula that cannot be read."""
+    path = save_figure(draw('costs $\\frac{$'), tmp_path / 'a.png')
+    assert path.stat().st_size > 1000
+
+
+def test_feature_long_names_are_cut_in_the_middle() -> None:
+    name = 'scratch_on_the_upper_side_of_plate_17'
+    assert shortened(name) == 'scratch_on_t…e_of_plate_17'
+    assert shortened('scratches') == 'scratches'
+
+
+@pytest.mark.parametrize(
+    ('x', 'ticks'),
+    [
+        ([2.1, 3.3], ['2.4', '2.8', '3.2']),
+        ([3.2, 38.0], ['5', '10', '20']),
+        ([15_000, 115_088], ['20 k', '50 k', '100 k']),
+        ([0.4, 3000.0], ['1', '10', '100', '1 k']),
+        ([115_088, 27_520_892], ['100 k', '1 M', '10 M']),
+    ],
+)
+def test_feature_few_plain_ticks_on_a_logarithmic_axis(x, ticks) -> None:
+    figure = trade_off(x, {'val': [0.5, 0.6]}, chosen=0)
+    axes = figure.axes[0]
+    figure.canvas.draw()
+    low, high = axes.get_xlim()
+    labels = axes.xaxis.get_ticklabels(which='both')
+    shown = [text for text in labels if low <= text.get_position()[0] <= high]
+    assert [text.get_text() for text in shown] == ticks
+    boxes = [text.get_window_extent() for text in shown]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
 
 
 def test_exception_nothing_to_draw() -> None:

@@ -19,6 +19,7 @@ from mmdefect.datasets.images import read_info
 from mmdefect.registry import HOOKS
 from mmdefect.utils.files import write_json
 from mmdefect.visualization.anomaly import (
+    captioned,
     compound_panels,
     heat_overlay,
     map_range,
@@ -93,7 +94,8 @@ class AnomalyMapHook(Hook):
         per_class: Defective images of each product in the report.
         min_score: Lower end of the scale instead of the smallest value of the maps.
         max_score: Upper end of the scale instead of the largest value of the maps.
-        single: Write an overlay of every test image, on the scale of the test set, to
+        single: Write an overlay of every test image, on the scale of the test set and
+            with the image score below, to
             ``<out_dir>/single/<product>/<defect>/<file>.png``. Where several images
             would have one name, all but the first get a number.
         compound: Write the panels of every test image side by side, in full size, to
@@ -214,13 +216,13 @@ class AnomalyMapHook(Hook):
     def _write_all(
         self, kept: _Kept, image: np.ndarray, folder: Path, low: float, high: float
     ) -> None:
-        file = self._files[kept.img_path]
+        file, score = self._files[kept.img_path], f'image score {kept.score:.4g}'
         if self.single:
             overlay = heat_overlay(image, kept.anomaly_map, low=low, high=high)
-            _write(folder / 'single' / file, overlay)
+            _write(folder / 'single' / file, captioned(overlay, score))
         if self.compound:
-            panels = _panels(kept, image, low, high)
-            _write(folder / 'compound' / file, side_by_side(list(panels.values())))
+            strip = side_by_side(list(_panels(kept, image, low, high).values()))
+            _write(folder / 'compound' / file, captioned(strip, score))
 
     def _list(
         self,
