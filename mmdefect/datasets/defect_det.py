@@ -51,8 +51,8 @@ class DefectDetDataset(CachedImages, CocoDataset):
             are named and left out. 0 makes one an error, as test mode always does.
         verify_images: Whether to decode every image once at the start (with PIL, which
             notices truncation). Turn it off for sets as large as COCO.
-        cache_gb: Memory for decoded images in gigabytes; 0 for none. Needs
-            ``mmdefect.LoadCachedImage`` in the pipeline.
+        cache_gb: Memory for decoded images in gigabytes; 0 for none. The pipeline
+            starts with ``LoadImageFromFile`` or ``mmdefect.LoadCachedImage``.
         kwargs: As for mmdet's ``CocoDataset``.
 
     Raises:

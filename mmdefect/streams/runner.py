@@ -227,15 +227,16 @@ class StreamRunner:
     def _check_step(self, state: StepState, cfg: Config) -> None:
         """Refuse to continue a step whose config or checkpoint has changed."""
         if self._has_begun(state) and state.config_hash != config_hash(cfg):
-            difference = None
+            difference: str | None = 'an unknown key'
             if state.config and (self.work_dir / state.config).is_file():
                 recorded = Config.fromfile(self.work_dir / state.config)
                 difference = first_difference(canonical(cfg), canonical(recorded))
-            raise ValueError(
-                f'cannot resume step {state.step} of {self.work_dir}: its config has '
-                f'changed, first at {difference or "an unknown key"}; undo the change '
-                'or use another --work-dir'
-            )
+            if difference:  # without one, the hash is of a type's former name
+                raise ValueError(
+                    f'cannot resume step {state.step} of {self.work_dir}: its config '
+                    f'has changed, first at {difference}; undo the change or use '
+                    'another --work-dir'
+                )
         if state.checkpoint_sha256:
             start.verify(self.work_dir / str(state.checkpoint), state.checkpoint_sha256)
 

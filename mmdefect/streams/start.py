@@ -69,12 +69,12 @@ def _finished_step_0(source: Path, cfg: Config) -> Path:
         )
     if first.config_hash != config_hash(cfg):
         theirs = Config.fromfile(source / first.config)
-        difference = first_difference(canonical(cfg), canonical(theirs))
-        raise ValueError(
-            f'cannot reuse step 0 of {source}: its config differs, first at '
-            f'{difference or "an unknown key"}; use equal step-0 settings or drop '
-            'stream.start_from'
-        )
+        # Without a difference, the hash is of a type's former name.
+        if difference := first_difference(canonical(cfg), canonical(theirs)):
+            raise ValueError(
+                f'cannot reuse step 0 of {source}: its config differs, first at '
+                f'{difference}; use equal step-0 settings or drop stream.start_from'
+            )
     path = source / first.checkpoint
     verify(path, str(first.checkpoint_sha256))
     return path
