@@ -5,7 +5,7 @@ _base_ = './gfl_r50_fpn_2x_deeppcb.py'
 model = dict(
     backbone=dict(
         _delete_=True,
-        type='MobileNetV2',
+        type='mmdefect.DetectionMobileNetV2',
         out_indices=(2, 4, 6),
         # As the parent: everything up to stride 4 stays as pretrained.
         frozen_stages=2,

@@ -7,7 +7,7 @@ model = dict(
     data_preprocessor=dict(pad_size_divisor=8),
     backbone=dict(
         _delete_=True,
-        type='MobileNetV2',
+        type='mmdefect.DetectionMobileNetV2',
         out_indices=(2, 4, 6),
         # As the parent: everything up to stride 4 stays as pretrained.
         frozen_stages=2,

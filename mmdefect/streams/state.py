@@ -30,7 +30,10 @@ _PLACE_KEYS = {
     'custom_imports',
 }
 # Types that configs name otherwise today: they compute the same, old work dirs resume.
-_RENAMED = {'mmdefect.LoadCachedImage': 'LoadImageFromFile'}
+_RENAMED = {
+    'mmdefect.LoadCachedImage': 'LoadImageFromFile',
+    'mmdefect.DetectionMobileNetV2': 'MobileNetV2',
+}
 
 
 @dataclass
