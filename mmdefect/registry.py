@@ -23,6 +23,7 @@ MODULE2PACKAGE.setdefault('mmdefect', 'mmdefect')
 HOST_SCOPE = 'mmdet'
 # In those of classifiers, which say so by their default scope.
 CLASSIFIER_SCOPE = 'mmpretrain'
+HOSTS = (HOST_SCOPE, CLASSIFIER_SCOPE)
 
 
 class LazyRegistry(Registry):
@@ -46,7 +47,11 @@ class LazyRegistry(Registry):
         name = key.removeprefix('mmdefect.') if isinstance(key, str) else key
         if name in self.modules and name not in self._module_dict:
             import_module(self.modules[name])
-        found = super().get(key)
+        found = None
+        if name not in self.modules and '.' not in name and (host := _marked_host()):
+            # Its LoadAnnotations, and not mmcv's, which MMEngine's registry holds.
+            found = self.parent.get(f'{host}.{name}')
+        found = found or super().get(key)
         if found is None and _in_own_scope():
             found = self.parent.get(f'{_host_scope()}.{name}')
         return found
@@ -63,12 +68,26 @@ def _in_own_scope() -> bool:
     return current is not None and current.scope_name == 'mmdefect'
 
 
+def _marked_host() -> str | None:
+    """Host in whose scope a part of a ``mmdefect::`` base is being built, if any.
+
+    There its names mean what they mean in the base itself. A default scope ``mmdefect``
+    has no host: MMEngine names the scopes of marks ``overwrite-...``.
+    """
+    for name, scope in reversed(DefaultScope._instance_dict.items()):
+        if scope.scope_name == 'mmdefect' and name.startswith('overwrite-'):
+            continue
+        return (
+            scope.scope_name if scope.scope_name in HOSTS and _in_own_scope() else None
+        )
+    return None
+
+
 def _host_scope() -> str:
     """Default scope of what is running, below that of the base."""
     # MMEngine keeps the scopes, the latest last, and offers no way to list them.
     scopes = [scope.scope_name for scope in DefaultScope._instance_dict.values()]
-    hosts = (HOST_SCOPE, CLASSIFIER_SCOPE)
-    return next((name for name in reversed(scopes) if name in hosts), HOST_SCOPE)
+    return next((name for name in reversed(scopes) if name in HOSTS), HOST_SCOPE)
 
 
 def _child(parent: str, modules: dict[str, str]) -> LazyRegistry:
@@ -137,7 +156,11 @@ TRANSFORMS = _child(
     },
 )
 MODEL_WRAPPERS = _child(
-    'MODEL_WRAPPERS', {'ReplicatedModel': 'mmdefect.engine.replicated'}
+    'MODEL_WRAPPERS',
+    {
+        'DistributedModel': 'mmdefect.engine.replicated',
+        'ReplicatedModel': 'mmdefect.engine.replicated',
+    },
 )
 _DETECTION = 'mmdefect.models.detection'
 _ANOMALY = 'mmdefect.models.anomaly'
@@ -148,6 +171,7 @@ MODELS = _child(
         'GFLHead': f'{_DETECTION}.gfl_head',
         'IncrementalGFLHead': f'{_DETECTION}.incremental_gfl_head',
         'IncrementalGFL': f'{_DETECTION}.incremental_gfl',
+        'DetectionMobileNetV2': f'{_DETECTION}.mobilenet_v2',
         'SelectiveDistillation': f'{_DETECTION}.distill.strategies',
         'ElasticDistillation': f'{_DETECTION}.distill.strategies',
         'LogitDistillation': f'{_DETECTION}.distill.strategies',

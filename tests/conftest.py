@@ -13,7 +13,11 @@ import pytest
 os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 # Fixtures that tests of several packages share.
-pytest_plugins = ('tests.helpers.lines', 'tests.helpers.study_runs')
+pytest_plugins = (
+    'tests.helpers.lines',
+    'tests.helpers.process_group',
+    'tests.helpers.study_runs',
+)
 
 REPO = Path(__file__).parent.parent
 HELPERS = Path(__file__).parent / 'helpers'

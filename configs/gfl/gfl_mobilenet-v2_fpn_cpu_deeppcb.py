@@ -5,7 +5,7 @@ _base_ = './gfl_r50_fpn_2x_deeppcb.py'
 model = dict(
     backbone=dict(
         _delete_=True,
-        type='MobileNetV2',
+        type='mmdefect.DetectionMobileNetV2',
         out_indices=(2, 4, 6),
         # As the parent: everything up to stride 4 stays as pretrained.
         frozen_stages=2,
@@ -25,14 +25,14 @@ model = dict(
         anchor_generator=dict(octave_base_scale=3, strides=[8, 16, 32])))
 
 train_pipeline = [
-    dict(type='mmdefect.LoadCachedImage'),
+    dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='Resize', scale=(320, 320), keep_ratio=True),
     dict(type='RandomFlip', prob=0.5, direction=['horizontal', 'vertical']),
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='mmdefect.LoadCachedImage'),
+    dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(320, 320), keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(

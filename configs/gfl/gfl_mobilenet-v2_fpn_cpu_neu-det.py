@@ -7,7 +7,7 @@ model = dict(
     data_preprocessor=dict(pad_size_divisor=8),
     backbone=dict(
         _delete_=True,
-        type='MobileNetV2',
+        type='mmdefect.DetectionMobileNetV2',
         out_indices=(2, 4, 6),
         # As the parent: everything up to stride 4 stays as pretrained.
         frozen_stages=2,
@@ -25,14 +25,14 @@ model = dict(
         anchor_generator=dict(octave_base_scale=4, strides=[8, 16, 32, 64])))
 
 train_pipeline = [
-    dict(type='mmdefect.LoadCachedImage'),
+    dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='Resize', scale=(200, 200), keep_ratio=True),
     dict(type='RandomFlip', prob=0.5, direction=['horizontal', 'vertical']),
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='mmdefect.LoadCachedImage'),
+    dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(200, 200), keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(

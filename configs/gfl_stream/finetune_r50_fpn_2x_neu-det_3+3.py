@@ -11,7 +11,7 @@ stream = dict(
         train_dataloader=dict(
             dataset=dict(
                 pipeline=[
-                    dict(type='mmdefect.LoadCachedImage'),
+                    dict(type='LoadImageFromFile'),
                     dict(type='LoadAnnotations', with_bbox=True),
                     dict(
                         type='RandomResize', scale=[(1333, 480), (1333, 800)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,14 @@ from mmengine.logging import print_log
 
 from mmdefect.datasets.images import fill_cache
 
+STOCK_LOADER = 'LoadImageFromFile'
+
 
 class CachedImages(BaseDataset):
     """Gives ``mmdefect.LoadCachedImage`` the images that fit into ``cache_gb``.
+
+    A stock ``LoadImageFromFile`` at the head of the pipeline becomes that loader, so
+    that configs hold the name which OpenMMLab's inferencers look for.
 
     A subclass names this class first and sets ``cache_gb``, in gigabytes, 0 for none,
     and an empty ``_cache`` before it initialises its bases.
@@ -20,6 +26,9 @@ class CachedImages(BaseDataset):
 
     cache_gb: float
     _cache: dict[str, np.ndarray]
+
+    def __init__(self, *args: Any, pipeline: Sequence[Any] = (), **kwargs: Any) -> None:
+        super().__init__(*args, pipeline=with_our_loader(pipeline), **kwargs)
 
     def full_init(self) -> None:
         """Load all that the data set is made of, then cache; see it for errors."""
@@ -41,3 +50,22 @@ class CachedImages(BaseDataset):
         if info['img_path'] in self._cache:
             info['img_cached'] = self._cache[info['img_path']]
         return info
+
+
+def with_our_loader(pipeline: Sequence[Any]) -> list[Any]:
+    """Replace a stock image loader at the head of a pipeline, its arguments kept.
+
+    Args:
+        pipeline: Configs of transforms, or transforms, which stay as they are.
+
+    Returns:
+        A new list.
+    """
+    head, *rest = pipeline or [None]
+    if not isinstance(head, dict):
+        return list(pipeline)
+    kind = head['type']
+    name = kind if isinstance(kind, str) else kind.__name__
+    if name.rpartition('.')[2] == STOCK_LOADER:
+        head = {**head, 'type': 'mmdefect.LoadCachedImage'}
+    return [head, *rest]

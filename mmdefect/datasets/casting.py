@@ -66,8 +66,8 @@ class CastingDataset(CachedImages):
             is there, else the one of the vendor's images in this package.
         mask_dir: Folder with outlines of defects (see
             :mod:`mmdefect.datasets.casting_masks`), relative to ``data_root``.
-        cache_gb: Memory for decoded images in gigabytes; 0 for none. Needs
-            ``mmdefect.LoadCachedImage`` in the pipeline.
+        cache_gb: Memory for decoded images in gigabytes; 0 for none. The pipeline
+            starts with ``LoadImageFromFile`` or ``mmdefect.LoadCachedImage``.
         verify: Whether to look at every image of the subset at the start: hashes are
             compared with those of the split file; without one, images that are not the
             vendor's are decoded.

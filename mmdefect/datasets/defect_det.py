@@ -57,8 +57,8 @@ class DefectDetDataset(CachedImages, CocoDataset):
             that fits both is refused.
         bits: How many bits 16-bit images use, 8 to 16; by default 12 if no image of the
             file has a value above 4095, else 16.
-        cache_gb: Memory for decoded images in gigabytes; 0 for none. Needs
-            ``mmdefect.LoadCachedImage`` in the pipeline.
+        cache_gb: Memory for decoded images in gigabytes; 0 for none. The pipeline
+            starts with ``LoadImageFromFile`` or ``mmdefect.LoadCachedImage``.
         kwargs: As for mmdet's ``CocoDataset``.
 
     Raises:

@@ -30,7 +30,8 @@ def prepare_distributed(cfg: Config) -> None:
     It starts before the first Runner, because a stream's ranks talk before that.
     Without a GPU MMEngine cannot start it: its launcher calls ``torch.cuda.set_device``
     even with gloo, and its model wrapper insists on a device id. So there the group is
-    started here and the wrapper is told to use none.
+    started here and the wrapper is told to use none. Models are wrapped in
+    ``mmdefect.DistributedModel``, unless the config names another type.
 
     Raises:
         ValueError: The launcher needs a GPU and there is none.
@@ -39,10 +40,17 @@ def prepare_distributed(cfg: Config) -> None:
     if launcher == 'none':
         return
     settings = dict((cfg.get('env_cfg') or {}).get('dist_cfg') or {})
+    wrapper: dict[str, Any] = {
+        'type': 'mmdefect.DistributedModel',
+        'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+        **(cfg.get('model_wrapper_cfg') or {}),
+    }
     if get_device() != 'cpu':
         _check_gpus()
         if not is_distributed():
             init_dist(launcher, **settings)
+        cfg['model_wrapper_cfg'] = wrapper
         return
     if launcher != 'pytorch':
         raise ValueError(
@@ -53,13 +61,7 @@ def prepare_distributed(cfg: Config) -> None:
         # torchrun has set MASTER_ADDR, RANK and the rest.
         timeout = timedelta(seconds=settings.get('timeout', 1800))
         torch_dist.init_process_group('gloo', timeout=timeout)
-    cfg['model_wrapper_cfg'] = {
-        'type': 'MMDistributedDataParallel',
-        'broadcast_buffers': False,
-        'find_unused_parameters': cfg.get('find_unused_parameters', False),
-        **(cfg.get('model_wrapper_cfg') or {}),
-        'device_ids': None,
-    }
+    cfg['model_wrapper_cfg'] = {**wrapper, 'device_ids': None}
 
 
 def _check_gpus() -> None:

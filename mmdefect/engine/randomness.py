@@ -30,8 +30,10 @@ def seed_everything(seed: int) -> None:
 
 
 @FUNCTIONS.register_module()
-def seed_worker(worker_id: int) -> None:
+def seed_worker(worker_id: int, *, _scope_: str | None = None) -> None:
     """Seed Python and NumPy of a data loader worker (``worker_init_fn``).
+
+    MMEngine hands over its mark of a ``mmdefect::`` base, too.
 
     A worker's torch seed is already the loader's base seed plus ``worker_id``, and the
     base seed is drawn from the generator that :class:`EpochSeedHook` has just seeded.

@@ -1,10 +1,12 @@
-"""Several processes with one model each and no gradients to average."""
+"""Models in several processes: with gradients to average, and without any."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from mmengine.model import BaseModel
+from mmengine.dist import get_world_size
+from mmengine.model import BaseModel, MMDistributedDataParallel
 from torch import nn
 
 from mmdefect.registry import MODEL_WRAPPERS
@@ -12,10 +14,10 @@ from mmdefect.registry import MODEL_WRAPPERS
 
 @MODEL_WRAPPERS.register_module()
 class ReplicatedModel(nn.Module):
-    """Stands where DDP stands for a model that has nothing to train.
+    """Stands where DDP stands for a model that has no gradients to average.
 
-    DDP refuses a model without gradients. The model itself brings together what its
-    processes have seen.
+    There are none of a model with nothing to train, which DDP refuses (it brings
+    together itself what its processes have seen), and none in a single process.
 
     Args:
         module: The model.
@@ -41,3 +43,51 @@ class ReplicatedModel(nn.Module):
     def test_step(self, data: Any) -> Any:
         """Predict a batch."""
         return self.module.test_step(data)
+
+
+@MODEL_WRAPPERS.register_module()
+class DistributedModel(MMDistributedDataParallel):
+    """DDP that says which parameters no gradient reached; in one process, no DDP.
+
+    DDP looks at what trains when it is made, and some backbones freeze only when they
+    are set to train: so that comes first.
+
+    Args:
+        module: The model.
+        kwargs: As for MMEngine's ``MMDistributedDataParallel``.
+
+    Raises:
+        ValueError: In the second iteration, naming parameters that train and take no
+            part in the loss; unless ``find_unused_parameters`` is on.
+    """
+
+    def __new__(cls, module: BaseModel, **kwargs: Any) -> Any:
+        """Return a wrapper without DDP in a group of one process."""
+        module.train()
+        if get_world_size() == 1:
+            return ReplicatedModel(module)
+        return super().__new__(cls)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the model."""
+        try:
+            return super().forward(*args, **kwargs)
+        except RuntimeError as error:
+            if not (names := self._without_gradient(str(error))):
+                raise
+            raise ValueError(
+                f'no gradient reached {len(names)} parameters that train, among them '
+                f'{", ".join(names[:5])}; in several processes every one must take '
+                'part in the loss: remove the layers whose output nothing uses, freeze '
+                'them (requires_grad=False), or set find_unused_parameters=True in the '
+                'config, which takes longer'
+            ) from error
+
+    def _without_gradient(self, message: str) -> list[str]:
+        """Names of the parameters whose numbers stand in a message of torch's."""
+        found = re.search(r'did not receive grad for rank \d+: ([\d ]+)', message)
+        if found is None:
+            return []
+        named = self.module.named_parameters()
+        names = [name for name, parameter in named if parameter.requires_grad]
+        return [names[int(number)] for number in found[1].split()]

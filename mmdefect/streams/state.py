@@ -30,6 +30,11 @@ _PLACE_KEYS = {
     'model_wrapper_cfg',
     'custom_imports',
 }
+# Types that configs name otherwise today: they compute the same, old work dirs resume.
+_RENAMED = {
+    'mmdefect.LoadCachedImage': 'LoadImageFromFile',
+    'mmdefect.DetectionMobileNetV2': 'MobileNetV2',
+}
 
 
 @dataclass
@@ -121,7 +126,15 @@ def canonical(cfg: Config) -> dict[str, Any]:
         name: hook and _without_path(hook) for name, hook in defaults.items()
     }
     # A round trip through JSON turns tuples into lists, as a dumped config may.
-    return json.loads(json.dumps(plain, default=str, sort_keys=True))
+    text = json.dumps(plain, default=str, sort_keys=True)
+    return json.loads(text, object_hook=_with_todays_type)
+
+
+def _with_todays_type(entry: dict[str, Any]) -> dict[str, Any]:
+    kind = entry.get('type')
+    if isinstance(kind, str) and kind in _RENAMED:
+        entry['type'] = _RENAMED[kind]
+    return entry
 
 
 def _without_path(origin: dict[str, Any]) -> dict[str, Any]:

@@ -70,3 +70,16 @@ def test_feature_dumped_config_has_the_same_hash(tmp_path):
     cfg = Config({'scale': (3, 4), 'pipeline': [{'type': 'A', 'x': (1, 2)}], 'y': None})
     cfg.dump(tmp_path / 'dumped.py')
     assert config_hash(Config.fromfile(tmp_path / 'dumped.py')) == config_hash(cfg)
+
+
+def test_feature_a_former_name_of_a_type_is_no_change():
+    """Old work dirs hold the loader by its name before; they resume and are reused."""
+
+    def cfg(loader):
+        pipeline = [{'type': loader, 'to_float32': True}, {'type': 'Resize'}]
+        return Config({'train_dataloader': {'dataset': {'pipeline': pipeline}}})
+
+    stock, ours = cfg('LoadImageFromFile'), cfg('mmdefect.LoadCachedImage')
+    assert config_hash(stock) == config_hash(ours)
+    assert first_difference(canonical(stock), canonical(ours)) is None
+    assert config_hash(cfg('LoadImageFromWebcam')) != config_hash(ours)

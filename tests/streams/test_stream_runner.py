@@ -200,6 +200,30 @@ def test_feature_finished_stream_resumes_to_nothing(finished, toy_neu_det):
     assert (finished / 'step_1/epoch_1.pth').stat().st_mtime_ns == before
 
 
+def test_feature_resume_of_a_work_dir_with_former_type_names(
+    finished, toy_neu_det, tmp_path
+):
+    """Recorded, with their hashes, before the image loader had its stock name."""
+    moved = tmp_path / 'moved'
+    shutil.copytree(finished, moved)
+    state = StreamState.load(moved)
+    for step in state.steps:
+        path = moved / step.config
+        text = path.read_text(encoding='utf-8')
+        old = text.replace("'LoadImageFromFile'", "'mmdefect.LoadCachedImage'")
+        assert old != text
+        path.write_text(old, encoding='utf-8')
+        step.config_hash = f'{step.step}' * 64
+    state.save(moved)
+    before = (moved / 'step_1/epoch_1.pth').stat().st_mtime_ns
+    stream_runner(toy_neu_det, moved, resume=True).train()
+    assert (moved / 'step_1/epoch_1.pth').stat().st_mtime_ns == before
+    start = {'stream.start_from': str(moved)}
+    runner = stream_runner(toy_neu_det, tmp_path / 'other', **start)
+    runner.train(step=0)
+    assert runner.state.steps[0].reused_from == str(moved)
+
+
 def test_exception_changed_checkpoint(finished, toy_neu_det, tmp_path):
     moved = tmp_path / 'moved'
     shutil.copytree(finished, moved)

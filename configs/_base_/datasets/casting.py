@@ -6,7 +6,7 @@ protocol = 'cluster_level'
 
 # The part is round: any rotation is another view of it. Grey images have no hue.
 train_pipeline = [
-    dict(type='mmdefect.LoadCachedImage'),
+    dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(300, 300)),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(
@@ -19,7 +19,7 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 test_pipeline = [
-    dict(type='mmdefect.LoadCachedImage'),
+    dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(300, 300)),
     dict(type='PackInputs'),
 ]

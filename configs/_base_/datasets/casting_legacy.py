@@ -4,7 +4,7 @@ _base_ = './casting.py'
 
 protocol = 'legacy'
 train_pipeline = [
-    dict(type='mmdefect.LoadCachedImage'),
+    dict(type='LoadImageFromFile'),
     dict(type='NumpyToPIL', to_rgb=True),
     dict(type='torchvision/RandomHorizontalFlip', p=0.5),
     dict(type='torchvision/RandomVerticalFlip', p=0.3),

@@ -3,14 +3,14 @@ dataset_type = 'mmdefect.DeepPCBDataset'
 data_root = 'data/DeepPCB/'
 
 train_pipeline = [
-    dict(type='mmdefect.LoadCachedImage'),
+    dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='Resize', scale=(1333, 800), keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='mmdefect.LoadCachedImage'),
+    dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(1333, 800), keep_ratio=True),
     # After Resize: ground truth stays in the pixels of the original image.
     dict(type='LoadAnnotations', with_bbox=True),

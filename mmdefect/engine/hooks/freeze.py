@@ -20,6 +20,7 @@ from mmdefect.engine.freezing import (
     trainable_fraction,
 )
 from mmdefect.engine.hooks.previous import unwrapped
+from mmdefect.engine.replicated import ReplicatedModel
 from mmdefect.registry import HOOKS
 
 
@@ -115,7 +116,7 @@ class FreezeStrategyHook(Hook):
 def _wrap_again(runner: Runner) -> None:
     """Let DDP see which parameters train; it looks only when it is made."""
     wrapper = runner.model
-    if not is_model_wrapper(wrapper):
+    if not is_model_wrapper(wrapper) or isinstance(wrapper, ReplicatedModel):
         return
     if not isinstance(wrapper, DistributedDataParallel):
         raise ValueError(

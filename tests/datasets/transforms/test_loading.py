@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from mmcv.transforms import LoadImageFromFile
 
 from mmdefect.datasets.neu_det import NEUDETDataset
 from mmdefect.datasets.transforms.loading import LoadCachedImage
@@ -36,6 +38,39 @@ def test_feature_cached_equals_read(toy_root: Path, to_float32: bool) -> None:
         assert a['img'].dtype == b['img'].dtype
         assert a['img_shape'] == b['img_shape'] == b['ori_shape'] == (64, 64)
         np.testing.assert_array_equal(a['img'], b['img'])
+
+
+@pytest.mark.parametrize(
+    'loader',
+    [
+        'LoadImageFromFile',
+        'mmcv.LoadImageFromFile',
+        LoadImageFromFile,
+        'mmdefect.LoadCachedImage',
+    ],
+)
+def test_feature_a_stock_loader_becomes_ours(toy_root: Path, loader: Any) -> None:
+    """The config keeps the name that stock inferencers look for."""
+    pipeline = [{'type': loader, 'to_float32': True}, {'type': 'Resize', 'scale': 32}]
+    config = copy.deepcopy(pipeline)
+    dataset = NEUDETDataset(
+        data_root=f'{toy_root}/', ann_file='coco/train.json', pipeline=pipeline
+    )
+    first, second = dataset.pipeline.transforms
+    assert type(first) is LoadCachedImage
+    assert first.to_float32
+    assert type(second).__name__ == 'Resize'
+    assert pipeline == config
+
+
+def test_feature_other_heads_stay(toy_root: Path) -> None:
+    stock = LoadImageFromFile()
+    kwargs = {'data_root': f'{toy_root}/', 'ann_file': 'coco/train.json'}
+    dataset = NEUDETDataset(**kwargs, pipeline=[stock])
+    assert dataset.pipeline.transforms == [stock]
+    dataset = NEUDETDataset(**kwargs, pipeline=[{'type': 'Resize', 'scale': 32}])
+    assert type(dataset.pipeline.transforms[0]).__name__ == 'Resize'
+    assert NEUDETDataset(**kwargs).pipeline.transforms == []
 
 
 def test_feature_writing_into_the_image_leaves_the_cache_alone() -> None:

@@ -14,7 +14,8 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmdefect.engine.hooks.freeze import FreezeStrategyHook
-from mmdefect.registry import HOOKS
+from mmdefect.engine.replicated import ReplicatedModel
+from mmdefect.registry import HOOKS, MODEL_WRAPPERS
 from mmdefect.utils.checkpoint import load_weights
 from tests.conftest import HELPERS, REPO, tool_env
 from tests.helpers.frozen_classifier import SGD, Classifier, runner_maker
@@ -224,15 +225,24 @@ class TestRunner:
         assert seen == [('before_run', 1), ('init_weights', False), ('loaded', 16)]
 
     def test_exception_a_wrapper_that_is_not_ddp(self, make_runner):
-        from mmdefect.engine.replicated import ReplicatedModel
+        @MODEL_WRAPPERS.register_module(force=True)
+        class OtherWrapper(nn.Module):
+            def __init__(self, module: Classifier) -> None:
+                super().__init__()
+                self.module = module
 
         runner = make_runner(FreezeStrategyHook(mode='head'))
-        runner.model = ReplicatedModel(runner.model)
-        message = (
-            r'^the model is wrapped in ReplicatedModel, .* DistributedDataParallel'
-        )
+        runner.model = OtherWrapper(runner.model)
+        message = r'^the model is wrapped in OtherWrapper, .* DistributedDataParallel'
         with pytest.raises(ValueError, match=message):
             runner.train()
+
+    def test_feature_one_process_is_not_wrapped_anew(self, make_runner):
+        runner = make_runner(FreezeStrategyHook(mode='head'))
+        wrapper = runner.model = ReplicatedModel(runner.model)
+        runner.train()
+        assert runner.model is wrapper
+        assert not wrapper.module.backbone.conv1.weight.requires_grad
 
     def test_exception_no_backbone(self, make_runner):
         class Bare(Classifier):

@@ -1,0 +1,142 @@
+"""Every model of the configs takes two iterations as several processes train it.
+
+DDP waits for a gradient of every parameter that trains, and says in the second
+iteration that one did not come. A group of one process is enough to see that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmdefect.engine.replicated import DistributedModel, ReplicatedModel
+from mmdefect.pruning.plan import FORMAT
+from tests.conftest import HELPERS, REPO, tool_env
+from tests.engine.test_distributed import free_port
+from tests.helpers.configs import CLASSIFICATION, FOLDERS, resolved, steps_of
+from tests.helpers.distributed_models import train
+
+# What a model of each kind is made of does not depend on these.
+NUMBERS = {'num_classes', 'num_old_classes', 'init_cfg', 'teacher'}
+FREEZING = [{'mode': 'none'}, {'mode': 'head'}, {'mode': 'quadrant', 'quadrant': 'Q2'}]
+
+
+@pytest.fixture(autouse=True)
+def no_scope_left() -> Iterator[None]:
+    yield
+    DefaultScope._instance_dict.clear()
+
+
+def one_of_each_kind() -> list[Path]:
+    """The first protocol of each method and data set."""
+    found: dict[str, Path] = {}
+    for path in sorted(path for folder in FOLDERS for path in folder.glob('*.py')):
+        found.setdefault(re.sub(r'_\d[\dx+-]*$', '', path.stem), path)
+    return list(found.values())
+
+
+# Half of the first layer's filters.
+KEPT = list(range(8))
+PLAN = {
+    'format': FORMAT,
+    'origin': {},
+    'layers': {
+        'backbone.layer1.0.conv1': {'out': KEPT, 'out_of': 16},
+        'backbone.layer1.0.bn1': {'out': KEPT, 'out_of': 16},
+        'backbone.layer1.0.conv2': {'in': KEPT, 'in_of': 16},
+    },
+}
+KINDS = one_of_each_kind()
+seen: set[str] = set()
+
+
+def is_new(cfg: Config) -> bool:
+    """Whether no config with this model and these frozen parts was trained before."""
+
+    def plain(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {k: plain(v) for k, v in part.items() if k not in NUMBERS}
+        return [plain(v) for v in part] if isinstance(part, (list, tuple)) else part
+
+    parts = [plain(cfg.model), cfg.default_hooks.get('freeze')]
+    key = json.dumps(parts, default=str, sort_keys=True)
+    if key in seen:
+        return False
+    seen.add(key)
+    return True
+
+
+def variants(path: Path) -> Iterator[Config]:
+    """What a config trains: steps of a stream, ways of freezing of a classifier."""
+    for step in steps_of(path)[:2]:
+        cfg = resolved(path, step).copy()
+        if cfg.model.get('backbone', {}).get('type') == 'mmdefect.PrunedBackbone':
+            cfg.model.backbone.plan = PLAN
+        if path.parent.name not in CLASSIFICATION:
+            yield cfg
+            continue
+        for mode in FREEZING:
+            frozen = cfg.copy()
+            hook = dict(type='mmdefect.FreezeStrategyHook', **mode)
+            frozen.default_hooks['freeze'] = hook
+            yield frozen
+
+
+def test_smoke_every_kind_is_tested() -> None:
+    assert len(KINDS) >= 60
+    assert {path.parent for path in KINDS} == set(FOLDERS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', KINDS, ids=lambda path: path.stem)
+def test_feature_two_iterations(path: Path, ddp: None, tmp_path: Path) -> None:
+    for number, cfg in enumerate(variants(path)):
+        if not is_new(cfg):
+            continue
+        runner = train(cfg, tmp_path / str(number))
+        assert runner.iter == 2
+        wrapper = type(runner.model)
+        memory = 'Coreset' in cfg.model.type
+        assert wrapper is (ReplicatedModel if memory else DistributedModel)
+
+
+@pytest.mark.slow
+def test_feature_two_processes(tmp_path: Path) -> None:
+    """One of each family: both train, and end with the same weights."""
+    names = [
+        'gfl/gfl_mobilenet-v2_fpn_cpu_neu-det.py',
+        'sd_idd/sd-idd_mobilenet-v2_fpn_cpu_neu-det_3+3.py@1',
+        'iuf/iuf_toy_3-1x2.py@1',
+        'casting/luna-gap_casting.py',
+        'ftl/resnet18-w16_toy_cracks.py',
+    ]
+    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
+    command += [f'--master_port={free_port()}', HELPERS / 'distributed_models.py']
+    done = subprocess.run(
+        [*map(str, command), str(tmp_path), *(f'configs/{name}' for name in names)],
+        cwd=REPO,
+        env=tool_env(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in names:
+        one, two = (
+            torch.load(tmp_path / f'{Path(name).stem}_{rank}.pth') for rank in (0, 1)
+        )
+        learnt = [key for key in one if 'running_' not in key]
+        assert len(learnt) > 10
+        for key in learnt:
+            assert torch.equal(one[key], two[key]), (name, key)
