@@ -230,9 +230,16 @@ def clone_to(folder: Path) -> Path:
     for file in REPO.iterdir():
         if file.is_file() and file.name != '.git':  # a file in a second work tree
             shutil.copyfile(file, folder / file.name)
-    git = ['git', '-c', 'user.name=user', '-c', 'user.email=user@localhost']
-    for arguments in (['init', '-q'], ['add', '-A'], ['commit', '-qm', 'clone']):
-        subprocess.run([*git, *arguments], cwd=folder, check=True, capture_output=True)
+    for arguments in (
+        'init --quiet',
+        'config user.name reader',
+        'config user.email reader@localhost',
+        'add --all',
+        'commit --quiet --message clone',
+    ):
+        subprocess.run(
+            ['git', *arguments.split()], cwd=folder, check=True, capture_output=True
+        )
     return folder
 
 

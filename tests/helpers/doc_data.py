@@ -86,7 +86,7 @@ def my_line(root: Path) -> None:
 
 def casting(root: Path) -> None:
     """Draw castings with outlined defects and split them by part."""
-    make_toy_casting(root, parts=4, copies=3, size=64, masks=True)
+    make_toy_casting(root, parts=8, copies=2, size=64, masks=True)
     convert('casting.py', root)
 
 
