@@ -1,0 +1,151 @@
+"""Every command in the documents is in a table, and says nothing that is not there.
+
+Those that can run on drawn data are run by the files beside this one, `make test-slow`.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.conftest import REPO
+from tests.helpers.doc_checks import (
+    PATH,
+    bases,
+    inline_commands,
+    missing_paths,
+    parse,
+    prose,
+    tool_of,
+    unknown_keys,
+)
+from tests.helpers.doc_commands import (
+    blocks,
+    differences,
+    documents,
+    expanded,
+    read_tables,
+    statements,
+)
+
+PLANS = read_tables()
+# What a page tells the reader to write, or names half.
+READERS_OWN = {
+    'configs/uniad/uniad-ewc.py',
+    'configs/erd/erd_',
+    'mmdefect/datasets/splits/neu_det_',
+}
+
+each_document = pytest.mark.parametrize('document', documents())
+
+
+def test_smoke_something_is_found() -> None:
+    """In all, and of what is hard to read: a loop, braces, several lines."""
+    assert sum(len(plan.commands) for plan in PLANS.values()) >= 100
+    assert set(PLANS) <= set(documents())
+    (turns,) = (
+        found
+        for found in expanded('docs/pruning.md', PLANS['docs/pruning.md']).values()
+        if len(found) > 1
+    )
+    assert [turn[4] for turn in turns] == [
+        f'work_dirs/cracks/default_seed{seed}' for seed in (0, 1, 2)
+    ]
+    (braces,) = (
+        found[0]
+        for found in expanded('docs/casting.md', PLANS['docs/casting.md']).values()
+        if 'train_dataloader.dataset.data_root=data/toy/casting' in found[0]
+    )
+    assert 'val_dataloader.dataset.data_root=data/toy/casting' in braces
+
+
+@each_document
+def test_feature_every_command_is_in_the_table(document: str) -> None:
+    """And the table holds no other; tests/docs/*.yml say why one is not run."""
+    if not any(s.is_command for s in statements(document)):
+        assert document not in PLANS or not PLANS[document].commands
+        return
+    assert document in PLANS, f'{document} is in no table of tests/docs'
+    assert not differences(document, PLANS[document])
+
+
+def test_feature_reasons() -> None:
+    """What is not run says why, or who runs it."""
+    for plan in PLANS.values():
+        for entry in plan.commands:
+            assert entry.reason is None or len(entry.reason) > 10, entry.text
+            if entry.same_as is not None:
+                others = {c.text for c in PLANS[entry.same_as].commands if c.runs}
+                assert entry.text in others, entry.text
+
+
+@each_document
+def test_feature_paths_are_there(document: str) -> None:
+    """Of commands and of the running text."""
+    plan = PLANS.get(document)
+    words = [w for f in expanded(document, plan).values() for t in f for w in t]
+    words += PATH.findall(prose(document))
+    assert set(missing_paths(words)) <= READERS_OWN
+
+
+@each_document
+def test_feature_tools_know_their_arguments(document: str) -> None:
+    """Flags, choices, and the keys of `--cfg-options`."""
+    plan = PLANS.get(document)
+    for turns in expanded(document, plan).values():
+        for words in turns:
+            if words[0] == 'make':
+                makefile = (REPO / 'Makefile').read_text(encoding='utf-8')
+                assert re.search(rf'^{words[1]}:', makefile, re.MULTILINE), words
+            elif tool := tool_of(words):
+                assert not unknown_keys(parse(*tool)), words
+    for words in inline_commands(document):
+        if tool := tool_of(words):
+            parse(*tool)
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        ('tools/train.py config.py --resum', None),
+        ('tools/train.py config.py --resumee', '--resumee'),
+        ('tools/dist_train.sh config.py --resume', 'number of GPUs'),
+        ('tools/misc/make_toy_data.py data/toy --dataset steel', 'steel'),
+    ],
+)
+def test_exception_argument(words: str, message: str | None) -> None:
+    """What argparse takes is taken, its abbreviations too."""
+    if message is None:
+        parse(*tool_of(words.split()))
+        return
+    with pytest.raises(ValueError, match=message):
+        parse(*tool_of(words.split()))
+
+
+@pytest.mark.parametrize(
+    ('key', 'known'),
+    [
+        ('train_cfg.max_epochs', True),
+        ('test_dataloader.dataset.pipeline.1.scale', True),
+        ('test_evaluator.classwise', True),
+        ('default_hooks.mine.type', True),
+        ('train_cfg.max_epoch', False),
+        ('test_evaluator.class_wise', False),
+        ('test_dataloader.dataset.pipeline.9.scale', False),
+    ],
+)
+def test_feature_keys(key: str, known: bool) -> None:
+    config = 'configs/gfl/gfl_r18_fpn_toy_neu-det.py'
+    arguments = parse('tools/train.py', [config, '--cfg-options', f'{key}=1'])
+    assert unknown_keys(arguments) == ([] if known else [key])
+
+
+@each_document
+def test_feature_bases_are_there(document: str) -> None:
+    for _, lines in blocks(document, ['python']):
+        for path in bases(document, lines):
+            assert path.is_file(), path
+    names = re.findall(r'mmdefect::([\w./+-]+\.py)', prose(document))
+    for name in names:
+        assert (REPO / 'configs' / name).is_file(), name
