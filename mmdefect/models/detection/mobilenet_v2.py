@@ -25,7 +25,8 @@ class DetectionMobileNetV2(MobileNetV2):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         needed = max(self.out_indices) + 1
-        for name in self.layers[needed:]:
+        layers: list[str] = self.layers
+        for name in layers[needed:]:
             self.get_submodule(name).requires_grad_(False)
-        self.layers = self.layers[:needed]
+        self.layers = layers[:needed]
         self._freeze_stages()
