@@ -25,7 +25,7 @@ class DetectionMobileNetV2(MobileNetV2):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         needed = max(self.out_indices) + 1
-        layers: list[str] = self.layers
+        layers: list[str] = list(self.layers)  # type: ignore[has-type]
         for name in layers[needed:]:
             self.get_submodule(name).requires_grad_(False)
         self.layers = layers[:needed]
