@@ -218,7 +218,7 @@ def test_exception_code_inside(
 class _Record:
     """A NumPy record that knows a field named 'config', as MMEngine asks of a meta."""
 
-    FIELDS: ClassVar = [('config', '<U80'), ('epoch', '<i8'), ('x', '<U6')]
+    FIELDS: ClassVar = [('config', '<U300'), ('epoch', '<i8'), ('x', '<U6')]
 
     def __init__(self, code: str) -> None:
         self.record = np.zeros((), self.FIELDS)
@@ -570,6 +570,25 @@ def test_feature_resume_never_executes_meta_config(
     )
     runner.train()
     assert runner.epoch == 3
+    assert not victim.exists()
+
+
+def test_exception_resume_from_a_record_as_meta(
+    trained: dict[str, Path], tmp_path: Path, safe_loading: None
+) -> None:
+    """Only a dict is asked for a config; another container may say that it has one."""
+    file, victim = tmp_path / 'hostile.pth', tmp_path / 'executed'
+    checkpoint = load_weights(trained['SGD'])
+    checkpoint['meta'] = _Record(f'open({str(victim)!r}, "w")')
+    torch.save(checkpoint, file)
+    record = torch.load(file, weights_only=False)['meta']
+    assert 'config' in record  # the trap works, MMEngine would run
+    assert record['config'] == f'open({str(victim)!r}, "w")'
+    runner = _runner(
+        tmp_path, OPTIMIZERS[1], max_epochs=5, load_from=str(file), resume=True
+    )
+    with pytest.raises(ValueError, match=r"hostile\.pth .*'numpy\..*' in meta, which"):
+        runner.train()
     assert not victim.exists()
 
 

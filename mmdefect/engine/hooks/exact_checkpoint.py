@@ -12,7 +12,6 @@ from torch import nn
 from mmdefect.engine.hooks.freeze import is_about_to_train
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import (
-    check_finite,
     checkpoint_classes,
     first_mismatch,
     state_dict_of,
@@ -47,7 +46,9 @@ class ExactCheckpointHook(Hook):
         """
         path = runner._load_from or f'the last checkpoint of {runner.work_dir}'
         state = state_dict_of(checkpoint, path)
-        check_finite(checkpoint.get('ema_state_dict') or {}, path)
+        if 'ema_state_dict' in checkpoint:
+            averaged = {'state_dict': checkpoint['ema_state_dict']}
+            state_dict_of(averaged, f'ema_state_dict of {path}')
         trains = is_about_to_train(runner)
         if trains and not runner._resume:
             return
@@ -86,6 +87,7 @@ def _other_model(path: str, model: nn.Module, reason: str) -> ValueError:
 
 
 def _check_progress(checkpoint: Mapping[str, Any], path: str) -> None:
+    """Refuse what is no state of a training, before MMEngine stumbles over it."""
     meta = checkpoint.get('meta') or {}
     counted = all(type(meta.get(name)) is int for name in ('epoch', 'iter'))
     if not counted or not isinstance(checkpoint.get('message_hub'), dict):
@@ -93,6 +95,17 @@ def _check_progress(checkpoint: Mapping[str, Any], path: str) -> None:
             f'{path} cannot be resumed: it holds weights, but not how far a training '
             'had come; start from it with --cfg-options load_from=... instead'
         )
+    for found, name, kinds in (
+        (meta, 'seed', (int, type(None))),
+        (checkpoint, 'optimizer', (dict,)),
+        (checkpoint, 'param_schedulers', (list, dict)),
+    ):
+        if name in found and not isinstance(found[name], kinds):
+            raise ValueError(
+                f'{path} cannot be resumed: its {name} is a '
+                f'{type(found[name]).__name__}, and a {kinds[0].__name__} was '
+                'expected; use an earlier checkpoint'
+            )
 
 
 def _dataset(runner: Runner, trains: bool) -> Any:

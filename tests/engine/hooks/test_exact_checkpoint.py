@@ -193,6 +193,26 @@ def test_exception_resume(make: MakeRunner, tmp_path: Path) -> None:
         make(epochs=2, resume=True).train()
 
 
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'optimizer': [1]}, 'its optimizer is a list, and a dict was expected'),
+        ({'param_schedulers': None}, 'its param_schedulers is a NoneType, and a list'),
+        ({'message_hub': 'x'}, 'it holds weights, but not how far a training had come'),
+        ({'ema_state_dict': 'x'}, 'ema_state_dict of .* holds no weights, a str as'),
+        ({'ema_state_dict': {'w': 3}}, 'ema_state_dict of .* holds no weights, only'),
+    ],
+)
+def test_exception_resume_from_other_content(
+    change: dict, message: str, make: MakeRunner, tmp_path: Path
+) -> None:
+    make().train()
+    path = tmp_path / 'work/epoch_1.pth'
+    torch.save({**load_weights(path), **change}, path)
+    with pytest.raises(ValueError, match=message):
+        make(epochs=2, resume=True).train()
+
+
 class Adapting(Tested):
     """Shortens a weight while it loads, as transformers do with position embeddings."""
 
