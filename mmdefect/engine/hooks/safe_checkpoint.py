@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class SafeCheckpointHook(CheckpointHook):
             for path in outdated:
                 path.unlink(missing_ok=True)
 
-        on_main_process(write)
+        _write_once(write, Path(f'{self.last_ckpt}.tmp'))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         backend: Any = getattr(self, 'file_backend', None)
@@ -141,7 +142,7 @@ class _InOnePiece:
             self.runner.save_checkpoint(out_dir, draft.name, **kwargs)
             _publish(draft, path)
 
-        on_main_process(write)
+        _write_once(write, draft)
 
 
 def no_batch(images: int, batch_size: int | None, *, drop_last: bool) -> ValueError:
@@ -160,6 +161,27 @@ def no_batch(images: int, batch_size: int | None, *, drop_last: bool) -> ValueEr
         f'batch_size={batch_size}{each} and drop_last={drop_last}: expected at least '
         'one batch an epoch; make it smaller, or set drop_last=False'
     )
+
+
+def _write_once(write: Callable[[], None], draft: Path) -> None:
+    """Write on the main process; what fails there ends all of them.
+
+    Raises:
+        OSError: Saying what to do; the draft is gone then.
+    """
+
+    def attempt() -> None:
+        try:
+            write()
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise OSError(
+                error.errno,
+                f'{draft.with_suffix("")} was not saved ({error.strerror}): free some '
+                'space, or make the folder writable, and continue with --resume',
+            ) from None
+
+    on_main_process(attempt)
 
 
 def _publish(source: Path, target: Path) -> None:
