@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -32,11 +33,21 @@ class ExactCheckpointHook(Hook):
     and all weights finite. A training that only starts from a file (``load_from``) may
     take over a part; its weights have to be finite.
 
+    A work dir that was moved or copied resumes where it is now.
+
     tools/train.py and tools/test.py add this hook.
     """
 
     # Before hooks that load a second model from the same file.
     priority = 'VERY_HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Have a moved or copied work dir resume at its own last checkpoint."""
+        pointer = Path(runner.work_dir) / 'last_checkpoint'
+        if runner._resume and runner._load_from is None and pointer.is_file():
+            name = Path(pointer.read_text(encoding='utf-8').strip()).name
+            own = pointer.parent / name
+            runner._load_from = str(own) if own.is_file() else None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Look at what MMEngine has read and is about to load.

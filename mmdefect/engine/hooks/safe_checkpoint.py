@@ -40,6 +40,11 @@ class SafeCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Refuse to write checkpoints of a training that sees nothing."""
         super().before_train(runner)
+        # A copied work dir knows the old folder, whose best would be removed.
+        if path := getattr(self, 'best_ckpt_path', None):
+            self.best_ckpt_path = self._here(path)
+        for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
+            self.best_ckpt_path_dict[key] = self._here(path)
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             loader = runner.train_dataloader
             if not len(loader):  # MMEngine would count its epochs and train nothing
@@ -98,6 +103,11 @@ class SafeCheckpointHook(CheckpointHook):
         kept = {best, *getattr(self, 'best_ckpt_path_dict', {}).values()}
         for path in set(later.outdated) - kept:
             Path(path).unlink(missing_ok=True)
+
+    def _here(self, path: str | None) -> str | None:
+        """Where a best checkpoint lies now; None if it is not in this folder."""
+        own = Path(self.out_dir) / Path(path or '').name
+        return str(own) if own.is_file() else None
 
     def _outdated(self, runner: Runner, step: int) -> list[Path]:
         """Return the checkpoints that ``max_keep_ckpts`` no longer allows."""
