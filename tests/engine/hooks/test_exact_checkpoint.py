@@ -98,9 +98,16 @@ def test_smoke_test(state: dict, make: MakeRunner, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    'content', [STATE, {'state_dict': STATE}, {'state_dict': STATE, 'meta': {}}]
+    'content',
+    [
+        STATE,
+        {'state_dict': STATE},
+        {'state_dict': STATE, 'meta': {}},
+        # As mmdet 2 wrote it.
+        {'state_dict': STATE, 'meta': {'CLASSES': CLASSES, 'config': '1 / 0'}},
+    ],
 )
-def test_feature_a_file_without_classes(
+def test_feature_files_of_elsewhere(
     content: dict, make: MakeRunner, tmp_path: Path
 ) -> None:
     torch.save(content, tmp_path / 'x.pth')
