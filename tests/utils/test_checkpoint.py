@@ -413,6 +413,27 @@ def test_exception_archive_that_grows(tmp_path: Path) -> None:
         load_weights(tmp_path / 'y.pth')
 
 
+def test_exception_flipped_bit(tmp_path: Path) -> None:
+    """torch loads another weight without a word; without checksums none can be told."""
+    file = tmp_path / 'x.pth'
+    for checksums in (True, False):
+        torch.serialization.set_crc32_options(checksums)
+        torch.save({'w': torch.ones(1000)}, file)
+        torch.serialization.set_crc32_options(True)
+        assert torch.equal(load_weights(file)['w'], torch.ones(1000))
+        content = bytearray(file.read_bytes())
+        content[content.index(b'\x80\x3f\x00\x00\x80\x3f') + 1] ^= 1
+        file.write_bytes(content)
+        assert not torch.equal(torch.load(file)['w'], torch.ones(1000))
+        if checksums:
+            with pytest.raises(
+                ValueError, match=r'x\.pth cannot .*Bad CRC-32 for file'
+            ):
+                load_weights(file)
+        else:
+            load_weights(file)
+
+
 def test_exception_no_regular_file(tmp_path: Path) -> None:
     """Opening a pipe would wait for ever, a device never ends."""
     os.mkfifo(tmp_path / 'pipe.pth')
