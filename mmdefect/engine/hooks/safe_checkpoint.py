@@ -104,11 +104,6 @@ class SafeCheckpointHook(CheckpointHook):
         for path in set(later.outdated) - kept:
             Path(path).unlink(missing_ok=True)
 
-    def _here(self, path: str | None) -> str | None:
-        """Where a best checkpoint lies now; None if it is not in this folder."""
-        own = Path(self.out_dir) / Path(path or '').name
-        return str(own) if own.is_file() else None
-
     def _outdated(self, runner: Runner, step: int) -> list[Path]:
         """Return the checkpoints that ``max_keep_ckpts`` no longer allows."""
         if self.max_keep_ckpts <= 0 or step in self.keep_ckpt_ids:
@@ -119,6 +114,11 @@ class SafeCheckpointHook(CheckpointHook):
         self.keep_ckpt_ids.extend(keep)
         runner.message_hub.update_info('keep_ckpt_ids', keep)
         return [Path(self.out_dir) / self.filename_tmpl.format(old) for old in outdated]
+
+    def _here(self, path: str | None) -> str | None:
+        """Where a best checkpoint lies now; None if it is not in this folder."""
+        own = Path(self.out_dir) / Path(path or '').name
+        return str(own) if own.is_file() else None
 
 
 class _RemoveLater:
