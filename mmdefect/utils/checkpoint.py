@@ -294,7 +294,7 @@ def _download(url: str, target: Path, prefix: str | None, *, progress: bool) -> 
 
 
 def _read_pickle(path: Path, map_location: MapLocation) -> Any:
-    _check_growth(path)
+    _check_archive(path)
     try:
         with torch.serialization.safe_globals(allowed_globals()):
             read = torch.load(path, map_location=map_location, weights_only=True)
@@ -316,23 +316,38 @@ def _more_than_weights(path: Path, name: str, place: str = '') -> ValueError:
     )
 
 
-def _check_growth(path: Path) -> None:
-    """Refuse an archive of a few bytes that would fill the memory."""
+def _check_archive(path: Path) -> None:
+    """Refuse an archive of a few bytes that would fill the memory, or one that changed.
+
+    torch compares no checksums: a bit that a disk has lost would be another weight.
+    """
     with path.open('rb') as file:
         if file.read(4) != b'PK\x03\x04':
             return  # torch's format before 1.6
+    size = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
+            entries = archive.infolist()
+            unpacked = sum(entry.file_size for entry in entries)
+            if small := unpacked <= MOST_GROWTH * size:
+                for entry in entries:
+                    if entry.CRC:  # none after torch.serialization.set_crc32_options
+                        _read_through(archive, entry)
     except Exception as error:  # whatever a broken archive leads to
         raise _unreadable(path, error) from None
-    size = path.stat().st_size
-    if unpacked > MOST_GROWTH * size:
+    if not small:
         raise ValueError(
             f'{path} has {size:,} bytes and would unpack to {unpacked:,}, and torch '
             'saves weights as they are: it was packed again, or is no checkpoint; save '
             'it anew with torch.save.'
         )
+
+
+def _read_through(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    """Read to the end, where Python compares the checksum."""
+    with archive.open(entry) as file:
+        while file.read(1 << 20):
+            pass
 
 
 def _read_safetensors(path: Path, map_location: MapLocation) -> dict[str, Any]:

@@ -220,7 +220,7 @@ def test_exception_code_inside(
 class _Record:
     """A NumPy record that knows a field named 'config', as MMEngine asks of a meta."""
 
-    FIELDS: ClassVar = [('config', '<U80'), ('epoch', '<i8'), ('x', '<U6')]
+    FIELDS: ClassVar = [('config', '<U300'), ('epoch', '<i8'), ('x', '<U6')]
 
     def __init__(self, code: str) -> None:
         self.record = np.zeros((), self.FIELDS)
@@ -415,6 +415,27 @@ def test_exception_archive_that_grows(tmp_path: Path) -> None:
         load_weights(tmp_path / 'y.pth')
 
 
+def test_exception_flipped_bit(tmp_path: Path) -> None:
+    """torch loads another weight without a word; without checksums none can be told."""
+    file = tmp_path / 'x.pth'
+    for checksums in (True, False):
+        torch.serialization.set_crc32_options(checksums)
+        torch.save({'w': torch.ones(1000)}, file)
+        torch.serialization.set_crc32_options(True)
+        assert torch.equal(load_weights(file)['w'], torch.ones(1000))
+        content = bytearray(file.read_bytes())
+        content[content.index(b'\x80\x3f\x00\x00\x80\x3f') + 1] ^= 1
+        file.write_bytes(content)
+        assert not torch.equal(torch.load(file)['w'], torch.ones(1000))
+        if checksums:
+            with pytest.raises(
+                ValueError, match=r'x\.pth cannot .*Bad CRC-32 for file'
+            ):
+                load_weights(file)
+        else:
+            load_weights(file)
+
+
 def test_exception_no_regular_file(tmp_path: Path) -> None:
     """Opening a pipe would wait for ever, a device never ends."""
     os.mkfifo(tmp_path / 'pipe.pth')
@@ -572,6 +593,25 @@ def test_feature_resume_never_executes_meta_config(
     )
     runner.train()
     assert runner.epoch == 3
+    assert not victim.exists()
+
+
+def test_exception_resume_from_a_record_as_meta(
+    trained: dict[str, Path], tmp_path: Path, safe_loading: None
+) -> None:
+    """Only a dict is asked for a config; another container may say that it has one."""
+    file, victim = tmp_path / 'hostile.pth', tmp_path / 'executed'
+    checkpoint = load_weights(trained['SGD'])
+    checkpoint['meta'] = _Record(f'open({str(victim)!r}, "w")')
+    torch.save(checkpoint, file)
+    record = torch.load(file, weights_only=False)['meta']
+    assert 'config' in record  # the trap works, MMEngine would run
+    assert record['config'] == f'open({str(victim)!r}, "w")'
+    runner = _runner(
+        tmp_path, OPTIMIZERS[1], max_epochs=5, load_from=str(file), resume=True
+    )
+    with pytest.raises(ValueError, match=r"hostile\.pth .*'numpy\..*' in meta, which"):
+        runner.train()
     assert not victim.exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -12,7 +13,6 @@ from torch import nn
 from mmdefect.engine.hooks.freeze import is_about_to_train
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import (
-    check_finite,
     checkpoint_classes,
     first_mismatch,
     state_dict_of,
@@ -33,11 +33,21 @@ class ExactCheckpointHook(Hook):
     and all weights finite. A training that only starts from a file (``load_from``) may
     take over a part; its weights have to be finite.
 
+    A work dir that was moved or copied resumes where it is now.
+
     tools/train.py and tools/test.py add this hook.
     """
 
     # Before hooks that load a second model from the same file.
     priority = 'VERY_HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Have a moved or copied work dir resume at its own last checkpoint."""
+        pointer = Path(runner.work_dir) / 'last_checkpoint'
+        if runner._resume and runner._load_from is None and pointer.is_file():
+            name = Path(pointer.read_text(encoding='utf-8').strip()).name
+            own = pointer.parent / name
+            runner._load_from = str(own) if own.is_file() else None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Look at what MMEngine has read and is about to load.
@@ -47,7 +57,9 @@ class ExactCheckpointHook(Hook):
         """
         path = runner._load_from or f'the last checkpoint of {runner.work_dir}'
         state = state_dict_of(checkpoint, path)
-        check_finite(checkpoint.get('ema_state_dict') or {}, path)
+        if 'ema_state_dict' in checkpoint:
+            averaged = {'state_dict': checkpoint['ema_state_dict']}
+            state_dict_of(averaged, f'ema_state_dict of {path}')
         trains = is_about_to_train(runner)
         if trains and not runner._resume:
             return
@@ -86,6 +98,7 @@ def _other_model(path: str, model: nn.Module, reason: str) -> ValueError:
 
 
 def _check_progress(checkpoint: Mapping[str, Any], path: str) -> None:
+    """Refuse what is no state of a training, before MMEngine stumbles over it."""
     meta = checkpoint.get('meta') or {}
     counted = all(type(meta.get(name)) is int for name in ('epoch', 'iter'))
     if not counted or not isinstance(checkpoint.get('message_hub'), dict):
@@ -93,6 +106,17 @@ def _check_progress(checkpoint: Mapping[str, Any], path: str) -> None:
             f'{path} cannot be resumed: it holds weights, but not how far a training '
             'had come; start from it with --cfg-options load_from=... instead'
         )
+    for found, name, kinds in (
+        (meta, 'seed', (int, type(None))),
+        (checkpoint, 'optimizer', (dict,)),
+        (checkpoint, 'param_schedulers', (list, dict)),
+    ):
+        if name in found and not isinstance(found[name], kinds):
+            raise ValueError(
+                f'{path} cannot be resumed: its {name} is a '
+                f'{type(found[name]).__name__}, and a {kinds[0].__name__} was '
+                'expected; use an earlier checkpoint'
+            )
 
 
 def _dataset(runner: Runner, trains: bool) -> Any:

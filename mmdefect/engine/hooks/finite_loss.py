@@ -88,13 +88,14 @@ class FiniteLossHook(Hook):
             write_json(path, {**place, 'batches': found})
         names = [Path(name).name for part in found for name in part['images']]
         more = f' and {len(names) - 4} more' if len(names) > 4 else ''
+        limit = getattr(runner.optim_wrapper, 'clip_grad_kwargs', None)
         amp = isinstance(runner.optim_wrapper, AmpOptimWrapper)
         return ValueError(
             f'training stopped in {runner.work_dir}, epoch {place["epoch"]}, iteration '
             f'{place["iteration"]}: {", ".join(found[0]["not_finite"])} is not finite '
             f'on a batch of {", ".join(names[:4]) or "unnamed images"}{more} (see '
             f'{path.name}); lower the learning rate (now {max(rates):g}), limit the '
-            'gradients (--cfg-options optim_wrapper.clip_grad.max_norm=10), '
+            f'gradients (optim_wrapper.clip_grad=dict(max_norm=10), now {limit}), '
             f'{"train without --amp, " if amp else ""}or look at these images and what '
             'is annotated on them. The last checkpoint is from before'
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,11 @@ class SafeCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Refuse to write checkpoints of a training that sees nothing."""
         super().before_train(runner)
+        # A copied work dir knows the old folder, whose best would be removed.
+        if path := getattr(self, 'best_ckpt_path', None):
+            self.best_ckpt_path = self._here(path)
+        for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
+            self.best_ckpt_path_dict[key] = self._here(path)
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             loader = runner.train_dataloader
             if not len(loader):  # MMEngine would count its epochs and train nothing
@@ -89,7 +95,7 @@ class SafeCheckpointHook(CheckpointHook):
             for path in outdated:
                 path.unlink(missing_ok=True)
 
-        on_main_process(write)
+        _write_once(write, Path(f'{self.last_ckpt}.tmp'))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         backend: Any = getattr(self, 'file_backend', None)
@@ -143,6 +149,11 @@ class SafeCheckpointHook(CheckpointHook):
         runner.message_hub.update_info('keep_ckpt_ids', keep)
         return [Path(self.out_dir) / self.filename_tmpl.format(old) for old in outdated]
 
+    def _here(self, path: str | None) -> str | None:
+        """Where a best checkpoint lies now; None if it is not in this folder."""
+        own = Path(self.out_dir) / Path(path or '').name
+        return str(own) if own.is_file() else None
+
 
 class _RemoveLater:
     """A file backend that notes what is to be removed."""
@@ -175,7 +186,7 @@ class _InOnePiece:
             self.runner.save_checkpoint(out_dir, draft.name, **kwargs)
             _publish(draft, path)
 
-        on_main_process(write)
+        _write_once(write, draft)
 
 
 def no_batch(images: int, batch_size: int | None, *, drop_last: bool) -> ValueError:
@@ -194,6 +205,27 @@ def no_batch(images: int, batch_size: int | None, *, drop_last: bool) -> ValueEr
         f'batch_size={batch_size}{each} and drop_last={drop_last}: expected at least '
         'one batch an epoch; make it smaller, or set drop_last=False'
     )
+
+
+def _write_once(write: Callable[[], None], draft: Path) -> None:
+    """Write on the main process; what fails there ends all of them.
+
+    Raises:
+        OSError: Saying what to do; the draft is gone then.
+    """
+
+    def attempt() -> None:
+        try:
+            write()
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise OSError(
+                error.errno,
+                f'{draft.with_suffix("")} was not saved ({error.strerror}): free some '
+                'space, or make the folder writable, and continue with --resume',
+            ) from None
+
+    on_main_process(attempt)
 
 
 def _publish(source: Path, target: Path) -> None:

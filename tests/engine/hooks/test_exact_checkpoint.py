@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from mmdefect.engine.guards import guarded
 from mmdefect.engine.hooks.exact_checkpoint import ExactCheckpointHook
+from mmdefect.engine.hooks.safe_checkpoint import SafeCheckpointHook
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import load_weights, use_safe_loading
 from tests.engine.hooks.conftest import Line, Points
@@ -96,9 +98,16 @@ def test_smoke_test(state: dict, make: MakeRunner, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    'content', [STATE, {'state_dict': STATE}, {'state_dict': STATE, 'meta': {}}]
+    'content',
+    [
+        STATE,
+        {'state_dict': STATE},
+        {'state_dict': STATE, 'meta': {}},
+        # As mmdet 2 wrote it.
+        {'state_dict': STATE, 'meta': {'CLASSES': CLASSES, 'config': '1 / 0'}},
+    ],
 )
-def test_feature_a_file_without_classes(
+def test_feature_files_of_elsewhere(
     content: dict, make: MakeRunner, tmp_path: Path
 ) -> None:
     torch.save(content, tmp_path / 'x.pth')
@@ -188,7 +197,59 @@ def test_exception_resume(make: MakeRunner, tmp_path: Path) -> None:
     loaded = load_weights(tmp_path / 'work/epoch_1.pth')
     del loaded['state_dict']['layer.bias']
     torch.save(loaded, tmp_path / 'work/epoch_1.pth')
-    message = r'the last checkpoint of .*work does not fit .*: layer\.bias missing'
+    message = r'work/epoch_1\.pth does not fit .*: layer\.bias missing'
+    with pytest.raises(ValueError, match=message):
+        make(epochs=2, resume=True).train()
+
+
+def test_feature_a_copied_work_dir_resumes_where_it_is(
+    make: MakeRunner, tmp_path: Path
+) -> None:
+    """MMEngine notes whole paths, and would go on with the folder that was copied."""
+    best = {**CHECKPOINT, 'save_best': 'score', 'rule': 'greater'}
+    runner = make(checkpoint=best)
+    runner.train()
+    (hook,) = [h for h in runner.hooks if isinstance(h, SafeCheckpointHook)]
+    hook._save_best_checkpoint(runner, {'score': 0.5})
+    work = tmp_path / 'work'
+    work.rename(tmp_path / 'old')
+    shutil.copytree(tmp_path / 'old', work)
+    text = (work / 'last_checkpoint').read_text(encoding='utf-8')
+    moved = text.replace('/work/', '/old/')  # as if made there
+    (work / 'last_checkpoint').write_text(moved, encoding='utf-8')
+    spoilt = load_weights(tmp_path / 'old/epoch_1.pth')
+    spoilt['state_dict']['layer.bias'].fill_(float('nan'))
+    torch.save(spoilt, tmp_path / 'old/epoch_1.pth')
+    loaded = load_weights(work / 'epoch_1.pth')
+    old_best = str(tmp_path / 'old/best_score_epoch_1.pth')
+    loaded['message_hub']['runtime_info']['best_ckpt'] = old_best
+    torch.save(loaded, work / 'epoch_1.pth')
+    resumed = make(epochs=2, checkpoint=best, resume=True)
+    resumed.train()
+    assert resumed.iter == 4
+    (hook,) = [h for h in resumed.hooks if isinstance(h, SafeCheckpointHook)]
+    assert hook.best_ckpt_path == str(work / 'best_score_epoch_1.pth')
+    hook._save_best_checkpoint(resumed, {'score': 0.9})
+    assert Path(old_best).is_file()
+    assert not (work / 'best_score_epoch_1.pth').exists()
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'optimizer': [1]}, 'its optimizer is a list, and a dict was expected'),
+        ({'param_schedulers': None}, 'its param_schedulers is a NoneType, and a list'),
+        ({'message_hub': 'x'}, 'it holds weights, but not how far a training had come'),
+        ({'ema_state_dict': 'x'}, 'ema_state_dict of .* holds no weights, a str as'),
+        ({'ema_state_dict': {'w': 3}}, 'ema_state_dict of .* holds no weights, only'),
+    ],
+)
+def test_exception_resume_from_other_content(
+    change: dict, message: str, make: MakeRunner, tmp_path: Path
+) -> None:
+    make().train()
+    path = tmp_path / 'work/epoch_1.pth'
+    torch.save({**load_weights(path), **change}, path)
     with pytest.raises(ValueError, match=message):
         make(epochs=2, resume=True).train()
 

@@ -61,7 +61,8 @@ def test_exception_stops_before_the_checkpoint(
     message = (
         r'stopped in .*work, epoch 2, iteration 3: loss is not finite on a batch of '
         r'unnamed images \(see non_finite_loss\.json\); lower the learning rate '
-        r'\(now 0\.01\), limit the gradients .*\. The last checkpoint is from before$'
+        r'\(now 0\.01\), limit the gradients \(.*, now None\), or look at these images '
+        r'and what is annotated on them\. The last checkpoint is from before$'
     )
     with pytest.raises(ValueError, match=message):
         runner.train()

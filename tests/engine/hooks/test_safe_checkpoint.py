@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,23 @@ def test_feature_a_save_that_dies_leaves_the_old_one(
     resumed.train()
     assert resumed.iter == 6
     assert files(work_dir) == ['epoch_3.pth', 'last_checkpoint']
+
+
+def test_exception_full_disk(
+    make_runner: MakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says what to do, and nothing half written stays."""
+    make_runner(epochs=1, checkpoint=HOOK).train()
+
+    def save(checkpoint: dict, filename: str, **kwargs: object) -> None:
+        Path(filename).write_bytes(b'half')
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr('mmengine.runner.runner.save_checkpoint', save)
+    message = r'work/epoch_2\.pth was not saved \(No space left on device\): free some'
+    with pytest.raises(OSError, match=message):
+        make_runner(epochs=2, checkpoint=HOOK, resume=True).train()
+    assert files(tmp_path / 'work') == ['epoch_1.pth', 'last_checkpoint']
 
 
 class Spoils(Hook):

@@ -1,0 +1,54 @@
+"""A stream whose learning rate is far too high stops, and no step counts as trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmdefect.apis import build_runner, load_config
+from mmdefect.streams.state import StreamState
+from mmdefect.utils.checkpoint import load_weights, state_dict_of
+from tests.conftest import REPO, toy_options
+
+CONFIG = REPO / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
+
+
+def stream(root: Path, work_dir: Path, *, resume: bool = False) -> Any:
+    options = {
+        **toy_options(root),
+        'stream.base.train_cfg.max_epochs': 2,
+        'stream.increment.train_cfg.max_epochs': 1,
+        'train_dataloader.batch_size': 6,
+        # Fine in the first epoch, hopeless in the second.
+        'param_scheduler.1.eta_min': 1e35,
+        'param_scheduler.1.convert_to_iter_based': False,
+    }
+    cfg = load_config(CONFIG, cfg_options=options, work_dir=str(work_dir))
+    cfg.resume = resume
+    return build_runner(cfg)
+
+
+@pytest.mark.slow
+def test_exception_no_step_is_trained(toy_neu_det: Path, tmp_path: Path) -> None:
+    """The first epoch's checkpoint stays, and is where a resume goes on."""
+    work_dir = tmp_path / 'work'
+    message = (
+        r'stopped in .*work/step_0, epoch 2, iteration \d+: loss_\S+.* is not finite '
+        r'on a batch of \w+_\d+\.jpg, .*; lower the learning rate \(now \S+e\+\d\d\), '
+    )
+    for resume in (False, True):
+        with pytest.raises(ValueError, match=message):
+            stream(toy_neu_det, work_dir, resume=resume).train()
+        state = StreamState.load(work_dir)
+        assert [step.state for step in state.steps] == ['running', 'pending']
+        kept = [path.name for path in (work_dir / 'step_0').glob('*.pth*')]
+        assert kept == ['epoch_1.pth']
+        assert state_dict_of(load_weights(work_dir / 'step_0/epoch_1.pth'))
+        text = (work_dir / 'step_0/non_finite_loss.json').read_text(encoding='utf-8')
+        (batch,) = json.loads(text)['batches']
+        assert len(batch['images']) == 6
+        assert all(Path(image).is_file() for image in batch['images'])
+    assert not (work_dir / 'matrix.json').exists()
