@@ -14,6 +14,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 INK, FAINT = '#22303c', '#d9dfe5'
@@ -41,6 +42,9 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     """Write a figure as PNG and return its path; folders are made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for text in figure.findobj(Text):
+        if '$' in text.get_text():  # the name of a class, no formula
+            text.set_parse_math(False)
     figure.savefig(path, dpi=144, bbox_inches='tight', facecolor='white')
     return path
 
