@@ -153,7 +153,7 @@ class GroupedCocoMetric(CocoMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep the predictions of one batch, as mmdet does."""
-        self._open()
+        self.open()
         super().process(data_batch, data_samples)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
@@ -168,7 +168,7 @@ class GroupedCocoMetric(CocoMetric):
         Raises:
             ValueError: If no image was evaluated, or a class is unknown.
         """
-        self._open()
+        self.open()
         if not results:
             raise ValueError(
                 'no image was evaluated, at least one was expected; check that the '
@@ -192,8 +192,16 @@ class GroupedCocoMetric(CocoMetric):
     def _classes(self) -> list[str]:
         return list(self.dataset_meta['classes'])
 
-    def _open(self) -> None:
-        """Read the annotation file and find the category of each label by name."""
+    def open(self) -> None:
+        """Read the annotation file and find the category of each label by name.
+
+        Called at first use; call it earlier, with ``dataset_meta`` set, to meet its
+        errors before a training. Later calls do nothing.
+
+        Raises:
+            FileNotFoundError: If the annotation file is not there.
+            ValueError: If it cannot be understood, or lacks a class.
+        """
         if self._coco_api is not None:
             return
         if not exists(self.ann_file, backend_args=self.backend_args):
