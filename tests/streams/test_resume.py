@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mmdefect.streams.resume import some_of
 from mmdefect.streams.runner import StreamRunner
 from mmdefect.streams.state import StreamState
+from mmdefect.utils.dumped_config import read_dumped_config
 from tests.streams.conftest import CONFIG, NAME, stream_runner
 
 FREE = {
     'train_dataloader.num_workers': 1,
     'test_dataloader.num_workers': 1,
     'test_dataloader.persistent_workers': True,
-    'default_hooks.logger.interval': 5,
+    'default_hooks.checkpoint.max_keep_ckpts': 2,
 }
+KEY = 'bbox_head.gfl_cls.bias'
 SCORING = {'test_dataloader.batch_size': 4}
 
 
@@ -127,20 +130,34 @@ def test_feature_failed_scoring_is_cured_without_training(
 
 def test_feature_other_scoring_of_all_steps(work_dir, resume, said) -> None:
     before = times(work_dir)
-    resume(**SCORING, **FREE)
+    changes = {**SCORING, 'train_dataloader.num_workers': 1}
+    resume(**changes)
     for step in (0, 1):
         assert (
             f'step {step} is finished and scored again: its scores are of other test '
             'settings: test_dataloader.batch_size (was 12, is 4)'
         ) in said
         # What has trained it stays in its config; how it is scored is new.
-        text = (work_dir / f'step_{step}/{NAME}.py').read_text(encoding='utf-8')
-        assert 'batch_size=4' in text
+        cfg = read_dumped_config(work_dir / f'step_{step}/{NAME}.py')
+        assert cfg.test_dataloader.batch_size == 4
+        assert cfg.train_dataloader.num_workers == 0
     assert times(work_dir) == before
     assert not [text for text in said if 'not comparable' in text]
     said.clear()
-    resume(**SCORING, **FREE)
+    resume(**changes)
     assert said[:2] == [f'step {k} is already finished' for k in (0, 1)]
+
+
+def test_exception_weights_that_are_not_finite(work_dir, resume) -> None:
+    """A step whose training diverged is not finished."""
+    interrupted(work_dir)
+    path = work_dir / 'step_1/epoch_1.pth'
+    checkpoint = torch.load(path, weights_only=False)
+    checkpoint['state_dict'][KEY][0] = float('nan')
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match=rf'epoch_1\.pth holds NaN .* {KEY}'):
+        resume()
+    assert StreamState.load(work_dir).steps[1].state == 'running'
 
 
 @pytest.mark.parametrize('gone', ['step_1/samples.json', 'matrix.json'])
