@@ -114,12 +114,6 @@ def test_smoke_all_is_looked_at_once(toy_neu_det, tmp_path, monkeypatch) -> None
             ValueError,
             r'^train_dataloader of step 0 has prefetch_factor=4 and num_workers=0',
         ),
-        (
-            'stream.increment.train_dataloader',
-            {'batch_size': 500, 'batch_sampler': {'drop_last': True}},
-            ValueError,
-            r'^the training set has \d+ images, .*batch_size=500 and drop_last=True',
-        ),
         ('test_dataloader.batchsize', 1, TypeError, 'batchsize'),
     ],
 )
@@ -127,6 +121,16 @@ def test_exception_settings(key, value, error, message, toy_neu_det, tmp_path) -
     runner = stream_runner(toy_neu_det, tmp_path / 'x', **{key: value})
     with pytest.raises(error, match=message):
         runner.train()
+
+
+def test_exception_no_batch(toy_neu_det, tmp_path) -> None:
+    more = {
+        'train_dataloader.batch_size': 500,
+        'train_dataloader.batch_sampler.drop_last': True,
+    }
+    message = r'^the training set has \d+ images, .*batch_size=500 and drop_last=True'
+    with pytest.raises(ValueError, match=message):
+        stream_runner(toy_neu_det, tmp_path / 'x', **more).train()
 
 
 @pytest.mark.parametrize(
