@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     """Build the runner that the config names; MMEngine's ``Runner`` if it names none.
 
-    Process groups work without a GPU, and checkpoints are loaded as tensors only.
+    Process groups work without a GPU, checkpoints are loaded as tensors only and have
+    to fit exactly where they are tested or resumed, and a loss that is not finite stops
+    the training.
     """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
     from mmdefect.compat import check_provider
     from mmdefect.engine.distributed import prepare_distributed
+    from mmdefect.engine.guards import guarded
     from mmdefect.streams.runtime import drop_absent_hooks
     from mmdefect.utils.checkpoint import use_safe_loading
 
@@ -31,7 +34,7 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     drop_absent_hooks(cfg)
-    return Runner.from_cfg(cfg)
+    return guarded(Runner.from_cfg(cfg))
 
 
 def finish() -> None:

@@ -129,4 +129,4 @@ def finetune(run: Any, candidate: Candidate) -> dict[str, Tensor]:
     path = candidate.path('recovery.py')
     cfg.dump(str(path))
     checkpoint = run.trainer(path, candidate.path(RECOVERY))
-    return state_dict_of(load_weights(checkpoint))
+    return state_dict_of(load_weights(checkpoint), checkpoint)

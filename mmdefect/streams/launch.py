@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
+from mmdefect.engine.guards import guarded
 from mmdefect.utils.files import write_text
 
 
@@ -26,7 +27,7 @@ def build_step_runner(cfg: Config, recorded: Path) -> Runner:
     """
     gc.collect()  # a Runner, its model and its loaders hold each other
     text = recorded.read_text(encoding='utf-8') if recorded.is_file() else None
-    runner = Runner.from_cfg(cfg)
+    runner = guarded(Runner.from_cfg(cfg))
     if text is not None and is_main_process():
         write_text(recorded, text)
     return runner

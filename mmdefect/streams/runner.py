@@ -322,7 +322,7 @@ class StreamRunner:
                 'default_hooks.checkpoint must save the last epoch'
             )
         loaded = load_weights(path)
-        check_finite(state_dict_of(loaded), path)
+        check_finite(state_dict_of(loaded, path), path)
         done = loaded.get('meta', {}).get('iter', runner.iter)
         if done < runner.iter:
             self._say(

@@ -54,7 +54,7 @@ class Scorer:
         while hasattr(model, 'module'):  # DDP, test-time augmentation
             model = model.module
         loaded = load_weights(checkpoint)
-        state = state_dict_of(loaded)
+        state = state_dict_of(loaded, checkpoint)
         start.check_keys(state, model.state_dict(), checkpoint, step)
         start.check_classes(loaded, self.stream.seen_classes(step), checkpoint, step)
         model.load_state_dict(state)

@@ -76,7 +76,7 @@ def _finished_step_0(source: Path, cfg: Config) -> Path:
 
 
 def _check_classes(path: Path, classes: list[str]) -> None:
-    found = checkpoint_classes(load_weights(path))
+    found = checkpoint_classes(load_weights(path), path)
     if found is None or list(found) != classes:
         raise ValueError(
             f'checkpoint {path} cannot stand for step 0: it knows the classes {found}, '
@@ -157,18 +157,19 @@ def step_of(path: Path, steps: int) -> int:
         ValueError: It names none, or one that the stream does not have.
     """
     meta: dict[str, Any] = load_weights(path).get('meta') or {}
-    step = (meta.get('stream') or {}).get('step')
-    if step is None:
+    stream = meta.get('stream')
+    step = stream.get('step') if isinstance(stream, dict) else None
+    if type(step) is not int:
         raise ValueError(
             f'checkpoint {path} does not say which step it belongs to: say it with '
             '--step'
         )
-    if step >= steps:
+    if not 0 <= step < steps:
         raise ValueError(
             f'checkpoint {path} belongs to step {step}, but the config has steps 0 to '
             f'{steps - 1}: use the config that it was trained with'
         )
-    return int(step)
+    return step
 
 
 def check_classes(
@@ -179,7 +180,7 @@ def check_classes(
     Raises:
         ValueError: Naming both class lists.
     """
-    found = checkpoint_classes(loaded)
+    found = checkpoint_classes(loaded, path)
     if found is not None and list(found) != expected:
         raise ValueError(
             f'checkpoint {path} knows the classes {list(found)}, step {step} has '

@@ -42,7 +42,7 @@ def _weights(path: str | Path, part: str) -> dict[str, Tensor]:
     # Statistics of batch norm are no weights: they drift with frozen ones, too.
     found = {
         name: value
-        for name, value in state_dict_of(load_weights(str(path))).items()
+        for name, value in state_dict_of(load_weights(path), path).items()
         if name.startswith(part) and 'running_' not in name
     }
     if not found:

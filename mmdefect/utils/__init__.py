@@ -11,6 +11,7 @@ from typing import Any
 
 _MODULES = {
     'register_all_modules': 'mmdefect.utils.setup_env',
+    'check_finite': 'mmdefect.utils.checkpoint',
     'checkpoint_classes': 'mmdefect.utils.checkpoint',
     'file_sha256': 'mmdefect.utils.checkpoint',
     'load_weights': 'mmdefect.utils.checkpoint',

@@ -1,7 +1,8 @@
 """Reading checkpoints without running anything they contain.
 
 A ``.pth`` file is a pickle, hence a program. Only tensors, plain containers and what
-MMEngine's own log history consists of are accepted here, and there is no way around it.
+MMEngine's own log history consists of are accepted here (see
+:mod:`mmdefect.utils.plain_data`), and there is no way around it.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ import hashlib
 import json
 import pickle
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-import numpy as np
 import torch
-from mmengine.logging.history_buffer import HistoryBuffer
 from torch import Tensor, nn
+
+from mmdefect.utils.plain_data import NotPlainError, allowed_globals, plain_value
 
 MapLocation = str | torch.device | Callable[..., Any] | None
 
-HISTORY_STATISTICS = ('min', 'max', 'current', 'mean')
+# torch stores weights as they are; an archive that grows more is no checkpoint.
+MOST_GROWTH = 4
 
 
 def load_weights(
@@ -39,14 +42,20 @@ def load_weights(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is a folder, cannot be read, holds no dict, or names anything
-            beyond the allow-list (nothing is executed then).
+        ValueError: If it is a folder or no regular file, cannot be read, holds no dict
+            or a ``meta`` that is none, or names anything beyond the allow-list (nothing
+            is executed then).
     """
     path = Path(path).expanduser()
     if path.is_dir():
         raise ValueError(
             f'{path} is a folder, and a checkpoint file was expected: give one of the '
             f'.pth or .safetensors files in it.'
+        )
+    if path.exists() and not path.is_file():
+        raise ValueError(
+            f'{path} is a pipe or a device, and a checkpoint file was expected: copy '
+            'what it gives into a file.'
         )
     if not path.is_file():
         raise FileNotFoundError(f'There is no checkpoint at {path}: check the path.')
@@ -58,22 +67,41 @@ def load_weights(
             f'{path} holds a {type(checkpoint).__name__}, and a dict of weights was '
             'expected: save the state_dict of the model instead.'
         )
+    if not isinstance(meta := checkpoint.get('meta'), dict | None):
+        raise ValueError(
+            f"{path} holds a {type(meta).__name__} as 'meta', and a dict was expected: "
+            'save the weights anew, with a dict or without it.'
+        )
     return checkpoint
 
 
-def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+def state_dict_of(
+    checkpoint: Mapping[str, Any], path: str | Path = 'The checkpoint'
+) -> dict[str, Tensor]:
     """Return the weights of a checkpoint, without the ``module.`` of DDP.
 
+    Args:
+        checkpoint: What :func:`load_weights` returned.
+        path: What the error calls it.
+
     Raises:
-        ValueError: If the checkpoint neither has a ``state_dict`` nor is one.
+        ValueError: If the checkpoint neither has a ``state_dict`` nor is one, or its
+            weights are not finite.
     """
     state = checkpoint.get('state_dict', checkpoint)
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(
-            f'The checkpoint holds no weights, only {sorted(map(str, checkpoint))}: a '
-            "'state_dict' of tensors was expected."
-        )
-    return {key.removeprefix('module.'): value for key, value in state.items()}
+    if not isinstance(state, Mapping):
+        found = f'a {type(state).__name__} as state_dict'
+    elif wrong := [key for key in state if not isinstance(key, str)]:
+        found = f'a state_dict with the key {wrong[0]!r}'
+    elif not state or not all(isinstance(value, Tensor) for value in state.values()):
+        found = f'only {sorted(map(str, checkpoint))}'
+    else:
+        check_finite(state, path)
+        return {key.removeprefix('module.'): value for key, value in state.items()}
+    raise ValueError(
+        f"{path} holds no weights, {found}: a 'state_dict' of tensors by name was "
+        'expected.'
+    )
 
 
 def load_exactly(
@@ -96,7 +124,7 @@ def load_exactly(
     """
     checkpoint = load_weights(path)
     try:
-        model.load_state_dict(state_dict_of(checkpoint))
+        model.load_state_dict(state_dict_of(checkpoint, path))
     except RuntimeError as error:
         raise ValueError(
             f'{path} does not fit {name or type(model).__name__}: '
@@ -119,13 +147,34 @@ def first_mismatch(error: RuntimeError) -> str:
     return f'{kind}{", ".join(names[:3])} and {len(names) - 3} more'
 
 
-def checkpoint_classes(checkpoint: Mapping[str, Any]) -> list[str] | None:
-    """Return the class names a checkpoint was trained on, None when it says none."""
-    meta = checkpoint.get('meta') or {}
-    dataset_meta = meta.get('dataset_meta') or meta
-    # mmdet 2 wrote capitals, and directly into `meta`.
-    classes = dataset_meta.get('classes') or dataset_meta.get('CLASSES')
-    return list(classes) if classes else None
+def checkpoint_classes(
+    checkpoint: Mapping[str, Any], path: str | Path = 'The checkpoint'
+) -> list[str] | None:
+    """Return the class names a checkpoint was trained on, None when it says none.
+
+    Args:
+        checkpoint: What :func:`load_weights` returned.
+        path: What the error calls it.
+
+    Raises:
+        ValueError: If what it says are no names.
+    """
+    meta = checkpoint.get('meta')
+    dataset_meta = (meta.get('dataset_meta') or meta) if isinstance(meta, dict) else {}
+    classes: Any = dataset_meta
+    if isinstance(dataset_meta, dict):
+        # mmdet 2 wrote capitals, and directly into `meta`.
+        given = (dataset_meta.get(name) for name in ('classes', 'CLASSES'))
+        classes = next((names for names in given if names is not None), [])
+    if isinstance(classes, str):
+        return [classes]
+    names = isinstance(classes, list | tuple)
+    if not names or not all(isinstance(name, str) for name in classes):
+        raise ValueError(
+            f'{path} has {classes!r:.80} as the names of its classes, and a list of '
+            'texts was expected: write meta.dataset_meta.classes anew.'
+        )
+    return list(classes) or None
 
 
 def check_finite(state: Mapping[str, Tensor], path: str | Path) -> None:
@@ -186,9 +235,8 @@ def load_from_local_safely(
 ) -> dict[str, Any]:
     """Stand in for MMEngine's ``load_from_local``; see :func:`use_safe_loading`."""
     checkpoint = load_weights(filename, map_location=map_location)
-    meta = checkpoint.get('meta')
-    if isinstance(meta, dict):
-        meta.pop('config', None)
+    if checkpoint.get('meta'):  # a dict and nothing else
+        checkpoint['meta'].pop('config', None)
     return checkpoint
 
 
@@ -210,54 +258,46 @@ def load_url_safely(
     return load_from_local_safely(str(target), map_location)
 
 
-def _history_statistic(owner: Any, name: Any) -> Callable[..., Any]:
-    """Stand in for ``getattr`` in a pickle, where it could reach anything.
-
-    Every ``HistoryBuffer`` pickles its methods as ``getattr(HistoryBuffer, 'min')``,
-    so real checkpoints cannot be read without the name.
-    """
-    if owner is not HistoryBuffer or name not in HISTORY_STATISTICS:
-        raise pickle.UnpicklingError(f'GLOBAL builtins.getattr of {owner!r}, {name!r}')
-    return getattr(HistoryBuffer, name)
-
-
-def _allowed_globals() -> list[Any]:
-    """Return what a real MMEngine checkpoint names beyond torch's own allow-list."""
-    reconstruct = np.empty(0).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
-    # numpy 2 moved its core; files written by either must load under the other.
-    numpy_functions = [
-        (function, f'numpy.{core}.multiarray.{name}')
-        for core in ('core', '_core')
-        for function, name in ((reconstruct, '_reconstruct'), (scalar, 'scalar'))
-    ]
-    # The log history has the first two, a metric may log the third.
-    dtypes = (np.float64, np.int64, np.float32)
-    return [
-        HistoryBuffer,
-        (_history_statistic, 'builtins.getattr'),
-        *numpy_functions,
-        np.ndarray,
-        np.dtype,
-        *(type(np.dtype(dtype)) for dtype in dtypes),
-    ]
-
-
 def _read_pickle(path: Path, map_location: MapLocation) -> Any:
+    _check_growth(path)
     try:
-        with torch.serialization.safe_globals(_allowed_globals()):
-            return torch.load(path, map_location=map_location, weights_only=True)
+        with torch.serialization.safe_globals(allowed_globals()):
+            read = torch.load(path, map_location=map_location, weights_only=True)
+        return plain_value(read, file_bytes=path.stat().st_size)
+    except NotPlainError as error:
+        raise _more_than_weights(path, error.name, f' in {error.place}') from None
     except Exception as error:
         # torch's readers raise whatever they stumble over in a broken file.
-        reason = str(error)
-        named = re.search(r'GLOBAL (\S+)', reason)
+        named = re.search(r'GLOBAL (\S+)', str(error))
         if isinstance(error, pickle.UnpicklingError) and named:
-            raise ValueError(
-                f"{path} holds more than weights: it names '{named.group(1)}', which "
-                'was refused and not run; use a checkpoint of tensors and plain '
-                'containers.'
-            ) from None
-        raise _unreadable(path, error) from error
+            raise _more_than_weights(path, named.group(1)) from None
+        raise _unreadable(path, error) from None
+
+
+def _more_than_weights(path: Path, name: str, place: str = '') -> ValueError:
+    return ValueError(
+        f"{path} holds more than weights: it names '{name}'{place}, which was refused "
+        'and not run; use a checkpoint of tensors and plain containers.'
+    )
+
+
+def _check_growth(path: Path) -> None:
+    """Refuse an archive of a few bytes that would fill the memory."""
+    with path.open('rb') as file:
+        if file.read(4) != b'PK\x03\x04':
+            return  # torch's format before 1.6
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except Exception as error:  # whatever a broken archive leads to
+        raise _unreadable(path, error) from None
+    size = path.stat().st_size
+    if unpacked > MOST_GROWTH * size:
+        raise ValueError(
+            f'{path} has {size:,} bytes and would unpack to {unpacked:,}, and torch '
+            'saves weights as they are: it was packed again, or is no checkpoint; save '
+            'it anew with torch.save.'
+        )
 
 
 def _read_safetensors(path: Path, map_location: MapLocation) -> dict[str, Any]:
@@ -282,13 +322,20 @@ def _read_safetensors(path: Path, map_location: MapLocation) -> dict[str, Any]:
         raise _unreadable(path, error) from error
     checkpoint: dict[str, Any] = {'state_dict': state, 'meta': {}}
     if 'classes' in metadata:
-        classes = json.loads(metadata['classes'])
+        try:
+            classes = json.loads(metadata['classes'])
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(path, error) from None
         checkpoint['meta']['dataset_meta'] = {'classes': classes}
     return checkpoint
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    # torch wraps its own in advice to read the file as a program instead.
+    told = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
+    reason = (told.splitlines() or [type(error).__name__])[0]
+    if 'weights_only' in reason:
+        reason = 'not what torch.save writes'
     return ValueError(
         f'{path} cannot be read as a checkpoint ({reason}): it may be truncated, copy '
         'or download it again.'

@@ -9,6 +9,8 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmdefect.apis import build_runner, load_config
+from mmdefect.engine.hooks.exact_checkpoint import ExactCheckpointHook
+from mmdefect.engine.hooks.finite_loss import FiniteLossHook
 from mmdefect.streams.runner import StreamRunner
 
 REPO = Path(__file__).parents[2]
@@ -27,6 +29,14 @@ def test_smoke_config_without_a_stream(tmp_path: Path) -> None:
     assert type(runner) is Runner
     assert runner.model.bbox_head.num_classes == 6
     assert Path(runner.work_dir) == tmp_path
+    own = [
+        type(h)
+        for h in runner.hooks
+        if type(h) in (ExactCheckpointHook, FiniteLossHook)
+    ]
+    assert own == [ExactCheckpointHook, FiniteLossHook]
+    # The config that it dumps and that a resume compares is the user's.
+    assert 'FiniteLossHook' not in runner.cfg.pretty_text
 
 
 def test_smoke_stream(tmp_path: Path) -> None:

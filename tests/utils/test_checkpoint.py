@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import threading
+import zipfile
+from collections import OrderedDict
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,7 +29,8 @@ from mmdefect.utils import (
     state_dict_of,
     use_safe_loading,
 )
-from mmdefect.utils.checkpoint import _allowed_globals, check_finite, load_exactly
+from mmdefect.utils.checkpoint import check_finite, load_exactly
+from mmdefect.utils.plain_data import allowed_globals, plain_value
 
 OPTIMIZERS = [
     {'type': 'AdamW', 'lr': 0.1},
@@ -162,9 +166,9 @@ def test_feature_allow_list_is_what_checkpoints_name(
         'numpy.ndarray',
         'numpy.dtype',
     }
-    with torch.serialization.safe_globals(_allowed_globals()):
+    with torch.serialization.safe_globals(allowed_globals()):
         assert named(trained['SGD']) == []
-    assert getattr not in _allowed_globals()
+    assert getattr not in allowed_globals()
 
 
 def test_feature_numpy_1_names(trained: dict[str, Path], tmp_path: Path) -> None:
@@ -209,6 +213,222 @@ def test_exception_code_inside(
     # The trap works: an ordinary loader would have fallen into it.
     torch.load(file, weights_only=False)
     assert target.exists() or payload is _GetsAttribute
+
+
+class _Record:
+    """A NumPy record that knows a field named 'config', as MMEngine asks of a meta."""
+
+    FIELDS: ClassVar = [('config', '<U300'), ('epoch', '<i8'), ('x', '<U6')]
+
+    def __init__(self, code: str) -> None:
+        self.record = np.zeros((), self.FIELDS)
+        self.record['config'], self.record['x'] = code, 'config'
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        scalar = np.float64(0).__reduce__()[0]
+        return scalar, (_Calls(np.dtype, self.FIELDS), self.record.tobytes())
+
+
+class _Calls:
+    """Calls anything when it is unpickled."""
+
+    def __init__(self, function: Any, *args: Any, state: Any = None) -> None:
+        self.function, self.args, self.state = function, args, state
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.function, self.args, self.state
+
+
+def _nested(depth: int) -> list[Any]:
+    inner: list[Any] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+def _doubled(times: int) -> list[Any]:
+    """A few bytes with 2 to the power of ``times`` entries."""
+    inner: list[Any] = [0]
+    for _ in range(times):
+        inner = [inner, inner]
+    return inner
+
+
+def _endless() -> list[Any]:
+    inner: list[Any] = []
+    inner.append(inner)
+    return inner
+
+
+def _uneven() -> HistoryBuffer:
+    buffer = HistoryBuffer([1.0, 2.0], [1, 1])
+    buffer._count_history = buffer._count_history[:1]
+    return buffer
+
+
+NUMBER = "'numpy.core.multiarray.scalar' in meta,"
+SCALAR, RECONSTRUCT = np.float64(0).__reduce__()[0], np.empty(0).__reduce__()[0]
+REFUSED = [
+    (_Record('raise SystemExit'), NUMBER),
+    (_Calls(np.dtype, [('a', '<i8')]), "'numpy.dtype' in meta,"),
+    (_Calls(np.ndarray, (1,), 'O', bytes(8)), "'numpy.ndarray' in meta,"),
+    (_Calls(np.ndarray, (4,), 'f8', bytes(8), -64), "'numpy.ndarray' in meta,"),
+    (np.ones(2, dtype='>c16'), "'numpy.ndarray' in meta,"),
+    (np.array(['a', 'b']), "'numpy.ndarray' in meta,"),
+    (np.array([{}]), "'numpy.ndarray' in meta,"),
+    (
+        _Calls(
+            RECONSTRUCT,
+            *(np.ndarray, (0,), b'b'),
+            state=(1, (9,), np.dtype('f8'), False, bytes(8)),
+        ),
+        "'numpy.ndarray' in meta,",
+    ),
+    (
+        _Calls(
+            RECONSTRUCT,
+            *(np.ndarray, (0,), b'b'),
+            state=(1, (-1,), np.dtype('f8'), False, bytes(8)),
+        ),
+        "'numpy.ndarray' in meta,",
+    ),
+    (
+        _Calls(SCALAR, np.dtype('O'), bytes(8)),
+        "'numpy.core.multiarray.scalar' in meta,",
+    ),
+    (
+        _Calls(SCALAR, np.dtype('f8'), bytes(4)),
+        "'numpy.core.multiarray.scalar' in meta,",
+    ),
+    (HistoryBuffer, "'mmengine.logging.history_buffer.HistoryBuffer' in meta,"),
+    (HistoryBuffer.min, "'builtins.getattr' in meta,"),
+    (_uneven(), "'mmengine.logging.history_buffer.HistoryBuffer' in meta,"),
+    ({'deep': _nested(100)}, "'more than 50 containers in each other' in meta.deep.0."),
+    (_endless(), "'more than 50 containers in each other' in meta.0.0."),
+    (_doubled(22), r"'more than 2,000,000 entries' in meta\."),
+    ({'t': torch.float32}, "'torch.dtype' in meta.t,"),
+    ({'t': torch.ones(2).to_sparse()}, "'a tensor that is not dense' in meta.t,"),
+    ({'t': torch.ones(2, device='meta')}, "'a tensor that is not dense' in meta.t,"),
+    (
+        {'t': torch.ones(1).expand(1 << 30)},
+        r"'a tensor of shape \(1073741824,\), more than the file has,' in meta.t,",
+    ),
+    ({'t': bytearray(3)}, "'bytearray' in meta.t,"),
+    ({'t': {torch.float32: 1}}, r"'torch.dtype' in meta\.t\.torch.float32"),
+]
+
+
+@pytest.mark.parametrize(('meta', 'message'), REFUSED)
+def test_exception_not_plain(tmp_path: Path, meta: Any, message: str) -> None:
+    """What torch's own allow-list and real checkpoints' names could build together."""
+    torch.save({'state_dict': {'w': torch.ones(1)}, 'meta': meta}, tmp_path / 'x.pth')
+    with pytest.raises(ValueError, match=rf'x\.pth holds more than .*names {message}'):
+        load_weights(tmp_path / 'x.pth')
+
+
+def test_feature_attributes_are_dropped(tmp_path: Path) -> None:
+    """A pickle can lay attributes over methods; nothing of that gets through."""
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.sum = 3  # type: ignore[method-assign, assignment]
+    state = OrderedDict(w=weight)
+    state._metadata = OrderedDict({'': {'version': 2}})  # type: ignore[attr-defined]
+    torch.save({'state_dict': state}, tmp_path / 'x.pth')
+    read = torch.load(tmp_path / 'x.pth', weights_only=True)
+    assert read['state_dict']['w'].sum == 3  # torch lets it pass
+    loaded = load_weights(tmp_path / 'x.pth')['state_dict']
+    assert vars(loaded) == {'_metadata': {'': {'version': 2}}}
+    assert type(loaded['w']) is torch.Tensor
+    assert loaded['w'].sum() == 2
+    vars(state).update(items=5, keys=7)
+    assert next(iter(plain_value(state, file_bytes=8).items()))[0] == 'w'
+
+
+def test_feature_arrays(tmp_path: Path) -> None:
+    """Golden: each of the four kinds of numbers, in any order and shape."""
+    arrays = {
+        'c': np.arange(6.0).reshape(2, 3),
+        'fortran': np.asfortranarray(np.arange(6).reshape(2, 3)),
+        'single': np.float32([1.5]),
+        'truth': np.array([[True, False]]),
+        'big': np.arange(3.0).astype('>f8'),
+        'number': np.float64(0.1),
+        'whole': np.int64(-3),
+        'one': np.float32(0.5),
+        'yes': np.bool_(True),
+    }
+    torch.save({'meta': arrays}, tmp_path / 'x.pth')
+    loaded = load_weights(tmp_path / 'x.pth')['meta']
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(loaded[name], array)
+        assert loaded[name].dtype == array.dtype.newbyteorder('=')
+        assert type(loaded[name]) is type(array)
+
+
+@pytest.mark.parametrize('meta', [[1], 'text', torch.ones(1), 3])
+def test_exception_meta_not_a_dict(tmp_path: Path, meta: Any) -> None:
+    torch.save({'state_dict': {'w': torch.ones(1)}, 'meta': meta}, tmp_path / 'x.pth')
+    kind = type(meta).__name__
+    with pytest.raises(ValueError, match=rf"holds a {kind} as 'meta', and a dict was"):
+        load_weights(tmp_path / 'x.pth')
+
+
+@pytest.mark.parametrize(
+    ('state', 'message'),
+    [
+        ([torch.ones(1)], 'a list as state_dict'),
+        (torch.ones(1), 'a Tensor as state_dict'),
+        ({3: torch.ones(1)}, 'a state_dict with the key 3'),
+        ({'a': [1]}, r"only \['state_dict'\]"),
+        ({}, r"only \['state_dict'\]"),
+    ],
+)
+def test_exception_state_dict(state: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=rf'^x\.pth holds no weights, {message}: a'):
+        state_dict_of({'state_dict': state}, 'x.pth')
+
+
+@pytest.mark.parametrize('classes', [5, [1, 2], {'a': 1}, torch.ones(2), ['a', None]])
+def test_exception_classes(classes: Any) -> None:
+    checkpoint = {'meta': {'dataset_meta': {'classes': classes}}}
+    with pytest.raises(ValueError, match=r'^x\.pth has .* as the names of its classes'):
+        checkpoint_classes(checkpoint, 'x.pth')
+    with pytest.raises(ValueError, match=r'^x\.pth has 7 as the names of its classes'):
+        checkpoint_classes({'meta': {'dataset_meta': 7}}, 'x.pth')
+
+
+def test_exception_archive_that_grows(tmp_path: Path) -> None:
+    """A few kB that would fill the memory are refused before anything is read."""
+    torch.save({'w': torch.zeros(1 << 20)}, tmp_path / 'stored.pth')
+    with (
+        zipfile.ZipFile(tmp_path / 'stored.pth') as source,
+        zipfile.ZipFile(tmp_path / 'x.pth', 'w', zipfile.ZIP_DEFLATED) as target,
+    ):
+        for entry in source.infolist():
+            target.writestr(entry.filename, source.read(entry))
+    assert torch.load(tmp_path / 'x.pth')['w'].shape == (1 << 20,)  # torch unpacks it
+    with pytest.raises(ValueError, match=r'x\.pth has \S+ bytes and would unpack to 4'):
+        load_weights(tmp_path / 'x.pth')
+    (tmp_path / 'y.pth').write_bytes(b'PK\x03\x04' + bytes(100))
+    with pytest.raises(ValueError, match=r'y\.pth cannot be read as a checkpoint'):
+        load_weights(tmp_path / 'y.pth')
+
+
+def test_exception_no_regular_file(tmp_path: Path) -> None:
+    """Opening a pipe would wait for ever, a device never ends."""
+    os.mkfifo(tmp_path / 'pipe.pth')
+    (tmp_path / 'zero.pth').symlink_to('/dev/zero')
+    for name in ('pipe', 'zero'):
+        with pytest.raises(ValueError, match=rf'{name}\.pth is a pipe or a device'):
+            load_weights(tmp_path / f'{name}.pth')
+
+
+def test_exception_gives_no_advice_to_run_it(tmp_path: Path) -> None:
+    """torch recommends to read as a program what it cannot read as data."""
+    (tmp_path / 'x.pth').write_bytes(pickle.dumps({'a': 1}, protocol=5))
+    with pytest.raises(ValueError, match='cannot be read as a checkpoint') as found:
+        load_weights(tmp_path / 'x.pth')
+    assert 'weights_only' not in str(found.value)
+    assert '\n' not in str(found.value)
 
 
 def test_exception_missing_file(tmp_path: Path) -> None:
@@ -350,6 +570,25 @@ def test_feature_resume_never_executes_meta_config(
     )
     runner.train()
     assert runner.epoch == 3
+    assert not victim.exists()
+
+
+def test_exception_resume_from_a_record_as_meta(
+    trained: dict[str, Path], tmp_path: Path, safe_loading: None
+) -> None:
+    """Only a dict is asked for a config; another container may say that it has one."""
+    file, victim = tmp_path / 'hostile.pth', tmp_path / 'executed'
+    checkpoint = load_weights(trained['SGD'])
+    checkpoint['meta'] = _Record(f'open({str(victim)!r}, "w")')
+    torch.save(checkpoint, file)
+    record = torch.load(file, weights_only=False)['meta']
+    assert 'config' in record  # the trap works, MMEngine would run
+    assert record['config'] == f'open({str(victim)!r}, "w")'
+    runner = _runner(
+        tmp_path, OPTIMIZERS[1], max_epochs=5, load_from=str(file), resume=True
+    )
+    with pytest.raises(ValueError, match=r"hostile\.pth .*'numpy\..*' in meta, which"):
+        runner.train()
     assert not victim.exists()
 
 

@@ -25,7 +25,7 @@ def read(path: Path) -> dict[str, Tensor]:
         ValueError: The file is a pickled model, or holds anything else but weights.
     """
     try:
-        return state_dict_of(load_weights(path))
+        return state_dict_of(load_weights(path), path)
     except ValueError as error:
         if 'more than weights' not in str(error):
             raise

@@ -35,13 +35,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     checkpoint = load_weights(args.source)
-    old_classes = args.old_classes or checkpoint_classes(checkpoint)
+    old_classes = args.old_classes or checkpoint_classes(checkpoint, args.source)
     if old_classes is None:
         raise ValueError(
             f'{args.source} does not name its classes: give them, in label order, '
             'with --old-classes.'
         )
-    state = state_dict_of(checkpoint)
+    state = state_dict_of(checkpoint, args.source)
     fresh = with_fresh_classes(state, num_classes=len(args.classes), seed=args.seed)
     expanded, report = expand_by_class(
         state, fresh, old_classes=old_classes, new_classes=args.classes

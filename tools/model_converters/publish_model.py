@@ -41,23 +41,26 @@ def publish(source: Path, target: Path) -> Path:
     checkpoint = load_weights(source)
     state = {
         name: value.contiguous()
-        for name, value in state_dict_of(checkpoint).items()
+        for name, value in state_dict_of(checkpoint, source).items()
         if not name.startswith(TEACHER)
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     unnamed = target.with_name(f'.{target.name}')
+    classes = checkpoint_classes(checkpoint, source)
     if target.suffix == '.pth':
-        torch.save({'meta': _published_meta(checkpoint), 'state_dict': state}, unnamed)
+        meta = _published_meta(checkpoint, classes)
+        torch.save({'meta': meta, 'state_dict': state}, unnamed)
     else:
-        _save_safetensors(state, checkpoint_classes(checkpoint), unnamed)
+        _save_safetensors(state, classes, unnamed)
     digits = file_sha256(unnamed)[:DIGITS]
     return unnamed.replace(target.with_name(f'{target.stem}-{digits}{target.suffix}'))
 
 
-def _published_meta(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+def _published_meta(
+    checkpoint: Mapping[str, Any], classes: list[str] | None
+) -> dict[str, Any]:
     meta = checkpoint.get('meta') or {}
     kept = {key: meta[key] for key in ('dataset_meta', 'stream') if key in meta}
-    classes = checkpoint_classes(checkpoint)
     if classes and 'dataset_meta' not in kept:
         kept['dataset_meta'] = {'classes': tuple(classes)}
     return kept

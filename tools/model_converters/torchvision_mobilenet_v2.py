@@ -117,7 +117,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         help='whose names: mmdet for detectors, mmpretrain for all else',
     )
     args = parser.parse_args(argv)
-    converted = convert(state_dict_of(load_weights(args.source)), args.package)
+    converted = convert(
+        state_dict_of(load_weights(args.source), args.source), args.package
+    )
     args.target.parent.mkdir(parents=True, exist_ok=True)
     torch.save({'meta': {}, 'state_dict': converted}, args.target)
     print(f'{args.target}: {len(converted)} weights')

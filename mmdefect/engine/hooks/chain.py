@@ -57,7 +57,7 @@ class ChainCheckpointHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         loaded = load_weights(self.checkpoint)
         state, report = expand_by_class(
-            state_dict_of(loaded),
+            state_dict_of(loaded, self.checkpoint),
             model.state_dict(),
             old_classes=self._classes_of(loaded),
             new_classes=self.classes,
@@ -68,7 +68,7 @@ class ChainCheckpointHook(Hook):
         runner.logger.info(f'Started from {Path(self.checkpoint)}: {report}')
 
     def _classes_of(self, loaded: dict) -> list[str]:
-        classes = self.checkpoint_classes or checkpoint_classes(loaded)
+        classes = self.checkpoint_classes or checkpoint_classes(loaded, self.checkpoint)
         if classes is None:
             raise ValueError(
                 f'checkpoint {self.checkpoint} does not name its classes: expected '

@@ -28,6 +28,7 @@ class CompressionMemoryHook(Hook):
 
     def __init__(self) -> None:
         self._resumed: list[Tensor] | None = None
+        self._rows: list[Tensor] = []
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep them, should this be a resumed run."""
@@ -42,8 +43,13 @@ class CompressionMemoryHook(Hook):
         if len(resumed) == get_world_size():
             loss.rows = resumed[get_rank()]
 
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Bring those of all ranks together; rank 0 saves alone."""
+        loss: Any = getattr(unwrapped(runner), 'compression', None)
+        if loss is not None:
+            self._rows = all_gather_object(loss.rows.cpu())
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add them, unless the step is over."""
-        loss: Any = getattr(unwrapped(runner), 'compression', None)
-        if loss is not None and not self.is_last_train_epoch(runner):
-            checkpoint[KEY] = all_gather_object(loss.rows.cpu())
+        if self._rows and not self.is_last_train_epoch(runner):
+            checkpoint[KEY] = self._rows

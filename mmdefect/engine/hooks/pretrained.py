@@ -14,7 +14,11 @@ from torch import nn
 from mmdefect.engine.hooks.freeze import is_about_to_train
 from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.registry import HOOKS
-from mmdefect.utils.checkpoint import first_mismatch, state_dict_of
+from mmdefect.utils.checkpoint import (
+    first_mismatch,
+    state_dict_of,
+    use_safe_loading,
+)
 
 
 @HOOKS.register_module()
@@ -80,10 +84,11 @@ def load_strictly(module: nn.Module, cfg: Mapping[str, Any]) -> None:
     path, prefix = str(cfg['checkpoint']), (cfg.get('prefix') or '').rstrip('.')
     check_weights_file(path)
     prefix = f'{prefix}.' if prefix else ''
+    use_safe_loading()  # whichever tool has built the model
     loaded = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     found = {
         name.removeprefix(prefix): value
-        for name, value in state_dict_of(loaded).items()
+        for name, value in state_dict_of(loaded, path).items()
         if name.startswith(prefix)
     }
     try:

@@ -93,7 +93,7 @@ def old_rows(runner: Runner, loaded: Mapping[str, Any]) -> Tensor:
     Raises:
         ValueError: The checkpoint does not name its classes, or one is gone.
     """
-    before = checkpoint_classes(loaded)
+    before = checkpoint_classes(loaded, 'the checkpoint of the step before')
     now = list(runner.train_dataloader.dataset.metainfo['classes'])
     if before is None or not set(before) <= set(now):
         raise ValueError(

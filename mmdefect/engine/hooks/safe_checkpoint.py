@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import get_world_size, is_main_process
+from mmengine.dist import get_world_size
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from mmdefect.engine.distributed import on_main_process
 from mmdefect.registry import HOOKS
+from mmdefect.utils.checkpoint import check_finite
 
 
 @HOOKS.register_module()
@@ -20,7 +23,9 @@ class SafeCheckpointHook(CheckpointHook):
     MMEngine writes a checkpoint in place, so a process killed in the middle leaves a
     broken file under the final name. Here the file is written beside it, flushed to
     disk and renamed; ``last_checkpoint`` follows, and only then are old checkpoints
-    removed. So is the best one: MMEngine removes the old best first.
+    removed. So is the best one: MMEngine removes the old best first. Weights that are
+    not finite are never written. What fails on the main process, a full disk too, ends
+    all of them.
 
     Args:
         stream: What a checkpoint tells of its stream (step, classes); stored as
@@ -35,6 +40,11 @@ class SafeCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Refuse to write checkpoints of a training that sees nothing."""
         super().before_train(runner)
+        # A copied work dir knows the old folder, whose best would be removed.
+        if path := getattr(self, 'best_ckpt_path', None):
+            self.best_ckpt_path = self._here(path)
+        for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
+            self.best_ckpt_path_dict[key] = self._here(path)
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             loader = runner.train_dataloader
             if not len(loader):  # MMEngine would count its epochs and train nothing
@@ -43,7 +53,14 @@ class SafeCheckpointHook(CheckpointHook):
                 )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the step, the classes and how images were normalised to the meta."""
+        """Add the step, the classes and how images were normalised to the meta.
+
+        Raises:
+            ValueError: The weights are not finite.
+        """
+        for part in ('state_dict', 'ema_state_dict'):
+            name = f'The model of {runner.work_dir} at iteration {runner.iter}'
+            check_finite(checkpoint.get(part) or {}, name)
         if self.stream is not None:
             checkpoint['meta']['stream'] = dict(self.stream)
         if given := runner.cfg.get('data_preprocessor'):
@@ -54,22 +71,25 @@ class SafeCheckpointHook(CheckpointHook):
         name = self.filename_tmpl.format(step)
         self.last_ckpt = str(Path(self.out_dir) / name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        runner.save_checkpoint(
-            self.out_dir,
-            f'{name}.tmp',
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            **self.args,
-        )
-        if is_main_process():
+
+        def write() -> None:
+            runner.save_checkpoint(
+                self.out_dir,
+                f'{name}.tmp',
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
+                **self.args,
+            )
             _publish(Path(f'{self.last_ckpt}.tmp'), Path(self.last_ckpt))
             pointer = Path(runner.work_dir) / 'last_checkpoint'
             pointer.with_suffix('.tmp').write_text(self.last_ckpt, encoding='utf-8')
             _publish(pointer.with_suffix('.tmp'), pointer)
             for path in outdated:
                 path.unlink(missing_ok=True)
+
+        _write_once(write, Path(f'{self.last_ckpt}.tmp'))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         backend: Any = getattr(self, 'file_backend', None)
@@ -83,6 +103,11 @@ class SafeCheckpointHook(CheckpointHook):
         kept = {best, *getattr(self, 'best_ckpt_path_dict', {}).values()}
         for path in set(later.outdated) - kept:
             Path(path).unlink(missing_ok=True)
+
+    def _here(self, path: str | None) -> str | None:
+        """Where a best checkpoint lies now; None if it is not in this folder."""
+        own = Path(self.out_dir) / Path(path or '').name
+        return str(own) if own.is_file() else None
 
     def _outdated(self, runner: Runner, step: int) -> list[Path]:
         """Return the checkpoints that ``max_keep_ckpts`` no longer allows."""
@@ -120,10 +145,14 @@ class _InOnePiece:
         return getattr(self.runner, name)
 
     def save_checkpoint(self, out_dir: str, filename: str, **kwargs: Any) -> None:
-        self.runner.save_checkpoint(out_dir, f'{filename}.tmp', **kwargs)
-        if is_main_process():
-            path = Path(out_dir) / filename
-            _publish(path.with_name(f'{filename}.tmp'), path)
+        path = Path(out_dir) / filename
+        draft = path.with_name(f'{filename}.tmp')
+
+        def write() -> None:
+            self.runner.save_checkpoint(out_dir, draft.name, **kwargs)
+            _publish(draft, path)
+
+        _write_once(write, draft)
 
 
 def no_batch(images: int, batch_size: int | None, *, drop_last: bool) -> ValueError:
@@ -142,6 +171,27 @@ def no_batch(images: int, batch_size: int | None, *, drop_last: bool) -> ValueEr
         f'batch_size={batch_size}{each} and drop_last={drop_last}: expected at least '
         'one batch an epoch; make it smaller, or set drop_last=False'
     )
+
+
+def _write_once(write: Callable[[], None], draft: Path) -> None:
+    """Write on the main process; what fails there ends all of them.
+
+    Raises:
+        OSError: Saying what to do; the draft is gone then.
+    """
+
+    def attempt() -> None:
+        try:
+            write()
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise OSError(
+                error.errno,
+                f'{draft.with_suffix("")} was not saved ({error.strerror}): free some '
+                'space, or make the folder writable, and continue with --resume',
+            ) from None
+
+    on_main_process(attempt)
 
 
 def _publish(source: Path, target: Path) -> None:

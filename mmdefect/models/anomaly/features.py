@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from mmdefect.registry import MODELS
-from mmdefect.utils.checkpoint import state_dict_of
+from mmdefect.utils.checkpoint import state_dict_of, use_safe_loading
 
 
 def align_concat(features: Sequence[Tensor], grid: int) -> Tensor:
@@ -120,10 +120,11 @@ def load_pretrained(backbone: nn.Module, cfg: Mapping[str, Any]) -> None:
     """
     prefix = cfg.get('prefix', '').rstrip('.')
     prefix = f'{prefix}.' if prefix else ''
+    use_safe_loading()  # whichever tool has built the model
     loaded = CheckpointLoader.load_checkpoint(cfg['checkpoint'], map_location='cpu')
     found = {
         name.removeprefix(prefix): value
-        for name, value in state_dict_of(loaded).items()
+        for name, value in state_dict_of(loaded, cfg['checkpoint']).items()
         if name.startswith(prefix)
     }
     expected = backbone.state_dict()

@@ -206,7 +206,7 @@ def load_teacher(
     loaded = load_weights(checkpoint)
     state = {
         key: value
-        for key, value in state_dict_of(loaded).items()
+        for key, value in state_dict_of(loaded, checkpoint).items()
         if not key.startswith(NESTED_TEACHERS)
     }
     rows = len(state.get('bbox_head.gfl_cls.bias', ()))
@@ -215,7 +215,7 @@ def load_teacher(
             f'teacher {checkpoint} has {rows} classes, the student takes over '
             f'{num_classes} old classes: use the checkpoint of the step before'
         )
-    names = checkpoint_classes(loaded)
+    names = checkpoint_classes(loaded, checkpoint)
     if names and classes and list(names) != list(classes):
         raise ValueError(
             f'teacher {checkpoint} knows the classes {list(names)}, the student takes '

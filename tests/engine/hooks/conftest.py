@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -40,9 +40,16 @@ def make_runner(tmp_path: Path) -> Callable[..., Runner]:
     """Build a runner of two iterations an epoch with the given checkpoint hook."""
     made = []
 
-    def make(*, epochs: int, checkpoint: dict, resume: bool = False) -> Runner:
+    def make(
+        *,
+        epochs: int,
+        checkpoint: dict,
+        resume: bool = False,
+        model: BaseModel | None = None,
+        **more: Any,
+    ) -> Runner:
         runner = Runner(
-            model=Line(),
+            model=model or Line(),
             work_dir=str(tmp_path / 'work'),
             train_dataloader={
                 'batch_size': 2,
@@ -51,6 +58,7 @@ def make_runner(tmp_path: Path) -> Callable[..., Runner]:
                 'dataset': Points(),
             },
             train_cfg={'by_epoch': True, 'max_epochs': epochs},
+            **more,
             optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.01}},
             default_hooks={'checkpoint': checkpoint},
             default_scope=None,

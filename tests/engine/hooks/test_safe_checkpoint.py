@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdefect.engine.hooks import safe_checkpoint
@@ -115,6 +117,51 @@ def test_feature_a_save_that_dies_leaves_the_old_one(
     resumed.train()
     assert resumed.iter == 6
     assert files(work_dir) == ['epoch_3.pth', 'last_checkpoint']
+
+
+def test_exception_full_disk(
+    make_runner: MakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says what to do, and nothing half written stays."""
+    make_runner(epochs=1, checkpoint=HOOK).train()
+
+    def save(checkpoint: dict, filename: str, **kwargs: object) -> None:
+        Path(filename).write_bytes(b'half')
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr('mmengine.runner.runner.save_checkpoint', save)
+    message = r'work/epoch_2\.pth was not saved \(No space left on device\): free some'
+    with pytest.raises(OSError, match=message):
+        make_runner(epochs=2, checkpoint=HOOK, resume=True).train()
+    assert files(tmp_path / 'work') == ['epoch_1.pth', 'last_checkpoint']
+
+
+class Spoils(Hook):
+    """Makes a weight infinite in the second epoch, after its last loss."""
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        if runner.epoch == 1:
+            runner.model.layer.weight.data[0, 2] = float('inf')
+
+
+@pytest.mark.parametrize('hooks', [[], [{'type': 'EMAHook', 'momentum': 0.5}]])
+def test_exception_weights_that_are_not_finite(
+    hooks: list, make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    """They never become a checkpoint; the one before stays and is resumed."""
+    checkpoint = {**HOOK, 'max_keep_ckpts': 1}
+    runner = make_runner(epochs=3, checkpoint=checkpoint, custom_hooks=hooks)
+    runner.register_hook(Spoils())
+    message = r'The model of .*work at iteration 4 holds NaN .* in 1 of \d+ tensors'
+    with pytest.raises(ValueError, match=message):
+        runner.train()
+    assert files(tmp_path / 'work') == ['epoch_1.pth', 'last_checkpoint']
+    assert pointer(tmp_path / 'work') == 'epoch_1.pth'
+    resumed = make_runner(
+        epochs=3, checkpoint=checkpoint, custom_hooks=hooks, resume=True
+    )
+    resumed.train()
+    assert files(tmp_path / 'work') == ['epoch_3.pth', 'last_checkpoint']
 
 
 def test_feature_how_images_were_normalised_is_noted(

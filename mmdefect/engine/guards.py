@@ -1,0 +1,20 @@
+"""Hooks that every run of ours has, whatever its config says."""
+
+from __future__ import annotations
+
+from mmengine.runner import Runner
+
+from mmdefect.engine.hooks.exact_checkpoint import ExactCheckpointHook
+from mmdefect.engine.hooks.finite_loss import FiniteLossHook
+
+
+def guarded(runner: Runner) -> Runner:
+    """Give a Runner the hooks that refuse wrong weights and losses that are no number.
+
+    Not by its config: they compute nothing, so a stream that was started without them
+    still has the config that it resumes with.
+    """
+    for kind in (ExactCheckpointHook, FiniteLossHook):
+        if not any(isinstance(hook, kind) for hook in runner.hooks):
+            runner.register_hook(kind())
+    return runner

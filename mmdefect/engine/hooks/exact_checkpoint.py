@@ -1,0 +1,140 @@
+"""What is tested or resumed is the checkpoint, all of it and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop, Runner
+from torch import nn
+
+from mmdefect.engine.hooks.freeze import is_about_to_train
+from mmdefect.registry import HOOKS
+from mmdefect.utils.checkpoint import (
+    checkpoint_classes,
+    first_mismatch,
+    state_dict_of,
+)
+
+# Second networks that releases keep beside the one that a config describes.
+COMPANIONS = ('ori_model.', 'teacher.', 'ema_')
+
+
+@HOOKS.register_module()
+class ExactCheckpointHook(Hook):
+    """Refuse to test or to resume a checkpoint that is another model's.
+
+    MMEngine loads what fits and passes over the rest, so a model that was filled in
+    part, or not at all, would be scored. Here every weight has to be in the file with
+    its shape, no other may be (a teacher or the moving average beside the model may),
+    the classes that the file names have to be those of the data set, in their order,
+    and all weights finite. A training that only starts from a file (``load_from``) may
+    take over a part; its weights have to be finite.
+
+    A work dir that was moved or copied resumes where it is now.
+
+    tools/train.py and tools/test.py add this hook.
+    """
+
+    # Before hooks that load a second model from the same file.
+    priority = 'VERY_HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Have a moved or copied work dir resume at its own last checkpoint."""
+        pointer = Path(runner.work_dir) / 'last_checkpoint'
+        if runner._resume and runner._load_from is None and pointer.is_file():
+            name = Path(pointer.read_text(encoding='utf-8').strip()).name
+            own = pointer.parent / name
+            runner._load_from = str(own) if own.is_file() else None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Look at what MMEngine has read and is about to load.
+
+        Raises:
+            ValueError: It does not fit; naming file, weights or classes.
+        """
+        path = runner._load_from or f'the last checkpoint of {runner.work_dir}'
+        state = state_dict_of(checkpoint, path)
+        if 'ema_state_dict' in checkpoint:
+            averaged = {'state_dict': checkpoint['ema_state_dict']}
+            state_dict_of(averaged, f'ema_state_dict of {path}')
+        trains = is_about_to_train(runner)
+        if trains and not runner._resume:
+            return
+        if trains:
+            _check_progress(checkpoint, path)
+        _check_classes(checkpoint, _dataset(runner, trains), path)
+        model: Any = runner.model
+        while hasattr(model, 'module'):  # DDP, test-time augmentation
+            model = model.module
+        load_all(model, state, path)
+
+
+def load_all(model: nn.Module, state: Mapping[str, Any], path: str) -> None:
+    """Fill a model from weights of which none is missing or left over.
+
+    Raises:
+        ValueError: Naming the file and the first weights that do not fit.
+    """
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:  # another shape
+        raise _other_model(path, model, first_mismatch(error)) from None
+    unexpected = [name for name in unexpected if not name.startswith(COMPANIONS)]
+    for names, what in ((missing, 'missing'), (unexpected, 'unknown to it')):
+        if names:
+            more = f' and {len(names) - 3} more' if len(names) > 3 else ''
+            listed = f'{", ".join(names[:3])}{more} {what}'
+            raise _other_model(path, model, listed)
+
+
+def _other_model(path: str, model: nn.Module, reason: str) -> ValueError:
+    return ValueError(
+        f'{path} does not fit the {type(model).__name__} of this config: {reason}; use '
+        'the config that it was trained with'
+    )
+
+
+def _check_progress(checkpoint: Mapping[str, Any], path: str) -> None:
+    """Refuse what is no state of a training, before MMEngine stumbles over it."""
+    meta = checkpoint.get('meta') or {}
+    counted = all(type(meta.get(name)) is int for name in ('epoch', 'iter'))
+    if not counted or not isinstance(checkpoint.get('message_hub'), dict):
+        raise ValueError(
+            f'{path} cannot be resumed: it holds weights, but not how far a training '
+            'had come; start from it with --cfg-options load_from=... instead'
+        )
+    for found, name, kinds in (
+        (meta, 'seed', (int, type(None))),
+        (checkpoint, 'optimizer', (dict,)),
+        (checkpoint, 'param_schedulers', (list, dict)),
+    ):
+        if name in found and not isinstance(found[name], kinds):
+            raise ValueError(
+                f'{path} cannot be resumed: its {name} is a '
+                f'{type(found[name]).__name__}, and a {kinds[0].__name__} was '
+                'expected; use an earlier checkpoint'
+            )
+
+
+def _dataset(runner: Runner, trains: bool) -> Any:
+    tests = isinstance(runner._test_loop, BaseLoop)
+    later = runner.test_loop if tests else runner.val_loop
+    loop: Any = runner.train_loop if trains else later
+    return getattr(loop.dataloader, 'dataset', None)
+
+
+def _check_classes(checkpoint: Mapping[str, Any], dataset: Any, path: str) -> None:
+    found = checkpoint_classes(checkpoint, path)
+    expected = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    if found is None or not expected:
+        return
+    expected = [expected] if isinstance(expected, str) else list(expected)
+    if found != expected:
+        raise ValueError(
+            f'{path} knows the classes {found}, the data set has {expected}: give the '
+            'data set the same ones in this order (metainfo.classes), or use the '
+            'checkpoint that was trained on these'
+        )
