@@ -153,15 +153,6 @@ class GroupedCocoMetric(CocoMetric):
         self._previous = None if previous is None else dict(previous)
         self._joint = None if joint is None else dict(joint)
 
-    def check(self) -> None:
-        """Read the annotation file now, so that its faults are found before training.
-
-        Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: It does not hold the classes of ``dataset_meta``.
-        """
-        self._open()
-
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep the predictions of one batch, as mmdet does."""
         self.open()

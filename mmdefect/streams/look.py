@@ -53,8 +53,10 @@ def look_at_training(cfg: Config) -> tuple[DataLoader, int]:
     if 'max_epochs' not in loop:
         return loader, int(loop['max_iters'])
     if not len(loader):
+        # The loader itself does not know them when its batch sampler is given.
         dataset: Any = loader.dataset
-        raise no_batch(len(dataset), loader.batch_size, drop_last=loader.drop_last)
+        batches: Any = loader.batch_sampler
+        raise no_batch(len(dataset), batches.batch_size, drop_last=batches.drop_last)
     return loader, len(loader) * int(loop['max_epochs'])
 
 
@@ -72,8 +74,8 @@ def look_at_test(cfg: Config) -> None:
         for entry in as_list(evaluator.get('metrics', evaluator)):
             metric = METRICS.build(entry)
             metric.dataset_meta = dataset.metainfo
-            if hasattr(metric, 'check'):
-                metric.check()
+            if hasattr(metric, 'open'):
+                metric.open()
 
 
 def _build(settings: Mapping[str, Any]) -> DataLoader:

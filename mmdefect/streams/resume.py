@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
@@ -26,16 +25,14 @@ from mmdefect.utils.dumped_config import read_dumped_config
 _PICTURES = {'SamplePredictionsHook': 'samples.json', 'AnomalyMapHook': 'maps.json'}
 
 
-def recorded_settings(work_dir: Path, state: StepState) -> dict[str, Any] | None:
-    """Return the canonical settings that a step was started with, if they are there.
+def recorded_config(work_dir: Path, state: StepState) -> Config | None:
+    """Return the config that a step was started with, if it is there.
 
     Raises:
-        ValueError: The recorded config is damaged.
+        ValueError: It is damaged, or lies outside the work dir.
     """
     path = inside(work_dir, state.config) if state.config else None
-    if path is None or not path.is_file():
-        return None
-    return canonical(read_dumped_config(path))
+    return read_dumped_config(path) if path is not None and path.is_file() else None
 
 
 def compare(
@@ -54,9 +51,10 @@ def compare(
     """
     if state.config_hash == config_hash(cfg):
         return None, []
-    recorded, ours = recorded_settings(work_dir, state), canonical(cfg)
-    if recorded is None:
+    found = recorded_config(work_dir, state)
+    if found is None:
         return 'an unknown key', []
+    recorded, ours = canonical(found), canonical(cfg)
     # Not by hash: an older version may have recorded it, which knew fewer settings.
     forbidden = first_difference(training_part(ours), training_part(recorded))
     return forbidden, list(differences(ours, recorded))
@@ -85,10 +83,10 @@ def other_scoring(work_dir: Path, state: StepState, cfg: Config) -> str | None:
     """Say what differs between the test settings of a step's scores and those now."""
     if state.scoring_hash == scoring_hash(cfg):
         return None
-    recorded, found = recorded_settings(work_dir, state), None
+    recorded, found = recorded_config(work_dir, state), None
     if recorded is not None:
-        ours = scoring_part(canonical(cfg))
-        found = first_difference(ours, scoring_part(recorded))
+        ours, theirs = (scoring_part(canonical(each)) for each in (cfg, recorded))
+        found = first_difference(ours, theirs)
     if found is None and state.scoring_hash is None:  # an older version's work dir
         return None
     return f'its scores are of other test settings: {found or "of tools/test.py"}'

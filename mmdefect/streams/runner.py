@@ -19,10 +19,16 @@ from mmdefect.streams.closing import draw_report, sum_up
 from mmdefect.streams.launch import build_step_runner, tear_down
 from mmdefect.streams.progress import StepClock
 from mmdefect.streams.resolve import build_stream, resolve_step_config
-from mmdefect.streams.resume import compare, other_scoring, some_of, stale_scores
+from mmdefect.streams.resume import (
+    compare,
+    other_scoring,
+    recorded_config,
+    some_of,
+    stale_scores,
+)
 from mmdefect.streams.runtime import name_apart, write_apart
 from mmdefect.streams.scoring import Scorer
-from mmdefect.streams.settings import scoring_hash, test_set_hash
+from mmdefect.streams.settings import scoring_hash, shared_scoring_hash
 from mmdefect.streams.state import (
     STATE_FILE,
     StepState,
@@ -38,6 +44,7 @@ from mmdefect.utils.checkpoint import (
 )
 from mmdefect.utils.console import quiet_console
 from mmdefect.utils.environment import describe_environment, joined
+from mmdefect.utils.files import write_text
 
 
 @RUNNERS.register_module()
@@ -172,21 +179,7 @@ class StreamRunner:
                 f'{self.work_dir} already holds a stream ({STATE_FILE}): add --resume '
                 'to continue it, or choose another --work-dir'
             )
-        state = StreamState.load(self.work_dir)
-        expected = [self.stream.new_classes(k) for k in range(len(self.stream))]
-        if [s.classes for s in state.steps] != expected:
-            raise ValueError(
-                f'cannot resume {self.work_dir}: it was started with the steps '
-                f'{[s.classes for s in state.steps]}, the config now has {expected}; '
-                'use the same protocol or another --work-dir'
-            )
-        if state.start_from != self.stream.start_from:
-            raise ValueError(
-                f'cannot resume {self.work_dir}: it was started with '
-                f'stream.start_from={state.start_from!r}, the config now has '
-                f'{self.stream.start_from!r}; use the same or another --work-dir'
-            )
-        return state
+        return start.continued(self.stream, self.work_dir)
 
     def _check_data(self, numbers: list[int]) -> dict[int, int]:
         """Have the data of all steps looked at before the first one trains.
@@ -200,7 +193,7 @@ class StreamRunner:
         left = [k for k in numbers if states[k].state != 'finished']
         configs = {step: self.resolve(step) for step in left}
         # Usually one test set, of which the last step sees all classes.
-        tests = {test_set_hash(cfg): step for step, cfg in configs.items()}
+        tests = {shared_scoring_hash(cfg): step for step, cfg in configs.items()}
         return {
             step: self.stream.check_data(
                 cfg,
@@ -292,12 +285,16 @@ class StreamRunner:
         self._save_state()
 
     def _record_config(self, state: StepState, cfg: Config) -> None:
+        recorded = recorded_config(self.work_dir, state)
+        if state.state == 'trained' and recorded is not None:
+            # What has trained it is past; how it is scored is not.
+            cfg = Config(
+                {**cfg.to_dict(), 'train_dataloader': recorded.train_dataloader}
+            )
         state.config = f'step_{state.step}/{self.name}.py'
         state.config_hash = config_hash(cfg)
         if is_main_process():
-            path = self.work_dir / state.config
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cfg.dump(path)
+            write_text(self.work_dir / state.config, cfg.pretty_text)
 
     def _train(self, cfg: Config, state: StepState) -> None:
         step = state.step

@@ -82,7 +82,7 @@ def scoring_hash(cfg: Config) -> str:
     return _digest(scoring_part(canonical(cfg)))
 
 
-def test_set_hash(cfg: Config) -> str:
+def shared_scoring_hash(cfg: Config) -> str:
     """Return the same, with steps that differ by their classes alone made equal."""
     return _digest(_without(scoring_part(canonical(cfg)), _CLASSES))
 

@@ -85,6 +85,29 @@ def _check_classes(path: Path, classes: list[str]) -> None:
         )
 
 
+def continued(stream: Stream, work_dir: Path) -> StreamState:
+    """Read the state of a stream that is to go on.
+
+    Raises:
+        ValueError: It was started with other steps or from elsewhere.
+    """
+    state = StreamState.load(work_dir)
+    expected = [stream.new_classes(k) for k in range(len(stream))]
+    if [s.classes for s in state.steps] != expected:
+        raise ValueError(
+            f'cannot resume {work_dir}: it was started with the steps '
+            f'{[s.classes for s in state.steps]}, the config now has {expected}; '
+            'use the same protocol or another --work-dir'
+        )
+    if state.start_from != stream.start_from:
+        raise ValueError(
+            f'cannot resume {work_dir}: it was started with '
+            f'stream.start_from={state.start_from!r}, the config now has '
+            f'{stream.start_from!r}; use the same or another --work-dir'
+        )
+    return state
+
+
 def not_finished(step: int, work_dir: Path) -> ValueError:
     """Say that a step has nothing to start from."""
     return ValueError(

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmdefect.apis.saliency import load_classifier
 from mmdefect.pruning.candidates import CLASSIFIER, CONFIG, DENSE, PARENT, PLAN
 from mmdefect.pruning.cost import Cost, measure_cost
+from mmdefect.utils.dumped_config import check_types, read_dumped_config
 
 # Costs of a network and of the whole one: work dir, name of the network -> both.
 Timer = Callable[[Path, str], tuple[dict[str, Any], dict[str, Any]]]
@@ -74,6 +74,7 @@ def build_network(folder: Path) -> Any:
 
     Raises:
         FileNotFoundError: It lacks ``classifier.py`` or ``classifier.pth``.
+        ValueError: Its config is not what ``tools/prune.py`` writes.
     """
     for file in (CONFIG, CLASSIFIER):
         if not (folder / file).is_file():
@@ -81,7 +82,8 @@ def build_network(folder: Path) -> Any:
                 f"'{folder}' has no {file}, a network that tools/prune.py has tested "
                 'was expected; run it again, or do not time anew.'
             )
-    cfg = Config.fromfile(folder / CONFIG)
+    cfg = read_dumped_config(folder / CONFIG)
+    check_types(cfg.model, folder / CONFIG)
     # A work dir may have been moved.
     if 'plan' in cfg.model.backbone:
         cfg.model.backbone.plan = str(folder / PLAN)

@@ -8,10 +8,13 @@ Only that is understood here, and nothing is executed.
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+
+SCOPES = ('mmdefect', 'mmpretrain', 'mmdet')
 
 
 def read_dumped_config(path: str | Path) -> Config:
@@ -72,3 +75,34 @@ def _value(node: ast.expr) -> Any:
 
 def _refuse(node: ast.expr) -> Any:
     raise ValueError(f'line {node.lineno} holds more than plain values')
+
+
+def check_types(cfg: Any, path: str | Path, scopes: Sequence[str] = SCOPES) -> None:
+    """Refuse a config that would build anything but what a registry holds.
+
+    MMEngine takes a type that no registry knows for the path of any Python object,
+    which it imports and calls.
+
+    Args:
+        cfg: Part of a config that is going to be built.
+        path: What the error calls its file.
+        scopes: What may stand before the name of a type.
+
+    Raises:
+        ValueError: Naming the type.
+    """
+    if isinstance(cfg, (list, tuple)):
+        for item in cfg:
+            check_types(item, path, scopes)
+    if not isinstance(cfg, dict):
+        return
+    kind = cfg.get('type')
+    if kind is not None:
+        scope, dot, name = str(kind).rpartition('.')
+        if not name.isidentifier() or (dot and scope not in scopes):
+            raise ValueError(
+                f'{path} builds {kind!r}: expected types of {", ".join(scopes)}, '
+                'because what a work dir names is not imported'
+            )
+    for value in cfg.values():
+        check_types(value, path, scopes)

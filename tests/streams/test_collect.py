@@ -219,3 +219,16 @@ def test_feature_measures_of_products(tmp_path) -> None:
             **{f'iuf/pixel_last/{name}': 0.7 for name in OLD},
         }
     )
+
+
+def test_exception_a_config_is_not_run(tmp_path) -> None:
+    work_dir = stream(tmp_path, 'f0', seed=0)
+    ran = tmp_path / 'ran'
+    path = work_dir / 'step_1/f0.py'
+    path.write_text(f'randomness = open({str(ran)!r}, "w")\n', encoding='utf-8')
+    with pytest.raises(ValueError, match='files of a work dir are not run'):
+        collect({'finetune': [work_dir]}, command='make')
+    assert not ran.exists()
+    change_step(work_dir, 1, config='../f0.py')
+    with pytest.raises(ValueError, match='which is outside of its work dir'):
+        collect({'finetune': [work_dir]}, command='make')

@@ -16,36 +16,10 @@ import torch
 from mmdefect.apis import build_runner, load_config, use_tta
 from mmdefect.streams.state import StreamState
 from mmdefect.utils.checkpoint import load_weights
-from tests.conftest import REPO, run_tool, tool_env, toy_options
+from tests.conftest import REPO, run_tool, tool_env
+from tests.streams.conftest import CONFIG, NAME, options, stream_runner
 
-CONFIG = REPO / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
-NAME = CONFIG.stem
 STEP_1_HEAD = 'bbox_head.gfl_cls.weight'
-
-
-def options(root: Path, **more) -> dict:
-    return {
-        **toy_options(root),
-        'stream.base.train_cfg.max_epochs': 2,
-        'stream.increment.train_cfg.max_epochs': 1,
-        'train_dataloader.batch_size': 6,
-        'default_hooks.logger.interval': 1,
-        **more,
-    }
-
-
-def stream_runner(root: Path, work_dir: Path, config=CONFIG, resume=False, **more):
-    cfg = load_config(config, cfg_options=options(root, **more), work_dir=str(work_dir))
-    cfg.resume = resume
-    return build_runner(cfg)
-
-
-@pytest.fixture(scope='module')
-def finished(tmp_path_factory, toy_neu_det) -> Path:
-    """A finished two-step stream."""
-    work_dir = tmp_path_factory.mktemp('work') / 'finetune'
-    stream_runner(toy_neu_det, work_dir).train()
-    return work_dir
 
 
 def test_smoke_folders(finished):

@@ -54,3 +54,23 @@ def test_feature_the_whole_network_is_timed_once(clock: list[str], name: str) ->
 def test_exception_no_network(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'has no classifier\.py, a network'):
         build_network(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('model = open({!r}, "w")', 'files of a work dir are not run'),
+        (
+            'model = dict(type="builtins.open", file={!r}, mode="w")',
+            "builds 'builtins.open': expected types of mmdefect",
+        ),
+    ],
+)
+def test_exception_a_config_is_not_run(text: str, message: str, tmp_path: Path) -> None:
+    ran = tmp_path / 'ran'
+    (tmp_path / 'classifier.pth').touch()
+    path = tmp_path / 'classifier.py'
+    path.write_text(text.format(str(ran)), encoding='utf-8')
+    with pytest.raises(ValueError, match=message):
+        build_network(tmp_path)
+    assert not ran.exists()

@@ -1,0 +1,43 @@
+"""A toy stream of boxes that several test files look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmdefect.apis import build_runner, load_config
+from tests.conftest import REPO, toy_options
+
+CONFIG = REPO / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
+NAME = CONFIG.stem
+
+
+def options(root: Path, **more: Any) -> dict[str, Any]:
+    """``--cfg-options`` of a short training."""
+    return {
+        **toy_options(root),
+        'stream.base.train_cfg.max_epochs': 2,
+        'stream.increment.train_cfg.max_epochs': 1,
+        'train_dataloader.batch_size': 6,
+        'default_hooks.logger.interval': 1,
+        **more,
+    }
+
+
+def stream_runner(
+    root: Path, work_dir: Path, config: Path = CONFIG, resume: bool = False, **more: Any
+) -> Any:
+    """The runner of the toy stream."""
+    cfg = load_config(config, cfg_options=options(root, **more), work_dir=str(work_dir))
+    cfg.resume = resume
+    return build_runner(cfg)
+
+
+@pytest.fixture(scope='session')
+def finished(tmp_path_factory: pytest.TempPathFactory, toy_neu_det: Path) -> Path:
+    """A finished two-step stream; leave it as it is."""
+    work_dir = tmp_path_factory.mktemp('work') / 'finetune'
+    stream_runner(toy_neu_det, work_dir).train()
+    return work_dir

@@ -1,0 +1,191 @@
+"""What fails late is found before the first step trains."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmdefect.apis import build_runner, load_config
+from mmdefect.streams import look
+from mmdefect.streams.runner import StreamRunner
+from mmdefect.testing import make_toy_products
+from tests.conftest import REPO
+from tests.streams.conftest import stream_runner
+
+PRODUCTS = REPO / 'configs/anomaly_stream/finetune_toy_3-1x2.py'
+LAST = 'scratches'
+
+
+class Trained(Exception):  # noqa: N818
+    """Raised in place of a training."""
+
+
+@pytest.fixture(autouse=True)
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(self: StreamRunner, cfg: Any, state: Any) -> None:
+        raise Trained
+
+    monkeypatch.setattr(StreamRunner, '_train', train)
+
+
+@pytest.fixture
+def changed(toy_neu_det: Path, tmp_path: Path) -> Callable[..., str]:
+    """Writes an annotation file of the toy set, changed by a function."""
+
+    def write(split: str, change: Callable[[dict], None]) -> str:
+        path = toy_neu_det / 'coco' / f'{split}.json'
+        coco = json.loads(path.read_text(encoding='utf-8'))
+        change(coco)
+        out = tmp_path / f'{split}.json'
+        out.write_text(json.dumps(coco), encoding='utf-8')
+        return str(out)
+
+    return write
+
+
+def without_last(coco: dict) -> None:
+    """Leave out the boxes of the last class."""
+    (number,) = [c['id'] for c in coco['categories'] if c['name'] == LAST]
+    coco['annotations'] = [b for b in coco['annotations'] if b['category_id'] != number]
+
+
+def turned(coco: dict) -> None:
+    coco['categories'].reverse()
+
+
+def renamed(coco: dict) -> None:
+    coco['categories'][-1]['name'] = 'something else'
+
+
+def test_smoke_all_is_looked_at_once(toy_neu_det, tmp_path, monkeypatch) -> None:
+    """Each training set, and the one test set with all of its classes."""
+    built: list[tuple[str, int]] = []
+    build = look._build
+
+    def note(settings: dict) -> Any:
+        loader = build(settings)
+        path = Path(loader.dataset.ann_file).stem
+        built.append((path, len(loader.dataset.metainfo['classes'])))
+        return loader
+
+    monkeypatch.setattr(look, '_build', note)
+    runner = stream_runner(toy_neu_det, tmp_path / 'x')
+    with pytest.raises(Trained):
+        runner.train()
+    assert built == [('train', 3), ('train', 6), ('test', 6)]
+    # Five batches of six: two epochs, then one.
+    assert runner._iterations == {0: 10, 1: 5}
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'error', 'message'),
+    [
+        (
+            'test_evaluator.ann_file',
+            'nowhere.json',
+            FileNotFoundError,
+            r"annotation file 'nowhere\.json' does not exist",
+        ),
+        (
+            'test_dataloader.dataset.ann_file',
+            'nowhere.json',
+            (FileNotFoundError, ValueError),
+            r'nowhere\.json',
+        ),
+        (
+            'stream.increment.train_dataloader.dataset.ann_file',
+            'nowhere.json',
+            (FileNotFoundError, ValueError),
+            r'nowhere\.json',
+        ),
+        (
+            'test_dataloader.persistent_workers',
+            True,
+            ValueError,
+            r'^test_dataloader of step 0 has persistent_workers=True and num_workers=0',
+        ),
+        (
+            'train_dataloader.prefetch_factor',
+            4,
+            ValueError,
+            r'^train_dataloader of step 0 has prefetch_factor=4 and num_workers=0',
+        ),
+        ('test_dataloader.batchsize', 1, TypeError, 'batchsize'),
+    ],
+)
+def test_exception_settings(key, value, error, message, toy_neu_det, tmp_path) -> None:
+    runner = stream_runner(toy_neu_det, tmp_path / 'x', **{key: value})
+    with pytest.raises(error, match=message):
+        runner.train()
+
+
+def test_exception_no_batch(toy_neu_det, tmp_path) -> None:
+    more = {
+        'train_dataloader.batch_size': 500,
+        'train_dataloader.batch_sampler.drop_last': True,
+    }
+    message = r'^the training set has \d+ images, .*batch_size=500 and drop_last=True'
+    with pytest.raises(ValueError, match=message):
+        stream_runner(toy_neu_det, tmp_path / 'x', **more).train()
+
+
+@pytest.mark.parametrize(
+    ('key', 'split', 'change', 'message'),
+    [
+        (
+            'train_dataloader.dataset.ann_file',
+            'train',
+            without_last,
+            rf'^step 1 brings {LAST}, of which no training image in .*train\.json has',
+        ),
+        (
+            'test_dataloader.dataset.ann_file',
+            'test',
+            turned,
+            r'test\.json holds the classes scratches, .*in this order',
+        ),
+        (
+            'test_evaluator.ann_file',
+            'test',
+            renamed,
+            rf"^class {LAST} is not in '.*test\.json'",
+        ),
+    ],
+)
+def test_exception_annotations(
+    key, split, change, message, changed, toy_neu_det, tmp_path
+) -> None:
+    more = {key: changed(split, change)}
+    runner = stream_runner(toy_neu_det, tmp_path / 'x', **more)
+    with pytest.raises(ValueError, match=message):
+        runner.train()
+
+
+class TestProducts:
+    @pytest.fixture(scope='class')
+    def root(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        root = tmp_path_factory.mktemp('data') / 'products'
+        make_toy_products(root, seed=0)
+        return root
+
+    def runner(self, root: Path, work_dir: Path, **more: Any) -> Any:
+        loaders = [f'{s}_dataloader.dataset.data_root' for s in ('train', 'test')]
+        options = {**dict.fromkeys(loaders, f'{root}/'), **more}
+        cfg = load_config(PRODUCTS, cfg_options=options, work_dir=str(work_dir))
+        return build_runner(cfg)
+
+    def test_feature_iterations(self, root, tmp_path) -> None:
+        runner = self.runner(root, tmp_path / 'x')
+        with pytest.raises(Trained):
+            runner.train()
+        assert sorted(runner._iterations) == [0, 1, 2]
+        assert all(runner._iterations.values())
+
+    def test_exception_metric(self, root, tmp_path) -> None:
+        more = {'test_evaluator.mode': 'streamed'}
+        with pytest.raises(ValueError, match=r"mode is 'streamed': expected one of"):
+            self.runner(root, tmp_path / 'x', **more).train()
