@@ -21,7 +21,7 @@ from mmdefect.datasets.class_split import (
 from mmdefect.datasets.coco_file import boxes_in_frame, read_coco
 from mmdefect.datasets.images import decode_error
 from mmdefect.registry import DATASETS
-from mmdefect.utils.checks import name_some
+from mmdefect.utils.checks import name_some, visible
 
 
 @DATASETS.register_module()
@@ -174,9 +174,12 @@ class DefectDetDataset(CachedImages, CocoDataset):
         if not self._declared:
             self._choose_classes(found)
         elif found != self._declared:
+            there, wanted = (
+                ', '.join(map(visible, n)) for n in (found, self._declared)
+            )
             raise ValueError(
-                f'{self.ann_file} holds the classes {", ".join(found)}; expected '
-                f'exactly {", ".join(self._declared)}, in this order: convert the data '
+                f'{self.ann_file} holds the classes {there}; expected '
+                f'exactly {wanted}, in this order: convert the data '
                 'again, or give metainfo.classes in the order of the file.'
             )
 

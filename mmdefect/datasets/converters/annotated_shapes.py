@@ -127,8 +127,8 @@ def _draw_shape(
     least = {'polygon': 3, 'rectangle': 2, 'circle': 2, 'mask': 1, 'linestrip': 2}
     if kind not in SHAPES or len(points) < least.get(kind, 2):
         raise ValueError(
-            f'{where} is a {visible(kind[:80])} of {len(points)} points; expected one of '
-            f'{", ".join(SHAPES)} with all its points: correct it in LabelMe.'
+            f'{where} is a {visible(kind[:80])} of {len(points)} points; expected one '
+            f'of {", ".join(SHAPES)} with all its points: correct it in LabelMe.'
         )
     if kind == 'polygon':
         cv2.fillPoly(canvas, [_pixels(points)], 1)

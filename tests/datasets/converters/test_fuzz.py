@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable
@@ -158,7 +159,7 @@ def change_structure(content: Any, rng: random.Random) -> str:
         box, key = rng.choice(places(content) or [([0], 0)])
         what = rng.choice(['replace', 'replace', 'replace', 'remove', 'repeat'])
         if what == 'replace':
-            box[key] = rng.choice(ODD)
+            box[key] = copy.deepcopy(rng.choice(ODD))
         elif what == 'remove':
             box.pop(key)
         elif isinstance(box, list):
@@ -188,7 +189,7 @@ def change_bytes(data: bytes, rng: random.Random) -> bytes:
 
 INSERTED = (
     b'\0', b'\xff', b'\xef\xbb\xbf', b'[' * 50_000, b'9' * 5_000, b'"', b',', b'\n',
-    b'\\', b'../', b'1e999', b'NaN', b'\xc2\xb2', b'<', b'&x;', b'\r', '\u200b'.encode(),
+    b'\\', b'../', b'1e999', b'NaN', b'\xc2\xb2', b'<', b'&x;', b'\r',
 )  # fmt: skip
 
 
@@ -200,30 +201,22 @@ def damage(content: Any, rng: random.Random) -> bytes:
     return change_bytes(json.dumps(content).encode(), rng)
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ('datasets.defect_det', 'datasets.coco_file'):
-        monkeypatch.setattr(
-            f'mmdefect.{module}.print_log', lambda *args, **kwargs: None, raising=False
-        )
-
-
 @pytest.mark.parametrize('kind', KINDS)
 def test_exception_every_damage_has_one_sentence(tmp_path: Path, kind: str) -> None:
     content, read = KINDS[kind]
     path = tmp_path / 'given.json'
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     read(path)  # as it should be
-    refused = 0
+    refused = []
     for seed in range(SEEDS):
         path.write_bytes(damage(content, random.Random(f'{kind} {seed}')))
         try:
             read(path)
         except Exception as error:
-            refused += 1
-            message = str(error)
-            assert type(error) in (ValueError, FileNotFoundError), (seed, error)
-            assert str(tmp_path) in message, (seed, message)
-            assert len(message) < 900, (seed, message)
-            message.encode()
+            refused.append((seed, type(error), str(error)))
     assert refused
+    for seed, error_type, message in refused:
+        assert error_type in (ValueError, FileNotFoundError), (seed, message)
+        assert str(tmp_path) in message, (seed, message)
+        assert len(message) < 900, (seed, message)
+        message.encode()  # can be printed
