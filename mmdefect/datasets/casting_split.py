@@ -19,7 +19,7 @@ import torch
 
 from mmdefect.datasets.casting_layout import CASTING_CLASSES, CastingImage
 from mmdefect.datasets.leakage.clusters import class_of_clusters, crossing_clusters
-from mmdefect.utils.checks import name_some, visible
+from mmdefect.utils.checks import brief, name_some, visible
 from mmdefect.utils.text_files import inner_path, read_csv
 
 SUBSETS = ('train', 'val', 'test')
@@ -170,8 +170,8 @@ def read_split(path: Path) -> list[SplitRow]:
     lines = read_csv(path, 'split file')
     if not lines or tuple(lines[0]) != COLUMNS:
         raise ValueError(
-            f'{path} starts with {lines[0] if lines else "nothing"}; expected the '
-            f'columns {",".join(COLUMNS)}: make it again.'
+            f'{path} starts with {brief(lines[0]) if lines else "nothing"}; expected '
+            f'the columns {",".join(COLUMNS)}: make it again.'
         )
     rows = [_parse(line, path, number) for number, line in enumerate(lines[1:], 2)]
     names = [row.path for row in rows]

@@ -26,7 +26,7 @@ from mmdefect.datasets.images import (
     unlike_annotated,
 )
 from mmdefect.registry import DATASETS
-from mmdefect.utils.checks import name_some
+from mmdefect.utils.checks import name_some, visible
 
 
 @DATASETS.register_module()
@@ -198,9 +198,12 @@ class DefectDetDataset(CachedImages, CocoDataset):
         if not self._declared:
             self._choose_classes(found)
         elif found != self._declared:
+            there, wanted = (
+                ', '.join(map(visible, n)) for n in (found, self._declared)
+            )
             raise ValueError(
-                f'{self.ann_file} holds the classes {", ".join(found)}; expected '
-                f'exactly {", ".join(self._declared)}, in this order: convert the data '
+                f'{self.ann_file} holds the classes {there}; expected '
+                f'exactly {wanted}, in this order: convert the data '
                 'again, or give metainfo.classes in the order of the file.'
             )
 

@@ -25,6 +25,7 @@ from mmdefect.evaluation.groups import (
     groups_of,
 )
 from mmdefect.registry import METRICS
+from mmdefect.utils.checks import visible
 
 BACKENDS = ('auto', 'faster', 'pycocotools')
 # Name -> (IoU threshold or None for the mean over all, object area), as in mmdet.
@@ -244,9 +245,10 @@ class GroupedCocoMetric(CocoMetric):
         ids = {entry['name']: entry['id'] for entry in annotations['categories']}
         missing = [name for name in self._classes if name not in ids]
         if missing:
+            absent, known = (', '.join(map(visible, names)) for names in (missing, ids))
             raise ValueError(
-                f"class {', '.join(missing)} is not in '{self.ann_file}', which knows "
-                f'{", ".join(ids)}; use the annotation file of these classes.'
+                f"class {absent} is not in '{self.ann_file}', which knows {known}; use "
+                'the annotation file of these classes.'
             )
         check_old_classes(self._classes, self.old_classes)
         return [ids[name] for name in self._classes]

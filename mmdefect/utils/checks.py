@@ -21,8 +21,10 @@ def visible(text: str) -> str:
     """Write characters that cannot be seen as their codes, e.g. that of a BOM.
 
     Two names that differ are then printed differently: a byte order mark, a space of
-    no width, an accent stored as a character of its own.
+    no width, an accent stored as a character of its own. Text is cut at 300 characters.
     """
+    if len(text) > 300:
+        text = f'{text[:300]}...'
     apart = unicodedata.normalize('NFC', text) != text
     return ''.join(
         char

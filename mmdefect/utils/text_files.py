@@ -236,7 +236,7 @@ def inner_path(name: Any, where: str) -> str:
         longest = max(len(part.encode()) for part in path.parts)
     except UnicodeEncodeError:
         longest = MAX_NAME_BYTES + 1
-    if longest > MAX_NAME_BYTES or len(slashes) > 16 * MAX_NAME_BYTES or '\0' in name:
+    if longest > MAX_NAME_BYTES or len(slashes) > 8 * MAX_NAME_BYTES or '\0' in name:
         raise ValueError(
             f'{where} names the file {name[:80]!a}, which no file system can hold '
             f'(a part of {MAX_NAME_BYTES} bytes at most, and no zero byte or half '

@@ -195,6 +195,20 @@ def test_exception_category_order_disagrees(toy_root: Path, changed_coco: Edit) 
         build(toy_root, path)
 
 
+def test_exception_class_names_that_look_alike(
+    toy_root: Path, changed_coco: Edit
+) -> None:
+    path = changed_coco(lambda coco: coco['categories'][0].update(name='crazing\u200b'))
+    message = r'holds the classes crazing\\u200b, .*; expected exactly crazing, incl'
+    with pytest.raises(ValueError, match=message):
+        build(toy_root, path)
+    message = (
+        r"keep_classes names the unknown class 'patches\\xa0'; expected some of cr"
+    )
+    with pytest.raises(ValueError, match=message):
+        build(toy_root, keep_classes=['patches\xa0'])
+
+
 # ----------------------------------------------------------------------- files
 
 

@@ -21,6 +21,7 @@ def test_feature_names_that_look_alike_are_told_apart() -> None:
     assert visible('a\u200bb\tc\xa0') == 'a\\u200bb\\tc\\xa0'
     assert visible('Schra\u0308ge') == 'Schra\\u0308ge'
     assert visible('\ud800') == '\\ud800'
+    assert visible('a' * 999) == 'a' * 300 + '...'
 
 
 def test_feature_long_lists_are_shortened() -> None:

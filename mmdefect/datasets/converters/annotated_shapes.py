@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from mmdefect.datasets.coco_file import image_size_of, read_coco
+from mmdefect.utils.checks import brief, visible
 from mmdefect.utils.images import mask_of
 from mmdefect.utils.text_files import inner_path, read_json
 
@@ -91,7 +92,7 @@ def _labelme_layers(
         _draw_shape(canvas, kind, points, shape, where, line_width)
         if not canvas.any():
             raise ValueError(
-                f'{where}, {str(label)[:80]!r}, covers no pixel of its image of '
+                f'{where}, {brief(label)}, covers no pixel of its image of '
                 f'{size[1]}x{size[0]}; expected some: correct or remove it in LabelMe.'
             )
         yield str(label), canvas > 0
@@ -125,8 +126,8 @@ def _draw_shape(
     least = {'polygon': 3, 'rectangle': 2, 'circle': 2, 'mask': 1, 'linestrip': 2}
     if kind not in SHAPES or len(points) < least.get(kind, 2):
         raise ValueError(
-            f'{where} is a {kind[:80]} of {len(points)} points; expected one of '
-            f'{", ".join(SHAPES)} with all its points: correct it in LabelMe.'
+            f'{where} is a {visible(kind[:80])} of {len(points)} points; expected one '
+            f'of {", ".join(SHAPES)} with all its points: correct it in LabelMe.'
         )
     if kind == 'polygon':
         cv2.fillPoly(canvas, [_pixels(points)], 1)
@@ -264,7 +265,7 @@ def _draw_runs(shape: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
     height, width = size
     wanted = shape['size']
     if wanted != [height, width]:
-        raise TypeError(f'of the size {str(wanted)[:40]}, its image has {[*size]}')
+        raise TypeError(f'of the size {brief(wanted)}, its image has {[*size]}')
     sound = isinstance(runs, list) and all(
         type(run) is int and run >= 0 for run in runs
     )

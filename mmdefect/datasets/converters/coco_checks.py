@@ -299,10 +299,16 @@ def save_json(content: Mapping[str, Any], path: Path) -> None:
     """Write JSON, creating the folder.
 
     Raises:
-        ValueError: If it holds NaN or infinity, which JSON has no way to write.
+        ValueError: If it holds NaN or infinity, which JSON has no way to write, or
+            nests too deeply.
     """
     try:
         text = json.dumps(content, separators=(',', ':'), allow_nan=False)
+    except RecursionError as error:
+        raise ValueError(
+            f'{path} would nest lists or objects too deeply; expected a few levels: '
+            'correct the source.'
+        ) from error
     except ValueError as error:
         raise ValueError(
             f'{path} would hold NaN or an infinite number; expected finite ones, which '

@@ -161,3 +161,11 @@ def test_exception_json_holds_no_such_number(tmp_path: Path, number: float) -> N
     with pytest.raises(ValueError, match=r'x\.json would hold NaN or an infinite'):
         save_json({'score': number}, tmp_path / 'x.json')
     assert not list(tmp_path.iterdir())
+
+
+def test_exception_json_too_deep(tmp_path: Path) -> None:
+    deep: Any = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(ValueError, match=r'x\.json would nest lists or objects too'):
+        save_json({'deep': deep}, tmp_path / 'x.json')
