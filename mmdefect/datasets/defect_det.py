@@ -244,7 +244,12 @@ class DefectDetDataset(CachedImages, CocoDataset):
         if self.verify_images:
             data_list = self._without_broken(data_list)
             paths = [info['img_path'] for info in data_list]
-            warn_of_same(paths, name=self.ann_file, test=self.test_mode)
+            warn_of_same(
+                paths,
+                root=str(self.data_root),
+                name=self.ann_file,
+                test=self.test_mode,
+            )
         print_log(
             f'{type(self).__name__} {self.ann_file}: {len(data_list)} of '
             f'{self._images_in_file} images, classes {", ".join(sorted(self._keep))}; '

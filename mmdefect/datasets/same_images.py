@@ -45,23 +45,26 @@ def same_images(train: Iterable[Path | str], test: Iterable[Path | str]) -> list
     ]
 
 
-_SETS: dict[bool, dict[str, set[str]]] = {False: {}, True: {}}
+# Root and whether it is tested on -> annotations -> images.
+_SETS: dict[tuple[str, bool], dict[str, set[str]]] = defaultdict(dict)
 _SAID: set[tuple[str, str]] = set()
 
 
-def warn_of_same(paths: Iterable[str], *, name: str, test: bool) -> None:
+def warn_of_same(paths: Iterable[str], *, root: str, name: str, test: bool) -> None:
     """Warn, once, of images that are in a training and a test set of this process.
 
-    A run and a stream build both; each is compared with those that were there before.
+    A run and a stream build both; each is compared with those of its root that were
+    there before.
 
     Args:
         paths: Images of a set that is built.
+        root: Its folder.
         name: Of its annotations: the sets of a stream's steps have the same.
         test: Whether it is tested on.
     """
-    own = _SETS[test].setdefault(name, set())
+    own = _SETS[root, test].setdefault(name, set())
     own.update(paths)
-    for other, images in _SETS[not test].items():
+    for other, images in _SETS[root, not test].items():
         train, tested = (images, own) if test else (own, images)
         pair = (other, name) if test else (name, other)
         if pair not in _SAID and (notes := same_images(sorted(train), sorted(tested))):

@@ -46,6 +46,6 @@ def _compare(runner: Runner, bits: int | None, what: str) -> None:
         if None not in (bits, found) and bits != found:
             raise ValueError(
                 f'16-bit images are read as {bits} bits in {what} and as {found} bits '
-                f'in {name.strip("_").replace("_dataloader", "")}ing; expected the '
+                f'in the set of {name[1:].removesuffix("_dataloader")}; expected the '
                 'same: give bits=... to the data sets of training, validation and test.'
             )
