@@ -117,6 +117,7 @@ HOOKS = _child(
         'ProjectedUpdateHook': 'mmdefect.engine.hooks.projected_update',
         'ResumableEarlyStoppingHook': 'mmdefect.engine.hooks.early_stopping',
         'SafeCheckpointHook': 'mmdefect.engine.hooks.safe_checkpoint',
+        'SameBitsHook': 'mmdefect.engine.hooks.same_bits',
         'SamplePredictionsHook': 'mmdefect.engine.hooks.sample_predictions',
         'StrictPretrainedHook': 'mmdefect.engine.hooks.pretrained',
         'WeightAnchorHook': 'mmdefect.engine.hooks.weight_anchor',

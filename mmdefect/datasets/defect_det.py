@@ -25,6 +25,7 @@ from mmdefect.datasets.images import (
     detect_bits,
     unlike_annotated,
 )
+from mmdefect.datasets.same_images import warn_of_same
 from mmdefect.registry import DATASETS
 from mmdefect.utils.checks import name_some, visible
 
@@ -190,6 +191,8 @@ class DefectDetDataset(CachedImages, CocoDataset):
         """How images are read; all of the file say, so that all steps read alike."""
         paths = [Path(self.data_prefix['img'], name) for name in names]
         bits = detect_bits(paths, name=self.ann_file, bits=self.bits)
+        if bits is not None:  # checkpoints hold it
+            self._metainfo['bits'] = bits
         found = {'exif': self.exif, 'bits': bits}
         return {key: value for key, value in found.items() if value is not None}
 
@@ -243,6 +246,13 @@ class DefectDetDataset(CachedImages, CocoDataset):
         boxes = self._count_boxes(data_list)
         if self.verify_images:
             data_list = self._without_broken(data_list)
+            paths = [info['img_path'] for info in data_list]
+            warn_of_same(
+                paths,
+                root=str(self.data_root),
+                name=self.ann_file,
+                test=self.test_mode,
+            )
         print_log(
             f'{type(self).__name__} {self.ann_file}: {len(data_list)} of '
             f'{self._images_in_file} images, classes {", ".join(self._kept_names)}; '

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+
+from mmengine.logging import print_log
 
 from mmdefect.datasets.converters.coco_checks import name_some
 
@@ -40,6 +43,37 @@ def same_images(train: Iterable[Path | str], test: Iterable[Path | str]) -> list
         f'test images that are training images, too ({name_some(same)}): scores on '
         'them say nothing about new images; remove them from one of both'
     ]
+
+
+# Root and whether it is tested on -> annotations -> images.
+_SETS: dict[tuple[str, bool], dict[str, set[str]]] = defaultdict(dict)
+_SAID: set[tuple[str, str]] = set()
+
+
+def warn_of_same(paths: Iterable[str], *, root: str, name: str, test: bool) -> None:
+    """Warn, once, of images that are in a training and a test set of this process.
+
+    A run and a stream build both; each is compared with those of its root that were
+    there before.
+
+    Args:
+        paths: Images of a set that is built.
+        root: Its folder.
+        name: Of its annotations: the sets of a stream's steps have the same.
+        test: Whether it is tested on.
+    """
+    own = _SETS[root, test].setdefault(name, set())
+    own.update(paths)
+    for other, images in _SETS[root, not test].items():
+        train, tested = (images, own) if test else (own, images)
+        pair = (other, name) if test else (name, other)
+        if pair not in _SAID and (notes := same_images(sorted(train), sorted(tested))):
+            _SAID.add(pair)
+            print_log(
+                f'{pair[0]} and {pair[1]}: {notes[0]}.',
+                logger='current',
+                level=logging.WARNING,
+            )
 
 
 def _size(path: Path) -> int:

@@ -77,7 +77,9 @@ def read_bytes(path: str | Path) -> bytes:
         ImageError: If it is missing, empty, or no regular file.
     """
     check_regular(path)
-    return Path(path).read_bytes()
+    # Not by Path, which takes longer than the file: for every image of training.
+    with open(path, 'rb') as file:  # noqa: PTH123
+        return file.read()
 
 
 def check_regular(path: str | Path) -> None:
@@ -87,7 +89,7 @@ def check_regular(path: str | Path) -> None:
         ImageError: In a few words.
     """
     try:
-        found = Path(path).stat()
+        found = os.stat(path)  # noqa: PTH116
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         raise ImageError('missing file' if missing else str(error.strerror)) from None

@@ -26,18 +26,18 @@ from mmdefect.utils.image_header import (
 EXIF = ('stored', 'turned')
 """What an EXIF orientation leaves open: stored pixels, or what viewers show."""
 
-_AS_STORED = cv2.IMREAD_UNCHANGED  # ignores EXIF, too
-_COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _UNDO = {6: 8, 8: 6}  # all other orientations undo themselves
 
 
-def decode(data: bytes, header: Header, *, flag: int = _AS_STORED) -> np.ndarray:
+def decode(
+    data: bytes, header: Header, *, flag: int = cv2.IMREAD_UNCHANGED
+) -> np.ndarray:
     """Pixels as they are stored, channels in BGR order, the orientation ignored.
 
     Args:
         data: Content of the file.
         header: Its header.
-        flag: OpenCV's, of those that ignore the orientation.
+        flag: OpenCV's, for an ordinary file; as stored by default.
 
     Returns:
         Shape (H, W) or (H, W, C), uint8 or uint16.
@@ -135,9 +135,6 @@ def read_bgr(
         data = read_bytes(path) if data is None else data
         header = header_of(data)
         turned = is_turned(header, size, exif)
-        # Ordinary files need no second look: eight bits, grey or colour.
-        if not header.mode:
-            return decode(data, header, flag=_COLOUR)
         pixels = to_bgr(decode(data, header), bits=bits)
     except ImageError as error:
         raise ValueError(
@@ -169,12 +166,11 @@ def to_bgr(image: np.ndarray, *, bits: int | None = None) -> np.ndarray:
         raise ImageError(
             f'{channels} channels of {image.dtype}; expected 1, 3 or 4 of 8 or 16 bits'
         )
-    image = image.reshape(*image.shape[:2], channels)[..., : min(channels, 3)]
     if image.dtype == np.uint16:
-        image = _eight_bits(image, bits)
+        image = _eight_bits(image if channels < 4 else image[..., :3], bits)
     if channels == 1:
-        return cv2.merge([image[..., 0]] * 3)
-    return np.ascontiguousarray(image)
+        return cv2.merge([image.reshape(image.shape[:2])] * 3)
+    return np.ascontiguousarray(image[..., :3])
 
 
 def _eight_bits(image: np.ndarray, bits: int | None) -> np.ndarray:
