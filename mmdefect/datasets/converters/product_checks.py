@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mmdefect.datasets.anomaly_checks import file_errors
+from mmdefect.datasets.anomaly_held_out import SHARE, held_out, untested_note
 from mmdefect.datasets.anomaly_layout import GOOD, AnomalyImage, scan_products
 from mmdefect.datasets.converters.coco_checks import name_some
 
@@ -87,8 +88,12 @@ def check_product(root: Path, product: str, *, full: bool = False) -> ProductRep
     report.errors = train.errors + test.errors + file_errors(images, full=full)
     if test.image_level:
         report.notes.append('no ground_truth: defects are known by image only')
-    if not report.good:
-        report.notes.append('no good test image: its AUROC is undefined')
+    if test.untested:
+        number = len(held_out(train.images, SHARE, root=root))
+        report.notes.append(untested_note(product, number, SHARE).split(': ', 1)[1])
+    elif not report.good or not report.defective:
+        kind = 'defective' if report.good else 'good'
+        report.notes.append(f'no {kind} test image: its AUROC is undefined')
     if full and not report.errors and (blank := blank_masks(test.images)):
         report.notes.append(f'masks without a defect pixel: {name_some(blank)}')
     return report
