@@ -14,12 +14,14 @@ from mmengine.logging import print_log
 
 from mmdefect.datasets.anomaly_checks import file_errors
 from mmdefect.datasets.anomaly_depth import product_bits
+from mmdefect.datasets.anomaly_held_out import SHARE, held_out, untested_note
 from mmdefect.datasets.anomaly_layout import (
     SPLITS,
     AnomalyImage,
     Scan,
     list_products,
     scan_products,
+    untested_error,
 )
 from mmdefect.datasets.anomaly_meta import read_meta_file
 from mmdefect.datasets.class_split import check_known
@@ -39,7 +41,8 @@ class AnomalyDataset(BaseDataset):
 
     A product is a class of the stream. Training sees good images only; a test image is
     good, or has a defect that masks outline. A product without a ``ground_truth``
-    folder is image-level data: its defective images have no mask, which is logged.
+    folder is image-level data: its defective images have no mask, which is logged. One
+    without test images is, too: see ``hold_out``.
 
     A data info holds ``img_path``, ``mask_paths``, ``has_mask`` (True for good images:
     they have no defect pixel), ``class_name``, ``class_label`` (index into
@@ -59,6 +62,10 @@ class AnomalyDataset(BaseDataset):
             it depends neither on the step nor on the order of the files.
         rebalance: Repeat the images of small products in training, so that every
             product counts about equally in an epoch.
+        hold_out: Share of ``train/good`` of a product without test images that is not
+            learnt but tested as good: then its scores are known, though no AUROC. It is
+            said in the log, and needs the same value in training and test. With 0, and
+            for products that only a list names, all is learnt and nothing scored.
         verify: Whether to look at every file at the start: True reads headers and
             decodes masks, ``'full'`` decodes all pixels.
         exif: What images with an EXIF orientation mean, see
@@ -82,6 +89,8 @@ class AnomalyDataset(BaseDataset):
     """
 
     METAINFO: ClassVar[dict[str, Any]] = {}
+    # Whether every product has test images, or the data set is broken.
+    complete: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -94,6 +103,7 @@ class AnomalyDataset(BaseDataset):
         replay_classes: Sequence[str] = (),
         replay_seed: int = 0,
         rebalance: bool = False,
+        hold_out: float = SHARE,
         verify: bool | str = True,
         exif: str | None = None,
         bits: int | None = None,
@@ -108,6 +118,12 @@ class AnomalyDataset(BaseDataset):
                 f'Got replay={replay} and rebalance={rebalance} for split={split!r}; '
                 'expected a number of images from 0, and both in training only.'
             )
+        if not 0 <= hold_out < 1:
+            raise ValueError(
+                f'hold_out is {hold_out}: expected a share of the training images from '
+                '0 and below 1'
+            )
+        self.hold_out = float(hold_out)
         self.split = split
         self.meta_file = meta_file
         self.seen_classes = None if seen_classes is None else list(seen_classes)
@@ -120,6 +136,7 @@ class AnomalyDataset(BaseDataset):
         self.exif = exif
         self.bits = bits
         self._product_bits: dict[str, int] = {}
+        self._notes: list[str] = []
         kwargs.setdefault('test_mode', split == 'test')
         lazy_init = kwargs.pop('lazy_init', False)
         super().__init__(lazy_init=True, **kwargs)
@@ -184,7 +201,7 @@ class AnomalyDataset(BaseDataset):
 
         wanted = [*self._keep, *(self.replay_classes if self.replay else ())]
         if listed is None:
-            scan = scan_products(root, wanted, self.split)
+            scan = self._scanned(root, wanted)
         else:
             scan = self._listed(listed, wanted)
         if not scan.errors and self.verify:
@@ -208,7 +225,29 @@ class AnomalyDataset(BaseDataset):
         self._report(scan, groups)
         if self.rebalance:
             groups = repeat_small(groups)
+        if not scan.images:  # MMEngine cannot pack nothing
+            self.serialize_data = False
         return [self._info(image) for group in groups.values() for image in group]
+
+    def _scanned(self, root: Path, wanted: Sequence[str]) -> Scan:
+        """What the folders hold; of products without test images a part is held out."""
+        scan = scan_products(root, wanted, self.split)
+        tests = scan
+        if self.split == 'train':
+            tests = scan_products(root, [n for n in wanted if self.hold_out], 'test')
+        if self.complete:
+            scan.errors += [untested_error(name, root) for name in scan.untested]
+            return scan
+        for name in tests.untested:
+            known = scan_products(root, [name], 'train').images
+            drawn = held_out(known, self.hold_out, root=root)
+            if self.split == 'test':
+                scan.images += drawn
+                scan.images.sort(key=lambda image: wanted.index(image.product))
+            else:
+                scan.images = [i for i in scan.images if i not in set(drawn)]
+            self._notes.append(untested_note(name, len(drawn), self.hold_out))
+        return scan
 
     def _listed(self, listed: Scan, wanted: Sequence[str]) -> Scan:
         """What a list says about the wanted products, in their order."""
@@ -218,7 +257,10 @@ class AnomalyDataset(BaseDataset):
         check_known(groups, known, what=f'The list {self.meta_file}')
         scan.images = [image for name in wanted for image in groups.get(name, ())]
         scan.image_level = [name for name in listed.image_level if name in wanted]
-        if absent := [name for name in wanted if name not in groups]:
+        absent = [name for name in wanted if name not in groups]
+        if self.split == 'test' and not self.complete:
+            self._notes += [untested_note(name, 0, self.hold_out) for name in absent]
+        elif absent:
             scan.errors.append(
                 f'The list {self.meta_file} has no image of {", ".join(absent)}; '
                 'expected some of every product: add them, or change the classes.'
@@ -274,7 +316,7 @@ class AnomalyDataset(BaseDataset):
                 f' {", ".join(scan.image_level)}: no ground_truth, so defects are '
                 'known by image only and pixel metrics are undefined.'
             )
-        print_log(text, logger='current')
+        print_log(' '.join([text, *self._notes]), logger='current')
 
 
 def _by_product(images: Sequence[AnomalyImage]) -> dict[str, list[AnomalyImage]]:
@@ -340,6 +382,7 @@ class MVTecADDataset(AnomalyDataset):
     """
 
     METAINFO: ClassVar[dict[str, Any]] = {'classes': MVTEC_AD_CLASSES}
+    complete = True
 
 
 @DATASETS.register_module()
@@ -351,3 +394,4 @@ class VisADataset(AnomalyDataset):
     """
 
     METAINFO: ClassVar[dict[str, Any]] = {'classes': VISA_CLASSES}
+    complete = True

@@ -67,17 +67,20 @@ class Scan:
         images: In a fixed order.
         errors: One sentence for each thing that must not be.
         image_level: Products without outlined defects.
+        untested: Products without a test image.
     """
 
     images: list[AnomalyImage] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     image_level: list[str] = field(default_factory=list)
+    untested: list[str] = field(default_factory=list)
 
     def add(self, other: Scan) -> None:
         """Append what another scan found."""
         self.images += other.images
         self.errors += other.errors
         self.image_level += other.image_level
+        self.untested += other.untested
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -188,15 +191,20 @@ def _scan_test(folder: Path) -> Scan:
             'or a folder of their defect kind: move them.'
         )
     elif not scan.images:
-        scan.errors.append(
-            f'The product {product!r} has no test image in {test}; expected '
-            'test/good and one folder a defect kind: check the folder.'
-        )
+        scan.untested.append(product)
     if outlined:
         scan.errors += _stray_mask_errors(truth, kinds)
     elif any(image.label for image in scan.images):
         scan.image_level.append(product)
     return scan
+
+
+def untested_error(product: str, root: Path) -> str:
+    """What is wrong with a product without test images, where it needs them."""
+    return (
+        f'The product {product!r} has no test image in {root / product / "test"}; '
+        'expected test/good and one folder a defect kind: check the folder.'
+    )
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -47,6 +47,11 @@ class AnomalyMetric(BaseMetric):
     one label only, a defective image whose defect is not outlined) is NaN, left out of
     the means, and said once in the log. An AUROC below 0.5 stays below 0.5.
 
+    What good images score is known without a defect, too: ``score_q50/<product>``,
+    ``score_q95``, ``score_q99`` and ``score_max`` are quantiles of the scores of the
+    good test images (linear between neighbours), NaN without any;
+    ``good_images/<product>`` and ``defective_images`` say how many there are.
+
     An anomaly map is resized bilinearly to its mask before its pixels are judged. The
     label of an image is ``gt_label``: a defect that is lost in a small mask still makes
     the image defective.
@@ -94,6 +99,7 @@ class AnomalyMetric(BaseMetric):
         self._histograms: PixelHistograms | None = None
         self._previous: dict[str, float] | None = None
         self._joint: dict[str, float] | None = None
+        self._size: int | None = None
 
     def compare_with(
         self,
@@ -144,6 +150,7 @@ class AnomalyMetric(BaseMetric):
             ValueError: Streaming, if another number of images was processed; or as in
                 :meth:`compute_metrics`.
         """
+        self._size = size
         if self.mode == 'exact':
             return super().evaluate(size)
         parts = all_gather_object(self.results)
@@ -175,7 +182,7 @@ class AnomalyMetric(BaseMetric):
             ValueError: If no image was evaluated, an old class is unknown, or a product
                 is missing among those to compare with.
         """
-        if not results:
+        if not results and self._size != 0:
             raise ValueError(
                 'no image was evaluated, at least one was expected; check that the '
                 'test data set is not empty.'
@@ -192,6 +199,9 @@ class AnomalyMetric(BaseMetric):
             for metric in self._metrics
             for name in self._classes
         }
+        for name in self._classes:
+            for key, value in self._good_scores(name, results).items():
+                metrics[f'{key}/{name}'] = value
         groups = groups_of(self._classes, self.old_classes)
         logger: MMLogger = MMLogger.get_current_instance()
         logger.info('\n' + table(rows, groups))
@@ -253,6 +263,29 @@ class AnomalyMetric(BaseMetric):
         record.pixels = pixels.detach().float().cpu()
         record.mask = None if mask is None else mask.cpu() != 0
 
+    def _good_scores(
+        self, name: str, results: Sequence[ImageRecord]
+    ) -> dict[str, float]:
+        """How many images a product has, and how high its good ones score."""
+        images = [record for record in results if record.product == name]
+        good = [record.score for record in images if not record.label]
+        scores = torch.tensor(good or [math.nan], dtype=torch.float64)
+        found = {
+            'good_images': float(len(good)),
+            'defective_images': float(len(images) - len(good)),
+            **{f'score_q{q}': float(scores.quantile(q / 100)) for q in (50, 95, 99)},
+            'score_max': float(scores.max()),
+        }
+        if good and len(good) == len(images):
+            logger: MMLogger = MMLogger.get_current_instance()
+            logger.info(
+                f"product '{name}': all its {len(good)} test images are good, so its "
+                'AUROC is undefined; half of them score below '
+                f'{found["score_q50"]:.4g}, 95 % below {found["score_q95"]:.4g}, 99 % '
+                f'below {found["score_q99"]:.4g}, none above {found["score_max"]:.4g}.'
+            )
+        return found
+
     def _product_metrics(
         self, name: str, images: Sequence[ImageRecord]
     ) -> dict[str, float]:
@@ -261,7 +294,7 @@ class AnomalyMetric(BaseMetric):
         image_reason = pixel_reason = ''
         found = dict.fromkeys(self._metrics, math.nan)
         if not images:
-            image_reason = pixel_reason = 'it has no image'
+            image_reason = pixel_reason = 'it has no test image'
         elif len(labels) < 2:
             image_reason = (
                 f'all its images are {"defective" if 1 in labels else "good"}'
@@ -285,8 +318,8 @@ class AnomalyMetric(BaseMetric):
         if texts:
             logger: MMLogger = MMLogger.get_current_instance()
             logger.warning(
-                f"product '{name}': {' and '.join(texts)} are NaN and left out of the "
-                'means.'
+                f"product '{name}': {' and '.join(texts)} are undefined and left out "
+                'of the means.'
             )
 
     def _image_metrics(self, images: Sequence[ImageRecord]) -> dict[str, float]:

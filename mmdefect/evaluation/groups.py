@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -100,15 +101,20 @@ def table(rows: Rows, groups: Mapping[str, Tensor]) -> str:
     means = group_means(rows, groups)
     lines = [['product', *names]]
     for product, row in rows.items():
-        lines.append([product, *(f'{row[name]:.3f}' for name in names)])
+        lines.append([product, *(_text(row[name]) for name in names)])
     for group in groups:
         values = [means[f'{name}_{group}'] for name in names]
-        lines.append([f'mean ({group})', *(f'{value:.3f}' for value in values)])
+        lines.append([f'mean ({group})', *map(_text, values)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return '\n'.join(
         '  '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         for line in lines
     )
+
+
+def _text(value: float) -> str:
+    """A number of the table, a dash where it is undefined."""
+    return '–' if math.isnan(value) else f'{value:.3f}'
 
 
 def _row(values: Mapping[str, float], names: Sequence[str] | Mapping) -> Tensor:

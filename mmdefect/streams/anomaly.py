@@ -62,6 +62,7 @@ class AnomalyStream(Stream):
     def specialise(self, cfg: Config, step: int) -> None:
         """Write the products of ``step`` into model, datasets and evaluator."""
         cfg.model.num_classes = len(self.seen_classes(step))
+        _check_held_out(cfg)
         for split in ('train', 'val', 'test'):
             loader = cfg.get(f'{split}_dataloader')
             if loader is not None:
@@ -101,6 +102,21 @@ class AnomalyStream(Stream):
         if self.class_keys is not None:
             return self.class_keys
         return list(conditioner_keys()) if model.get('conditioner') else []
+
+
+def _check_held_out(cfg: Config) -> None:
+    """Refuse to test on images that were learnt."""
+    given = {
+        split: innermost(loader.dataset).get('hold_out')
+        for split in ('train', 'test')
+        if (loader := cfg.get(f'{split}_dataloader')) is not None
+    }
+    if len(set(given.values())) > 1:
+        raise ValueError(
+            f'hold_out is {given["train"]} in the training set and {given["test"]} in '
+            'the test set, where None is the default: expected the same, or images are '
+            'tested that were learnt'
+        )
 
 
 def _own_name(cfg: Mapping[str, Any]) -> str:

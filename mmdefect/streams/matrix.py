@@ -156,6 +156,13 @@ class StreamMatrix:
         scores = self._steps.get(step)
         return {} if scores is None else dict(scores.per_class[metric])
 
+    def undefined(self, *, metric: str, step: int) -> list[str]:
+        """Classes that were tested after a step and have no value.
+
+        They had no test image, or none with ground truth.
+        """
+        return [n for n, value in self.scores(step, metric).items() if value != value]
+
     def tensor(self, metric: str) -> Tensor:
         """The matrix of one metric, for :mod:`mmdefect.functional.forgetting`.
 
@@ -255,6 +262,10 @@ class StreamMatrix:
                     'old': list(scores.old),
                     'new': list(scores.new),
                     'per_class': _null_nan(scores.per_class),
+                    'undefined': {
+                        metric: self.undefined(metric=metric, step=scores.step)
+                        for metric in self.metrics
+                    },
                     'groups': _null_nan(groups),
                     'forgetting': _null_nan(forgetting),
                     'scalars': _null_nan(scores.scalars),

@@ -93,7 +93,6 @@ def copy(path: Path) -> None:
         (empty, 'test/good/000.png', r'test/good/000\.png \(zero bytes\)'),
         (garble, 'test/good/000.png', r'test/good/000\.png \(no image\)'),
         (empty, 'ground_truth/cut/000_mask.png', r'000_mask\.png \(zero bytes\)'),
-        (remove, 'test', "product 'cloth' has no test image in"),
         (copy, 'test/cut/000.jpg', 'share a name with another'),
     ],
 )
@@ -188,3 +187,74 @@ def test_exception_pictures_that_are_not_learnt(damaged: Path, name: str) -> Non
 def test_exception_empty_root_without_classes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='there is no product in'):
         AnomalyDataset(data_root=str(tmp_path), split='train', pipeline=[])
+
+
+def names(dataset: AnomalyDataset, product: str) -> list[str]:
+    return [
+        Path(i['img_path']).name for i in infos(dataset) if i['class_name'] == product
+    ]
+
+
+def test_feature_without_test_images_a_share_is_held_out(
+    damaged: Path, messages: Any
+) -> None:
+    """No image is both learnt and tested, and none is lost."""
+    shutil.rmtree(damaged / 'dots/test')
+    shutil.rmtree(damaged / 'dots/ground_truth')
+    learnt, tested = build(damaged), build(damaged, 'test')
+    assert (len(names(learnt, 'dots')), len(names(tested, 'dots'))) == (4, 1)
+    assert {*names(learnt, 'dots'), *names(tested, 'dots')} == set(
+        names(build(damaged, hold_out=0), 'dots')
+    )
+    assert [i['gt_label'] for i in infos(tested) if i['class_name'] == 'dots'] == [0]
+    # The others are as they were, in label order.
+    assert len(names(learnt, 'cloth')) == len(names(tested, 'cloth')) == 5
+    products = [i['class_name'] for i in infos(tested)]
+    assert list(dict.fromkeys(products)) == list(PRODUCTS)
+    told = [r.message for r in messages.records if 'held out' in r.message]
+    assert len(told) == 2
+    assert all('dots: no test images, so 1 good ones are held out' in t for t in told)
+    half = build(damaged, 'test', hold_out=0.5)
+    assert len(names(half, 'dots')) == 2
+    assert names(tested, 'dots')[0] in names(half, 'dots')
+
+
+def test_feature_good_test_images_only(damaged: Path) -> None:
+    shutil.rmtree(damaged / 'dots/ground_truth')
+    for folder in (damaged / 'dots/test').iterdir():
+        if folder.name != 'good':
+            shutil.rmtree(folder)
+    assert len(names(build(damaged), 'dots')) == 5
+    tested = build(damaged, 'test', keep_classes=['dots'])
+    assert {info['gt_label'] for info in infos(tested)} == {0}
+
+
+def test_feature_an_old_product_without_images(damaged: Path, messages: Any) -> None:
+    """It is named, and the new one trains and is tested."""
+    shutil.rmtree(damaged / 'cloth')
+    build(damaged, keep_classes=['dots'])
+    tested = build(damaged, 'test')
+    assert {i['class_name'] for i in infos(tested)} == {'dots', 'marble'}
+    assert 'cloth: no test images, so it is not scored' in messages.text
+    empty = build(damaged, 'test', keep_classes=['cloth'])
+    assert len(empty) == 0
+    with pytest.raises(ValueError, match=r'no folder .*cloth/train/good'):
+        build(damaged)
+
+
+def test_exception_published_sets_are_whole(damaged: Path) -> None:
+    class Published(AnomalyDataset):
+        complete = True
+
+    shutil.rmtree(damaged / 'dots/test')
+    shutil.rmtree(damaged / 'dots/ground_truth')
+    args = {'data_root': str(damaged), 'metainfo': {'classes': PRODUCTS}}
+    with pytest.raises(ValueError, match="'dots' has no test image in"):
+        Published(**args, split='test', pipeline=[])
+    assert len(names(Published(**args, pipeline=[]), 'dots')) == 5
+
+
+def test_exception_share_to_hold_out(damaged: Path) -> None:
+    for share in (-0.1, 1):
+        with pytest.raises(ValueError, match=r'hold_out is .* expected a share'):
+            build(damaged, hold_out=share)

@@ -209,19 +209,29 @@ def test_exception_no_list(toy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('classes', 'message'),
+    ('split', 'classes', 'message'),
     [
-        (('cloth', 'dots', 'wood'), 'has no image of wood'),
-        (('cloth', 'dotz'), "unknown class 'dots'.*did you mean dotz"),
+        ('train', ('cloth', 'dots', 'wood'), 'has no image of wood'),
+        ('test', ('cloth', 'dotz'), "unknown class 'dots'.*did you mean dotz"),
     ],
 )
 def test_exception_classes(
-    toy: Path, tmp_path: Path, classes: tuple, message: str
+    toy: Path, tmp_path: Path, split: str, classes: tuple, message: str
 ) -> None:
-    images = scan_products(toy, ['cloth', 'dots'], 'test').images
+    images = scan_products(toy, ['cloth', 'dots'], split).images
     (tmp_path / 'x').write_text('\n'.join(meta_lines(images, toy)), encoding='utf-8')
     with pytest.raises(ValueError, match=message):
-        build(toy, 'test', meta_file=str(tmp_path / 'x'), metainfo={'classes': classes})
+        build(toy, split, meta_file=str(tmp_path / 'x'), metainfo={'classes': classes})
+
+
+def test_feature_a_product_that_the_test_list_lacks(toy: Path, tmp_path: Path) -> None:
+    """It is not scored, as an old product whose images are elsewhere."""
+    images = scan_products(toy, ['cloth'], 'test').images
+    (tmp_path / 'x').write_text('\n'.join(meta_lines(images, toy)), encoding='utf-8')
+    classes = {'classes': ('cloth', 'wood')}
+    found = build(toy, 'test', meta_file=str(tmp_path / 'x'), metainfo=classes)
+    assert {info['class_name'] for info in found} == {'cloth'}
+    assert len(found) == len(images)
 
 
 def test_exception_defective_training_image(toy: Path, tmp_path: Path) -> None:

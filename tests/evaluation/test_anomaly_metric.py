@@ -105,7 +105,14 @@ def test_smoke(mode) -> None:
         old, new = (GOLDEN[f'anomaly/{name}/{c}'] for c in ('bottle', 'cable'))
         means |= {f'anomaly/{name}_old': old, f'anomaly/{name}_new': new}
         means[f'anomaly/{name}_all'] = (old + new) / 2
-    assert found == pytest.approx(GOLDEN | means, abs=1e-12)
+    # Good bottles score 0.25 and 0.5: linear between them.
+    quantiles = {'score_q50': 0.375, 'score_q95': 0.4875, 'score_q99': 0.4975}
+    quantiles |= {'score_max': 0.5, 'good_images': 2, 'defective_images': 2}
+    scores = {f'anomaly/{name}/bottle': value for name, value in quantiles.items()}
+    cable = dict.fromkeys(quantiles, 0.75)
+    cable |= {'good_images': 1, 'defective_images': 1}
+    scores |= {f'anomaly/{name}/cable': value for name, value in cable.items()}
+    assert found == pytest.approx(GOLDEN | means | scores, abs=1e-12)
     assert {type(value) for value in found.values()} == {float}
 
 
@@ -247,8 +254,8 @@ def test_feature_the_label_counts_and_not_the_mask(mode, log) -> None:
     assert found['anomaly/image_auroc/bottle'] == 1
     assert math.isnan(found['anomaly/pixel_auroc/bottle'])
     assert warnings(log) == [
-        "product 'bottle': pixel metrics (its masks have no defect pixel) are NaN and "
-        'left out of the means.'
+        "product 'bottle': pixel metrics (its masks have no defect pixel) are "
+        'undefined and left out of the means.'
     ]
     # Beside another defect its pixels are normal ones.
     seen = row('bottle', 1, 0.9, [0.5, 0.5], [0, 1])
@@ -261,7 +268,11 @@ def test_feature_the_label_counts_and_not_the_mask(mode, log) -> None:
 @pytest.mark.parametrize(
     ('cables', 'reason'),
     [
-        ([], 'image metrics (it has no image) and pixel metrics (it has no image)'),
+        (
+            [],
+            'image metrics (it has no test image) and pixel metrics (it has no test '
+            'image)',
+        ),
         (
             CABLES[1:],
             'image metrics (all its images are good) and pixel metrics (its masks have '
@@ -286,7 +297,7 @@ def test_feature_undefined_is_nan_and_said_once(mode, cables, reason, log) -> No
     assert warnings(log) == (
         []
         if reason is None
-        else [f"product 'cable': {reason} are NaN and left out of the means."]
+        else [f"product 'cable': {reason} are undefined and left out of the means."]
     )
     for metric in ('image_auroc', 'image_f1max', 'pixel_auroc', 'pixel_ap', 'aupro'):
         kind = 'image' if metric.startswith('image') else 'pixel'
@@ -328,6 +339,12 @@ def test_feature_images_alone(mode) -> None:
         'mine/image_f1max/bottle': pytest.approx(0.8),
         'mine/image_auroc_all': 3.5 / 4,
         'mine/image_f1max_all': pytest.approx(0.8),
+        'mine/good_images/bottle': 2,
+        'mine/defective_images/bottle': 2,
+        'mine/score_q50/bottle': 0.375,
+        'mine/score_q95/bottle': pytest.approx(0.4875),
+        'mine/score_q99/bottle': pytest.approx(0.4975),
+        'mine/score_max/bottle': 0.5,
     }
 
 
@@ -411,8 +428,14 @@ def test_exception_classes(mode) -> None:
         evaluate(BOTTLES, mode=mode, old_classes=['hazelnut'])
     with pytest.raises(ValueError, match=r'no value of cable .* bottle, cable'):
         evaluate([*BOTTLES, *CABLES], mode=mode, joint={'bottle': 1.0})
-    with pytest.raises(ValueError, match='no image was evaluated'):
-        evaluate([], mode=mode)
+
+
+@both_modes
+def test_exception_images_that_were_not_evaluated(mode) -> None:
+    metric = AnomalyMetric(mode=mode)
+    metric.dataset_meta = {'classes': ['bottle']}
+    with pytest.raises(ValueError, match=r'no image was evaluated|0 images were proc'):
+        metric.evaluate(1)
 
 
 def test_exception_images_that_count_twice() -> None:
@@ -439,3 +462,34 @@ def test_feature_does_not_import_mmdet() -> None:
         check=True,
     )
     assert done.stdout.strip() == '[]'
+
+
+@both_modes
+def test_feature_good_images_only_have_scores(mode, log) -> None:
+    """Said in words; the table has dashes."""
+    good = [sample('cable', 0, score) for score in (0.5, 0.25, 1.0, 0.75, 0.0)]
+    found = evaluate([*BOTTLES, *good], mode=mode)
+    assert [found[f'anomaly/score_{q}/cable'] for q in ('q50', 'q95', 'max')] == [
+        pytest.approx(0.5),
+        pytest.approx(0.95),
+        1.0,
+    ]
+    assert found['anomaly/image_auroc_all'] == GOLDEN['anomaly/image_auroc/bottle']
+    assert (
+        "product 'cable': all its 5 test images are good, so its AUROC is undefined; "
+        'half of them score below 0.5, 95 % below 0.95, 99 % below 0.99, none above 1.'
+    ) in log.text
+    (row,) = [line for line in log.text.splitlines() if line.startswith('cable')]
+    assert row.split() == ['cable', *['–'] * 6]
+
+
+@both_modes
+def test_feature_no_image_at_all(mode, log) -> None:
+    """As for old products whose images are elsewhere."""
+    metric = AnomalyMetric(mode=mode)
+    metric.dataset_meta = {'classes': ['bottle']}
+    found = metric.evaluate(0)
+    assert math.isnan(found['anomaly/image_auroc_all'])
+    assert math.isnan(found['anomaly/score_max/bottle'])
+    assert found['anomaly/good_images/bottle'] == 0
+    assert 'it has no test image' in log.text

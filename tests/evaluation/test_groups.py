@@ -54,7 +54,7 @@ def test_feature_gaps_to_joint() -> None:
 def test_shape_table() -> None:
     lines = table(ROWS, groups_of('abc', 'a')).splitlines()
     assert [line.split()[-1] for line in lines] == [
-        'auroc', '0.500', '0.750', 'nan', '0.500', '0.750', '0.625',
+        'auroc', '0.500', '0.750', '–', '0.500', '0.750', '0.625',
     ]  # fmt: skip
     assert len({len(line) for line in lines}) == 1
 

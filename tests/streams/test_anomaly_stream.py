@@ -250,3 +250,14 @@ def test_feature_resolving_is_repeatable():
     before = copy.deepcopy(cfg._cfg_dict)
     assert resolve(1, cfg)._cfg_dict == resolve(1, cfg)._cfg_dict
     assert cfg._cfg_dict == before
+
+
+def test_exception_learnt_images_are_not_tested():
+    cfg = config()
+    cfg.train_dataloader.dataset.hold_out = 0.1
+    with pytest.raises(
+        ValueError, match=r'hold_out is 0\.1 in .* and None in the test'
+    ):
+        resolve(0, cfg)
+    cfg.test_dataloader.dataset.hold_out = 0.1
+    assert resolve(0, cfg).test_dataloader.dataset.hold_out == 0.1

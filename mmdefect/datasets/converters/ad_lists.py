@@ -17,7 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdefect.datasets.anomaly_checks import file_errors
-from mmdefect.datasets.anomaly_layout import SPLITS, list_products, scan_products
+from mmdefect.datasets.anomaly_layout import (
+    SPLITS,
+    list_products,
+    scan_products,
+    untested_error,
+)
 from mmdefect.datasets.anomaly_meta import meta_lines
 from mmdefect.utils.files import write_text
 
@@ -45,6 +50,7 @@ def build_lists(root: Path, steps: Sequence[Sequence[str]]) -> tuple[Lists, list
         for product in products:
             scan = scan_products(root, [product], split)
             errors += scan.errors + file_errors(scan.images)
+            errors += [untested_error(name, root) for name in scan.untested]
             lines[split, product] = meta_lines(scan.images, root)
 
     lists = {f'orisplit/{s}_{p}.json': found for (s, p), found in lines.items()}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmdefect.datasets.anomaly_checks import file_errors
+from mmdefect.datasets.anomaly_held_out import SHARE, held_out, untested_note
 from mmdefect.datasets.anomaly_layout import GOOD, AnomalyImage, scan_products
 from mmdefect.datasets.mask_pixels import mask_notes
 from mmdefect.datasets.same_images import same_images
@@ -90,8 +91,12 @@ def check_product(
     report.notes += same_image_notes(train.images, test.images)
     if test.image_level:
         report.notes.append('no ground_truth: defects are known by image only')
-    if not report.good:
-        report.notes.append('no good test image: its AUROC is undefined')
+    if test.untested:
+        number = len(held_out(train.images, SHARE, root=root))
+        report.notes.append(untested_note(product, number, SHARE).split(': ', 1)[1])
+    elif not report.good or not report.defective:
+        kind = 'defective' if report.good else 'good'
+        report.notes.append(f'no {kind} test image: its AUROC is undefined')
     if full and not report.errors:
         report.notes += mask_notes(mask for i in test.images for mask in i.masks)
     return report

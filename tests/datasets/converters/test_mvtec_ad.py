@@ -57,6 +57,24 @@ def test_feature_notes(root: Path) -> None:
     ]
 
 
+def test_feature_good_images_only_are_noted(root: Path) -> None:
+    shutil.rmtree(root / 'cloth/ground_truth')
+    for kind in ('cut', 'hole', 'stain'):
+        shutil.rmtree(root / 'cloth/test' / kind)
+    report = check_product(root, 'cloth')
+    assert (report.errors, report.notes) == (
+        [],
+        ['no defective test image: its AUROC is undefined'],
+    )
+    shutil.rmtree(root / 'cloth/test')
+    report = check_product(root, 'cloth')
+    assert report.errors == []
+    assert report.notes == [
+        'no test images, so 1 good ones are held out of training and tested '
+        '(hold_out=0.2).'
+    ]
+
+
 def test_feature_blank_masks_are_looked_for_when_asked(root: Path) -> None:
     Image.new('L', (32, 32)).save(root / 'dots/ground_truth/blot/000_mask.png')
     assert check_product(root, 'dots').notes == []
