@@ -22,6 +22,8 @@ from torch import Tensor, nn
 
 MapLocation = str | torch.device | Callable[..., Any] | None
 
+# Where releases of ERD and SD-IDD keep a teacher inside the student's checkpoint.
+NESTED_TEACHERS = ('ori_model.', 'teacher.')
 HISTORY_STATISTICS = ('min', 'max', 'current', 'mean')
 
 
@@ -74,6 +76,11 @@ def state_dict_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
             "'state_dict' of tensors was expected."
         )
     return {key.removeprefix('module.'): value for key, value in state.items()}
+
+
+def student_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights without those of a teacher that was saved beside the student."""
+    return {k: v for k, v in state.items() if not k.startswith(NESTED_TEACHERS)}
 
 
 def load_exactly(
