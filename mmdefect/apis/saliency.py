@@ -74,10 +74,11 @@ def load_classifier(cfg: Config, checkpoint: str | Path) -> Any:
     if cfg.get('data_preprocessor') is not None:  # as MMEngine's Runner does
         settings.setdefault('data_preprocessor', cfg.data_preprocessor)
     model: Any = MODELS.build(settings)
-    if not hasattr(model, 'backbone') or not hasattr(model, 'predict'):
+    if not hasattr(model, 'backbone') or hasattr(model, 'bbox_head'):
         raise ValueError(
-            f'the config has a model {type(model).__name__}, an ImageClassifier was '
-            'expected.'
+            f'the config has a model {type(model).__name__}, a classifier such as '
+            'ImageClassifier was expected; what detectors and anomaly models see is '
+            'drawn by tools/test.py --show-dir.'
         )
     load_exactly(model, checkpoint, name='the config')
     return model.to(get_device()).eval()

@@ -91,7 +91,8 @@ def read_streams(work_dirs: Mapping[str, str | Path]) -> dict[str, StreamRecord]
 
     Raises:
         FileNotFoundError: If a work dir holds no ``stream.json``.
-        ValueError: If no work dir was given, or one has no scores yet.
+        ValueError: If no work dir was given, one has no scores yet, or they are scored
+            by different metrics.
     """
     if not work_dirs:
         raise ValueError('no work dirs were given, at least one was expected.')
@@ -103,6 +104,12 @@ def read_streams(work_dirs: Mapping[str, str | Path]) -> dict[str, StreamRecord]
         raise ValueError(
             f'{", ".join(empty)} has no scores yet, scored streams were expected; '
             'finish or test it first.'
+        )
+    if len({record.metric for record in records.values()}) > 1:
+        scored = ', '.join(f'{n} by {r.metric}' for n, r in records.items())
+        raise ValueError(
+            f'streams that are scored differently were given ({scored}), one metric '
+            'was expected; compare detectors and anomaly models apart.'
         )
     return records
 

@@ -12,7 +12,12 @@ from mmengine.config import Config
 from mmdefect.streams.resume import compare
 from mmdefect.streams.state import StepState, StreamState, config_hash, inside
 from mmdefect.streams.stream import Stream
-from mmdefect.utils.checkpoint import checkpoint_classes, file_sha256, load_weights
+from mmdefect.utils.checkpoint import (
+    checkpoint_classes,
+    file_sha256,
+    load_weights,
+    student_of,
+)
 
 
 def take_over(stream: Stream, state: StreamState, cfg: Config, work_dir: Path) -> None:
@@ -206,9 +211,16 @@ def check_keys(
         or key not in expected
         or found[key].shape != expected[key].shape
     ]
+    cure = 'use the checkpoint of that step'
+    if found.keys() != student_of(found).keys():
+        cure = (
+            'it holds a teacher beside the student: take the student out with '
+            f'tools/model_converters/publish_model.py {path} student.pth, and use what '
+            'that writes'
+        )
     if wrong:
         raise ValueError(
             f'checkpoint {path} does not fit the model of step {step}: {len(wrong)} '
             f'keys are missing, unexpected or of another shape, such as '
-            f'{", ".join(wrong[:3])}; use the checkpoint of that step'
+            f'{", ".join(wrong[:3])}; {cure}'
         )

@@ -11,11 +11,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
 from mmdefect.engine.hooks.calibration import CALIBRATED
 from mmdefect.engine.hooks.pretrained import without_weights
+from mmdefect.streams.dataset_classes import innermost
 from mmdefect.study.options import freezing_of, parsed
 from mmdefect.study.record import (
     PREDICTIONS,
@@ -189,19 +191,23 @@ def describe(
 
 
 def image_size(cfg: Config) -> tuple[int, int]:
-    """Height and width that the test pipeline resizes to.
+    """Height and width that the test pipeline resizes or crops to.
 
     Raises:
-        ValueError: It has no ``Resize`` to a fixed size.
+        ValueError: It has no ``Resize`` to a fixed size, and no ``CenterCrop``.
     """
-    for transform in cfg.test_dataloader.dataset.pipeline:
-        if transform['type'].rpartition('.')[-1] == 'Resize':
-            width, height = transform['scale']
-            return height, width
-    raise ValueError(
-        'the test pipeline has no Resize, one was expected: without it the size of the '
-        'image that the latency is measured on is unknown.'
-    )
+    found: Any = None
+    for transform in innermost(cfg.test_dataloader.dataset).get('pipeline', ()):
+        name = str(transform['type']).rpartition('.')[-1]
+        key = {'Resize': 'scale', 'CenterCrop': 'crop_size'}.get(name)
+        found = transform.get(key, found) if key else found
+    if found is None:
+        raise ValueError(
+            'the test pipeline has no Resize, one was expected: without it the size of '
+            'the images is unknown.'
+        )
+    width, height = (found, found) if isinstance(found, int) else found
+    return height, width
 
 
 def epoch_times(work_dir: str | Path, iterations: int) -> tuple[int, float]:

@@ -33,6 +33,8 @@ DOWNLOAD_TIMEOUT = 20.0
 """Seconds without an answer or a byte after which a download has failed."""
 # torch stores weights as they are; an archive that grows more is no checkpoint.
 MOST_GROWTH = 4
+# Where releases of ERD and SD-IDD keep a teacher inside the student's checkpoint.
+NESTED_TEACHERS = ('ori_model.', 'teacher.')
 
 
 def load_weights(
@@ -110,6 +112,11 @@ def state_dict_of(
         f"{path} holds no weights, {found}: a 'state_dict' of tensors by name was "
         'expected.'
     )
+
+
+def student_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights without those of a teacher that was saved beside the student."""
+    return {k: v for k, v in state.items() if not k.startswith(NESTED_TEACHERS)}
 
 
 def load_exactly(

@@ -79,3 +79,12 @@ def test_exception_no_scores(work_dirs, tmp_path) -> None:
         write_comparison(work_dirs, tmp_path / 'out')
     with pytest.raises(ValueError, match='no work dirs were given'):
         write_comparison({}, tmp_path / 'out')
+
+
+def test_exception_other_metric(work_dirs, tmp_path) -> None:
+    path = work_dirs['joint'] / 'matrix.json'
+    text = path.read_text(encoding='utf-8').replace('"AP50"', '"image_auroc"')
+    path.write_text(text, encoding='utf-8')
+    message = r'\(finetune by AP50, joint by image_auroc\), one metric was expected'
+    with pytest.raises(ValueError, match=message):
+        write_comparison(work_dirs, tmp_path / 'out')

@@ -55,6 +55,10 @@ def test_feature_image_size() -> None:
     pipeline = [{'type': 'Load'}, {'type': 'mmpretrain.Resize', 'scale': (300, 200)}]
     cfg = Config({'test_dataloader': {'dataset': {'pipeline': pipeline}}})
     assert image_size(cfg) == (200, 300)
+    # What is cropped last counts; one number is a square; data sets may be wrapped.
+    crop = [*pipeline, {'type': 'CenterCrop', 'crop_size': 224}]
+    wrapped = {'type': 'RepeatDataset', 'dataset': {'pipeline': crop}}
+    assert image_size(Config({'test_dataloader': {'dataset': wrapped}})) == (224, 224)
     cfg.test_dataloader.dataset.pipeline = pipeline[:1]
     with pytest.raises(ValueError, match='no Resize'):
         image_size(cfg)

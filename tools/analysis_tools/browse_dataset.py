@@ -1,16 +1,25 @@
-"""Draw what the model of a config, or of a step of its stream, is trained on."""
+"""Draw what the model of a config, or of a step of its stream, is trained on.
+
+Boxes are drawn on the images; images of products and of classifiers keep their pixels
+and have product or class in the file name. All are as the pipeline leaves them.
+"""
 
 from __future__ import annotations
 
 import argparse
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdet.utils import register_all_modules
-from mmengine.config import Config, DictAction
-from mmengine.registry import DATASETS, VISUALIZERS
+import cv2
+import numpy as np
+from mmengine.config import DictAction
+from mmengine.registry import DATASETS, VISUALIZERS, init_default_scope
 
+import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
+from mmdefect.apis import load_config
 from mmdefect.streams.resolve import resolve_step_config
 
 
@@ -24,8 +33,22 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def write_plain(item: dict[str, Any], out_file: Path) -> None:
+    """Write an image without boxes."""
+    image = np.ascontiguousarray(item['inputs'].permute(1, 2, 0).numpy())
+    if not cv2.imwrite(str(out_file), image):
+        raise OSError(f'{out_file} could not be written; free some space')
+
+
+def label_of(sample: Any, classes: Sequence[str]) -> str:
+    """Product or class of an image."""
+    if 'class_name' in sample:
+        return str(sample.class_name)
+    return str(classes[int(sample.gt_label)])
+
+
 def draw(item: dict[str, Any], visualizer: Any, out_file: Path) -> None:
-    """Write one image with its ground truth, after the pipeline of the config."""
+    """Write one image with its boxes, after the pipeline of the config."""
     sample = item['data_samples'].cpu().numpy()
     boxes = sample.gt_instances.bboxes
     sample.gt_instances.bboxes = getattr(boxes, 'tensor', boxes)
@@ -38,22 +61,35 @@ def draw(item: dict[str, Any], visualizer: Any, out_file: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, cfg_options=args.cfg_options)
     if 'stream' in cfg:
         cfg = resolve_step_config(cfg, args.step)
-    register_all_modules(init_default_scope=True)
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    visualizer = VISUALIZERS.build({'type': 'DetLocalVisualizer', 'name': 'browse'})
-    visualizer.dataset_meta = dataset.metainfo
+    visualizer = None
     args.output_dir.mkdir(parents=True, exist_ok=True)
+    names: Counter[str] = Counter()
     number = min(len(dataset), args.max_images)
     for index in range(number):
         # Evenly spaced, so that every class is likely to be seen.
         item = dataset[index * len(dataset) // number]
-        name = Path(item['data_samples'].img_path).stem
-        draw(item, visualizer, args.output_dir / f'{name}.png')
+        sample = item['data_samples']
+        boxes = 'gt_instances' in sample
+        stem = Path(sample.img_path).stem
+        if not boxes:
+            label = label_of(sample, dataset.metainfo['classes'])
+            stem = re.sub(r'[^\w.-]', '_', f'{label}_{stem}')
+        names[stem] += 1  # in several folders
+        again = f'_{names[stem]}' if names[stem] > 1 else ''
+        path = args.output_dir / f'{stem}{again}.png'
+        if not boxes:
+            write_plain(item, path)
+            continue
+        if visualizer is None:
+            kind = {'type': 'mmdet.DetLocalVisualizer', 'name': 'browse'}
+            visualizer = VISUALIZERS.build(kind)
+            visualizer.dataset_meta = dataset.metainfo
+        draw(item, visualizer, path)
     print(f'{number} of {len(dataset)} images in {args.output_dir}')
     return 0
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.streams.comparison import (
+    LEGEND,
     comparison_table,
     read_streams,
     write_comparison,
@@ -34,6 +36,7 @@ def main() -> None:
     args = parse_args()
     work_dirs = dict(entry.split('=', 1) for entry in args.streams)
     path = write_comparison(work_dirs, args.out)
+    print(f'{textwrap.fill(LEGEND, 88)}\n')
     print(markdown_table(comparison_table(read_streams(work_dirs))))
     print(f'report: {path}')
 

@@ -1,10 +1,10 @@
-"""Print parameters and FLOPs of a detector, or of one step of a stream."""
+"""Print parameters and FLOPs of the model of a config, or of one step of a stream."""
 
 from __future__ import annotations
 
 import argparse
 
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.apis import load_config
@@ -15,7 +15,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--step', type=int, help='resolve this step of the stream')
     parser.add_argument(
-        '--shape', type=int, nargs=2, default=[800, 800], metavar=('H', 'W')
+        '--shape',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help='size of the image; by default that of the test pipeline',
     )
     parser.add_argument(
         '--cfg-options',
@@ -37,12 +41,22 @@ def main() -> None:
     from mmengine.analysis import get_model_complexity_info
     from mmengine.registry import MODELS, init_default_scope
 
+    height, width = args.shape or image_size_of(cfg)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     model = MODELS.build(cfg.model).eval()
-    info = get_model_complexity_info(model, (3, *args.shape), show_table=False)
-    print(f'input      3 x {args.shape[0]} x {args.shape[1]}')
+    info = get_model_complexity_info(model, (3, height, width), show_table=False)
+    print(f'input      3 x {height} x {width}')
     print(f'parameters {info["params_str"]} ({info["params"]:,})')
     print(f'FLOPs      {info["flops_str"]} (one multiply-add counts as one)')
+
+
+def image_size_of(cfg: Config) -> tuple[int, int]:
+    from mmdefect.study.run import image_size
+
+    try:
+        return image_size(cfg)
+    except ValueError as error:
+        raise ValueError(f'{error} Give it with --shape H W.') from None
 
 
 if __name__ == '__main__':

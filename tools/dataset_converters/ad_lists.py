@@ -12,7 +12,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmdefect.datasets.anomaly_layout import list_products
 from mmdefect.datasets.converters.ad_lists import build_lists, write_lists
+from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.converters.mvtec_ad import MVTEC_AD_CLASSES
 from mmdefect.datasets.converters.visa import VISA_CLASSES
 from mmdefect.streams.protocol import parse_protocol
@@ -24,9 +26,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('root', type=Path, help='e.g. data/MVTec-AD')
     parser.add_argument('--protocol', required=True, help='e.g. 10-1x5')
-    products = parser.add_mutually_exclusive_group(required=True)
-    products.add_argument('--dataset', choices=list(CLASSES))
-    products.add_argument('--classes', nargs='+', help='your own, in stream order')
+    products = parser.add_mutually_exclusive_group()
+    products.add_argument(
+        '--dataset', choices=list(CLASSES), help='products of a published data set'
+    )
+    products.add_argument(
+        '--classes',
+        nargs='+',
+        help='your own, in stream order; by default all of ROOT by name',
+    )
     parser.add_argument('--out', type=Path, help='default: ROOT/lists')
     return parser.parse_args(argv)
 
@@ -35,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     out = args.out or args.root / 'lists'
     try:
-        classes = args.classes or CLASSES[args.dataset]
+        classes = args.classes or products_of(args.root, args.dataset)
         steps = parse_protocol(args.protocol, classes)
         lists, errors = build_lists(args.root, steps)
     except (FileNotFoundError, ValueError) as error:
@@ -48,6 +56,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, lines in lists.items():
         print(f'{out / name}: {len(lines)} images')
     return 0
+
+
+def products_of(root: Path, dataset: str | None) -> Sequence[str]:
+    """Products of a data set, else all of a folder."""
+    found = list_products(root)
+    if not found:
+        raise FileNotFoundError(
+            f'{root} holds no product; expected one folder a product, with train/good '
+            'and test/<kind> below it'
+        )
+    if dataset is None:
+        return found
+    if lacking := [name for name in CLASSES[dataset] if name not in found]:
+        raise ValueError(
+            f'{root} lacks {name_some(lacking)} of {dataset}, it holds '
+            f'{", ".join(found)}; leave --dataset out to take these, or give --classes '
+            'in the order of the stream'
+        )
+    return CLASSES[dataset]
 
 
 if __name__ == '__main__':

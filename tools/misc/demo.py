@@ -14,10 +14,12 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 from mmdefect.streams.comparison import (
+    LEGEND,
     comparison_table,
     read_streams,
     write_comparison,
@@ -68,7 +70,8 @@ def main() -> int:
     work_dirs = {preset: WORK / preset for preset in ('finetune', 'sd_idd', 'joint')}
     page = write_comparison(work_dirs, WORK / 'report')
     records = read_streams(work_dirs)
-    print(f'\n{markdown_table(comparison_table(records))}\n')
+    print(f'\n{textwrap.fill(LEGEND, 88)}\n')
+    print(f'{markdown_table(comparison_table(records))}\n')
     print(f'Report: {page.resolve()}')
     print(f'Total: {time.monotonic() - begin:.0f} s')
     return verdict(

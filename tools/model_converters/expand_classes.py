@@ -13,7 +13,12 @@ from pathlib import Path
 import torch
 
 from mmdefect.models.detection.expansion import expand_by_class, with_fresh_classes
-from mmdefect.utils.checkpoint import checkpoint_classes, load_weights, state_dict_of
+from mmdefect.utils.checkpoint import (
+    checkpoint_classes,
+    load_weights,
+    state_dict_of,
+    student_of,
+)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -41,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f'{args.source} does not name its classes: give them, in label order, '
             'with --old-classes.'
         )
-    state = state_dict_of(checkpoint, args.source)
+    state = student_of(state_dict_of(checkpoint, args.source))
     fresh = with_fresh_classes(state, num_classes=len(args.classes), seed=args.seed)
     expanded, report = expand_by_class(
         state, fresh, old_classes=old_classes, new_classes=args.classes

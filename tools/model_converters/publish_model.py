@@ -21,9 +21,9 @@ from mmdefect.utils.checkpoint import (
     file_sha256,
     load_weights,
     state_dict_of,
+    student_of,
 )
 
-TEACHER = 'teacher.'
 DIGITS = 8  # as in OpenMMLab's model zoos; torch.hub checks them after a download
 
 
@@ -39,11 +39,8 @@ def publish(source: Path, target: Path) -> Path:
             f'{target} ends neither with .pth nor .safetensors: choose one of them.'
         )
     checkpoint = load_weights(source)
-    state = {
-        name: value.contiguous()
-        for name, value in state_dict_of(checkpoint, source).items()
-        if not name.startswith(TEACHER)
-    }
+    state = student_of(state_dict_of(checkpoint, source))
+    state = {name: value.contiguous() for name, value in state.items()}
     target.parent.mkdir(parents=True, exist_ok=True)
     unnamed = target.with_name(f'.{target.name}')
     classes = checkpoint_classes(checkpoint, source)

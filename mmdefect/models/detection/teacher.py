@@ -14,10 +14,12 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from mmdefect.models.detection.distill.context import DenseOutputs
-from mmdefect.utils.checkpoint import checkpoint_classes, load_weights, state_dict_of
-
-# Where other releases keep a teacher inside the student's checkpoint.
-NESTED_TEACHERS = ('ori_model.', 'teacher.')
+from mmdefect.utils.checkpoint import (
+    checkpoint_classes,
+    load_weights,
+    state_dict_of,
+    student_of,
+)
 
 
 class Teacher(nn.Module):
@@ -204,11 +206,7 @@ def load_teacher(
         ValueError: The file knows other classes, or not as many.
     """
     loaded = load_weights(checkpoint)
-    state = {
-        key: value
-        for key, value in state_dict_of(loaded, checkpoint).items()
-        if not key.startswith(NESTED_TEACHERS)
-    }
+    state = student_of(state_dict_of(loaded, checkpoint))
     rows = len(state.get('bbox_head.gfl_cls.bias', ()))
     if rows != num_classes:
         raise ValueError(

@@ -25,12 +25,33 @@ def test_smoke(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f'{root}/lists/split/3_test.json: 15 images' in capsys.readouterr().out
 
 
+def test_feature_products_of_the_folder_by_default(root: Path) -> None:
+    assert main([str(root), '--protocol', '2-1']) == 0
+    names = {path.name for path in (root / 'lists/orisplit').iterdir()}
+    splits = ('train', 'test')
+    expected = {f'{s}_{p}.json' for s in splits for p in ('cloth', 'dots', 'marble')}
+    assert names == expected
+
+
+def test_exception_no_product(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path), '--protocol', '2-1']) == 1
+    assert f'ERROR: {tmp_path} holds no product' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
         (['--protocol', '2-2', *CLASSES], 'does not add up'),
-        (['--protocol', '14-1', '--dataset', 'mvtec'], "The product 'bottle' has no"),
-        (['--protocol', '8-4', '--dataset', 'visa'], "The product 'candle' has no"),
+        (
+            ['--protocol', '14-1', '--dataset', 'mvtec'],
+            'lacks 15: bottle, cable, capsule',
+        ),
+        (
+            ['--protocol', '8-4', '--dataset', 'visa'],
+            'it holds cloth, dots, marble; leave --dataset out',
+        ),
     ],
 )
 def test_exception_nothing_is_written(

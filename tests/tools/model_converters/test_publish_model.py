@@ -32,7 +32,11 @@ def checkpoint(tmp_path: Path) -> Path:
                 'stream': {'step': 1},
                 'experiment_name': 'factory-7',
             },
-            'state_dict': {'module.head.w': WEIGHT, 'module.teacher.head.w': WEIGHT},
+            'state_dict': {
+                'module.head.w': WEIGHT,
+                'module.teacher.head.w': WEIGHT,
+                'module.ori_model.head.w': WEIGHT,
+            },
             'optimizer': {'state': {0: torch.ones(4)}},
             'message_hub': {'log_scalars': {}},
         },
