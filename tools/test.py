@@ -6,14 +6,17 @@ import argparse
 import os
 from pathlib import Path
 
+import mmdefect  # noqa: F401  first: it says what is not installed
+
+# isort: split
 from mmengine.config import DictAction
 
-import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.apis import (
     build_runner,
     dump_predictions,
     finish,
     load_config,
+    recorded,
     show_predictions,
     use_tta,
 )
@@ -50,6 +53,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+@recorded
 def main() -> None:
     args = parse_args()
     cfg = load_config(

@@ -7,13 +7,14 @@ from mmdefect.apis.config import (
     use_amp,
     use_tta,
 )
-from mmdefect.apis.runner import build_runner, finish
+from mmdefect.apis.runner import build_runner, finish, recorded
 
 __all__ = [
     'build_runner',
     'dump_predictions',
     'finish',
     'load_config',
+    'recorded',
     'show_predictions',
     'use_amp',
     'use_tta',

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
@@ -32,6 +34,18 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
         return RUNNERS.build(cfg)
     drop_absent_hooks(cfg)
     return Runner.from_cfg(cfg)
+
+
+def recorded(main: Callable[[], None]) -> Callable[[], None]:
+    """Decorate the entry of a tool: when processes fail, their launcher says why."""
+
+    @wraps(main)
+    def recording() -> None:
+        from mmdefect.engine import distributed
+
+        distributed.recorded(main)()
+
+    return recording
 
 
 def finish() -> None:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import mmdefect  # noqa: F401  first: it says what is not installed
+
+# isort: split
 from mmdet.utils import register_all_modules
 from mmengine.config import Config, DictAction
 from mmengine.registry import DATASETS, VISUALIZERS
