@@ -6,6 +6,7 @@ find what they need (the ``mmcv._ext`` stand-in, the ``mmdefect`` scope) and sto
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 
 from mmdefect import compat
@@ -15,7 +16,9 @@ __all__ = ['__version__']
 
 compat.install_mmcv_ext_finder()
 
-# Without MMEngine the import still succeeds, so that `compat.check_provider` can say
-# in one sentence what to install instead of a bare ModuleNotFoundError here.
+# Without MMEngine the import still succeeds, and the first `import mmengine` says what
+# to install, in one sentence.
 if find_spec('mmengine') is not None:
     from mmdefect import registry  # noqa: F401
+else:
+    sys.meta_path.append(compat.MissingProviderFinder())

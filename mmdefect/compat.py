@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import spec_from_file_location
@@ -102,6 +103,31 @@ class MMCVExtFinder:
             return None
         source = Path(__file__).with_name('mmcv_ext_standin.py')
         return spec_from_file_location(fullname, source)
+
+
+class MissingProviderFinder(Loader):
+    """Makes ``import mmengine`` say what to install, where nothing else finds it.
+
+    And so of mmcv, mmdet and mmpretrain, which are of no use without it.
+    """
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        """Return a spec whose loader raises for these, None for all others."""
+        known = fullname in DISTRIBUTIONS['onedl']
+        return ModuleSpec(fullname, self) if known else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Raise what :func:`check_provider` says."""
+        check_provider()
+        raise ModuleNotFoundError(f'No module named {spec.name!r}', name=spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing gets this far."""
 
 
 def install_mmcv_ext_finder() -> None:

@@ -15,24 +15,33 @@ fi
 gpus=$1
 shift
 
-if [[ ! $gpus =~ ^[1-9][0-9]*$ ]]; then
-    echo "GPUS is '$gpus', and a number of processes, 1 or more, was expected" >&2
+# Before any of them is used: arithmetic would run a command that stands in one.
+whole() { # NAME VALUE LEAST WHAT
+    if [[ ! $2 =~ ^(0|[1-9][0-9]{0,8})$ ]] || (($2 < $3)); then
+        echo "$1 is '$2', and $4, $3 or more, was expected" >&2
+        exit 2
+    fi
+}
+nodes=${NNODES:-1}
+whole GPUS "$gpus" 1 'a number of processes'
+whole NNODES "$nodes" 1 'a number of nodes'
+whole NODE_RANK "${NODE_RANK:-0}" 0 'the number of this node'
+if [[ -n ${PORT:-} ]]; then
+    whole PORT "$PORT" 1 'a free port'
+fi
+if ((nodes > 1)) && [[ -z ${PORT:-} ]]; then
+    echo "With NNODES=$nodes all nodes must agree on a port: set PORT" >&2
     exit 2
 fi
-if ((${NNODES:-1} > 1)) && [[ -z ${PORT:-} ]]; then
-    echo "With NNODES=$NNODES all nodes must agree on a port: set PORT" >&2
-    exit 2
-fi
-
-if ((${NNODES:-1} > 1)) && [[ -z ${MASTER_ADDR:-} ]]; then
-    echo "With NNODES=$NNODES all nodes must find the first: set MASTER_ADDR" >&2
+if ((nodes > 1)) && [[ -z ${MASTER_ADDR:-} ]]; then
+    echo "With NNODES=$nodes all nodes must find the first: set MASTER_ADDR" >&2
     exit 2
 fi
 
 # An environment that was not activated still holds the right torchrun.
-bin=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/bin
-if ! command -v torchrun >/dev/null && [[ -x $bin/torchrun ]]; then
-    PATH=$bin:$PATH
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if ! command -v torchrun >/dev/null && [[ -x $root/.venv/bin/torchrun ]]; then
+    PATH=$root/.venv/bin:$PATH
 fi
 
 free_port='import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'
@@ -50,8 +59,9 @@ export MALLOC_MMAP_MAX_=${MALLOC_MMAP_MAX_:-0}
 export MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-100000000000}
 export MALLOC_TOP_PAD_=${MALLOC_TOP_PAD_:-67108864}
 
-exec torchrun \
-    --nnodes "${NNODES:-1}" \
+# torchrun, but for the end: the error of the process that failed is said once, and last.
+exec python3 -m mmdefect.utils.launch \
+    --nnodes "$nodes" \
     --node_rank "${NODE_RANK:-0}" \
     --nproc_per_node "$gpus" \
     --master_addr "${MASTER_ADDR:-127.0.0.1}" \

@@ -19,9 +19,11 @@ import sys
 import time
 from pathlib import Path
 
+import mmdefect  # noqa: F401  first: it says what is not installed
+
+# isort: split
 from mmengine.config import DictAction
 
-import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.apis import load_config
 from mmdefect.compat import check_provider
 from mmdefect.pruning.run import PruneRun

@@ -7,16 +7,19 @@ import os
 import time
 from pathlib import Path
 
+import mmdefect  # noqa: F401  first: it says what is not installed
+
+# isort: split
 from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 
-import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.apis import (
     build_runner,
     dump_predictions,
     finish,
     load_config,
     pictures_in,
+    recorded,
     show_predictions,
     use_tta,
 )
@@ -56,6 +59,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+@recorded
 def main() -> None:
     args = parse_args()
     cfg = load_config(

@@ -6,10 +6,12 @@ import argparse
 import os
 from pathlib import Path
 
+import mmdefect  # noqa: F401  first: it says what is not installed
+
+# isort: split
 from mmengine.config import DictAction
 
-import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
-from mmdefect.apis import build_runner, finish, load_config, use_amp
+from mmdefect.apis import build_runner, finish, load_config, recorded, use_amp
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,6 +50,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+@recorded
 def main() -> None:
     args = parse_args()
     cfg = load_config(

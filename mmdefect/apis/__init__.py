@@ -8,7 +8,7 @@ from mmdefect.apis.config import (
     use_amp,
     use_tta,
 )
-from mmdefect.apis.runner import build_runner, finish
+from mmdefect.apis.runner import build_runner, finish, recorded
 
 __all__ = [
     'build_runner',
@@ -16,6 +16,7 @@ __all__ = [
     'finish',
     'load_config',
     'pictures_in',
+    'recorded',
     'show_predictions',
     'use_amp',
     'use_tta',

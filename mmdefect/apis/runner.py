@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
@@ -40,6 +42,18 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     runner = guarded(Runner.from_cfg(cfg))
     runner.register_hook({'type': 'mmdefect.ClassCountHook'})
     return runner
+
+
+def recorded(main: Callable[[], None]) -> Callable[[], None]:
+    """Decorate the entry of a tool: when processes fail, their launcher says why."""
+
+    @wraps(main)
+    def recording() -> None:
+        from mmdefect.engine import distributed
+
+        distributed.recorded(main)()
+
+    return recording
 
 
 def finish() -> None:

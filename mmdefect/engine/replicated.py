@@ -50,7 +50,7 @@ class DistributedModel(MMDistributedDataParallel):
     """DDP that says which parameters no gradient reached; in one process, no DDP.
 
     DDP looks at what trains when it is made, and some backbones freeze only when they
-    are set to train: so that comes first.
+    are set to train: what they freeze then is left out.
 
     Args:
         module: The model.
@@ -63,10 +63,18 @@ class DistributedModel(MMDistributedDataParallel):
 
     def __new__(cls, module: BaseModel, **kwargs: Any) -> Any:
         """Return a wrapper without DDP in a group of one process."""
-        module.train()
         if get_world_size() == 1:
             return ReplicatedModel(module)
         return super().__new__(cls)
+
+    def __init__(self, module: BaseModel, **kwargs: Any) -> None:
+        frozen = _frozen_by_train(module)
+        self._set_params_and_buffers_to_ignore_for_model(module, list(frozen))
+        super().__init__(module=module, **kwargs)
+        self._shared = [name for name, _ in _training(module)]
+        # An optimizer holds the same parameters however many processes there are.
+        for parameter in frozen.values():
+            parameter.requires_grad_(True)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the model."""
@@ -86,8 +94,17 @@ class DistributedModel(MMDistributedDataParallel):
     def _without_gradient(self, message: str) -> list[str]:
         """Names of the parameters whose numbers stand in a message of torch's."""
         found = re.search(r'did not receive grad for rank \d+: ([\d ]+)', message)
-        if found is None:
-            return []
-        named = self.module.named_parameters()
-        names = [name for name, parameter in named if parameter.requires_grad]
-        return [names[int(number)] for number in found[1].split()]
+        return (
+            [self._shared[int(number)] for number in found[1].split()] if found else []
+        )
+
+
+def _training(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    return [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+
+
+def _frozen_by_train(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Set a module to train; what no longer trains then, by name."""
+    before = _training(module)
+    module.train()
+    return {name: p for name, p in before if not p.requires_grad}

@@ -44,6 +44,7 @@ def wrapped(model: BaseModel, **kwargs: Any) -> Any:
 def two_iterations(model: Any) -> None:
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0))
     for _ in range(2):
+        model.train()
         model.train_step({'inputs': torch.ones(3, 2)}, optimizer)
 
 
@@ -66,8 +67,12 @@ def test_feature_one_process_needs_no_ddp(group_of_one: None) -> None:
     torch.testing.assert_close(model.module.state_dict(), alone.state_dict())
 
 
-def test_feature_what_freezes_in_train_is_frozen_before(ddp: None) -> None:
-    two_iterations(wrapped(Halves(used='first', frozen=True)))
+def test_feature_what_freezes_in_train_is_left_out(ddp: None) -> None:
+    """And stays with the optimizer, which is built in between."""
+    model = wrapped(Halves(used='first', frozen=True))
+    assert len([p for p in model.parameters() if p.requires_grad]) == 4
+    two_iterations(model)
+    assert not model.module.second.weight.requires_grad
 
 
 def test_exception_names_what_got_no_gradient(ddp: None) -> None:

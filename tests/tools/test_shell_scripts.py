@@ -14,15 +14,20 @@ ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / 'tools'
 SCRIPTS = sorted(TOOLS.glob('*.sh'))
 # Prints every argument it got on a line of its own, and the threads of a process.
-FAKE = '#!/usr/bin/env bash\nprintf "%s\\n" "$@" "threads=${OMP_NUM_THREADS:-}"\n'
+SAY = 'printf "%s\\n" "$@" "threads=${OMP_NUM_THREADS:-}"'
+# The Python that starts torchrun; asked for a free port, it is a real one.
+FAKE = f"""#!/usr/bin/env bash
+if [[ $1 == -c ]]; then exec {sys.executable} "$@"; fi
+if [[ $1 == -m && $2 == mmdefect.utils.launch ]]; then shift 2; fi
+"""
 EXTRA = ['--cfg-options', 'name=two words', 'glob=*']
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Return an environment with a fake torchrun and srun, and nothing else set."""
-    for name in ('torchrun', 'srun'):
-        (tmp_path / name).write_text(FAKE, encoding='utf-8')
+    """Return an environment with a fake Python and srun, and nothing else set."""
+    for name in ('torchrun', 'python3', 'srun'):
+        (tmp_path / name).write_text(f'{FAKE}{SAY}\n', encoding='utf-8')
         (tmp_path / name).chmod(0o755)
     return {'PATH': f'{tmp_path}{os.pathsep}{os.environ["PATH"]}'}
 
@@ -93,6 +98,47 @@ def test_exception_gpus(gpus: str, environment: dict[str, str]) -> None:
     assert result.stderr.startswith(f"GPUS is '{gpus}', and a number of processes")
 
 
+@pytest.mark.parametrize(
+    ('script', 'name', 'expected'),
+    [
+        ('dist_train.sh', 'NNODES', 'a number of nodes, 1 or more'),
+        ('dist_train.sh', 'NODE_RANK', 'the number of this node, 0 or more'),
+        ('dist_train.sh', 'PORT', 'a free port, 1 or more'),
+        ('slurm_train.sh', 'GPUS', 'a number of processes, 1 or more'),
+        ('slurm_train.sh', 'GPUS_PER_NODE', 'a number of processes on each node, 1'),
+        ('slurm_train.sh', 'CPUS_PER_TASK', 'a number of cores for each process, 1'),
+    ],
+)
+@pytest.mark.parametrize('value', ['-1', 'two', '1.5', '08', '9' * 20, 'command'])
+def test_exception_numbers(
+    script: str,
+    name: str,
+    expected: str,
+    value: str,
+    environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """Nothing that stands in a number is run."""
+    ran = tmp_path / 'ran'
+    if value == 'command':
+        value = f'PATH[$(touch {ran})]'
+    arguments = ['c.py', '1'] if script == 'dist_train.sh' else ['p', 'j', 'c.py', 'd']
+    result = _run(script, *arguments, env=environment | {name: value})
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"{name} is '{value}', and {expected}")
+    assert result.stdout == ''
+    assert not ran.exists()
+
+
+def test_exception_gpus_is_not_run(environment: dict[str, str], tmp_path: Path) -> None:
+    gpus = f'PATH[$(touch {tmp_path}/ran)]'
+    for arguments in (['dist_train.sh', 'c.py'], ['dist_test.sh', 'c.py', 'dir']):
+        result = _run(*arguments, gpus, env=environment)
+        assert result.returncode == 2
+        assert result.stderr.startswith(f"GPUS is '{gpus}', and a number of processes")
+        assert not (tmp_path / 'ran').exists()
+
+
 def test_exception_nodes_without_port(environment: dict[str, str]) -> None:
     """A port that each node picked for itself would never connect them."""
     result = _run('dist_train.sh', 'c.py', '1', env=environment | {'NNODES': '2'})
@@ -146,9 +192,8 @@ def test_feature_environment(environment: dict[str, str]) -> None:
 
 def test_feature_memory_is_kept(environment: dict[str, str], tmp_path: Path) -> None:
     """Unless the user says otherwise."""
-    (tmp_path / 'torchrun').write_text(
-        '#!/usr/bin/env bash\necho "$MALLOC_MMAP_MAX_"\n', encoding='utf-8'
-    )
+    python = tmp_path / 'python3'
+    python.write_text(f'{FAKE}echo "$MALLOC_MMAP_MAX_"\n', encoding='utf-8')
     assert _launched('dist_train.sh', 'c.py', '1', env=environment) == ['0']
     own = environment | {'MALLOC_MMAP_MAX_': '65536'}
     assert _launched('dist_train.sh', 'c.py', '1', env=own) == ['65536']
@@ -160,9 +205,7 @@ def test_feature_more_processes_than_cores(environment: dict[str, str]) -> None:
 
 def test_feature_exit_status(environment: dict[str, str], tmp_path: Path) -> None:
     """A failed run must not look like a good one."""
-    (tmp_path / 'torchrun').write_text(
-        '#!/usr/bin/env bash\nexit 7\n', encoding='utf-8'
-    )
+    (tmp_path / 'python3').write_text(f'{FAKE}exit 7\n', encoding='utf-8')
     assert _run('dist_train.sh', 'c.py', '1', env=environment).returncode == 7
 
 

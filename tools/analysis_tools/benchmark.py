@@ -18,11 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import mmdefect  # noqa: F401  first: it says what is not installed
+
+# isort: split
 import cv2
 import torch
 from mmengine.logging import MMLogger
 
-import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.benchmarks.anomaly import AnomalySuite
 from mmdefect.benchmarks.detection import DetectionSuite
 from mmdefect.benchmarks.pruning import PruningSuite

@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import mmdefect  # noqa: F401  first: it says what is not installed
+
+# isort: split
 import cv2
 import numpy as np
 from mmengine.config import DictAction
 from mmengine.registry import DATASETS, VISUALIZERS, init_default_scope
 
-import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.apis import load_config
 from mmdefect.streams.resolve import resolve_step_config
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+import mmdefect  # noqa: F401  first: it says what is not installed
+
+# isort: split
 from mmengine.config import Config, DictAction
 
-import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.apis import load_config
 
 

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import mmdefect  # noqa: F401  first: it says what is not installed
+
+# isort: split
 import cv2
 from mmengine.config import DictAction
 from mmengine.registry import DATASETS, init_default_scope
 
-import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.apis import load_config
 from mmdefect.apis.saliency import (
     METHODS,

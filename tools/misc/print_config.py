@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+import mmdefect  # noqa: F401  first: it says what is not installed
+
+# isort: split
 from mmengine.config import DictAction
 
-import mmdefect  # noqa: F401  registers the scope
 from mmdefect.apis import load_config
 
 
