@@ -83,7 +83,8 @@ def build_network(folder: Path) -> Any:
                 'was expected; run it again, or do not time anew.'
             )
     cfg = read_dumped_config(folder / CONFIG)
-    check_types(cfg.model, folder / CONFIG)
+    built = [cfg.model, cfg.get('data_preprocessor')]
+    check_types(built, folder / CONFIG)
     # A work dir may have been moved.
     if 'plan' in cfg.model.backbone:
         cfg.model.backbone.plan = str(folder / PLAN)
