@@ -119,8 +119,8 @@ class Entry:
     def runs(self) -> bool:
         return self.reason is None and self.same_as is None
 
-    def replaced(self) -> str:
-        """Return the command with what stands for the reader's own files.
+    def as_run(self) -> str:
+        """Return the command with what shortens it or stands for the reader's files.
 
         Raises:
             ValueError: A text to be replaced is not in it.
@@ -130,7 +130,7 @@ class Entry:
             if old not in text:
                 raise ValueError(f'{old!r} is not in the command: {text}')
             text = text.replace(old, new)
-        return text
+        return ' '.join([text, *self.append])
 
 
 @dataclass
@@ -203,7 +203,7 @@ def expanded(document: str, plan: Plan) -> dict[int, list[list[str]]]:
     for statement in statements(document):
         line, text = statement
         if statement.is_command and text in entries:
-            text = entries[text].replaced()
+            text = entries[text].as_run()
         script.append(f'show {line} {text}' if statement.is_command else text)
     done = subprocess.run(
         ['bash', '-euo', 'pipefail', '-c', '\n'.join(script)],
@@ -253,8 +253,7 @@ def script_of(document: str, plan: Plan) -> str:
         if not statement.is_command:
             lines.append(text)
         elif entries[text].runs:
-            text = ' '.join([entries[text].replaced(), *entries[text].append])
-            lines.append(f'{{ {text}; }} >>$LOGS/{line}.txt 2>&1; echo {line} $?')
+            lines.append(f'{{ {entries[text].as_run()}; }} >>$LOGS/{line}.txt 2>&1; echo {line} $?')
         elif not lines or lines[-1].endswith('; do'):
             lines.append(':')
     return '\n'.join(lines)
@@ -325,7 +324,7 @@ def problems(
         wrong += [f'{t!r} was not printed' for t in entry.prints if t not in said]
         if wrong:
             found.append(
-                f'{document}:{line}: {text} {" ".join(entry.append)}\n'
+                f'{document}:{line}: {entry.as_run()}\n'
                 f'  {"; ".join(wrong)}\n{said[-3000:]}'
             )
     prepared = _logs(folder) / '0.txt'

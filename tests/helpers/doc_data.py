@@ -100,6 +100,8 @@ def casting_originals(root: Path) -> None:
 def cracks(root: Path) -> None:
     """Draw CRACK500 and CrackForest, masks of 0 and 255."""
     make_toy_cracks(root / 'crack500', train=6, val=3, test=3)
+    for path in sorted(root.glob('crack500/*/*/*.*')):  # named by its place in a photo
+        path.rename(path.with_stem(f'{path.stem}_0_0'))
     shutil.copytree(root / 'crack500/test', root / 'crackforest')
     for path in root.glob('*/**/masks/*.png'):
         mask = np.asarray(Image.open(path)) == 1
