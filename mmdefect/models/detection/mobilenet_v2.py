@@ -29,9 +29,8 @@ class DetectionMobileNetV2(MobileNetV2):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         needed = max(self.out_indices) + 1
-        layers: list[str] = list(self.layers)  # type: ignore[has-type]
-        self.unneeded = layers[needed:]
-        self.layers = layers[:needed]
+        self.unneeded = self.layers[needed:]
+        self.layers = self.layers[:needed]
 
     def _freeze_stages(self) -> None:
         super()._freeze_stages()
