@@ -79,3 +79,29 @@ def test_feature_same_weights_same_name(checkpoint: Path, tmp_path: Path) -> Non
 def test_exception_ending(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'ends neither with \.pth nor \.safetensors'):
         TOOL['publish'](checkpoint, tmp_path / 'gfl.onnx')
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (
+            {'state_dict': [WEIGHT]},
+            r'epoch_12\.pth holds no weights, a list as state_d',
+        ),
+        (
+            {'state_dict': {'w': WEIGHT / 0}},
+            r'epoch_12\.pth holds NaN .* 1 tensors, w: ',
+        ),
+        ({'meta': {'CLASSES': 5}}, r'epoch_12\.pth has 5 as the names of its classes'),
+        ({'meta': ['crack']}, r"epoch_12\.pth holds a list as 'meta', and a dict was"),
+    ],
+)
+def test_exception_content(
+    change: dict, message: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Refused with the file named, and nothing is written."""
+    torch.save({**load_weights(checkpoint), **change}, checkpoint)
+    for suffix in ('.pth', '.safetensors'):
+        with pytest.raises(ValueError, match=message):
+            TOOL['publish'](checkpoint, tmp_path / f'gfl{suffix}')
+    assert list(tmp_path.iterdir()) == [checkpoint]
