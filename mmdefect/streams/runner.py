@@ -285,12 +285,9 @@ class StreamRunner:
         self._save_state()
 
     def _record_config(self, state: StepState, cfg: Config) -> None:
-        recorded = recorded_config(self.work_dir, state)
-        if state.state == 'trained' and recorded is not None:
+        if state.state == 'trained' and (old := recorded_config(self.work_dir, state)):
             # What has trained it is past; how it is scored is not.
-            cfg = Config(
-                {**cfg.to_dict(), 'train_dataloader': recorded.train_dataloader}
-            )
+            cfg = Config({**cfg.to_dict(), 'train_dataloader': old.train_dataloader})
         state.config = f'step_{state.step}/{self.name}.py'
         state.config_hash = config_hash(cfg)
         if is_main_process():

@@ -53,6 +53,7 @@ _CLASSES = frozenset({'seen_classes', 'old_classes'})
 def training_part(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what decides the weights, of :func:`canonical` settings."""
     plain = {k: v for k, v in settings.items() if not k.startswith(_AFTERWARDS)}
+    plain.pop('find_unused_parameters', None)
     plain['train_dataloader'] = _loader(plain.get('train_dataloader'))
     loop = plain.get('train_cfg') or {}
     # A stream has no validation.

@@ -75,6 +75,7 @@ WATCHERS = [*settings()['custom_hooks'], {'type': 'mmdefect.SamplePredictionsHoo
         ('default_hooks.checkpoint.max_keep_ckpts', 3),
         ('custom_hooks', WATCHERS),
         ('log_level', 'WARNING'),
+        ('find_unused_parameters', True),
     ],
 )
 def test_feature_decides_neither(key: str, value: Any) -> None:
