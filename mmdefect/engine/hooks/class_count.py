@@ -59,7 +59,7 @@ def _heads(model: nn.Module) -> dict[str, Any]:
     found['roi_head.bbox_head'] = getattr(
         getattr(model, 'roi_head', None), 'bbox_head', None
     )
-    heads = {}
+    heads: dict[str, Any] = {}
     for name, head in found.items():
         if isinstance(head, nn.ModuleList):  # of a cascade
             heads |= {f'{name}.{index}': one for index, one in enumerate(head)}
