@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmdefect.datasets.anomaly_checks import file_errors
+from mmdefect.datasets.anomaly_depth import product_bits
 from mmdefect.datasets.anomaly_layout import GOOD, AnomalyImage, scan_products
 from mmdefect.datasets.mask_pixels import mask_notes
 from mmdefect.datasets.same_images import same_images
@@ -92,6 +93,12 @@ def check_product(
         report.notes.append('no ground_truth: defects are known by image only')
     if not report.good:
         report.notes.append('no good test image: its AUROC is undefined')
+    if not report.errors:
+        bits, beyond = product_bits({product: images}, root=root)
+        report.notes += [
+            f'images of 16 bits are read as {n} bits' for n in bits.values()
+        ]
+        report.errors += beyond
     if full and not report.errors:
         report.notes += mask_notes(mask for i in test.images for mask in i.masks)
     return report
