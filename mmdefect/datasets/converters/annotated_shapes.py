@@ -7,6 +7,7 @@ Either format gives images as (name, (height, width), draw), where ``draw()`` gi
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -16,8 +17,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-
-from mmdefect.utils.images import mask_of
+from PIL import Image
 
 Layers = list[tuple[str, np.ndarray]]
 Drawable = tuple[str, tuple[int, int], Callable[[], Layers]]
@@ -148,9 +148,7 @@ def _paste(
     """LabelMe's masks are a PNG in base64, and the corner of their box."""
     try:
         data = base64.b64decode(shape['mask'])
-        part, _ = mask_of(data)
-        if part.ndim == 3:  # any colour, whatever its alpha
-            part = part[..., :3].max(axis=2)
+        part = np.asarray(Image.open(io.BytesIO(data)).convert('L')) > 0
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise ValueError(
             f'{where} is a mask that cannot be read ({type(error).__name__}); expected '
@@ -163,7 +161,7 @@ def _paste(
             f'{where} is a mask that reaches out of its image; expected it inside: '
             'draw it again in LabelMe.'
         )
-    inside[part > 0] = 1
+    inside[part] = 1
 
 
 # ---------------------------------------------------------------------------- COCO
