@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, ClassVar
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from mmdefect.datasets.anomaly_checks import file_errors
+from mmdefect.datasets.anomaly_checks import file_errors, warn_of
 from mmdefect.datasets.anomaly_depth import product_bits
 from mmdefect.datasets.anomaly_held_out import SHARE, held_out, untested_note
 from mmdefect.datasets.anomaly_layout import (
@@ -29,8 +28,6 @@ from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.converters.mvtec_ad import MVTEC_AD_CLASSES
 from mmdefect.datasets.converters.visa import VISA_CLASSES
 from mmdefect.datasets.images import check_settings
-from mmdefect.datasets.mask_pixels import mask_notes
-from mmdefect.datasets.same_images import same_images
 from mmdefect.registry import DATASETS
 from mmdefect.utils.checks import check_choice
 
@@ -215,7 +212,8 @@ class AnomalyDataset(BaseDataset):
         )
         self._refuse(errors)
         if self.verify and self.split == 'test':
-            self._warn(scan.images, root if listed is None else None)
+            where = f'{type(self).__name__} {self.data_root}'
+            warn_of(scan.images, where, root=root if listed is None else None)
 
         groups = _by_product(scan.images)
         for name in wanted[len(self._keep) :]:
@@ -278,20 +276,6 @@ class AnomalyDataset(BaseDataset):
             return
         more = f' ({len(errors) - 1} more like this.)' if len(errors) > 1 else ''
         raise ValueError(f'{type(self).__name__} {self.data_root}: {errors[0]}{more}')
-
-    def _warn(self, images: Sequence[AnomalyImage], root: Path | None) -> None:
-        """Name masks that are odd, and test images that were learnt."""
-        notes = mask_notes(mask for image in images for mask in image.masks)
-        if root is not None:
-            products = list(dict.fromkeys(image.product for image in images))
-            learnt = scan_products(root, products, 'train').images
-            notes += same_images([i.path for i in learnt], [i.path for i in images])
-        for note in notes:
-            print_log(
-                f'{type(self).__name__} {self.data_root}: {note}.',
-                logger='current',
-                level=logging.WARNING,
-            )
 
     def _info(self, image: AnomalyImage) -> dict[str, Any]:
         info = {

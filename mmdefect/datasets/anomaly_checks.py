@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mmdefect.datasets.anomaly_layout import AnomalyImage
+from mmengine.logging import print_log
+
+from mmdefect.datasets.anomaly_layout import AnomalyImage, scan_products
 from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.images import look_at
+from mmdefect.datasets.mask_pixels import mask_notes
+from mmdefect.datasets.same_images import same_images
 from mmdefect.utils.image_header import Header
 
 
@@ -75,3 +80,24 @@ def _sentences(
             'of training and test (--exif of the converters); good images follow.'
         )
     return errors
+
+
+def warn_of(images: Sequence[AnomalyImage], where: str, *, root: Path | None) -> None:
+    """Name odd masks of a test set, and images that are learnt.
+
+    Args:
+        images: Of the test set.
+        where: What to say first.
+        root: Folder of the products; None for a list, which does not name the training
+            images.
+    """
+    notes = mask_notes(mask for image in images for mask in image.masks)
+    if root is not None:
+        tested = {image.path for image in images}
+        products = list(dict.fromkeys(image.product for image in images))
+        learnt = scan_products(root, products, 'train').images
+        # A file that is held out of training is no second one.
+        learnt = [image for image in learnt if image.path not in tested]
+        notes += same_images([image.path for image in learnt], sorted(tested))
+    for note in notes:
+        print_log(f'{where}: {note}.', logger='current', level=logging.WARNING)

@@ -226,8 +226,9 @@ def fill(
             continue
         item = dataset.pipeline(info)
         # How the file is read belongs to its content.
-        how = [str(info[key]) for key in ('bits', 'exif') if key in info]
-        digests[path] = '_'.join([file_digest(path), *how])
+        how = [info.get('bits'), info.get('exif')]
+        changed = [str(word) for word in how if word not in (None, 'stored')]
+        digests[path] = '_'.join([file_digest(path), *changed])
         if store.get(digests[path]) is None:
             waiting.append((digests[path], item['inputs']))
         if len(waiting) == batch_size:

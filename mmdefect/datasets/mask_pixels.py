@@ -44,7 +44,7 @@ def _threshold(mask: np.ndarray, lossy: bool) -> float:
     top = int(mask.max(initial=0))
     if not lossy and (top <= MAX_ID or not ((mask > 0) & (mask < top)).any()):
         return 0
-    return (top - 1) / 2
+    return max(0, (top - 1) / 2)
 
 
 def read_defect(path: str | Path) -> np.ndarray:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmdefect.datasets.images import read_info
 from mmdefect.streams.report_page import Picture, Row
 from mmdefect.visualization.boxes import class_colours, draw_panels
@@ -52,18 +54,16 @@ def write_samples(
         if path is None:
             missing.append(f"Sample '{image}': the image file is not there any more.")
             continue
+        try:
+            pixels = _read(path, image, columns)
+        except ValueError as error:
+            missing.append(f"Sample '{image}': {error}")
+            continue
         panels: dict[str, Sequence[Mapping[str, Any]]] = {TRUTH: []}
-        read: Mapping[str, Any] = {}
         for title in titles:
             for sample in columns[title]:
                 if sample['img_path'] == image:
                     panels[TRUTH], panels[title] = sample['gt'], sample['pred']
-                    read = sample.get('read', {})
-        try:
-            pixels = read_info({**read, 'img_path': path})[..., ::-1]
-        except ValueError as error:
-            missing.append(f"Sample '{image}': {error}")
-            continue
         width = min(PANEL_WIDTH, PAGE_WIDTH // len(panels) - 6)
         pictures = []
         for column, (title, boxes) in enumerate(panels.items()):
@@ -72,3 +72,12 @@ def write_samples(
             pictures.append(Picture(png, f'{path.name}: {title}', width))
         rows.append(Row(pictures, caption=path.name))
     return rows
+
+
+def _read(
+    path: Path, image: str, columns: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> np.ndarray:
+    """Pixels that the boxes lie on, RGB."""
+    samples = (sample for column in columns.values() for sample in column)
+    how = (s.get('read', {}) for s in samples if s['img_path'] == image)
+    return read_info({**next(how), 'img_path': path})[..., ::-1]

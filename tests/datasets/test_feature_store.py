@@ -150,6 +150,15 @@ class TestFill:
         with pytest.raises(MemoryError):
             self.fill(dataset, FeatureStore(key='k', max_gb=250 / 2**30))
 
+    def test_feature_how_a_file_is_read_counts(self, tmp_path):
+        """Of other bits, or turned, its features are others; stored is the rule."""
+        store = FeatureStore(key='k')
+        for how in ({}, {'exif': 'stored'}, {'exif': 'turned'}, {'bits': 12}):
+            dataset = Toy(tmp_path)
+            dataset.infos = [{**info, **how} for info in dataset.infos]
+            self.fill(dataset, store)
+        assert len(store) == 3 * 2
+
     def test_exception_kept_images_count(self, tmp_path):
         """Four features of 24 bytes fit, the images of 48 bytes beside them do not."""
         small = 150 / 2**30

@@ -298,6 +298,7 @@ def test_feature_12_bits_of_products(tmp_path: Path) -> None:
     )
     product(root, 'nut', train_good={'a.png': packed(np.uint16(257) * GREY, 'PNG')})
     written(root / 'nut/test/good', {'b.png': twelve(GREY // 32)})
+    assert 'images of 16 bits are read as 12 bits' in check_product(root, 'seal').notes
     for split in ('train', 'test'):
         infos = AnomalyDataset(data_root=f'{root}/', split=split)
         bits = {info['class_name']: info['bits'] for info in infos}

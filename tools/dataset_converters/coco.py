@@ -24,6 +24,7 @@ from mmdefect.datasets.converters.image_options import (
     image_errors,
 )
 from mmdefect.datasets.converters.output import finish
+from mmdefect.datasets.images import detect_bits
 from mmdefect.datasets.same_images import same_images
 from mmdefect.streams.protocol import parse_protocol
 
@@ -64,11 +65,13 @@ def look_at_images(args: argparse.Namespace, coco: dict, report: Report) -> None
     report.errors += image_errors(
         coco['images'], args.image_root, exif=args.exif, full=args.full
     )
+    paths = [args.image_root / image['file_name'] for image in coco['images']]
+    if bits := detect_bits(paths, name=str(args.source)):
+        report.notes.append(f'images of 16 bits are read as {bits} bits')
     if args.train:
         train = read_coco(args.train)['images']
         report.notes += same_images(
-            [args.image_root / image['file_name'] for image in train],
-            [args.image_root / image['file_name'] for image in coco['images']],
+            [args.image_root / image['file_name'] for image in train], paths
         )
 
 

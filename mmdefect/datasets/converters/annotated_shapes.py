@@ -179,7 +179,7 @@ def _paste(
             f'{where} is a mask that reaches out of its image; expected it inside: '
             'draw it again in LabelMe.'
         )
-    inside[part > 0] = 1
+    inside[part] = 1
 
 
 # ---------------------------------------------------------------------------- COCO

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmdefect.datasets.anomaly_checks import file_errors
+from mmdefect.datasets.anomaly_depth import product_bits
 from mmdefect.datasets.anomaly_held_out import SHARE, held_out, untested_note
 from mmdefect.datasets.anomaly_layout import GOOD, AnomalyImage, scan_products
 from mmdefect.datasets.mask_pixels import mask_notes
@@ -97,6 +98,12 @@ def check_product(
     elif not report.good or not report.defective:
         kind = 'defective' if report.good else 'good'
         report.notes.append(f'no {kind} test image: its AUROC is undefined')
+    if not report.errors:
+        bits, beyond = product_bits({product: images}, root=root)
+        report.notes += [
+            f'images of 16 bits are read as {n} bits' for n in bits.values()
+        ]
+        report.errors += beyond
     if full and not report.errors:
         report.notes += mask_notes(mask for i in test.images for mask in i.masks)
     return report
