@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     """Build the runner that the config names; MMEngine's ``Runner`` if it names none.
 
-    Process groups work without a GPU, checkpoints are loaded as tensors only, and the
-    console shows no config (:mod:`mmdefect.utils.console`).
+    Process groups work without a GPU, and checkpoints are loaded as tensors only.
     """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
