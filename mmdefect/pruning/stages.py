@@ -100,7 +100,7 @@ def _planner(run: PruneRun) -> Planner:
         return greedy.plan
     layers = [name for group in groups for name in group.filters]
     if run.scorer.needs_maps:
-        run.progress(f'{len(layers)} layers are scored')
+        run.progress(f'{len(layers)} layers to score')
     scores: list[Scores] = run.score(run.parent, layers)
     run.progress(f'{len(layers)} layers scored')
     if settings.grid.kind == 'fraction':

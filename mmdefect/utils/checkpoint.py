@@ -8,13 +8,9 @@ MMEngine's own log history consists of are accepted here (see
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import pickle
 import re
-import socket
-import ssl
-import urllib.error
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,12 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from mmdefect.utils.plain_data import NotPlainError, allowed_globals, plain_value
-from mmdefect.utils.weights import how_to_make
+from mmdefect.utils.weights import download, how_to_make
 
 MapLocation = str | torch.device | Callable[..., Any] | None
 
-DOWNLOAD_TIMEOUT = 20.0
-"""Seconds without an answer or a byte after which a download has failed."""
 # torch stores weights as they are; an archive that grows more is no checkpoint.
 MOST_GROWTH = 4
 # Where releases of ERD and SD-IDD keep a teacher inside the student's checkpoint.
@@ -273,31 +267,8 @@ def load_url_safely(
         # A published name ends with the first digits of its hash: `-0123abcd.pth`.
         digits = re.search(r'-([a-f0-9]+)\.', target.name)
         prefix = digits.group(1) if digits else None
-        _download(filename, target, prefix, progress=progress)
+        download(filename, target, prefix, progress=progress)
     return load_from_local_safely(str(target), map_location)
-
-
-def _download(url: str, target: Path, prefix: str | None, *, progress: bool) -> None:
-    """Download, or say where to put the file by hand; torch would wait for ever."""
-    waited = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
-    try:
-        torch.hub.download_url_to_file(url, str(target), prefix, progress)
-    except (
-        urllib.error.URLError,
-        http.client.HTTPException,
-        ssl.SSLError,
-        TimeoutError,
-        ConnectionError,
-    ) as error:
-        answered = isinstance(error, urllib.error.HTTPError)
-        reason = error if answered else getattr(error, 'reason', error)
-        raise ConnectionError(
-            f'{url} is not reachable from this machine ({reason}): download it '
-            f'elsewhere and put the file at {target}.'
-        ) from None
-    finally:
-        socket.setdefaulttimeout(waited)
 
 
 def _read_pickle(path: Path, map_location: MapLocation) -> Any:

@@ -1,13 +1,21 @@
-"""Files of pretrained weights that the configs name: which command makes each."""
+"""Pretrained weights: which command makes a file, and downloads that may fail."""
 
 from __future__ import annotations
 
-from pathlib import PurePath
+import http.client
+import socket
+import ssl
+import urllib.error
+from pathlib import Path, PurePath
+
+import torch
 
 MOBILENET = 'mobilenet_v2-in1k'
 PACKAGES = ('mmdet', 'mmpretrain')
 _TOOLS = 'python tools/model_converters'
 _TORCHVISION = 'https://download.pytorch.org/models'
+DOWNLOAD_TIMEOUT = 20.0
+"""Seconds without an answer or a byte after which a download has failed."""
 # Architecture of casting_weights.py -> where its weights are published.
 PUBLISHED = {
     'alexnet': f'{_TORCHVISION}/alexnet-owt-7be5be79.pth',
@@ -43,3 +51,37 @@ def how_to_make(path: str | PurePath) -> str | None:
     else:
         return None
     return f'download {url} into {folder} and run `{_TOOLS}/{command}`'
+
+
+def download(url: str, target: Path, prefix: str | None, *, progress: bool) -> None:
+    """Download a file; torch alone would wait for ever.
+
+    Args:
+        url: Its address.
+        target: Where it goes.
+        prefix: First digits of its SHA-256, if they are known.
+        progress: Whether to show a bar.
+
+    Raises:
+        ConnectionError: The server cannot be reached, or has no such file; the message
+            says where to put it by hand.
+    """
+    waited = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    try:
+        torch.hub.download_url_to_file(url, str(target), prefix, progress)
+    except (
+        urllib.error.URLError,
+        http.client.HTTPException,
+        ssl.SSLError,
+        TimeoutError,
+        ConnectionError,
+    ) as error:
+        answered = isinstance(error, urllib.error.HTTPError)
+        reason = error if answered else getattr(error, 'reason', error)
+        raise ConnectionError(
+            f'{url} is not reachable from this machine ({reason}): download it '
+            f'elsewhere and put the file at {target}.'
+        ) from None
+    finally:
+        socket.setdefaulttimeout(waited)

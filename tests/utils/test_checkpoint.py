@@ -710,7 +710,7 @@ def test_exception_a_silent_server(
 ) -> None:
     """It is not waited for; the timeout of other connections stays as it was."""
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
-    monkeypatch.setattr('mmdefect.utils.checkpoint.DOWNLOAD_TIMEOUT', 0.2)
+    monkeypatch.setattr('mmdefect.utils.weights.DOWNLOAD_TIMEOUT', 0.2)
     monkeypatch.setenv('no_proxy', '*')
     with socket.create_server(('127.0.0.1', 0)) as server:
         url = f'http://127.0.0.1:{server.getsockname()[1]}/a.pth'
