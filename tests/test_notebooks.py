@@ -11,11 +11,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import REPO, tool_env
 
 NAMES = ('train_models', 'load_models')
+# What a notebook shows by itself.
+SHOWN = {'train_models': '', 'load_models': "\n\npicture.save('picture.png')"}
 
 
 def code_of(name: str) -> str:
@@ -39,7 +43,7 @@ def test_feature_notebooks_run(tmp_path: Path) -> None:
     outputs = {}
     for name in NAMES:
         done = subprocess.run(
-            [sys.executable, '-c', code_of(name)],
+            [sys.executable, '-c', code_of(name) + SHOWN[name]],
             cwd=tmp_path / 'demo',
             env=tool_env(),
             capture_output=True,
@@ -51,4 +55,9 @@ def test_feature_notebooks_run(tmp_path: Path) -> None:
     assert 'luna-gap fraction-0.33' in outputs['train_models']
     assert (tmp_path / 'work_dirs/notebook/comparison/index.html').is_file()
     assert 'calibrated.pth' in outputs['load_models']
-    assert 'torch.Size([1, ' in outputs['load_models']
+    with Image.open(tmp_path / 'demo/picture.png') as file:
+        shown = np.asarray(file)
+    image, heat = np.split(shown[:, : shown.shape[1] // 2 * 2], 2, axis=1)
+    # A grey casting, and colours from blue to red on it.
+    assert np.ptp(image[:, :-4], axis=2).max() == 0
+    assert np.ptp(heat[:, 4:], axis=2).max() > 100

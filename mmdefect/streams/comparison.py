@@ -20,14 +20,13 @@ from mmdefect.streams.report_maps import TEXT as MAPS_TEXT
 from mmdefect.streams.report_maps import write_maps
 from mmdefect.streams.report_page import (
     Page,
-    Picture,
     Section,
     Table,
     footer_text,
     write_page,
 )
+from mmdefect.streams.report_plots import CLASS_BY_CLASS, class_map, score_bars
 from mmdefect.streams.report_samples import write_samples
-from mmdefect.visualization.plots import group_bars, heat_map, save_figure
 
 JOINT = 'joint'
 GROUPS = ('old', 'new', 'all')
@@ -184,45 +183,24 @@ def _headline(records: Mapping[str, StreamRecord]) -> tuple[str, str]:
 
 
 def _bars(records: Mapping[str, StreamRecord], folder: Path) -> Section:
-    metric = in_words(next(iter(records.values())).metric)
+    metric = next(iter(records.values())).metric
     groups = {'teacher': {'old': _teacher(records), 'new': None, 'all': None}}
     for name, record in records.items():
         step = record.scored[-1]
         groups[name] = {group: record.group(step, group) for group in GROUPS}
-    figure = group_bars(groups, title=f'{metric} by group, in %')
-    path = save_figure(figure, folder / 'groups.png')
-    alt = f'Bars of {metric} for old, new and all of {", ".join(groups)}'
-    return Section(
-        title='Old, new, all',
-        pictures=[Picture(path, alt, width=min(990, 240 + 120 * len(groups)))],
-    )
+    picture = score_bars(groups, metric, folder / 'groups.png')
+    return Section(title='Old, new, all', pictures=[picture])
 
 
 def _heat_maps(records: Mapping[str, StreamRecord], folder: Path) -> Section:
-    pictures, first = [], next(iter(records.values()))
-    for number, (name, record) in enumerate(records.items()):
-        if record.matrix is None:
-            continue
-        metric = in_words(record.metric)
-        values = record.matrix.tensor(record.metric).tolist()
-        figure = heat_map(
-            values,
-            rows=[f'after step {step}' for step in range(len(values))],
-            columns=record.matrix.classes,
-            title=f'{name}: {metric} of every {record.say("class")}, in %',
-        )
-        path = save_figure(figure, folder / f'heat_map_{number}.png')
-        across = f'steps downwards, {record.say("classes")} across'
-        alt = f'Heat map of {metric} of {name}: {across}'
-        width = min(990, 152 + 53 * len(record.matrix.classes))
-        pictures.append(Picture(path, alt, width=width))
+    first = next(iter(records.values()))
     return Section(
         title=first.say('Class by class'),
-        text=first.say(
-            'Read a column downwards to see a class being forgotten. Empty cells: the '
-            'class had not arrived yet, or its score is undefined.'
-        ),
-        pictures=pictures,
+        text=first.say(CLASS_BY_CLASS),
+        pictures=[
+            class_map(record, folder / f'heat_map_{number}.png', scale=0.6, name=name)
+            for number, (name, record) in enumerate(records.items())
+        ],
     )
 
 

@@ -28,9 +28,10 @@ from mmdefect.streams.report_page import (
     footer_text,
     write_page,
 )
+from mmdefect.streams.report_plots import CLASS_BY_CLASS, class_map, score_bars
 from mmdefect.streams.report_samples import step_titles, write_samples
 from mmdefect.streams.report_summary import summary_sections
-from mmdefect.visualization.plots import curves, group_bars, heat_map, save_figure
+from mmdefect.visualization.plots import curves, save_figure
 
 __all__ = ['write_comparison', 'write_report']
 
@@ -94,7 +95,7 @@ def _headline(record: StreamRecord) -> tuple[str, str]:
         value = said(record.group(last.step, 'old'))
         return (
             f'{after} has {metric} {value} on {old}.',
-            f'{lead} What it had before is not known.',
+            f'{lead} How much it kept cannot be told.',
         )
     return f'{after} {kept_said(kept, f" of what it knew about {old}")}.', lead
 
@@ -142,40 +143,18 @@ def _table(record: StreamRecord) -> Section:
 
 def _scores(record: StreamRecord, folder: Path) -> Section:
     """Heat map and bars of the main metric."""
-    if record.matrix is None:
-        raise ValueError('a record without scores has no heat map; test a step first.')
-    matrix, metric = record.matrix, in_words(record.metric)
-    values = matrix.tensor(record.metric).tolist()
-    heat = heat_map(
-        values,
-        rows=[f'after step {step}' for step in range(len(values))],
-        columns=matrix.classes,
-        title=record.say(f'{metric} of every class, in %'),
-    )
     groups = {
         f'after step {step}': {
             name: record.group(step, name) for name in ('old', 'new', 'all')
         }
         for step in record.scored
     }
-    bars = group_bars(groups, title=f'{metric} by group, in %')
     return Section(
         title=record.say('Class by class'),
-        text=record.say(
-            'Read a column downwards to see a class being forgotten. Empty cells: the '
-            'class had not arrived yet, or its score is undefined.'
-        ),
+        text=record.say(CLASS_BY_CLASS),
         pictures=[
-            Picture(
-                save_figure(heat, folder / 'heat_map.png'),
-                record.say(f'Heat map of {metric}: steps downwards, classes across'),
-                width=min(990, 230 + 95 * len(matrix.classes)),
-            ),
-            Picture(
-                save_figure(bars, folder / 'groups.png'),
-                record.say(f'Bars of {metric} for old, new and all classes per step'),
-                width=min(990, 240 + 120 * len(groups)),
-            ),
+            class_map(record, folder / 'heat_map.png'),
+            score_bars(groups, record.metric, folder / 'groups.png'),
         ],
     )
 

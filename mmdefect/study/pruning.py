@@ -18,6 +18,7 @@ from mmdefect.pruning.plan import read_plan
 from mmdefect.pruning.run import PruneRun
 from mmdefect.pruning.test_stage import Sweep
 from mmdefect.pruning.workdir import recipe, worked
+from mmdefect.streams.report_data import in_words
 from mmdefect.streams.report_page import (
     Page,
     Picture,
@@ -57,13 +58,13 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
     page = Page(
         name='Pruning sweep',
         headline=headline(sweep),
-        lead=f'Chosen by {run.settings.decide.rule} on the validation images; '
-        f'{len(sweep.outcomes)} networks, filters scored by '
+        lead=f'Chosen by {in_words(run.settings.decide.rule)} on the validation '
+        f'images; {len(sweep.outcomes)} networks, filters scored by '
         f'{run.settings.scorer["type"]}.',
         sections=[
             Section(
                 title='Networks',
-                text='Balanced accuracy; test sets were not looked at to choose. The '
+                text='Balanced accuracy; test sets were not looked at to choose. A '
                 'parent is the whole network with the head it was trained with.',
                 table=sweep_table(sweep),
                 pictures=_plots(run, sweep, scores),

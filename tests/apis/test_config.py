@@ -79,6 +79,15 @@ class TestAmp:
         assert scaled is (device == 'cuda')
 
 
+def test_feature_other_backend_for_curves() -> None:
+    """As docs/streams.md has it; each step's visualizer writes there."""
+    options = {'visualizer.vis_backends.0.type': 'TensorboardVisBackend'}
+    cfg = load_config(STREAM, cfg_options=options)
+    for step in (0, 1):
+        (backend,) = resolve_step_config(cfg, step).visualizer.vis_backends
+        assert backend == {'type': 'TensorboardVisBackend'}
+
+
 class TestShow:
     def test_feature_draws(self) -> None:
         cfg = load_config(PLAIN)

@@ -172,7 +172,7 @@ def test_feature_undefined_scores_are_said(tmp_path) -> None:
     html = write_report(work_dir).read_text(encoding='utf-8')
     assert 'AP50 of inclusion: undefined, left out of means' in html
     assert 'on all 5 of 6 that have a score' in html
-    assert 'What it had before is not known' not in html
+    assert 'How much it kept cannot be told' not in html
 
 
 def test_feature_new_class_without_a_score_is_said_in_words(tmp_path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,18 @@ def test_feature_long_sweeps_are_thinned_in_the_table(run: PruneRun) -> None:
     assert len(names) <= 30
     assert names[0] == 'dense'
     assert any(name.endswith('(chosen)') for name in names)
+
+
+def test_feature_parent_is_a_row(run: PruneRun) -> None:
+    """The network as it was trained, above what was made of it."""
+    sweep = run_all(run)
+    parent = replace(sweep.outcomes[0], name='parent')
+    table = sweep_table(replace(sweep, parent=parent))
+    assert [row[0] for row in table.rows[:2]] == [
+        'parent',
+        sweep_table(sweep).rows[0][0],
+    ]
+    assert list(table.rows[0][1:]) == list(sweep_table(sweep).rows[0][1:])
 
 
 def test_smoke_page_is_found_from_the_work_dir(run: PruneRun) -> None:
