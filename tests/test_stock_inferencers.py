@@ -107,7 +107,7 @@ def _pixels(path: str) -> np.ndarray:
 
 @pytest.mark.parametrize('name', CLASSIFIERS)
 def test_feature_classifiers(name: str, tmp_path: Path) -> None:
-    from mmpretrain.apis import ImageClassificationInferencer, inference_model
+    from mmpretrain.apis import ImageClassificationInferencer, get_model
 
     root = make_toy_casting(tmp_path / 'casting', parts=3, copies=4, size=64)
     options: dict[str, Any] = {'test_dataloader.num_workers': 0}
@@ -122,6 +122,7 @@ def test_feature_classifiers(name: str, tmp_path: Path) -> None:
         expected = sample.pred_score.numpy()
         np.testing.assert_allclose(found['pred_scores'], expected, atol=1e-5)
         assert found['pred_class'] == ('def_front', 'ok_front')[expected.argmax()]
-    single = inference_model(inferencer.model, paths[0])
+    model = get_model(config, pretrained=checkpoint)
+    (single,) = ImageClassificationInferencer(model)(_pixels(paths[0]))
     assert single['pred_label'] == int(samples[0].pred_score.argmax())
     assert single['pred_score'] == pytest.approx(float(samples[0].pred_score.max()))
