@@ -39,7 +39,15 @@ BASES = {
     'casting/mobilenet-v2_casting.py': 'casting',
     'ftl/resnet18-w16_toy_cracks.py': 'lines',
 }
-each_base = pytest.mark.parametrize(('base', 'data'), BASES.items(), ids=BASES)
+FAST = ('gfl/gfl_r18_fpn_toy_neu-det.py', 'casting/luna-gap_casting.py')
+each_base = pytest.mark.parametrize(
+    ('base', 'data'),
+    [
+        pytest.param(*item, marks=() if item[0] in FAST else pytest.mark.slow)
+        for item in BASES.items()
+    ],
+    ids=BASES,
+)
 PRODUCTS = ['cloth', 'dots', 'marble', 'metal', 'tiles']
 
 
