@@ -293,7 +293,8 @@ def run_document(document: str, plan: Plan, folder: Path, hub: Path) -> list[str
         try:
             printed, _ = process.communicate(timeout=TIME_LIMIT)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            # Not SIGKILL: torchrun takes its workers along.
+            os.killpg(process.pid, signal.SIGTERM)
             printed, _ = process.communicate()
             printed += f'\nlonger than {TIME_LIMIT} s'
     codes: dict[int, set[int]] = {}
