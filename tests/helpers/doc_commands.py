@@ -253,7 +253,8 @@ def script_of(document: str, plan: Plan) -> str:
         if not statement.is_command:
             lines.append(text)
         elif entries[text].runs:
-            lines.append(f'{{ {entries[text].as_run()}; }} >>$LOGS/{line}.txt 2>&1; echo {line} $?')
+            command = f'{{ {entries[text].as_run()}; }} >>$LOGS/{line}.txt 2>&1'
+            lines.append(f'{command}; echo {line} $?')
         elif not lines or lines[-1].endswith('; do'):
             lines.append(':')
     return '\n'.join(lines)
