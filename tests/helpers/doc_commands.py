@@ -253,9 +253,8 @@ def script_of(document: str, plan: Plan) -> str:
         if not statement.is_command:
             lines.append(text)
         elif entries[text].runs:
-            lines.append(
-                f'{{ {entries[text].as_run()}; }} >>$LOGS/{line}.txt 2>&1; echo {line} $?'
-            )
+            command = f'{{ {entries[text].as_run()}; }} >>$LOGS/{line}.txt 2>&1'
+            lines.append(f'{command}; echo {line} $?')
         elif not lines or lines[-1].endswith('; do'):
             lines.append(':')
     return '\n'.join(lines)
@@ -295,7 +294,8 @@ def run_document(document: str, plan: Plan, folder: Path, hub: Path) -> list[str
         try:
             printed, _ = process.communicate(timeout=TIME_LIMIT)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            # Not SIGKILL: torchrun takes its workers along.
+            os.killpg(process.pid, signal.SIGTERM)
             printed, _ = process.communicate()
             printed += f'\nlonger than {TIME_LIMIT} s'
     codes: dict[int, set[int]] = {}
