@@ -29,6 +29,7 @@ class KeepTestedWeights(Hook):
         TESTED.append({name: value.clone() for name, value in state.items()})
 
 
+@pytest.mark.slow
 def test_feature_averaged_weights_and_an_earlier_epoch(
     toy_neu_det: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
