@@ -61,8 +61,9 @@ def _in_own_scope() -> bool:
     """Whether something is being built out of a ``mmdefect::`` base.
 
     MMEngine marks what comes from such a base with ``_scope_='mmdefect'``, and most of
-    it are types of mmdet or mmpretrain. mmengine's own names were tried first, so a
-    config that needs no mmdet still does not import it.
+    it are types of mmdet or mmpretrain. Where none of these is the default scope,
+    MMEngine's own names were tried first: a config that needs no mmdet does not import
+    it.
     """
     current = DefaultScope.get_current_instance()
     return current is not None and current.scope_name == 'mmdefect'
@@ -74,12 +75,11 @@ def _marked_host() -> str | None:
     There its names mean what they mean in the base itself. A default scope ``mmdefect``
     has no host: MMEngine names the scopes of marks ``overwrite-...``.
     """
+    if not _in_own_scope():
+        return None
     for name, scope in reversed(DefaultScope._instance_dict.items()):
-        if scope.scope_name == 'mmdefect' and name.startswith('overwrite-'):
-            continue
-        return (
-            scope.scope_name if scope.scope_name in HOSTS and _in_own_scope() else None
-        )
+        if scope.scope_name != 'mmdefect' or not name.startswith('overwrite-'):
+            return scope.scope_name if scope.scope_name in HOSTS else None
     return None
 
 
