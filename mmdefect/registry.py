@@ -84,6 +84,7 @@ HOOKS = _child(
         'CalibrationHook': 'mmdefect.engine.hooks.calibration',
         'ChainCheckpointHook': 'mmdefect.engine.hooks.chain',
         'ChannelsLastHook': 'mmdefect.engine.hooks.channels_last',
+        'ClassCountHook': 'mmdefect.engine.hooks.class_count',
         'ClsVisualizationHook': 'mmdefect.engine.hooks.draw_classes',
         'CompressionMemoryHook': 'mmdefect.engine.hooks.compression_memory',
         'CoresetHook': 'mmdefect.engine.hooks.coreset',

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     """Build the runner that the config names; MMEngine's ``Runner`` if it names none.
 
-    Process groups work without a GPU, and checkpoints are loaded as tensors only.
+    Process groups work without a GPU, checkpoints are loaded as tensors only, and a
+    detector needs as many classes as its data.
     """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
@@ -31,7 +32,9 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     drop_absent_hooks(cfg)
-    return Runner.from_cfg(cfg)
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook({'type': 'mmdefect.ClassCountHook'})
+    return runner
 
 
 def finish() -> None:

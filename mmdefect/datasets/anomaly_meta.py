@@ -5,9 +5,9 @@ One JSON object a line (CDAD: one JSON array)::
     {"filename": "bottle/test/crack/000.png", "label": 1, "label_name": "defective",
      "maskname": "bottle/ground_truth/crack/000_mask.png", "clsname": "bottle"}
 
-Paths are relative to the root of the images. ``maskname`` stands at defective test
-images only; here it may be a list, whose masks are united. Without ``clsname`` the
-fourth component from the end of the path names the product.
+Paths are relative to the root of the images and stay within it. ``maskname`` stands at
+defective test images only; here it may be a list, whose masks are united. Without
+``clsname`` the fourth component from the end of the path names the product.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmdefect.datasets.anomaly_layout import GOOD, AnomalyImage, Scan
-from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.utils.checks import brief, name_some
+from mmdefect.utils.text_files import inner_path, parse_json, read_text_file
 
 LABEL_NAMES = (GOOD, 'defective')
 
@@ -39,18 +40,13 @@ def read_meta_file(path: Path, root: Path) -> Scan:
         FileNotFoundError: If the list is not there.
         ValueError: If it cannot be read, naming the line.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f'There is no list {path}; expected JSON Lines with filename and label '
             '(relative paths start at data_root): see '
             'tools/dataset_converters/ad_lists.py.'
         )
-    try:
-        text = path.read_text(encoding='utf-8-sig')  # a byte order mark may lead it
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f'{path} is no UTF-8 text ({error}); expected JSON Lines: save it as UTF-8.'
-        ) from error
+    text = read_text_file(path, 'list')
     images = [_parse(entry, root, where=where) for where, entry in _entries(text, path)]
     scan = Scan(images)
     if not images:
@@ -75,13 +71,8 @@ def _entries(text: str, path: Path) -> Iterator[tuple[str, Any]]:
         if not part.strip():
             continue
         where = str(path) if is_array else f'{path} line {number}'
-        try:
-            found = json.loads(part)
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f'{where} is no JSON ({error}); expected an object a line, or one '
-                'array of objects: correct it.'
-            ) from error
+        what = 'list, an object a line or one array of objects'
+        found = parse_json(part, where, what, None, cure='correct it.')
         if is_array:
             yield from ((f'{path} entry {i}', item) for i, item in enumerate(found, 1))
         else:
@@ -91,20 +82,21 @@ def _entries(text: str, path: Path) -> Iterator[tuple[str, Any]]:
 def _parse(entry: Any, root: Path, *, where: str) -> AnomalyImage:
     if not isinstance(entry, dict) or not isinstance(entry.get('filename'), str):
         raise ValueError(
-            f'{where} is {entry!r}; expected an object with "filename" and "label".'
+            f'{where} is {brief(entry)}; expected an object with "filename" '
+            'and "label".'
         )
     label = entry.get('label')
     if label not in (0, 1):
         raise ValueError(
-            f'{where} has the label {label!r}; expected 0 (good) or 1 (defective).'
+            f'{where} has the label {brief(label)}; expected 0 (good) or 1 (defective).'
         )
-    name = PurePosixPath(entry['filename'])
+    name = PurePosixPath(inner_path(entry['filename'], where))
     masks = entry.get('maskname') or []
     masks = [masks] if isinstance(masks, str) else masks
     if not isinstance(masks, list) or not all(isinstance(mask, str) for mask in masks):
         raise ValueError(
-            f'{where} has the maskname {masks!r}; expected the path of a mask, or a '
-            'list of paths.'
+            f'{where} has the maskname {brief(masks)}; expected the path of a mask, '
+            'or a list of paths.'
         )
     if masks and label == 0:
         raise ValueError(
@@ -115,7 +107,7 @@ def _parse(entry: Any, root: Path, *, where: str) -> AnomalyImage:
         path=root / name,
         product=_product(entry, name, where),
         defect=_defect(name) if label else GOOD,
-        masks=tuple(root / mask for mask in masks),
+        masks=tuple(root / inner_path(mask, where) for mask in masks),
     )
 
 

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from mmdefect.datasets.casting_layout import CASTING_CLASSES, CastingImage
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.leakage.clusters import class_of_clusters, crossing_clusters
+from mmdefect.utils.checks import brief, name_some, visible
+from mmdefect.utils.text_files import inner_path, read_csv
 
 SUBSETS = ('train', 'val', 'test')
 SHARES = (0.7, 0.1, 0.2)
@@ -160,18 +161,17 @@ def read_split(path: Path) -> list[SplitRow]:
         ValueError: If a line cannot be understood, a path is there twice, or a cluster
             is in more than one subset.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f'There is no split file {path}; expected one with the columns '
             f'{",".join(COLUMNS)}: make it with '
             'tools/dataset_converters/casting.py DATA_ROOT --protocol ....'
         )
-    with path.open(encoding='utf-8', newline='') as file:
-        lines = list(csv.reader(file))
+    lines = read_csv(path, 'split file')
     if not lines or tuple(lines[0]) != COLUMNS:
         raise ValueError(
-            f'{path} starts with {lines[0] if lines else "nothing"}; expected the '
-            f'columns {",".join(COLUMNS)}: make it again.'
+            f'{path} starts with {brief(lines[0]) if lines else "nothing"}; expected '
+            f'the columns {",".join(COLUMNS)}: make it again.'
         )
     rows = [_parse(line, path, number) for number, line in enumerate(lines[1:], 2)]
     names = [row.path for row in rows]
@@ -192,10 +192,12 @@ def read_split(path: Path) -> list[SplitRow]:
 
 
 def _parse(line: Sequence[str], path: Path, number: int) -> SplitRow:
-    if len(line) == len(COLUMNS) and line[2].isdigit() and line[3] in SUBSETS:
-        return SplitRow(line[0], line[1], int(line[2]), line[3])
+    where = f'{path} line {number}'
+    whole = len(line) == len(COLUMNS) and line[2].isdecimal() and len(line[2]) < 10
+    if whole and line[3] in SUBSETS:
+        return SplitRow(inner_path(line[0], where), line[1], int(line[2]), line[3])
     raise ValueError(
-        f'{path} line {number} is {",".join(line)!r}; expected '
+        f'{where} is {visible(",".join(line)[:80])!r}; expected '
         f'{",".join(COLUMNS)} with a whole number and one of {", ".join(SUBSETS)}: '
         'make it again.'
     )

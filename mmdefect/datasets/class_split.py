@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from mmdefect.utils.checks import visible
+
 SPLIT_MODES = ('overlap', 'disjoint', 'relabel')
 
 
@@ -34,10 +36,10 @@ def check_known(names: Iterable[str], known: Sequence[str], *, what: str) -> Non
     for name in names:
         if name not in known:
             near = get_close_matches(name, known, n=3)
-            hint = f'did you mean {", ".join(near)}?' if near else 'no name is near.'
+            hint = f'did you mean {_visible(near)}?' if near else 'no name is near.'
             raise ValueError(
-                f'{what} names the unknown class {name!r}; expected some of '
-                f'{", ".join(known)}: {hint}'
+                f"{what} names the unknown class '{visible(name)}'; expected some of "
+                f'{_visible(known)}: {hint}'
             )
         if name in seen:
             raise ValueError(
@@ -45,6 +47,10 @@ def check_known(names: Iterable[str], known: Sequence[str], *, what: str) -> Non
                 'remove one of them.'
             )
         seen.add(name)
+
+
+def _visible(names: Iterable[str]) -> str:
+    return ', '.join(map(visible, names))
 
 
 def check_mode(mode: str) -> None:

@@ -18,13 +18,7 @@ from mmdefect.datasets.class_split import (
     class_names,
     image_is_kept,
 )
-from mmdefect.datasets.converters.coco_checks import (
-    clip_box,
-    duplicate_id_errors,
-    has_area,
-    load_coco,
-    name_some,
-)
+from mmdefect.datasets.coco_file import boxes_in_frame, read_coco
 from mmdefect.datasets.images import (
     check_settings,
     decode_error,
@@ -33,6 +27,7 @@ from mmdefect.datasets.images import (
 )
 from mmdefect.datasets.same_images import warn_of_same
 from mmdefect.registry import DATASETS
+from mmdefect.utils.checks import name_some, visible
 
 
 @DATASETS.register_module()
@@ -68,8 +63,9 @@ class DefectDetDataset(CachedImages, CocoDataset):
         kwargs: As for mmdet's ``CocoDataset``.
 
     Raises:
-        ValueError: If a class is unknown, the class orders disagree, an id occurs
-            twice, no image is left, or too many images are broken.
+        ValueError: If a class is unknown, the class orders disagree, an entry of the
+            file cannot be used (see :mod:`mmdefect.datasets.coco_file`), nothing is
+            left to learn, or too many images are broken.
         FileNotFoundError: If the annotation file or the image folder is not there.
 
     Example:
@@ -142,6 +138,11 @@ class DefectDetDataset(CachedImages, CocoDataset):
     def _keep(self) -> set[str]:
         return set(self._seen if self.keep_classes is None else self.keep_classes)
 
+    @property
+    def _kept_names(self) -> list[str]:
+        """Classes of :attr:`_keep` in label order."""
+        return [name for name in self._seen if name in self._keep]
+
     # ------------------------------------------------------------------ loading
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -151,7 +152,7 @@ class DefectDetDataset(CachedImages, CocoDataset):
             mmdet's data infos: ``img_path``, ``img_id``, ``height``, ``width`` and
             ``instances`` with ``bbox`` (x1, y1, x2, y2) and ``bbox_label``.
         """
-        coco = load_coco(Path(self.ann_file))
+        coco = read_coco(self.ann_file)
         folder = Path(self.data_prefix['img'] or '.')
         if not folder.is_dir():
             raise FileNotFoundError(
@@ -196,15 +197,16 @@ class DefectDetDataset(CachedImages, CocoDataset):
         return {key: value for key, value in found.items() if value is not None}
 
     def _check_file(self, coco: dict[str, Any]) -> None:
-        if errors := duplicate_id_errors(coco):
-            raise ValueError(f'{self.ann_file}: {errors[0]}')
         found = class_names(coco)
         if not self._declared:
             self._choose_classes(found)
         elif found != self._declared:
+            there, wanted = (
+                ', '.join(map(visible, n)) for n in (found, self._declared)
+            )
             raise ValueError(
-                f'{self.ann_file} holds the classes {", ".join(found)}; expected '
-                f'exactly {", ".join(self._declared)}, in this order: convert the data '
+                f'{self.ann_file} holds the classes {there}; expected '
+                f'exactly {wanted}, in this order: convert the data '
                 'again, or give metainfo.classes in the order of the file.'
             )
 
@@ -238,9 +240,10 @@ class DefectDetDataset(CachedImages, CocoDataset):
         if not data_list:
             raise ValueError(
                 f'{self.ann_file} has no image with boxes of '
-                f'{", ".join(sorted(self._keep))} (mode {self.split_mode!r}); expected '
+                f'{", ".join(self._kept_names)} (mode {self.split_mode!r}); expected '
                 'at least one: check the classes of the step, the mode and the file.'
             )
+        boxes = self._count_boxes(data_list)
         if self.verify_images:
             data_list = self._without_broken(data_list)
             paths = [info['img_path'] for info in data_list]
@@ -252,12 +255,27 @@ class DefectDetDataset(CachedImages, CocoDataset):
             )
         print_log(
             f'{type(self).__name__} {self.ann_file}: {len(data_list)} of '
-            f'{self._images_in_file} images, classes {", ".join(sorted(self._keep))}; '
-            f'{empty} images without boxes were '
+            f'{self._images_in_file} images, classes {", ".join(self._kept_names)}; '
+            f'{boxes}; {empty} images without boxes were '
             + ('kept.' if self.test_mode or not self._drops_empty else 'left out.'),
             logger='current',
         )
         return data_list
+
+    def _count_boxes(self, data_list: list[dict[str, Any]]) -> str:
+        """Say how many boxes there are to learn or find; refuse to learn from none."""
+        flags = [box['ignore_flag'] for info in data_list for box in info['instances']]
+        crowds = sum(flags)
+        boxes = f'{len(flags) - crowds} boxes'
+        if crowds:
+            boxes += f' (and {crowds} marked iscrowd, which are ignored)'
+        if crowds and crowds == len(flags) and not self.test_mode:
+            raise ValueError(
+                f'{self.ann_file} has {boxes} of {", ".join(self._kept_names)}; '
+                'expected some to learn from: set iscrowd to 0 where a box is one '
+                'object (exporters of RLE masks write 1 everywhere).'
+            )
+        return boxes
 
     @property
     def _drops_empty(self) -> bool:
@@ -302,35 +320,10 @@ def _boxes_per_image(
     coco: dict[str, Any], ann_file: str
 ) -> dict[int, list[dict[str, Any]]]:
     """Group annotations by image, boxes clipped to it; one warning names the rest."""
-    images = {image['id']: image for image in coco['images']}
-    categories = {category['id'] for category in coco['categories']}
-    boxes: dict[int, list[dict[str, Any]]] = {key: [] for key in images}
-    dropped, clipped = [], []
-    for annotation in coco['annotations']:
-        image = images.get(annotation['image_id'])
-        if image is None or annotation['category_id'] not in categories:
-            raise ValueError(
-                f'{ann_file}: annotation {annotation["id"]} names image '
-                f'{annotation["image_id"]} and category {annotation["category_id"]}; '
-                'expected ids of the file: convert again.'
-            )
-        x, y, w, h = annotation['bbox']
-        box = (x, y, x + w, y + h)
-        inside = clip_box(box, width=image['width'], height=image['height'])
-        where = f'{image["file_name"]} {list(box)}'
-        if not has_area(inside):
-            dropped.append(where)
-            continue
-        if max(abs(a - b) for a, b in zip(box, inside, strict=True)) > 0.5:
-            clipped.append(where)
-        x1, y1, x2, y2 = inside
-        size = {'bbox': [x1, y1, x2 - x1, y2 - y1], 'area': (x2 - x1) * (y2 - y1)}
-        boxes[image['id']].append({**annotation, **size})
-    if dropped or clipped:
-        print_log(
-            f'{ann_file}: degenerate boxes dropped {name_some(dropped)}; out-of-frame '
-            f'boxes clipped {name_some(clipped)}.',
-            logger='current',
-            level=logging.WARNING,
-        )
+    boxes: dict[int, list[dict[str, Any]]] = {i['id']: [] for i in coco['images']}
+    annotations, found = boxes_in_frame(coco)
+    for annotation in annotations:
+        boxes[annotation['image_id']].append(annotation)
+    if found:
+        print_log(f'{ann_file}: {found}', logger='current', level=logging.WARNING)
     return boxes

@@ -7,15 +7,16 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from mmdet.evaluation.metrics import CocoMetric
-from mmengine.fileio import exists, load
+from mmengine.fileio import load
 from mmengine.logging import MMLogger
 from terminaltables import AsciiTable
 
+from mmdefect.datasets.coco_file import boxes_in_frame, read_coco
 from mmdefect.evaluation.groups import (
     check_old_classes,
     forgotten,
@@ -24,6 +25,7 @@ from mmdefect.evaluation.groups import (
     groups_of,
 )
 from mmdefect.registry import METRICS
+from mmdefect.utils.checks import visible
 
 BACKENDS = ('auto', 'faster', 'pycocotools')
 # Name -> (IoU threshold or None for the mean over all, object area), as in mmdet.
@@ -81,13 +83,14 @@ class GroupedCocoMetric(CocoMetric):
     Beside mmdet's ``bbox_mAP``, ``bbox_mAP_50``, ... (here not rounded) it returns
     ``AP50/<class>``, ``AP/<class>`` and ``AP50_<group>``, ``AP_<group>``, where a group
     is the plain mean over its classes. Old are ``old_classes``, new are the other
-    classes of ``dataset_meta``; a group without classes has no key. A class without any
-    ground truth has NaN and is left out of the means.
+    classes of ``dataset_meta``; without old classes there is only the group ``all``. A
+    class without any ground truth has NaN and is left out of the means.
 
     All numbers use the largest of ``proposal_nums`` (mmdet's ``bbox_mAP`` stops at 100
     boxes an image: the same number for a detector that keeps at most 100). Labels find
     their category by name, so a json with other or permuted categories works. The
-    annotation file is opened at first use.
+    annotation file is read at first use, as the data set reads it (see
+    :mod:`mmdefect.datasets.coco_file`).
 
     Args:
         ann_file: COCO json of the test set.
@@ -153,7 +156,9 @@ class GroupedCocoMetric(CocoMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep the predictions of one batch, as mmdet does."""
-        self._open()
+        self.open()
+        for sample in data_samples:
+            self._check_image(sample)
         super().process(data_batch, data_samples)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
@@ -168,7 +173,7 @@ class GroupedCocoMetric(CocoMetric):
         Raises:
             ValueError: If no image was evaluated, or a class is unknown.
         """
-        self._open()
+        self.open()
         if not results:
             raise ValueError(
                 'no image was evaluated, at least one was expected; check that the '
@@ -192,36 +197,58 @@ class GroupedCocoMetric(CocoMetric):
     def _classes(self) -> list[str]:
         return list(self.dataset_meta['classes'])
 
-    def _open(self) -> None:
-        """Read the annotation file and find the category of each label by name."""
+    def open(self) -> None:
+        """Read the annotation file and find the category of each label by name.
+
+        Called at first use; call it earlier, with ``dataset_meta`` set, to meet its
+        errors before a training. Later calls do nothing.
+
+        Raises:
+            FileNotFoundError: If the annotation file is not there.
+            ValueError: If it cannot be understood, or lacks a class.
+        """
         if self._coco_api is not None:
             return
-        if not exists(self.ann_file, backend_args=self.backend_args):
-            raise FileNotFoundError(
-                f"annotation file '{self.ann_file}' does not exist; convert the data "
-                'set first or correct ann_file.'
+        if not self.dataset_meta:
+            raise ValueError(
+                'dataset_meta is not set; expected the classes of the data set before '
+                'the annotation file is read: set it first.'
             )
-        annotations = load(self.ann_file, backend_args=self.backend_args)
-        for box in annotations.setdefault('annotations', []):
-            # Both evaluators index these two, many exported files lack them.
-            box.setdefault('iscrowd', 0)
-            box.setdefault('area', box['bbox'][2] * box['bbox'][3])
+        annotations = read_coco(self.ann_file, backend_args=self.backend_args)
+        annotations['annotations'], found = boxes_in_frame(annotations)
+        logger: MMLogger = MMLogger.get_current_instance()
+        if found:
+            logger.warning(f'{self.ann_file}: {found}')
         self.cat_ids = self._categories(annotations)
-        self.img_ids = [image['id'] for image in annotations['images']]
+        self._files = {i['id']: i['file_name'] for i in annotations['images']}
+        self.img_ids = list(self._files)
         coco = self._coco_class()
         coco.dataset = annotations
         with redirect_stdout(io.StringIO()):
             coco.createIndex()
         self._coco_api = coco
 
+    def _check_image(self, sample: Mapping[str, Any]) -> None:
+        """Refuse predictions of an image that the annotation file does not mean."""
+        name = self._files.get(sample['img_id'])
+        path = str(sample.get('img_path') or name).replace('\\', '/')
+        if name is None or PurePosixPath(path).name != PurePosixPath(name).name:
+            listed = 'nowhere' if name is None else f'as {name}'
+            raise ValueError(
+                f'image {sample["img_id"]} ({path}) is listed {listed} in '
+                f"'{self.ann_file}'; expected the annotation file of the tested data: "
+                'give the data set and the evaluator the same ann_file.'
+            )
+
     def _categories(self, annotations: Mapping[str, Any]) -> list[int]:
         """Category id of each label; refuses names that do not fit."""
         ids = {entry['name']: entry['id'] for entry in annotations['categories']}
         missing = [name for name in self._classes if name not in ids]
         if missing:
+            absent, known = (', '.join(map(visible, names)) for names in (missing, ids))
             raise ValueError(
-                f"class {', '.join(missing)} is not in '{self.ann_file}', which knows "
-                f'{", ".join(ids)}; use the annotation file of these classes.'
+                f"class {absent} is not in '{self.ann_file}', which knows {known}; use "
+                'the annotation file of these classes.'
             )
         check_old_classes(self._classes, self.old_classes)
         return [ids[name] for name in self._classes]

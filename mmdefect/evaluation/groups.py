@@ -27,10 +27,14 @@ def check_old_classes(classes: Sequence[str], old_classes: Sequence[str]) -> Non
 
 
 def groups_of(classes: Sequence[str], old_classes: Sequence[str]) -> dict[str, Tensor]:
-    """Name of each group that has classes -> bool mask over the classes."""
+    """Name of each group that has classes -> bool mask over the classes.
+
+    Without old classes nothing is new either, and ``all`` stands alone.
+    """
     old = torch.tensor([name in old_classes for name in classes])
-    groups = {'old': old, 'new': ~old, 'all': torch.ones_like(old)}
-    return {name: mask for name, mask in groups.items() if mask.any()}
+    groups = {'old': old, 'new': ~old} if old.any() else {}
+    groups = {name: mask for name, mask in groups.items() if mask.any()}
+    return {**groups, 'all': torch.ones_like(old)}
 
 
 def group_means(rows: Rows, groups: Mapping[str, Tensor]) -> dict[str, float]:

@@ -1,8 +1,10 @@
-"""What is said of a setting that does not exist."""
+"""What messages have in common: names cut short, made visible, and told apart."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
@@ -13,3 +15,41 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """
     if value not in choices:
         raise ValueError(f'{name} is {value!r}: expected one of {", ".join(choices)}')
+
+
+def visible(text: str) -> str:
+    """Write characters that cannot be seen as their codes, e.g. that of a BOM.
+
+    Two names that differ are then printed differently: a byte order mark, a space of
+    no width, an accent stored as a character of its own. Text is cut at 300 characters.
+    """
+    if len(text) > 300:
+        text = f'{text[:300]}...'
+    apart = unicodedata.normalize('NFC', text) != text
+    return ''.join(
+        char
+        if char.isprintable() and not (apart and unicodedata.combining(char))
+        else char.encode('unicode_escape').decode()
+        for char in text
+    )
+
+
+def name_some(items: Sequence[str], limit: int = 5) -> str:
+    """Count the items and name the first few, e.g. ``'2: a.jpg, b.jpg'``."""
+    if not items:
+        return '0'
+    more = f' and {len(items) - limit} more' if len(items) > limit else ''
+    return f'{len(items)}: {", ".join(map(visible, items[:limit]))}{more}'
+
+
+def brief(value: Any) -> str:
+    """A value of the file, short and in one line."""
+    if value is None:
+        return 'null'
+    if isinstance(value, dict):
+        return f'an object of {len(value)} entries'
+    if isinstance(value, list):
+        if len(value) > 6 or any(isinstance(one, list | dict) for one in value):
+            return f'a list of {len(value)} entries'
+        return f'[{", ".join(map(brief, value))}]'
+    return visible(repr(value)[:80])

@@ -126,7 +126,7 @@ def test_exception_one_mask_forgotten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('entries', 'message'),
     [
-        ([GOOD, {'filename': 'a/b/c/d.png'}], 'line 2 has the label None; expected 0'),
+        ([GOOD, {'filename': 'a/b/c/d.png'}], 'line 2 has the label null; expected 0'),
         ([{**GOOD, 'label': 2}], 'line 1 has the label 2'),
         ([{'label': 0}], 'expected an object with "filename"'),
         ([['a.png']], r'entry 1 is .a\.png.; expected an object'),
@@ -135,6 +135,14 @@ def test_exception_one_mask_forgotten(tmp_path: Path) -> None:
         ([{**BAD, 'maskname': 5}], 'has the maskname 5; expected the path of a mask'),
         ([{**BAD, 'maskname': [1]}], r'has the maskname \[1\]; expected'),
         ([{**BAD, 'maskname': {'a': 'b'}}], 'has the maskname .*; expected'),
+        ([{**BAD, 'maskname': ['../m.png']}], r"line 1 names the file '../m.png'; exp"),
+        (
+            [{**GOOD, 'filename': 'a/../a/b/c/d.png'}],
+            'expected a path within the folder',
+        ),
+        ([{**GOOD, 'filename': '/a/b/c/d.png'}], 'expected a path within the folder'),
+        ([{**GOOD, 'filename': 'a\0.png'}], 'which no file system can hold'),
+        ([{**GOOD, 'label': [1]}], r'line 1 has the label \[1\]; expected'),
     ],
 )
 def test_exception_bad_entry(tmp_path: Path, entries: list, message: str) -> None:
@@ -145,6 +153,34 @@ def test_exception_bad_entry(tmp_path: Path, entries: list, message: str) -> Non
 def test_exception_twice(tmp_path: Path) -> None:
     (error,) = read_meta_file(write(tmp_path / 'x', GOOD, BAD, GOOD), tmp_path).errors
     assert 'names images more than once (1: ' in error
+
+
+@pytest.mark.parametrize('change', [('/', '\\'), ('a/', './a//')])
+def test_exception_twice_in_another_spelling(tmp_path: Path, change: tuple) -> None:
+    again = {**GOOD, 'filename': GOOD['filename'].replace(*change)}
+    (error,) = read_meta_file(write(tmp_path / 'x', GOOD, again), tmp_path).errors
+    assert f'names images more than once (1: {tmp_path}/{GOOD["filename"]})' in error
+
+
+def test_feature_backslashes(tmp_path: Path) -> None:
+    entry = {key: str(value).replace('/', '\\') for key, value in BAD.items()}
+    listed = read_meta_file(write(tmp_path / 'x', {**entry, 'label': 1}), tmp_path)
+    assert listed.images == read_meta_file(write(tmp_path / 'y', BAD), tmp_path).images
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('[' * 99999, 'x nests lists or objects too deeply'),
+        ('{"a": ' + '9' * 5000 + '}', 'x line 1 holds a number of too many digits'),
+        ('[1', r'x is no JSON \('),
+        ('5', 'x line 1 is 5; expected an object'),
+    ],
+)
+def test_exception_odd_json(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / 'x').write_text(text, encoding='utf-8')
+    with pytest.raises(ValueError, match=message):
+        read_meta_file(tmp_path / 'x', tmp_path)
 
 
 def test_exception_not_utf8(tmp_path: Path) -> None:

@@ -195,6 +195,20 @@ def test_exception_category_order_disagrees(toy_root: Path, changed_coco: Edit) 
         build(toy_root, path)
 
 
+def test_exception_class_names_that_look_alike(
+    toy_root: Path, changed_coco: Edit
+) -> None:
+    path = changed_coco(lambda coco: coco['categories'][0].update(name='crazing\u200b'))
+    message = r'holds the classes crazing\\u200b, .*; expected exactly crazing, incl'
+    with pytest.raises(ValueError, match=message):
+        build(toy_root, path)
+    message = (
+        r"keep_classes names the unknown class 'patches\\xa0'; expected some of cr"
+    )
+    with pytest.raises(ValueError, match=message):
+        build(toy_root, keep_classes=['patches\xa0'])
+
+
 # ----------------------------------------------------------------------- files
 
 
@@ -214,12 +228,71 @@ def test_exception_no_json(toy_root: Path, tmp_path: Path) -> None:
         build(toy_root, tmp_path / 'text.json')
 
 
-def test_exception_duplicate_annotation_ids(toy_root: Path, changed_coco: Edit) -> None:
+def test_feature_annotation_ids_mean_nothing(
+    toy_root: Path, changed_coco: Edit
+) -> None:
     def edit(coco: dict[str, Any]) -> None:
-        coco['annotations'][1]['id'] = coco['annotations'][0]['id']
+        for box in coco['annotations']:
+            box['id'] = 0
 
-    with pytest.raises(ValueError, match=r'ids of annotations twice \(1: 1\)'):
+    plain, changed = build(toy_root), build(toy_root, changed_coco(edit))
+    assert [i['instances'] for i in plain] == [i['instances'] for i in changed]
+
+
+def test_feature_ids_and_names_of_any_kind(toy_root: Path, changed_coco: Edit) -> None:
+    """Text ids, backslashes, and references to numbers as text."""
+
+    def edit(coco: dict[str, Any]) -> None:
+        for image in coco['images']:
+            image['file_name'] = image['file_name'].replace('/', '\\')
+            image['id'] = f'img_{image["id"]}'
+        for box in coco['annotations']:
+            box['image_id'] = f'img_{box["image_id"]}'
+            box['category_id'] = str(box['category_id'])
+            box['iscrowd'] = '0'
+            box['area'] = None
+
+    plain, changed = build(toy_root), build(toy_root, changed_coco(edit))
+    assert [info['img_path'] for info in plain] == [i['img_path'] for i in changed]
+    assert [i['instances'] for i in plain] == [i['instances'] for i in changed]
+    assert [info['img_id'] for info in changed] == [*range(1, 49)]
+
+
+def test_exception_image_listed_once_a_box(toy_root: Path, changed_coco: Edit) -> None:
+    def edit(coco: dict[str, Any]) -> None:
+        images = {image['id']: image for image in coco['images']}
+        coco['images'] = [
+            {**images[box['image_id']], 'id': number}
+            for number, box in enumerate(coco['annotations'])
+        ]
+        for number, box in enumerate(coco['annotations']):
+            box['image_id'] = number
+
+    message = r'lists files more than once \(\d+: IMAGES/crazing_.*merge the entries'
+    with pytest.raises(ValueError, match=message):
         build(toy_root, changed_coco(edit))
+
+
+def test_exception_every_box_is_a_crowd(toy_root: Path, changed_coco: Edit) -> None:
+    def edit(coco: dict[str, Any]) -> None:
+        for box in coco['annotations']:
+            box['iscrowd'] = 1
+
+    message = r'has 0 boxes \(and \d+ marked iscrowd.* of crazing, inclusion, patches;'
+    with pytest.raises(ValueError, match=message):
+        build(toy_root, changed_coco(edit), keep_classes=OLD)
+
+
+def test_feature_boxes_to_learn_are_counted_in_label_order(
+    toy_root: Path, changed_coco: Edit, messages: pytest.LogCaptureFixture
+) -> None:
+    def edit(coco: dict[str, Any]) -> None:
+        coco['annotations'] = coco['annotations'][:5]
+        coco['annotations'][0]['iscrowd'] = 1
+
+    build(toy_root, changed_coco(edit), seen_classes=['patches', 'crazing'])
+    (line,) = (r.message for r in messages.records if 'NEUDETDataset' in r.message)
+    assert 'classes patches, crazing; 4 boxes (and 1 marked iscrowd, ' in line
 
 
 @pytest.mark.parametrize('key', ['image_id', 'category_id'])
@@ -227,7 +300,10 @@ def test_exception_dangling_id(toy_root: Path, changed_coco: Edit, key: str) -> 
     def edit(coco: dict[str, Any]) -> None:
         coco['annotations'][0][key] = 999
 
-    with pytest.raises(ValueError, match=r'annotation 1 names image .*999.*expected'):
+    with pytest.raises(
+        ValueError,
+        match=r'annotation 1 names (image|category) 999; expected an id that',
+    ):
         build(toy_root, changed_coco(edit))
 
 

@@ -326,8 +326,6 @@ def test_feature_images_alone(mode) -> None:
     assert found == {
         'mine/image_auroc/bottle': 3.5 / 4,
         'mine/image_f1max/bottle': pytest.approx(0.8),
-        'mine/image_auroc_new': 3.5 / 4,
-        'mine/image_f1max_new': pytest.approx(0.8),
         'mine/image_auroc_all': 3.5 / 4,
         'mine/image_f1max_all': pytest.approx(0.8),
     }

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmdefect.datasets.defect_det import DefectDetDataset
 from mmdefect.evaluation import grouped_coco
 from mmdefect.evaluation.grouped_coco import GroupedCocoMetric
 from mmdefect.registry import METRICS
@@ -182,10 +183,10 @@ def test_feature_names_decide_not_order(tmp_path) -> None:
     assert 'coco/AP50/scratches' not in subset
 
 
-def test_feature_first_step_has_no_old_group(tmp_path) -> None:
+def test_feature_without_old_classes_nothing_is_new(tmp_path) -> None:
     found = evaluate(write_json(tmp_path / 'test.json'), PREDICTIONS)
-    assert found['coco/AP50_new'] == found['coco/AP50_all']
-    assert not any(key.endswith('_old') for key in found)
+    assert 'coco/AP50_all' in found
+    assert not any(key.endswith(('_old', '_new')) for key in found)
 
 
 @pytest.mark.parametrize('backend', ['faster', 'pycocotools'])
@@ -273,7 +274,7 @@ def test_feature_builds_without_data() -> None:
         {'type': 'mmdefect.GroupedCocoMetric', 'ann_file': 'no/such.json'}
     )
     metric.dataset_meta = {'classes': ('crazing',)}
-    with pytest.raises(FileNotFoundError, match=r"'no/such\.json' does not exist"):
+    with pytest.raises(FileNotFoundError, match=r'no annotation file no/such\.json'):
         metric.process({}, [])
 
 
@@ -320,3 +321,158 @@ def test_exception_no_image(tmp_path) -> None:
     metric.dataset_meta = {'classes': tuple(CATEGORIES)}
     with pytest.raises(ValueError, match='no image was evaluated'):
         metric.compute_metrics([])
+
+
+# ------------------------------------------------------ entries in any spelling
+
+
+def same(coco) -> None:
+    """Nothing."""
+
+
+def each(section, **fields):
+    """Set fields of every entry."""
+    return lambda coco: [entry.update(fields) for entry in coco[section]]
+
+
+def image_ids(change):
+    def apply(coco) -> None:
+        for image in coco['images']:
+            image['id'] = change(image['id'])
+        for box in coco['annotations']:
+            box['image_id'] = change(box['image_id'])
+
+    return apply
+
+
+def category_ids(change):
+    def apply(coco) -> None:
+        for category in coco['categories']:
+            category['id'] = change(category['id'])
+        for box in coco['annotations']:
+            box['category_id'] = change(box['category_id'])
+
+    return apply
+
+
+def counted_from_zero(coco) -> None:
+    for number, box in enumerate(coco['annotations']):
+        box['id'] = number
+
+
+def backslashes(coco) -> None:
+    for image in coco['images']:
+        image['file_name'] = f'images\\{image["file_name"]}'
+
+
+SPELLINGS = {
+    'as it should be': same,
+    'annotations from 0': counted_from_zero,
+    'all annotations 1.0': each('annotations', id=1.0),
+    'annotations as text': each('annotations', id='uuid'),
+    'annotations null': each('annotations', id=None),
+    'images from 0': image_ids(lambda key: key - 1),
+    'images negative': image_ids(lambda key: -key),
+    'images of 53 bits': image_ids(lambda key: 2**53 - key),
+    'images of 63 bits': image_ids(lambda key: 2**63 - key),
+    'images beyond': image_ids(lambda key: 2**70 + key),
+    'images as float': image_ids(float),
+    'images as numbers in text': image_ids(str),
+    'images as text': image_ids(lambda key: f'img_{key}'),
+    'references as text': lambda coco: [
+        box.update(image_id=str(box['image_id'])) for box in coco['annotations']
+    ],
+    'categories from 0': category_ids(lambda key: key // 10 - 1),
+    'categories as text': category_ids(lambda key: f'class {key}'),
+    'categories as float': category_ids(float),
+    'area null': each('annotations', area=None),
+    'area as text': each('annotations', area='x'),
+    'area zero': each('annotations', area=0),
+    'area nan': each('annotations', area=float('nan')),
+    'crowd null': each('annotations', iscrowd=None),
+    'crowd text': each('annotations', iscrowd='0'),
+    'crowd false': each('annotations', iscrowd='false'),
+    'crowd bool': each('annotations', iscrowd=False),
+    'ignore text': each('annotations', ignore='0'),
+    'backslashes': backslashes,
+}
+
+
+@pytest.mark.parametrize('backend', ['faster', 'pycocotools'])
+@pytest.mark.parametrize('spelling', SPELLINGS)
+def test_feature_perfect_detections_score_one(tmp_path, spelling, backend) -> None:
+    """Whatever the ids and flags: data set and metric read one file as one."""
+    path = Path(write_json(tmp_path / 'test.json'))
+    content = json.loads(path.read_text(encoding='utf-8'))
+    SPELLINGS[spelling](content)
+    path.write_text(json.dumps(content), encoding='utf-8')
+    metric = GroupedCocoMetric(ann_file=str(path), backend=backend)
+    metric.dataset_meta = {'classes': tuple(CATEGORIES)}
+    data = DefectDetDataset(
+        ann_file=str(path),
+        pipeline=[],
+        test_mode=True,
+        verify_images=False,
+        metainfo={'classes': tuple(CATEGORIES)},
+    )
+    for info in (data.get_data_info(index) for index in range(len(data))):
+        boxes = [box['bbox'] for box in info['instances']]
+        prediction = {
+            'bboxes': torch.tensor(boxes).float().reshape(-1, 4),
+            'scores': torch.full((len(boxes),), 0.9),
+            'labels': torch.tensor([box['bbox_label'] for box in info['instances']]),
+        }
+        sample = {'ori_shape': (200, 200), 'pred_instances': prediction}
+        metric.process({}, [{**sample, **{k: info[k] for k in ('img_id', 'img_path')}}])
+    found = metric.evaluate(3)
+    wanted = {f'coco/AP50/{name}': 1.0 for name in CATEGORIES}
+    wanted |= {f'coco/AP/{name}': 1.0 for name in CATEGORIES}
+    wanted |= dict.fromkeys(('coco/bbox_mAP', 'coco/bbox_mAP_m', 'coco/AP50_all'), 1.0)
+    wanted |= dict.fromkeys(('coco/bbox_mAP_s', 'coco/bbox_mAP_l'), -1.0)
+    assert {key: found[key] for key in wanted} == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize('backend', ['faster', 'pycocotools'])
+def test_feature_boxes_are_those_of_the_data_set(tmp_path, backend) -> None:
+    """Clipped to the image, and none that training would leave out."""
+    truth = [
+        *TRUTH,
+        (3, 'patches', (180, 180, 60, 60)),
+        (3, 'patches', (50, 50, 0, 9)),
+        (3, 'patches', (250, 20, 30, 30)),
+    ]
+    boxes = [(i, name, box, 0.9) for i, name, box in TRUTH]
+    boxes.append((3, 'patches', (180, 180, 20, 20), 0.9))
+    found = evaluate(
+        write_json(tmp_path / 'test.json', truth=truth), boxes, backend=backend
+    )
+    assert found['coco/AP/patches'] == pytest.approx(1.0)
+
+
+def test_feature_open_is_early_and_once(tmp_path) -> None:
+    path = tmp_path / 'test.json'
+    metric = GroupedCocoMetric(ann_file=str(path))
+    with pytest.raises(ValueError, match='dataset_meta is not set'):
+        metric.open()
+    metric.dataset_meta = {'classes': tuple(CATEGORIES)}
+    with pytest.raises(FileNotFoundError, match='There is no annotation file'):
+        metric.open()
+    write_json(path)
+    metric.open()
+    path.unlink()
+    metric.open()
+    assert feed(metric, PREDICTIONS)['coco/AP50/patches'] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ('more', 'message'),
+    [
+        ({'img_id': 4}, r'image 4 \(None\) is listed nowhere in .*test\.json'),
+        ({'img_path': 'a/2.jpg'}, r'image 1 \(a/2.jpg\) is listed as 1\.jpg in'),
+    ],
+)
+def test_exception_the_evaluator_has_another_file(tmp_path, more, message) -> None:
+    metric = GroupedCocoMetric(ann_file=write_json(tmp_path / 'test.json'))
+    metric.dataset_meta = {'classes': tuple(CATEGORIES)}
+    with pytest.raises(ValueError, match=message):
+        metric.process({}, [{'img_id': 1, 'ori_shape': (200, 200), **more}])

@@ -1,8 +1,9 @@
 """Check any COCO instances file and rewrite it with the class order wanted.
 
-Boxes are reported, never changed: the file stays comparable with its source. Exits with
-1 when ids occur twice, references dangle, or image files are missing, broken or of
-another size than annotated.
+Boxes are reported, never changed: the file stays comparable with its source. Ids become
+whole numbers, annotations are numbered from 1, iscrowd is 0 or 1, a missing area is
+that of the box, backslashes in file names become slashes. Exits with 1 when an entry
+cannot be used, or image files are missing, broken or of another size than annotated.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdefect.datasets.class_split import class_names
+from mmdefect.datasets.coco_file import read_coco
 from mmdefect.datasets.converters.coco_checks import (
     Report,
     check_coco,
-    load_coco,
-    renumber_annotations,
     reorder_classes,
 )
 from mmdefect.datasets.converters.image_options import (
@@ -47,7 +47,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add_exif_option(parser)
     parser.add_argument(
-        '--renumber', action='store_true', help='give annotations new ids from 1'
+        '--renumber',
+        action='store_true',
+        help='no longer needed: annotations always get ids from 1',
     )
     parser.add_argument(
         '--protocol', help='print the co-occurrence of its steps, e.g. 40+40'
@@ -67,7 +69,7 @@ def look_at_images(args: argparse.Namespace, coco: dict, report: Report) -> None
     if bits := detect_bits(paths, name=str(args.source)):
         report.notes.append(f'images of 16 bits are read as {bits} bits')
     if args.train:
-        train = load_coco(args.train)['images']
+        train = read_coco(args.train)['images']
         report.notes += same_images(
             [args.image_root / image['file_name'] for image in train], paths
         )
@@ -76,20 +78,18 @@ def look_at_images(args: argparse.Namespace, coco: dict, report: Report) -> None
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     try:
-        coco = load_coco(args.source)
-        if args.renumber:
-            coco = renumber_annotations(coco)
+        coco = read_coco(args.source)
         report = check_coco(coco, title=str(args.source), root=args.image_root)
         if args.image_root:
             look_at_images(args, coco, report)
         if not report.errors:
             coco = reorder_classes(coco, args.classes or class_names(coco))
         steps = args.protocol and parse_protocol(args.protocol, class_names(coco))
+        converted = {args.target.stem: (coco, report)}
+        return finish(converted, args.target.parent, steps=steps or None)
     except (FileNotFoundError, ValueError) as error:
         print(f'ERROR: {error}')
         return 1
-    converted = {args.target.stem: (coco, report)}
-    return finish(converted, args.target.parent, steps=steps or None)
 
 
 if __name__ == '__main__':

@@ -16,11 +16,8 @@ from mmdefect.datasets.class_split import (
     cooccurrence_table,
     split_coco,
 )
-from mmdefect.datasets.converters.coco_checks import (
-    duplicate_id_errors,
-    load_coco,
-    save_json,
-)
+from mmdefect.datasets.coco_file import read_coco
+from mmdefect.datasets.converters.coco_checks import save_json
 from mmdefect.streams.protocol import parse_protocol
 
 
@@ -44,9 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     out = args.out or args.source.parent
     try:
-        coco = load_coco(args.source)
-        if errors := duplicate_id_errors(coco):
-            raise ValueError(f'{args.source}: {errors[0]}')
+        coco = read_coco(args.source)
         protocol = args.protocol or [step.split(',') for step in args.steps]
         steps = parse_protocol(protocol, class_names(coco))
         print(f'{cooccurrence_table(coco, steps)}\n')

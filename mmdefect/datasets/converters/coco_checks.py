@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmdefect.datasets.class_split import check_known, class_names
+from mmdefect.utils.checks import name_some as name_some  # others take it from here
 from mmdefect.utils.files import write_text
 
 Box = tuple[float, float, float, float]
@@ -81,14 +81,6 @@ class Report:
         lines += [f'  note: {note}' for note in self.notes]
         lines += [f'  ERROR: {error}' for error in self.errors]
         return '\n'.join(lines)
-
-
-def name_some(items: Sequence[str], limit: int = 5) -> str:
-    """Count the items and name the first few, e.g. ``'2: a.jpg, b.jpg'``."""
-    if not items:
-        return '0'
-    more = f' and {len(items) - limit} more' if len(items) > limit else ''
-    return f'{len(items)}: {", ".join(items[:limit])}{more}'
 
 
 def clip_box(box: Box, *, width: float, height: float) -> Box:
@@ -196,37 +188,38 @@ def coco_categories(classes: Sequence[str]) -> list[dict[str, Any]]:
 def check_coco(
     coco: Mapping[str, Any], *, title: str, root: Path | None = None
 ) -> Report:
-    """Check any instances file without changing it.
+    """Look for what is odd in a file, without changing it.
 
     Args:
-        coco: The dictionary.
+        coco: What :func:`mmdefect.datasets.coco_file.read_coco` returns; what cannot
+            be used was refused there.
         title: What is checked, for the report.
         root: Folder the file names are relative to; None to skip looking for files.
 
     Returns:
-        The report; duplicate ids, dangling references and missing files are errors.
+        The report; missing files are errors.
     """
     report = Report(title)
     images = {image['id']: image for image in coco['images']}
     names = {category['id']: category['name'] for category in coco['categories']}
     report.images = len(coco['images'])
     report.boxes = dict.fromkeys(class_names(dict(coco)), 0)
-    report.errors += duplicate_id_errors(coco)
 
     seen: set[tuple[Any, ...]] = set()
     filled = set()
+    crowds = 0
     for annotation in coco['annotations']:
-        image = images.get(annotation['image_id'])
-        name = names.get(annotation['category_id'])
-        if image is None or name is None:
-            report.errors.append(
-                f'Annotation {annotation["id"]} names image {annotation["image_id"]} '
-                f'and category {annotation["category_id"]}; expected ids of the file.'
-            )
-            continue
+        image = images[annotation['image_id']]
+        name = names[annotation['category_id']]
+        crowds += annotation['iscrowd']
         filled.add(image['id'])
         report.boxes[name] += 1
         _check_box(annotation, image, name, seen, report)
+    if crowds:
+        report.notes.append(
+            f'{crowds} of {len(coco["annotations"])} boxes are marked iscrowd: nothing '
+            'is learned from them, and detections on them are not counted.'
+        )
     report.empty = [i['file_name'] for i in images.values() if i['id'] not in filled]
     if root is not None:
         _check_files(images.values(), root, report)
@@ -266,38 +259,15 @@ def _check_files(images: Any, root: Path, report: Report) -> None:
         )
 
 
-def duplicate_id_errors(coco: Mapping[str, Any]) -> list[str]:
-    """One sentence for each kind of id (image, annotation, category) used twice."""
-    errors = []
-    for kind in ('images', 'annotations', 'categories'):
-        counts = Counter(item['id'] for item in coco[kind])
-        twice = [str(key) for key, count in counts.items() if count > 1]
-        if twice:
-            cure = 'number them again'
-            if kind == 'annotations':
-                cure += ' with tools/dataset_converters/coco.py --renumber'
-            errors.append(
-                f'The file uses ids of {kind} twice ({name_some(twice)}); expected '
-                f'every id once: {cure}.'
-            )
-    return errors
-
-
-def renumber_annotations(coco: dict[str, Any]) -> dict[str, Any]:
-    """Give the annotations new ids from 1, in their order."""
-    annotations = [{**a, 'id': i} for i, a in enumerate(coco['annotations'], 1)]
-    return {**coco, 'annotations': annotations}
-
-
 def reorder_classes(coco: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """Rewrite a file with categories in the given order and ids from 1.
 
     Args:
-        coco: Any instances file.
+        coco: What :func:`mmdefect.datasets.coco_file.read_coco` returns.
         classes: All its classes, in the order wanted.
 
     Returns:
-        A new dictionary with ``info``, ``licenses``, ``area`` and ``iscrowd``.
+        A new dictionary, with ``info`` and ``licenses``.
 
     Raises:
         ValueError: If ``classes`` are not exactly the classes of the file.
@@ -312,12 +282,7 @@ def reorder_classes(coco: dict[str, Any], classes: Sequence[str]) -> dict[str, A
     new_id = {name: i for i, name in enumerate(classes, 1)}
     names = {category['id']: category['name'] for category in coco['categories']}
     annotations = [
-        {
-            'iscrowd': 0,
-            'area': annotation['bbox'][2] * annotation['bbox'][3],
-            **annotation,
-            'category_id': new_id[names[annotation['category_id']]],
-        }
+        {**annotation, 'category_id': new_id[names[annotation['category_id']]]}
         for annotation in coco['annotations']
     ]
     old = {category['name']: category for category in coco['categories']}
@@ -330,39 +295,23 @@ def reorder_classes(coco: dict[str, Any], classes: Sequence[str]) -> dict[str, A
     }
 
 
-def load_coco(path: Path) -> dict[str, Any]:
-    """Read a COCO instances file.
+def save_json(content: Mapping[str, Any], path: Path) -> None:
+    """Write JSON, creating the folder.
 
     Raises:
-        FileNotFoundError: If the file is not there.
-        ValueError: If it is no JSON object with images, annotations and categories.
+        ValueError: If it holds NaN or infinity, which JSON has no way to write, or
+            nests too deeply.
     """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f'There is no annotation file {path}; expected a COCO instances JSON: run '
-            'the converter of the data set (tools/dataset_converters).'
-        )
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except json.JSONDecodeError as error:
+        text = json.dumps(content, separators=(',', ':'), allow_nan=False)
+    except RecursionError as error:
         raise ValueError(
-            f'{path} is no JSON ({error}); expected a COCO instances file: '
-            'convert the data set again.'
+            f'{path} would nest lists or objects too deeply; expected a few levels: '
+            'correct the source.'
         ) from error
-    if not isinstance(content, dict):
+    except ValueError as error:
         raise ValueError(
-            f'{path} holds a {type(content).__name__}; expected a COCO instances '
-            'object: convert the data set again.'
-        )
-    sections = ('images', 'annotations', 'categories')
-    if absent := [name for name in sections if name not in content]:
-        raise ValueError(
-            f'{path} has no {", ".join(map(repr, absent))}; expected a COCO instances '
-            'file: convert the data set again.'
-        )
-    return content
-
-
-def save_json(content: Mapping[str, Any], path: Path) -> None:
-    """Write JSON, creating the folder."""
-    write_text(path, json.dumps(content, separators=(',', ':')))
+            f'{path} would hold NaN or an infinite number; expected finite ones, which '
+            'every reader of JSON knows: correct the source.'
+        ) from error
+    write_text(path, text)

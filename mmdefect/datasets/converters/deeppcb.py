@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmdefect.datasets.coco_file import MAX_COORDINATE
 from mmdefect.datasets.converters.coco_checks import (
     ImageRecord,
     Report,
     build_coco,
-    name_some,
 )
 from mmdefect.datasets.converters.voc import image_size
 from mmdefect.datasets.same_images import same_images
+from mmdefect.utils.checks import name_some
+from mmdefect.utils.text_files import inner_path, read_text_file
 
 DEEPPCB_CLASSES = ('open', 'short', 'mousebite', 'spur', 'copper', 'pin-hole')
 """In the order of the type numbers 1 to 6 of the annotation files."""
@@ -42,6 +45,9 @@ REAL_TOTALS: dict[str, dict[str, int]] = {
 LISTS = {'train': 'trainval.txt', 'test': 'test.txt'}
 """The official lists below ``PCBData``."""
 
+MAX_LIST_BYTES = 1_000_000
+"""Of the boxes of one image, which are a few lines."""
+
 Converted = dict[str, tuple[dict[str, Any], Report]]
 
 
@@ -55,17 +61,22 @@ def read_annotation(path: Path) -> list[tuple[str, tuple[int, int, int, int]]]:
         Class name and box of every line.
 
     Raises:
-        ValueError: If a line is not five integers, or the type is none of 1 to 6.
+        FileNotFoundError: If it is not there.
+        ValueError: If it is no text, a line is not five integers, or the type is none
+            of 1 to 6.
     """
     objects = []
-    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
+    text = read_text_file(path, 'file of annotations', max_bytes=MAX_LIST_BYTES)
+    for number, line in enumerate(text.split('\n'), 1):
         if not line.strip():
             continue
         try:
             x1, y1, x2, y2, kind = (int(text) for text in line.split())
+            if max(map(abs, (x1, y1, x2, y2))) > MAX_COORDINATE:
+                raise ValueError('too large')
         except ValueError as error:
             raise ValueError(
-                f'{path} line {number} is {line!r}; expected five integers '
+                f'{path} line {number} is {line[:80]!r}; expected five integers '
                 '"x1 y1 x2 y2 type": correct the line.'
             ) from error
         if not 1 <= kind <= len(DEEPPCB_CLASSES):
@@ -103,16 +114,20 @@ def read_split(
             f'{", ".join(LISTS.values())} in {base}: see data/README.md.'
         )
     records, missing, errors = [], [], []
-    for line in path.read_text(encoding='utf-8').splitlines():
+    for line in read_text_file(path, 'list').split('\n'):
         if not line.strip():
             continue
         if len(line.split()) != 2:
             errors.append(
-                f'{path} holds the line {line!r}; expected an image and its '
+                f'{path} holds the line {line[:80]!r}; expected an image and its '
                 'annotation file, separated by a space.'
             )
             continue
-        listed, annotation = line.split()
+        try:
+            listed, annotation = (inner_path(part, str(path)) for part in line.split())
+        except ValueError as error:
+            errors.append(str(error))
+            continue
         image = base / listed.replace('.jpg', '_test.jpg')
         absent = [p for p in (image, base / annotation) if not p.is_file()]
         if absent:
@@ -160,7 +175,13 @@ def convert_deeppcb(
         if expect_real:
             report.errors += compare_with_real(coco, report, name)
         converted[name] = (coco, report)
-        listed[name] = {record.file_name for record in records}
+        counts = Counter(record.file_name for record in records)
+        if twice := [file for file, count in counts.items() if count > 1]:
+            report.errors.append(
+                f'{name} names images twice ({name_some(twice)}); expected each once: '
+                'correct the list.'
+            )
+        listed[name] = set(counts)
     if both := sorted(listed['train'] & listed['test']):
         converted['train'][1].errors.append(
             f'Both lists name {name_some(both)}; expected every image in one of them.'

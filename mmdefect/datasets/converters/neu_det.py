@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmdefect.datasets.converters.coco_checks import (
     ImageRecord,
     Report,
     build_coco,
-    name_some,
 )
 from mmdefect.datasets.converters.voc import (
     identical_files,
     read_voc_folder,
     stratified_split,
 )
+from mmdefect.utils.checks import name_some
+from mmdefect.utils.text_files import inner_path, read_text_file
 
 NEU_DET_CLASSES = (
     'crazing',
@@ -55,18 +56,15 @@ def committed_split() -> Split:
 
 
 def read_split_list(path: Path) -> list[str]:
-    """Read stems (or file names) from a user's list, one a line.
+    """Read stems (or file names, or paths) from a user's list, one a line.
 
     Raises:
         FileNotFoundError: If the list is not there.
+        ValueError: If it is no text, or names something else than files.
     """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f'There is no split list {path}; expected a text file with an image name '
-            'a line, such as crazing_1.'
-        )
+    names = read_text_file(path, 'split list').split()
     return [
-        name.removesuffix('.jpg') for name in path.read_text(encoding='utf-8').split()
+        PurePosixPath(inner_path(n, str(path))).name.removesuffix('.jpg') for n in names
     ]
 
 

@@ -19,9 +19,13 @@ def refuse_full(out: Path) -> None:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(
-            f'{out} holds something already; expected a new or empty folder: remove '
-            'it, or give another one with --out.'
+            f'{out} holds something already{_left_behind(out)}; expected a new or '
+            'empty folder: remove it, or give another one with --out.'
         )
+
+
+def _left_behind(out: Path) -> str:
+    return ' (a conversion that was killed may have left it)' * (out.suffix == '.part')
 
 
 @contextmanager
@@ -29,19 +33,23 @@ def new_folder(out: Path) -> Iterator[Path]:
     """Give a folder to write to, which gets its name when all is written.
 
     Args:
-        out: New or empty folder.
+        out: New or empty folder. What is written stands in ``<out>.part`` until then,
+            which is gone after an error; a kill may leave it behind.
 
     Raises:
-        FileExistsError: If ``out`` holds anything.
+        FileExistsError: If ``out`` or ``<out>.part`` holds anything.
     """
     refuse_full(out)
     part = out.with_name(f'{out.name}.part')
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    yield part
-    if out.is_dir():
-        out.rmdir()
-    part.rename(out)
+    refuse_full(part)
+    part.mkdir(parents=True, exist_ok=True)
+    try:
+        yield part
+        if out.is_dir():
+            out.rmdir()
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:

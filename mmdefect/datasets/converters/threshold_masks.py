@@ -16,12 +16,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmdefect.datasets.converters.annotated_shapes import read_json
 from mmdefect.datasets.converters.mask_output import Masks, number_classes
 from mmdefect.datasets.images import detect_bits
 from mmdefect.datasets.mask_pairs import find_files
 from mmdefect.utils.checks import check_choice
 from mmdefect.utils.images import read_bgr
+from mmdefect.utils.text_files import read_json
 
 METHODS = ('global', 'otsu', 'adaptive')
 OBJECTS = ('dark', 'bright')

@@ -12,7 +12,6 @@ integers (one a defect kind) and become 0 and 255; images are never encoded agai
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from PIL import Image
 from mmdefect.datasets.anomaly_checks import file_errors
 from mmdefect.datasets.anomaly_layout import GOOD, AnomalyImage
 from mmdefect.datasets.class_split import check_known
-from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.datasets.converters.new_folder import new_folder
 from mmdefect.datasets.converters.product_checks import (
     ProductReport,
     compare_totals,
@@ -32,7 +31,9 @@ from mmdefect.datasets.converters.product_checks import (
     same_image_notes,
 )
 from mmdefect.datasets.mask_pixels import mask_notes, read_defect
+from mmdefect.utils.checks import name_some
 from mmdefect.utils.image_header import SUFFIXES
+from mmdefect.utils.text_files import inner_path, read_csv
 
 REAL_TOTALS: dict[str, tuple[int, int, int]] = {
     'candle': (900, 100, 100),
@@ -86,29 +87,32 @@ def read_split(path: Path) -> list[dict[str, str]]:
         ValueError: If a column is missing, or a row has an unknown product, split or
             label, a defective training image, or no mask where one is needed.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f'There is no split file {path}; expected split_csv/1cls.csv of the '
             'published set: see data/README.md.'
         )
-    with path.open(encoding='utf-8', newline='') as file:
-        reader = csv.DictReader(file)
-        if absent := [c for c in COLUMNS if c not in (reader.fieldnames or ())]:
-            raise ValueError(
-                f'{path} has no column {", ".join(absent)}; expected '
-                f'{", ".join(COLUMNS)}: get the split file again.'
-            )
-        rows = [{c: row[c] or '' for c in COLUMNS} for row in reader]
-    for number, row in enumerate(rows, 2):
-        _check_row(row, f'{path} line {number}')
+    lines = read_csv(path, 'split file')
+    header = lines[0] if lines else []
+    if absent := [c for c in COLUMNS if c not in header]:
+        raise ValueError(
+            f'{path} has no column {", ".join(absent)}; expected '
+            f'{", ".join(COLUMNS)}: get the split file again.'
+        )
+    rows = []
+    for number, line in enumerate(lines[1:], 2):
+        if line:
+            cells = dict(zip(header, line, strict=False))
+            row = {column: cells.get(column, '') for column in COLUMNS}
+            rows.append(_check_row(row, f'{path} line {number}'))
     if not rows:
         raise ValueError(f'{path} lists no image; expected one a line: get it again.')
     return rows
 
 
-def _check_row(row: Mapping[str, str], where: str) -> None:
+def _check_row(row: dict[str, str], where: str) -> dict[str, str]:
     check_known([row['object']], VISA_CLASSES, what=where)
-    kind = (row['split'], row['label'])
+    kind = (row['split'][:40], row['label'][:40])
     known = (('train', 'normal'), ('test', 'normal'), ('test', 'anomaly'))
     if kind not in known:
         raise ValueError(
@@ -117,6 +121,10 @@ def _check_row(row: Mapping[str, str], where: str) -> None:
         )
     if row['label'] == 'anomaly' and not row['mask']:
         raise ValueError(f'{where} names no mask for {row["image"]}; expected one.')
+    paths = {key: inner_path(row[key], where) for key in ('image', 'mask') if row[key]}
+    if 'image' not in paths:
+        raise ValueError(f'{where} names no image; expected one: get the file again.')
+    return row | paths
 
 
 def plan_visa(
@@ -217,16 +225,14 @@ def write_plan(plan: Plan, out: Path, *, link: bool = False) -> None:
             f'{out} exists already; expected a new folder: remove it, or give another '
             'one with --out.'
         )
-    part = out.with_name(f'{out.name}.part')
-    shutil.rmtree(part, ignore_errors=True)
-    for target, source in _targets(part, plan.files):
-        if link:
-            os.link(source, target)
-        else:
-            shutil.copyfile(source, target)
-    for target, source in _targets(part, plan.masks):
-        Image.fromarray(255 * read_defect(source)).save(target)
-    part.rename(out)
+    with new_folder(out) as part:
+        for target, source in _targets(part, plan.files):
+            if link:
+                os.link(source, target)
+            else:
+                shutil.copyfile(source, target)
+        for target, source in _targets(part, plan.masks):
+            Image.fromarray(255 * read_defect(source)).save(target)
 
 
 def _targets(out: Path, files: Mapping[str, Path]) -> Iterator[tuple[Path, Path]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,9 +12,12 @@ from xml.etree.ElementTree import Element, ParseError
 import numpy as np
 from defusedxml import DefusedXmlException, ElementTree
 
-from mmdefect.datasets.converters.coco_checks import ImageRecord, name_some
+from mmdefect.datasets.coco_file import MAX_COORDINATE, image_size_of
+from mmdefect.datasets.converters.coco_checks import ImageRecord
+from mmdefect.utils.checks import name_some
 from mmdefect.utils.image_header import ImageError, read_header
 from mmdefect.utils.images import is_turned
+from mmdefect.utils.text_files import decode_xml, read_bytes
 
 MAX_XML_BYTES = 1_000_000
 """An annotation file of one image is a few kB; a megabyte is an attack or a mistake."""
@@ -30,17 +34,13 @@ def read_voc_xml(path: Path, *, file_name: str) -> ImageRecord:
         The record; boxes as in the file, x1 y1 x2 y2.
 
     Raises:
-        ValueError: If the file is too large, declares entities, is no XML, or a tag
-            is missing or no number.
+        FileNotFoundError: If it is not there.
+        ValueError: If the file is too large, declares entities or an unknown encoding,
+            is no XML, or a tag is missing or no number.
     """
-    size = path.stat().st_size
-    if size > MAX_XML_BYTES:
-        raise ValueError(
-            f'{path} has {size} bytes; expected at most {MAX_XML_BYTES} for the '
-            'annotations of one image: check where the file comes from.'
-        )
+    data = read_bytes(path, 'file of annotations', max_bytes=MAX_XML_BYTES)
     try:
-        root = ElementTree.fromstring(path.read_bytes(), forbid_dtd=True)
+        root = ElementTree.fromstring(decode_xml(data, path), forbid_dtd=True)
     except DefusedXmlException as error:
         raise ValueError(
             f'{path} declares XML entities or a document type ({error}); expected '
@@ -56,7 +56,8 @@ def read_voc_xml(path: Path, *, file_name: str) -> ImageRecord:
         corners = ('xmin', 'ymin', 'xmax', 'ymax')
         x1, y1, x2, y2 = (_number(item, f'bndbox/{c}', path) for c in corners)
         objects.append((_text(item, 'name', path), (x1, y1, x2, y2)))
-    width, height = (int(_number(root, f'size/{s}', path)) for s in ('width', 'height'))
+    sizes = {side: _number(root, f'size/{side}', path) for side in ('width', 'height')}
+    width, height = image_size_of(sizes, str(path))
     return ImageRecord(file_name, width, height, objects)
 
 
@@ -74,10 +75,13 @@ def _number(element: Element, tag: str, path: Path) -> float:
     text = _text(element, tag, path)
     try:
         value = float(text)
-    except ValueError as error:
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= MAX_COORDINATE:
         raise ValueError(
-            f'{path} has {text!r} as <{tag}>; expected a number: correct the file.'
-        ) from error
+            f'{path} has {text[:80]!r} as <{tag}>; expected a number of pixels: '
+            'correct the file.'
+        )
     return int(value) if value.is_integer() else value
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmdefect.datasets.converters import annotated_shapes
 from mmdefect.datasets.converters.annotated_shapes import coco_images, labelme_images
 from mmdefect.datasets.converters.index_masks import from_coco
 
@@ -29,7 +30,7 @@ def draw(tmp_path: Path, *shapes: dict[str, Any], line_width: int | None = None)
     (tmp_path / 'a.json').write_text(json.dumps(content), encoding='utf-8')
     ((name, size, drawn),) = labelme_images(tmp_path, line_width=line_width)
     assert (name, size) == ('a', SIZE)
-    return drawn()
+    return list(drawn())
 
 
 def shape(kind: str | None, points: list, **more: Any) -> dict[str, Any]:
@@ -102,6 +103,22 @@ def test_feature_lines_need_a_width(tmp_path: Path, kind: str) -> None:
         (shape('polygon', [[50, 50], [60, 50], [60, 60]]), "'crack', covers no pixel"),
         ({'shape_type': 'polygon', 'points': []}, "lacks a label or points .*'label'"),
         (shape('polygon', [[1, 2, 3]]), 'lacks a label or points'),
+        (
+            shape('polygon', [[1, 2, 3], [4, 5, 6]]),
+            'lacks a label or points .*no pairs',
+        ),
+        (shape('polygon', 5), 'lacks a label or points'),
+        (shape('polygon', [[1, 2], [10**400, 3]]), 'lacks a label or points'),
+        (
+            shape('polygon', [[1, 1], [2, float('nan')], [3, 3]]),
+            'no finite numbers near',
+        ),
+        (shape('polygon', [[1, 1], [2, 1e18], [3, 3]]), 'no finite numbers near'),
+        (shape('polygon', [[1, 1], [2, None], [3, 3]]), 'no finite numbers near'),
+        (shape('circle', [[1, 1], [2, float('inf')]]), 'no finite numbers near'),
+        (shape(5, [[1, 1]]), 'lacks a label or points'),
+        (shape('polygon', [[1, 1]], label=None), 'lacks a label or points'),
+        (5, 'shape 1 lacks a label or points'),
     ],
 )
 def test_exception_labelme_shape(tmp_path: Path, given: dict, message: str) -> None:
@@ -113,11 +130,49 @@ def test_exception_labelme_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='There is no LabelMe file in'):
         list(labelme_images(tmp_path, line_width=None))
     (tmp_path / 'a.json').write_text('{"shapes": []}', encoding='utf-8')
-    with pytest.raises(ValueError, match=r"a\.json lacks something .*'imageHeight'"):
+    with pytest.raises(ValueError, match=r'a\.json has nothing as imageWidth; exp'):
         list(labelme_images(tmp_path, line_width=None))
     (tmp_path / 'a.json').write_text('{', encoding='utf-8')
     with pytest.raises(ValueError, match=r'a\.json is no JSON'):
         list(labelme_images(tmp_path, line_width=None))
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_feature_byte_order_marks_and_backslashes(
+    tmp_path: Path, encoding: str
+) -> None:
+    content = {'imageHeight': 8, 'imageWidth': 10, 'shapes': []}
+    text = json.dumps({**content, 'imagePath': '..\\images\\Schräge.png'})
+    (tmp_path / 'a.json').write_bytes(text.encode(encoding))
+    ((name, *_),) = labelme_images(tmp_path, line_width=None)
+    assert name == 'Schräge'
+
+
+@pytest.mark.parametrize(
+    ('more', 'message'),
+    [
+        ({'imageHeight': 10**5, 'imageWidth': 10**5}, 'at most 200000000 pixels'),
+        ({'imageHeight': '8'}, "a.json has '8' as imageHeight; expected the whole"),
+        ({'imageHeight': float('inf')}, 'a.json has inf as imageHeight'),
+        ({'shapes': {}}, 'a.json lacks imagePath or a list of shapes'),
+        ({'imagePath': 5}, 'a.json lacks imagePath or a list of shapes'),
+        ({'imagePath': '..'}, "a.json names the file '..'; expected a path within"),
+    ],
+)
+def test_exception_labelme_entries(tmp_path: Path, more: dict, message: str) -> None:
+    content = {'imagePath': 'a.png', 'imageHeight': 8, 'imageWidth': 10, 'shapes': []}
+    (tmp_path / 'a.json').write_text(json.dumps(content | more), encoding='utf-8')
+    with pytest.raises(ValueError, match=message):
+        list(labelme_images(tmp_path, line_width=None))
+
+
+def test_exception_labelme_mask_larger_than_its_image(tmp_path: Path) -> None:
+    """Seen in the header, before its pixels take memory."""
+    file = io.BytesIO()
+    Image.new('L', (11, 3)).save(file, 'PNG')
+    mask = base64.b64encode(file.getvalue()).decode()
+    with pytest.raises(ValueError, match='ValueError: larger than its image'):
+        draw(tmp_path, shape('mask', [[0, 0], [1, 1]], mask=mask))
 
 
 # ---------------------------------------------------------------------------- COCO
@@ -163,9 +218,31 @@ def test_smoke_coco(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('segmentation', 'message'),
     [
-        ([], 'The annotation 0 cannot be drawn .*no segmentation'),
-        ([[1, 2]], 'The annotation 0 cannot be drawn'),
-        ({'size': [2, 2], 'counts': [0, 4]}, 'is 2x2 and its image 10x8'),
+        ([], r'a\.json: the outline of annotation 1 cannot be drawn .*no segmentation'),
+        (None, 'annotation 1 cannot be drawn .*no segmentation'),
+        ([[1, 2]], 'annotation 1 cannot be drawn .*no list of three or more pairs'),
+        ([[1, 2, 3, 4]], 'no list of three or more pairs'),
+        ([[1, 2, 3, 4, 5, 6, 7]], 'no list of three or more pairs'),
+        ([[1, 2, 3, 4, 5, None]], 'no list of three or more pairs'),
+        ([[1, 2, 3, 4, 5, float('nan')]], 'points that are no finite numbers near its'),
+        ([[1, 2, 3, 4, 5, 1e18]], 'points that are no finite numbers near its image'),
+        ([[1, 2, 3, 4, 5, 10**400]], 'cannot be drawn .OverflowError'),
+        (
+            [[0, 0, 1000, 0, 1000, 9] * 9000],
+            'an outline of .* pixels; expected at most',
+        ),
+        (
+            {'size': [2, 2], 'counts': [0, 4]},
+            r'of the size \[2, 2\], its image has \[8, 10',
+        ),
+        ({'size': [8, 10], 'counts': [0, 4]}, 'the runs do not add up to the image'),
+        ({'size': [8, 10], 'counts': [-1, 81]}, 'the runs do not add up'),
+        ({'size': [8, 10], 'counts': [0, None]}, 'the runs do not add up'),
+        ({'size': [8, 10], 'counts': 'ä'}, 'packed runs of other characters'),
+        ({'size': [8, 10], 'counts': 'o' * 40}, 'packed runs of other characters'),
+        ({'size': [8, 10], 'counts': 'o'}, 'packed runs that end in the middle'),
+        ({'size': [8, 10], 'counts': 5}, 'the runs do not add up'),
+        ({'size': [8, 10]}, "KeyError: 'counts'"),
     ],
 )
 def test_exception_coco_shape(tmp_path: Path, segmentation: Any, message: str) -> None:
@@ -174,17 +251,32 @@ def test_exception_coco_shape(tmp_path: Path, segmentation: Any, message: str) -
         from_coco(coco(tmp_path / 'a.json', segmentation))
 
 
+@pytest.mark.parametrize('seed', range(5))
+def test_feature_packed_runs_are_unpacked_as_coco_packs_them(
+    tmp_path: Path, seed: int
+) -> None:
+    coco_mask = pytest.importorskip('pycocotools.mask')
+    rng = np.random.default_rng(seed)
+    pixels = np.zeros((700, 90), np.uint8)
+    pixels[rng.integers(0, 700, 40), rng.integers(0, 90, 40)] = 1
+    pixels[: 100 * seed] ^= 1
+    packed = coco_mask.encode(np.asfortranarray(pixels))
+    packed['counts'] = packed['counts'].decode()
+    found = annotated_shapes._draw_runs(packed, pixels.shape)
+    np.testing.assert_array_equal(found, pixels > 0)
+
+
 def test_exception_coco_file(tmp_path: Path) -> None:
     pytest.importorskip('pycocotools')
     path = tmp_path / 'a.json'
-    with pytest.raises(FileNotFoundError, match='There is no COCO file'):
+    with pytest.raises(FileNotFoundError, match='There is no annotation file'):
         coco_images(path)
     coco(path, categories=[])
     assert coco_images(path)[1] == []
     for more, message in (
-        ({'images': [{}]}, r"a\.json lacks something \(KeyError: 'height'"),
-        ({'categories': [{'id': 9, 'name': 'pore'}]}, 'lacks something .KeyError: 4'),
-        ({'images': []}, r'image ids that it does not list \(5\)'),
+        ({'images': [{}]}, r'a\.json: image 1 has the id null; expected'),
+        ({'categories': [{'id': 9, 'name': 'pore'}]}, 'annotation 2 .* category 4'),
+        ({'images': []}, 'annotation 1 .*names image 5; .* but it lists none'),
     ):
         with pytest.raises(ValueError, match=message):
             coco_images(coco(path, [[1]], [[1]], **more))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +54,8 @@ def test_feature_width_is_x2_minus_x1(root: Path) -> None:
         ('1,2,3,4,5', 'expected five integers'),
         ('1 2 3 4 7', 'line 2 has the unknown class 7; expected a type from 1 to 6'),
         ('1 2 3 4 0', 'has the unknown class 0'),
+        ('1 2 3 99999999999 1', 'expected five integers'),
+        (f'1 2 3 {"9" * 5000} 1', 'expected five integers'),
     ],
 )
 def test_exception_bad_line(tmp_path: Path, line: str, message: str) -> None:
@@ -81,6 +85,40 @@ def test_exception_lists_overlap(root: Path) -> None:
 def test_exception_bad_list_line(root: Path) -> None:
     (root / 'PCBData/test.txt').write_text('only-one-path.jpg', encoding='utf-8')
     assert "holds the line 'only-one-path.jpg'" in errors_of(root)[0]
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda line: f'../{line}', r"test\.txt names the file '\.\./group"),
+        (lambda line: line.replace(' ', ' /'), 'expected a path within the folder'),
+    ],
+)
+def test_exception_list_leads_out(root: Path, change: Any, message: str) -> None:
+    path = root / 'PCBData/test.txt'
+    lines = path.read_text(encoding='utf-8').splitlines()
+    path.write_text('\n'.join(map(change, lines)), encoding='utf-8')
+    errors = errors_of(root)
+    assert len(errors) == 3
+    assert re.search(message, errors[0])
+
+
+def test_exception_list_names_an_image_twice(root: Path) -> None:
+    path = root / 'PCBData/test.txt'
+    lines = path.read_text(encoding='utf-8').splitlines()
+    again = lines[0].replace('/', '\\')
+    path.write_text('\n'.join([*lines, again]), encoding='utf-8')
+    (error,) = errors_of(root)
+    assert error.startswith('test names images twice (1: PCBData/group')
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_feature_windows_wrote_the_lists(root: Path, encoding: str) -> None:
+    before = convert_deeppcb(root)
+    for path in root.rglob('*.txt'):
+        text = path.read_text(encoding='utf-8').replace('/', '\\')
+        path.write_bytes(text.replace('\n', '\r\n').encode(encoding))
+    assert convert_deeppcb(root) == before
 
 
 def test_exception_totals_of_the_real_set(root: Path) -> None:

@@ -76,6 +76,26 @@ def test_feature_split_list_takes_names_and_file_names(tmp_path: Path) -> None:
     assert read_split_list(tmp_path / 'list.txt') == ['crazing_1', 'crazing_2']
 
 
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+def test_feature_split_list_of_windows(tmp_path: Path, encoding: str) -> None:
+    text = 'IMAGES\\crazing_1.jpg\r\ncrazing_2\r\n'
+    (tmp_path / 'list.txt').write_bytes(text.encode(encoding))
+    assert read_split_list(tmp_path / 'list.txt') == ['crazing_1', 'crazing_2']
+
+
+def test_exception_split_list_leads_out(tmp_path: Path) -> None:
+    (tmp_path / 'list.txt').write_text('../crazing_1', encoding='utf-8')
+    with pytest.raises(ValueError, match=r"list\.txt names the file '\.\./crazing_1'"):
+        read_split_list(tmp_path / 'list.txt')
+
+
+def test_exception_names_that_look_alike_are_told_apart() -> None:
+    """As an editor leaves them: a space of no width, an accent of its own."""
+    lists = (['a\u200b'], ['Ka\u0308fer'])
+    with pytest.raises(ValueError, match=r'unknown images \(2: Ka\\u0308fer, a\\u200b'):
+        choose_split(['a', 'K\u00e4fer'], lists=lists)
+
+
 def test_exception_missing_split_list(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'no split list .*none\.txt'):
         read_split_list(tmp_path / 'none.txt')

@@ -36,6 +36,17 @@ def test_exception_full(tmp_path: Path) -> None:
             raise AssertionError('nothing may be written')
 
 
+def test_exception_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    """Its name is like that of a draft, and nobody knows whose it is."""
+    theirs = tmp_path / 'out.part/work.txt'
+    theirs.parent.mkdir()
+    theirs.write_text('mine', encoding='utf-8')
+    message = r'out\.part holds something already \(a conversion that was killed may'
+    with pytest.raises(FileExistsError, match=message), new_folder(tmp_path / 'out'):
+        raise AssertionError('nothing may be written')
+    assert theirs.read_text(encoding='utf-8') == 'mine'
+
+
 def test_feature_a_failure_leaves_no_half_folder(tmp_path: Path) -> None:
     out = tmp_path / 'out'
 
@@ -46,9 +57,7 @@ def test_feature_a_failure_leaves_no_half_folder(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match='disk full'):
         fail()
-    assert not out.exists()
-    with new_folder(out) as part:
-        assert not list(part.iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 def test_exception_png(tmp_path: Path) -> None:

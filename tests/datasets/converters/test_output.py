@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdefect.datasets.converters.coco_checks import ImageRecord, build_coco, load_coco
+from mmdefect.datasets.coco_file import read_coco
+from mmdefect.datasets.converters.coco_checks import ImageRecord, build_coco
 from mmdefect.datasets.converters.output import finish
 
 RECORD = ImageRecord('a.jpg', 20, 10, [('x', (1, 1, 5, 5)), ('y', (6, 1, 9, 9))])
@@ -13,7 +14,7 @@ RECORD = ImageRecord('a.jpg', 20, 10, [('x', (1, 1, 5, 5)), ('y', (6, 1, 9, 9))]
 def test_smoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     converted = {'train': build_coco([RECORD], ['x', 'y'], title='train')}
     assert finish(converted, tmp_path / 'coco', steps=[['x'], ['y']]) == 0
-    assert load_coco(tmp_path / 'coco/train.json') == converted['train'][0]
+    assert read_coco(tmp_path / 'coco/train.json') == converted['train'][0]
     printed = capsys.readouterr().out
     assert 'train: 1 images, 2 boxes (x 1, y 1)' in printed
     assert '| 1 | y | 1 | 1 | 1 (100.0%) | 0 (0.0%) |' in printed

@@ -117,6 +117,17 @@ def test_exception_image_twice(root: Path) -> None:
         ('train,normal', 'val,normal', r"split and label \('val', 'normal'\)"),
         (f',{MASK}', ',', r'names no mask for candle/Data/Images/Anomaly/000\.JPG'),
         ('object,', 'thing,', 'has no column object; expected object, split'),
+        (
+            'candle/Data/Images/',
+            '../Data/Images/',
+            r"line \d+ names the file '\.\./Data",
+        ),
+        (f',{MASK}', f',/{MASK}', 'expected a path within the folder of images'),
+        (
+            ',candle/Data/Images/Normal/0000.JPG,',
+            ',,',
+            'line 2 names no image; expected',
+        ),
     ],
 )
 def test_exception_split_file(root: Path, old: str, new: str, message: str) -> None:
@@ -136,6 +147,29 @@ def test_exception_empty_split_file(root: Path) -> None:
 def test_exception_no_split_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'There is no split file .*1cls\.csv'):
         plan_visa(tmp_path)
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_feature_windows_wrote_the_split_file(root: Path, encoding: str) -> None:
+    before = plan_visa(root)
+    path = root / 'split_csv/1cls.csv'
+    text = path.read_text(encoding='utf-8').replace('/', '\\')
+    path.write_bytes(text.replace('\n', '\r\n').encode(encoding))
+    assert plan_visa(root) == before
+
+
+def test_exception_no_csv(root: Path) -> None:
+    edit_split(root, 'candle,', f'"{"a" * 200_000}",')
+    with pytest.raises(ValueError, match=r'1cls\.csv is no CSV \(field larger than'):
+        plan_visa(root)
+
+
+def test_exception_a_folder_of_somebody_else(root: Path) -> None:
+    theirs = root / 'out.part/mine'
+    theirs.mkdir(parents=True)
+    with pytest.raises(FileExistsError, match=r'out\.part holds something already'):
+        write_plan(plan_visa(root), root / 'out')
+    assert theirs.is_dir()
 
 
 def test_exception_folder_is_there(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ ENTITIES = """<?xml version="1.0"?>
 
 def write(folder: Path, text: str) -> Path:
     path = folder / 'crazing_1.xml'
-    path.write_text(text, encoding='utf-8')
+    path.write_bytes(text.encode('utf-8', 'surrogatepass'))
     return path
 
 
@@ -35,6 +35,25 @@ def test_smoke(tmp_path: Path) -> None:
     assert record.file_name == 'IMAGES/crazing_1.jpg'
     assert (record.width, record.height) == (200, 100)
     assert record.objects == [('crazing', (2, 3, 19.5, 40))]
+
+
+@pytest.mark.parametrize('declared', ['gb2312', 'GBK', 'utf-8', 'UTF-16', 'latin-1'])
+def test_feature_declared_encodings(tmp_path: Path, declared: str) -> None:
+    """Expat alone knows none of several bytes a character."""
+    name = 'Schräge' if declared == 'latin-1' else '划痕'
+    text = XML.replace('>crazing<', f'>{name}<')
+    path = tmp_path / 'a.xml'
+    head = f'<?xml version="1.0" encoding="{declared}"?>'
+    path.write_bytes((head + text).encode(declared))
+    ((found, _),) = read_voc_xml(path, file_name='a').objects
+    assert found == name
+
+
+def test_exception_no_regular_file(tmp_path: Path) -> None:
+    """A device has the size 0 and no end."""
+    (tmp_path / 'a.xml').symlink_to('/dev/zero')
+    with pytest.raises(ValueError, match=r'a\.xml is a device or a pipe; expected'):
+        read_voc_xml(tmp_path / 'a.xml', file_name='a')
 
 
 def test_exception_entity_expansion(tmp_path: Path) -> None:
@@ -63,6 +82,18 @@ def test_exception_too_large(tmp_path: Path) -> None:
         ('<name>crazing</name>', '<name> </name>', 'has no <name> in <object>'),
         ('<ymax>40<', '<ymax>forty<', "has 'forty' as <bndbox/ymax>; expected a num"),
         ('<width>200</width>', '', 'has no <size/width> in <annotation>'),
+        ('<width>200<', '<width>inf<', "has 'inf' as <size/width>; expected a number"),
+        ('<width>200<', '<width>nan<', "has 'nan' as <size/width>"),
+        ('<width>200<', '<width>0<', 'has 0 as width; expected the whole number'),
+        ('<width>200<', '<width>1.5<', 'has 1.5 as width; expected the whole number'),
+        ('<ymax>40<', '<ymax>inf<', "has 'inf' as <bndbox/ymax>; expected a number"),
+        ('<ymax>40<', '<ymax>1e300<', "has '1e300' as <bndbox/ymax>; expected a num"),
+        (
+            '<annotation>',
+            '<?xml version="1.0" encoding="x"?><annotation>',
+            "encoding 'x'",
+        ),
+        ('crazing<', '\ud800<', 'is no UTF-8 text'),
     ],
 )
 def test_exception_bad_xml(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -1,0 +1,68 @@
+"""A detector and its data have the same number of classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+
+from mmdefect.engine.hooks.previous import unwrapped
+from mmdefect.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ClassCountHook(Hook):
+    """Refuses a head of more or fewer classes than the data set has.
+
+    With more, training is silent and the rest of the head learns nothing; with fewer it
+    breaks off in the loss. ``tools/train.py`` and ``tools/test.py`` add this hook to
+    every config without a stream; a stream sets the head itself.
+
+    Raises:
+        ValueError: Naming both numbers and the classes.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        """Compare with the training and the validation data."""
+        _check(runner, runner.train_dataloader)
+        if runner.val_loop is not None:
+            _check(runner, runner.val_dataloader)
+
+    def before_test(self, runner: Runner) -> None:
+        """Compare with the test data."""
+        _check(runner, runner.test_dataloader)
+
+
+def _check(runner: Runner, loader: Any) -> None:
+    dataset = loader.dataset
+    classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    if not isinstance(classes, list | tuple):
+        return
+    for name, head in _heads(unwrapped(runner)).items():
+        number = getattr(head, 'num_classes', len(classes))
+        if number != len(classes):
+            raise ValueError(
+                f'model.{name}.num_classes is {number}, but {type(dataset).__name__} '
+                f'has {len(classes)} classes ({", ".join(map(str, classes[:10]))}'
+                f'{", ..." if len(classes) > 10 else ""}); expected the same number: '
+                f'set model.{name}.num_classes={len(classes)}, or correct the classes.'
+            )
+
+
+def _heads(model: nn.Module) -> dict[str, Any]:
+    """Heads that tell classes apart, by their place in a config."""
+    found = {'bbox_head': getattr(model, 'bbox_head', None)}
+    found['roi_head.bbox_head'] = getattr(
+        getattr(model, 'roi_head', None), 'bbox_head', None
+    )
+    heads = {}
+    for name, head in found.items():
+        if isinstance(head, nn.ModuleList):  # of a cascade
+            heads |= {f'{name}.{index}': one for index, one in enumerate(head)}
+        elif head is not None:
+            heads[name] = head
+    return heads
