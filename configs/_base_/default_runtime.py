@@ -9,7 +9,6 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='mmdefect.SafeCheckpointHook', interval=1, max_keep_ckpts=1),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    same_bits=dict(type='mmdefect.SameBitsHook'),
     visualization=dict(type='DetVisualizationHook'))
 custom_hooks = [
     dict(type='mmdefect.EpochSeedHook'),

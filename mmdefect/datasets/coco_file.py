@@ -14,6 +14,7 @@ from typing import Any
 
 from mmdefect.datasets.converters.coco_checks import clip_box, has_area
 from mmdefect.utils.checks import brief, name_some
+from mmdefect.utils.image_header import LIMIT, max_pixels
 from mmdefect.utils.text_files import (
     decode_text,
     inner_path,
@@ -23,8 +24,6 @@ from mmdefect.utils.text_files import (
 
 MAX_SIDE = 1_000_000
 """Largest width and height of an image in pixels; line scans are long."""
-MAX_PIXELS = 200_000_000
-"""Of an image: a mask of it takes as many bytes."""
 MAX_COORDINATE = 10_000_000
 """Of boxes and outlines, in pixels to either side of the corner."""
 MAX_AREA = 1e10
@@ -230,10 +229,11 @@ def image_size_of(
             )
         sizes.append(int(value))
     width, height = sizes
-    if width * height > MAX_PIXELS:
+    # A mask of it takes as many bytes.
+    if width * height > (limit := max_pixels()):
         raise ValueError(
             f'{where} is {width} pixels wide and {height} high; expected at most '
-            f'{MAX_PIXELS} pixels in all: correct the size, or cut the image in parts.'
+            f'{limit} pixels in all: correct the size, or raise the limit with {LIMIT}.'
         )
     return width, height
 

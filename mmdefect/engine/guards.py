@@ -6,15 +6,16 @@ from mmengine.runner import Runner
 
 from mmdefect.engine.hooks.exact_checkpoint import ExactCheckpointHook
 from mmdefect.engine.hooks.finite_loss import FiniteLossHook
+from mmdefect.engine.hooks.same_bits import SameBitsHook
 
 
 def guarded(runner: Runner) -> Runner:
-    """Give a Runner the hooks that refuse wrong weights and losses that are no number.
+    """Give a Runner the hooks that refuse wrong weights, wrong depths and wrong losses.
 
     Not by its config: they compute nothing, so a stream that was started without them
     still has the config that it resumes with.
     """
-    for kind in (ExactCheckpointHook, FiniteLossHook):
+    for kind in (ExactCheckpointHook, FiniteLossHook, SameBitsHook):
         if not any(isinstance(hook, kind) for hook in runner.hooks):
             runner.register_hook(kind())
     return runner

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
+from mmdefect.engine.hooks.same_bits import SameBitsHook
 from mmdefect.streams import start
 from mmdefect.streams.launch import build_step_runner, tear_down
 from mmdefect.streams.matrix import MATRIX_FILE, StreamMatrix
@@ -59,6 +60,9 @@ class Scorer:
         start.check_keys(state, model.state_dict(), checkpoint, step)
         start.check_classes(loaded, self.stream.seen_classes(step), checkpoint, step)
         model.load_state_dict(state)
+        for hook in runner.hooks:
+            if isinstance(hook, SameBitsHook):
+                hook.after_load_checkpoint(runner, loaded)
         self._compare(runner, step)
         scores = runner.test()
         tear_down(runner)

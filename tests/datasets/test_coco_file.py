@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from mmdefect.datasets import coco_file
 from mmdefect.datasets.coco_file import boxes_in_frame, normalise_coco, read_coco
 from mmdefect.utils import text_files
 
@@ -381,6 +380,6 @@ def test_exception_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(text_files.MAX_JSON_PARTS, '{', 3)
     with pytest.raises(ValueError, match=r"holds 8 times '\{'; expected at most 3"):
         read_coco(path)
-    monkeypatch.setattr(coco_file, 'MAX_PIXELS', 96 * 64 - 1)
+    monkeypatch.setenv('MMDEFECT_MAX_PIXELS', str(96 * 64 - 1))
     with pytest.raises(ValueError, match='expected at most 6143 pixels in all'):
         normalise_coco(drawn(), 'x')

@@ -18,6 +18,7 @@ import numpy as np
 
 from mmdefect.datasets.coco_file import image_size_of, read_coco
 from mmdefect.utils.checks import brief, visible
+from mmdefect.utils.image_header import header_of
 from mmdefect.utils.images import mask_of
 from mmdefect.utils.text_files import inner_path, read_json
 
@@ -161,12 +162,13 @@ def _paste(
     """LabelMe's masks are a PNG in base64, and the corner of their box."""
     try:
         data = base64.b64decode(shape['mask'])
-        part, _ = mask_of(data)
-        if part.shape[0] > canvas.shape[0] or part.shape[1] > canvas.shape[1]:
+        header = header_of(data)
+        if header.width > canvas.shape[1] or header.height > canvas.shape[0]:
             raise ValueError('larger than its image')
+        part, _ = mask_of(data)
         if part.ndim == 3:  # any colour, whatever its alpha
             part = part[..., :3].max(axis=2)
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f'{where} is a mask that cannot be read ({type(error).__name__}: {error}); '
             'expected a PNG in base64, no larger than its image: draw it again in '
@@ -179,7 +181,7 @@ def _paste(
             f'{where} is a mask that reaches out of its image; expected it inside: '
             'draw it again in LabelMe.'
         )
-    inside[part] = 1
+    inside[part > 0] = 1
 
 
 # ---------------------------------------------------------------------------- COCO

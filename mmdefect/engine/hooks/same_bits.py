@@ -10,8 +10,6 @@ from torch.utils.data import DataLoader
 
 from mmdefect.registry import HOOKS
 
-_LOADERS = ('_train_dataloader', '_val_dataloader', '_test_dataloader')
-
 
 @HOOKS.register_module()
 class SameBitsHook(Hook):
@@ -21,31 +19,45 @@ class SameBitsHook(Hook):
     it in ``metainfo['bits']``, which checkpoints hold. Images of 8 bits have none.
 
     Raises:
-        ValueError: Before training, when training and validation differ; when a
-            checkpoint is loaded, if it was trained with another number.
+        ValueError: Before the training goes on, or before validation or test, if the
+            training, or the checkpoint, had another number.
     """
 
-    def before_train(self, runner: Runner) -> None:
-        """Compare training with validation."""
-        metainfo = getattr(runner.train_dataloader.dataset, 'metainfo', {})
-        _compare(runner, metainfo.get('bits'), 'the training set')
+    def __init__(self) -> None:
+        self.learned: int | None = None
+        self._where = ''
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Compare what was trained with the data sets that are there."""
-        meta = checkpoint.get('meta') or {}
-        bits = (meta.get('dataset_meta') or {}).get('bits')
-        _compare(runner, bits, 'the checkpoint')
+        """Note what the weights were trained with."""
+        meta = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
+        self._note(meta.get('bits'), 'the checkpoint')
 
+    def before_train(self, runner: Runner) -> None:
+        """Compare a training that is resumed, and note what this one has."""
+        self._compare(runner.train_dataloader, 'training')
+        self._note(_bits(runner.train_dataloader), 'the training set')
 
-def _compare(runner: Runner, bits: int | None, what: str) -> None:
-    for name in _LOADERS:
-        loader = getattr(runner, name, None)
-        if not isinstance(loader, DataLoader):
-            continue
-        found = getattr(loader.dataset, 'metainfo', {}).get('bits')
-        if None not in (bits, found) and bits != found:
+    def before_val(self, runner: Runner) -> None:
+        """Compare the validation set."""
+        self._compare(runner.val_dataloader, 'validation')
+
+    def before_test(self, runner: Runner) -> None:
+        """Compare the test set."""
+        self._compare(runner.test_dataloader, 'test')
+
+    def _note(self, bits: int | None, where: str) -> None:
+        if bits is not None:
+            self.learned, self._where = bits, where
+
+    def _compare(self, loader: DataLoader, name: str) -> None:
+        found = _bits(loader)
+        if None not in (self.learned, found) and self.learned != found:
             raise ValueError(
-                f'16-bit images are read as {bits} bits in {what} and as {found} bits '
-                f'in the set of {name[1:].removesuffix("_dataloader")}; expected the '
-                'same: give bits=... to the data sets of training, validation and test.'
+                f'16-bit images are read as {self.learned} bits in {self._where} and '
+                f'as {found} bits in the {name} set; expected the same: give bits=... '
+                'to the data sets of training, validation and test'
             )
+
+
+def _bits(loader: DataLoader) -> int | None:
+    return getattr(loader.dataset, 'metainfo', {}).get('bits')

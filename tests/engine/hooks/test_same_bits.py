@@ -2,55 +2,99 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
+from pathlib import Path
 
 import pytest
-from torch.utils.data import DataLoader
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
 
-from mmdefect.registry import HOOKS
+from mmdefect.engine.guards import guarded
 
 
-class Images(list):
+class Images(Dataset):
     """A data set that knows the bits of its images."""
 
     def __init__(self, bits: int | None) -> None:
-        super().__init__([0])
         self.metainfo = {} if bits is None else {'bits': bits}
 
+    def __len__(self) -> int:
+        return 1
 
-def runner_of(**bits: int | None) -> Any:
-    loaders = {f'_{k}_dataloader': DataLoader(Images(v)) for k, v in bits.items()}
-    train = loaders.get('_train_dataloader')
-    return SimpleNamespace(train_dataloader=train, **loaders)
-
-
-HOOK = HOOKS.build({'type': 'mmdefect.SameBitsHook'})
+    def __getitem__(self, index: int) -> dict:
+        return {'inputs': torch.ones(1)}
 
 
-@pytest.mark.parametrize(
-    ('train', 'val', 'learnt', 'test'),
-    [(12, 12, 12, 12), (None, 12, None, 16), (16, None, 16, None), (16, 16, 16, 16)],
-)
-def test_smoke(train: Any, val: Any, learnt: Any, test: Any) -> None:
-    HOOK.before_train(runner_of(train=train, val=val))
-    meta = {} if learnt is None else {'dataset_meta': {'bits': learnt}}
-    HOOK.after_load_checkpoint(runner_of(test=test), {'meta': meta})
+class Model(BaseModel):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(1, 1)
+
+    def forward(self, inputs, mode='tensor'):
+        out = self.linear(torch.stack(list(inputs)))
+        return {'loss': out.sum()} if mode == 'loss' else [out]
 
 
-def test_exception_validation() -> None:
-    message = 'as 12 bits in the training set and as 16 bits in the set of val;'
+class Nothing(BaseMetric):
+    def process(self, data_batch, data_samples) -> None:
+        self.results.append(1)
+
+    def compute_metrics(self, results: list) -> dict:
+        return {'seen': len(results)}
+
+
+def runner_of(work_dir: Path, **bits: int | None) -> Runner:
+    """A real Runner with the loaders named, each of images of so many bits."""
+    loaders = {
+        f'{name}_dataloader': {
+            'batch_size': 1,
+            'dataset': Images(value),
+            'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+        }
+        for name, value in bits.items()
+    }
+    loops = {
+        f'{name}_cfg': {'by_epoch': True, 'max_epochs': 1} if name == 'train' else {}
+        for name in bits
+    }
+    scored = {f'{name}_evaluator': [Nothing()] for name in bits if name != 'train'}
+    if 'train' in bits:
+        sgd = {'type': 'SGD', 'lr': 0.1}
+        scored['optim_wrapper'] = {'type': 'OptimWrapper', 'optimizer': sgd}
+    name = '_'.join([work_dir.name, *bits, *map(str, bits.values())])
+    return guarded(
+        Runner(
+            Model(), str(work_dir), **loaders, **loops, **scored, experiment_name=name
+        )
+    )
+
+
+@pytest.mark.parametrize(('train', 'val'), [(12, 12), (None, 12), (16, None)])
+def test_smoke(tmp_path: Path, train: int | None, val: int | None) -> None:
+    runner_of(tmp_path, train=train, val=val).train()
+    checkpoint = tmp_path / 'epoch_1.pth'
+    assert torch.load(checkpoint, weights_only=False)['meta']['dataset_meta'] == (
+        {} if train is None else {'bits': train}
+    )
+    runner = runner_of(tmp_path, test=train)
+    runner._load_from = str(checkpoint)
+    assert runner.test() == {'seen': 1}
+
+
+def test_exception_validation(tmp_path: Path) -> None:
+    message = 'as 12 bits in the training set and as 16 bits in the validation set;'
     with pytest.raises(ValueError, match=message):
-        HOOK.before_train(runner_of(train=12, val=16))
+        runner_of(tmp_path, train=12, val=16).train()
 
 
-def test_exception_checkpoint() -> None:
-    checkpoint = {'meta': {'dataset_meta': {'bits': 16}}}
+@pytest.mark.parametrize('task', ['test', 'train'])
+def test_exception_checkpoint(tmp_path: Path, task: str) -> None:
+    runner_of(tmp_path, train=16).train()
+    runner = runner_of(tmp_path, **{task: 12})
+    runner._load_from = str(tmp_path / 'epoch_1.pth')
     with pytest.raises(
         ValueError, match=r'16 bits in the checkpoint and as 12 .*bits='
     ):
-        HOOK.after_load_checkpoint(runner_of(test=12), checkpoint)
-    runner = runner_of()
-    runner._test_dataloader = {'type': 'a loader that is not built'}
-    HOOK.after_load_checkpoint(runner, checkpoint)
-    HOOK.after_load_checkpoint(runner_of(test=12), {})
+        getattr(runner, task)()
