@@ -81,7 +81,7 @@ def test_feature_product_without_good_test_images(
     assert scores['per_class']['image_auroc']['wood'] is None
     assert scores['per_class']['image_auroc']['cloth'] is not None
     page = (tmp_path / 'work' / 'report' / 'index.html').read_text(encoding='utf-8')
-    assert 'image_auroc, image_f1max of wood: undefined' in page
+    assert 'image AUROC, image F1-max of wood: undefined' in page
 
 
 def test_exception_data_of_a_later_step(products: Path, tmp_path: Path) -> None:
