@@ -75,18 +75,28 @@ def _check_gpus() -> None:
         )
 
 
+_ALONE: list[Callable[[], Any]] = []
+"""What rank 0 is running at the moment while the others wait for its outcome."""
+
+
 def on_main_process(function: Callable[[], T]) -> T:
     """Run ``function`` on rank 0 and return its result, or raise its error, everywhere.
 
     Without this, ranks that look at a file system at different moments may decide
-    differently, and an error on rank 0 leaves the others waiting.
+    differently, and an error on rank 0 leaves the others waiting. Called by such a
+    function in turn, it runs on rank 0 only: the others wait for the outer one.
     """
+    if _ALONE:
+        return function()
     outcome: list[Any] = [None, None]
     if is_main_process():
+        _ALONE.append(function)
         try:
             outcome[0] = function()
         except Exception as error:  # re-raised below, on every rank
             outcome[1] = error
+        finally:
+            _ALONE.clear()
     if is_distributed():
         broadcast_object_list(outcome, src=0)
     if outcome[1] is not None:

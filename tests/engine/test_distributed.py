@@ -142,6 +142,23 @@ def test_feature_on_main_process_returns_and_raises():
         on_main_process(lambda: {}['x'])
 
 
+def test_feature_on_main_process_within_itself_keeps_nobody_waiting(monkeypatch):
+    """The other ranks take part in the outer call only."""
+    spoken = []
+    monkeypatch.setattr('mmdefect.engine.distributed.is_distributed', lambda: True)
+    monkeypatch.setattr(
+        'mmdefect.engine.distributed.broadcast_object_list',
+        lambda outcome, src: spoken.append(list(outcome)),
+    )
+    assert on_main_process(lambda: on_main_process(lambda: 3) + 1) == 4
+    assert spoken == [[4, None]]
+    with pytest.raises(KeyError, match='x'):
+        on_main_process(lambda: on_main_process(lambda: {}['x']))
+    assert len(spoken) == 2
+    on_main_process(lambda: None)  # an error leaves nothing behind
+    assert len(spoken) == 3
+
+
 def test_smoke_leaving_no_group_goes_on():
     """Outside a group the process must live on: this test would not end otherwise."""
     leave_process_group()

@@ -73,6 +73,8 @@ class SafeCheckpointHook(CheckpointHook):
             checkpoint['meta']['data_preprocessor'] = given.to_dict()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        if isinstance(runner, _InOnePiece):  # after a new best: written whole here
+            runner = runner.runner
         outdated = self._outdated(runner, step)
         name = self.filename_tmpl.format(step)
         self.last_ckpt = str(Path(self.out_dir) / name)
