@@ -6,8 +6,8 @@
     python3 -m tests.helpers.follow_readme docs/results/readme.json data/weights/FILE
 
 It needs nothing that is not in the clone: the first commands install all. What each
-command printed is in ``work_dirs/readme/``; the JSON holds what was run for it, its exit
-status and its seconds, also of commands that failed.
+command printed is in ``work_dirs/readme/``; the JSON holds what was run for it, its
+exit status and its seconds, also of commands that failed.
 """
 
 from __future__ import annotations
@@ -28,27 +28,25 @@ WITHOUT_A_GPU = {
 }
 EPOCHS = 'train_cfg.max_epochs=2'
 SHORTENED = (
-    'the ResNet-50 presets are replaced by those that README names for machines without '
-    f'a GPU, and trained with --cfg-options {EPOCHS} instead of 24 epochs a step'
+    'the ResNet-50 presets are replaced by those that README names for machines '
+    f'without a GPU, and trained with --cfg-options {EPOCHS} instead of 24 epochs a step'
 )
 
 
 def commands(text: str) -> list[str]:
-    """Return the lines of all shell blocks, continued lines joined, without comments."""
-    found = []
-    for block in re.findall(r'^```shell\n(.*?)^```', text, re.S | re.M):
-        for line in block.replace('\\\n', ' ').splitlines():
-            if plain := ' '.join(re.sub(r'(^|\s)#.*', '', line).split()):
-                found.append(plain)
-    return found
+    """Return what shell blocks hold, continued lines joined, without comments."""
+    blocks = re.findall(r'^```shell\n(.*?)^```', text, re.S | re.M)
+    lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
+    plain = (' '.join(re.sub(r'(^|\s)#.*', '', line).split()) for line in lines)
+    return [line for line in plain if line]
 
 
-def as_run(command: str) -> list[str]:
+def as_run(command: str) -> str:
     """Return what is run for a command, itself where nothing is said above."""
     for long, short in WITHOUT_A_GPU.items():
         command = command.replace(long, short)
     if not command.startswith('tools/dist_train.sh $CONFIG'):
-        return [command]
+        return command
     command += (
         f' {EPOCHS}' if '--cfg-options' in command else f' --cfg-options {EPOCHS}'
     )
@@ -77,7 +75,7 @@ def main(out: str, weights: str) -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     (LOGS / 'status').unlink(missing_ok=True)
     text = (ROOT / 'README.md').read_text(encoding='utf-8')
-    lines = [ran for command in commands(text) for ran in as_run(command)]
+    lines = [as_run(command) for command in commands(text)]
     lines.insert(lines.index('source .venv/bin/activate') + 1, f'{WEIGHTS} {weights}')
     subprocess.run(['bash', '-c', script(lines)], cwd=ROOT, check=False)
     rows = (LOGS / 'status').read_text(encoding='utf-8').split()
