@@ -29,7 +29,7 @@ WITHOUT_A_GPU = {
 EPOCHS = 'train_cfg.max_epochs=2'
 SHORTENED = (
     'the ResNet-50 presets are replaced by those that README names for machines '
-    f'without a GPU, and trained with --cfg-options {EPOCHS} instead of 24 epochs a step'
+    f'without a GPU, trained with --cfg-options {EPOCHS} instead of 24 epochs a step'
 )
 
 
@@ -47,10 +47,7 @@ def as_run(command: str) -> str:
         command = command.replace(long, short)
     if not command.startswith('tools/dist_train.sh $CONFIG'):
         return command
-    command += (
-        f' {EPOCHS}' if '--cfg-options' in command else f' --cfg-options {EPOCHS}'
-    )
-    return [command]
+    return f'{command} {"" if "--cfg-options" in command else "--cfg-options "}{EPOCHS}'
 
 
 def script(lines: list[str]) -> str:
