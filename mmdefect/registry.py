@@ -104,6 +104,7 @@ HOOKS = _child(
         'ChainCheckpointHook': 'mmdefect.engine.hooks.chain',
         'ChannelsLastHook': 'mmdefect.engine.hooks.channels_last',
         'ClassCountHook': 'mmdefect.engine.hooks.class_count',
+        'BoxVisualizationHook': 'mmdefect.engine.hooks.draw_boxes',
         'ClsVisualizationHook': 'mmdefect.engine.hooks.draw_classes',
         'CompressionMemoryHook': 'mmdefect.engine.hooks.compression_memory',
         'CoresetHook': 'mmdefect.engine.hooks.coreset',

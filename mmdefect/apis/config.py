@@ -109,6 +109,8 @@ def show_predictions(
             hook['type'] = 'mmdefect.ClsVisualizationHook'
         return
     hook.update(draw=True, show=show, wait_time=wait_time)
+    if hook['type'] in ('DetVisualizationHook', 'mmdet.DetVisualizationHook'):
+        hook['type'] = 'mmdefect.BoxVisualizationHook'
     if folder is not None:
         hook['test_out_dir'] = folder
 

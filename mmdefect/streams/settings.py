@@ -34,6 +34,7 @@ HOLDING = frozenset({'cache_gb', 'serialize_data'})
 WATCHING = frozenset(
     {
         'AnomalyMapHook',
+        'BoxVisualizationHook',
         'ClsVisualizationHook',
         'DetVisualizationHook',
         'IterTimerHook',

@@ -93,7 +93,7 @@ class TestShow:
         cfg = load_config(PLAIN)
         show_predictions(cfg, show=False, out_dir='drawn', wait_time=1.5)
         assert cfg.default_hooks.visualization == {
-            'type': 'DetVisualizationHook',
+            'type': 'mmdefect.BoxVisualizationHook',
             'draw': True,
             'show': False,
             'wait_time': 1.5,

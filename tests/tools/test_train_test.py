@@ -139,7 +139,7 @@ class TestPlainConfig:
         assert all(len(p['pred_instances']['scores']) > 10 for p in predictions)
 
     def test_feature_show_dir(self, tested: Path) -> None:
-        assert len(list((tested / 'drawn').glob('*.*'))) == 11
+        assert len(list((tested / 'drawn/IMAGES').glob('*.*'))) == 11
 
     def test_feature_tta(
         self,
