@@ -25,6 +25,13 @@ class Drawn:
         self.calls.append({'image': image, **kwargs})
 
 
+class Images(list):
+    """Data infos, as a data set gives them."""
+
+    data_prefix: dict[str, str]
+    get_data_info = list.__getitem__
+
+
 def sample_of(path: Path) -> DetDataSample:
     boxes = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long())
     return DetDataSample(metainfo={'img_path': str(path)}, pred_instances=boxes)
@@ -51,9 +58,8 @@ def hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         path.parent.mkdir(parents=True)
         Image.new('RGB', (20, 10), (255, 0, 0)).save(path, exif=exif)
         infos.append({'img_path': str(path), 'width': 20, 'height': 10})
-    dataset = SimpleNamespace(data_prefix={'img': str(tmp_path / 'images')})
-    dataset.get_data_info = infos.__getitem__
-    dataset.__class__ = type('Images', (SimpleNamespace,), {'__len__': lambda _: 2})
+    dataset = Images(infos)
+    dataset.data_prefix = {'img': str(tmp_path / 'images')}
     runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset))
     made.before_test_epoch(runner)
     samples = [sample_of(Path(info['img_path'])) for info in infos]
