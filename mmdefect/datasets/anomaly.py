@@ -24,12 +24,11 @@ from mmdefect.datasets.anomaly_layout import (
 )
 from mmdefect.datasets.anomaly_meta import read_meta_file
 from mmdefect.datasets.class_split import check_known
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.converters.mvtec_ad import MVTEC_AD_CLASSES
 from mmdefect.datasets.converters.visa import VISA_CLASSES
 from mmdefect.datasets.images import check_settings
 from mmdefect.registry import DATASETS
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, name_some
 
 
 @DATASETS.register_module()

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.utils.checks import name_some
 from mmdefect.utils.image_header import SUFFIXES
 
 GOOD = 'good'

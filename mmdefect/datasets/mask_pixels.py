@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.utils.checks import name_some
 from mmdefect.utils.images import read_mask
 
 MAX_ID = 126

@@ -23,7 +23,6 @@ from mmdefect.streams.resume import (
     compare,
     other_scoring,
     recorded_config,
-    some_of,
     stale_scores,
 )
 from mmdefect.streams.runtime import name_apart, write_apart
@@ -42,6 +41,7 @@ from mmdefect.utils.checkpoint import (
     state_dict_of,
     use_safe_loading,
 )
+from mmdefect.utils.checks import some_of
 from mmdefect.utils.console import quiet_console
 from mmdefect.utils.environment import describe_environment, joined
 from mmdefect.utils.files import write_text

@@ -36,10 +36,13 @@ def visible(text: str) -> str:
 
 def name_some(items: Sequence[str], limit: int = 5) -> str:
     """Count the items and name the first few, e.g. ``'2: a.jpg, b.jpg'``."""
-    if not items:
-        return '0'
+    return f'{len(items)}: {some_of(items, limit)}' if items else '0'
+
+
+def some_of(items: Sequence[str], limit: int = 5) -> str:
+    """Name the first few items, e.g. ``'a.jpg, b.jpg and 3 more'``."""
     more = f' and {len(items) - limit} more' if len(items) > limit else ''
-    return f'{len(items)}: {", ".join(map(visible, items[:limit]))}{more}'
+    return ', '.join(map(visible, items[:limit])) + more
 
 
 def brief(value: Any) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.images import look_at
+from mmdefect.utils.checks import name_some
 from mmdefect.utils.image_header import ImageError
 from mmdefect.utils.images import EXIF, is_turned
 

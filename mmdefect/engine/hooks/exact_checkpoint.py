@@ -17,6 +17,7 @@ from mmdefect.utils.checkpoint import (
     first_mismatch,
     state_dict_of,
 )
+from mmdefect.utils.checks import some_of
 
 # Second networks that releases keep beside the one that a config describes.
 COMPANIONS = ('ori_model.', 'teacher.', 'ema_')
@@ -85,9 +86,7 @@ def load_all(model: nn.Module, state: Mapping[str, Any], path: str) -> None:
     unexpected = [name for name in unexpected if not name.startswith(COMPANIONS)]
     for names, what in ((missing, 'missing'), (unexpected, 'unknown to it')):
         if names:
-            more = f' and {len(names) - 3} more' if len(names) > 3 else ''
-            listed = f'{", ".join(names[:3])}{more} {what}'
-            raise _other_model(path, model, listed)
+            raise _other_model(path, model, f'{some_of(names, 3)} {what}')
 
 
 def _other_model(path: str, model: nn.Module, reason: str) -> ValueError:
