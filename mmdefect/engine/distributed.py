@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from functools import wraps
 from typing import Any, TypeVar
 
 import torch
@@ -21,7 +20,6 @@ from mmengine.dist import (
     is_distributed,
     is_main_process,
 )
-from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 T = TypeVar('T')
 
@@ -102,30 +100,6 @@ def on_main_process(function: Callable[[], T]) -> T:
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
-
-
-def recorded(main: Callable[[], None]) -> Callable[[], None]:
-    """Let the launcher say what failed, once and last, not every process for itself.
-
-    Args:
-        main: Entry of a tool. An error of a process that torchrun has started goes to
-            the file that torchrun reads; elsewhere nothing changes.
-    """
-
-    @wraps(main)
-    def recording() -> None:
-        if 'TORCHELASTIC_ERROR_FILE' not in os.environ:
-            main()
-            return
-        handler = get_error_handler()
-        handler.initialize()
-        try:
-            main()
-        except Exception as error:  # whatever it is, torchrun prints it
-            handler.record_exception(error)
-            sys.exit(1)
-
-    return recording
 
 
 def leave_process_group() -> None:

@@ -11,6 +11,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from mmdefect.engine.hooks.freeze import is_about_to_train
+from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import (
     checkpoint_classes,
@@ -67,10 +68,7 @@ class ExactCheckpointHook(Hook):
         if trains:
             _check_progress(checkpoint, path)
         _check_classes(checkpoint, _dataset(runner, trains), path)
-        model: Any = runner.model
-        while hasattr(model, 'module'):  # DDP, test-time augmentation
-            model = model.module
-        load_all(model, state, path)
+        load_all(unwrapped(runner), state, path)
 
 
 def load_all(model: nn.Module, state: Mapping[str, Any], path: str) -> None:
