@@ -83,7 +83,7 @@ def _sentences(
 
 
 def warn_of(images: Sequence[AnomalyImage], where: str, *, root: Path | None) -> None:
-    """Name odd masks of a test set, and images that are learnt.
+    """Warn of odd masks of a test set, and of its images that are trained on.
 
     Args:
         images: Of the test set.

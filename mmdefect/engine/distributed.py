@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -96,10 +97,20 @@ def on_main_process(function: Callable[[], T]) -> T:
         finally:
             _ALONE.clear()
     if is_distributed():
+        outcome[1] = _portable(outcome[1])
         broadcast_object_list(outcome, src=0)
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
+
+
+def _portable(error: Exception | None) -> Exception | None:
+    """The error, or its words if it cannot be sent: then nothing would be."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301
+    except Exception:  # whatever its class raises
+        return RuntimeError(f'{type(error).__name__}: {error}')
+    return error
 
 
 def leave_process_group() -> None:

@@ -80,6 +80,14 @@ def load_weights(
     return checkpoint
 
 
+def pointed_checkpoint(work_dir: str | Path) -> Path | None:
+    """Return what ``last_checkpoint`` names, in this folder wherever it has moved."""
+    pointer = Path(work_dir) / 'last_checkpoint'
+    if not pointer.is_file():
+        return None
+    return pointer.parent / Path(pointer.read_text(encoding='utf-8').strip()).name
+
+
 def state_dict_of(
     checkpoint: Mapping[str, Any], path: str | Path = 'The checkpoint'
 ) -> dict[str, Tensor]:

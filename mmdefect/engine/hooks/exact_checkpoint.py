@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -16,6 +15,7 @@ from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import (
     checkpoint_classes,
     first_mismatch,
+    pointed_checkpoint,
     state_dict_of,
 )
 from mmdefect.utils.checks import some_of
@@ -45,11 +45,9 @@ class ExactCheckpointHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Have a moved or copied work dir resume at its own last checkpoint."""
-        pointer = Path(runner.work_dir) / 'last_checkpoint'
-        if runner._resume and runner._load_from is None and pointer.is_file():
-            name = Path(pointer.read_text(encoding='utf-8').strip()).name
-            own = pointer.parent / name
-            runner._load_from = str(own) if own.is_file() else None
+        if runner._resume and runner._load_from is None:
+            own = pointed_checkpoint(runner.work_dir)
+            runner._load_from = str(own) if own and own.is_file() else None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Look at what MMEngine has read and is about to load.
