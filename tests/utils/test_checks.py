@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmdefect.utils.checks import check_choice, name_some, some_of, visible
+from mmdefect.utils.checks import check_choice, name_some, repeated, some_of, visible
 
 
 def test_smoke():
@@ -22,6 +22,11 @@ def test_feature_names_that_look_alike_are_told_apart() -> None:
     assert visible('Schra\u0308ge') == 'Schra\\u0308ge'
     assert visible('\ud800') == '\\ud800'
     assert visible('a' * 999) == 'a' * 300 + '...'
+
+
+def test_feature_repeated() -> None:
+    assert repeated('bcabac') == ['b', 'c', 'a']
+    assert repeated([1, 2]) == []
 
 
 def test_feature_long_lists_are_shortened() -> None:
