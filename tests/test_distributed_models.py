@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,10 +19,10 @@ from mmengine.registry import DefaultScope
 
 from mmdefect.engine.replicated import DistributedModel, ReplicatedModel
 from mmdefect.pruning.plan import FORMAT
-from tests.conftest import HELPERS, REPO, tool_env
-from tests.engine.test_distributed import free_port
+from tests.conftest import HELPERS
 from tests.helpers.configs import CLASSIFICATION, FOLDERS, resolved, steps_of
 from tests.helpers.distributed_models import train
+from tests.helpers.ranks import run_ranks
 
 # What a model of each kind is made of does not depend on these.
 NUMBERS = {'num_classes', 'num_old_classes', 'init_cfg', 'teacher'}
@@ -120,18 +118,8 @@ def test_feature_two_processes(tmp_path: Path) -> None:
         'casting/luna-gap_casting.py',
         'ftl/resnet18-w16_toy_cracks.py',
     ]
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
-    command += [f'--master_port={free_port()}', HELPERS / 'distributed_models.py']
-    done = subprocess.run(
-        [*map(str, command), str(tmp_path), *(f'configs/{name}' for name in names)],
-        cwd=REPO,
-        env=tool_env(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    configs = [f'configs/{name}' for name in names]
+    run_ranks(HELPERS / 'distributed_models.py', tmp_path, *configs)
     for name in names:
         one, two = (
             torch.load(tmp_path / f'{Path(name).stem}_{rank}.pth') for rank in (0, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -45,13 +47,27 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
 
 
 def recorded(main: Callable[[], None]) -> Callable[[], None]:
-    """Decorate the entry of a tool: when processes fail, their launcher says why."""
+    """Let the launcher say what failed, once and last, not every process for itself.
+
+    Args:
+        main: Entry of a tool. An error of a process that torchrun has started goes to
+            the file that torchrun reads; elsewhere nothing changes.
+    """
 
     @wraps(main)
     def recording() -> None:
-        from mmdefect.engine import distributed
+        if 'TORCHELASTIC_ERROR_FILE' not in os.environ:
+            main()
+            return
+        from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
-        distributed.recorded(main)()
+        handler = get_error_handler()
+        handler.initialize()
+        try:
+            main()
+        except Exception as error:  # whatever it is, torchrun prints it
+            handler.record_exception(error)
+            sys.exit(1)
 
     return recording
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,18 +17,18 @@ from mmdefect.datasets.anomaly_layout import (
     SPLITS,
     AnomalyImage,
     Scan,
+    draw_images,
     list_products,
     scan_products,
     untested_error,
 )
 from mmdefect.datasets.anomaly_meta import read_meta_file
 from mmdefect.datasets.class_split import check_known
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.converters.mvtec_ad import MVTEC_AD_CLASSES
 from mmdefect.datasets.converters.visa import VISA_CLASSES
 from mmdefect.datasets.images import check_settings
 from mmdefect.registry import DATASETS
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, name_some
 
 
 @DATASETS.register_module()
@@ -217,7 +216,7 @@ class AnomalyDataset(BaseDataset):
 
         groups = _by_product(scan.images)
         for name in wanted[len(self._keep) :]:
-            groups[name] = draw_replay(
+            groups[name] = draw_images(
                 groups[name], self.replay, seed=self.replay_seed, root=root
             )
         self._report(scan, groups)
@@ -308,34 +307,6 @@ def _by_product(images: Sequence[AnomalyImage]) -> dict[str, list[AnomalyImage]]
     for image in images:
         groups[image.product].append(image)
     return dict(groups)
-
-
-def draw_replay(
-    images: Sequence[AnomalyImage], number: int, *, seed: int, root: Path
-) -> list[AnomalyImage]:
-    """Draw the images of one product that a replay memory keeps.
-
-    Every image gets a random key from the seed and its own name, and the smallest keys
-    win: the draw is the same in whatever order files are listed, and a smaller memory
-    is part of a larger one.
-
-    Args:
-        images: All training images of the product.
-        number: How many to draw; all of them when there are not more.
-        seed: Source of the randomness.
-        root: Names are taken relative to it, so that a moved set draws the same.
-
-    Returns:
-        The drawn images, in the order given.
-    """
-
-    def key(image: AnomalyImage) -> bytes:
-        path = image.path
-        name = path.relative_to(root) if path.is_relative_to(root) else path
-        return hashlib.sha256(f'{seed}/{name.as_posix()}'.encode()).digest()
-
-    drawn = set(sorted(images, key=key)[:number])
-    return [image for image in images if image in drawn]
 
 
 def repeat_small(

@@ -9,10 +9,10 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmdefect.datasets.anomaly_layout import AnomalyImage, scan_products
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.images import look_at
 from mmdefect.datasets.mask_pixels import mask_notes
 from mmdefect.datasets.same_images import same_images
+from mmdefect.utils.checks import name_some
 from mmdefect.utils.image_header import Header
 
 
@@ -83,7 +83,7 @@ def _sentences(
 
 
 def warn_of(images: Sequence[AnomalyImage], where: str, *, root: Path | None) -> None:
-    """Name odd masks of a test set, and images that are learnt.
+    """Warn of odd masks of a test set, and of its images that are trained on.
 
     Args:
         images: Of the test set.

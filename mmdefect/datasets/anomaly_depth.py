@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmdefect.datasets.anomaly_layout import GOOD, AnomalyImage, image_files
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.images import deep_images, detect_bits, look_at
+from mmdefect.utils.checks import name_some
 
 
 def product_bits(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdefect.datasets.anomaly_layout import AnomalyImage
+from mmdefect.datasets.anomaly_layout import AnomalyImage, draw_images
 
 SHARE = 0.2
 """Share of ``train/good`` that is held out of training by default."""
@@ -28,17 +27,10 @@ def held_out(
     Returns:
         The drawn images, in the order given; none with a share of 0 or a single image.
     """
-
-    def key(image: AnomalyImage) -> bytes:
-        path = image.path
-        name = path.relative_to(root) if path.is_relative_to(root) else path
-        return hashlib.sha256(f'held out/{name.as_posix()}'.encode()).digest()
-
     if share == 0 or len(images) < 2:
         return []
     number = min(max(round(share * len(images)), 1), len(images) - 1)
-    drawn = set(sorted(images, key=key)[:number])
-    return [image for image in images if image in drawn]
+    return draw_images(images, number, seed='held out', root=root)
 
 
 def untested_note(product: str, number: int, share: float) -> str:

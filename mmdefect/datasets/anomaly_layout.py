@@ -13,13 +13,14 @@ set can refuse the first.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.utils.checks import name_some
 from mmdefect.utils.image_header import SUFFIXES
 
 GOOD = 'good'
@@ -197,6 +198,34 @@ def _scan_test(folder: Path) -> Scan:
     elif any(image.label for image in scan.images):
         scan.image_level.append(product)
     return scan
+
+
+def draw_images(
+    images: Sequence[AnomalyImage], number: int, *, seed: int | str, root: Path
+) -> list[AnomalyImage]:
+    """Draw images of one product, such as those that a replay memory keeps.
+
+    Every image gets a random key from the seed and its own name, and the smallest keys
+    win: the draw is the same in whatever order files are listed, and a smaller one is
+    part of a larger one.
+
+    Args:
+        images: All training images of the product.
+        number: How many to draw; all of them when there are not more.
+        seed: Source of the randomness.
+        root: Names are taken relative to it, so that a moved set draws the same.
+
+    Returns:
+        The drawn images, in the order given.
+    """
+
+    def key(image: AnomalyImage) -> bytes:
+        path = image.path
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        return hashlib.sha256(f'{seed}/{name.as_posix()}'.encode()).digest()
+
+    drawn = set(sorted(images, key=key)[:number])
+    return [image for image in images if image in drawn]
 
 
 def untested_error(product: str, root: Path) -> str:

@@ -13,13 +13,12 @@ defective test images only; here it may be a list, whose masks are united. Witho
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mmdefect.datasets.anomaly_layout import GOOD, AnomalyImage, Scan
-from mmdefect.utils.checks import brief, name_some
+from mmdefect.utils.checks import brief, name_some, repeated
 from mmdefect.utils.text_files import inner_path, parse_json, read_text_file
 
 LABEL_NAMES = (GOOD, 'defective')
@@ -51,8 +50,7 @@ def read_meta_file(path: Path, root: Path) -> Scan:
     scan = Scan(images)
     if not images:
         scan.errors.append(f'{path} is empty; expected one image a line.')
-    counts = Counter(str(image.path) for image in images)
-    if twice := [name for name, count in counts.items() if count > 1]:
+    if twice := repeated(str(image.path) for image in images):
         scan.errors.append(
             f'{path} names images more than once ({name_some(twice)}); expected each '
             'once, or it counts twice: remove the others (rebalance=True repeats '

@@ -33,10 +33,9 @@ from mmdefect.datasets.casting_split import (
     read_split,
     split_file_name,
 )
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.mask_pixels import mask_notes
 from mmdefect.registry import DATASETS
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, name_some
 
 _MAKE = 'python tools/dataset_converters/casting.py {root} --protocol {protocol}'
 

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.images import decode_error
+from mmdefect.utils.checks import name_some
 
 CASTING_CLASSES = ('def_front', 'ok_front')
 """Defective and ok, in label order."""

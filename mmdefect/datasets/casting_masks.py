@@ -20,8 +20,8 @@ from mmdefect.datasets.casting_layout import (
     CastingImage,
     refuse,
 )
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.mask_pixels import read_defect
+from mmdefect.utils.checks import name_some
 from mmdefect.utils.images import read_mask
 
 COLOUR_MASK, MASK = '_color_mask', '_mask'

@@ -19,7 +19,7 @@ import torch
 
 from mmdefect.datasets.casting_layout import CASTING_CLASSES, CastingImage
 from mmdefect.datasets.leakage.clusters import class_of_clusters, crossing_clusters
-from mmdefect.utils.checks import brief, name_some, visible
+from mmdefect.utils.checks import brief, name_some, repeated, visible
 from mmdefect.utils.text_files import inner_path, read_csv
 
 SUBSETS = ('train', 'val', 'test')
@@ -175,8 +175,7 @@ def read_split(path: Path) -> list[SplitRow]:
         )
     rows = [_parse(line, path, number) for number, line in enumerate(lines[1:], 2)]
     names = [row.path for row in rows]
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
+    if twice := sorted(repeated(names)):
         raise ValueError(
             f'{path} names images twice ({name_some(twice)}); expected each once: '
             'make it again.'

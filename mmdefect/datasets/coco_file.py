@@ -7,13 +7,12 @@ training would stumble over is refused with one sentence.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmdefect.datasets.converters.coco_checks import clip_box, has_area
-from mmdefect.utils.checks import brief, name_some
+from mmdefect.utils.checks import brief, name_some, repeated
 from mmdefect.utils.image_header import LIMIT, max_pixels
 from mmdefect.utils.text_files import (
     decode_text,
@@ -158,7 +157,7 @@ def _numbered(
             )
         keys.append(key)
         found.append(entry)
-    if twice := [str(key) for key, count in Counter(keys).items() if count > 1]:
+    if twice := list(map(str, repeated(keys))):
         plural = {'category': 'categories', 'image': 'images'}[kind]
         raise ValueError(
             f'{source} uses ids of {plural} twice ({name_some(twice)}); expected every '
@@ -181,8 +180,7 @@ def _check_names(categories: list[dict[str, Any]], source: object) -> None:
                 f'{where} has the name {brief(name)}; expected text: name the class, '
                 'in quotes if it is a number.'
             )
-    counts = Counter(category['name'] for category in categories)
-    if twice := [name for name, count in counts.items() if count > 1]:
+    if twice := repeated(category['name'] for category in categories):
         raise ValueError(
             f'{source} names classes twice ({name_some(twice)}); expected every name '
             'once: merge the categories, or rename one.'
@@ -239,8 +237,7 @@ def image_size_of(
 
 
 def _refuse_twice(images: list[dict[str, Any]], source: object) -> None:
-    counts = Counter(image['file_name'] for image in images)
-    if twice := [name for name, count in counts.items() if count > 1]:
+    if twice := repeated(image['file_name'] for image in images):
         raise ValueError(
             f'{source} lists files more than once ({name_some(twice)}); expected one '
             'image entry a file, or the objects of one entry are background in the '

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,6 @@ class Facts:
     top: int = 0
 
 
-_KNOWN: dict[tuple[str, int, int, bool], Facts] = {}
-
-
 def look_at(path: str | Path, *, full: bool = False) -> Facts:
     """Read the header of an image, or decode it.
 
@@ -53,15 +51,12 @@ def look_at(path: str | Path, *, full: bool = False) -> Facts:
         check_regular(path)
     except ImageError as error:
         return Facts(error=str(error))
-    path = Path(path)
-    about = path.stat()
-    key = (str(path), about.st_mtime_ns, about.st_size, full)
-    if key not in _KNOWN:
-        _KNOWN[key] = _look(path, full)
-    return _KNOWN[key]
+    about = Path(path).stat()
+    return _look(str(path), full, about.st_mtime_ns, about.st_size)
 
 
-def _look(path: str | Path, full: bool) -> Facts:
+@cache
+def _look(path: str, full: bool, _time: int, _size: int) -> Facts:
     try:
         if not full:
             return Facts(read_header(path))

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.images import look_at
+from mmdefect.utils.checks import name_some
 from mmdefect.utils.image_header import SUFFIXES, ImageError
 from mmdefect.utils.images import is_turned
 

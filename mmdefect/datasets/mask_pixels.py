@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.utils.checks import name_some
 from mmdefect.utils.images import read_mask
 
 MAX_ID = 126
@@ -77,9 +78,6 @@ class MaskFacts:
     alpha: bool = False
 
 
-_KNOWN: dict[tuple[str, int, int], MaskFacts] = {}
-
-
 def look_at_mask(path: str | Path) -> MaskFacts:
     """Decode a mask; a file that has not changed is decoded once in a process.
 
@@ -88,17 +86,19 @@ def look_at_mask(path: str | Path) -> MaskFacts:
         OSError: If it is not there.
     """
     about = Path(path).stat()
-    key = (str(path), about.st_mtime_ns, about.st_size)
-    if key not in _KNOWN:
-        pixels, header = read_mask(path)
-        grey = _one_channel(pixels)
-        level = _threshold(grey, header.kind == 'JPEG')
-        defect = int((grey > level).sum())
-        between = ((grey > 0) & (grey < grey.max(initial=0))).sum() if level else 0
-        drawn = not defect and pixels.ndim == 3 and pixels.shape[2] == 4
-        alpha = bool(drawn and np.ptp(pixels[..., 3]))
-        _KNOWN[key] = MaskFacts(defect, int(between), alpha)
-    return _KNOWN[key]
+    return _look(str(path), about.st_mtime_ns, about.st_size)
+
+
+@cache
+def _look(path: str, _time: int, _size: int) -> MaskFacts:
+    pixels, header = read_mask(path)
+    grey = _one_channel(pixels)
+    level = _threshold(grey, header.kind == 'JPEG')
+    defect = int((grey > level).sum())
+    between = ((grey > 0) & (grey < grey.max(initial=0))).sum() if level else 0
+    drawn = not defect and pixels.ndim == 3 and pixels.shape[2] == 4
+    alpha = bool(drawn and np.ptp(pixels[..., 3]))
+    return MaskFacts(defect, int(between), alpha)
 
 
 def mask_notes(masks: Iterable[str | Path]) -> list[str]:

@@ -11,7 +11,6 @@ import numpy as np
 from mmengine.logging import print_log
 
 from mmdefect.datasets.cached import CachedImages
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.images import check_settings, detect_bits
 from mmdefect.datasets.mask_pairs import Pair, pair_files, size_error
 from mmdefect.datasets.transforms.index_mask import (
@@ -22,6 +21,7 @@ from mmdefect.datasets.transforms.index_mask import (
     read_mask,
 )
 from mmdefect.registry import DATASETS
+from mmdefect.utils.checks import name_some
 
 
 @DATASETS.register_module()

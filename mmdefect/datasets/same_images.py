@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from mmdefect.datasets.converters.coco_checks import name_some
+from mmdefect.utils.checks import name_some
 
 
 def same_images(train: Iterable[Path | str], test: Iterable[Path | str]) -> list[str]:

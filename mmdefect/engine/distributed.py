@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from functools import wraps
 from typing import Any, TypeVar
 
 import torch
@@ -21,7 +21,6 @@ from mmengine.dist import (
     is_distributed,
     is_main_process,
 )
-from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 T = TypeVar('T')
 
@@ -98,34 +97,20 @@ def on_main_process(function: Callable[[], T]) -> T:
         finally:
             _ALONE.clear()
     if is_distributed():
+        outcome[1] = _portable(outcome[1])
         broadcast_object_list(outcome, src=0)
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
 
 
-def recorded(main: Callable[[], None]) -> Callable[[], None]:
-    """Let the launcher say what failed, once and last, not every process for itself.
-
-    Args:
-        main: Entry of a tool. An error of a process that torchrun has started goes to
-            the file that torchrun reads; elsewhere nothing changes.
-    """
-
-    @wraps(main)
-    def recording() -> None:
-        if 'TORCHELASTIC_ERROR_FILE' not in os.environ:
-            main()
-            return
-        handler = get_error_handler()
-        handler.initialize()
-        try:
-            main()
-        except Exception as error:  # whatever it is, torchrun prints it
-            handler.record_exception(error)
-            sys.exit(1)
-
-    return recording
+def _portable(error: Exception | None) -> Exception | None:
+    """The error, or its words if it cannot be sent: then nothing would be."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301
+    except Exception:  # whatever its class raises
+        return RuntimeError(f'{type(error).__name__}: {error}')
+    return error
 
 
 def leave_process_group() -> None:

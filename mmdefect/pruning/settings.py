@@ -12,7 +12,7 @@ from mmdefect.functional.keep_counts import legacy_fractions
 from mmdefect.pruning.cost import KINDS
 from mmdefect.pruning.keep import KeepPolicy
 from mmdefect.pruning.score import SELECT
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, repeated
 
 RULES = ('ftl_published', 'ftl_fraction', 'one_standard_error', 'weighted')
 # FTL's nine powers of ten.
@@ -58,9 +58,9 @@ class Grid:
                 "above 0 and up to 1 (or 'legacy' for the kind 'fraction')"
             )
         names = [candidate_name(kind, value) for value in values]
-        if twice := next((name for name in names if names.count(name) > 1), None):
+        if twice := repeated(names):
             raise ValueError(
-                f'prune.grid.values has two sizes of the name {twice}: expected '
+                f'prune.grid.values has two sizes of the name {twice[0]}: expected '
                 'different ones, to four digits'
             )
         return cls(kind=kind, values=values)

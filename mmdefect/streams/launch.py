@@ -26,9 +26,11 @@ def build_step_runner(cfg: Config, recorded: Path) -> Runner:
         recorded: The file in its folder that holds its config.
     """
     gc.collect()  # a Runner, its model and its loaders hold each other
-    text = recorded.read_text(encoding='utf-8') if recorded.is_file() else None
+    text = None
+    if is_main_process() and recorded.is_file():  # no other process dumps its config
+        text = recorded.read_text(encoding='utf-8')
     runner = guarded(Runner.from_cfg(cfg))
-    if text is not None and is_main_process():
+    if text is not None:
         write_text(recorded, text)
     return runner
 

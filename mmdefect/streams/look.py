@@ -1,4 +1,4 @@
-"""A look at the data of a step before anything trains: what fails late costs hours."""
+"""Checks of a step's data before anything trains: what fails late costs hours."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdefect.streams.matrix import StreamMatrix
+from mmdefect.streams.matrix import MATRIX_FILE, StreamMatrix
+from mmdefect.streams.state import STATE_FILE
 from mmdefect.visualization.logs import Series, loss_series, read_scalars
 
 # Others are read as they are spelled.
@@ -175,7 +176,7 @@ def read_stream(work_dir: str | Path, *, curves: bool = True) -> StreamRecord:
         ValueError: If ``matrix.json`` is not a matrix.
     """
     work_dir = Path(work_dir)
-    path = work_dir / 'stream.json'
+    path = work_dir / STATE_FILE
     if not path.is_file():
         raise FileNotFoundError(
             f"'{work_dir}' holds no stream.json, the work dir of a stream was "
@@ -183,8 +184,8 @@ def read_stream(work_dir: str | Path, *, curves: bool = True) -> StreamRecord:
         )
     state = json.loads(path.read_text(encoding='utf-8'))
     matrix = None
-    if (work_dir / 'matrix.json').is_file():
-        matrix = StreamMatrix.load(work_dir / 'matrix.json')
+    if (work_dir / MATRIX_FILE).is_file():
+        matrix = StreamMatrix.load(work_dir / MATRIX_FILE)
     record = StreamRecord(work_dir, state, matrix, {}, {}, [])
     if matrix is None:
         record.missing.append('Scores: no step has been tested yet (no matrix.json).')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 from mmengine.config import Config
@@ -105,10 +104,3 @@ def _missing_pictures(folder: Path, cfg: Config) -> str | None:
             if not (folder / entry['picture']).is_file():
                 return f'{folder.name}/{entry["picture"]} is missing'
     return None
-
-
-def some_of(changes: Iterable[str], limit: int = 5) -> str:
-    """Changes in one line, the first few by name."""
-    found = list(changes)
-    more = f' and {len(found) - limit} more' if len(found) > limit else ''
-    return ', '.join(found[:limit]) + more

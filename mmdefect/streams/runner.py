@@ -23,7 +23,6 @@ from mmdefect.streams.resume import (
     compare,
     other_scoring,
     recorded_config,
-    some_of,
     stale_scores,
 )
 from mmdefect.streams.runtime import name_apart, write_apart
@@ -42,6 +41,7 @@ from mmdefect.utils.checkpoint import (
     state_dict_of,
     use_safe_loading,
 )
+from mmdefect.utils.checks import some_of
 from mmdefect.utils.console import quiet_console
 from mmdefect.utils.environment import describe_environment, joined
 from mmdefect.utils.files import write_text
@@ -285,13 +285,16 @@ class StreamRunner:
         self._save_state()
 
     def _record_config(self, state: StepState, cfg: Config) -> None:
-        if state.state == 'trained' and (old := recorded_config(self.work_dir, state)):
-            # What has trained it is past; how it is scored is not.
-            cfg = Config({**cfg.to_dict(), 'train_dataloader': old.train_dataloader})
-        state.config = f'step_{state.step}/{self.name}.py'
-        state.config_hash = config_hash(cfg)
-        if is_main_process():
-            write_text(self.work_dir / state.config, cfg.pretty_text)
+        name = f'step_{state.step}/{self.name}.py'
+        if is_main_process():  # others could read what is half written
+            trained = state.state == 'trained'
+            if trained and (old := recorded_config(self.work_dir, state)):
+                # What has trained it is past; how it is scored is not.
+                past = {'train_dataloader': old.train_dataloader}
+                cfg = Config({**cfg.to_dict(), **past})
+            state.config_hash = config_hash(cfg)
+            write_text(self.work_dir / name, cfg.pretty_text)
+        state.config = name
 
     def _train(self, cfg: Config, state: StepState) -> None:
         step = state.step

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
+from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.engine.hooks.same_bits import SameBitsHook
 from mmdefect.streams import start
 from mmdefect.streams.launch import build_step_runner, tear_down
@@ -52,9 +53,7 @@ class Scorer:
         draw_apart(cfg, step)
         recorded = self.work_dir / f'step_{step}' / f'{self.name}.py'
         runner = build_step_runner(cfg, recorded)
-        model = runner.model
-        while hasattr(model, 'module'):  # DDP, test-time augmentation
-            model = model.module
+        model = unwrapped(runner)
         loaded = load_weights(checkpoint)
         state = state_dict_of(loaded, checkpoint)
         start.check_keys(state, model.state_dict(), checkpoint, step)

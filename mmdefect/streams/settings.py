@@ -5,14 +5,12 @@ Everything that is not known to leave the weights alone counts as training.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
 
-from mmdefect.streams.state import canonical
+from mmdefect.streams.state import canonical, digest
 
 # How a data loader fetches its samples, not which. With another number of workers an
 # augmentation draws other random numbers, as good as those before.
@@ -81,17 +79,12 @@ def scoring_part(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def scoring_hash(cfg: Config) -> str:
     """Return the SHA-256 of what decides the scores of a step's weights."""
-    return _digest(scoring_part(canonical(cfg)))
+    return digest(scoring_part(canonical(cfg)))
 
 
 def shared_scoring_hash(cfg: Config) -> str:
     """Return the same, with steps that differ by their classes alone made equal."""
-    return _digest(_without(scoring_part(canonical(cfg)), _CLASSES))
-
-
-def _digest(settings: Mapping[str, Any]) -> str:
-    text = json.dumps(settings, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest(_without(scoring_part(canonical(cfg)), _CLASSES))
 
 
 def _loader(loader: Mapping[str, Any] | None) -> dict[str, Any]:

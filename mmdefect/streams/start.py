@@ -16,6 +16,7 @@ from mmdefect.utils.checkpoint import (
     checkpoint_classes,
     file_sha256,
     load_weights,
+    pointed_checkpoint,
     student_of,
 )
 
@@ -123,14 +124,11 @@ def not_finished(step: int, work_dir: Path) -> ValueError:
 
 def last_checkpoint(step_dir: Path) -> Path | None:
     """Return the newest checkpoint of a step, wherever its work dir has moved."""
-    pointer = step_dir / 'last_checkpoint'
-    if not pointer.is_file():
-        return None
-    path = step_dir / Path(pointer.read_text(encoding='utf-8').strip()).name
-    if not path.is_file():
+    path = pointed_checkpoint(step_dir)
+    if path is not None and not path.is_file():
         raise FileNotFoundError(
-            f'{pointer} names {path.name}, which is not in {step_dir}: put it back, or '
-            'remove last_checkpoint to train the step anew'
+            f'{step_dir / "last_checkpoint"} names {path.name}, which is not in '
+            f'{step_dir}: put it back, or remove last_checkpoint to train the step anew'
         )
     return path
 

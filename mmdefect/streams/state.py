@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -144,7 +144,12 @@ def _without_path(origin: dict[str, Any]) -> dict[str, Any]:
 
 def config_hash(cfg: Config) -> str:
     """Return the SHA-256 of the canonical config."""
-    text = json.dumps(canonical(cfg), sort_keys=True)
+    return digest(canonical(cfg))
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of plain settings, whatever their order."""
+    text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -28,6 +28,7 @@ from mmdefect.study.record import (
     read_record,
     write_record,
 )
+from mmdefect.utils.checkpoint import pointed_checkpoint
 from mmdefect.visualization.logs import is_training, read_scalars
 
 # Of a config's name: luna_legacy_casting, resnet18_casting.
@@ -45,12 +46,11 @@ def checkpoint_to_test(work_dir: str | Path) -> Path:
         return calibrated
     if best := sorted(folder.glob('best_*.pth'), key=lambda path: path.stat().st_mtime):
         return best[-1]
-    pointer = folder / 'last_checkpoint'
-    if not pointer.is_file():
-        raise FileNotFoundError(
-            f"'{folder}' has no checkpoint, a work dir of a training was expected."
-        )
-    return folder / Path(pointer.read_text(encoding='utf-8').strip()).name
+    if last := pointed_checkpoint(folder):
+        return last
+    raise FileNotFoundError(
+        f"'{folder}' has no checkpoint, a work dir of a training was expected."
+    )
 
 
 def train_and_test(

@@ -20,6 +20,7 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor, nn
 
+from mmdefect.utils.checks import some_of
 from mmdefect.utils.plain_data import NotPlainError, allowed_globals, plain_value
 from mmdefect.utils.weights import download, how_to_make
 
@@ -77,6 +78,14 @@ def load_weights(
             'save the weights anew, with a dict or without it.'
         )
     return checkpoint
+
+
+def pointed_checkpoint(work_dir: str | Path) -> Path | None:
+    """Return what ``last_checkpoint`` names, in this folder wherever it has moved."""
+    pointer = Path(work_dir) / 'last_checkpoint'
+    if not pointer.is_file():
+        return None
+    return pointer.parent / Path(pointer.read_text(encoding='utf-8').strip()).name
 
 
 def state_dict_of(
@@ -152,8 +161,7 @@ def first_mismatch(error: RuntimeError) -> str:
     names = re.findall(r'"[^"]+"', line)
     if len(names) <= 3:
         return line
-    kind = line.partition(names[0])[0]
-    return f'{kind}{", ".join(names[:3])} and {len(names) - 3} more'
+    return line.partition(names[0])[0] + some_of(names, 3)
 
 
 def checkpoint_classes(
@@ -198,10 +206,9 @@ def check_finite(state: Mapping[str, Tensor], path: str | Path) -> None:
     """
     wrong = [name for name, value in state.items() if not _is_finite(value)]
     if wrong:
-        more = f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''
         raise ValueError(
             f'{path} holds NaN or infinity in {len(wrong)} of {len(state)} tensors, '
-            f'{", ".join(wrong[:3])}{more}: the training diverged; use an earlier '
+            f'{some_of(wrong, 3)}: the training diverged; use an earlier '
             'checkpoint, or train anew with a lower learning rate'
         )
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar('T')
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
@@ -36,10 +39,18 @@ def visible(text: str) -> str:
 
 def name_some(items: Sequence[str], limit: int = 5) -> str:
     """Count the items and name the first few, e.g. ``'2: a.jpg, b.jpg'``."""
-    if not items:
-        return '0'
+    return f'{len(items)}: {some_of(items, limit)}' if items else '0'
+
+
+def some_of(items: Sequence[str], limit: int = 5) -> str:
+    """Name the first few items, e.g. ``'a.jpg, b.jpg and 3 more'``."""
     more = f' and {len(items) - limit} more' if len(items) > limit else ''
-    return f'{len(items)}: {", ".join(map(visible, items[:limit]))}{more}'
+    return ', '.join(map(visible, items[:limit])) + more
+
+
+def repeated(items: Iterable[T]) -> list[T]:
+    """Those that are there more than once, in the order of the first of each."""
+    return [item for item, count in Counter(items).items() if count > 1]
 
 
 def brief(value: Any) -> str:

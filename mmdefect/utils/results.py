@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypedDict
 
+from mmdefect.utils.checks import some_of
 from mmdefect.utils.environment import describe_environment
 from mmdefect.utils.files import draft_of, write_json
 
@@ -244,9 +245,8 @@ def clean_commit(folder: str | Path, *, ignore: str | Path | None = None) -> str
         if entry and (root / entry[3:]).resolve() != spared
     ]
     if changed:
-        more = f' and {len(changed) - 3} more' if len(changed) > 3 else ''
         raise RuntimeError(
-            f"'{root}' has uncommitted changes ({', '.join(changed[:3])}{more}), a "
+            f"'{root}' has uncommitted changes ({some_of(changed, 3)}), a "
             'clean tree was expected so that the commit tells what ran; commit first.'
         )
     return _git(root, 'rev-parse', 'HEAD')

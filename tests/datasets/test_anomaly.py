@@ -15,10 +15,9 @@ from mmdefect.datasets.anomaly import (
     AnomalyDataset,
     MVTecADDataset,
     VisADataset,
-    draw_replay,
     repeat_small,
 )
-from mmdefect.datasets.anomaly_layout import AnomalyImage
+from mmdefect.datasets.anomaly_layout import AnomalyImage, draw_images
 from mmdefect.registry import DATASETS
 from mmdefect.testing import make_toy_products
 from tests.conftest import tool_env
@@ -201,7 +200,7 @@ def test_feature_replay_ignores_order_and_place() -> None:
     draws = []
     for root, order in ((Path('/a'), 1), (Path('/b/c'), -1)):
         images = [AnomalyImage(root / 'x/train/good' / n, 'x') for n in names[::order]]
-        drawn = draw_replay(images, 3, seed=0, root=root)
+        drawn = draw_images(images, 3, seed=0, root=root)
         draws.append(sorted(image.path.name for image in drawn))
     assert draws[0] == draws[1]
     assert len(draws[0]) == 3

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
+import pickle
 
 import pytest
 import torch
@@ -16,43 +14,21 @@ from mmdefect.engine.distributed import (
     prepare_distributed,
 )
 from mmdefect.streams.resolve import build_stream, resolve_step_config
-from tests.conftest import HELPERS, REPO, tool_env
+from tests.conftest import HELPERS, REPO
+from tests.helpers.ranks import run_ranks
 
 TOY = 'configs/gfl/gfl_r18_fpn_toy_neu-det.py'
 STUDENTS = {'sd-idd': 'sd_idd/sd-idd', 'erd': 'erd/erd', 'lwf': 'erd/lwf'}
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 def equality_runs(out, root, processes, batch, configs):
     """Run the helper with one or several processes; what each rank saved, by name."""
     for name in configs:
         (out / name).mkdir(parents=True)
-    launch, launcher = [sys.executable], 'none'
-    if processes > 1:
-        launch += [
-            '-m',
-            'torch.distributed.run',
-            f'--nproc_per_node={processes}',
-            f'--master_port={free_port()}',
-        ]
-        launcher = 'pytorch'
-    args = [HELPERS / 'equality_run.py', root, out, launcher, batch]
-    args += [f'{name}={path}' for name, path in configs.items()]
-    done = subprocess.run(
-        [*launch, *map(str, args)],
-        cwd=REPO,
-        env=tool_env(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    launcher = 'pytorch' if processes > 1 else 'none'
+    named = [f'{name}={path}' for name, path in configs.items()]
+    script = HELPERS / 'equality_run.py'
+    run_ranks(script, root, out, launcher, batch, *named, processes=processes)
     return {
         name: [torch.load(out / name / f'rank{r}.pth') for r in range(processes)]
         for name in configs
@@ -157,6 +133,27 @@ def test_feature_on_main_process_within_itself_keeps_nobody_waiting(monkeypatch)
     assert len(spoken) == 2
     on_main_process(lambda: None)  # an error leaves nothing behind
     assert len(spoken) == 3
+
+
+def test_exception_that_cannot_be_sent_still_reaches_all_ranks(monkeypatch):
+    """Such as one whose class needs more than its message to be made again."""
+
+    class TwoWordsError(ValueError):
+        def __init__(self, name, place):
+            super().__init__(f'{name} in {place}')
+
+    def fail():
+        raise TwoWordsError('NaN', 'x')
+
+    spoken = []
+    monkeypatch.setattr('mmdefect.engine.distributed.is_distributed', lambda: True)
+    monkeypatch.setattr(
+        'mmdefect.engine.distributed.broadcast_object_list',
+        lambda outcome, src: spoken.append(pickle.loads(pickle.dumps(outcome))),
+    )
+    with pytest.raises(RuntimeError, match=r'^TwoWordsError: NaN in x$'):
+        on_main_process(fail)
+    assert str(spoken[0][1]) == 'TwoWordsError: NaN in x'
 
 
 def test_smoke_leaving_no_group_goes_on():

@@ -17,8 +17,8 @@ from mmdefect.functional.ranking import aupro, auroc, average_precision, f1_max
 from mmdefect.registry import METRICS
 from mmdefect.structures import AnomalySample
 from tests.conftest import HELPERS, REPO, tool_env
-from tests.engine.test_distributed import free_port
 from tests.helpers.anomaly_metric_run import make_samples, score
+from tests.helpers.ranks import run_ranks
 
 MODES = ['exact', 'streaming']
 both_modes = pytest.mark.parametrize('mode', MODES)
@@ -208,18 +208,7 @@ def assert_same(one, other) -> None:
 def two_processes(tmp_path_factory):
     """Mode -> the scalars of each of two gloo processes that share 13 images."""
     out = tmp_path_factory.mktemp('anomaly')
-    launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
-    launch += [f'--master_port={free_port()}', HELPERS / 'anomaly_metric_run.py']
-    done = subprocess.run(
-        [*map(str, launch), str(out), 'pytorch'],
-        cwd=REPO,
-        env=tool_env(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_ranks(HELPERS / 'anomaly_metric_run.py', out, 'pytorch')
     ranks = [torch.load(out / f'rank{rank}.pth') for rank in range(2)]
     return {mode: [rank[mode] for rank in ranks] for mode in MODES}
 

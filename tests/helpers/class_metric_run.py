@@ -5,7 +5,6 @@ Writes ``<out>/rank<r>.pth``: every scalar. Each rank sees every n-th image.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -75,22 +74,9 @@ def score(kind: str, samples: list[dict], size: int, **options: Any) -> dict:
 
 def two_processes_of(kind: str, out: Path) -> list[dict]:
     """Scalars of each of two gloo processes that share the images."""
-    from tests.conftest import REPO, tool_env
-    from tests.engine.test_distributed import free_port
+    from tests.helpers.ranks import run_ranks
 
-    launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
-    launch += [f'--master_port={free_port()}', __file__]
-    done = subprocess.run(
-        [*map(str, launch), str(out), kind],
-        cwd=REPO,
-        env=tool_env(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise AssertionError(done.stderr[-3000:])
+    run_ranks(__file__, out, kind)
     return [torch.load(out / f'rank{rank}.pth') for rank in range(2)]
 
 

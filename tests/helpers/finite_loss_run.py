@@ -5,7 +5,6 @@ Each rank writes ``<out>/rank<r>.txt``: what its training raised.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,21 +49,9 @@ class Points(Dataset):
 
 def errors_of_two_processes(out: Path) -> list[str]:
     """Start this file on two ranks; return what each of them raised."""
-    from tests.conftest import REPO, tool_env
-    from tests.engine.test_distributed import free_port
+    from tests.helpers.ranks import run_ranks
 
-    launch = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
-    launch += [f'--master_port={free_port()}', __file__]
-    done = subprocess.run(
-        [*map(str, launch), str(out)],
-        cwd=REPO,
-        env=tool_env(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_ranks(__file__, out)
     return [(out / f'rank{rank}.txt').read_text(encoding='utf-8') for rank in (0, 1)]
 
 

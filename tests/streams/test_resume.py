@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from mmdefect.streams.resume import some_of
 from mmdefect.streams.runner import StreamRunner
 from mmdefect.streams.state import StreamState
 from mmdefect.utils.dumped_config import read_dumped_config
@@ -232,8 +231,3 @@ def test_feature_start_from_another_scoring(finished, toy_neu_det, tmp_path) -> 
     state = StreamState.load(tmp_path / 'x').steps[0]
     assert state.state == 'finished'
     assert state.scoring_hash != StreamState.load(finished).steps[0].scoring_hash
-
-
-def test_feature_many_changes_are_cut() -> None:
-    assert some_of(['a', 'b']) == 'a, b'
-    assert some_of('abcdefg') == 'a, b, c, d, e and 2 more'

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmdefect.utils.checks import check_choice, name_some, visible
+from mmdefect.utils.checks import check_choice, name_some, repeated, some_of, visible
 
 
 def test_smoke():
@@ -24,7 +24,14 @@ def test_feature_names_that_look_alike_are_told_apart() -> None:
     assert visible('a' * 999) == 'a' * 300 + '...'
 
 
+def test_feature_repeated() -> None:
+    assert repeated('bcabac') == ['b', 'c', 'a']
+    assert repeated([1, 2]) == []
+
+
 def test_feature_long_lists_are_shortened() -> None:
     assert name_some(list('abcdefg')) == '7: a, b, c, d, e and 2 more'
     assert name_some(['\ufeffa', 'a']) == '2: \\ufeffa, a'
     assert name_some([]) == '0'
+    assert some_of(['a', 'b']) == 'a, b'
+    assert some_of('abcdefg') == 'a, b, c, d, e and 2 more'

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from mmdefect.datasets.anomaly_layout import list_products
 from mmdefect.datasets.converters.ad_lists import build_lists, write_lists
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.converters.mvtec_ad import MVTEC_AD_CLASSES
 from mmdefect.datasets.converters.visa import VISA_CLASSES
 from mmdefect.streams.protocol import parse_protocol
+from mmdefect.utils.checks import name_some
 
 CLASSES = {'mvtec': MVTEC_AD_CLASSES, 'visa': VISA_CLASSES}
 

@@ -15,6 +15,7 @@ import argparse
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.streams.collect import collect
+from mmdefect.utils.checks import repeated
 from mmdefect.utils.results import read_growing, write_results
 
 
@@ -45,7 +46,7 @@ def parse_args() -> argparse.Namespace:
         if not all(entry.partition('=')):
             parser.error(f"'{entry}' was given, PRESET=WORK_DIR[,...] was expected")
     names = [entry.partition('=')[0] for entry in args.presets]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(repeated(names)):
         parser.error(
             f'{twice[0]} was given twice, once with all work dirs was expected'
         )

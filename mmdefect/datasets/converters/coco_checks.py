@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.datasets.class_split import check_known, class_names
-from mmdefect.utils.checks import name_some as name_some  # others take it from here
+from mmdefect.utils.checks import name_some
 from mmdefect.utils.files import write_text
 
 Box = tuple[float, float, float, float]

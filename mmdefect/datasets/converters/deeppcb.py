@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from mmdefect.datasets.converters.coco_checks import (
 )
 from mmdefect.datasets.converters.voc import image_size
 from mmdefect.datasets.same_images import same_images
-from mmdefect.utils.checks import name_some
+from mmdefect.utils.checks import name_some, repeated
 from mmdefect.utils.text_files import inner_path, read_text_file
 
 DEEPPCB_CLASSES = ('open', 'short', 'mousebite', 'spur', 'copper', 'pin-hole')
@@ -175,13 +174,13 @@ def convert_deeppcb(
         if expect_real:
             report.errors += compare_with_real(coco, report, name)
         converted[name] = (coco, report)
-        counts = Counter(record.file_name for record in records)
-        if twice := [file for file, count in counts.items() if count > 1]:
+        names = [record.file_name for record in records]
+        if twice := repeated(names):
             report.errors.append(
                 f'{name} names images twice ({name_some(twice)}); expected each once: '
                 'correct the list.'
             )
-        listed[name] = set(counts)
+        listed[name] = set(names)
     if both := sorted(listed['train'] & listed['test']):
         converted['train'][1].errors.append(
             f'Both lists name {name_some(both)}; expected every image in one of them.'

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.images import look_at
+from mmdefect.utils.checks import name_some
 from mmdefect.utils.image_header import ImageError
 from mmdefect.utils.images import EXIF, is_turned
 
@@ -33,7 +33,7 @@ def image_errors(
     """Compare the images of a COCO file with the files that are there.
 
     Args:
-        images: Entries with ``file_name`` and perhaps ``width`` and ``height``.
+        images: As :func:`mmdefect.datasets.coco_file.read_coco` gives them.
         root: Folder the names are relative to. Files that are missing are others' to
             name.
         exif: See :func:`mmdefect.utils.images.is_turned`.
@@ -51,10 +51,8 @@ def image_errors(
         if facts.header is None:
             broken.append(f'{path} ({facts.error})')
             continue
-        width, height = image.get('width'), image.get('height')
-        size = (width, height) if width and height else None
         try:
-            is_turned(facts.header, size, exif)
+            is_turned(facts.header, (image['width'], image['height']), exif)
         except ImageError as error:
             unequal.append(f'{path} ({error})')
     errors = []

@@ -23,10 +23,10 @@ from mmdefect.datasets.converters.annotated_shapes import (
     coco_images,
     labelme_images,
 )
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.converters.mask_output import Masks, number_classes
 from mmdefect.datasets.mask_pairs import find_files
 from mmdefect.datasets.mask_pixels import MAX_ID
+from mmdefect.utils.checks import name_some
 from mmdefect.utils.images import read_mask
 
 _COLOUR = 1 << 24

@@ -11,10 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.converters.new_folder import new_folder
 from mmdefect.datasets.mask_pairs import Pair, find_files, size_error
 from mmdefect.datasets.mask_pixels import MAX_ID
+from mmdefect.utils.checks import name_some
 from mmdefect.utils.files import write_json
 
 

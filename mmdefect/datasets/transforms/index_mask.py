@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
-from mmdefect.datasets.converters.coco_checks import name_some
 from mmdefect.datasets.mask_pixels import MAX_ID
 from mmdefect.registry import TRANSFORMS
 from mmdefect.utils import images
+from mmdefect.utils.checks import name_some
 
 FULL = 255
 """The object in a binary mask, and in ``gt_seg_map``."""

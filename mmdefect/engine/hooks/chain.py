@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.models.detection.expansion import GFL_CLASS_KEYS, expand_by_class
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import checkpoint_classes, load_weights, state_dict_of
@@ -54,7 +54,7 @@ class ChainCheckpointHook(Hook):
         """Load the checkpoint unless the run was resumed."""
         if runner.iter > 0:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner)
         loaded = load_weights(self.checkpoint)
         state, report = expand_by_class(
             state_dict_of(loaded, self.checkpoint),

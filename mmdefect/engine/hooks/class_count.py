@@ -10,6 +10,7 @@ from torch import nn
 
 from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.registry import HOOKS
+from mmdefect.utils.checks import some_of
 
 
 @HOOKS.register_module()
@@ -47,20 +48,18 @@ def _check(runner: Runner, loader: Any) -> None:
         if number != len(classes):
             raise ValueError(
                 f'model.{name}.num_classes is {number}, but {type(dataset).__name__} '
-                f'has {len(classes)} classes ({", ".join(map(str, classes[:10]))}'
-                f'{", ..." if len(classes) > 10 else ""}); expected the same number: '
-                f'set model.{name}.num_classes={len(classes)}, or correct the classes.'
+                f'has {len(classes)} classes ({some_of([*map(str, classes)], 10)}); '
+                f'expected the same number: set model.{name}.num_classes='
+                f'{len(classes)}, or correct the classes.'
             )
 
 
 def _heads(model: nn.Module) -> dict[str, Any]:
     """Heads that tell classes apart, by their place in a config."""
-    found = {'bbox_head': getattr(model, 'bbox_head', None)}
-    found['roi_head.bbox_head'] = getattr(
-        getattr(model, 'roi_head', None), 'bbox_head', None
-    )
     heads: dict[str, Any] = {}
-    for name, head in found.items():
+    places = {'': model, 'roi_head.': getattr(model, 'roi_head', None)}
+    for prefix, part in places.items():
+        name, head = f'{prefix}bbox_head', getattr(part, 'bbox_head', None)
         if isinstance(head, nn.ModuleList):  # of a cascade
             heads |= {f'{name}.{index}': one for index, one in enumerate(head)}
         elif head is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -11,12 +10,15 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from mmdefect.engine.hooks.freeze import is_about_to_train
+from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import (
     checkpoint_classes,
     first_mismatch,
+    pointed_checkpoint,
     state_dict_of,
 )
+from mmdefect.utils.checks import some_of
 
 # Second networks that releases keep beside the one that a config describes.
 COMPANIONS = ('ori_model.', 'teacher.', 'ema_')
@@ -43,11 +45,9 @@ class ExactCheckpointHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Have a moved or copied work dir resume at its own last checkpoint."""
-        pointer = Path(runner.work_dir) / 'last_checkpoint'
-        if runner._resume and runner._load_from is None and pointer.is_file():
-            name = Path(pointer.read_text(encoding='utf-8').strip()).name
-            own = pointer.parent / name
-            runner._load_from = str(own) if own.is_file() else None
+        if runner._resume and runner._load_from is None:
+            own = pointed_checkpoint(runner.work_dir)
+            runner._load_from = str(own) if own and own.is_file() else None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Look at what MMEngine has read and is about to load.
@@ -66,10 +66,7 @@ class ExactCheckpointHook(Hook):
         if trains:
             _check_progress(checkpoint, path)
         _check_classes(checkpoint, _dataset(runner, trains), path)
-        model: Any = runner.model
-        while hasattr(model, 'module'):  # DDP, test-time augmentation
-            model = model.module
-        load_all(model, state, path)
+        load_all(unwrapped(runner), state, path)
 
 
 def load_all(model: nn.Module, state: Mapping[str, Any], path: str) -> None:
@@ -85,9 +82,7 @@ def load_all(model: nn.Module, state: Mapping[str, Any], path: str) -> None:
     unexpected = [name for name in unexpected if not name.startswith(COMPANIONS)]
     for names, what in ((missing, 'missing'), (unexpected, 'unknown to it')):
         if names:
-            more = f' and {len(names) - 3} more' if len(names) > 3 else ''
-            listed = f'{", ".join(names[:3])}{more} {what}'
-            raise _other_model(path, model, listed)
+            raise _other_model(path, model, f'{some_of(names, 3)} {what}')
 
 
 def _other_model(path: str, model: nn.Module, reason: str) -> ValueError:

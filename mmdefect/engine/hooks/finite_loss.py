@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmdefect.registry import HOOKS
+from mmdefect.utils.checks import some_of
 from mmdefect.utils.files import write_json
 
 NON_FINITE_FILE = 'non_finite_loss.json'
@@ -87,13 +88,12 @@ class FiniteLossHook(Hook):
         if is_main_process():
             write_json(path, {**place, 'batches': found})
         names = [Path(name).name for part in found for name in part['images']]
-        more = f' and {len(names) - 4} more' if len(names) > 4 else ''
         limit = getattr(runner.optim_wrapper, 'clip_grad_kwargs', None)
         amp = isinstance(runner.optim_wrapper, AmpOptimWrapper)
         return ValueError(
             f'training stopped in {runner.work_dir}, epoch {place["epoch"]}, iteration '
             f'{place["iteration"]}: {", ".join(found[0]["not_finite"])} is not finite '
-            f'on a batch of {", ".join(names[:4]) or "unnamed images"}{more} (see '
+            f'on a batch of {some_of(names, 4) or "unnamed images"} (see '
             f'{path.name}); lower the learning rate (now {max(rates):g}), limit the '
             f'gradients (optim_wrapper.clip_grad=dict(max_norm=10), now {limit}), '
             f'{"train without --amp, " if amp else ""}or look at these images and what '

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
@@ -61,9 +60,11 @@ class PreviousStepHook(Hook):
 
 
 def unwrapped(runner: Runner) -> nn.Module:
-    """The model itself, without DDP around it."""
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
+    """The model itself, without DDP or test-time augmentation around it."""
+    model: Any = runner.model
+    while hasattr(model, 'module'):
+        model = model.module
+    return model
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:

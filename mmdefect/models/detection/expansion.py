@@ -10,6 +10,8 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor
 
+from mmdefect.utils.checks import some_of
+
 # The parameters of mmdet's GFL head whose first dimension is the class.
 GFL_CLASS_KEYS = ('bbox_head.gfl_cls.weight', 'bbox_head.gfl_cls.bias')
 
@@ -36,7 +38,8 @@ class ExpansionReport:
         return (
             f'{len(self.copied)} keys copied, {len(self.expanded)} expanded by class '
             f'name, {len(self.initialised)} newly initialised; classes taken over: '
-            f'{_listed(self.old_classes)}; fresh: {_listed(self.fresh_classes)}'
+            f'{some_of(self.old_classes, 8) or "none"}; fresh: '
+            f'{some_of(self.fresh_classes, 8) or "none"}'
         )
 
 
@@ -165,7 +168,7 @@ def _check_keys(
     }
     if any(problems.values()):
         details = '; '.join(
-            f'{len(keys)} {problem}: {_listed(keys)}'
+            f'{len(keys)} {problem}: {some_of(keys, 8)}'
             for problem, keys in problems.items()
             if keys
         )
@@ -193,8 +196,3 @@ def _check_rows(
                 f'the {len(classes)} {which} classes {list(classes)} was expected: '
                 'check the class names and class_keys.'
             )
-
-
-def _listed(names: Sequence[str], limit: int = 8) -> str:
-    more = f' and {len(names) - limit} more' if len(names) > limit else ''
-    return (', '.join(names[:limit]) + more) or 'none'

@@ -10,7 +10,6 @@ from mmdefect.datasets.converters.coco_checks import (
     build_coco,
     check_coco,
     clip_box,
-    name_some,
     reorder_classes,
     save_json,
 )
@@ -149,11 +148,6 @@ def test_exception_reorder_unknown_class() -> None:
 
 def test_feature_clip_box() -> None:
     assert clip_box((-1, 2, 30, 40), width=20, height=10) == (0, 2, 20, 10)
-
-
-def test_feature_long_lists_are_shortened() -> None:
-    assert name_some(list('abcdefg')) == '7: a, b, c, d, e and 2 more'
-    assert name_some([]) == '0'
 
 
 @pytest.mark.parametrize('number', [float('nan'), float('inf')])

@@ -52,6 +52,16 @@ def test_exception_cascade() -> None:
         run(model, loader('a', 'b'))
 
 
+def test_exception_behind_wrappers() -> None:
+    """Such as DDP, and test-time augmentation."""
+    model = nn.Module()
+    model.module = nn.Module()
+    model.module.module = nn.Module()
+    model.module.module.bbox_head = head(3)
+    with pytest.raises(ValueError, match=r'bbox_head\.num_classes is 3, but .* has 1'):
+        run(model, loader('a'))
+
+
 @pytest.mark.parametrize('number', [4, 7])
 def test_exception_a_head_that_was_forgotten(
     toy_neu_det: Path, tmp_path: Path, number: int

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,8 +14,9 @@ from mmdefect.engine.hooks.freeze import FreezeStrategyHook
 from mmdefect.engine.replicated import ReplicatedModel
 from mmdefect.registry import HOOKS, MODEL_WRAPPERS
 from mmdefect.utils.checkpoint import load_weights
-from tests.conftest import HELPERS, REPO, tool_env
+from tests.conftest import HELPERS
 from tests.helpers.frozen_classifier import SGD, Classifier, runner_maker
+from tests.helpers.ranks import run_ranks
 
 ADAM = {'type': 'Adam', 'lr': 0.01, 'weight_decay': 0.1}
 FROZEN = ('backbone.conv1.', 'backbone.norm1.')
@@ -268,21 +266,7 @@ def test_feature_two_processes(tmp_path):
 
     Without wrapping anew the second iteration would fail in DDP.
     """
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = s.getsockname()[1]
-    launch = ['-m', 'torch.distributed.run', '--nproc_per_node=2']
-    script = [str(HELPERS / 'freeze_run.py'), str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, *launch, f'--master_port={port}', *script],
-        cwd=REPO,
-        env=tool_env(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_ranks(HELPERS / 'freeze_run.py', tmp_path)
     first, second = (load_weights(tmp_path / f'rank{r}.pth') for r in range(2))
     for run in (first, second):
         gone, learnt = set(), set()
