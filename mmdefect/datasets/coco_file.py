@@ -95,6 +95,7 @@ def normalise_coco(
             )
     categories, category_ids = _numbered(coco['categories'], 'category', source)
     images, image_ids = _numbered(coco['images'], 'image', source)
+    categories = _without_unused_twins(categories, category_ids, coco['annotations'])
     _check_names(categories, source)
     files = [_image(entry, where) for entry, where in _places(images, 'image', source)]
     _refuse_twice(files, source)
@@ -172,6 +173,18 @@ def _numbered(
     return numbered, ids
 
 
+def _without_unused_twins(
+    categories: list[dict[str, Any]],
+    ids: Mapping[int | str, int],
+    annotations: list[Any],
+) -> list[dict[str, Any]]:
+    """Leave out a parent of the same name as its class, as Roboflow writes it."""
+    keys = {_key(a.get('category_id')) for a in annotations if isinstance(a, dict)}
+    used = {ids[key] for key in keys if key in ids}
+    owners = {str(c.get('name')) for c in categories if c['id'] in used}
+    return [c for c in categories if c['id'] in used or c.get('name') not in owners]
+
+
 def _check_names(categories: list[dict[str, Any]], source: object) -> None:
     for entry, where in _places(categories, 'category', source):
         name = entry.get('name')
@@ -218,10 +231,12 @@ def image_size_of(
     sizes = []
     for key in keys:
         value: Any = entry.get(key)
+        value = _key(value) if isinstance(value, str) else value
         sound = type(value) is int or (type(value) is float and value.is_integer())
         if not sound or not 1 <= value <= MAX_SIDE:
+            given = brief(entry[key]) if key in entry else 'nothing'
             raise ValueError(
-                f'{where} has {brief(value) if key in entry else "nothing"} as '
+                f'{where} has {given} as '
                 f'{key}; expected the whole number of pixels of its file, 1 to '
                 f'{MAX_SIDE}: write it from the file.'
             )

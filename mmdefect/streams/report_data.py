@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.streams.matrix import MATRIX_FILE, StreamMatrix
-from mmdefect.streams.state import STATE_FILE
+from mmdefect.streams.state import STATE_FILE, inside
 from mmdefect.visualization.logs import Series, loss_series, read_scalars
 
 # Others are read as they are spelled.
@@ -254,8 +254,9 @@ def _read_pictures(record: StreamRecord, step: int) -> None:
     if samples.is_file():
         record.samples[step] = json.loads(samples.read_text(encoding='utf-8'))
     if maps.is_file():
+        # The folder may have come from anywhere: no picture of another place is shown.
         record.maps[step] = [
-            {**entry, 'picture': str(folder / entry['picture'])}
+            {**entry, 'picture': str(inside(folder, entry['picture'], maps.name))}
             for entry in json.loads(maps.read_text(encoding='utf-8'))['maps']
         ]
     if not samples.is_file() and not maps.is_file():

@@ -90,7 +90,7 @@ def _readable(maps: Maps, missing: list[str]) -> list[Mapping[str, Any]]:
 
 def _panels(entry: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Name -> panel, cut out of the picture; RGB."""
-    with Image.open(entry['picture']) as file:
+    with Image.open(entry['picture'], formats=['PNG']) as file:
         strip = np.asarray(file.convert('RGB'))
     names = entry['panels']
     return dict(zip(names, split_panels(strip, len(names)), strict=True))

@@ -43,7 +43,7 @@ WATCHING = frozenset(
         'VisualizationHook',
     }
 )
-_SCORING = ('test_dataloader', 'test_cfg', 'test_evaluator', 'tta')
+_SCORING = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator', 'tta')
 # Entries of a config that only serve scoring; others of these names are variables.
 _AFTERWARDS = ('test_', 'val_', 'tta', 'predictions')
 _CLASSES = frozenset({'seen_classes', 'old_classes'})
@@ -84,7 +84,8 @@ def scoring_hash(cfg: Config) -> str:
 
 def shared_scoring_hash(cfg: Config) -> str:
     """Return the same, with steps that differ by their classes alone made equal."""
-    return digest(_without(scoring_part(canonical(cfg)), _CLASSES))
+    shared = {k: v for k, v in scoring_part(canonical(cfg)).items() if k != 'model'}
+    return digest(_without(shared, _CLASSES))
 
 
 def _loader(loader: Mapping[str, Any] | None) -> dict[str, Any]:

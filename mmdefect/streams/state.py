@@ -98,8 +98,8 @@ class StreamState:
         write_json(Path(work_dir) / STATE_FILE, asdict(self))
 
 
-def inside(work_dir: Path, file: str) -> Path:
-    """Return the path of a file that ``stream.json`` names.
+def inside(work_dir: Path, file: str, named_by: str = STATE_FILE) -> Path:
+    """Return the path of a file that ``stream.json``, or another file, names.
 
     Raises:
         ValueError: It lies outside the work dir, which may have come from anywhere.
@@ -107,7 +107,7 @@ def inside(work_dir: Path, file: str) -> Path:
     named = PurePosixPath(file)
     if named.is_absolute() or '..' in named.parts:
         raise ValueError(
-            f'{work_dir / STATE_FILE} names {file!r}, which is outside of its work '
+            f'{work_dir / named_by} names {file!r}, which is outside of its work '
             'dir: expected a path below it, such as step_0/epoch_1.pth'
         )
     return work_dir / named

@@ -217,6 +217,7 @@ def _is_finite(value: Tensor) -> bool:
     if not (value.is_floating_point() or value.is_complex()):
         return True
     # One pass without a tensor of truth values; only a sum that overflows needs both.
+    value = torch.view_as_real(value) if value.is_complex() else value
     value = value.detach()
     total = value.sum(dtype=torch.float32 if value.element_size() < 4 else None)
     return bool(total.isfinite()) or bool(value.to(total.dtype).isfinite().all())

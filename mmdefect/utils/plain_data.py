@@ -9,8 +9,8 @@ arguments that were not checked.
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,6 +85,27 @@ class NotPlainError(ValueError):
     def __init__(self, name: str, place: str) -> None:
         super().__init__(f'{name} in {place}')
         self.name, self.place = name, place
+
+
+def storable(value: Any) -> Any:
+    """Write in plain types what :func:`plain_value` would refuse to read.
+
+    Dicts of any kind (a config's, too) become dicts, NumPy's arrays lists and its
+    numbers Python's, sets sorted lists, sequences of other types tuples.
+    """
+    if isinstance(value, Mapping):
+        return {key: storable(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return storable(value.tolist())
+    if isinstance(value, set | frozenset):
+        return sorted(map(storable, value), key=repr)
+    if isinstance(value, list | tuple | deque):
+        kind = list if type(value) is list else tuple
+        return kind(storable(entry) for entry in value)
+    for kind in (str, bool, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
 
 
 def plain_value(value: Any, *, file_bytes: int) -> Any:

@@ -19,6 +19,7 @@ from mmdefect.utils.checkpoint import (
     state_dict_of,
 )
 from mmdefect.utils.checks import some_of
+from mmdefect.utils.plain_data import storable
 
 # Second networks that releases keep beside the one that a config describes.
 COMPANIONS = ('ori_model.', 'teacher.', 'ema_')
@@ -48,6 +49,14 @@ class ExactCheckpointHook(Hook):
         if runner._resume and runner._load_from is None:
             own = pointed_checkpoint(runner.work_dir)
             runner._load_from = str(own) if own and own.is_file() else None
+
+    def before_save_checkpoint(
+        self, runner: Runner, checkpoint: dict[str, Any]
+    ) -> None:
+        """Write what a data set tells of itself so that it can be read again."""
+        meta = checkpoint['meta']
+        if 'dataset_meta' in meta:
+            meta['dataset_meta'] = storable(meta['dataset_meta'])
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Look at what MMEngine has read and is about to load.
