@@ -180,7 +180,7 @@ def _without_unused_twins(
 ) -> list[dict[str, Any]]:
     """Leave out a parent of the same name as its class, as Roboflow writes it."""
     keys = {_key(a.get('category_id')) for a in annotations if isinstance(a, dict)}
-    used = {ids[key] for key in keys if key in ids}
+    used = {ids[key] for key in keys if key is not None and key in ids}
     owners = {str(c.get('name')) for c in categories if c['id'] in used}
     return [c for c in categories if c['id'] in used or c.get('name') not in owners]
 

@@ -100,11 +100,11 @@ def storable(value: Any) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(map(storable, value), key=repr)
     if isinstance(value, list | tuple | deque):
-        kind = list if type(value) is list else tuple
-        return kind(storable(entry) for entry in value)
-    for kind in (str, bool, int, float):
-        if isinstance(value, kind):
-            return kind(value)
+        entries = [storable(entry) for entry in value]
+        return entries if isinstance(value, list) else tuple(entries)
+    for plain in (str, int, float):
+        if isinstance(value, plain) and not isinstance(value, bool):
+            return plain(value)
     return value
 
 

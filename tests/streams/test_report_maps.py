@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from mmdefect.streams.comparison import write_comparison
 from mmdefect.streams.report import write_report
@@ -142,3 +143,24 @@ def test_feature_comparison_shows_maps(tmp_path) -> None:
     html = write_comparison(streams, tmp_path / 'out').read_text(encoding='utf-8')
     assert f'alt="Anomaly maps of {OLD[0]}: teacher, iuf, naive"' in html
     assert f'alt="Anomaly maps of {NEW[0]}: iuf, naive"' in html
+
+
+@pytest.mark.parametrize('picture', ['/tmp/a.png', '../../secret.png'])
+def test_exception_pictures_of_another_place(tmp_path, picture: str) -> None:
+    """A work dir may come from anywhere; its report shows what lies in it."""
+    work_dir = anomaly_stream(tmp_path)
+    about = work_dir / 'step_1/maps.json'
+    content = json.loads(about.read_text(encoding='utf-8'))
+    content['maps'][0]['picture'] = picture
+    about.write_text(json.dumps(content), encoding='utf-8')
+    with pytest.raises(ValueError, match=r'maps.json names .* outside of its work dir'):
+        read_stream(work_dir)
+
+
+def test_exception_a_picture_that_is_a_program(tmp_path) -> None:
+    """Pillow would hand PostScript to an interpreter."""
+    maps = read_stream(anomaly_stream(tmp_path)).maps
+    program = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n'
+    Path(maps[1][0]['picture']).write_bytes(program)
+    with pytest.raises(UnidentifiedImageError):
+        write_maps({'after': maps[1]}, classes=OLD, folder=tmp_path, missing=[])

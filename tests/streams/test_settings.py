@@ -108,7 +108,6 @@ def test_feature_decides_the_scores_alone(key: str, value: Any) -> None:
         ('train_dataloader.dataset.ann_file', 'b.json'),
         ('train_cfg.max_epochs', 4),
         ('optim_wrapper.optimizer.lr', 2),
-        ('model.test_cfg.score_thr', 0.2),
         ('default_hooks.checkpoint.save_optimizer', False),
         ('default_hooks.checkpoint.save_last', False),
         ('default_hooks.anchor.beta', 2),
@@ -121,6 +120,20 @@ def test_feature_decides_the_weights(key: str, value: Any) -> None:
     training, scoring = parts(changed(key, value))
     assert training != BEFORE[0]
     assert scoring == BEFORE[1]
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [('model.test_cfg.score_thr', 0.2), ('model.data_preprocessor', {'mean': [0]})],
+)
+def test_feature_decides_both(key: str, value: Any) -> None:
+    """Scores of tools/test.py with another threshold are not those of the stream."""
+    cfg = changed(key, value)
+    training, scoring = parts(cfg)
+    assert training != BEFORE[0]
+    assert scoring != BEFORE[1]
+    assert scoring_hash(cfg) != scoring_hash(Config(settings()))
+    assert shared_scoring_hash(cfg) == shared_scoring_hash(Config(settings()))
 
 
 def test_feature_an_interval_that_leaves_another_epoch() -> None:

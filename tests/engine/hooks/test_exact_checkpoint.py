@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.torch_version import TorchVersion
 
 from mmdefect.engine.guards import guarded
 from mmdefect.engine.hooks.exact_checkpoint import ExactCheckpointHook
@@ -112,6 +115,32 @@ def test_feature_files_of_elsewhere(
 ) -> None:
     torch.save(content, tmp_path / 'x.pth')
     assert make(load_from=str(tmp_path / 'x.pth')).test() == {'sum': 1.0}
+
+
+def test_feature_what_a_data_set_tells_can_be_read_again(tmp_path: Path) -> None:
+    told = {
+        'classes': np.array(['dent', 'rust']),
+        'palette': np.full((2, 3), 7, np.uint8),
+        'severity': ConfigDict(dent=1, of=dict(rust=np.float16(0.5))),
+        'seen': {2, 1},
+        'size': torch.Size([3, 4]),
+        'version': TorchVersion('2.0'),
+        'turned': True,
+        'none': None,
+    }
+    checkpoint = {'state_dict': STATE, 'meta': {'dataset_meta': told}}
+    ExactCheckpointHook().before_save_checkpoint(None, checkpoint)
+    torch.save(checkpoint, tmp_path / 'x.pth')
+    assert load_weights(tmp_path / 'x.pth')['meta']['dataset_meta'] == {
+        'classes': ['dent', 'rust'],
+        'palette': [[7, 7, 7], [7, 7, 7]],
+        'severity': {'dent': 1, 'of': {'rust': 0.5}},
+        'seen': [1, 2],
+        'size': (3, 4),
+        'version': '2.0',
+        'turned': True,
+        'none': None,
+    }
 
 
 def test_feature_average_is_tested_and_resumed(
