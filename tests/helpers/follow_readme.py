@@ -27,7 +27,9 @@ WITHOUT_A_GPU = {
     'sd-idd_r50_fpn_2x_neu-det_3+3': 'sd-idd_mobilenet-v2_fpn_cpu_neu-det_3+3',
 }
 EPOCHS = 'train_cfg.max_epochs=2'
+TESTS = 'PYTEST_ARGS=tests/functional'
 SHORTENED = (
+    f'make test has {TESTS}, since the whole suite runs on every change; '
     'the ResNet-50 presets are replaced by those that README names for machines '
     f'without a GPU, trained with --cfg-options {EPOCHS} instead of 24 epochs a step'
 )
@@ -45,6 +47,8 @@ def as_run(command: str) -> str:
     """Return what is run for a command, itself where nothing is said above."""
     for long, short in WITHOUT_A_GPU.items():
         command = command.replace(long, short)
+    if command == 'make test':
+        return f'{command} {TESTS}'
     if not command.startswith('tools/dist_train.sh $CONFIG'):
         return command
     return f'{command} {"" if "--cfg-options" in command else "--cfg-options "}{EPOCHS}'
