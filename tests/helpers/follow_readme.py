@@ -3,7 +3,7 @@
     git clone REPOSITORY mmdefect && cd mmdefect
     cp -r FOLDER_OF_NEU-DET data/NEU-DET
     cp TORCHVISION_FILE data/weights/
-    python3 -m tests.helpers.follow_readme docs/results/readme.json data/weights/FILE
+    python3 tests/helpers/follow_readme.py docs/results/readme.json data/weights/FILE
 
 It needs nothing that is not in the clone: the first commands install all. What each
 command printed is in ``work_dirs/readme/``; the JSON holds what was run for it, its
@@ -107,7 +107,7 @@ for line, code, duration in zip(ran, status, seconds, strict=True):
     metrics[f'exit status of: {{line}}'] = code
 write_results(
     sys.argv[1], name='readme', dataset='NEU-DET, and drawn data', seeds=[0],
-    command='python3 -m tests.helpers.follow_readme ' + ' '.join(sys.argv[1:3]),
+    command='python3 tests/helpers/follow_readme.py ' + ' '.join(sys.argv[1:3]),
     metrics=metrics, duration_s=sum(seconds), notes={SHORTENED!r})
 """
 
