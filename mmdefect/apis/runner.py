@@ -21,8 +21,9 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
 
     Process groups work without a GPU. Checkpoints are loaded as tensors only and have
     to fit exactly where they are tested or resumed, a loss that is not finite stops the
-    training, a detector needs as many classes as its data, and the console shows no
-    config (:mod:`mmdefect.utils.console`).
+    training, a detector needs as many classes as its data, mmdet's ``CocoDataset`` is
+    read as ours (:mod:`mmdefect.streams.plain`), and the console shows no config
+    (:mod:`mmdefect.utils.console`).
     """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
@@ -30,6 +31,7 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     from mmdefect.compat import check_provider
     from mmdefect.engine.distributed import prepare_distributed
     from mmdefect.engine.guards import guarded
+    from mmdefect.streams.plain import check_coco_data
     from mmdefect.streams.runtime import drop_absent_hooks
     from mmdefect.utils.checkpoint import use_safe_loading
     from mmdefect.utils.console import quiet_console
@@ -42,6 +44,7 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
         return RUNNERS.build(cfg)
     drop_absent_hooks(cfg)
     runner = guarded(Runner.from_cfg(cfg))
+    check_coco_data(runner)
     runner.register_hook({'type': 'mmdefect.ClassCountHook'})
     return runner
 

@@ -36,13 +36,19 @@ _FLAGS: dict[Any, int] = {
 
 
 def read_coco(
-    path: str | Path, *, boxes: bool = True, backend_args: dict | None = None
+    path: str | Path,
+    *,
+    boxes: bool = True,
+    stock: bool = False,
+    backend_args: dict | None = None,
 ) -> dict[str, Any]:
     """Read a COCO instances file; see :func:`normalise_coco`.
 
     Args:
         path: The JSON file.
         boxes: Whether every annotation needs a box; masks need none.
+        stock: Whether mmdet's metric reads it, too: each image has its own id as
+            ``file_id``, and there may be no annotations, as of images to submit.
         backend_args: Of MMEngine's file client, for files that are not local.
 
     Raises:
@@ -55,7 +61,13 @@ def read_coco(
         from mmengine.fileio import get
 
         text = decode_text(get(str(path), backend_args=backend_args), path)
-    return normalise_coco(parse_json(text, path, f'COCO {WHAT}'), path, boxes=boxes)
+    coco = parse_json(text, path, f'COCO {WHAT}')
+    if not stock:
+        return normalise_coco(coco, path, boxes=boxes)
+    found = normalise_coco({'annotations': [], **coco}, path, boxes=boxes)
+    for image, own in zip(found['images'], coco['images'], strict=True):
+        image['file_id'] = own['id']
+    return found
 
 
 def normalise_coco(

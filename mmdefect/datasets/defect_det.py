@@ -60,6 +60,8 @@ class DefectDetDataset(CachedImages, CocoDataset):
             file has a value above 4095, else 16.
         cache_gb: Memory for decoded images in gigabytes; 0 for none. The pipeline
             starts with ``LoadImageFromFile`` or ``mmdefect.LoadCachedImage``.
+        stock_metric: Whether mmdet's ``CocoMetric`` scores, which reads the file by its
+            own rules: images keep ids that are text, and test data need no annotations.
         kwargs: As for mmdet's ``CocoDataset``.
 
     Raises:
@@ -87,6 +89,7 @@ class DefectDetDataset(CachedImages, CocoDataset):
         cache_gb: float = 0.0,
         exif: str | None = None,
         bits: int | None = None,
+        stock_metric: bool = False,
         lazy_init: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -105,6 +108,7 @@ class DefectDetDataset(CachedImages, CocoDataset):
         self.cache_gb = cache_gb
         self.exif = exif
         self.bits = bits
+        self.stock_metric = stock_metric
         self._cache: dict[str, np.ndarray] = {}
         kwargs.setdefault('data_prefix', {'img': ''})
         super().__init__(lazy_init=True, **kwargs)
@@ -152,7 +156,9 @@ class DefectDetDataset(CachedImages, CocoDataset):
             mmdet's data infos: ``img_path``, ``img_id``, ``height``, ``width`` and
             ``instances`` with ``bbox`` (x1, y1, x2, y2) and ``bbox_label``.
         """
-        coco = read_coco(self.ann_file)
+        stock = self.stock_metric and self.test_mode
+        own_id = 'file_id' if stock else 'id'
+        coco = read_coco(self.ann_file, stock=stock)
         folder = Path(self.data_prefix['img'] or '.')
         if not folder.is_dir():
             raise FileNotFoundError(
@@ -178,7 +184,7 @@ class DefectDetDataset(CachedImages, CocoDataset):
             data_list.append(
                 self.parse_data_info(
                     {
-                        'raw_img_info': {**image, 'img_id': image['id']},
+                        'raw_img_info': {**image, 'img_id': image[own_id]},
                         'raw_ann_info': raw,
                     }
                 )
@@ -207,8 +213,16 @@ class DefectDetDataset(CachedImages, CocoDataset):
             raise ValueError(
                 f'{self.ann_file} holds the classes {there}; expected '
                 f'exactly {wanted}, in this order: convert the data '
-                'again, or give metainfo.classes in the order of the file.'
+                'again, or give metainfo.classes in the order of the file'
+                + self._how_to_learn_some(found)
+                + '.'
             )
+
+    def _how_to_learn_some(self, found: Sequence[str]) -> str:
+        """The cure for what mmdet takes as a choice of classes."""
+        if self.seen_classes is not None or not set(self._declared) < set(found):
+            return ''
+        return ', all of them, and in seen_classes those to learn'
 
     def _sees(self, present: set[str], classes: set[str]) -> bool:
         # With every class kept, nothing is left out here: empty images are the

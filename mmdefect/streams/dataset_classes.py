@@ -1,14 +1,20 @@
-"""Which classes a dataset config has."""
+"""Which classes a dataset config has, and our data set in place of mmdet's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.config import ConfigDict
 from mmengine.registry import DATASETS
 
 from mmdefect.registry import HOST_SCOPE
+
+# Ours takes the same arguments and more. Written in full by configs of Python imports.
+_COCO = {
+    f'{place}CocoDataset'
+    for place in ('', 'mmdet.', 'mmdet.datasets.', 'mmdet.datasets.coco.')
+}
 
 
 def dataset_classes(dataset: Mapping[str, Any]) -> list[str]:
@@ -44,6 +50,44 @@ def innermost(dataset: ConfigDict) -> ConfigDict:
     while 'dataset' in dataset:
         dataset = dataset.dataset
     return dataset
+
+
+def every_innermost(dataset: ConfigDict) -> Iterator[ConfigDict]:
+    """Step through wrappers, and into each part of a ConcatDataset."""
+    dataset = innermost(dataset)
+    if 'datasets' not in dataset:
+        yield dataset
+        return
+    for part in dataset.datasets:
+        yield from every_innermost(part)
+
+
+def is_coco(dataset: Mapping[str, Any], scope: str | None) -> bool:
+    """Whether a dataset config names mmdet's ``CocoDataset``, and no subclass of it.
+
+    Args:
+        dataset: The config; its type may be a class.
+        scope: Where a name without a prefix is looked up.
+    """
+    kind = dataset['type']
+    name = kind if isinstance(kind, str) else f'{kind.__module__}.{kind.__qualname__}'
+    if '.' not in name and scope not in (HOST_SCOPE, 'mmdefect'):
+        return False  # mmpose has one, too
+    return name in _COCO
+
+
+def use_our_dataset(dataset: ConfigDict) -> None:
+    """Turn mmdet's ``CocoDataset`` into ``mmdefect.DefectDetDataset``.
+
+    The classes stay: the user's, else those of COCO.
+    """
+    metainfo = dict(dataset.get('metainfo') or {})
+    if metainfo.get('classes') is None:
+        metainfo['classes'] = tuple(dataset_classes({'type': 'mmdet.CocoDataset'}))
+    dataset.metainfo = metainfo
+    dataset.type = 'mmdefect.DefectDetDataset'
+    # As mmdet: a set as large as COCO is not decoded once more to check it.
+    dataset.setdefault('verify_images', False)
 
 
 def as_list(value: Any) -> list:

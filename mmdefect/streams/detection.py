@@ -7,14 +7,18 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from mmdefect.registry import TASK_UTILS
-from mmdefect.streams.dataset_classes import as_list, dataset_classes, innermost
+from mmdefect.registry import HOST_SCOPE, TASK_UTILS
+from mmdefect.streams.dataset_classes import (
+    as_list,
+    dataset_classes,
+    innermost,
+    is_coco,
+    use_our_dataset,
+)
 from mmdefect.streams.runtime import set_hook
 from mmdefect.streams.stream import Stream
 
-# The plain class names that mmdet writes; ours take the same arguments and more, so a
-# user's own mmdet config becomes a stream without edits to its datasets.
-_DATASETS = {'CocoDataset', 'mmdet.CocoDataset'}
+# What mmdet writes: a user's own mmdet config becomes a stream without edits.
 _METRICS = {'CocoMetric', 'mmdet.CocoMetric'}
 
 
@@ -68,13 +72,8 @@ class DetectionStream(Stream):
         if loader is None:
             return
         dataset = innermost(loader.dataset)
-        if dataset.type in _DATASETS:
-            dataset.metainfo = dict(
-                dataset.get('metainfo') or {}, classes=tuple(dataset_classes(dataset))
-            )
-            dataset.type = 'mmdefect.DefectDetDataset'
-            # As mmdet: a set as large as COCO is not decoded once more to check it.
-            dataset.setdefault('verify_images', False)
+        if is_coco(dataset, HOST_SCOPE):
+            use_our_dataset(dataset)
         dataset.seen_classes = self.seen_classes(step)
         if split == 'train':
             dataset.keep_classes = self.train_classes(step)
