@@ -10,6 +10,7 @@ which name, and only that module is imported.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -53,7 +54,8 @@ class LazyRegistry(Registry):
             found = self.parent.get(f'{host}.{name}')
         found = found or super().get(key)
         if found is None and _in_own_scope():
-            found = self.parent.get(f'{_host_scope()}.{name}')
+            hosts = (self.parent.get(f'{host}.{name}') for host in _hosts())
+            found = next(filter(None, hosts), None)
         return found
 
 
@@ -80,14 +82,31 @@ def _marked_host() -> str | None:
     for name, scope in reversed(DefaultScope._instance_dict.items()):
         if scope.scope_name != 'mmdefect' or not name.startswith('overwrite-'):
             return scope.scope_name if scope.scope_name in HOSTS else None
-    return None
+    return _asking_host()
 
 
-def _host_scope() -> str:
-    """Default scope of what is running, below that of the base."""
+def _hosts() -> tuple[str, ...]:
+    """The host whose names are meant; where nothing tells, both, mmdet's first."""
     # MMEngine keeps the scopes, the latest last, and offers no way to list them.
     scopes = [scope.scope_name for scope in DefaultScope._instance_dict.values()]
-    return next((name for name in reversed(scopes) if name in HOSTS), HOST_SCOPE)
+    host = next((name for name in reversed(scopes) if name in HOSTS), _asking_host())
+    return HOSTS if host is None else (host,)
+
+
+def _asking_host() -> str | None:
+    """Host whose registry is building, where no default scope tells.
+
+    mmpretrain's inferencers set none: they build a pipeline by their own registry, and
+    there the mark of a base must not turn its names into mmdet's.
+    """
+    frame: Any = sys._getframe()
+    while frame is not None:
+        if frame.f_code is Registry.build.__code__:
+            scope: str = frame.f_locals['self'].scope
+            if scope in HOSTS:
+                return scope
+        frame = frame.f_back
+    return None
 
 
 def _child(parent: str, modules: dict[str, str]) -> LazyRegistry:

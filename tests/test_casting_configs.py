@@ -171,8 +171,13 @@ def test_feature_a_base_of_one_s_own(tmp_path: Path) -> None:
     assert sum(p.numel() for p in model.parameters()) == 73_744
 
 
-def test_feature_your_own_images(tmp_path: Path) -> None:
-    """The example of the guide, on folders of other names; it trains and validates."""
+def test_feature_your_own_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The example of the guide, on folders of other names; it trains and validates.
+
+    Which of them it takes for defective is said once, before anything was trained.
+    """
     guide = (
         (REPO / 'docs/casting.md')
         .read_text(encoding='utf-8')
@@ -204,6 +209,13 @@ def test_feature_your_own_images(tmp_path: Path) -> None:
     cfg = load_config(mine, cfg_options=options, work_dir=str(tmp_path / 'work'))
     runner = build_runner(cfg)
     runner.train()
+    before, said, after = capsys.readouterr().out.partition(
+        'defective class: broken, not defective: good; if that is wrong, rename'
+    )
+    assert said
+    assert 'Epoch(train)' not in before
+    assert 'defective class' not in after
+    runner.test()
     classes = runner.val_dataloader.dataset.metainfo['classes']
     assert list(classes) == ['broken', 'good']
     assert list((tmp_path / 'work').glob('best_defect_f1_defective_epoch_1.pth'))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mmengine.registry import DefaultScope
@@ -117,6 +118,45 @@ def test_feature_in_a_classifier_it_falls_back_on_mmpretrain() -> None:
         assert registry.MODELS.get('LunaNet').__module__.startswith('mmdefect.')
     with own('mmdet'), own('mmdefect'):
         assert registry.MODELS.get('ResNet').__module__.startswith('mmdet.')
+
+
+def test_feature_without_a_default_scope_the_asking_registry_says() -> None:
+    """mmpretrain's inferencers set none; names of both hosts and of mmcv, too."""
+    from mmdet import registry as detection
+    from mmpretrain import registry as classification
+
+    def modules(host: Any, *kinds: str) -> set[str]:
+        made = [
+            host.TRANSFORMS.build(dict(type=kind, _scope_='mmdefect')) for kind in kinds
+        ]
+        return {type(one).__module__.partition('.')[0] for one in made}
+
+    assert modules(classification, 'PackInputs', 'Equalize', 'AutoContrast') == {
+        'mmpretrain'
+    }
+    assert modules(detection, 'PackDetInputs', 'Equalize', 'LoadAnnotations') == {
+        'mmdet'
+    }
+
+
+def test_feature_where_nothing_says_a_name_of_either_host_is_found() -> None:
+    with DefaultScope.overwrite_default_scope('mmdefect'):
+        found = [registry.TRANSFORMS.get(f'Pack{kind}Inputs') for kind in ('', 'Det')]
+        assert [one.__module__.partition('.')[0] for one in found] == [
+            'mmpretrain',
+            'mmdet',
+        ]
+        assert registry.MODELS.get('ResNet').__module__.startswith('mmdet.')
+
+
+def test_feature_a_classifier_s_pipeline_does_not_import_mmdet() -> None:
+    code = (
+        'import sys, mmdefect\n'
+        'from mmpretrain.registry import TRANSFORMS\n'
+        "made = TRANSFORMS.build(dict(type='PackInputs', _scope_='mmdefect'))\n"
+        "print(type(made).__module__, 'mmdet' in sys.modules)"
+    )
+    assert run(code) == 'mmpretrain.datasets.transforms.formatting False'
 
 
 def test_feature_one_name_does_not_import_mmdet() -> None:

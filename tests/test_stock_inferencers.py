@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -63,12 +64,17 @@ def saved(cfg: Config, folder: Path) -> tuple[str, str, list[Any]]:
     return str(path), str(folder / 'drawn.pth'), [s for p in predictions for s in p]
 
 
-@pytest.fixture(params=DETECTORS)
+@pytest.fixture(params=[*DETECTORS, 'base'])
 def detector(
     request: pytest.FixtureRequest, toy_neu_det: Path, tmp_path: Path
 ) -> tuple[str, str, list[Any]]:
     options = {**toy_options(toy_neu_det), 'test_dataloader.batch_size': 1}
-    cfg = load_config(ROOT / 'configs' / DETECTORS[request.param], cfg_options=options)
+    path = ROOT / 'configs' / DETECTORS.get(request.param, '')
+    if request.param == 'base':
+        path = tmp_path / 'mine.py'
+        base = f"_base_ = 'mmdefect::{DETECTORS['plain']}'\n"
+        path.write_text(base, encoding='utf-8')
+    cfg = load_config(path, cfg_options=options)
     if 'stream' in cfg:
         stream = build_stream(cfg)
         cfg = resolve_step_config(cfg, 1, stream)
@@ -105,24 +111,78 @@ def _pixels(path: str) -> np.ndarray:
     return mmcv.imread(path)
 
 
+def toy_classifier(
+    path: Path, tmp_path: Path, **options: Any
+) -> tuple[str, str, list[Any]]:
+    options |= {'test_dataloader.num_workers': 0, 'test_dataloader.batch_size': 1}
+    return saved(load_config(path, cfg_options=options), tmp_path)
+
+
+def check_classifier(config: Any, checkpoint: str, samples: list[Any]) -> None:
+    """The inferencer's probabilities and classes are those of the test."""
+    from mmpretrain.apis import ImageClassificationInferencer
+
+    inferencer = ImageClassificationInferencer(config, checkpoint, device='cpu')
+    paths = [sample.img_path for sample in samples]
+    assert len({float(sample.pred_score[0]) for sample in samples}) > 1
+    for found, sample in zip(inferencer(paths), samples, strict=True):
+        expected = sample.pred_score.numpy()
+        np.testing.assert_allclose(found['pred_scores'], expected, atol=1e-5)
+        classes = inferencer.classes
+        assert found['pred_class'] == classes[expected.argmax()]
+        assert found['pred_label'] == int(sample.pred_label)
+
+
 @pytest.mark.parametrize('name', CLASSIFIERS)
 def test_feature_classifiers(name: str, tmp_path: Path) -> None:
     from mmpretrain.apis import ImageClassificationInferencer, get_model
 
     root = make_toy_casting(tmp_path / 'casting', parts=3, copies=4, size=64)
-    options: dict[str, Any] = {'test_dataloader.num_workers': 0}
-    options['test_dataloader.batch_size'] = 1
-    options['test_dataloader.dataset.data_root'] = str(root)
-    options['test_dataloader.dataset.protocol'] = 'legacy'
-    cfg = load_config(ROOT / 'configs/casting' / name, cfg_options=options)
-    config, checkpoint, samples = saved(cfg, tmp_path)
-    paths = [sample.img_path for sample in samples]
-    inferencer = ImageClassificationInferencer(config, checkpoint, device='cpu')
-    for found, sample in zip(inferencer(paths), samples, strict=True):
-        expected = sample.pred_score.numpy()
-        np.testing.assert_allclose(found['pred_scores'], expected, atol=1e-5)
-        assert found['pred_class'] == ('def_front', 'ok_front')[expected.argmax()]
+    data = {'data_root': str(root), 'protocol': 'legacy'}
+    options = {f'test_dataloader.dataset.{key}': value for key, value in data.items()}
+    path = ROOT / 'configs/casting' / name
+    config, checkpoint, samples = toy_classifier(path, tmp_path, **options)
+    check_classifier(config, checkpoint, samples)
     model = get_model(config, pretrained=checkpoint)
-    (single,) = ImageClassificationInferencer(model)(_pixels(paths[0]))
+    assert model._dataset_meta['classes'] == ('def_front', 'ok_front')
+    (single,) = ImageClassificationInferencer(model)(_pixels(samples[0].img_path))
     assert single['pred_label'] == int(samples[0].pred_score.argmax())
     assert single['pred_score'] == pytest.approx(float(samples[0].pred_score.max()))
+
+
+def test_feature_a_classifier_on_a_base_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """The guide's own images and its example, on the file, and on the dumped one."""
+    guide = (ROOT / 'docs/casting.md').read_text(encoding='utf-8')
+    guide = guide.partition('## Your own images')[2].partition('\n## ')[0]
+    code, example = (
+        part.partition('```')[0] for part in guide.split('```python\n')[1:]
+    )
+    monkeypatch.chdir(tmp_path)
+    folder = Path('data/parts/test')
+    random = np.random.default_rng(0)
+    for name in ('broken', 'good'):
+        (folder / name).mkdir(parents=True)
+        pixels = random.integers(0, 255, (40, 60, 3), np.uint8)
+        assert cv2.imwrite(str(folder / name / '0.png'), pixels)
+    mine = tmp_path / 'cast.py'
+    # Its scores differ with random weights, too.
+    code = code.replace('mobilenet-v2_casting', 'luna-gap_casting')
+    mine.write_text(code, encoding='utf-8')
+    dumped, checkpoint, samples = toy_classifier(mine, tmp_path)
+    assert "_scope_='mmdefect'" in Path(dumped).read_text(encoding='utf-8')
+    for config in (str(mine), dumped):
+        check_classifier(config, checkpoint, samples)
+    names = {
+        'CONFIG': str(mine),
+        'CHECKPOINT': checkpoint,
+        'IMAGE': samples[1].img_path,
+    }
+    for name, value in names.items():
+        assert example.count(f"'{name}'") == 1
+        example = example.replace(f"'{name}'", repr(value))
+    exec(example, found := {})
+    expected = samples[1].pred_score.numpy()
+    np.testing.assert_allclose(found['found']['pred_scores'], expected, atol=1e-5)
+    assert found['found']['pred_class'] in capsys.readouterr().out

@@ -106,6 +106,30 @@ class DefectClassMetric(BaseMetric):
         self.interval = interval
         self.out_file = None if out_file is None else Path(out_file)
 
+    @property
+    def dataset_meta(self) -> Any:
+        """What the data set tells of itself.
+
+        A loop sets it before its first image, and the log says what is a defect.
+        """
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        self._dataset_meta = dataset_meta
+        classes = list(dataset_meta.get('classes') or ())
+        if 0 <= self.defective < len(classes):
+            bad = classes.pop(self.defective)
+            cure = (
+                '; if that is wrong, rename the folders: the first in the alphabet is '
+                'the defective one, as 0_scrap before 1_good'
+            )
+            logger: MMLogger = MMLogger.get_current_instance()
+            logger.info(
+                f'defective class: {bad}, not defective: {", ".join(classes)}'
+                f'{"" if self.defective else cure}'
+            )
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep label, prediction and probabilities of each image.
 

@@ -24,8 +24,8 @@ _FILE_ONLY = re.compile(
     r'|"\w+" (will be deprecated in future|is the alias of)'
     r'|`save_param_scheduler` is True but'
 )
-# What each step of a stream would say again in the same words.
-_ONCE = re.compile(r'\w+Dataset \S+ |.* unused stages dropped$')
+# What each step of a stream, or validation and test, would say in the same words.
+_ONCE = re.compile(r'\w+Dataset \S+ |.* unused stages dropped$|defective class: ')
 # Of what a user cannot change.
 _WARNINGS = (
     r'Setting (OMP|MKL)_NUM_THREADS environment variable for each process',

@@ -160,6 +160,17 @@ def test_feature_another_class_may_be_the_defective_one() -> None:
         assert found[name] == pytest.approx(value, abs=1e-7), name
 
 
+def test_feature_says_at_once_which_class_is_defective(log) -> None:
+    for defective in (0, 1, 2):
+        metric = DefectClassMetric(defective=defective)
+        metric.dataset_meta = {'classes': ('good', 'scrap')}
+        metric.dataset_meta = {}  # nothing to say, and nothing breaks
+    first, second = (r.getMessage() for r in log.records)
+    assert first.startswith('defective class: good, not defective: scrap; if that is ')
+    assert 'as 0_scrap before 1_good' in first
+    assert second == 'defective class: scrap, not defective: good'
+
+
 def test_feature_more_than_two_classes() -> None:
     scores = torch.tensor([[0.1, 0.7, 0.2], [0.2, 0.1, 0.7], [0.8, 0.1, 0.1]])
     samples = [

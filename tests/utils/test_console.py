@@ -31,6 +31,7 @@ for logger in (early, late):
     logger.info('paramwise_options -- backbone.conv1.weight:lr=0.1')
     logger.info('Epoch(train) [1][1/1] loss: 1')
     logger.info('AnomalyDataset data/toy train: cloth 24 images.')
+    logger.info('defective class: good, not defective: scrap')
     logger.info('Saving checkpoint at 1 epochs')
 """
 
@@ -53,6 +54,7 @@ def test_feature_set_up_goes_to_the_log_file(tmp_path: Path) -> None:
         f'config, environment and hooks: {tmp_path / "run.log"}',
         'Epoch(train) [1][1/1] loss: 1',
         'AnomalyDataset data/toy train: cloth 24 images.',
+        'defective class: good, not defective: scrap',
         'Saving checkpoint at 1 epochs',
         'Epoch(train) [1][1/1] loss: 1',
         'Saving checkpoint at 1 epochs',

@@ -1,7 +1,8 @@
-"""A detector and its data have the same number of classes."""
+"""A model and its data mean the same classes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -21,8 +22,11 @@ class ClassCountHook(Hook):
     breaks off in the loss. ``tools/train.py`` and ``tools/test.py`` add this hook to
     every config without a stream; a stream sets the head itself.
 
+    Refuses a classifier's folders in another order than the classes of the same names,
+    too: mmpretrain numbers folders by the alphabet, so every label would be wrong.
+
     Raises:
-        ValueError: Naming both numbers and the classes.
+        ValueError: Naming both numbers and the classes; or folders and classes.
     """
 
     priority = 'VERY_HIGH'
@@ -43,6 +47,7 @@ def _check(runner: Runner, loader: Any) -> None:
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     if not isinstance(classes, list | tuple):
         return
+    _check_order([*map(str, classes)], getattr(dataset, 'folder_to_idx', None) or {})
     for name, head in _heads(unwrapped(runner)).items():
         number = getattr(head, 'num_classes', len(classes))
         if number != len(classes):
@@ -52,6 +57,18 @@ def _check(runner: Runner, loader: Any) -> None:
                 f'expected the same number: set model.{name}.num_classes='
                 f'{len(classes)}, or correct the classes.'
             )
+
+
+def _check_order(classes: list[str], folders: Mapping[str, int]) -> None:
+    found = sorted(folders, key=lambda name: folders[name])
+    if found != classes and set(found) == set(classes):
+        raise ValueError(
+            f'classes are {some_of(classes, 10)}, but the folders of their names are '
+            f'numbered {some_of(found, 10)}, by the alphabet, so images would bear the '
+            'wrong name: leave classes out and rename the folders (0_scrap, 1_good), '
+            "or list images and labels in a file, ann_file='train.txt', with lines "
+            f"such as '{classes[0]}/1.png 0'."
+        )
 
 
 def _heads(model: nn.Module) -> dict[str, Any]:

@@ -43,6 +43,18 @@ def test_smoke() -> None:
         run(model, loader('a', 'b'), loader('a'))
 
 
+def test_exception_folders_in_another_order() -> None:
+    """mmpretrain numbers folders by the alphabet, whatever ``classes`` says."""
+    data = loader('scrap', 'good')
+    data.dataset.folder_to_idx = {'good': 0, 'scrap': 1}
+    with pytest.raises(ValueError, match=r'scrap, good, but .* good, scrap, by'):
+        run(nn.Module(), data)
+    data.dataset.metainfo = {'classes': ['good', 'scrap']}
+    run(nn.Module(), data)
+    data.dataset.metainfo = {'classes': ('ausschuss', 'gut')}  # other names for both
+    run(nn.Module(), data)
+
+
 def test_exception_cascade() -> None:
     model = nn.Module()
     model.roi_head = nn.Module()
