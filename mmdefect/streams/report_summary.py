@@ -98,8 +98,8 @@ def good_section(rows: Sequence[Sequence[str]], first: Sequence[str] = ()) -> Se
         title='What good images score',
         text=(
             'After the last step, of products without defective test images. A '
-            'threshold above these scores lets so many good images pass; how many '
-            'defects it finds is not known.'
+            'threshold at one of these scores lets that share of the good images pass; '
+            'how many defects it finds is not known.'
         ),
         table=Table([*first, *HEADER], rows, HEADER[1:]),
     )
