@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mmdefect.utils.checks import name_some
-from mmdefect.utils.images import read_mask
+from mmdefect.utils.images import read_mask, read_palette
 
 MAX_ID = 126
 """Largest class id: from 127 on, FTL's release takes a mask as grey values."""
@@ -51,14 +51,34 @@ def _threshold(mask: np.ndarray, lossy: bool) -> float:
 def read_defect(path: str | Path) -> np.ndarray:
     """Read a mask file.
 
+    A palette that uses greys only is read as the grey picture that viewers show, as its
+    order is the writer's; one of colours by index, 0 is background.
+
     Returns:
         Shape (H, W), uint8, 1 where the defect is.
 
     Raises:
         ValueError: Naming the file, if it cannot be accepted.
     """
+    pixels, lossy, _ = _read(path)
+    return defect_pixels(pixels, lossy=lossy)
+
+
+def _read(path: str | Path) -> tuple[np.ndarray, bool, bool]:
+    """Values of a file, whether they are lossy, and a palette's background a guess."""
     pixels, header = read_mask(path)
-    return defect_pixels(pixels, lossy=header.kind == 'JPEG')
+    if header.mode != 'P':
+        return pixels, header.kind == 'JPEG', False
+    palette = read_palette(path)
+    used = np.flatnonzero(np.bincount(pixels.ravel(), minlength=256))
+    colours = palette[used].astype(int)
+    several = len(used) > 1
+    grey = not np.ptp(colours, axis=1).any()
+    if grey and (np.ptp(colours) or not several):  # one grey for all: ids, no picture
+        return palette[pixels, 0], False, False
+    light = colours.sum(axis=1)
+    guess = several and bool(used[0] or (light[1:] <= light[0]).any())
+    return pixels, False, guess
 
 
 @dataclass(frozen=True)
@@ -71,11 +91,16 @@ class MaskFacts:
             to say what they are; 0 for class ids and masks of two levels.
         alpha: Whether nothing but the alpha channel, which is not looked at, holds a
             drawing.
+        whole: Whether every pixel is a defect.
+        guess: Whether a palette of colours has a darker one than index 0, which is read
+            as background.
     """
 
     defect: int
     between: int = 0
     alpha: bool = False
+    whole: bool = False
+    guess: bool = False
 
 
 def look_at_mask(path: str | Path) -> MaskFacts:
@@ -91,48 +116,56 @@ def look_at_mask(path: str | Path) -> MaskFacts:
 
 @cache
 def _look(path: str, _time: int, _size: int) -> MaskFacts:
-    pixels, header = read_mask(path)
+    pixels, lossy, guess = _read(path)
     grey = _one_channel(pixels)
-    level = _threshold(grey, header.kind == 'JPEG')
+    level = _threshold(grey, lossy)
     defect = int((grey > level).sum())
     between = ((grey > 0) & (grey < grey.max(initial=0))).sum() if level else 0
-    drawn = not defect and pixels.ndim == 3 and pixels.shape[2] == 4
-    alpha = bool(drawn and np.ptp(pixels[..., 3]))
-    return MaskFacts(defect, int(between), alpha)
+    alpha = pixels.ndim == 3 and pixels.shape[2] == 4
+    if alpha:
+        *drawn, varies = np.ptp(pixels, axis=(0, 1))
+        alpha = bool(varies) and not any(drawn)
+    return MaskFacts(defect, int(between), alpha, defect == grey.size, guess)
 
 
 def mask_notes(masks: Iterable[str | Path]) -> list[str]:
     """Decode masks; say what of them is odd but can be used.
 
     Returns:
-        One sentence a kind: grey levels that were thresholded, masks that show nothing.
+        One sentence a kind: grey levels that were thresholded, masks that show nothing
+        or cover all, palettes of which the background is a guess.
 
     Raises:
         ValueError: Naming the mask, if one cannot be decoded.
     """
-    grey: list[str] = []
-    blank: list[str] = []
-    alpha: list[str] = []
-    pixels = 0
-    for mask in masks:
-        facts = look_at_mask(mask)
-        pixels += facts.between
-        if facts.between:
-            grey.append(f'{mask} ({facts.between})')
-        if not facts.defect:
-            (alpha if facts.alpha else blank).append(str(mask))
+    facts = {str(mask): look_at_mask(mask) for mask in masks}
+    grey = [f'{mask} ({f.between})' for mask, f in facts.items() if f.between]
+    seen = {mask: found for mask, found in facts.items() if not found.alpha}
     notes = []
     if grey:
+        pixels = sum(found.between for found in facts.values())
         notes.append(
             f'masks of grey levels, of JPEG or smoothed ({name_some(grey)}): {pixels} '
             'pixels lie between background and defect, and count as defect from half '
             'of the largest value on; save masks without loss, with two values'
         )
-    if blank:
+    if blank := [mask for mask, found in seen.items() if not found.defect]:
         notes.append(f'masks without a defect pixel: {name_some(blank)}')
-    if alpha:
+    if whole := [mask for mask, found in seen.items() if found.whole]:
         notes.append(
-            'masks drawn in the alpha channel only, which is not looked at, so without '
-            f'a defect pixel: {name_some(alpha)}; save them as grey'
+            f'masks that cover the whole image: {name_some(whole)}; if that is not '
+            'meant, save them as grey, with background 0'
+        )
+    if alpha := [mask for mask, found in facts.items() if found.alpha]:
+        notes.append(
+            'masks drawn in the alpha channel only, which is not looked at, so that '
+            f'none or all of their pixels are a defect: {name_some(alpha)}; save them '
+            'as grey'
+        )
+    if guess := [mask for mask, found in facts.items() if found.guess]:
+        notes.append(
+            'masks with a palette of colours in which index 0, which is read as '
+            f'background, is not the darkest: {name_some(guess)}; save them as grey, '
+            'with background 0'
         )
     return notes

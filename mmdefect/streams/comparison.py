@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmdefect.streams.good_scores import good_rows, why_undefined
 from mmdefect.streams.report_data import (
     StreamRecord,
     duration,
@@ -27,6 +28,7 @@ from mmdefect.streams.report_page import (
 )
 from mmdefect.streams.report_plots import CLASS_BY_CLASS, class_map, score_bars
 from mmdefect.streams.report_samples import write_samples
+from mmdefect.streams.report_summary import good_section
 
 JOINT = 'joint'
 GROUPS = ('old', 'new', 'all')
@@ -62,13 +64,8 @@ def write_comparison(work_dirs: Mapping[str, str | Path], out_dir: str | Path) -
     if note := _teachers_differ(records):
         missing.append(note)
     sections = [
-        Section(
-            title='Every model after its last step',
-            text=LEGEND,
-            table=comparison_table(records),
-        ),
-        _bars(records, folder),
-        _heat_maps(records, folder),
+        *_scores(records, folder),
+        *_good(records),
         *_samples(records, folder, missing),
         *_maps(records, folder, missing),
     ]
@@ -164,14 +161,44 @@ def _teachers_differ(records: Mapping[str, StreamRecord]) -> str | None:
     )
 
 
+def _valued(records: Mapping[str, StreamRecord]) -> bool:
+    return any(record.metric in record.valued for record in records.values())
+
+
+def _scores(records: Mapping[str, StreamRecord], folder: Path) -> list[Section]:
+    """Table and plots of the main metric, if it has a value at all."""
+    if not _valued(records):
+        return []
+    table = comparison_table(records)
+    return [
+        Section('Every model after its last step', LEGEND, table),
+        _bars(records, folder),
+        _heat_maps(records, folder),
+    ]
+
+
+def _good(records: Mapping[str, StreamRecord]) -> list[Section]:
+    """What good images score under each model, of products without defects."""
+    rows = [
+        [name, *row]
+        for name, record in records.items()
+        if record.matrix is not None
+        for row in good_rows(record.matrix)
+    ]
+    return [good_section(rows, ['Model'])] if rows else []
+
+
 def _headline(records: Mapping[str, StreamRecord]) -> tuple[str, str]:
+    first = next(iter(records.values()))
+    if first.matrix is not None and not _valued(records):
+        why = why_undefined(first.matrix.steps[-1])
+        return f'The {in_words(first.metric)} is undefined, since {why}.', ''
     shares = [
         f'{name} {kept_said(share)}'
         for name, record in records.items()
         # The upper bound saw the old images: it has nothing to keep.
         if name != JOINT and (share := record.kept(record.scored[-1])) is not None
     ]
-    first = next(iter(records.values()))
     known = listed(first.state['steps'][0]['classes'])
     lead = (
         f'Before the new {first.say("classes")} came, {in_words(first.metric)} on '
@@ -200,6 +227,7 @@ def _heat_maps(records: Mapping[str, StreamRecord], folder: Path) -> Section:
         pictures=[
             class_map(record, folder / f'heat_map_{number}.png', scale=0.6, name=name)
             for number, (name, record) in enumerate(records.items())
+            if record.metric in record.valued
         ],
     )
 

@@ -103,6 +103,15 @@ class StreamMatrix:
         """The steps so far, in order."""
         return [self._steps[step] for step in sorted(self._steps)]
 
+    @property
+    def valued(self) -> list[str]:
+        """Metrics that have a value, of any class after any step."""
+        return [
+            metric
+            for metric in self.metrics
+            if any(v == v for s in self.steps for v in s.per_class[metric].values())
+        ]
+
     def add_step(
         self,
         *,

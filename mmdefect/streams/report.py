@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.streams.comparison import write_comparison
+from mmdefect.streams.good_scores import good_rows, why_undefined
 from mmdefect.streams.matrix import StepScores
 from mmdefect.streams.report_data import (
     StreamRecord,
@@ -30,10 +31,12 @@ from mmdefect.streams.report_page import (
 )
 from mmdefect.streams.report_plots import CLASS_BY_CLASS, class_map, score_bars
 from mmdefect.streams.report_samples import step_titles, write_samples
-from mmdefect.streams.report_summary import summary_sections
+from mmdefect.streams.report_summary import good_section, summary_sections
 from mmdefect.visualization.plots import curves, save_figure
 
 __all__ = ['write_comparison', 'write_report']
+
+GROUPS = ('old', 'new', 'all')
 
 
 def write_report(work_dir: str | Path) -> Path:
@@ -55,15 +58,17 @@ def write_report(work_dir: str | Path) -> Path:
     folder = record.work_dir / 'report'
     headline, lead = _headline(record)
     sections = [_table(record)]
-    if record.scored:
+    if record.metric in record.valued:
         sections.append(_scores(record, folder))
+    if record.matrix is not None and (rows := good_rows(record.matrix)):
+        sections.append(good_section(rows))
     if record.samples:
         sections.append(_samples(record, folder))
     if record.maps:
         sections.append(_maps(record, folder))
     if record.losses:
         sections.append(_losses(record, folder))
-    if record.matrix is not None and record.scored:
+    if record.matrix is not None and record.valued:
         sections += summary_sections(record.matrix, record.say)
     page = Page(
         name=record.name,
@@ -83,6 +88,12 @@ def _headline(record: StreamRecord) -> tuple[str, str]:
         return 'No step has been tested yet.', 'Scores appear after the first test.'
     last = record.matrix.steps[-1]
     after, metric = f'After step {last.step} the model', in_words(record.metric)
+    if record.group(last.step, 'all') is None:
+        return (
+            f'After step {last.step} the {metric} is undefined, since '
+            f'{why_undefined(last)}.',
+            f'The model knows {listed(last.old + last.new)}.',
+        )
     if not last.old:
         learned = said(record.group(last.step, 'new'))
         verb = 'inspects' if record.of_products else 'finds'
@@ -116,19 +127,24 @@ def _reached(record: StreamRecord, last: StepScores) -> str:
 
 def _table(record: StreamRecord) -> Section:
     """One row per step, finished or not."""
-    metrics = record.matrix.metrics if record.matrix else []
-    main, others = in_words(record.metric) or 'score', metrics[1:]
+    main = in_words(record.metric) or 'score'
+    others = [metric for metric in record.valued if metric != record.metric]
+    # Without a score only before the first test, or if it is undefined everywhere.
+    told = not record.scored or record.metric in record.valued
     header = ['Step', 'Brings', 'State']
-    numbers = [f'{main} old', f'{main} new', f'{main} all', 'Old kept']
+    numbers = [f'{main} {name}' for name in GROUPS if told] + ['Old kept'] * told
     numbers += [f'{in_words(metric)} all' for metric in others]
     rows = []
     for entry in record.state['steps']:
         step = entry['step']
-        cells = [percent(record.group(step, name)) for name in ('old', 'new', 'all')]
-        cells.append(percent(record.kept(step), 0))
+        cells = [percent(record.group(step, name)) for name in GROUPS if told]
+        cells += [percent(record.kept(step), 0)] * told
         cells += [percent(record.group(step, 'all', metric)) for metric in others]
         state = 'reused' if entry.get('reused_from') else entry['state']
         rows.append([str(step), listed(entry['classes']), state, *cells])
+    table = Table([*header, *numbers], rows, numbers)
+    if not numbers:
+        return Section(title='The steps', table=table)
     return Section(
         title='What each step learned and kept',
         text=record.say(
@@ -137,16 +153,14 @@ def _table(record: StreamRecord) -> Section:
             'old classes, compared with their score right after they were learned; '
             'above 100 % it has grown since.'
         ),
-        table=Table([*header, *numbers], rows, numbers),
+        table=table,
     )
 
 
 def _scores(record: StreamRecord, folder: Path) -> Section:
     """Heat map and bars of the main metric."""
     groups = {
-        f'after step {step}': {
-            name: record.group(step, name) for name in ('old', 'new', 'all')
-        }
+        f'after step {step}': {name: record.group(step, name) for name in GROUPS}
         for step in record.scored
     }
     return Section(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmdefect.streams.good_scores import without_defects
 from mmdefect.streams.matrix import MATRIX_FILE, StreamMatrix
 from mmdefect.streams.state import STATE_FILE, inside
 from mmdefect.visualization.logs import Series, loss_series, read_scalars
@@ -62,6 +63,11 @@ class StreamRecord:
     def metric(self) -> str:
         """The main metric, empty before the first test."""
         return self.matrix.metrics[0] if self.matrix else ''
+
+    @property
+    def valued(self) -> list[str]:
+        """Metrics that have any value, empty before the first test."""
+        return self.matrix.valued if self.matrix else []
 
     @property
     def of_products(self) -> bool:
@@ -205,10 +211,13 @@ def _name_undefined(record: StreamRecord) -> None:
         if names := tuple(record.undefined(step, metric)):
             by_classes.setdefault(names, []).append(in_words(metric))
     for names, metrics in by_classes.items():
+        why = 'the test set has not what they need, such as good and defective images, '
+        why += 'or masks'
+        if without_defects(record.matrix.steps[-1], names):
+            why = 'no defective test images'
         record.missing.append(
             f'{", ".join(metrics)} of {listed(names)}: undefined, left out of means '
-            '(the test set has not what they need, such as good and defective images, '
-            'or masks).'
+            f'({why}).'
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -13,6 +13,7 @@ from mmdefect.functional.forgetting import (
     last_mean,
     stage_drop,
 )
+from mmdefect.streams.good_scores import HEADER
 from mmdefect.streams.matrix import StreamMatrix
 from mmdefect.streams.report_data import in_words
 from mmdefect.streams.report_page import Section, Table
@@ -86,8 +87,26 @@ def summary_sections(
     ]
 
 
+def good_section(rows: Sequence[Sequence[str]], first: Sequence[str] = ()) -> Section:
+    """Return the scores of products that were tested with good images only.
+
+    Args:
+        rows: As of :func:`mmdefect.streams.good_scores.good_rows`.
+        first: Columns that come before.
+    """
+    return Section(
+        title='What good images score',
+        text=(
+            'After the last step, of products without defective test images. A '
+            'threshold at one of these scores lets that share of the good images pass; '
+            'how many defects it finds is not known.'
+        ),
+        table=Table([*first, *HEADER], rows, HEADER[1:]),
+    )
+
+
 def summary_table(matrix: StreamMatrix) -> Table:
-    """One row per measure, one column per metric.
+    """One row per measure, one column per metric that has a value.
 
     A measure that the stream cannot have yet is an en dash: forgetting after a single
     step, and everything while an earlier step has no scores.
@@ -97,9 +116,9 @@ def summary_table(matrix: StreamMatrix) -> Table:
     """
     rows = []
     for name, measure, _, difference in MEASURES:
-        values = [_value(matrix, metric, measure) for metric in matrix.metrics]
+        values = [_value(matrix, metric, measure) for metric in matrix.valued]
         rows.append([name, *(_text(value, difference) for value in values)])
-    metrics = [in_words(metric) for metric in matrix.metrics]
+    metrics = [in_words(metric) for metric in matrix.valued]
     return Table(['Number', *metrics], rows, metrics)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from terminaltables import AsciiTable
 
+from mmdefect.streams.good_scores import HEADER, good_rows, why_undefined
 from mmdefect.streams.matrix import StreamMatrix
 
 # One screen: more classes or steps are in matrix.json and in the report.
@@ -13,16 +14,34 @@ MAX_CLASSES, MAX_STEPS = 20, 10
 
 
 def summary_text(matrix: StreamMatrix) -> str:
+    """Return all that a log should show of the scores.
+
+    Metrics without any value are named and left out. Products that were tested with
+    good images only are listed with what these score after the last step.
+
+    Args:
+        matrix: Scores of at least one step.
+    """
+    lines = _scores(matrix) if matrix.valued else []
+    if empty := [metric for metric in matrix.metrics if metric not in matrix.valued]:
+        why = why_undefined(matrix.steps[-1])
+        lines.append(f'undefined, since {why}: {", ".join(empty)}')
+    if rows := good_rows(matrix):
+        header = [HEADER[0], *(name.lower() for name in HEADER[1:])]
+        lines.append('scores of the good images of products without defective ones:')
+        lines.append(_table([header, *rows[:MAX_CLASSES]]))
+        lines += _left_out(rows, [])
+    return '\n'.join(lines)
+
+
+def _scores(matrix: StreamMatrix) -> list[str]:
     """Return the leading metric of every class after every step, in percent.
 
     Below the classes are the means of old, new and all, what the old classes lost since
     the step before, and the means of the other metrics. A dash is a class that had not
     arrived, or an undefined score.
-
-    Args:
-        matrix: Scores of at least one step.
     """
-    metric, *others = matrix.metrics
+    metric, *others = matrix.valued
     every = [entry.step for entry in matrix.steps]
     steps = [every[0], *every[1:][-(MAX_STEPS - 1) :]]
     scores = {step: matrix.scores(step, metric) for step in steps}
@@ -38,10 +57,15 @@ def summary_text(matrix: StreamMatrix) -> str:
         values = (matrix.group(metric=other, step=k, name='all') for k in steps)
         rows.append([f'{other} of all', *_percent(values)])
     header = [f'{metric} in %', *(f'step {step}' for step in steps)]
-    table = AsciiTable([header, *rows])
-    for column in range(1, len(header)):
+    return [_table([header, *rows]), *_left_out(matrix.classes, every)]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Draw a table, numbers to the right."""
+    table = AsciiTable(rows)
+    for column in range(1, len(rows[0])):
         table.justify_columns[column] = 'right'
-    return '\n'.join([table.table, *_left_out(matrix.classes, every)])
+    return str(table.table)
 
 
 def _lost(matrix: StreamMatrix, metric: str, step: int) -> float | None:
@@ -55,7 +79,7 @@ def _percent(values: Iterable[float | None]) -> list[str]:
     return ['-' if v is None or v != v else f'{100 * v:.1f}' for v in values]
 
 
-def _left_out(classes: Sequence[str], steps: Sequence[int]) -> list[str]:
+def _left_out(classes: Sequence[object], steps: Sequence[int]) -> list[str]:
     found = []
     if len(classes) > MAX_CLASSES:
         found.append(f'{len(classes) - MAX_CLASSES} more classes are in matrix.json')

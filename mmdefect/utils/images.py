@@ -222,6 +222,9 @@ def mask_of(data: bytes) -> tuple[np.ndarray, Header]:
     header = header_of(data)
     if header.mode not in ('1', 'P'):
         return decode(data, header), header
+    if (header.mode, header.kind) == ('1', 'BMP'):  # of bytes: bits to Pillow 13
+        black = decode(data, header).reshape(header.height, header.width, -1) == 0
+        return 1 - black[..., 0].astype(np.uint8), header
     try:
         with own_limit(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
             pixels = np.asarray(image).astype(np.uint8)
@@ -230,3 +233,15 @@ def mask_of(data: bytes) -> tuple[np.ndarray, Header]:
     if header.kind == 'TIFF':
         pixels = turn(pixels, _UNDO.get(header.orientation, header.orientation))
     return pixels, header
+
+
+def read_palette(path: str | Path) -> np.ndarray:
+    """Colours of a mask of mode ``'P'`` that :func:`read_mask` accepted.
+
+    Returns:
+        Shape (256, 3), RGB, uint8: one row an index, black where the file has none.
+    """
+    with own_limit(), Image.open(path, formats=FORMATS) as image:
+        image.load()
+        colours = np.array(image.getpalette('RGB') or [], np.uint8).reshape(-1, 3)
+    return np.pad(colours, ((0, 256 - len(colours)), (0, 0)))

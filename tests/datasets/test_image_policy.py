@@ -354,17 +354,27 @@ def test_feature_masks_that_show_nothing_get_a_word(
     assert re.search(r'drawn in the alpha channel only, .*: 1: .*/b\.p', warnings.text)
 
 
-def test_feature_palette_masks_by_index(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ('palette', 'inverted'),
+    [
+        ([255, 0, 0, 0, 0, 0], False),  # colours: red background, black defect
+        ([0, 0, 0, 255, 255, 255], False),
+        ([255, 255, 255, 0, 0, 0], True),  # greys: what viewers show counts
+    ],
+)
+def test_feature_palette_masks(
+    palette: list[int], inverted: bool, tmp_path: Path
+) -> None:
     indices = np.zeros((HEIGHT, WIDTH), np.uint8)
     indices[1, 2] = 1
     mask = Image.fromarray(indices).convert('P')
-    mask.putpalette([255, 255, 255, 0, 0, 0])  # white background, black defect
+    mask.putpalette(palette)
     image = {'a.png': packed(RGB, 'PNG')}
     root = product(tmp_path, train_good=image, test_spot=image)
     written(root / 'seal/ground_truth/spot', {'a.png': packed(mask, 'PNG')})
     pipeline = [LoadAnomalyImage(), LoadAnomalyMask()]
     item = AnomalyDataset(data_root=f'{root}/', split='test', pipeline=pipeline)[0]
-    np.testing.assert_array_equal(item['gt_mask'], indices)
+    np.testing.assert_array_equal(item['gt_mask'], indices ^ inverted)
 
 
 def test_feature_learnt_test_images_of_products(tmp_path: Path, warnings: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from mmdefect.datasets.mask_pixels import (
     defect_pixels,
     look_at_mask,
     mask_notes,
+    read_defect,
 )
 
 
@@ -63,3 +65,91 @@ def test_exception_no_mask(tmp_path: Path) -> None:
     (tmp_path / 'a.png').write_bytes(b'x')
     with pytest.raises(ValueError, match=r'Cannot read the mask .*a\.png \(no image\)'):
         look_at_mask(tmp_path / 'a.png')
+
+
+def square() -> np.ndarray:
+    """White of 20 x 20 pixels on black of 100 x 100."""
+    mask = np.zeros((100, 100), np.uint8)
+    mask[30:50, 60:80] = 255
+    return mask
+
+
+def with_palette(indices: np.ndarray, colours: list[int]) -> Image.Image:
+    image = Image.fromarray(indices.astype(np.uint8)).convert('P')
+    image.putpalette(colours)
+    return image
+
+
+BLACK, WHITE, RED, GREEN = [0] * 3, [255] * 3, [200, 0, 0], [0, 90, 0]
+
+
+@pytest.mark.parametrize('suffix', ['png', 'gif', 'bmp', 'tif'])
+@pytest.mark.parametrize('order', ['quantized', 'black first', 'white first'])
+def test_feature_a_palette_of_greys_is_read_as_grey(
+    order: str, suffix: str, tmp_path: Path
+) -> None:
+    defect = square() > 0
+    image = {
+        'quantized': Image.fromarray(square()).convert('RGB').quantize(2),
+        'black first': with_palette(defect, BLACK + WHITE),
+        'white first': with_palette(~defect, WHITE + BLACK),
+    }[order]
+    path = tmp_path / f'a.{suffix}'
+    image.save(path)
+    assert look_at_mask(path) == MaskFacts(defect=400)
+    np.testing.assert_array_equal(read_defect(path), defect)
+    assert mask_notes([path]) == []
+
+
+@pytest.mark.parametrize(
+    ('colours', 'guess'),
+    [
+        (BLACK + RED, False),
+        (GREEN + RED, False),
+        (RED + BLACK, True),  # as a writer may order it: nobody can tell
+        (BLACK + BLACK, True),  # ids without a picture
+    ],
+)
+def test_feature_a_palette_of_colours_is_read_by_index(
+    colours: list[int], guess: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / 'a.png'
+    with_palette(square() > 0, colours).save(path)
+    assert look_at_mask(path) == MaskFacts(defect=400, guess=guess)
+    notes = mask_notes([path])
+    assert len(notes) == guess
+    assert not guess or re.search(r'is not the darkest: 1: .*a\.png; save', notes[0])
+
+
+def test_feature_a_palette_whose_index_0_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / 'a.png'
+    with_palette(1 + (square() > 0), WHITE + BLACK + RED).save(path)
+    assert look_at_mask(path) == MaskFacts(defect=10_000, whole=True, guess=True)
+    with_palette(0 * square() + 3, WHITE * 3 + BLACK).save(path)
+    assert look_at_mask(path) == MaskFacts(defect=0)
+
+
+@pytest.mark.parametrize('colour', [0, 255])
+def test_feature_a_drawing_in_the_alpha_channel_is_named(
+    colour: int, tmp_path: Path
+) -> None:
+    path = tmp_path / 'a.png'
+    flat = np.full_like(square(), colour)
+    Image.fromarray(np.dstack([flat] * 3 + [square()])).save(path)
+    all_or_none = 10_000 if colour else 0
+    assert look_at_mask(path) == MaskFacts(all_or_none, alpha=True, whole=colour > 0)
+    (note,) = mask_notes([path])
+    assert re.match(r'masks drawn in the alpha channel only, .*: 1: .*a\.png; s', note)
+    Image.fromarray(np.dstack([square()] * 3 + [square()])).save(path)
+    assert look_at_mask(path) == MaskFacts(defect=400)
+    assert mask_notes([path]) == []
+
+
+def test_feature_a_mask_of_the_whole_image_is_named(tmp_path: Path) -> None:
+    path = tmp_path / 'a.png'
+    Image.fromarray(np.maximum(square(), 1)).save(path)
+    assert not look_at_mask(path).whole  # grey levels: from half on
+    Image.fromarray(np.full_like(square(), 255)).save(path)
+    assert look_at_mask(path) == MaskFacts(defect=10_000, whole=True)
+    (note,) = mask_notes([path])
+    assert note.startswith(f'masks that cover the whole image: 1: {path}; ')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -50,7 +51,12 @@ def test_feature_good_images_only(tmp_path: Path) -> None:
         assert 0 < quantiles[0] <= quantiles[1]
     content = json.loads((tmp_path / 'w/matrix.json').read_text(encoding='utf-8'))
     assert content['steps'][0]['undefined']['image_auroc'] == ['cloth', 'dots']
-    assert (tmp_path / 'w/report/index.html').is_file()
+    text = (tmp_path / 'w/report/report.md').read_text(encoding='utf-8')
+    assert 'AUROC is undefined, since no product has defective test images' in text
+    highest = f'{scores["anomaly/score_max/cloth"]:.4g} |'
+    assert re.search(rf'^\| cloth \| 2 \|.* {re.escape(highest)}$', text, re.MULTILINE)
+    assert re.search(r'undefined, since no product has defective test images: im', said)
+    assert re.search(rf'\| cloth +\| +2 \|.* {re.escape(highest)}', said)
 
     other = tmp_path / 'b'
     shutil.copytree(root / 'marble', other / 'marble')
