@@ -129,6 +129,7 @@ def test_feature_coco(tmp_path: Path, toy_neu_det: Path) -> None:
             data_root=f'{root}/',
             ann_file=f'annotations/instances_{folder}.json',
             data_prefix=dict(img=f'{folder}/'),
+            indices=None,
         )
     metric = dict(type='CocoMetric', ann_file=f'{root}/{dataset.ann_file}')
     stock, ours = (
