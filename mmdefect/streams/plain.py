@@ -5,7 +5,14 @@ from __future__ import annotations
 from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 
-from mmdefect.streams.dataset_classes import every_innermost, is_coco, use_our_dataset
+from mmdefect.streams.dataset_classes import (
+    as_list,
+    every_innermost,
+    is_coco,
+    use_our_dataset,
+)
+
+OUR_METRIC = 'mmdefect.GroupedCocoMetric'
 
 
 def check_coco_data(runner: Runner) -> None:
@@ -25,11 +32,13 @@ def check_coco_data(runner: Runner) -> None:
     for split in ('train', 'val', 'test'):
         # Given at construction, built when a loop starts.
         loader = getattr(runner, f'_{split}_dataloader')
+        metrics = as_list(runner.cfg.get(f'{split}_evaluator'))
+        stock = all(metric.get('type') != OUR_METRIC for metric in metrics)
         if isinstance(loader, dict):
             for dataset in every_innermost(loader['dataset']):
                 if _is_plain(dataset, runner.cfg.get('default_scope')):
                     use_our_dataset(dataset)
-                    dataset.setdefault('stock_metric', True)
+                    dataset.setdefault('stock_metric', stock)
 
 
 def _is_plain(dataset: ConfigDict, scope: str | None) -> bool:

@@ -129,6 +129,7 @@ def test_feature_coco(tmp_path: Path, toy_neu_det: Path) -> None:
             data_root=f'{root}/',
             ann_file=f'annotations/instances_{folder}.json',
             data_prefix=dict(img=f'{folder}/'),
+            indices=None,
         )
     metric = dict(type='CocoMetric', ann_file=f'{root}/{dataset.ann_file}')
     stock, ours = (
@@ -176,10 +177,16 @@ def draw(root: Path, **changes: Any) -> dict[str, Any]:
 def loaded(tmp_path: Path, toy_neu_det: Path) -> Callable[..., Any]:
     """Write a file, and build its training or test data set by our runner."""
 
-    def load(coco: dict[str, Any], split: str = 'test', **own: Any) -> Any:
+    def load(
+        coco: dict[str, Any],
+        split: str = 'test',
+        metric: str = 'CocoMetric',
+        **own: Any,
+    ) -> Any:
         root = tmp_path / 'data'
         (root / 'own.json').write_text(json.dumps(coco), encoding='utf-8')
         cfg = plain(toy_neu_det, tmp_path / 'work')
+        cfg.test_evaluator.type = metric
         dataset = cfg[f'{split}_dataloader'].dataset
         dataset.update(data_root=f'{root}/', ann_file='own.json', indices=None)
         dataset.update(data_prefix=dict(img=''), metainfo=dict(classes=KINDS))
@@ -286,18 +293,26 @@ def test_feature_16_bits(tmp_path: Path, loaded: Callable[..., Any]) -> None:
 class TestStockMetric:
     """mmdet's metric reads the file itself, by its own rules."""
 
-    @pytest.mark.parametrize('ids', [['a', 'b', 'c'], ['7', '8', '9']])
+    @pytest.mark.parametrize(
+        ('ids', 'kept'), [(['a', 'b', 'c'], [1, 2, 3]), (['7', '8', '9'], [7, 8, 9])]
+    )
     def test_feature_ids_that_are_text(
-        self, tmp_path: Path, loaded: Callable[..., Any], ids: list[str]
+        self,
+        tmp_path: Path,
+        loaded: Callable[..., Any],
+        ids: list[str],
+        kept: list[int],
     ) -> None:
         coco = draw(tmp_path / 'data')
         for image, box, own in zip(
             coco['images'], coco['annotations'], ids, strict=True
         ):
             image['id'] = box['image_id'] = own
-        dataset = loaded(coco)
-        found = [dataset[i]['data_samples'].img_id for i in range(3)]
-        assert found == ids
+        metrics = {'CocoMetric': ids, 'mmdefect.GroupedCocoMetric': kept}
+        for metric, expected in metrics.items():
+            dataset = loaded(coco, metric=metric)
+            found = [dataset[i]['data_samples'].img_id for i in range(3)]
+            assert found == expected
 
     def test_feature_images_to_submit(
         self, tmp_path: Path, loaded: Callable[..., Any]

@@ -1,4 +1,4 @@
-# COCO 2017. Plain 'CocoDataset': a stream turns it into 'mmdefect.DefectDetDataset'.
+# COCO 2017. Plain 'CocoDataset': our tools read it as 'mmdefect.DefectDetDataset'.
 dataset_type = 'CocoDataset'
 data_root = 'data/coco/'
 
