@@ -73,8 +73,8 @@ class DetectionStream(Stream):
                 dataset.get('metainfo') or {}, classes=tuple(dataset_classes(dataset))
             )
             dataset.type = 'mmdefect.DefectDetDataset'
-            # As mmdet: a set as large as COCO is not decoded once more to check it.
-            dataset.setdefault('verify_images', False)
+            # A set as large as COCO is not decoded once more to check it.
+            dataset.setdefault('verify_images', None)
         dataset.seen_classes = self.seen_classes(step)
         if split == 'train':
             dataset.keep_classes = self.train_classes(step)

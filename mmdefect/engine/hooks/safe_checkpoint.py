@@ -220,12 +220,13 @@ def _write_once(write: Callable[[], None], draft: Path) -> None:
         try:
             write()
         except OSError as error:
-            draft.unlink(missing_ok=True)
             raise OSError(
                 error.errno,
                 f'{draft.with_suffix("")} was not saved ({error.strerror}): free some '
                 'space, or make the folder writable, and continue with --resume',
             ) from None
+        finally:  # also when it is interrupted
+            draft.unlink(missing_ok=True)
 
     on_main_process(attempt)
 
