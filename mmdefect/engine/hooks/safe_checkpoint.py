@@ -219,14 +219,16 @@ def _write_once(write: Callable[[], None], draft: Path) -> None:
     def attempt() -> None:
         try:
             write()
+        except KeyboardInterrupt:
+            draft.unlink(missing_ok=True)
+            raise
         except OSError as error:
+            draft.unlink(missing_ok=True)
             raise OSError(
                 error.errno,
                 f'{draft.with_suffix("")} was not saved ({error.strerror}): free some '
                 'space, or make the folder writable, and continue with --resume',
             ) from None
-        finally:  # also when it is interrupted
-            draft.unlink(missing_ok=True)
 
     on_main_process(attempt)
 
