@@ -24,7 +24,7 @@ import mmdefect  # noqa: F401  first: it says what is not installed
 # isort: split
 from mmengine.config import DictAction
 
-from mmdefect.apis import load_config
+from mmdefect.apis import load_config, recorded
 from mmdefect.compat import check_provider
 from mmdefect.pruning.run import PruneRun
 from mmdefect.pruning.stages import STAGES, run_all
@@ -67,6 +67,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@recorded('the same command goes on')
 def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, cfg_options=args.cfg_options, work_dir=args.work_dir)

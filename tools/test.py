@@ -59,7 +59,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-@recorded
+@recorded('start it again')
 def main() -> None:
     args = parse_args()
     cfg = load_config(

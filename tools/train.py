@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-@recorded
+@recorded('continue with --resume')
 def main() -> None:
     args = parse_args()
     cfg = load_config(

@@ -23,11 +23,15 @@ from mmdefect.datasets.images import (
     check_settings,
     decode_error,
     detect_bits,
+    file_error,
     unlike_annotated,
 )
 from mmdefect.datasets.same_images import warn_of_same
 from mmdefect.registry import DATASETS
 from mmdefect.utils.checks import name_some, visible
+
+SMALL = 2000
+"""Images of a set that is decoded at the start unless the user says otherwise."""
 
 
 @DATASETS.register_module()
@@ -48,11 +52,14 @@ class DefectDetDataset(CachedImages, CocoDataset):
         keep_classes: Classes whose boxes are ground truth in training; all seen
             classes by default.
         split_mode: ``'overlap'``, ``'disjoint'`` or ``'relabel'``.
-        max_broken: Largest tolerated fraction of undecodable images in training; they
-            are named and left out. 0 makes one an error, as test mode always does.
+        max_broken: Largest tolerated fraction of missing or undecodable images in
+            training; they are named and left out. 0 makes one an error, as test mode
+            always does.
         verify_images: Whether to decode every image once at the start, and to compare
-            its size with the annotated one. Turn it off for sets as large as COCO, of
-            which the loader then refuses such images when it meets them.
+            its size with the annotated one; None does so if the file names at most
+            2000 images. Turned off, for sets as large as COCO, only missing and empty
+            files are found at the start, and the loader refuses the other ones when it
+            meets them.
         exif: Which pixels of images with an EXIF orientation are annotated,
             ``'stored'`` or ``'turned'``; by default their annotated size says, and one
             that fits both is refused.
@@ -85,7 +92,7 @@ class DefectDetDataset(CachedImages, CocoDataset):
         keep_classes: Sequence[str] | None = None,
         split_mode: str = 'overlap',
         max_broken: float = 0.01,
-        verify_images: bool = True,
+        verify_images: bool | None = True,
         cache_gb: float = 0.0,
         exif: str | None = None,
         bits: int | None = None,
@@ -258,8 +265,8 @@ class DefectDetDataset(CachedImages, CocoDataset):
                 'at least one: check the classes of the step, the mode and the file.'
             )
         boxes = self._count_boxes(data_list)
-        if self.verify_images:
-            data_list = self._without_broken(data_list)
+        data_list = self._without_broken(data_list)
+        if self._verifies:
             paths = [info['img_path'] for info in data_list]
             warn_of_same(
                 paths,
@@ -301,9 +308,16 @@ class DefectDetDataset(CachedImages, CocoDataset):
         smallest = self.filter_cfg.get('min_size', 0)
         return min(info['width'], info['height']) >= smallest
 
+    @property
+    def _verifies(self) -> bool:
+        if self.verify_images is None:
+            return self._images_in_file <= SMALL
+        return self.verify_images
+
     def _without_broken(self, data_list: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        reasons = {i['img_path']: decode_error(Path(i['img_path'])) for i in data_list}
-        if wrong := unlike_annotated(data_list):
+        error_of = decode_error if self._verifies else file_error
+        reasons = {i['img_path']: error_of(i['img_path']) for i in data_list}
+        if self._verifies and (wrong := unlike_annotated(data_list)):
             raise ValueError(
                 f'{self.ann_file}: images that are not what is annotated '
                 f'({name_some(wrong)}); expected the annotated width and height, and '

@@ -47,10 +47,8 @@ def look_at(path: str | Path, *, full: bool = False) -> Facts:
         path: The file.
         full: Whether to decode all pixels.
     """
-    try:
-        check_regular(path)
-    except ImageError as error:
-        return Facts(error=str(error))
+    if missing := file_error(path):
+        return Facts(error=missing)
     about = Path(path).stat()
     return _look(str(path), full, about.st_mtime_ns, about.st_size)
 
@@ -72,7 +70,23 @@ def _look(path: str, full: bool, _time: int, _size: int) -> Facts:
     return Facts(header)
 
 
-def decode_error(path: Path) -> str | None:
+def file_error(path: str | Path) -> str | None:
+    """Say whether a file is missing, empty or no regular file; it is not read.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        None for a file with content, otherwise a few words.
+    """
+    try:
+        check_regular(path)
+    except ImageError as error:
+        return str(error)
+    return None
+
+
+def decode_error(path: str | Path) -> str | None:
     """Decode an image and say why it is broken.
 
     Args:

@@ -87,7 +87,7 @@ def use_our_dataset(dataset: ConfigDict) -> None:
     dataset.metainfo = metainfo
     dataset.type = 'mmdefect.DefectDetDataset'
     # As mmdet: a set as large as COCO is not decoded once more to check it.
-    dataset.setdefault('verify_images', False)
+    dataset.setdefault('verify_images', None)
 
 
 def as_list(value: Any) -> list:

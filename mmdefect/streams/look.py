@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmdefect.engine.hooks.safe_checkpoint import no_batch
+from mmdefect.engine.hooks.same_bits import bits_of, check_bits
 from mmdefect.streams.dataset_classes import as_list, innermost
 from mmdefect.streams.settings import HOLDING
 
@@ -76,6 +77,22 @@ def look_at_test(cfg: Config) -> None:
             metric.dataset_meta = dataset.metainfo
             if hasattr(metric, 'open'):
                 metric.open()
+
+
+def look_at_bits(cfg: Config, training: DataLoader) -> None:
+    """Refuse 16-bit images that the test set reads as other bits.
+
+    Args:
+        cfg: Config of the step, in whose scope this is called.
+        training: Loader of its training set.
+
+    Raises:
+        ValueError: They differ.
+    """
+    learned = bits_of(training)
+    if learned is not None:  # else the test set need not be built once more
+        found = bits_of(_build(cfg.test_dataloader))
+        check_bits(learned, found, where='the training set', name='test')
 
 
 def _build(settings: Mapping[str, Any]) -> DataLoader:

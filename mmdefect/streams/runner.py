@@ -29,7 +29,6 @@ from mmdefect.streams.runtime import name_apart, write_apart
 from mmdefect.streams.scoring import Scorer
 from mmdefect.streams.settings import scoring_hash, shared_scoring_hash
 from mmdefect.streams.state import (
-    STATE_FILE,
     StepState,
     StreamState,
     config_hash,
@@ -45,6 +44,7 @@ from mmdefect.utils.checks import some_of
 from mmdefect.utils.console import quiet_console
 from mmdefect.utils.environment import describe_environment, joined
 from mmdefect.utils.files import write_text
+from mmdefect.utils.interrupts import Interrupted
 
 
 @RUNNERS.register_module()
@@ -100,8 +100,14 @@ class StreamRunner:
         self.state = on_main_process(lambda: self._open_state(step))
         numbers = list(range(len(self.stream)) if step is None else [step])
         self._iterations = on_main_process(lambda: self._check_data(numbers))
+        self._save_state()  # not before: what is refused leaves the work dir free
         for number in numbers:
-            if self._run_step(number) and number != numbers[-1]:
+            try:
+                done = self._run_step(number)
+            except Interrupted as stop:
+                stop.args = (f'step {number}',)
+                raise
+            if done and number != numbers[-1]:
                 on_main_process(lambda: draw_report(self.work_dir, self._say))
         self._conclude(numbers)
 
@@ -158,7 +164,7 @@ class StreamRunner:
 
     def _open_state(self, only: int | None) -> StreamState:
         """Start a new ``stream.json`` or read the one to continue."""
-        if not (self.work_dir / STATE_FILE).exists():
+        if not start.begun(self.work_dir, resume=bool(self.cfg.get('resume'))):
             steps = [
                 StepState(step=k, classes=self.stream.new_classes(k))
                 for k in range(len(self.stream))
@@ -172,13 +178,7 @@ class StreamRunner:
             start.take_over(self.stream, state, first, self.work_dir)
             if steps[0].state == 'trained':
                 self._record_config(steps[0], first)
-            state.save(self.work_dir)
             return state
-        if not self.cfg.get('resume'):
-            raise FileExistsError(
-                f'{self.work_dir} already holds a stream ({STATE_FILE}): add --resume '
-                'to continue it, or choose another --work-dir'
-            )
         return start.continued(self.stream, self.work_dir)
 
     def _check_data(self, numbers: list[int]) -> dict[int, int]:

@@ -28,6 +28,8 @@ FETCHING = frozenset(
 )
 # How a data set holds what it has read.
 HOLDING = frozenset({'cache_gb', 'serialize_data'})
+# What a data set looks at first: no training goes on with an image that it refuses.
+LOOKING = frozenset({'verify_images'})
 # Hooks that look on.
 WATCHING = frozenset(
     {
@@ -90,7 +92,7 @@ def shared_scoring_hash(cfg: Config) -> str:
 
 def _loader(loader: Mapping[str, Any] | None) -> dict[str, Any]:
     kept = {k: v for k, v in (loader or {}).items() if k not in FETCHING}
-    return {**kept, 'dataset': _without(kept.get('dataset'), HOLDING)}
+    return {**kept, 'dataset': _without(kept.get('dataset'), HOLDING | LOOKING)}
 
 
 def _acts(hook: Mapping[str, Any]) -> bool:

@@ -10,7 +10,13 @@ import torch
 from mmengine.config import Config
 
 from mmdefect.streams.resume import compare
-from mmdefect.streams.state import StepState, StreamState, config_hash, inside
+from mmdefect.streams.state import (
+    STATE_FILE,
+    StepState,
+    StreamState,
+    config_hash,
+    inside,
+)
 from mmdefect.streams.stream import Stream
 from mmdefect.utils.checkpoint import (
     checkpoint_classes,
@@ -89,6 +95,31 @@ def _check_classes(path: Path, classes: list[str]) -> None:
             f'step 0 has {classes}; name or reorder them with '
             'tools/model_converters/expand_classes.py, or change the protocol'
         )
+
+
+def begun(work_dir: Path, *, resume: bool) -> bool:
+    """Whether a work dir holds a stream to go on with.
+
+    Without ``resume`` a stream that has trained nothing is not in the way: its first
+    start ended before a checkpoint, and the settings that are corrected may be any.
+
+    Raises:
+        FileExistsError: It holds some training, and ``resume`` is off.
+    """
+    if not (work_dir / STATE_FILE).exists():
+        return False
+    if resume:
+        return True
+    for step in StreamState.load(work_dir).steps:
+        trained = step.state not in ('pending', 'running')
+        if step.reused_from and step.state == 'trained':  # by others, as it was taken
+            trained = False
+        if trained or pointed_checkpoint(work_dir / f'step_{step.step}') is not None:
+            raise FileExistsError(
+                f'{work_dir} already holds a stream ({STATE_FILE}): add --resume to '
+                'continue it, or choose another --work-dir'
+            )
+    return False
 
 
 def continued(stream: Stream, work_dir: Path) -> StreamState:

@@ -161,6 +161,7 @@ class Stream:
         # They start Runners, which a resolved config is printed without.
         from mmdefect.streams.look import (
             check_options,
+            look_at_bits,
             look_at_test,
             look_at_training,
         )
@@ -171,6 +172,7 @@ class Stream:
             if train:
                 loader, iterations = look_at_training(cfg)
                 self.check_training_set(loader.dataset, step)
+                look_at_bits(cfg, loader)
             if test:
                 look_at_test(cfg)
         return iterations

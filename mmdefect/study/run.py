@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shlex
+import signal
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from mmdefect.study.record import (
     write_record,
 )
 from mmdefect.utils.checkpoint import pointed_checkpoint
+from mmdefect.utils.interrupts import Interrupted
 from mmdefect.visualization.logs import is_training, read_scalars
 
 # Of a config's name: luna_legacy_casting, resnet18_casting.
@@ -87,14 +89,14 @@ def train_and_test(
     environment = begin_run(folder, command)
     # An early stop is not remembered: it would train on, with the tested weights gone.
     if not (folder / CALIBRATED).is_file():
-        subprocess.run(train, check=True, env=_environment())
+        _run(train)
     checkpoint = checkpoint_to_test(folder)
     predictions = f'test_evaluator.out_file={(folder / PREDICTIONS).absolute()}'
     test = [
         str(tools / 'dist_test.sh'), str(config), str(checkpoint), str(processes),
         '--work-dir', str(folder), *_switch([*options, predictions]),
     ]  # fmt: skip
-    subprocess.run(test, check=True, env=_environment())
+    _run(test)
     record = describe(
         config,
         folder,
@@ -128,7 +130,7 @@ def train_only(
         str(tools / 'dist_train.sh'), str(config), str(processes),
         '--work-dir', str(folder), *(['--resume'] if begun else []),
     ]  # fmt: skip
-    subprocess.run(train, check=True, env=_environment())
+    _run(train)
     return checkpoint_to_test(folder)
 
 
@@ -227,6 +229,20 @@ def epoch_times(work_dir: str | Path, iterations: int) -> tuple[int, float]:
         )
     seconds = statistics.fmean(row['time'] for row in rows) * iterations
     return rows[-1]['epoch'], seconds
+
+
+def _run(command: list[str]) -> None:
+    """Run a tool; what interrupts this process waits for its end, too."""
+    with subprocess.Popen(command, env=_environment()) as process:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt as stop:
+            if not isinstance(stop, Interrupted) or stop.status == 128 + signal.SIGINT:
+                process.wait()  # Ctrl-C has reached it already
+            process.terminate()
+            raise
+    if status:
+        raise subprocess.CalledProcessError(status, command)
 
 
 def _environment() -> dict[str, str]:

@@ -37,7 +37,17 @@ _HEAD = 1 << 16
 
 
 class ImageError(ValueError):
-    """Why a file is not accepted, in a few words that do not name it."""
+    """Why a file is not accepted, in a few words that do not name it.
+
+    Args:
+        why: The words.
+        cure: What to do about it, if that is not to correct or restore the file.
+    """
+
+    def __init__(self, why: str, cure: str = '') -> None:
+        super().__init__(f'{why}: {cure}' if cure else why)
+        self.why = why
+        self.cure = cure
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,8 @@ def is_turned(
         if size is None or all(fits):
             raise ImageError(
                 f'EXIF orientation {header.orientation}, and its size does not say '
-                "whether stored or turned pixels are annotated: give exif='stored' or "
-                "'turned'"
+                'whether stored or turned pixels are annotated',
+                cure="give exif='stored' or 'turned'",
             )
         turned = fits[1]
     else:
@@ -138,8 +138,9 @@ def read_bgr(
         pixels = to_bgr(decode(data, header), bits=bits)
     except ImageError as error:
         raise ValueError(
-            f'Cannot load the image {path} ({error}): correct or restore the file; a '
-            'data set that verifies its files finds all of them at its start.'
+            f'Cannot load the image {path} ({error.why}): '
+            f'{error.cure or "correct or restore the file"}; a data set that verifies '
+            'its files finds all of them at its start.'
         ) from None
     return turn(pixels, header.orientation) if turned else pixels
 
@@ -177,14 +178,15 @@ def _eight_bits(image: np.ndarray, bits: int | None) -> np.ndarray:
     top = int(image.max(initial=0))
     if bits is None and 0 < top < 4096:
         raise ImageError(
-            f'16 bits of which values up to {top} are used: give bits=12 (or what your '
-            'camera has) to the data sets of training and test, or bits=16'
+            f'16 bits of which values up to {top} are used',
+            cure='give bits=12 (or what your camera has) to the data sets of training '
+            'and test, or bits=16',
         )
     largest = 2 ** (bits or 16) - 1
     if top > largest:
         raise ImageError(
-            f'values up to {top}, and bits={bits} ends at {largest}: give more bits to '
-            'the data sets of training and test'
+            f'values up to {top}, and bits={bits} ends at {largest}',
+            cure='give more bits to the data sets of training and test',
         )
     scaled = image.astype(np.uint32)
     scaled *= 255

@@ -6,11 +6,13 @@ errors instead of printing them once a process (see ``mmdefect.apis.recorded``).
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import (
     ChildFailedError,
     ProcessFailure,
@@ -19,12 +21,22 @@ from torch.distributed.run import parse_args, run
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run torchrun; when a process fails, its traceback is the last thing printed."""
+    """Run torchrun; when a process fails, its traceback is the last thing printed.
+
+    A signal is passed on to the processes, of which one says where it was interrupted.
+    """
     options = parse_args(list(args) if args is not None else None)
+    for name in ('agent.server.api', 'multiprocessing.api'):
+        log = logging.getLogger(f'torch.distributed.elastic.{name}')
+        log.addFilter(lambda record: 'signal' not in record.getMessage())
     try:
         run(options)
     except ChildFailedError as error:
         sys.exit(f'\n{describe(error)}')
+    except SignalException as stop:
+        sys.exit(128 + stop.sigval)
+    except KeyboardInterrupt:  # before the first process was started
+        sys.exit(128 + signal.SIGINT)
 
 
 def describe(error: ChildFailedError) -> str:

@@ -411,6 +411,35 @@ def test_feature_verification_can_be_turned_off(damaged_root: Path) -> None:
     assert len(build(damaged_root, verify_images=False)) == 48
 
 
+def test_exception_missing_images_are_found_without_verification(
+    damaged_root: Path, messages: pytest.LogCaptureFixture
+) -> None:
+    for split, test in (('train', False), ('test', True)):
+        path = damaged_root / f'coco/{split}.json'
+        coco = json.loads(path.read_text(encoding='utf-8'))
+        coco['images'][0]['file_name'] = 'IMAGES/gone.jpg'
+        path.write_text(json.dumps(coco), encoding='utf-8')
+        with pytest.raises(ValueError, match=r'gone\.jpg \(missing file\)'):
+            build(
+                damaged_root,
+                f'coco/{split}.json',
+                test_mode=test,
+                verify_images=False,
+            )
+    kept = build(damaged_root, max_broken=0.2, verify_images=False)
+    assert len(kept) == 47
+    assert 'Broken images 1' in messages.text
+
+
+def test_feature_small_sets_are_verified(
+    damaged_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match=r'crazing_1\.jpg'):
+        build(damaged_root, verify_images=None)
+    monkeypatch.setattr('mmdefect.datasets.defect_det.SMALL', 47)
+    assert len(build(damaged_root, verify_images=None)) == 48
+
+
 def test_exception_max_broken_is_no_fraction(toy_root: Path) -> None:
     with pytest.raises(ValueError, match='max_broken is 5; expected a fraction'):
         build(toy_root, max_broken=5)

@@ -182,8 +182,10 @@ def test_exception_square_images_say_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         boxes(tmp_path, square, size=size)
     loose = boxes(tmp_path, square, size=size, verify_images=False)
-    with pytest.raises(ValueError, match=r'a\.jpg \(EXIF orientation 6'):
+    with pytest.raises(ValueError, match=r'a\.jpg \(EXIF orientation 6') as caught:
         loose[0]
+    assert "annotated): give exif='stored' or 'turned'; a data" in str(caught.value)
+    assert 'restore' not in str(caught.value)
     stored, turned = (
         boxes(tmp_path, square, size=size, exif=exif)[0]['img']
         for exif in ('stored', 'turned')

@@ -406,9 +406,14 @@ def test_feature_perfect_detections_score_one(tmp_path, spelling, backend) -> No
     content = json.loads(path.read_text(encoding='utf-8'))
     SPELLINGS[spelling](content)
     path.write_text(json.dumps(content), encoding='utf-8')
+    for folder in (tmp_path, tmp_path / 'images'):
+        for name in ('1.jpg', '2.jpg', '3.jpg'):
+            folder.mkdir(exist_ok=True)
+            (folder / name).write_bytes(b'not read')
     metric = GroupedCocoMetric(ann_file=str(path), backend=backend)
     metric.dataset_meta = {'classes': tuple(CATEGORIES)}
     data = DefectDetDataset(
+        data_root=f'{tmp_path}/',
         ann_file=str(path),
         pipeline=[],
         test_mode=True,

@@ -7,14 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mmdefect.apis import build_runner, load_config
 from mmdefect.streams import look
+from mmdefect.streams.resolve import build_stream
 from mmdefect.streams.runner import StreamRunner
+from mmdefect.streams.state import StreamState
 from mmdefect.testing import make_toy_products
+from mmdefect.utils.interrupts import Interrupted
 from tests.conftest import REPO
-from tests.streams.conftest import stream_runner
+from tests.helpers.image_files import deep, written
+from tests.streams.conftest import CONFIG, options, stream_runner
 
 PRODUCTS = REPO / 'configs/anomaly_stream/finetune_toy_3-1x2.py'
 LAST = 'scratches'
@@ -163,6 +168,97 @@ def test_exception_annotations(
     runner = stream_runner(toy_neu_det, tmp_path / 'x', **more)
     with pytest.raises(ValueError, match=message):
         runner.train()
+
+
+def test_exception_missing_test_image_of_mmdets_data_set(
+    changed, toy_neu_det, tmp_path
+) -> None:
+    def lose_one(coco: dict) -> None:
+        coco['images'][0]['file_name'] = 'IMAGES/gone.jpg'
+
+    more = {'test_dataloader.dataset.ann_file': changed('test', lose_one)}
+    more = options(toy_neu_det, **more)
+    cfg = load_config(CONFIG, cfg_options=more, work_dir=str(tmp_path / 'x'))
+    classes = build_stream(cfg).classes
+    cfg.test_dataloader.dataset.update(
+        type='CocoDataset', metainfo={'classes': classes}
+    )
+    with pytest.raises(ValueError, match=r'gone\.jpg \(missing file\), of 12'):
+        build_runner(cfg).train()
+
+
+@pytest.fixture
+def deep_root(toy_neu_det: Path, tmp_path: Path) -> Path:
+    """The toy set in 16 bits, up to 65535 in training and up to 4095 in test."""
+    root = tmp_path / 'deep'
+    for split, top in (('train', 65535), ('test', 4095)):
+        path = toy_neu_det / f'coco/{split}.json'
+        coco = json.loads(path.read_text(encoding='utf-8'))
+        for image in coco['images']:
+            image['file_name'] = f'{split}_{image["id"]}.png'
+            pixels = np.linspace(0, top, 96 * 96).reshape(96, 96).astype(np.uint16)
+            written(root, {image['file_name']: deep(pixels, '.png')})
+        (root / 'coco').mkdir(exist_ok=True)
+        text = json.dumps(coco)
+        (root / f'coco/{split}.json').write_text(text, encoding='utf-8')
+    return root
+
+
+def test_exception_test_images_of_other_bits(deep_root: Path, tmp_path: Path) -> None:
+    message = 'as 16 bits in the training set and as 12 bits in the test set; expected'
+    with pytest.raises(ValueError, match=message):
+        stream_runner(deep_root, tmp_path / 'x').train()
+    same = {f'{s}_dataloader.dataset.bits': 16 for s in ('train', 'test')}
+    with pytest.raises(Trained):
+        stream_runner(deep_root, tmp_path / 'x', **same).train()
+
+
+# ------------------------------------------------------------------- starting again
+
+OTHER = {'stream.protocol': '5+1'}
+
+
+def test_feature_refused_data_leave_the_work_dir_free(
+    changed, toy_neu_det, tmp_path
+) -> None:
+    bad = {'test_dataloader.dataset.ann_file': changed('test', turned)}
+    with pytest.raises(ValueError, match='in this order'):
+        stream_runner(toy_neu_det, tmp_path / 'x', **bad).train()
+    assert not (tmp_path / 'x/stream.json').exists()
+
+
+def test_feature_a_start_that_trained_nothing_is_taken_over(
+    toy_neu_det: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Trained):
+        stream_runner(toy_neu_det, tmp_path / 'x').train()
+    assert StreamState.load(tmp_path / 'x').steps[0].state == 'running'
+    with pytest.raises(Trained):
+        stream_runner(toy_neu_det, tmp_path / 'x', **OTHER).train()
+    steps = StreamState.load(tmp_path / 'x').steps
+    assert [len(step.classes) for step in steps] == [5, 1]
+
+
+def test_exception_a_start_with_a_checkpoint(toy_neu_det: Path, tmp_path: Path) -> None:
+    with pytest.raises(Trained):
+        stream_runner(toy_neu_det, tmp_path / 'x').train()
+    pointer = tmp_path / 'x/step_0/last_checkpoint'
+    pointer.write_text('epoch_1.pth', encoding='utf-8')
+    for more in ({}, OTHER):
+        with pytest.raises(FileExistsError, match='already holds a stream'):
+            stream_runner(toy_neu_det, tmp_path / 'x', **more).train()
+
+
+def test_feature_an_interruption_says_its_step(
+    toy_neu_det: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(self: StreamRunner, cfg: Any, state: Any) -> None:
+        raise Interrupted(130)
+
+    monkeypatch.setattr(StreamRunner, '_train', stop)
+    with pytest.raises(Interrupted) as caught:
+        stream_runner(toy_neu_det, tmp_path / 'x').train()
+    assert caught.value.args == ('step 0',)
 
 
 class TestProducts:

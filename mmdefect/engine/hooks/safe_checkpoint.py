@@ -219,6 +219,9 @@ def _write_once(write: Callable[[], None], draft: Path) -> None:
     def attempt() -> None:
         try:
             write()
+        except KeyboardInterrupt:
+            draft.unlink(missing_ok=True)
+            raise
         except OSError as error:
             draft.unlink(missing_ok=True)
             raise OSError(

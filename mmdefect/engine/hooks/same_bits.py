@@ -35,7 +35,9 @@ class SameBitsHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Compare a training that is resumed, and note what this one has."""
         self._compare(runner.train_dataloader, 'training')
-        self._note(_bits(runner.train_dataloader), 'the training set')
+        self._note(bits_of(runner.train_dataloader), 'the training set')
+        if runner.val_loop is not None:  # not an epoch later
+            self._compare(runner.val_dataloader, 'validation')
 
     def before_val(self, runner: Runner) -> None:
         """Compare the validation set."""
@@ -50,14 +52,31 @@ class SameBitsHook(Hook):
             self.learned, self._where = bits, where
 
     def _compare(self, loader: DataLoader, name: str) -> None:
-        found = _bits(loader)
-        if None not in (self.learned, found) and self.learned != found:
-            raise ValueError(
-                f'16-bit images are read as {self.learned} bits in {self._where} and '
-                f'as {found} bits in the {name} set; expected the same: give bits=... '
-                'to the data sets of training, validation and test'
-            )
+        check_bits(self.learned, bits_of(loader), where=self._where, name=name)
 
 
-def _bits(loader: DataLoader) -> int | None:
+def check_bits(
+    learned: int | None, found: int | None, *, where: str, name: str
+) -> None:
+    """Refuse a data set that has another number of bits than was trained with.
+
+    Args:
+        learned: Bits in training; None for images of 8 bits.
+        found: Bits of the data set.
+        where: What says so of training, such as ``'the training set'``.
+        name: Of the data set, such as ``'test'``.
+
+    Raises:
+        ValueError: If both have some and they differ.
+    """
+    if None not in (learned, found) and learned != found:
+        raise ValueError(
+            f'16-bit images are read as {learned} bits in {where} and as {found} bits '
+            f'in the {name} set; expected the same: give bits=... to the data sets of '
+            'training, validation and test'
+        )
+
+
+def bits_of(loader: DataLoader) -> int | None:
+    """How many of 16 bits the images of a loader use; None if they have 8."""
     return getattr(loader.dataset, 'metainfo', {}).get('bits')

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mmdefect.datasets.anomaly_meta import read_meta_file
@@ -29,6 +30,7 @@ from mmdefect.datasets.converters.visa import read_split as read_visa
 from mmdefect.datasets.converters.voc import read_voc_xml
 from mmdefect.datasets.defect_det import DefectDetDataset
 from mmdefect.evaluation.grouped_coco import GroupedCocoMetric
+from tests.helpers.image_files import packed, written
 
 SEEDS = 40
 """Of each kind in the suite; thousands were run once."""
@@ -77,6 +79,7 @@ LISTED = {
     'clsname': 'a',
     'maskname': 'a/ground_truth/7.png',
 }
+IMAGE = packed(np.zeros((40, 60), np.uint8), 'PNG')
 VOC = """<?xml version="1.0" encoding="utf-8"?><annotation><size><width>60</width>
 <height>40</height></size><object><name>dent</name><bndbox><xmin>5</xmin><ymin>5</ymin>
 <xmax>30</xmax><ymax>30</ymax></bndbox></object></annotation>"""
@@ -89,6 +92,7 @@ CASTING = 'path,sha256,cluster,split\ntest/def_front/a.jpeg,4e71ebe,3,train\n'
 
 def read_boxes(path: Path) -> None:
     """What a converter, a training and a test do with a COCO file."""
+    written(path.parent / 'images', {'a.png': IMAGE, 'b.png': IMAGE})
     coco = read_coco(path)
     check_coco(coco, title='t', root=path.parent)
     names = class_names(coco)
@@ -97,7 +101,12 @@ def read_boxes(path: Path) -> None:
         cooccurrence_table(coco, [names])
         split_coco(coco, keep=names)
     # Serialising collects the garbage of the whole process, a second each time.
-    options = {'verify_images': False, 'pipeline': [], 'serialize_data': False}
+    options = {
+        'data_root': f'{path.parent}/',
+        'verify_images': False,
+        'pipeline': [],
+        'serialize_data': False,
+    }
     DefectDetDataset(ann_file=str(path), **options)
     data = DefectDetDataset(ann_file=str(path), test_mode=True, **options)
     metric = GroupedCocoMetric(ann_file=str(path), backend='pycocotools')
