@@ -206,7 +206,7 @@ def refusal(root: Path) -> str:
             ann_file='own.json',
             metainfo=dict(classes=KINDS),
             pipeline=[dict(type='LoadImageFromFile')],
-            verify_images=False,
+            verify_images=None,
         )[0]
     return str(error.value)
 
