@@ -44,6 +44,13 @@ class ExactCheckpointHook(Hook):
     # Before hooks that load a second model from the same file.
     priority = 'VERY_HIGH'
 
+    def __init__(self) -> None:
+        self._training = False
+
+    def before_train(self, runner: Runner) -> None:
+        """From here on nothing is resumed: hooks hand weights of their own around."""
+        self._training = True
+
     def before_run(self, runner: Runner) -> None:
         """Have a moved or copied work dir resume at its own last checkpoint."""
         if runner._resume and runner._load_from is None:
@@ -69,6 +76,8 @@ class ExactCheckpointHook(Hook):
         if 'ema_state_dict' in checkpoint:
             averaged = {'state_dict': checkpoint['ema_state_dict']}
             state_dict_of(averaged, f'ema_state_dict of {path}')
+        if self._training:
+            return
         trains = is_about_to_train(runner)
         if trains and not runner._resume:
             return

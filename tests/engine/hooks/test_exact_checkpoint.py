@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,17 @@ def test_feature_what_a_data_set_tells_can_be_read_again(tmp_path: Path) -> None
         'turned': True,
         'none': None,
     }
+
+
+def test_feature_weights_that_hooks_hand_around_are_no_resume() -> None:
+    """CalibrationHook does after a training, which may have been a resumed one."""
+    hook = ExactCheckpointHook()
+    runner = SimpleNamespace(_resume=True, _load_from=None, work_dir='work')
+    hook.before_train(runner)
+    hook.after_load_checkpoint(runner, {'state_dict': STATE, 'meta': {}})
+    wrong = {'state_dict': {'layer.bias': torch.tensor([float('nan')])}}
+    with pytest.raises(ValueError, match='holds NaN'):
+        hook.after_load_checkpoint(runner, wrong)
 
 
 def test_feature_average_is_tested_and_resumed(
