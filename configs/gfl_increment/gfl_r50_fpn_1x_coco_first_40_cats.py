@@ -21,7 +21,7 @@ last_40 = [
 model = dict(bbox_head=dict(num_classes=40))
 # The whole annotation file; images and boxes of the first 40 are chosen when it is read.
 seen = dict(
-    type='mmdefect.DefectDetDataset', seen_classes=first_40, verify_images=False)
+    type='mmdefect.DefectDetDataset', seen_classes=first_40, verify_images=None)
 train_dataloader = dict(dataset=seen)
 val_dataloader = dict(dataset=seen)
 test_dataloader = val_dataloader
