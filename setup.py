@@ -13,6 +13,14 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+# Of a checkout, as lab/ that they need.
+LABORATORY = (
+    'benchmark.py',
+    'compare_ops.py',
+    'compare_pruned.py',
+    'collect_stream_results.py',
+    'render_results.py',
+)
 MIM_FILES = ('tools', 'configs', 'demo', 'model-index.yml', 'dataset-index.yml')
 
 
@@ -33,7 +41,8 @@ class BuildWithMim(build_py):
             if self.editable_mode:
                 target.symlink_to(os.path.relpath(source, folder))
             elif source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns('*.pyc'))
+                left_out = shutil.ignore_patterns('*.pyc', *LABORATORY)
+                shutil.copytree(source, target, ignore=left_out)
             else:
                 shutil.copyfile(source, target)
 

@@ -118,49 +118,50 @@ RUNNERS = _child('RUNNERS', {'StreamRunner': 'mmdefect.streams.runner'})
 HOOKS = _child(
     'HOOKS',
     {
-        'AnomalyMapHook': 'mmdefect.engine.hooks.anomaly_maps',
+        'AnomalyMapHook': 'mmdefect.engine.hooks.pictures.anomaly_maps',
         'CalibrationHook': 'mmdefect.engine.hooks.calibration',
-        'ChainCheckpointHook': 'mmdefect.engine.hooks.chain',
+        'ChainCheckpointHook': 'mmdefect.engine.hooks.continual.chain',
         'ChannelsLastHook': 'mmdefect.engine.hooks.channels_last',
         'ClassCountHook': 'mmdefect.engine.hooks.class_count',
-        'BoxVisualizationHook': 'mmdefect.engine.hooks.draw_boxes',
-        'ClsVisualizationHook': 'mmdefect.engine.hooks.draw_classes',
-        'CompressionMemoryHook': 'mmdefect.engine.hooks.compression_memory',
+        'BoxVisualizationHook': 'mmdefect.engine.hooks.pictures.draw_boxes',
+        'ClsVisualizationHook': 'mmdefect.engine.hooks.pictures.draw_classes',
+        'CompressionMemoryHook': 'mmdefect.engine.hooks.continual.compression_memory',
         'CoresetHook': 'mmdefect.engine.hooks.coreset',
         'EpochSeedHook': 'mmdefect.engine.hooks.epoch_seed',
         'ExactCheckpointHook': 'mmdefect.engine.hooks.exact_checkpoint',
         'FeatureCacheHook': 'mmdefect.engine.hooks.feature_cache',
-        'FeatureStatisticsHook': 'mmdefect.engine.hooks.feature_statistics',
+        'FeatureStatisticsHook': 'mmdefect.engine.hooks.continual.feature_statistics',
         'FiniteLossHook': 'mmdefect.engine.hooks.finite_loss',
         'FreezeStrategyHook': 'mmdefect.engine.hooks.freeze',
-        'ImportancePenaltyHook': 'mmdefect.engine.hooks.weight_importance',
-        'ProjectedUpdateHook': 'mmdefect.engine.hooks.projected_update',
+        'ImportancePenaltyHook': 'mmdefect.engine.hooks.continual.weight_importance',
+        'ProjectedUpdateHook': 'mmdefect.engine.hooks.continual.projected_update',
         'ResumableEarlyStoppingHook': 'mmdefect.engine.hooks.early_stopping',
         'SafeCheckpointHook': 'mmdefect.engine.hooks.safe_checkpoint',
         'SameBitsHook': 'mmdefect.engine.hooks.same_bits',
-        'SamplePredictionsHook': 'mmdefect.engine.hooks.sample_predictions',
+        'SamplePredictionsHook': 'mmdefect.engine.hooks.pictures.sample_predictions',
         'StrictPretrainedHook': 'mmdefect.engine.hooks.pretrained',
-        'WeightAnchorHook': 'mmdefect.engine.hooks.weight_anchor',
-        'WeightImportanceHook': 'mmdefect.engine.hooks.weight_importance',
+        'WeightAnchorHook': 'mmdefect.engine.hooks.continual.weight_anchor',
+        'WeightImportanceHook': 'mmdefect.engine.hooks.continual.weight_importance',
     },
 )
 OPTIM_WRAPPERS = _child(
-    'OPTIM_WRAPPERS', {'CPUAmpOptimWrapper': 'mmdefect.engine.cpu_amp'}
+    'OPTIM_WRAPPERS', {'CPUAmpOptimWrapper': 'mmdefect.engine.optim_wrapper'}
 )
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    'OPTIM_WRAPPER_CONSTRUCTORS', {'SpareOldRows': 'mmdefect.engine.old_rows'}
+    'OPTIM_WRAPPER_CONSTRUCTORS',
+    {'SpareOldRows': 'mmdefect.engine.optim_wrapper_constructor'},
 )
 DATASETS = _child(
     'DATASETS',
     {
-        'AnomalyDataset': 'mmdefect.datasets.anomaly',
-        'MVTecADDataset': 'mmdefect.datasets.anomaly',
-        'VisADataset': 'mmdefect.datasets.anomaly',
-        'CastingDataset': 'mmdefect.datasets.casting',
-        'DefectDetDataset': 'mmdefect.datasets.defect_det',
-        'NEUDETDataset': 'mmdefect.datasets.neu_det',
-        'DeepPCBDataset': 'mmdefect.datasets.deeppcb',
-        'PairedMaskDataset': 'mmdefect.datasets.paired_masks',
+        'AnomalyDataset': 'mmdefect.datasets.anomaly.dataset',
+        'MVTecADDataset': 'mmdefect.datasets.anomaly.dataset',
+        'VisADataset': 'mmdefect.datasets.anomaly.dataset',
+        'CastingDataset': 'mmdefect.datasets.casting.dataset',
+        'DefectDetDataset': 'mmdefect.datasets.boxes.dataset',
+        'NEUDETDataset': 'mmdefect.datasets.boxes.neu_det',
+        'DeepPCBDataset': 'mmdefect.datasets.boxes.deeppcb',
+        'PairedMaskDataset': 'mmdefect.datasets.index_masks.dataset',
     },
 )
 _ANOMALY_TRANSFORMS = 'mmdefect.datasets.transforms.anomaly'
@@ -179,8 +180,8 @@ TRANSFORMS = _child(
 MODEL_WRAPPERS = _child(
     'MODEL_WRAPPERS',
     {
-        'DistributedModel': 'mmdefect.engine.replicated',
-        'ReplicatedModel': 'mmdefect.engine.replicated',
+        'DistributedModel': 'mmdefect.engine.model_wrapper',
+        'ReplicatedModel': 'mmdefect.engine.model_wrapper',
     },
 )
 _DETECTION = 'mmdefect.models.detection'
@@ -227,12 +228,12 @@ TASK_UTILS = _child(
     {
         'AnomalyStream': 'mmdefect.streams.anomaly',
         'DetectionStream': 'mmdefect.streams.detection',
-        'SegIoU': 'mmdefect.pruning.scorers',
-        'SegContrast': 'mmdefect.pruning.scorers',
-        'MaskedTaylor': 'mmdefect.pruning.scorers',
-        'L1Norm': 'mmdefect.pruning.scorers',
-        'Taylor': 'mmdefect.pruning.scorers',
-        'RandomScore': 'mmdefect.pruning.scorers',
+        'SegIoU': 'mmdefect.pruning.scoring.scorers',
+        'SegContrast': 'mmdefect.pruning.scoring.scorers',
+        'MaskedTaylor': 'mmdefect.pruning.scoring.scorers',
+        'L1Norm': 'mmdefect.pruning.scoring.scorers',
+        'Taylor': 'mmdefect.pruning.scoring.scorers',
+        'RandomScore': 'mmdefect.pruning.scoring.scorers',
     },
 )
 FUNCTIONS = _child('FUNCTIONS', {'seed_worker': 'mmdefect.engine.randomness'})

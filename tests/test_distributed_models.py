@@ -17,8 +17,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmdefect.engine.replicated import DistributedModel, ReplicatedModel
-from mmdefect.pruning.plan import FORMAT
+from mmdefect.engine.model_wrapper import DistributedModel, ReplicatedModel
+from mmdefect.pruning.channels.plan import FORMAT
 from tests.conftest import HELPERS
 from tests.helpers.configs import CLASSIFICATION, FOLDERS, resolved, steps_of
 from tests.helpers.distributed_models import train

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdefect.utils.results_table import render_documents
+from lab.tables.results_table import render_documents
 
 ROOT = Path(__file__).parents[1]
 

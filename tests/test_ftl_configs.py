@@ -11,11 +11,11 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, TASK_UTILS
 
-from mmdefect.pruning.activations import filter_layers
-from mmdefect.pruning.groups import trace_groups
-from mmdefect.pruning.plan import FORMAT
-from mmdefect.pruning.run import forward_classifier
-from mmdefect.pruning.settings import prune_settings
+from mmdefect.pruning.channels.groups import trace_groups
+from mmdefect.pruning.channels.plan import FORMAT
+from mmdefect.pruning.scoring.activations import filter_layers
+from mmdefect.pruning.sweep.run import forward_classifier
+from mmdefect.pruning.sweep.settings import prune_settings
 from tests.helpers.configs import PRUNING, ROOT, configs_in, loaded, run_id, scope
 
 CONFIGS = [path for path in configs_in(PRUNING) if not path.stem.startswith('gfl_')]

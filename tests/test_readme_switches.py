@@ -18,8 +18,8 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS, HOOKS, MODELS, DefaultScope
 
 from mmdefect.apis import load_config
-from mmdefect.engine.hooks import (
-    coreset,
+from mmdefect.engine.hooks import coreset
+from mmdefect.engine.hooks.continual import (
     feature_statistics,
     projected_update,
     weight_anchor,
@@ -34,7 +34,7 @@ from mmdefect.models.anomaly import (
 from mmdefect.models.anomaly import coreset as coreset_model
 from mmdefect.models.detection import incremental_gfl, incremental_gfl_head
 from mmdefect.models.detection.distill import terms
-from mmdefect.pruning.settings import prune_settings
+from mmdefect.pruning.sweep.settings import prune_settings
 from mmdefect.streams.resolve import resolve_step_config
 from mmdefect.streams.state import canonical
 from tests.helpers.configs import ANOMALY, ROOT, build_anomaly_model

@@ -25,12 +25,12 @@ import mmdefect  # noqa: F401  first: it says what is not installed
 from mmengine.config import DictAction
 
 from mmdefect.apis import load_config, recorded
+from mmdefect.comparison.run import train_only
 from mmdefect.compat import check_provider
-from mmdefect.pruning.run import PruneRun
-from mmdefect.pruning.stages import STAGES, run_all
-from mmdefect.pruning.workdir import add_work, take_dense
-from mmdefect.study.pruning import headline, write_sweep
-from mmdefect.study.run import train_only
+from mmdefect.pruning.report import headline, write_sweep
+from mmdefect.pruning.sweep.run import PruneRun
+from mmdefect.pruning.sweep.stages import STAGES, run_all
+from mmdefect.pruning.sweep.workdir import add_work, take_dense
 from mmdefect.utils.checkpoint import use_safe_loading
 from mmdefect.utils.console import quiet_console
 from mmdefect.utils.environment import describe_environment

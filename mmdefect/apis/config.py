@@ -8,8 +8,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from mmdefect.streams.dataset_classes import as_list
-from mmdefect.streams.runtime import add_evaluator, is_anomaly_hook
+from mmdefect.engine.run_config import add_evaluator, is_anomaly_hook
+from mmdefect.utils.config import as_list
 
 DETECTION_TTA = {
     'type': 'DetTTAModel',

@@ -35,12 +35,12 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     from mmengine.runner import Runner
 
     from mmdefect.compat import check_provider
-    from mmdefect.engine.distributed import prepare_distributed
     from mmdefect.engine.guards import guarded
+    from mmdefect.engine.run_config import drop_absent_hooks
     from mmdefect.streams.plain import check_coco_data
-    from mmdefect.streams.runtime import drop_absent_hooks
     from mmdefect.utils.checkpoint import use_safe_loading
     from mmdefect.utils.console import quiet_console
+    from mmdefect.utils.distributed import prepare_distributed
 
     check_provider(('mmengine', 'mmcv'))
     quiet_console()
@@ -96,6 +96,6 @@ def _record_errors(main: Callable[[], None]) -> None:
 
 def finish() -> None:
     """End a process of a CPU group cleanly; does nothing elsewhere."""
-    from mmdefect.engine.distributed import leave_process_group
+    from mmdefect.utils.distributed import leave_process_group
 
     leave_process_group()

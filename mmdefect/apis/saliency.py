@@ -14,7 +14,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from torch import Tensor
 
-from mmdefect.datasets.casting_masks import read_defect_mask
+from mmdefect.datasets.casting.masks import read_defect_mask
 from mmdefect.utils.checkpoint import load_exactly
 from mmdefect.utils.checks import check_choice
 from mmdefect.visualization.attention import swin_attention, vit_attention

@@ -11,7 +11,6 @@ from mmengine.dist import all_gather_object, all_reduce
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
-from mmdefect.engine.distributed import on_main_process
 from mmdefect.evaluation.anomaly_pixels import (
     ImageRecord,
     PixelHistograms,
@@ -28,6 +27,7 @@ from mmdefect.evaluation.groups import (
 from mmdefect.functional.ranking import Ranking, check_fpr_limit, rank_scores
 from mmdefect.registry import METRICS
 from mmdefect.utils.checks import check_choice
+from mmdefect.utils.distributed import on_main_process
 
 MODES = ('exact', 'streaming')
 IMAGE_METRICS = ('image_auroc', 'image_f1max')

@@ -16,7 +16,7 @@ from mmengine.fileio import load
 from mmengine.logging import MMLogger
 from terminaltables import AsciiTable
 
-from mmdefect.datasets.coco_file import boxes_in_frame, read_coco
+from mmdefect.datasets.boxes.coco_file import boxes_in_frame, read_coco
 from mmdefect.evaluation.groups import (
     check_old_classes,
     forgotten,
@@ -90,7 +90,7 @@ class GroupedCocoMetric(CocoMetric):
     boxes an image: the same number for a detector that keeps at most 100). Labels find
     their category by name, so a json with other or permuted categories works. The
     annotation file is read at first use, as the data set reads it (see
-    :mod:`mmdefect.datasets.coco_file`).
+    :mod:`mmdefect.datasets.boxes.coco_file`).
 
     Args:
         ann_file: COCO json of the test set.

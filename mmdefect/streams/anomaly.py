@@ -7,11 +7,11 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from mmdefect.models.anomaly.conditioner import class_keys as conditioner_keys
+from mmdefect.engine.run_config import set_hook
+from mmdefect.functional.class_rows import CONDITIONER_CLASS_KEYS
 from mmdefect.registry import TASK_UTILS
-from mmdefect.streams.dataset_classes import as_list, dataset_classes, innermost
-from mmdefect.streams.runtime import set_hook
 from mmdefect.streams.stream import Stream
+from mmdefect.utils.config import as_list, dataset_classes, innermost
 
 # Hooks that look at the checkpoint of the step before.
 LOOK_BACK = {
@@ -101,7 +101,7 @@ class AnomalyStream(Stream):
     def _class_keys(self, model: ConfigDict) -> list[str]:
         if self.class_keys is not None:
             return self.class_keys
-        return list(conditioner_keys()) if model.get('conditioner') else []
+        return list(CONDITIONER_CLASS_KEYS) if model.get('conditioner') else []
 
 
 def _check_held_out(cfg: Config) -> None:

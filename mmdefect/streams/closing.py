@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmdefect.streams.matrix import MATRIX_FILE, StreamMatrix
-from mmdefect.streams.report import write_report
+from mmdefect.streams.report.stream import write_report
 from mmdefect.streams.summary import summary_text
 
 # Takes a sentence and the level of the log.

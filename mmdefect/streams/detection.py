@@ -7,16 +7,16 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from mmdefect.engine.run_config import set_hook
 from mmdefect.registry import HOST_SCOPE, TASK_UTILS
-from mmdefect.streams.dataset_classes import (
+from mmdefect.streams.stream import Stream
+from mmdefect.utils.config import (
     as_list,
     dataset_classes,
     innermost,
     is_coco,
     use_our_dataset,
 )
-from mmdefect.streams.runtime import set_hook
-from mmdefect.streams.stream import Stream
 
 # What mmdet writes: a user's own mmdet config becomes a stream without edits.
 _METRICS = {'CocoMetric', 'mmdet.CocoMetric'}

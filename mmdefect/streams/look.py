@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader
 
 from mmdefect.engine.hooks.safe_checkpoint import no_batch
 from mmdefect.engine.hooks.same_bits import bits_of, check_bits
-from mmdefect.streams.dataset_classes import as_list, innermost
 from mmdefect.streams.settings import HOLDING
+from mmdefect.utils.config import as_list, innermost
 
 # Options of a loader that only workers can follow.
 _NEED_WORKERS = ('persistent_workers', 'prefetch_factor')

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 
-from mmdefect.streams.dataset_classes import (
+from mmdefect.utils.config import (
     as_list,
     every_innermost,
     is_coco,

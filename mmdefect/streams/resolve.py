@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
-from mmdefect.registry import TASK_UTILS
-from mmdefect.streams.runtime import (
+from mmdefect.engine.run_config import (
     count_each_image_once,
     drop_absent_hooks,
     drop_validation,
     make_reproducible,
     save_safely,
 )
+from mmdefect.registry import TASK_UTILS
 from mmdefect.streams.stream import Stream
 
 

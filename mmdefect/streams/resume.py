@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmdefect.streams.dataset_classes import as_list
 from mmdefect.streams.matrix import MATRIX_FILE, StreamMatrix
 from mmdefect.streams.settings import scoring_hash, scoring_part, training_part
 from mmdefect.streams.state import (
@@ -18,6 +17,7 @@ from mmdefect.streams.state import (
     first_difference,
     inside,
 )
+from mmdefect.utils.config import as_list
 from mmdefect.utils.dumped_config import read_dumped_config
 
 # Hook -> what it leaves in the folder of a step when the step is scored.

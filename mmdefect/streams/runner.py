@@ -12,9 +12,9 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmdefect.compat import check_provider
-from mmdefect.engine.distributed import on_main_process, prepare_distributed
+from mmdefect.engine.run_config import name_apart, write_apart
 from mmdefect.registry import RUNNERS
-from mmdefect.streams import start
+from mmdefect.streams import checkpoints
 from mmdefect.streams.closing import draw_report, sum_up
 from mmdefect.streams.launch import build_step_runner, tear_down
 from mmdefect.streams.progress import StepClock
@@ -25,7 +25,6 @@ from mmdefect.streams.resume import (
     recorded_config,
     stale_scores,
 )
-from mmdefect.streams.runtime import name_apart, write_apart
 from mmdefect.streams.scoring import Scorer
 from mmdefect.streams.settings import scoring_hash, shared_scoring_hash
 from mmdefect.streams.state import (
@@ -42,6 +41,7 @@ from mmdefect.utils.checkpoint import (
 )
 from mmdefect.utils.checks import some_of
 from mmdefect.utils.console import quiet_console
+from mmdefect.utils.distributed import on_main_process, prepare_distributed
 from mmdefect.utils.environment import describe_environment, joined
 from mmdefect.utils.files import write_text
 from mmdefect.utils.interrupts import Interrupted
@@ -132,7 +132,7 @@ class StreamRunner:
         target = Path(self.cfg.get('load_from') or self.work_dir)
         if target.is_file():
             if step is None:
-                step = start.step_of(target, len(self.stream))
+                step = checkpoints.step_of(target, len(self.stream))
             cfg = self.resolve(step)
             cfg.work_dir = str(self.work_dir / 'test' / f'step_{step}')
             return self._scorer.score(cfg, step, target)
@@ -164,22 +164,22 @@ class StreamRunner:
 
     def _open_state(self, only: int | None) -> StreamState:
         """Start a new ``stream.json`` or read the one to continue."""
-        if not start.begun(self.work_dir, resume=bool(self.cfg.get('resume'))):
+        if not checkpoints.begun(self.work_dir, resume=bool(self.cfg.get('resume'))):
             steps = [
                 StepState(step=k, classes=self.stream.new_classes(k))
                 for k in range(len(self.stream))
             ]
             if only:
-                raise start.not_finished(only, self.work_dir)
+                raise checkpoints.not_finished(only, self.work_dir)
             origin = self.stream.start_from
             state = StreamState(self.name, self.stream.classes, steps, origin)
             self.work_dir.mkdir(parents=True, exist_ok=True)
             first = self.resolve(0)
-            start.take_over(self.stream, state, first, self.work_dir)
+            checkpoints.take_over(self.stream, state, first, self.work_dir)
             if steps[0].state == 'trained':
                 self._record_config(steps[0], first)
             return state
-        return start.continued(self.stream, self.work_dir)
+        return checkpoints.continued(self.stream, self.work_dir)
 
     def _check_data(self, numbers: list[int]) -> dict[int, int]:
         """Have the data of all steps looked at before the first one trains.
@@ -208,7 +208,7 @@ class StreamRunner:
         """Train and score a step, or what is left of it; whether anything was."""
         state = self.state.steps[step]
         if step and self.state.steps[step - 1].state != 'finished':
-            raise start.not_finished(step, self.work_dir)
+            raise checkpoints.not_finished(step, self.work_dir)
         cfg = self.resolve(step)
         stale = on_main_process(lambda: self._check_step(state, cfg))
         if state.state == 'finished':
@@ -236,7 +236,7 @@ class StreamRunner:
         changes = self._changes(state, cfg)
         if state.checkpoint_sha256:
             path = inside(self.work_dir, str(state.checkpoint))
-            start.verify(path, state.checkpoint_sha256)
+            checkpoints.verify(path, state.checkpoint_sha256)
         finished = state.state == 'finished'
         stale = stale_scores(self.work_dir, state, cfg) if finished else None
         if changes and (stale or not finished):
@@ -270,7 +270,7 @@ class StreamRunner:
         """Whether a step holds any training that another config could spoil."""
         if state.state == 'running':
             folder = self.work_dir / f'step_{state.step}'
-            return start.last_checkpoint(folder) is not None
+            return checkpoints.last_checkpoint(folder) is not None
         return state.config_hash is not None
 
     def _record_start(self, state: StepState, cfg: Config) -> None:
@@ -298,7 +298,7 @@ class StreamRunner:
 
     def _train(self, cfg: Config, state: StepState) -> None:
         step = state.step
-        last = on_main_process(lambda: start.last_checkpoint(Path(cfg.work_dir)))
+        last = on_main_process(lambda: checkpoints.last_checkpoint(Path(cfg.work_dir)))
         if last is not None:
             self._say(f'step {step} continues at {last}')
             cfg.resume, cfg.load_from = True, str(last)
@@ -316,7 +316,7 @@ class StreamRunner:
 
     def _publish(self, state: StepState, runner: Runner) -> tuple[str, str]:
         """Return name and hash of the checkpoint that a step leaves."""
-        path = start.last_checkpoint(Path(runner.work_dir))
+        path = checkpoints.last_checkpoint(Path(runner.work_dir))
         if path is None:
             raise FileNotFoundError(
                 f'step {state.step} saved no checkpoint in {runner.work_dir}: its '

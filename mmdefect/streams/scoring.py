@@ -10,14 +10,14 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.engine.hooks.same_bits import SameBitsHook
-from mmdefect.streams import start
+from mmdefect.engine.run_config import apply_test_flags, draw_apart
+from mmdefect.streams import checkpoints
 from mmdefect.streams.launch import build_step_runner, tear_down
 from mmdefect.streams.matrix import MATRIX_FILE, StreamMatrix
-from mmdefect.streams.runtime import apply_test_flags, draw_apart
 from mmdefect.streams.stream import Stream
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
+from mmdefect.utils.modules import unwrapped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,10 @@ class Scorer:
         model = unwrapped(runner)
         loaded = load_weights(checkpoint)
         state = state_dict_of(loaded, checkpoint)
-        start.check_keys(state, model.state_dict(), checkpoint, step)
-        start.check_classes(loaded, self.stream.seen_classes(step), checkpoint, step)
+        checkpoints.check_keys(state, model.state_dict(), checkpoint, step)
+        checkpoints.check_classes(
+            loaded, self.stream.seen_classes(step), checkpoint, step
+        )
         model.load_state_dict(state)
         for hook in runner.hooks:
             if isinstance(hook, SameBitsHook):

@@ -9,7 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmdefect.datasets.converters.visa import COLUMNS, VISA_CLASSES
+from mmdefect.converters.visa import COLUMNS
+from mmdefect.datasets.anomaly.classes import VISA_CLASSES
 from mmdefect.testing.toy_products import (
     PRODUCTS,
     Looks,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 T = TypeVar('T')
@@ -64,3 +65,35 @@ def brief(value: Any) -> str:
             return f'a list of {len(value)} entries'
         return f'[{", ".join(map(brief, value))}]'
     return visible(repr(value)[:80])
+
+
+def check_known(names: Iterable[str], known: Sequence[str], *, what: str) -> None:
+    """Raise ValueError when a class name is unknown, naming near matches.
+
+    Args:
+        names: Class names somebody asked for.
+        known: Class names that exist.
+        what: Where the names were asked for, e.g. ``'keep_classes'``.
+
+    Raises:
+        ValueError: If a name is not in ``known`` or occurs twice.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=3)
+            hint = f'did you mean {_visible(near)}?' if near else 'no name is near.'
+            raise ValueError(
+                f"{what} names the unknown class '{visible(name)}'; expected some of "
+                f'{_visible(known)}: {hint}'
+            )
+        if name in seen:
+            raise ValueError(
+                f'{what} names the class {name!r} twice; expected each class once: '
+                'remove one of them.'
+            )
+        seen.add(name)
+
+
+def _visible(names: Iterable[str]) -> str:
+    return ', '.join(map(visible, names))

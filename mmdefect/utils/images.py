@@ -247,3 +247,14 @@ def read_palette(path: str | Path) -> np.ndarray:
         image.load()
         colours = np.array(image.getpalette('RGB') or [], np.uint8).reshape(-1, 3)
     return np.pad(colours, ((0, 256 - len(colours)), (0, 0)))
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write a PNG without loss, creating its folder.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), pixels):
+        raise OSError(f'Cannot write {path}: check that its folder is writable.')

@@ -57,7 +57,7 @@ def test_feature_checkpoints_are_data(tmp_path: Path) -> None:
 def test_exception_launcher_without_a_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr('mmdefect.engine.distributed.get_device', lambda: 'cpu')
+    monkeypatch.setattr('mmdefect.utils.distributed.get_device', lambda: 'cpu')
     for config in (PLAIN, STREAM):
         cfg = load_config(config, work_dir=str(tmp_path), launcher='slurm')
         with pytest.raises(ValueError, match="launcher 'slurm' needs a GPU"):

@@ -12,11 +12,11 @@ import pytest
 from mmengine.logging import MMLogger
 from PIL import Image
 
-from mmdefect.datasets.anomaly import AnomalyDataset
-from mmdefect.datasets.converters.coco_checks import save_json
-from mmdefect.datasets.converters.image_options import image_errors
-from mmdefect.datasets.converters.product_checks import check_product
-from mmdefect.datasets.defect_det import DefectDetDataset
+from mmdefect.converters.image_options import image_errors
+from mmdefect.converters.product_checks import check_product
+from mmdefect.datasets.anomaly.dataset import AnomalyDataset
+from mmdefect.datasets.boxes.coco_file import save_json
+from mmdefect.datasets.boxes.dataset import DefectDetDataset
 from mmdefect.datasets.images import decode_error
 from mmdefect.datasets.transforms.anomaly import LoadAnomalyImage, LoadAnomalyMask
 from mmdefect.datasets.transforms.loading import LoadCachedImage

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmdefect.datasets.defect_det import DefectDetDataset
+from mmdefect.datasets.boxes.dataset import DefectDetDataset
 from mmdefect.evaluation import grouped_coco
 from mmdefect.evaluation.grouped_coco import GroupedCocoMetric
 from mmdefect.registry import METRICS

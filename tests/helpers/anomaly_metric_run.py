@@ -12,8 +12,8 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_dist_info
 
-from mmdefect.engine.distributed import leave_process_group, prepare_distributed
 from mmdefect.evaluation.anomaly_metric import AnomalyMetric
+from mmdefect.utils.distributed import leave_process_group, prepare_distributed
 
 CLASSES = ('bottle', 'cable', 'screw')
 

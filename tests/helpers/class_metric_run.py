@@ -13,8 +13,8 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_dist_info
 
-from mmdefect.engine.distributed import leave_process_group, prepare_distributed
 from mmdefect.registry import METRICS
+from mmdefect.utils.distributed import leave_process_group, prepare_distributed
 
 CLASSES = ('def_front', 'ok_front')
 

@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 
 import mmdefect  # noqa: F401
 from mmdefect.apis import load_config
-from mmdefect.engine.distributed import leave_process_group, prepare_distributed
 from mmdefect.streams.resolve import build_stream, resolve_step_config
+from mmdefect.utils.distributed import leave_process_group, prepare_distributed
 
 TEACHER = 'mmdefect.models.detection.incremental_gfl.load_teacher'
 

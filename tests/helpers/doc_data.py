@@ -20,7 +20,7 @@ from mmengine.runner.checkpoint import get_torchvision_models
 from mmpretrain.registry import MODELS
 from PIL import Image
 
-from mmdefect.datasets.converters.mvtec_ad import MVTEC_AD_CLASSES
+from mmdefect.datasets.anomaly.classes import MVTEC_AD_CLASSES
 from mmdefect.testing import (
     make_toy_casting,
     make_toy_cracks,

@@ -18,8 +18,8 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from mmdefect.engine.distributed import leave_process_group, prepare_distributed
 from mmdefect.engine.guards import guarded
+from mmdefect.utils.distributed import leave_process_group, prepare_distributed
 
 
 class Line(BaseModel):

@@ -17,8 +17,8 @@ from mmengine.runner import Runner
 from torch.nn.parallel import DistributedDataParallel
 
 import mmdefect  # noqa: F401
-from mmdefect.engine.distributed import leave_process_group, prepare_distributed
 from mmdefect.engine.hooks.freeze import FreezeStrategyHook
+from mmdefect.utils.distributed import leave_process_group, prepare_distributed
 
 
 class Watch(Hook):

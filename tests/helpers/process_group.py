@@ -22,4 +22,4 @@ def group_of_one() -> Iterator[None]:
 @pytest.fixture
 def ddp(group_of_one: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """DDP in it, although there is nobody to share with."""
-    monkeypatch.setattr('mmdefect.engine.replicated.get_world_size', lambda: 2)
+    monkeypatch.setattr('mmdefect.engine.model_wrapper.get_world_size', lambda: 2)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mmdefect.comparison.record import PREDICTIONS, RunRecord, write_record
 from mmdefect.evaluation.predictions import Prediction
-from mmdefect.study.record import PREDICTIONS, RunRecord, write_record
 
 RECORD = RunRecord(
     model='luna',

@@ -9,7 +9,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmdefect.models.anomaly.conditioner import class_keys
+from mmdefect.functional.class_rows import CONDITIONER_CLASS_KEYS
 from mmdefect.streams.anomaly import LOOK_BACK, AnomalyStream
 from mmdefect.streams.resolve import resolve_step_config
 from tests.models.anomaly.conftest import PRODUCTS, Images, make_runner, tiny_iuf
@@ -168,7 +168,7 @@ class TestChain:
         (hook,) = [h for h in self.chained(2).custom_hooks if 'Chain' in h.type]
         assert hook.checkpoint == 'work/step_0/epoch_9.pth'
         assert hook.classes == SEEN[2]
-        assert tuple(hook.class_keys) == class_keys()
+        assert tuple(hook.class_keys) == CONDITIONER_CLASS_KEYS
         resolved = self.chained(2, class_keys=['memory', 'filled'])
         (hook,) = [h for h in resolved.custom_hooks if 'Chain' in h.type]
         assert hook.class_keys == ['memory', 'filled']
@@ -182,7 +182,7 @@ class TestChain:
         assert hook.class_keys == []
 
     def test_feature_every_hook_that_looks_back_is_known(self):
-        from mmdefect.engine.hooks.previous import PreviousStepHook
+        from mmdefect.engine.hooks.continual.previous import PreviousStepHook
         from mmdefect.registry import HOOKS
 
         for name in LOOK_BACK:

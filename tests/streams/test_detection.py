@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from mmengine.config import Config
 
-from mmdefect.datasets.neu_det import NEUDETDataset
+from mmdefect.datasets.boxes.neu_det import NEUDETDataset
 from mmdefect.streams.detection import DetectionStream, dataset_classes
 
 NEU_DET = list(NEUDETDataset.METAINFO['classes'])

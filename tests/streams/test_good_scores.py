@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mmdefect.streams.comparison import write_comparison
 from mmdefect.streams.good_scores import HEADER, good_rows
 from mmdefect.streams.matrix import StreamMatrix
-from mmdefect.streams.report import write_report
+from mmdefect.streams.report.comparison import write_comparison
+from mmdefect.streams.report.stream import write_report
 from mmdefect.streams.summary import MAX_CLASSES, summary_text
 from tests.helpers.synthetic_stream import NEW, OLD, make_stream
 

@@ -17,9 +17,9 @@ from mmengine.registry import METRICS
 from mmengine.runner import Runner
 
 from mmdefect.apis import build_runner, load_config
-from mmdefect.datasets.converters.neu_det import NEU_DET_CLASSES
-from mmdefect.datasets.defect_det import DefectDetDataset
-from mmdefect.streams.dataset_classes import every_innermost, is_coco
+from mmdefect.datasets.boxes.classes import NEU_DET_CLASSES
+from mmdefect.datasets.boxes.dataset import DefectDetDataset
+from mmdefect.utils.config import every_innermost, is_coco
 from tests.conftest import toy_options
 from tests.helpers.image_files import deep, with_exif
 from tests.helpers.toy_coco import draw_coco

@@ -11,10 +11,10 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from mmdefect.apis import build_runner, load_config
-from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.streams.runner import StreamRunner
 from mmdefect.streams.state import StreamState
 from mmdefect.utils.checkpoint import load_weights
+from mmdefect.utils.modules import unwrapped
 from tests.streams.conftest import CONFIG, options, stream_runner
 
 TESTED: list[dict[str, torch.Tensor]] = []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from mmdefect.streams.start import step_of
+from mmdefect.streams.checkpoints import step_of
 
 
 def saved(folder: Path, meta: Any) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdefect.datasets.paired_masks import PairedMaskDataset
+from mmdefect.datasets.index_masks.dataset import PairedMaskDataset
 from mmdefect.testing import make_toy_cracks
 from mmdefect.testing.toy_cracks import (
     CRACK,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdefect.datasets.converters.deeppcb import DEEPPCB_CLASSES, read_annotation
+from mmdefect.converters.deeppcb import read_annotation
+from mmdefect.datasets.boxes.classes import DEEPPCB_CLASSES
 from mmdefect.testing.toy_deeppcb import make_toy_deeppcb
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdefect.datasets.class_split import cooccurrence_table
-from mmdefect.datasets.converters.neu_det import NEU_DET_CLASSES, convert_neu_det
-from mmdefect.datasets.converters.voc import read_voc_folder
+from mmdefect.converters.neu_det import convert_neu_det
+from mmdefect.converters.voc import read_voc_folder
+from mmdefect.datasets.boxes.class_split import cooccurrence_table
+from mmdefect.datasets.boxes.classes import NEU_DET_CLASSES
 from mmdefect.testing.textures import crop_to_content
 from mmdefect.testing.toy_neu_det import FOLDERS, KINDS, VISIBLE, make_toy_neu_det
 

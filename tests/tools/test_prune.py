@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmdefect.pruning.plan import read_plan
-from mmdefect.study.pruning_latency import TimeAgain
+from lab.pruning_latency import TimeAgain
+from mmdefect.pruning.channels.plan import read_plan
 from tests.conftest import REPO, run_tool, tool_env, toy_options
 
 FTL = REPO / 'configs/ftl'

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdefect.models.classification.converters import ARCHS
+from mmdefect.converters.weights import ARCHS
 from mmdefect.utils.weights import PUBLISHED, how_to_make
 
 ROOT = Path(__file__).parents[2]

@@ -25,12 +25,13 @@ import cv2
 import torch
 from mmengine.logging import MMLogger
 
-from mmdefect.benchmarks.anomaly import AnomalySuite
-from mmdefect.benchmarks.detection import DetectionSuite
-from mmdefect.benchmarks.pruning import PruningSuite
-from mmdefect.utils.benchmark_table import BENCHMARK, benchmark_lines, missed
-from mmdefect.utils.results import clean_commit, write_results
-from mmdefect.utils.timing import Progress
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for lab/
+from lab.benchmarks.anomaly import AnomalySuite
+from lab.benchmarks.detection import DetectionSuite
+from lab.benchmarks.pruning import PruningSuite
+from lab.results import clean_commit, write_results
+from lab.tables.benchmark_table import BENCHMARK, benchmark_lines, missed
+from lab.timing import Progress
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 SUITES = {

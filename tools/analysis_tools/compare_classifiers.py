@@ -17,6 +17,7 @@ results file.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,28 +25,27 @@ from typing import NamedTuple
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from mmdefect.apis import load_config
-from mmdefect.streams.report_page import markdown_table
-from mmdefect.study.comparison import (
-    by_protocol,
-    comparison_table,
-    read_rows,
-    write_comparison,
-)
-from mmdefect.study.drift import compare_checkpoints, drift_table
-from mmdefect.study.freeze_rule import SIMILARITIES, suggest
-from mmdefect.study.options import (
+from mmdefect.comparison.freeze_rule import SIMILARITIES, suggest
+from mmdefect.comparison.options import (
     check_run,
     epochs_options,
     freeze_options,
     protocol_options,
 )
-from mmdefect.study.record import RECORD, read_record
-from mmdefect.study.results import add_rows
-from mmdefect.study.run import train_and_test
+from mmdefect.comparison.record import RECORD, read_record
+from mmdefect.comparison.report import (
+    by_protocol,
+    comparison_table,
+    read_rows,
+    write_comparison,
+)
+from mmdefect.comparison.run import train_and_test
 from mmdefect.utils.console import quiet_console
-from mmdefect.utils.results import clean_commit
+from mmdefect.visualization.page import markdown_table
 
-TOOLS = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / 'tools'
+sys.path.append(str(ROOT))  # for lab/
 
 
 def parse_args() -> argparse.Namespace:
@@ -98,6 +98,8 @@ def parse_args() -> argparse.Namespace:
         parser.error('nothing was given, configs, --collect or --drift was expected')
     if args.results and not args.dataset:
         parser.error('--results was given without --dataset, its name was expected')
+    if (args.results or args.drift) and not (ROOT / 'lab').is_dir():
+        parser.error('--results and --drift need a checkout: git clone the repository')
     return args
 
 
@@ -158,6 +160,8 @@ def check_results(args: argparse.Namespace) -> None:
     """Refuse a tree whose commit will not tell what ran, before it runs."""
     if args.results:
         # A changed results file makes the runs behind it dirty, not those before.
+        from lab.results import clean_commit
+
         spared = None if args.configs else args.results
         clean_commit(args.results.parent, ignore=spared)
 
@@ -166,6 +170,8 @@ def main() -> None:
     args = parse_args()
     quiet_console()
     if args.drift:
+        from lab.drift import compare_checkpoints, drift_table
+
         drift = compare_checkpoints(*args.drift)
         print(markdown_table(drift_table(drift)))
     check_results(args)
@@ -183,6 +189,8 @@ def main() -> None:
     if args.similarity:
         print(suggest(max(row.record.train_images for row in rows), args.similarity))
     if args.results:
+        from lab.classifier_results import add_rows
+
         add_rows(args.results, rows, dataset=args.dataset)
         print(f'written: {args.results}')
 

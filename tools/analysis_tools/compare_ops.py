@@ -18,9 +18,11 @@ import sys
 import time
 from pathlib import Path
 
-from mmdefect.evaluation.detections import compare_detections
 from mmdefect.utils.checkpoint import load_weights
-from mmdefect.utils.results import write_results
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for lab/
+from lab.detections import compare_detections
+from lab.results import write_results
 
 WHICH = 'import mmdefect, mmcv._ext as e; print(e.__file__)'
 

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
-from mmdefect.study.pruning_latency import TimeAgain
-from mmdefect.study.pruning_results import CHOSEN, add_sweeps, trade_off_of
-from mmdefect.utils.results_table import render_table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for lab/
+from lab.pruning_latency import TimeAgain
+from lab.pruning_results import CHOSEN, add_sweeps, trade_off_of
+from lab.tables.results_table import render_table
 from mmdefect.visualization.plots import save_figure
 
 

@@ -7,13 +7,13 @@ import textwrap
 from pathlib import Path
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
-from mmdefect.streams.comparison import (
+from mmdefect.streams.report.comparison import (
     LEGEND,
     comparison_table,
     read_streams,
     write_comparison,
 )
-from mmdefect.streams.report_page import markdown_table
+from mmdefect.visualization.page import markdown_table
 
 
 def parse_args() -> argparse.Namespace:

@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def image_size_of(cfg: Config) -> tuple[int, int]:
-    from mmdefect.study.run import image_size
+    from mmdefect.comparison.run import image_size
 
     try:
         return image_size(cfg)

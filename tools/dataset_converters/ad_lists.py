@@ -12,10 +12,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdefect.datasets.anomaly_layout import list_products
-from mmdefect.datasets.converters.ad_lists import build_lists, write_lists
-from mmdefect.datasets.converters.mvtec_ad import MVTEC_AD_CLASSES
-from mmdefect.datasets.converters.visa import VISA_CLASSES
+from mmdefect.converters.ad_lists import build_lists, write_lists
+from mmdefect.datasets.anomaly.classes import MVTEC_AD_CLASSES, VISA_CLASSES
+from mmdefect.datasets.anomaly.layout import list_products
 from mmdefect.streams.protocol import parse_protocol
 from mmdefect.utils.checks import name_some
 

@@ -17,18 +17,20 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmdefect.datasets.casting_layout import CASTING_CLASSES
-from mmdefect.datasets.casting_split import (
+from mmdefect.converters import casting
+from mmdefect.converters.near_duplicates.calibration import Row, choose
+from mmdefect.converters.near_duplicates.similarity import METHODS
+from mmdefect.datasets.casting.layout import CASTING_CLASSES
+from mmdefect.datasets.casting.split import (
     PROTOCOLS,
     count_subsets,
     legacy_split,
     split_file_name,
     write_split,
 )
-from mmdefect.datasets.converters import casting
-from mmdefect.datasets.leakage.calibration import Row, choose
-from mmdefect.datasets.leakage.similarity import METHODS
-from mmdefect.utils.results import clean_commit, write_results
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT))  # for lab/
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -56,6 +58,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if (args.report or args.pictures) and not args.calibrate:
         parser.error('--report and --pictures go with --calibrate')
+    if args.report and not (ROOT / 'lab').is_dir():
+        parser.error('--report needs a checkout: git clone the repository')
     return args
 
 
@@ -64,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     try:
         if args.report:  # before minutes of work
+            from lab.results import clean_commit
+
             clean_commit(args.report.parent, ignore=args.report)
         scan = casting.scan_casting(
             args.root, args.protocol, expect_real=args.expect == 'real'
@@ -169,6 +175,8 @@ def report(
     args: argparse.Namespace, metrics: Mapping[str, float], duration_s: float
 ) -> None:
     """Write what was measured."""
+    from lab.results import write_results
+
     write_results(
         args.report,
         name=args.report.stem,

@@ -12,18 +12,18 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdefect.datasets.class_split import class_names
-from mmdefect.datasets.coco_file import read_coco
-from mmdefect.datasets.converters.coco_checks import (
+from mmdefect.converters.coco import (
     Report,
     check_coco,
     reorder_classes,
 )
-from mmdefect.datasets.converters.image_options import (
+from mmdefect.converters.image_options import (
     add_exif_option,
     image_errors,
 )
-from mmdefect.datasets.converters.output import finish
+from mmdefect.converters.output import finish
+from mmdefect.datasets.boxes.class_split import class_names
+from mmdefect.datasets.boxes.coco_file import read_coco
 from mmdefect.datasets.images import detect_bits
 from mmdefect.datasets.same_images import same_images
 from mmdefect.streams.protocol import parse_protocol

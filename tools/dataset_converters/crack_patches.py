@@ -17,16 +17,16 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmdefect.datasets.converters.crack_patches import (
+from mmdefect.converters.crack_patches import (
     SHARES,
     Subset,
     plan_patches,
     write_patches,
 )
-from mmdefect.datasets.converters.image_options import add_exif_option
-from mmdefect.datasets.converters.new_folder import refuse_full
-from mmdefect.datasets.converters.patch_grid import Settings
-from mmdefect.datasets.paired_masks import resolve_ids
+from mmdefect.converters.image_options import add_exif_option
+from mmdefect.converters.patch_grid import Settings
+from mmdefect.datasets.index_masks.dataset import resolve_ids
+from mmdefect.utils.files import refuse_full
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -10,9 +10,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdefect.datasets.converters.deeppcb import DEEPPCB_CLASSES, convert_deeppcb
-from mmdefect.datasets.converters.image_options import add_exif_option
-from mmdefect.datasets.converters.output import finish
+from mmdefect.converters.deeppcb import convert_deeppcb
+from mmdefect.converters.image_options import add_exif_option
+from mmdefect.converters.output import finish
+from mmdefect.datasets.boxes.classes import DEEPPCB_CLASSES
 from mmdefect.streams.protocol import parse_protocol
 
 

@@ -16,18 +16,18 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdefect.datasets.converters.image_options import add_exif_option
-from mmdefect.datasets.converters.index_masks import (
+from mmdefect.converters.image_options import add_exif_option
+from mmdefect.converters.index_masks import (
     from_coco,
     from_labelme,
     from_png,
 )
-from mmdefect.datasets.converters.mask_output import (
+from mmdefect.converters.mask_output import (
     Masks,
     compare_with_images,
     write_masks,
 )
-from mmdefect.datasets.converters.new_folder import refuse_full
+from mmdefect.utils.files import refuse_full
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

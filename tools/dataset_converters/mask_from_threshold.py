@@ -17,10 +17,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdefect.datasets.converters.image_options import add_exif_option
-from mmdefect.datasets.converters.mask_output import write_masks
-from mmdefect.datasets.converters.new_folder import refuse_full, write_png
-from mmdefect.datasets.converters.threshold_masks import (
+from mmdefect.converters.image_options import add_exif_option
+from mmdefect.converters.mask_output import write_masks
+from mmdefect.converters.threshold_masks import (
     METHODS,
     OBJECTS,
     Threshold,
@@ -29,6 +28,8 @@ from mmdefect.datasets.converters.threshold_masks import (
     read_images,
     second_pass,
 )
+from mmdefect.utils.files import refuse_full
+from mmdefect.utils.images import write_png
 
 DEFAULTS = Threshold()
 

@@ -10,9 +10,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdefect.datasets.converters.image_options import add_exif_option
-from mmdefect.datasets.converters.mvtec_ad import check_folder
-from mmdefect.datasets.converters.product_checks import print_reports
+from mmdefect.converters.image_options import add_exif_option
+from mmdefect.converters.mvtec_ad import check_folder
+from mmdefect.converters.product_checks import print_reports
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

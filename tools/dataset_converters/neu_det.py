@@ -10,13 +10,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdefect.datasets.converters.image_options import add_exif_option
-from mmdefect.datasets.converters.neu_det import (
-    NEU_DET_CLASSES,
-    convert_neu_det,
-    read_split_list,
-)
-from mmdefect.datasets.converters.output import finish
+from mmdefect.converters.image_options import add_exif_option
+from mmdefect.converters.neu_det import convert_neu_det, read_split_list
+from mmdefect.converters.output import finish
+from mmdefect.datasets.boxes.classes import NEU_DET_CLASSES
 from mmdefect.streams.protocol import parse_protocol
 
 

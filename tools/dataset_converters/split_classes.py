@@ -10,14 +10,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdefect.datasets.class_split import (
+from mmdefect.datasets.boxes.class_split import (
     SPLIT_MODES,
     class_names,
     cooccurrence_table,
     split_coco,
 )
-from mmdefect.datasets.coco_file import read_coco
-from mmdefect.datasets.converters.coco_checks import save_json
+from mmdefect.datasets.boxes.coco_file import read_coco, save_json
 from mmdefect.streams.protocol import parse_protocol
 
 

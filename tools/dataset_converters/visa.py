@@ -11,9 +11,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdefect.datasets.converters.image_options import add_exif_option
-from mmdefect.datasets.converters.product_checks import print_reports
-from mmdefect.datasets.converters.visa import plan_visa, write_plan
+from mmdefect.converters.image_options import add_exif_option
+from mmdefect.converters.product_checks import print_reports
+from mmdefect.converters.visa import plan_visa, write_plan
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

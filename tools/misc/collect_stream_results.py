@@ -12,11 +12,15 @@ the same preset and seed are replaced, all others in the file stay.
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
-from mmdefect.streams.collect import collect
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for lab/
+from lab.results import read_growing, write_results
+from lab.stream_results import collect
 from mmdefect.utils.checks import repeated
-from mmdefect.utils.results import read_growing, write_results
 
 
 def parse_args() -> argparse.Namespace:

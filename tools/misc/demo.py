@@ -18,14 +18,14 @@ import textwrap
 import time
 from pathlib import Path
 
-from mmdefect.streams.comparison import (
+from mmdefect.streams.report.comparison import (
     LEGEND,
     comparison_table,
     read_streams,
     write_comparison,
 )
-from mmdefect.streams.report_page import markdown_table
 from mmdefect.testing import make_toy_neu_det
+from mmdefect.visualization.page import markdown_table
 
 REPO = Path(__file__).resolve().parents[2]
 DATA = Path('data/toy/NEU-DET')

@@ -10,13 +10,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdefect.datasets.casting_split import split_file_name, write_split
-from mmdefect.datasets.converters.casting import (
+from mmdefect.converters.casting import (
     THRESHOLD,
     make_split,
     scan_casting,
     study,
 )
+from mmdefect.datasets.casting.split import split_file_name, write_split
 from mmdefect.testing import (
     make_toy_casting,
     make_toy_cracks,

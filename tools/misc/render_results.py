@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmdefect.utils.results_table import render_documents
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for lab/
+from lab.tables.results_table import render_documents
 
 ROOT = Path(__file__).resolve().parents[2]
 

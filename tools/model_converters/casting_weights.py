@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmdefect.models.classification.converters import ARCHS, convert
+from mmdefect.converters.weights import ARCHS, convert
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
 
 

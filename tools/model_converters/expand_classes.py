@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from mmdefect.models.detection.expansion import expand_by_class, with_fresh_classes
+from mmdefect.functional.class_rows import expand_by_class, with_fresh_classes
 from mmdefect.utils.checkpoint import (
     checkpoint_classes,
     load_weights,

@@ -11,7 +11,7 @@ from mmcv.transforms import BaseTransform
 from PIL import Image
 
 from mmdefect.datasets.images import read_info
-from mmdefect.datasets.mask_pixels import read_defect
+from mmdefect.datasets.index_masks.pixels import read_defect
 from mmdefect.registry import TRANSFORMS
 from mmdefect.structures import AnomalySample
 from mmdefect.utils.checks import check_choice
@@ -87,7 +87,7 @@ REDUCE = {'any': reduce_any, 'nearest': reduce_nearest}
 class LoadAnomalyMask(BaseTransform):
     """Load the defect pixels of all masks of the image together.
 
-    Which values are defect: :func:`mmdefect.datasets.mask_pixels.defect_pixels`.
+    Which values are defect: :func:`mmdefect.datasets.index_masks.pixels.defect_pixels`.
 
     A good image gets an empty mask, a defective one whose defect is not outlined gets
     none. The resolution of ground truth is part of a result, so it stands in the

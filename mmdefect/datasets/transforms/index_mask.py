@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
-from mmdefect.datasets.mask_pixels import MAX_ID
+from mmdefect.datasets.index_masks.pixels import MAX_ID
 from mmdefect.registry import TRANSFORMS
 from mmdefect.utils import images
 from mmdefect.utils.checks import name_some

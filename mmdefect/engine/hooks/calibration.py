@@ -14,7 +14,6 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.functional.calibration import (
     cost_threshold,
     fit_temperature,
@@ -23,6 +22,7 @@ from mmdefect.functional.calibration import (
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
 from mmdefect.utils.files import in_one_piece
+from mmdefect.utils.modules import unwrapped
 
 CALIBRATED = 'calibrated.pth'
 BUFFERS = ('temperature', 'threshold')

@@ -8,8 +8,8 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.registry import HOOKS
+from mmdefect.utils.modules import unwrapped
 
 
 @HOOKS.register_module()

@@ -9,9 +9,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checks import some_of
+from mmdefect.utils.modules import unwrapped
 
 
 @HOOKS.register_module()

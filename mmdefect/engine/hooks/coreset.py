@@ -7,8 +7,9 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdefect.engine.hooks.previous import refuse_iterations, unwrapped
+from mmdefect.engine.hooks.continual.previous import refuse_iterations
 from mmdefect.registry import HOOKS
+from mmdefect.utils.modules import unwrapped
 
 
 @HOOKS.register_module()

@@ -10,7 +10,6 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from mmdefect.engine.hooks.freeze import is_about_to_train
-from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import (
     checkpoint_classes,
@@ -19,6 +18,7 @@ from mmdefect.utils.checkpoint import (
     state_dict_of,
 )
 from mmdefect.utils.checks import some_of
+from mmdefect.utils.modules import unwrapped
 from mmdefect.utils.plain_data import storable
 
 # Second networks that releases keep beside the one that a config describes.

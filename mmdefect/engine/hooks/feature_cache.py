@@ -10,14 +10,14 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmdefect.datasets.feature_store import (
+from mmdefect.engine.feature_store import (
     CachedItems,
     FeatureStore,
     fill,
     weights_digest,
 )
-from mmdefect.engine.hooks.previous import unwrapped
 from mmdefect.registry import HOOKS
+from mmdefect.utils.modules import unwrapped
 
 
 @HOOKS.register_module()

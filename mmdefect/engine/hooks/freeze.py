@@ -19,9 +19,9 @@ from mmdefect.engine.freezing import (
     plan_freezing,
     trainable_fraction,
 )
-from mmdefect.engine.hooks.previous import unwrapped
-from mmdefect.engine.replicated import ReplicatedModel
+from mmdefect.engine.model_wrapper import ReplicatedModel
 from mmdefect.registry import HOOKS
+from mmdefect.utils.modules import unwrapped
 
 
 def is_about_to_train(runner: Runner) -> bool:

@@ -12,10 +12,10 @@ from mmengine.dist import get_world_size
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from mmdefect.engine.distributed import on_main_process
 from mmdefect.engine.selection import validation_loss
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import check_finite
+from mmdefect.utils.distributed import on_main_process
 
 
 @HOOKS.register_module()

@@ -150,11 +150,6 @@ class ConditionerBlock(nn.Module):
         return self.out(mixed.transpose(1, 2).flatten(2)).view_as(x)
 
 
-def class_keys(prefix: str = 'conditioner.') -> tuple[str, ...]:
-    """Parameters of a conditioner whose rows are products."""
-    return (f'{prefix}classifier.weight', f'{prefix}classifier.bias')
-
-
 def build_conditioner(
     cfg: Mapping[str, Any] | None, **defaults: Any
 ) -> ObjectConditioner | None:

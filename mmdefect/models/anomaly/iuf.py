@@ -10,6 +10,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from mmdefect.functional.class_rows import CONDITIONER_CLASS_KEYS
 from mmdefect.models.anomaly.conditioner import Conditions, build_conditioner
 from mmdefect.models.anomaly.features import FrozenFeatures, check_channels
 from mmdefect.models.anomaly.scoring import anomaly_map, check_score, with_scores
@@ -28,9 +29,9 @@ class IUF(BaseModel):
     ``conditioner`` and ``compression`` it is UniAD (NeurIPS 2022).
 
     How a step spares what earlier ones learnt is not the model's business but that of
-    hooks: :class:`~mmdefect.engine.hooks.weight_anchor.WeightAnchorHook`,
-    :class:`~mmdefect.engine.hooks.projected_update.ProjectedUpdateHook`, or a penalty
-    that a hook puts into ``penalties``.
+    hooks: :class:`~mmdefect.engine.hooks.continual.weight_anchor.WeightAnchorHook`,
+    :class:`~mmdefect.engine.hooks.continual.projected_update.ProjectedUpdateHook`, or a
+    penalty that a hook puts into ``penalties``.
 
     Args:
         backbone: Frozen backbone with several outputs, or its config.
@@ -89,6 +90,11 @@ class IUF(BaseModel):
         self.score = score
         #: Losses that hooks add in later steps, by name; no part of the model.
         self.penalties: dict[str, Callable[[], Tensor]] = {}
+
+    @property
+    def class_keys(self) -> tuple[str, ...]:
+        """Parameters whose rows are products."""
+        return () if self.conditioner is None else CONDITIONER_CLASS_KEYS
 
     def init_weights(self) -> None:
         """Initialise what is trained, and load the backbone."""

@@ -12,10 +12,10 @@ from mmengine.model import BaseModule, PretrainedInit, initialize
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from mmdefect.engine.hooks.pretrained import load_strictly
-from mmdefect.pruning.plan import ChannelPlan, plan_from_dict, read_plan
-from mmdefect.pruning.rebuild import cut_in_place, feature_widths
+from mmdefect.pruning.channels.plan import ChannelPlan, plan_from_dict, read_plan
+from mmdefect.pruning.channels.rebuild import cut_in_place, feature_widths
 from mmdefect.registry import MODELS
+from mmdefect.utils.pretrained import load_strictly
 
 # What a plan of a classifier or detector calls its backbone.
 PART = 'backbone'

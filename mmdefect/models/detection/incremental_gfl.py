@@ -12,8 +12,8 @@ from mmdet.models.utils import unpack_gt_instances
 from mmengine.logging import print_log
 from torch import Tensor
 
+from mmdefect.functional.class_rows import expand_by_class
 from mmdefect.models.detection.distill.context import DenseOutputs, DistillContext
-from mmdefect.models.detection.expansion import expand_by_class
 from mmdefect.models.detection.teacher import Teacher, load_teacher
 from mmdefect.registry import MODELS
 

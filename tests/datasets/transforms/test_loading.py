@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mmcv.transforms import LoadImageFromFile
 
-from mmdefect.datasets.neu_det import NEUDETDataset
+from mmdefect.datasets.boxes.neu_det import NEUDETDataset
 from mmdefect.datasets.transforms.loading import LoadCachedImage
 from mmdefect.registry import TRANSFORMS
 

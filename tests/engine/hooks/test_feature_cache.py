@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from mmdefect.datasets.feature_store import CachedItems
+from mmdefect.engine.feature_store import CachedItems
 from mmdefect.engine.hooks.feature_cache import (
     FeatureCacheHook,
     cache_key,

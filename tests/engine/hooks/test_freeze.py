@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmdefect.engine.hooks.freeze import FreezeStrategyHook
-from mmdefect.engine.replicated import ReplicatedModel
+from mmdefect.engine.model_wrapper import ReplicatedModel
 from mmdefect.registry import HOOKS, MODEL_WRAPPERS
 from mmdefect.utils.checkpoint import load_weights
 from tests.conftest import HELPERS

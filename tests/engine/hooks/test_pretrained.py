@@ -8,12 +8,9 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmdefect.engine.hooks.pretrained import (
-    StrictPretrainedHook,
-    load_strictly,
-    pretrained_modules,
-)
+from mmdefect.engine.hooks.pretrained import StrictPretrainedHook
 from mmdefect.registry import HOOKS
+from mmdefect.utils.pretrained import load_strictly, pretrained_modules
 from tests.helpers.frozen_classifier import Classifier, runner_maker
 
 

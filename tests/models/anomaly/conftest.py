@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmdefect.models.anomaly.conditioner import class_keys
+from mmdefect.functional.class_rows import CONDITIONER_CLASS_KEYS
 from mmdefect.models.anomaly.iuf import IUF
 from mmdefect.registry import MODELS
 from mmdefect.structures import AnomalySample
@@ -197,7 +197,7 @@ def chain_hook(checkpoint: Path, classes, **changes: Any) -> dict[str, Any]:
         'type': 'mmdefect.ChainCheckpointHook',
         'checkpoint': str(checkpoint),
         'classes': list(classes),
-        'class_keys': class_keys(),
+        'class_keys': CONDITIONER_CLASS_KEYS,
         **changes,
     }
 

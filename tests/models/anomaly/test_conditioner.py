@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mmdefect.functional.class_rows import CONDITIONER_CLASS_KEYS
 from mmdefect.models.anomaly.conditioner import (
     ConditionerBlock,
     ObjectConditioner,
     build_conditioner,
-    class_keys,
 )
 from tests.models.anomaly.conftest import build, tiny_iuf
 
@@ -142,4 +142,4 @@ def test_feature_from_a_config():
 def test_feature_class_keys_are_all_that_grows():
     small, large = tiny_iuf(2).state_dict(), tiny_iuf(3).state_dict()
     grown = [name for name in small if small[name].shape != large[name].shape]
-    assert tuple(grown) == class_keys()
+    assert tuple(grown) == CONDITIONER_CLASS_KEYS

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
-from mmdefect.models.classification.layouts import BACKBONES
+from mmdefect.converters.weight_layouts import BACKBONES
 from tests.conftest import REPO, tool_env
 from tests.helpers.configs import scope, without
 from tests.models.classification.conftest import (
@@ -88,7 +88,7 @@ sys.modules['mmdet'] = None
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
-import mmdefect.models.classification.converters
+import mmdefect.converters.weights
 import mmdefect.models.classification.padding
 
 for name in sys.argv[1:]:

@@ -19,7 +19,7 @@ from mmdefect.models.classification.distilled import (
     softened_kl,
 )
 from tests.helpers.configs import scope
-from tests.pruning.networks import stir
+from tests.helpers.networks import stir
 
 PREPROCESSOR = {'mean': [127.0] * 3, 'std': [50.0] * 3, 'to_rgb': True}
 

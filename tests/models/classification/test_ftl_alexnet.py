@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmdefect.functional.pruned_size import FTL_ALEXNET
+from lab.pruned_size import FTL_ALEXNET
 from mmdefect.models.classification.ftl_alexnet import FTLAlexNet
 
 

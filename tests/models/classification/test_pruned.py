@@ -13,11 +13,11 @@ from mmengine.registry import MODELS
 from mmengine.runner.checkpoint import load_state_dict
 
 from mmdefect.models.classification.pruned import PrunedBackbone, pruned_widths
-from mmdefect.pruning.plan import ChannelPlan, LayerCut, write_plan
-from mmdefect.pruning.rebuild import rebuild
+from mmdefect.pruning.channels.plan import ChannelPlan, LayerCut, write_plan
+from mmdefect.pruning.channels.rebuild import rebuild
 from tests.conftest import tool_env
 from tests.helpers.configs import scope
-from tests.pruning.networks import (
+from tests.helpers.networks import (
     BACKBONES,
     build_backbone,
     build_classifier,

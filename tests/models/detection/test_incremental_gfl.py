@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmdefect.apis import load_config
-from mmdefect.models.detection.expansion import GFL_CLASS_KEYS
+from mmdefect.functional.class_rows import GFL_CLASS_KEYS
 from mmdefect.models.detection.teacher import Teacher
 from mmdefect.streams.resolve import resolve_step_config
 from tests.models.detection.conftest import (

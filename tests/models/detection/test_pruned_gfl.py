@@ -9,10 +9,10 @@ import torch
 from mmengine.registry import MODELS
 
 from mmdefect.models.classification.pruned import PrunedBackbone, pruned_widths
-from mmdefect.pruning.activations import filter_layers
-from mmdefect.pruning.groups import trace_groups
-from mmdefect.pruning.keep import KeepPolicy, plan_of_fraction
-from mmdefect.pruning.rebuild import rebuild
+from mmdefect.pruning.channels.groups import trace_groups
+from mmdefect.pruning.channels.rebuild import rebuild
+from mmdefect.pruning.scoring.activations import filter_layers
+from mmdefect.pruning.sweep.keep import KeepPolicy, plan_of_fraction
 from tests.helpers.configs import scope
 from tests.models.detection.conftest import build, make_batch, split_losses, toy_model
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from mmdefect.functional.class_rows import GFL_CLASS_KEYS
 from mmdefect.models.detection import teacher as teacher_module
-from mmdefect.models.detection.expansion import GFL_CLASS_KEYS
 from mmdefect.models.detection.teacher import SharedPrefix, Teacher, load_teacher
 from tests.models.detection.conftest import (
     DISTILL,

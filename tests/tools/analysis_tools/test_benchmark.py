@@ -15,12 +15,12 @@ import pytest
 import torch
 from mmengine.analysis import get_model_complexity_info
 
+from lab.benchmarks.anomaly import AnomalySuite
+from lab.benchmarks.detection import DetectionSuite, torch_nms
+from lab.benchmarks.nms import numpy_nms, random_boxes
+from lab.tables.benchmark_table import benchmark_lines, missed
+from lab.timing import PairTimes
 from mmdefect import mmcv_ext_standin
-from mmdefect.benchmarks.anomaly import AnomalySuite
-from mmdefect.benchmarks.detection import DetectionSuite, torch_nms
-from mmdefect.benchmarks.nms import numpy_nms, random_boxes
-from mmdefect.utils.benchmark_table import benchmark_lines, missed
-from mmdefect.utils.timing import PairTimes
 from tests.conftest import REPO, run_tool
 
 TOOL = 'tools/analysis_tools/benchmark.py'

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdefect.datasets.converters.coco_checks import save_json
-from mmdefect.datasets.converters.neu_det import convert_neu_det
+from mmdefect.converters.neu_det import convert_neu_det
+from mmdefect.datasets.boxes.coco_file import save_json
 from mmdefect.testing import make_toy_neu_det
 
 ROOT = Path(__file__).parents[3]

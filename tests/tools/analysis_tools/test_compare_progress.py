@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmdefect.study.record import RECORD
+from mmdefect.comparison.record import RECORD
 from tests.conftest import REPO
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdefect.datasets.casting import CastingDataset
-from mmdefect.datasets.casting_split import read_split
+from mmdefect.datasets.casting.dataset import CastingDataset
+from mmdefect.datasets.casting.split import read_split
 from mmdefect.testing import make_toy_casting
 
 ROOT = Path(__file__).parents[3]

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdefect.datasets.paired_masks import PairedMaskDataset
+from mmdefect.datasets.index_masks.dataset import PairedMaskDataset
 from mmdefect.testing import make_toy_cracks
 
 TOOLS = Path(__file__).parents[3] / 'tools/dataset_converters'

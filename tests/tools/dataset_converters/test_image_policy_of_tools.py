@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdefect.datasets.converters.coco_checks import ImageRecord, build_coco, save_json
-from mmdefect.datasets.converters.deeppcb import convert_deeppcb
-from mmdefect.datasets.converters.neu_det import convert_neu_det
-from mmdefect.datasets.paired_masks import PairedMaskDataset
+from mmdefect.converters.coco import ImageRecord, build_coco
+from mmdefect.converters.deeppcb import convert_deeppcb
+from mmdefect.converters.neu_det import convert_neu_det
+from mmdefect.datasets.boxes.coco_file import save_json
+from mmdefect.datasets.index_masks.dataset import PairedMaskDataset
 from mmdefect.datasets.transforms.index_mask import LoadIndexMask
 from mmdefect.datasets.transforms.loading import LoadCachedImage
 from mmdefect.testing import make_toy_deeppcb, make_toy_neu_det

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdefect.datasets.converters.coco_checks import ImageRecord, build_coco, save_json
+from mmdefect.converters.coco import ImageRecord, build_coco
+from mmdefect.datasets.boxes.coco_file import save_json
 
 ROOT = Path(__file__).parents[3]
 main = runpy.run_path(str(ROOT / 'tools/dataset_converters/split_classes.py'))['main']

@@ -33,7 +33,7 @@ def test_feature_seed(tmp_path: Path) -> None:
 def test_feature_castings_are_split(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mmdefect.datasets.casting import CastingDataset
+    from mmdefect.datasets.casting.dataset import CastingDataset
 
     main([str(tmp_path), '--dataset', 'casting'])
     assert '96 toy castings of 16 parts, already split' in capsys.readouterr().out

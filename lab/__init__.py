@@ -1,0 +1,1 @@
+"""The laboratory: benchmarks, result files, their tables; not part of the package."""

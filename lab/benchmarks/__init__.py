@@ -1,0 +1,1 @@
+"""Benchmark suites that tools/analysis_tools/benchmark.py runs."""

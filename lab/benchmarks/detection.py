@@ -1,0 +1,273 @@
+"""Speed and size of the class-incremental detector, beside plain GFL.
+
+Models, losses and optimizers are those of the presets' second step (three classes, then
+three more), with random weights and random images: what an iteration costs depends on
+neither, except for how many boxes the released terms' NMS sees.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from lab.benchmarks.nms import numpy_nms, random_boxes
+from lab.timing import Progress, interleaved
+from mmdefect import mmcv_ext_standin
+from mmdefect.apis import load_config
+from mmdefect.streams.resolve import resolve_step_config
+
+Measurement = Callable[[Progress | None], dict[str, float]]
+Batch = dict[str, list]
+
+PRESETS = {
+    'gfl': 'gfl_stream/joint_r50_fpn_2x_neu-det_3+3.py',
+    'sd_idd': 'sd_idd/sd-idd_r50_fpn_2x_neu-det_3+3.py',
+    'sd_idd_release': 'sd_idd/sd-idd-release_r50_fpn_2x_neu-det_3+3.py',
+}
+# Channels of the four stages of a ResNet.
+WIDTHS = dict.fromkeys((18, 34), (64, 128, 256, 512)) | dict.fromkeys(
+    (50, 101, 152), (256, 512, 1024, 2048)
+)
+BOXES_PER_IMAGE = 2
+OLD_CLASSES, NEW_CLASSES = 3, 3
+NMS_IOU = 0.6
+
+
+class DetectionSuite:
+    """Comparisons of the incremental detector with GFL, one by one.
+
+    Args:
+        configs: The folder ``configs`` of this repository.
+        pairs: Pairs of runs of everything but training.
+        train_pairs: Pairs of training iterations.
+        image_size: Height and width of the images in pixels.
+        batch_size: Images of a training batch; inference takes one.
+        depth: Layers of the ResNet: 18, 34, 50, 101 or 152.
+
+    Attributes:
+        comparisons: Name ``ours/other`` -> what measures it. Each builds what it needs.
+
+    Raises:
+        ValueError: If there is no such ResNet.
+    """
+
+    dataset = 'random images'
+
+    def __init__(
+        self,
+        *,
+        configs: str | Path,
+        pairs: int = 50,
+        train_pairs: int = 30,
+        image_size: int = 320,
+        batch_size: int = 2,
+        depth: int = 50,
+    ) -> None:
+        if depth not in WIDTHS:
+            known = ', '.join(map(str, WIDTHS))
+            raise ValueError(f'depth {depth} was given: expected one of {known}')
+        self.configs = Path(configs)
+        self.pairs = pairs
+        self.train_pairs = train_pairs
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.depth = depth
+        self.comparisons: dict[str, Measurement] = {
+            'sd_idd_iter/gfl_iter': self._training('sd_idd', 'gfl'),
+            'sd_idd_iter/sd_idd_release_iter': self._training(
+                'sd_idd', 'sd_idd_release'
+            ),
+            'student_infer/gfl_infer': self._inference,
+            'student_ckpt/gfl_ckpt': self._checkpoints,
+            'standin_nms/numpy_nms': self._numpy_nms,
+        }
+        if compiled_ops() is not None:
+            self.comparisons['standin_nms/compiled_nms'] = self._compiled_nms
+
+    @property
+    def notes(self) -> str:
+        """What a reader of the numbers must know."""
+        said = (
+            f'Median of the ratios of interleaved pairs. R{self.depth} FPN at '
+            f'{self.image_size} px, training at batch {self.batch_size} with '
+            f'{BOXES_PER_IMAGE} boxes an image, inference at batch 1. Peak memory is '
+            'not measured: one process holds both sides.'
+        )
+        if compiled_ops() is None:
+            said += ' No compiled mmcv operators here, so no standin_nms/compiled_nms.'
+        return said
+
+    def config(self, name: str, step: int = 1) -> Config:
+        """Return a step of a preset, at this depth and without pretrained weights."""
+        cfg = resolve_step_config(load_config(self.configs / PRESETS[name]), step)
+        init_default_scope(cfg.default_scope)
+        cfg.model.backbone.update(depth=self.depth, init_cfg=None)
+        cfg.model.neck.in_channels = list(WIDTHS[self.depth])
+        return cfg
+
+    def detector(self, name: str) -> Any:
+        """Build the detector of a preset's second step, with a teacher if it has one.
+
+        The teacher is a GFL with random weights, read from a checkpoint as in a run.
+        """
+        torch.manual_seed(0)
+        cfg = self.config(name)
+        with TemporaryDirectory() as folder:
+            if 'distill' in cfg.model:
+                path = Path(folder) / 'teacher.pth'
+                before = _initialised(self.config('gfl', step=0).model)
+                path.write_bytes(checkpoint_bytes(before))
+                cfg.model.teacher = dict(checkpoint=str(path))
+            return _initialised(cfg.model)
+
+    def stock(self, student: Any) -> Any:
+        """Build mmdet's own ``GFL`` with the student's weights."""
+        cfg = self.config('gfl').model
+        cfg.bbox_head.type = 'mmdet.GFLHead'
+        model = MODELS.build(cfg)
+        model.load_state_dict(student.state_dict())
+        return model
+
+    def training_step(self, name: str) -> tuple[Any, Callable[[], Any]]:
+        """Return a detector and what trains it by one iteration on a fixed batch."""
+        model = self.detector(name).train()
+        wrapper = build_optim_wrapper(model, self.config(name).optim_wrapper)
+        batch = random_batch(self.batch_size, size=self.image_size)
+        return model, lambda: model.train_step(batch, wrapper)
+
+    def predictor(self, model: Any) -> Callable[[], list]:
+        """Return what detects on one preprocessed image, up to the kept boxes."""
+        model.eval()
+        data = model.data_preprocessor(random_batch(1, size=self.image_size))
+
+        @torch.no_grad()
+        def run() -> list:
+            return model.predict(data['inputs'], data['data_samples'], rescale=False)
+
+        return run
+
+    def _training(self, ours: str, other: str) -> Measurement:
+        def measure(progress: Progress | None = None) -> dict[str, float]:
+            steps = [self.training_step(name)[1] for name in (ours, other)]
+            times = interleaved(
+                *steps, pairs=self.train_pairs, warmup=3, progress=progress
+            )
+            return times.metrics(f'{ours}_iter/{other}_iter')
+
+        return measure
+
+    def _inference(self, progress: Progress | None = None) -> dict[str, float]:
+        student = self.detector('sd_idd')
+        # Untrained scores are below the threshold, and NMS would have nothing to do.
+        torch.nn.init.zeros_(student.bbox_head.gfl_cls.bias)
+        stock = self.stock(student)
+        times = interleaved(
+            self.predictor(student),
+            self.predictor(stock),
+            pairs=self.pairs,
+            progress=progress,
+        )
+        return times.metrics('student_infer/gfl_infer')
+
+    def _checkpoints(self, progress: Progress | None = None) -> dict[str, float]:
+        student, step = self.training_step('sd_idd')
+        step()
+        ours = len(checkpoint_bytes(student))
+        other = len(checkpoint_bytes(self.stock(student)))
+        return {
+            'student_ckpt/gfl_ckpt': ours / other,
+            'student_ckpt/gfl_ckpt_ours_bytes': ours,
+            'student_ckpt/gfl_ckpt_other_bytes': other,
+        }
+
+    def _numpy_nms(self, progress: Progress | None = None) -> dict[str, float]:
+        boxes, scores = random_boxes(size=self.image_size)
+        return self._nms(
+            'standin_nms/numpy_nms',
+            lambda: numpy_nms(boxes, scores, iou_threshold=NMS_IOU),
+            progress,
+        )
+
+    def _compiled_nms(self, progress: Progress | None = None) -> dict[str, float]:
+        compiled: Any = compiled_ops()
+        found = torch_nms(compiled, size=self.image_size)
+        return self._nms('standin_nms/compiled_nms', found, progress)
+
+    def _nms(
+        self,
+        name: str,
+        other: Callable[[], np.ndarray | Tensor],
+        progress: Progress | None,
+    ) -> dict[str, float]:
+        ours = torch_nms(mmcv_ext_standin, size=self.image_size)
+        if ours().tolist() != other().tolist():
+            raise RuntimeError(
+                f'the two sides of {name} keep different boxes: a comparison of their '
+                'speed would mean nothing, find out which of them is wrong'
+            )
+        times = interleaved(ours, other, pairs=self.pairs, progress=progress)
+        return times.metrics(name)
+
+
+def torch_nms(ops: ModuleType, *, size: int) -> Callable[[], Tensor]:
+    """Return NMS of random boxes by an operator in mmcv's form."""
+    boxes, scores = map(torch.from_numpy, random_boxes(size=size))
+    return lambda: ops.nms(boxes, scores, iou_threshold=NMS_IOU, offset=0)
+
+
+def random_batch(images: int, *, size: int, seed: int = 0) -> Batch:
+    """Return a batch as mmdet's pipelines make it, labelled with new classes."""
+    from mmdet.structures import DetDataSample
+
+    random = torch.Generator().manual_seed(seed)
+    shape = (3, size, size)
+    inputs, samples = [], []
+    for _ in range(images):
+        pixels = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
+        meta = {'img_shape': shape[1:], 'ori_shape': shape[1:], 'scale_factor': (1, 1)}
+        sample = DetDataSample(metainfo=meta)
+        sample.gt_instances = _random_instances(size, random)
+        inputs.append(pixels)
+        samples.append(sample)
+    return {'inputs': inputs, 'data_samples': samples}
+
+
+def _random_instances(size: int, random: torch.Generator) -> InstanceData:
+    count = BOXES_PER_IMAGE
+    corner = torch.rand(count, 2, generator=random) * size / 2
+    extent = (torch.rand(count, 2, generator=random) + 0.25) * size / 3
+    labels = torch.randint(NEW_CLASSES, (count,), generator=random) + OLD_CLASSES
+    return InstanceData(bboxes=torch.cat((corner, corner + extent), 1), labels=labels)
+
+
+def checkpoint_bytes(model: Any) -> bytes:
+    """Return a checkpoint of a detector: its weights, and meta that is always equal."""
+    file = io.BytesIO()
+    meta = {'epoch': 1, 'iter': 1, 'seed': 0}
+    torch.save({'meta': meta, 'state_dict': model.state_dict()}, file)
+    return file.getvalue()
+
+
+def compiled_ops() -> ModuleType | None:
+    """Return mmcv's compiled operators, or None where the stand-in serves."""
+    module = import_module('mmcv._ext')
+    return None if Path(module.__file__ or '').suffix == '.py' else module
+
+
+def _initialised(cfg: Any) -> Any:
+    model = MODELS.build(cfg)
+    model.init_weights()
+    return model

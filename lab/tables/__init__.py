@@ -1,0 +1,1 @@
+"""Tables that docs take from result files."""

@@ -1,0 +1,265 @@
+"""Markdown tables rendered from results files, and the check that they agree."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.tables.benchmark_table import BENCHMARK, benchmark_lines
+from lab.tables.classifier_table import classifier_lines, is_study
+from lab.tables.leakage_table import is_leakage, leakage_lines
+from lab.tables.pruning_table import is_pruning, pruning_lines
+from mmdefect.utils.files import write_text
+
+OPENING = re.compile(r'^<!-- results:(\S+) -->$', re.MULTILINE)
+BLOCK = re.compile(
+    r'^(?P<open><!-- results:(?P<name>\S+) -->\n)(?P<body>.*?)'
+    r'(?P<close>^<!-- /results -->)$',
+    re.DOTALL | re.MULTILINE,
+)
+COLUMNS = ('teacher old', 'old', 'new', 'all')
+# Of an anomaly stream; image and pixel AUROC share a cell.
+MEASURES = {
+    'ACC': 'ACC (IUF)',
+    'FM_iuf': 'FM (IUF)',
+    'forgetting': 'forgetting (standard)',
+    'base': 'base step',
+    'last': 'last step',
+}
+PAPER = 'paper.json'
+# Characters of a command below a table.
+_LONGEST = 1000
+
+
+def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
+    """Render one results file.
+
+    Args:
+        results: Its content; metrics ``teacher/old`` and ``<preset>/old|new|all``, each
+            with an optional ``..._std``, as fractions. Where it has ``runs``, a preset
+            with fewer seeds than the file is marked. Of a benchmark, ratios; of
+            classifiers, ``<model>/<recipe>/<split>/errors`` and so on; of pruned
+            networks, ``<parent>/<variant>/balanced_accuracy_mean``.
+        paper: Content of ``paper.json``: name of results -> row label -> flat metrics
+            in the same form; rows of other names are left out.
+
+    Returns:
+        A Markdown table, a row per preset in the order of the file (of a benchmark, a
+        row per ratio), and a line that says where it comes from.
+    """
+    if results['name'].startswith(BENCHMARK):
+        lines = benchmark_lines(results['metrics'])
+    elif is_study(results['metrics']):
+        lines = classifier_lines(results['metrics'])
+    elif is_pruning(results['metrics']):
+        lines = pruning_lines(results['metrics'])
+    elif is_leakage(results['metrics']):
+        lines = leakage_lines(results['metrics'])
+    else:
+        products = any(key.endswith('/ACC_image') for key in results['metrics'])
+        lines = (_measure_lines if products else _preset_lines)(results, paper)
+    return '\n'.join([*lines, '', _origin(results)]) + '\n'
+
+
+def _preset_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
+    metrics = results['metrics']
+    return [
+        f'| {" | ".join(("AP50, %", *COLUMNS))} |',
+        f'| {" | ".join(["---"] + ["---:"] * len(COLUMNS))} |',
+        *(_row(_label(results, name), metrics, name) for name in _presets(metrics)),
+        *(
+            _row(f'{label} (printed in the paper)', published, '')
+            for label, published in paper.get(results['name'], {}).items()
+        ),
+    ]
+
+
+def _measure_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
+    """AUROC of images / of pixels, a column a measure."""
+    metrics = results['metrics']
+    rows = [(_label(results, name), metrics, name) for name in _presets(metrics)]
+    rows += [
+        (f'{label} (printed in the paper)', published, '')
+        for label, published in paper.get(results['name'], {}).items()
+    ]
+    lines = _measure_table(rows, 'AUROC, %: images / pixels', MEASURES)
+    products = dict.fromkeys(
+        key.rpartition('/')[2]
+        for key in metrics
+        if '/image_last/' in key and not key.endswith('_std')
+    )
+    if not products:
+        return lines
+    shown = {f'last/{product}': product for product in products}
+    ours = [row for row in rows if f'{row[2]}/image_last/{min(products)}' in row[1]]
+    return [*lines, '', *_measure_table(ours, 'the same, after the last step', shown)]
+
+
+def _measure_table(
+    rows: Sequence[tuple[str, Mapping[str, float], str]],
+    title: str,
+    measures: Mapping[str, str],
+) -> list[str]:
+    return [
+        f'| {" | ".join((title, *measures.values()))} |',
+        f'| {" | ".join(["---"] + ["---:"] * len(measures))} |',
+        *(_measure_row(*row, measures) for row in rows),
+    ]
+
+
+def _measure_row(
+    label: str,
+    metrics: Mapping[str, float],
+    preset: str,
+    measures: Mapping[str, str],
+) -> str:
+    cells = []
+    for measure in measures:
+        # `last_image` of all products, `image_last/bottle` of one.
+        name, _, product = measure.partition('/')
+        keys = [
+            f'{what}_{name}/{product}' if product else f'{name}_{what}'
+            for what in ('image', 'pixel')
+        ]
+        cells.append(
+            ' / '.join(_cell(metrics, f'{preset}/{key}'.lstrip('/')) for key in keys)
+        )
+    return f'| {" | ".join([label, *cells])} |'
+
+
+def _presets(metrics: Mapping[str, float]) -> list[str]:
+    names = (key.partition('/')[0] for key in metrics)
+    return [name for name in dict.fromkeys(names) if name and name != 'teacher']
+
+
+def _label(results: Mapping[str, Any], preset: str) -> str:
+    expected = len(results['seeds'])
+    found = len(results.get('runs', {}).get(preset, results['seeds']))
+    share = f' ({found} of {expected} seeds)' if found < expected else ''
+    return f'`{preset}`{share}'
+
+
+def _row(label: str, metrics: Mapping[str, float], preset: str) -> str:
+    keys = ['teacher/old']
+    keys += [f'{preset}/{group}'.lstrip('/') for group in ('old', 'new', 'all')]
+    return f'| {" | ".join([label, *(_cell(metrics, key) for key in keys)])} |'
+
+
+def _cell(metrics: Mapping[str, float], key: str) -> str:
+    if key not in metrics:
+        return '–'
+    text = f'{100 * metrics[key]:.1f}'
+    spread = metrics.get(f'{key}_std')
+    return text if spread is None else f'{text} ± {100 * spread:.1f}'
+
+
+def _origin(results: Mapping[str, Any]) -> str:
+    """Say what ran where; ± is explained when there is one."""
+    seeds = ', '.join(str(seed) for seed in results['seeds'])
+    explained = ' (mean ± sample standard deviation)' if _has_means(results) else ''
+    return (
+        f'{results["dataset"]}, {_commits(results["commit"])}, {results["date"]}, '
+        f'{results["hardware"]}, seeds {seeds}{explained}: {_command(results)}'
+    )
+
+
+def _has_means(results: Mapping[str, Any]) -> bool:
+    """Whether a number is a mean of seeds; a file may hold one run each of several."""
+    runs = results.get('runs')
+    several = len(results['seeds']) > 1
+    return several and (not runs or any(len(seeds) > 1 for seeds in runs.values()))
+
+
+def _command(results: Mapping[str, Any]) -> str:
+    """As it was typed; where every run has its own, they are left in the file."""
+    command = results['command']
+    if len(command) <= _LONGEST:
+        return f'`{command}`'
+    return f'the command of each run stands in `docs/results/{results["name"]}.json`'
+
+
+def _commits(joined: str) -> str:
+    short = [f'`{commit[:10]}`' for commit in joined.split('; ')]
+    return f'commit{"s" if len(short) > 1 else ""} {", ".join(short)}'
+
+
+def render_text(text: str, results_dir: Path, *, source: str = 'text') -> str:
+    """Fill every ``<!-- results:NAME -->`` block of a document.
+
+    Args:
+        text: The document.
+        results_dir: Folder of the JSON files.
+        source: What to call the document in errors.
+
+    Raises:
+        FileNotFoundError: If a block names a results file that does not exist.
+        ValueError: If a block is not closed, or a results file lacks a field.
+    """
+    opened, closed = len(OPENING.findall(text)), len(BLOCK.findall(text))
+    if opened != closed:
+        raise ValueError(
+            f'{source} opens {opened} results blocks that are not all closed, '
+            "'<!-- /results -->' on a line of its own was expected after each."
+        )
+    paper_path = results_dir / PAPER
+    paper = (
+        json.loads(paper_path.read_text(encoding='utf-8'))
+        if paper_path.is_file()
+        else {}
+    )
+
+    def fill(match: re.Match[str]) -> str:
+        path = results_dir / f'{match["name"]}.json'
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{source} shows results '{match['name']}', but '{path}' does not "
+                'exist; run the experiment or remove the block.'
+            )
+        try:
+            table = render_table(json.loads(path.read_text(encoding='utf-8')), paper)
+        except KeyError as error:
+            raise ValueError(
+                f"'{path}' lacks {error}, a file of write_results was expected; write "
+                'it again with the script.'
+            ) from error
+        return f'{match["open"]}\n{table}\n{match["close"]}'
+
+    return BLOCK.sub(fill, text)
+
+
+def documents(root: Path) -> Iterator[Path]:
+    """Yield README.md and every Markdown file below docs."""
+    if (root / 'README.md').is_file():
+        yield root / 'README.md'
+    yield from sorted((root / 'docs').rglob('*.md'))
+
+
+def render_documents(root: str | Path, *, check: bool = False) -> list[Path]:
+    """Fill the results blocks of all documents of a repository.
+
+    Args:
+        root: The repository.
+        check: Only look, write nothing.
+
+    Returns:
+        Documents that differ from what their results files say (and, without ``check``,
+        have been rewritten).
+
+    Raises:
+        FileNotFoundError: If a block names a results file that does not exist.
+        ValueError: If a block is not closed, or a results file lacks a field.
+    """
+    root = Path(root)
+    changed = []
+    for path in documents(root):
+        text = path.read_text(encoding='utf-8')
+        source = path.relative_to(root).as_posix()
+        rendered = render_text(text, root / 'docs' / 'results', source=source)
+        if rendered != text:
+            changed.append(path)
+            if not check:
+                write_text(path, rendered)
+    return changed

@@ -1,1 +1,0 @@
-"""What our methods cost, beside what they are built on."""

@@ -1,0 +1,1 @@
+"""Classifiers trained one after another and compared on the same images."""

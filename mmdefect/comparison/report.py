@@ -1,0 +1,178 @@
+"""The table and the plots of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmdefect.comparison.record import PREDICTIONS, RunRecord, read_record
+from mmdefect.evaluation.predictions import (
+    Measures,
+    Predictions,
+    best_of,
+    mcnemar,
+    measure,
+    read_predictions,
+)
+from mmdefect.visualization.page import (
+    Page,
+    Picture,
+    Section,
+    Table,
+    footer_text,
+    write_page,
+)
+from mmdefect.visualization.plots import save_figure, scatter
+
+HEADER = (
+    'classifier',
+    'trained / all parameters',
+    'errors',
+    'accuracy, % (95 % interval)',
+    'misses',
+    'false alarms',
+    'AUROC, %',
+    'p against the best',
+    's an epoch',
+    'ms an image, p50 / p95',
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One classifier: what it took, what it said, how good that was."""
+
+    record: RunRecord
+    predictions: Predictions
+    measures: Measures
+
+
+def read_rows(work_dirs: Sequence[str | Path]) -> list[Row]:
+    """Read trained and tested classifiers.
+
+    Raises:
+        FileNotFoundError: A work dir is not finished.
+        ValueError: There is none.
+    """
+    if not work_dirs:
+        raise ValueError('no classifiers were given, one or more were expected.')
+    rows = []
+    for folder in work_dirs:
+        said = read_predictions(Path(folder) / PREDICTIONS)
+        rows.append(
+            Row(record=read_record(folder), predictions=said, measures=measure(said))
+        )
+    return rows
+
+
+def by_protocol(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows of one test set each: numbers of two splits never share a table."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.record.protocol, []).append(row)
+    return found
+
+
+def comparison_table(rows: Sequence[Row]) -> Table:
+    """Table of classifiers that were tested on the same images.
+
+    Raises:
+        ValueError: They were not.
+    """
+    best = rows[best_of([row.measures for row in rows])]
+    return Table(HEADER, [_cells(row, best) for row in rows], HEADER[1:])
+
+
+def _cells(row: Row, best: Row) -> list[str]:
+    record, found = row.record, row.measures
+    low, high = found.accuracy_range
+    accuracy = 1 - found.wrong / found.images
+    p_value = 1.0 if row is best else mcnemar(row.predictions, best.predictions)
+    return [
+        record.label,
+        f'{record.trainable:,} / {record.parameters:,}',
+        f'{found.wrong} of {found.images}',
+        f'{100 * accuracy:.2f} ({100 * low:.1f}–{100 * high:.1f})',
+        f'{found.errors.misses} of {found.errors.defects}',
+        f'{found.errors.false_alarms} of {found.images - found.errors.defects}',
+        f'{100 * found.auroc:.2f}',
+        '–' if row is best else f'{p_value:.3f}',
+        f'{record.seconds_per_epoch:.0f}',
+        f'{record.latency_ms_p50:.1f} / {record.latency_ms_p95:.1f}',
+    ]
+
+
+def write_comparison(rows: Sequence[Row], out_dir: str | Path) -> Path:
+    """Write ``index.html``, ``comparison.md`` and the plots; return the HTML file."""
+    folder = Path(out_dir)
+    sections = []
+    for protocol, group in by_protocol(rows).items():
+        sections.append(
+            Section(
+                title=f'Split: {protocol}',
+                text='p: exact McNemar test against the classifier with the fewest '
+                'errors. Latency: one image, without loading it.',
+                table=comparison_table(group),
+                pictures=_plots(group, folder, protocol),
+            )
+        )
+    page = Page(
+        name='Comparison of classifiers',
+        headline=_headline(rows),
+        sections=sections,
+        footer=_origin(rows),
+        footer_text=footer_text('the run records and predictions of the work dirs'),
+    )
+    return write_page(page, folder, markdown='comparison.md')
+
+
+def _plots(rows: Sequence[Row], folder: Path, protocol: str) -> list[Picture]:
+    accuracies = [1 - row.measures.wrong / row.measures.images for row in rows]
+    intervals = [row.measures.accuracy_range for row in rows]
+    labels = [row.record.label for row in rows]
+    pictures = []
+    millions = [row.record.parameters / 1e6 for row in rows]
+    latencies = [row.record.latency_ms_p50 for row in rows]
+    trained = [row.record.trainable / 1e6 for row in rows]
+    for name, axis, values in (
+        ('parameters', 'parameters, millions', millions),
+        ('trained', 'trained parameters, millions', trained),
+        ('latency', 'ms an image, median', latencies),
+    ):
+        figure = scatter(
+            values, accuracies, intervals, labels=labels, xlabel=axis, ylabel='accuracy'
+        )
+        path = save_figure(figure, folder / f'{protocol}_{name}.png')
+        text = f'accuracy against {name} of {", ".join(labels)}'
+        pictures.append(Picture(path, text, 420))
+    return pictures
+
+
+def _headline(rows: Sequence[Row]) -> str:
+    parts = []
+    for protocol, group in by_protocol(rows).items():
+        best = group[best_of([row.measures for row in group])]
+        parts.append(
+            f'{best.record.label} has the fewest errors on {protocol}: '
+            f'{best.measures.wrong} of {best.measures.images}'
+        )
+    return '; '.join(parts) + '.'
+
+
+def _origin(rows: Sequence[Row]) -> Table:
+    header = ('classifier', 'split', 'seed', 'commit', 'hardware', 'command')
+    return Table(
+        header,
+        [
+            (
+                row.record.label,
+                row.record.protocol,
+                str(row.record.seed),
+                row.record.commit[:12],
+                row.record.hardware,
+                row.record.command,
+            )
+            for row in rows
+        ],
+    )

@@ -1,0 +1,1 @@
+"""Public datasets and foreign weights, converted to what mmdefect reads."""

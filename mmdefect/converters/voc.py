@@ -1,0 +1,241 @@
+"""Read Pascal VOC annotation files safely, and split image names into two lists."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+import numpy as np
+from defusedxml import DefusedXmlException, ElementTree
+
+from mmdefect.converters.coco import ImageRecord
+from mmdefect.datasets.boxes.coco_file import MAX_COORDINATE, image_size_of
+from mmdefect.utils.checks import name_some
+from mmdefect.utils.image_header import ImageError, read_header
+from mmdefect.utils.images import is_turned
+from mmdefect.utils.text_files import decode_xml, read_bytes
+
+MAX_XML_BYTES = 1_000_000
+"""An annotation file of one image is a few kB; a megabyte is an attack or a mistake."""
+
+
+def read_voc_xml(path: Path, *, file_name: str) -> ImageRecord:
+    """Read one annotation file.
+
+    Args:
+        path: The XML file.
+        file_name: What to record as the path of its image.
+
+    Returns:
+        The record; boxes as in the file, x1 y1 x2 y2.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If the file is too large, declares entities or an unknown encoding,
+            is no XML, or a tag is missing or no number.
+    """
+    data = read_bytes(path, 'file of annotations', max_bytes=MAX_XML_BYTES)
+    try:
+        root = ElementTree.fromstring(decode_xml(data, path), forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise ValueError(
+            f'{path} declares XML entities or a document type ({error}); expected '
+            'plain annotations: such a file can exhaust the memory and is refused.'
+        ) from error
+    except ParseError as error:
+        raise ValueError(
+            f'{path} is no XML ({error}); expected Pascal VOC annotations: '
+            'get the file again.'
+        ) from error
+    objects = []
+    for item in root.iter('object'):
+        corners = ('xmin', 'ymin', 'xmax', 'ymax')
+        x1, y1, x2, y2 = (_number(item, f'bndbox/{c}', path) for c in corners)
+        objects.append((_text(item, 'name', path), (x1, y1, x2, y2)))
+    sizes = {side: _number(root, f'size/{side}', path) for side in ('width', 'height')}
+    width, height = image_size_of(sizes, str(path))
+    return ImageRecord(file_name, width, height, objects)
+
+
+def _text(element: Element, tag: str, path: Path) -> str:
+    text = (element.findtext(tag) or '').strip()
+    if not text:
+        raise ValueError(
+            f'{path} has no <{tag}> in <{element.tag}>; expected Pascal VOC '
+            'annotations: complete the file.'
+        )
+    return text
+
+
+def _number(element: Element, tag: str, path: Path) -> float:
+    text = _text(element, tag, path)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= MAX_COORDINATE:
+        raise ValueError(
+            f'{path} has {text[:80]!r} as <{tag}>; expected a number of pixels: '
+            'correct the file.'
+        )
+    return int(value) if value.is_integer() else value
+
+
+def read_voc_folder(
+    root: Path,
+    *,
+    images: str = 'IMAGES',
+    annotations: str = 'ANNOTATIONS',
+    exif: str | None = None,
+) -> tuple[list[ImageRecord], list[str]]:
+    """Read all images of a folder with their annotation files.
+
+    Args:
+        root: Root of the data set.
+        images: Folder of ``*.jpg`` below ``root``.
+        annotations: Folder of ``*.xml`` with the same stems.
+        exif: See :func:`check_size`.
+
+    Returns:
+        Records sorted by file name, and one sentence an error: unpaired files,
+        unreadable annotations or images, sizes that disagree.
+
+    Raises:
+        FileNotFoundError: If a folder is not there or holds no images.
+    """
+    for folder in (images, annotations):
+        if not (root / folder).is_dir():
+            raise FileNotFoundError(
+                f'There is no folder {root / folder}; expected {images}/*.jpg and '
+                f'{annotations}/*.xml below {root}: see data/README.md.'
+            )
+    pictures = {p.stem: p for p in sorted((root / images).glob('*.jpg'))}
+    labels = {p.stem: p for p in sorted((root / annotations).glob('*.xml'))}
+    if not pictures:
+        raise FileNotFoundError(
+            f'{root / images} holds no *.jpg; expected the images: see data/README.md.'
+        )
+    errors = _unpaired(pictures, labels, annotations)
+    errors += _unpaired(labels, pictures, images)
+    records = []
+    for stem in sorted(pictures.keys() & labels.keys()):
+        picture = pictures[stem]
+        try:
+            record = read_voc_xml(labels[stem], file_name=f'{images}/{picture.name}')
+            check_size(record, picture, exif=exif)
+        except ValueError as error:
+            errors.append(str(error))
+        else:
+            records.append(record)
+    return records, errors
+
+
+def _unpaired(there: Iterable[str], other: Iterable[str], folder: str) -> list[str]:
+    alone = sorted(set(there) - set(other))
+    if not alone:
+        return []
+    return [f'{name_some(alone)} have no partner in {folder}; expected pairs.']
+
+
+def image_size(path: Path, *, exif: str | None = None) -> tuple[int, int]:
+    """Width and height of an image that nobody has noted, read from its header.
+
+    Args:
+        path: The file.
+        exif: What it means if it has an EXIF orientation: ``'stored'`` pixels or the
+            ``'turned'`` picture.
+
+    Raises:
+        ValueError: If the file is not accepted, or turned and ``exif`` does not say.
+    """
+    try:
+        header = read_header(path)
+        return header.size(turned=is_turned(header, None, exif))
+    except ImageError as error:
+        raise ValueError(
+            f'{path} cannot be read as an image ({error}): get the file again.'
+        ) from None
+
+
+def check_size(record: ImageRecord, path: Path, *, exif: str | None = None) -> None:
+    """Compare the size of an image with the recorded one.
+
+    Args:
+        record: What is annotated.
+        path: The file.
+        exif: See :func:`mmdefect.utils.images.is_turned`.
+
+    Raises:
+        ValueError: If they differ, or the file is not accepted.
+    """
+    header = None
+    try:
+        header = read_header(path)
+        is_turned(header, (record.width, record.height), exif)
+    except ImageError as error:
+        if header is None:
+            raise ValueError(
+                f'{path} cannot be read as an image ({error}): get the file again.'
+            ) from None
+        found = f'{header.width}x{header.height}'
+        if header.orientation > 1:
+            found = f'{found} ({error})'
+        raise ValueError(
+            f'{path} is {found}, its annotations say {record.width}x{record.height}; '
+            'expected equal sizes: correct one.'
+        ) from None
+
+
+def identical_files(paths: Iterable[Path]) -> list[list[str]]:
+    """Stems of files with the same bytes, as sorted groups of two or more."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        groups[hashlib.sha256(path.read_bytes()).hexdigest()].append(path.stem)
+    return sorted(sorted(group) for group in groups.values() if len(group) > 1)
+
+
+def name_prefix(name: str) -> str:
+    """What comes before the number: ``'crazing_12'`` -> ``'crazing'``."""
+    return name.rsplit('_', 1)[0]
+
+
+def stratified_split(
+    names: Sequence[str],
+    *,
+    test_ratio: float = 0.2,
+    seed: int = 0,
+    train_only: Iterable[str] = (),
+) -> tuple[list[str], list[str]]:
+    """Split names so that every file-name prefix has the same share in both lists.
+
+    Args:
+        names: Stems such as ``crazing_12``; their order does not matter.
+        test_ratio: Share of each prefix that goes to the test list.
+        seed: Seed of the draw.
+        train_only: Names kept out of the test list, such as identical twins.
+
+    Returns:
+        Sorted train and test names.
+
+    Raises:
+        ValueError: If ``test_ratio`` is not between 0 and 1.
+    """
+    if not 0 < test_ratio < 1:
+        raise ValueError(
+            f'The test ratio is {test_ratio}; expected a share between 0 and 1.'
+        )
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        groups[name_prefix(name)].append(name)
+    rng = np.random.default_rng(seed)
+    fixed = set(train_only)
+    test: list[str] = []
+    for prefix in sorted(groups):
+        free = [name for name in groups[prefix] if name not in fixed]
+        number = round(test_ratio * len(groups[prefix]))
+        test += [free[i] for i in rng.permutation(len(free))[:number]]
+    return sorted(set(names) - set(test)), sorted(test)

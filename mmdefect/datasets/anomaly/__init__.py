@@ -1,0 +1,1 @@
+"""Products with good and defective images, for anomaly maps."""

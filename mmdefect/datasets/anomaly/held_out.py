@@ -1,0 +1,53 @@
+"""Products without test images: some of their good training images stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdefect.datasets.anomaly.layout import AnomalyImage, draw_images
+
+SHARE = 0.2
+"""Share of ``train/good`` that is held out of training by default."""
+
+
+def held_out(
+    images: Sequence[AnomalyImage], share: float, *, root: Path
+) -> list[AnomalyImage]:
+    """Draw the training images that are tested instead of learnt.
+
+    Every image gets a key from its own name, and the smallest keys win: training and
+    test, and every step, draw the same.
+
+    Args:
+        images: All training images of one product.
+        share: How many of them, above 0 and below 1; one at least, and one is left.
+        root: Names are taken relative to it, so that a moved set draws the same.
+
+    Returns:
+        The drawn images, in the order given; none with a share of 0 or a single image.
+    """
+    if share == 0 or len(images) < 2:
+        return []
+    number = min(max(round(share * len(images)), 1), len(images) - 1)
+    return draw_images(images, number, seed='held out', root=root)
+
+
+def untested_note(product: str, number: int, share: float) -> str:
+    """Say what a product without test images is tested on.
+
+    Args:
+        product: Its name.
+        number: How many images are held out.
+        share: Of all its training images.
+    """
+    if number:
+        return (
+            f'{product}: no test images, so {number} good ones are held out of '
+            f'training and tested (hold_out={share:g}).'
+        )
+    return (
+        f'{product}: no test images, so it is not scored; expected test/good, and '
+        'test/<kind> if there are any, or training images to hold some out of '
+        '(hold_out).'
+    )

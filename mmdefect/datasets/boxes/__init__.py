@@ -1,0 +1,1 @@
+"""Images with defect boxes, in COCO format."""

@@ -1,1 +1,0 @@
-"""From published files to COCO JSON; the tools are thin over these modules."""

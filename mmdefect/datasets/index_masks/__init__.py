@@ -1,0 +1,1 @@
+"""Images with index masks, classified by the defects in them."""

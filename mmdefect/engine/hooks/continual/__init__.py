@@ -1,0 +1,1 @@
+"""Hooks that need the step before, or leave something for the next."""

@@ -1,0 +1,1 @@
+"""Hooks that draw what a model predicts."""

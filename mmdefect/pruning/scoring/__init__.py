@@ -1,0 +1,1 @@
+"""Scores of filters, from weights or activations."""

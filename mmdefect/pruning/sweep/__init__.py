@@ -1,0 +1,1 @@
+"""The sweep of tools/prune.py: candidates, recovery, decision, measurement."""

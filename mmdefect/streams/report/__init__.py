@@ -1,0 +1,1 @@
+"""Reports of a stream: one page with its numbers and pictures."""

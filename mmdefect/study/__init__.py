@@ -1,1 +1,0 @@
-"""A study: several classifiers trained alike, in one table."""

@@ -1,0 +1,39 @@
+"""Modules in general: the one inside wrappers, and evaluation mode for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mmengine.runner import Runner
+from torch import nn
+
+from mmdefect.functional.class_rows import GFL_CLASS_KEYS
+
+
+def unwrapped(runner: Runner) -> nn.Module:
+    """The model itself, without DDP or test-time augmentation around it."""
+    model: Any = runner.model
+    while hasattr(model, 'module'):
+        model = model.module
+    return model
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode for a while."""
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)
+
+
+def class_keys_of(model: nn.Module) -> tuple[str, ...]:
+    """Parameters whose rows are classes: what the model says, else those of GFL's head.
+
+    A model of one's own says it with an attribute ``class_keys``.
+    """
+    return tuple(getattr(model, 'class_keys', GFL_CLASS_KEYS))

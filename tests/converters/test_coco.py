@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmdefect.converters.coco import (
+    ImageRecord,
+    build_coco,
+    check_coco,
+    reorder_classes,
+)
+from mmdefect.datasets.boxes.coco_file import clip_box, save_json
+
+BOX = (2, 3, 12, 8)
+
+
+def record(*objects: tuple[str, Any], name: str = 'a.jpg') -> ImageRecord:
+    return ImageRecord(name, 20, 10, list(objects))
+
+
+def good_coco() -> dict[str, Any]:
+    return build_coco([record(('x', BOX), ('y', BOX))], ['x', 'y'], title='train')[0]
+
+
+def test_smoke_golden_file() -> None:
+    coco, report = build_coco([record(('y', BOX))], ['x', 'y'], title='train')
+    assert coco == {
+        'info': {'description': 'train', 'version': '1.0'},
+        'licenses': [],
+        'categories': [
+            {'id': 1, 'name': 'x', 'supercategory': 'defect'},
+            {'id': 2, 'name': 'y', 'supercategory': 'defect'},
+        ],
+        'images': [{'id': 1, 'file_name': 'a.jpg', 'width': 20, 'height': 10}],
+        'annotations': [
+            {
+                'id': 1,
+                'image_id': 1,
+                'category_id': 2,
+                'bbox': [2, 3, 10, 5],
+                'area': 50,
+                'iscrowd': 0,
+            }
+        ],
+    }
+    assert report.boxes == {'x': 0, 'y': 1}
+
+
+def test_feature_duplicates_are_dropped_and_named() -> None:
+    coco, report = build_coco(
+        [record(('x', BOX), ('x', BOX), ('y', BOX))], ['x', 'y'], title='t'
+    )
+    assert len(coco['annotations']) == 2
+    assert report.duplicates == ['a.jpg x [2, 3, 12, 8]']
+    assert not report.errors
+
+
+def test_feature_degenerate_and_out_of_frame() -> None:
+    boxes = [(5, 5, 5, 9), (15, 5, 25, 9), (30, 5, 40, 9)]
+    coco, report = build_coco([record(*(('x', b) for b in boxes))], ['x'], title='t')
+    assert [a['bbox'] for a in coco['annotations']] == [[15, 5, 5, 4]]
+    assert report.out_of_frame == ['a.jpg x [15, 5, 25, 9]']
+    assert report.degenerate == ['a.jpg x [5, 5, 5, 9]', 'a.jpg x [30, 5, 40, 9]']
+
+
+def test_feature_images_without_boxes_stay() -> None:
+    coco, report = build_coco([record(), record(name='b.jpg')], ['x'], title='t')
+    assert len(coco['images']) == 2
+    assert report.empty == ['a.jpg', 'b.jpg']
+    assert '  images without boxes: 2: a.jpg, b.jpg' in str(report).splitlines()
+
+
+def test_exception_unknown_class_is_an_error_of_the_report() -> None:
+    _, report = build_coco([record(('xx', BOX))], ['xxx', 'y'], title='t')
+    assert len(report.errors) == 1
+    assert "a.jpg names the unknown class 'xx'" in report.errors[0]
+    assert 'did you mean xxx?' in report.errors[0]
+
+
+def test_feature_check_passes_own_files() -> None:
+    report = check_coco(good_coco(), title='t')
+    assert (report.images, report.boxes, report.errors) == (1, {'x': 1, 'y': 1}, [])
+    assert not report.duplicates
+
+
+def test_feature_check_finds_what_it_should() -> None:
+    coco = good_coco()
+    first = coco['annotations'][0]
+    coco['images'].append({'id': 2, 'file_name': 'b.jpg', 'width': 9, 'height': 9})
+    coco['annotations'] += [
+        {**first, 'id': 3},
+        {**first, 'id': 4, 'bbox': [18, 3, 10, 5]},
+        {**first, 'id': 5, 'bbox': [2, 3, 0, 5]},
+        {**first, 'id': 6, 'bbox': [2, 3, 18.4, 5]},
+    ]
+    report = check_coco(coco, title='t')
+    assert report.duplicates == ['a.jpg x [2, 3, 12, 8]']
+    assert report.out_of_frame == ['a.jpg x [18, 3, 28, 8]']
+    assert report.degenerate == ['a.jpg x [2, 3, 2, 8]']
+    assert report.empty == ['b.jpg']
+    assert not report.errors
+
+
+def test_feature_check_counts_boxes_that_are_ignored() -> None:
+    coco = good_coco()
+    coco['annotations'][0]['iscrowd'] = 1
+    (note,) = check_coco(coco, title='t').notes
+    assert note.startswith('1 of 2 boxes are marked iscrowd: nothing is learned')
+
+
+def test_exception_missing_image_files(tmp_path: Path) -> None:
+    report = check_coco(good_coco(), title='t', root=tmp_path)
+    assert report.missing == ['a.jpg']
+    assert report.errors == [
+        f'1 of 1 image files are not under {tmp_path}; expected all of them: check '
+        'the folder.'
+    ]
+
+
+def test_feature_reorder_keeps_names_and_other_fields() -> None:
+    coco = good_coco()
+    coco['annotations'][0]['segmentation'] = [[1, 2, 3, 4, 5, 6]]
+    new = reorder_classes(coco, ['y', 'x'])
+    assert [(c['id'], c['name']) for c in new['categories']] == [(1, 'y'), (2, 'x')]
+    assert [a['category_id'] for a in new['annotations']] == [2, 1]
+    assert new['annotations'][0]['segmentation'] == [[1, 2, 3, 4, 5, 6]]
+
+
+def test_feature_reorder_adds_what_tools_require() -> None:
+    coco = good_coco()
+    del coco['info'], coco['licenses']
+    new = reorder_classes(coco, ['x', 'y'])
+    assert {'info', 'licenses'} <= new.keys()
+
+
+def test_exception_reorder_leaves_a_class_out() -> None:
+    with pytest.raises(ValueError, match='The class order leaves out y; expected all'):
+        reorder_classes(good_coco(), ['x'])
+
+
+def test_exception_reorder_unknown_class() -> None:
+    with pytest.raises(ValueError, match="class order names the unknown class 'z'"):
+        reorder_classes(good_coco(), ['x', 'y', 'z'])
+
+
+def test_feature_clip_box() -> None:
+    assert clip_box((-1, 2, 30, 40), width=20, height=10) == (0, 2, 20, 10)
+
+
+@pytest.mark.parametrize('number', [float('nan'), float('inf')])
+def test_exception_json_holds_no_such_number(tmp_path: Path, number: float) -> None:
+    with pytest.raises(ValueError, match=r'x\.json would hold NaN or an infinite'):
+        save_json({'score': number}, tmp_path / 'x.json')
+    assert not list(tmp_path.iterdir())
+
+
+def test_exception_json_too_deep(tmp_path: Path) -> None:
+    deep: Any = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(ValueError, match=r'x\.json would nest lists or objects too'):
+        save_json({'deep': deep}, tmp_path / 'x.json')

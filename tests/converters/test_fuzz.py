@@ -1,0 +1,231 @@
+"""Damaged files of every kind: each is read, or refused in our words with its name."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mmdefect.converters.annotated_shapes import labelme_images
+from mmdefect.converters.coco import check_coco, reorder_classes
+from mmdefect.converters.deeppcb import read_annotation
+from mmdefect.converters.deeppcb import read_split as read_deeppcb
+from mmdefect.converters.index_masks import from_coco
+from mmdefect.converters.neu_det import read_split_list
+from mmdefect.converters.visa import read_split as read_visa
+from mmdefect.converters.voc import read_voc_xml
+from mmdefect.datasets.anomaly.meta_file import read_meta_file
+from mmdefect.datasets.boxes.class_split import (
+    class_names,
+    cooccurrence_table,
+    split_coco,
+)
+from mmdefect.datasets.boxes.coco_file import read_coco, save_json
+from mmdefect.datasets.boxes.dataset import DefectDetDataset
+from mmdefect.datasets.casting.split import read_split as read_casting_split
+from mmdefect.evaluation.grouped_coco import GroupedCocoMetric
+from tests.helpers.image_files import packed, written
+
+SEEDS = 40
+"""Of each kind in the suite; thousands were run once."""
+ODD: tuple[Any, ...] = (
+    None, True, False, 0, -1, 0.5, 1e308, -1e18, 10**30, float('nan'), float('inf'),
+    '', ' ', '1', 'x', '\u200b', '\ud800', 'a\0b', '../x', '/x', 'C:\\x', 'n' * 400,
+    [], {}, [[[]]], [None], [1, 2, 3, 4], {'a': 1}, [[1, 2, 3, 4, 5, None]],
+)  # fmt: skip
+COCO = {
+    'images': [
+        {'id': 1, 'file_name': 'images/a.png', 'width': 60, 'height': 40},
+        {'id': 2, 'file_name': 'images/b.png', 'width': 60, 'height': 40},
+    ],
+    'annotations': [
+        {
+            'id': 1,
+            'image_id': 1,
+            'category_id': 1,
+            'bbox': [1, 2, 20, 20],
+            'area': 400,
+            'iscrowd': 0,
+            'segmentation': [[1, 2, 21, 2, 21, 22, 1, 22]],
+        },
+        {
+            'id': 2,
+            'image_id': 2,
+            'category_id': 2,
+            'bbox': [1, 2, 20, 20],
+            'segmentation': {'size': [40, 60], 'counts': [40, 40, 2320]},
+        },
+    ],
+    'categories': [{'id': 1, 'name': 'dent'}, {'id': 2, 'name': 'rust'}],
+}
+LABELME = {
+    'imagePath': 'a.png',
+    'imageHeight': 40,
+    'imageWidth': 60,
+    'shapes': [
+        {'label': 'dent', 'shape_type': 'polygon', 'points': [[1, 1], [9, 1], [9, 9]]},
+        {'label': 'rust', 'shape_type': 'circle', 'points': [[9, 9], [9, 4]]},
+    ],
+}
+LISTED = {
+    'filename': 'a/test/hole/7.png',
+    'label': 1,
+    'clsname': 'a',
+    'maskname': 'a/ground_truth/7.png',
+}
+IMAGE = packed(np.zeros((40, 60), np.uint8), 'PNG')
+VOC = """<?xml version="1.0" encoding="utf-8"?><annotation><size><width>60</width>
+<height>40</height></size><object><name>dent</name><bndbox><xmin>5</xmin><ymin>5</ymin>
+<xmax>30</xmax><ymax>30</ymax></bndbox></object></annotation>"""
+VISA = 'object,split,label,image,mask\ncandle,train,normal,candle/0.JPG,\n'
+CASTING = 'path,sha256,cluster,split\ntest/def_front/a.jpeg,4e71ebe,3,train\n'
+
+
+# -------------------------------------------------------------------------- readers
+
+
+def read_boxes(path: Path) -> None:
+    """What a converter, a training and a test do with a COCO file."""
+    written(path.parent / 'images', {'a.png': IMAGE, 'b.png': IMAGE})
+    coco = read_coco(path)
+    check_coco(coco, title='t', root=path.parent)
+    names = class_names(coco)
+    save_json(reorder_classes(coco, names), path.with_name('target.json'))
+    if names and coco['annotations']:
+        cooccurrence_table(coco, [names])
+        split_coco(coco, keep=names)
+    # Serialising collects the garbage of the whole process, a second each time.
+    options = {
+        'data_root': f'{path.parent}/',
+        'verify_images': False,
+        'pipeline': [],
+        'serialize_data': False,
+    }
+    DefectDetDataset(ann_file=str(path), **options)
+    data = DefectDetDataset(ann_file=str(path), test_mode=True, **options)
+    metric = GroupedCocoMetric(ann_file=str(path), backend='pycocotools')
+    metric.dataset_meta = data.metainfo
+    metric.open()
+
+
+def read_outlines(path: Path) -> None:
+    from_coco(path)
+
+
+def read_labelme(path: Path) -> None:
+    for *_, draw in labelme_images(path.parent, line_width=3):
+        list(draw())
+
+
+def read_meta(path: Path) -> None:
+    read_meta_file(path, path.parent)
+
+
+def read_deeppcb_list(path: Path) -> None:
+    path.parent.joinpath('PCBData').mkdir(exist_ok=True)
+    listed = path.parent / 'PCBData/test.txt'
+    listed.write_bytes(path.read_bytes())
+    read_deeppcb(path.parent, 'test')
+
+
+KINDS: dict[str, tuple[Any, Callable[[Path], Any]]] = {
+    'boxes': (COCO, read_boxes),
+    'outlines': (COCO, read_outlines),
+    'labelme': (LABELME, read_labelme),
+    'meta': (LISTED, read_meta),
+    'voc': (VOC, lambda path: read_voc_xml(path, file_name='a.jpg')),
+    'visa': (VISA, read_visa),
+    'casting': (CASTING, read_casting_split),
+    'names': ('crazing_1\ncrazing_2.jpg\n', read_split_list),
+    'deeppcb': ('1 2 30 40 5\n3 4 50 60 6\n', read_annotation),
+    'deeppcb-list': ('g/0.jpg g_not/0.txt\n', read_deeppcb_list),
+}
+
+
+# -------------------------------------------------------------------------- damages
+
+
+def places(content: Any) -> list[tuple[Any, Any]]:
+    """Every container of a structure with every key of it."""
+    found = []
+    if isinstance(content, dict | list):
+        keys = list(content) if isinstance(content, dict) else range(len(content))
+        for key in keys:
+            found += [(content, key), *places(content[key])]
+    return found
+
+
+def change_structure(content: Any, rng: random.Random) -> str:
+    """Replace, remove or repeat entries."""
+    content = json.loads(json.dumps(content))
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
+        box, key = rng.choice(places(content) or [([0], 0)])
+        what = rng.choice(['replace', 'replace', 'replace', 'remove', 'repeat'])
+        if what == 'replace':
+            box[key] = copy.deepcopy(rng.choice(ODD))
+        elif what == 'remove':
+            box.pop(key)
+        elif isinstance(box, list):
+            box.append(box[key])
+        else:
+            box[f'{key}2'] = box[key]
+    return json.dumps(content)
+
+
+def change_bytes(data: bytes, rng: random.Random) -> bytes:
+    """Cut, flip, insert or repeat bytes, or store the text in another way."""
+    what = rng.choice(['cut', 'flip', 'insert', 'repeat', 'encode'])
+    first, last = sorted(rng.randrange(len(data) + 1) for _ in range(2))
+    if what == 'cut':
+        return data[:first] + data[last:]
+    if what == 'flip':
+        flipped = bytearray(data)
+        for _ in range(rng.randint(1, 4)):
+            flipped[rng.randrange(len(data))] = rng.randrange(256)
+        return bytes(flipped)
+    if what == 'insert':
+        return data[:first] + rng.choice(INSERTED) + data[first:]
+    if what == 'repeat':
+        return data[:last] + data[first:]
+    return data.decode().encode(rng.choice(['utf-16', 'utf-16-le', 'utf-8-sig']))
+
+
+INSERTED = (
+    b'\0', b'\xff', b'\xef\xbb\xbf', b'[' * 50_000, b'9' * 5_000, b'"', b',', b'\n',
+    b'\\', b'../', b'1e999', b'NaN', b'\xc2\xb2', b'<', b'&x;', b'\r',
+)  # fmt: skip
+
+
+def damage(content: Any, rng: random.Random) -> bytes:
+    if isinstance(content, str):
+        return change_bytes(content.encode(), rng)
+    if rng.random() < 0.7:
+        return change_structure(content, rng).encode()
+    return change_bytes(json.dumps(content).encode(), rng)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_exception_every_damage_has_one_sentence(tmp_path: Path, kind: str) -> None:
+    content, read = KINDS[kind]
+    path = tmp_path / 'given.json'
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    read(path)  # as it should be
+    refused = []
+    for seed in range(SEEDS):
+        path.write_bytes(damage(content, random.Random(f'{kind} {seed}')))
+        try:
+            read(path)
+        except Exception as error:
+            refused.append((seed, type(error), str(error)))
+    assert refused
+    for seed, error_type, message in refused:
+        assert error_type in (ValueError, FileNotFoundError), (seed, message)
+        assert str(tmp_path) in message, (seed, message)
+        assert len(message) < 900, (seed, message)
+        message.encode()  # can be printed

@@ -1,0 +1,57 @@
+"""A work dir of an earlier version is tested, and goes on where it was killed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mmdefect.apis import build_runner, load_config
+from mmdefect.streams.state import StreamState
+from tests.helpers.old_work_dir import ARCHIVE, CONFIG, make_data
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the old run was: all its paths are relative."""
+    make_data(tmp_path)
+    shutil.unpack_archive(ARCHIVE, tmp_path, filter='data')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / 'work'
+
+
+def row_of(work: Path, step: int) -> dict:
+    rows = json.loads((work / 'matrix.json').read_text(encoding='utf-8'))['steps']
+    return next(row for row in rows if row['step'] == step)
+
+
+def test_feature_tests(work: Path) -> None:
+    before = row_of(work, 0)
+    (work / 'matrix.json').unlink()
+    cfg = load_config(CONFIG)
+    cfg.load_from = 'work'
+    build_runner(cfg).test(step=0)
+    now = row_of(work, 0)
+    assert now['per_class'] == before['per_class']
+    assert now['groups'] == before['groups']
+
+
+def test_feature_resumes(work: Path) -> None:
+    before = row_of(work, 0)
+    cfg = load_config(CONFIG, work_dir='work')
+    cfg.resume = True
+    build_runner(cfg).train()
+    state = StreamState.load(work)
+    assert [step.state for step in state.steps] == ['finished'] * 2
+    assert state.steps[1].checkpoint == 'step_1/epoch_2.pth'
+    assert row_of(work, 0) == before
+    assert set(row_of(work, 1)['groups']['AP50']) == {'old', 'new', 'all'}
+    # As the earlier version itself went on from here: weights, optimiser and data are
+    # the same ones. Its scalars.json of epoch 2, on one CPU thread.
+    (file,) = (work / 'step_1').glob('*/vis_data/scalars.json')
+    losses = json.loads(file.read_text(encoding='utf-8').splitlines()[-1])
+    assert losses['epoch'] == 2
+    assert losses['loss'] == pytest.approx(2.605104923248291, rel=1e-4)
+    assert losses['loss_dist_cls'] == pytest.approx(4.653474263704993e-07, rel=0.05)
