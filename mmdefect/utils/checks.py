@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
 T = TypeVar('T')
 
 
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     """Refuse a value that is none of the choices.
 
     Raises:
         ValueError: Naming the setting, the value and what there is.
     """
     if value not in choices:
-        raise ValueError(f'{name} is {value!r}: expected one of {", ".join(choices)}')
+        expected = ', '.join(map(str, choices))
+        raise ValueError(f'{name}={value!r}: expected one of {expected}')
+
+
+def check_range(
+    name: str,
+    value: float,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
+    """Refuse a number outside an interval; NaN is outside of every one.
+
+    Args:
+        name: Of the setting.
+        value: The number.
+        low: Smallest accepted one.
+        high: Largest accepted one.
+        open_low: Whether ``low`` itself is refused.
+        open_high: Whether ``high`` itself is refused.
+
+    Raises:
+        ValueError: Naming the setting, the value and the interval.
+    """
+    above = value > low if open_low else value >= low
+    below = value < high if open_high else value <= high
+    if above and below:
+        return
+    least = f'{"more than" if open_low else "at least"} {low}'
+    most = f'{"less than" if open_high else "at most"} {high}'
+    bounds = [least] * math.isfinite(low) + [most] * math.isfinite(high)
+    expected = ' and '.join(bounds) or 'a number'
+    raise ValueError(f'{name}={value!r}: expected {expected}')
 
 
 def visible(text: str) -> str:

@@ -21,14 +21,19 @@ def unwrapped(runner: Runner) -> nn.Module:
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode for a while."""
-    before = model.training
-    model.eval()
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; every part returns to the mode that it had.
+
+    ``model.train(True)`` afterwards would wake batch norms that are frozen.
+    """
+    before = [(part, part.training) for module in modules for part in module.modules()]
+    for module in modules:
+        module.eval()
     try:
         yield
     finally:
-        model.train(before)
+        for part, training in before:
+            part.training = training
 
 
 def class_keys_of(model: nn.Module) -> tuple[str, ...]:

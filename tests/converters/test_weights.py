@@ -254,9 +254,7 @@ class TestNames:
 
 class TestExceptions:
     def test_exception_unknown_architecture(self):
-        with pytest.raises(
-            ValueError, match=r"^arch is 'vgg16': expected one of luna,"
-        ):
+        with pytest.raises(ValueError, match=r"^arch='vgg16': expected one of luna,"):
             convert({}, 'vgg16')
 
     @pytest.mark.parametrize(

@@ -128,13 +128,11 @@ class TestFraction:
             trainable_fraction('fraction', fraction=fraction)
 
     def test_exception_unknown_mode(self):
-        with pytest.raises(ValueError, match=r"^mode is 'all': expected one of none, "):
+        with pytest.raises(ValueError, match=r"^mode='all': expected one of none, "):
             trainable_fraction('all')
 
     def test_exception_unknown_quadrant(self):
-        with pytest.raises(
-            ValueError, match=r"^quadrant is 'Q5': expected one of Q1, "
-        ):
+        with pytest.raises(ValueError, match=r"^quadrant='Q5': expected one of Q1, "):
             trainable_fraction('quadrant', quadrant='Q5')
 
     @pytest.mark.parametrize('mode', [m for m in MODES if m != 'fraction'])

@@ -381,7 +381,7 @@ def test_feature_the_log_has_a_table(log) -> None:
 
 
 def test_exception_constructor() -> None:
-    with pytest.raises(ValueError, match="mode is 'fast': expected one of exact"):
+    with pytest.raises(ValueError, match="mode='fast': expected one of exact"):
         AnomalyMetric(mode='fast')
     with pytest.raises(ValueError, match='fpr_limit 30 was given'):
         AnomalyMetric(fpr_limit=30)

@@ -283,5 +283,5 @@ class TestProducts:
 
     def test_exception_metric(self, root, tmp_path) -> None:
         more = {'test_evaluator.mode': 'streamed'}
-        with pytest.raises(ValueError, match=r"mode is 'streamed': expected one of"):
+        with pytest.raises(ValueError, match=r"mode='streamed': expected one of"):
             self.runner(root, tmp_path / 'x', **more).train()

@@ -50,7 +50,7 @@ def test_feature_resumes(work: Path) -> None:
     assert set(row_of(work, 1)['groups']['AP50']) == {'old', 'new', 'all'}
     # As the earlier version itself went on from here: weights, optimiser and data are
     # the same ones. Its scalars.json of epoch 2, on one CPU thread.
-    (file,) = (work / 'step_1').glob('*/vis_data/scalars.json')
+    *_, file = sorted((work / 'step_1').glob('*/vis_data/scalars.json'))
     losses = json.loads(file.read_text(encoding='utf-8').splitlines()[-1])
     assert losses['epoch'] == 2
     assert losses['loss'] == pytest.approx(2.605104923248291, rel=1e-4)

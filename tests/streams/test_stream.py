@@ -83,7 +83,5 @@ def test_exception_no_such_step():
 
 @pytest.mark.parametrize(('name', 'value'), [('train_on', 'all'), ('init', 'zero')])
 def test_exception_choices(name, value):
-    with pytest.raises(
-        ValueError, match=f"stream.{name} is '{value}': expected one of"
-    ):
+    with pytest.raises(ValueError, match=f"stream.{name}='{value}': expected one of"):
         make(**{name: value})

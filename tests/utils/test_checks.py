@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from mmdefect.utils.checks import check_choice, name_some, repeated, some_of, visible
+from mmdefect.utils.checks import (
+    check_choice,
+    check_range,
+    name_some,
+    repeated,
+    some_of,
+    visible,
+)
 
 
 def test_smoke():
@@ -10,9 +17,30 @@ def test_smoke():
 
 
 def test_exception():
-    message = "^stream.init is 'new': expected one of previous, scratch$"
+    message = "^stream.init='new': expected one of previous, scratch$"
     with pytest.raises(ValueError, match=message):
         check_choice('stream.init', 'new', ('previous', 'scratch'))
+
+
+@pytest.mark.parametrize(
+    ('value', 'bounds', 'expected'),
+    [
+        (-1, {'low': 0}, 'at least 0'),
+        (0, {'low': 0, 'open_low': True}, 'more than 0'),
+        (1.5, {'low': 0, 'high': 1}, 'at least 0 and at most 1'),
+        (1, {'low': 0, 'high': 1, 'open_high': True}, 'at least 0 and less than 1'),
+        (float('nan'), {'high': 1}, 'at most 1'),
+        (float('nan'), {}, 'a number'),
+    ],
+)
+def test_exception_range(value: float, bounds: dict, expected: str) -> None:
+    with pytest.raises(ValueError, match=f'^beta={value}: expected {expected}$'):
+        check_range('beta', value, **bounds)
+
+
+def test_feature_range_holds_its_ends() -> None:
+    check_range('beta', 0, 0, 1)
+    check_range('beta', 1, 0, 1)
 
 
 def test_feature_names_that_look_alike_are_told_apart() -> None:

@@ -161,7 +161,7 @@ def test_feature_classes_from_the_folders(toy: Path, damaged: Path) -> None:
             'replay_classes names dots, of which all images are in the set already',
         ),
         ({'keep_classes': []}, 'No class is left'),
-        ({'split': 'val'}, "split is 'val': expected one of train, test"),
+        ({'split': 'val'}, "split='val': expected one of train, test"),
         ({'split': 'test', 'replay': 1}, 'both in training only'),
         ({'split': 'test', 'rebalance': True}, 'both in training only'),
         ({'replay': -1}, 'a number of images from 0'),

@@ -185,8 +185,8 @@ def test_feature_cached_equals_read(toy: Path) -> None:
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
-        ({'split': 'dev'}, "split is 'dev': expected one of train, val, test"),
-        ({'protocol': 'random'}, "protocol is 'random': expected one of legacy"),
+        ({'split': 'dev'}, "split='dev': expected one of train, val, test"),
+        ({'protocol': 'random'}, "protocol='random': expected one of legacy"),
         (
             {'protocol': 'legacy', 'split_file': 'x.csv'},
             'protocol is legacy and split_file is',

@@ -247,7 +247,7 @@ def test_exception_mask_before_image(image: Path) -> None:
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
-        ({'reduce': 'mean'}, "reduce is 'mean': expected one of any, nearest"),
+        ({'reduce': 'mean'}, "reduce='mean': expected one of any, nearest"),
         ({'size': (0, 4)}, r'The mask size is \(0, 4\)'),
         ({'size': (4,)}, r'The mask size is \(4,\)'),
     ],

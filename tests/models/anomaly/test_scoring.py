@@ -61,5 +61,5 @@ def test_feature_samples_get_maps_of_their_size():
 
 
 def test_exception_score():
-    with pytest.raises(ValueError, match=r"model\.score is 'median': expected one of"):
+    with pytest.raises(ValueError, match=r"model\.score='median': expected one of"):
         check_score('median')

@@ -311,7 +311,7 @@ def test_exception_size(size) -> None:
 
 
 def test_exception_plan_cost() -> None:
-    with pytest.raises(ValueError, match="kind is 'flops': expected one of parameters"):
+    with pytest.raises(ValueError, match="kind='flops': expected one of parameters"):
         plan_cost(Toy(), torch.randn(1, 3, *SIZE), 'flops')
     for shape in ((2, 3, *SIZE), (3, *SIZE)):
         with pytest.raises(ValueError, match='expected one image'):

@@ -164,9 +164,7 @@ class TestSelect:
         assert [scores['a'].tolist() for scores in found] == expected
 
     def test_exception(self):
-        with pytest.raises(
-            ValueError, match="select is 'both': expected one of object"
-        ):
+        with pytest.raises(ValueError, match="select='both': expected one of object"):
             selected_scores('both', self.run)
 
 

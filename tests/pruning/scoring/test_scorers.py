@@ -144,7 +144,7 @@ class TestBuild:
             SegIoU(quantile=quantile)
 
     def test_exception_active(self):
-        with pytest.raises(ValueError, match=r"^active is 'otsu': expected one of leg"):
+        with pytest.raises(ValueError, match=r"^active='otsu': expected one of leg"):
             SegIoU(active='otsu')
 
     def test_exception_misspelt(self):

@@ -64,7 +64,7 @@ def test_feature_names_sort_and_read(value: float, name: str) -> None:
     [
         ({}, 'nothing: expected kind and values'),
         ({'kind': 'macs'}, 'kind: expected kind and values'),
-        ({'kind': 'size', 'values': [0.1]}, "kind is 'size': expected one of"),
+        ({'kind': 'size', 'values': [0.1]}, "kind='size': expected one of"),
         ({'kind': 'macs', 'values': []}, r'is \[\]: expected shares'),
         ({'kind': 'macs', 'values': [0.0]}, 'above 0 and up to 1'),
         ({'kind': 'macs', 'values': [1.5]}, 'above 0 and up to 1'),
