@@ -61,14 +61,14 @@ def check_provider(
     if not found:
         raise ImportError(
             f'mmdefect needs {_listed(required)}, and no OpenMMLab build is '
-            f'installed: run `{_install_command("onedl")}`.'
+            f'installed: run `{_install_command("onedl")}`'
         )
     if len(found) > 1:
         both = [name for names in found.values() for name in names]
         raise ImportError(
-            f'Two OpenMMLab builds are installed over each other ({_listed(both)}); '
-            f'keep one: run `pip uninstall -y {" ".join(both)}`, then '
-            f'`{_install_command("onedl")}`.'
+            f'two OpenMMLab builds are installed over each other ({_listed(both)}): '
+            f'expected one; run `pip uninstall -y {" ".join(both)}`, then '
+            f'`{_install_command("onedl")}`'
         )
     provider, installed = next(iter(found.items()))
     missing = [
@@ -80,7 +80,7 @@ def check_provider(
         raise ImportError(
             f'mmdefect needs {_listed(required)}, and the installed OpenMMLab build '
             f"'{provider}' lacks {_listed(missing)}: run "
-            f'`{_install_command(provider, missing)}`.'
+            f'`{_install_command(provider, missing)}`'
         )
     return provider
 

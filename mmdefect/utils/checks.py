@@ -117,15 +117,15 @@ def check_known(names: Iterable[str], known: Sequence[str], *, what: str) -> Non
     for name in names:
         if name not in known:
             near = get_close_matches(name, known, n=3)
-            hint = f'did you mean {_visible(near)}?' if near else 'no name is near.'
+            hint = f'; did you mean {_visible(near)}?' if near else ''
             raise ValueError(
-                f"{what} names the unknown class '{visible(name)}'; expected some of "
-                f'{_visible(known)}: {hint}'
+                f"{what} names the unknown class '{visible(name)}': expected some of "
+                f'{_visible(known)}{hint}'
             )
         if name in seen:
             raise ValueError(
-                f'{what} names the class {name!r} twice; expected each class once: '
-                'remove one of them.'
+                f'{what} names the class {name!r} twice: expected each class once; '
+                'remove one of them'
             )
         seen.add(name)
 

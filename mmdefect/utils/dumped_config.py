@@ -31,7 +31,7 @@ def read_dumped_config(path: str | Path) -> Config:
     if not path.is_file():
         raise FileNotFoundError(
             f'there is no config {path}: expected the one that a training has written '
-            'into its work dir'
+            'into its work dir; put it back'
         )
     try:
         body = ast.parse(path.read_text(encoding='utf-8')).body
@@ -102,7 +102,7 @@ def check_types(cfg: Any, path: str | Path, scopes: Sequence[str] = SCOPES) -> N
         if not name.isidentifier() or (dot and scope not in scopes):
             raise ValueError(
                 f'{path} builds {kind!r}: expected types of {", ".join(scopes)}, '
-                'because what a work dir names is not imported'
+                'because what a work dir names is not imported; put the original back'
             )
     for value in cfg.values():
         check_types(value, path, scopes)

@@ -81,7 +81,7 @@ def download(url: str, target: Path, prefix: str | None, *, progress: bool) -> N
         reason = error if answered else getattr(error, 'reason', error)
         raise ConnectionError(
             f'{url} is not reachable from this machine ({reason}): download it '
-            f'elsewhere and put the file at {target}.'
+            f'elsewhere and put the file at {target}'
         ) from None
     finally:
         socket.setdefaulttimeout(waited)
