@@ -81,7 +81,7 @@ def only_step(step: int | None, cfg: Config) -> tuple[int, ...]:
         ValueError: A step was given, and the config has no stream.
     """
     if step is not None and 'stream' not in cfg:
-        raise ValueError(f'--step {step}: expected a config with a stream; leave it out')
+        raise ValueError(f'--step {step}: expected a config with a stream; drop it')
     return () if step is None else (step,)
 
 

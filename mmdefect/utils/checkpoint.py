@@ -8,7 +8,6 @@ MMEngine's own log history consists of are accepted here (see
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 import re
 import zipfile
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from mmdefect.utils.checks import some_of
 from mmdefect.utils.plain_data import NotPlainError, allowed_globals, plain_value
+from mmdefect.utils.text_files import parse_json
 from mmdefect.utils.weights import download, how_to_make
 
 MapLocation = str | torch.device | Callable[..., Any] | None
@@ -107,8 +107,8 @@ def state_dict_of(
         check_finite(state, path)
         return {key.removeprefix('module.'): value for key, value in state.items()}
     raise ValueError(
-        f"{path} holds no weights, {found}: expected a 'state_dict' of tensors by name; "
-        'save the state_dict of the model'
+        f"{path} holds no weights, {found}: expected a 'state_dict' of tensors by "
+        'name; save the state_dict of the model'
     )
 
 
@@ -380,10 +380,8 @@ def _read_safetensors(path: Path, map_location: MapLocation) -> dict[str, Any]:
         raise _unreadable(path, error) from error
     checkpoint: dict[str, Any] = {'state_dict': state, 'meta': {}}
     if 'classes' in metadata:
-        try:
-            classes = json.loads(metadata['classes'])
-        except (ValueError, RecursionError) as error:
-            raise _unreadable(path, error) from None
+        what = 'list of class names'
+        classes = parse_json(metadata['classes'], f'{path}: its metadata', what, list)
         checkpoint['meta']['dataset_meta'] = {'classes': classes}
     return checkpoint
 
@@ -395,6 +393,6 @@ def _unreadable(path: Path, error: Exception) -> ValueError:
     if 'weights_only' in reason:
         reason = 'not what torch.save writes'
     return ValueError(
-        f'{path} cannot be read as a checkpoint ({reason}): expected a whole file; copy '
-        'or download it again'
+        f'{path} cannot be read as a checkpoint ({reason}): expected a whole file; '
+        'copy or download it again'
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import runpy
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -15,6 +13,7 @@ from mmengine.registry import DefaultScope
 
 from mmdefect.testing import make_toy_casting, make_toy_products
 from tests.conftest import REPO
+from tests.helpers.tool_runs import run_here
 
 CONFIGS = {
     'detection stream': 'gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py',
@@ -24,25 +23,12 @@ CONFIGS = {
     'pruned': 'ftl/resnet18-w16_pruned_toy_cracks.py',
 }
 CLASSIFIERS = ('classifier', 'pruned')
-Tool = Callable[..., str]
 
 
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
+def call(tool: str, task: str, *args: object) -> str:
     """Run a tool in this process with a config; return what it prints."""
-
-    def run(tool: str, task: str, *args: object) -> str:
-        DefaultScope._instance_dict.clear()
-        config = REPO / 'configs' / CONFIGS[task]
-        monkeypatch.setattr(sys, 'argv', [tool, str(config), *map(str, args)])
-        try:
-            runpy.run_path(str(REPO / 'tools' / tool), run_name='__main__')
-        except SystemExit as end:
-            if end.code:
-                raise
-        return capsys.readouterr().out
-
-    return run
+    DefaultScope._instance_dict.clear()
+    return run_here(f'tools/{tool}', REPO / 'configs' / CONFIGS[task], *args)
 
 
 @pytest.fixture(scope='module')
@@ -76,7 +62,7 @@ def roots(toy_neu_det: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     ],
 )
 def test_feature_browse_dataset(
-    task: str, names: str, roots: dict, tmp_path: Path, call: Tool
+    task: str, names: str, roots: dict, tmp_path: Path
 ) -> None:
     options = [f'train_dataloader.dataset.data_root={roots[task]}/']
     if task == 'classifier':
@@ -99,23 +85,21 @@ def test_feature_browse_dataset(
         ('classifier', 300),
     ],
 )
-def test_feature_get_flops_takes_the_size_of_the_config(
-    task: str, side: int, call: Tool
-) -> None:
+def test_feature_get_flops_takes_the_size_of_the_config(task: str, side: int) -> None:
     printed = call('analysis_tools/get_flops.py', task)
     assert f'input      3 x {side} x {side}\n' in printed
     assert re.search(r'FLOPs +\d', printed)
 
 
-def test_exception_get_flops_without_a_size(call: Tool) -> None:
-    with pytest.raises(ValueError, match=r'no Resize.*Give it with --shape H W\.$'):
+def test_exception_get_flops_without_a_size() -> None:
+    with pytest.raises(ValueError, match=r'no Resize.*--shape H W'):
         call('analysis_tools/get_flops.py', 'pruned')
     printed = call('analysis_tools/get_flops.py', 'pruned', '--shape', 112, 112)
     assert 'input      3 x 112 x 112\n' in printed
 
 
 @pytest.mark.parametrize('task', CONFIGS)
-def test_feature_print_config(task: str, call: Tool) -> None:
+def test_feature_print_config(task: str) -> None:
     printed = call('misc/print_config.py', task)
     assert ('\nstream = ' in printed) == task.endswith('stream')
     if not task.endswith('stream'):
@@ -124,17 +108,13 @@ def test_feature_print_config(task: str, call: Tool) -> None:
 
 
 @pytest.mark.parametrize('task', [task for task in CONFIGS if task not in CLASSIFIERS])
-def test_exception_saliency_takes_classifiers(
-    task: str, tmp_path: Path, call: Tool
-) -> None:
-    with pytest.raises(ValueError, match='a classifier such as ImageClassifier was'):
+def test_exception_saliency_takes_classifiers(task: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='a classifier such as ImageClassifier'):
         call('analysis_tools/saliency.py', task, 'none.pth', '--out', tmp_path)
 
 
 @pytest.mark.parametrize('task', CLASSIFIERS)
-def test_exception_saliency_without_a_checkpoint(
-    task: str, tmp_path: Path, call: Tool
-) -> None:
+def test_exception_saliency_without_a_checkpoint(task: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'no checkpoint at none\.pth'):
         call('analysis_tools/saliency.py', task, 'none.pth', '--out', tmp_path)
 

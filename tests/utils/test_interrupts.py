@@ -1,38 +1,84 @@
-"""What is said when a signal ends a tool, and the exit status."""
+"""What is said when a signal or an error ends a tool, and the exit status.
+
+Slow: two processes at once.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from mmengine.logging import MessageHub, MMLogger
+from torch.distributed.elastic.multiprocessing.errors import (
+    ChildFailedError,
+    ProcessFailure,
+)
 
+from mmdefect.apis import load_config
+from mmdefect.utils.checks import check_range
+from mmdefect.utils.files import claim
+from mmdefect.utils.interrupts import recorded
+from mmdefect.utils.launch import describe
 from tests.conftest import REPO, tool_env
 
+SENTENCE = 'interrupted at epoch 2; continue with --resume'
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 LOADS = """
 import importlib, os, time
 hub = importlib.import_module('mmengine.logging').MessageHub
 hub.get_current_instance().update_info('epoch', 1)
-open({ready!r} + os.environ.get('RANK', '0'), 'w').close()
+open({ready!r} + os.environ['RANK'], 'w').close()
 time.sleep(100)
 """
 
 
-def interrupted(
-    tmp_path: Path, tool: list[str], number: int, *, processes: int = 1
-) -> tuple[int, str]:
-    """Exit status and output of a tool that is signalled while it reads its config."""
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One process without loggers, which reacts to signals as before afterwards."""
+    for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'):
+        monkeypatch.delenv(name, raising=False)
+    for kind in (MMLogger, MessageHub):
+        monkeypatch.setattr(kind, '_instance_dict', OrderedDict())
+    before = [(number, signal.getsignal(number)) for number, _ in SIGNALS]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(('number', 'status'), SIGNALS)
+def test_feature_one_process(
+    number: int, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    MessageHub.get_current_instance().update_info('epoch', 1)
+
+    @recorded('continue with --resume')
+    def tool() -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    with pytest.raises(SystemExit) as end:
+        tool()
+    assert end.value.code == status
+    assert capsys.readouterr().err.strip() == SENTENCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('number', 'status'), SIGNALS)
+def test_feature_two_processes(tmp_path: Path, number: int, status: int) -> None:
+    """One of them says it, and nothing follows."""
     config = tmp_path / 'slow.py'
-    text = LOADS.format(ready=f'{tmp_path}/ready_')
-    config.write_text(text, encoding='utf-8')
-    command = [*tool, str(config), *([str(processes)] if processes > 1 else [])]
+    config.write_text(LOADS.format(ready=f'{tmp_path}/ready_'), encoding='utf-8')
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
     with subprocess.Popen(
-        [*command, '--work-dir', str(tmp_path / 'work')],
+        ['tools/dist_train.sh', str(config), '2', '--work-dir', str(tmp_path / 'work')],
         cwd=REPO,
         env=tool_env(PATH=path),
         stdout=subprocess.PIPE,
@@ -41,7 +87,7 @@ def interrupted(
         start_new_session=True,
     ) as process:
         until = time.monotonic() + 120
-        while len(list(tmp_path.glob('ready_*'))) < processes:
+        while len(list(tmp_path.glob('ready_*'))) < 2:
             assert process.poll() is None
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -49,26 +95,86 @@ def interrupted(
         send = os.killpg if number == signal.SIGINT else os.kill
         send(process.pid, number)
         output, _ = process.communicate(timeout=60)
-    return process.returncode, output
+    assert (process.returncode, output.strip()) == (status, SENTENCE)
+
+
+def ended(function: Callable[[], object]) -> object:
+    """Exit status, or last words, of a tool that calls a function."""
+
+    @recorded('start it again')
+    def tool() -> None:
+        function()
+
+    with pytest.raises(SystemExit) as end:
+        tool()
+    return end.value.code
+
+
+REFUSED = "error: config 'none.py' does not exist: expected a config file"
+
+
+def test_exception_a_refusal_is_one_sentence(tmp_path: Path) -> None:
+    """Its traceback is in the log file."""
+    log = tmp_path / 'run.log'
+    MMLogger.get_instance('test_interrupts', log_file=str(log))
+    said = ended(lambda: load_config('none.py'))
+    assert str(said).startswith(REFUSED)
+    assert '\n' not in str(said)
+    text = log.read_text(encoding='utf-8')
+    assert 'Traceback (most recent call last)' in text
+    assert 'apis/config.py' in text
+
+
+def test_exception_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    (tmp_path / 'file').touch()
+    said = ended(lambda: claim(tmp_path / 'file'))
+    assert said == (
+        f'error: {tmp_path}/file: File exists; expected a folder that can be written: '
+        'check it, or give another --work-dir'
+    )
+    assert str(ended(full)).startswith('error: a file: No space left on device; exp')
 
 
 @pytest.mark.parametrize(
-    ('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+    ('function', 'kind'),
+    [
+        (lambda: check_range('beta', 'half', 0), TypeError),  # in ours, but no refusal
+        (lambda: Path('/none/at/all').read_bytes(), FileNotFoundError),
+    ],
 )
-def test_feature_one_process(tmp_path: Path, number: int, status: int) -> None:
-    tool = [sys.executable, 'tools/train.py']
-    found, output = interrupted(tmp_path, tool, number)
-    sentence = 'interrupted at epoch 2; continue with --resume'
-    assert (found, output.strip()) == (status, sentence)
+def test_exception_of_others_keeps_its_traceback(
+    function: Callable[[], object], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        recorded('')(function)()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+    ('function', 'first', 'last'),
+    [
+        (lambda: load_config('none.py'), REFUSED, 'as those under configs/'),
+        (
+            lambda: Path('/none/at/all').read_bytes(),
+            'Traceback (most recent call last):',
+            "FileNotFoundError: [Errno 2] No such file or directory: '/none/at/all'",
+        ),
+    ],
 )
-def test_feature_two_processes(tmp_path: Path, number: int, status: int) -> None:
-    """One of them says it, and nothing follows."""
-    tool = ['tools/dist_train.sh']
-    found, output = interrupted(tmp_path, tool, number, processes=2)
-    sentence = 'interrupted at epoch 2; continue with --resume'
-    assert (found, output.strip()) == (status, sentence)
+def test_exception_is_written_down_for_the_launcher(
+    function: Callable[[], object],
+    first: str,
+    last: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv('TORCHELASTIC_ERROR_FILE', str(tmp_path / 'error.json'))
+    monkeypatch.setattr('faulthandler.enable', lambda: None)
+    assert ended(function) == 1
+    failure = ProcessFailure(1, 1000, 1, str(tmp_path / 'error.json'))
+    lines = describe(ChildFailedError('x', {1: failure})).splitlines()
+    assert lines[0] == 'Process 1 failed:'
+    assert lines[1].startswith(first)
+    assert lines[-1].endswith(last)

@@ -1,4 +1,7 @@
-"""What stands last on the screen when one of several processes fails."""
+"""What stands last on the screen when one of several processes fails.
+
+Slow: two processes at once.
+"""
 
 from __future__ import annotations
 
@@ -55,16 +58,18 @@ raise ValueError('the step has no images: give it some')
 """
 
 
-@pytest.mark.parametrize('waits', [0, None])
+@pytest.mark.slow
+@pytest.mark.parametrize(('waits', 'more'), [(0, ()), (None, ('--resume', 'none.pth'))])
 def test_feature_dist_train_ends_in_the_sentence(
-    waits: int | None, tmp_path: Path
+    waits: int | None, more: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """Once, whether one process fails or both; with the line of the config."""
+    """Once, whether one process fails, in the user's own code, or all refuse."""
     config = tmp_path / 'fails.py'
-    config.write_text(FAILS.format(waits=waits), encoding='utf-8')
+    text = '' if more else FAILS.format(waits=waits)
+    config.write_text(text, encoding='utf-8')
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
     done = subprocess.run(
-        ['tools/dist_train.sh', str(config), '2', '--work-dir', str(tmp_path / 'work')],
+        ['tools/dist_train.sh', str(config), '2', '--work-dir', str(tmp_path), *more],
         cwd=REPO,
         env=tool_env(PATH=path),
         stdout=subprocess.PIPE,
@@ -74,11 +79,15 @@ def test_feature_dist_train_ends_in_the_sentence(
         check=False,
     )
     assert done.returncode == 1
-    sentence = 'ValueError: the step has no images: give it some'
     lines = done.stdout.rstrip().splitlines()
-    assert lines[-1] == sentence
+    sentence = 'ValueError: the step has no images: give it some'
+    if more:
+        sentence = 'error: --resume none.pth: expected a checkpoint file; give one, or '
+        assert lines[-2] in ('Process 0 failed:', 'Process 1 failed:')
+        assert 'Traceback' not in done.stdout
+    else:
+        assert 'Process 1 failed:' in lines
+        assert any('line 6' in line for line in lines)
+    assert lines[-1].startswith(sentence)
     assert done.stdout.count(sentence) == 1
-    (header,) = (line for line in lines if line.endswith(' failed:'))
-    assert header in ('Process 0 failed:', 'Process 1 failed:')[waits == 0 :]
-    assert any('line 6' in line for line in lines)
     assert 'ChildFailedError' not in done.stdout

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
 from mmdefect.utils.weights import MOBILENET, PACKAGES
 
+
 def backbone_class(package: str) -> type[nn.Module]:
     """Return the MobileNetV2 of ``mmdet`` or ``mmpretrain``."""
     # Not at the top, where sorted imports would put it before `mmdefect`, which lets

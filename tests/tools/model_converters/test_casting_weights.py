@@ -79,7 +79,7 @@ class TestExceptions:
         error = self.refused(tmp_path / 'in.pth', capsys, 'alexnet')
         assert "it names 'torchvision.models.alexnet.AlexNet', which was" in error
         assert 'is a program that runs when it is read' in error
-        assert error.endswith('save model.state_dict().')
+        assert error.endswith('save model.state_dict()')
 
     def test_exception_another_architecture(self, states, tmp_path, capsys):
         torch.save(states[2], tmp_path / 'in.pth')
@@ -89,7 +89,7 @@ class TestExceptions:
 
     def test_exception_no_file(self, tmp_path, capsys):
         error = self.refused(tmp_path / 'in.pth', capsys)
-        assert 'There is no checkpoint at' in error
+        assert 'there is no checkpoint at' in error
 
     def test_exception_no_weights(self, tmp_path, capsys):
         torch.save({'student': {}, 'epoch': 3}, tmp_path / 'in.pth')
