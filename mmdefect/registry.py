@@ -31,9 +31,7 @@ class LazyRegistry(Registry):
     """A registry that imports the module of a name when the name is asked for.
 
     Args:
-        name: Name of the registry, as in MMEngine.
         modules: Which module registers which name.
-        kwargs: Passed to :class:`mmengine.registry.Registry`.
     """
 
     def __init__(self, name: str, *, modules: dict[str, str], **kwargs: Any) -> None:

@@ -37,12 +37,7 @@ def load_weights(
 ) -> dict[str, Any]:
     """Read a whole checkpoint, ``.pth`` or ``.safetensors``, as data only.
 
-    Args:
-        path: A local file.
-        map_location: As in :func:`torch.load`.
-
-    Returns:
-        The checkpoint; of a safetensors file, ``state_dict`` and the class names.
+    Of a safetensors file it holds ``state_dict`` and the class names.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -88,10 +83,6 @@ def state_dict_of(
 ) -> dict[str, Tensor]:
     """Return the weights of a checkpoint, without the ``module.`` of DDP.
 
-    Args:
-        checkpoint: What :func:`load_weights` returned.
-        path: What the error calls it.
-
     Raises:
         ValueError: If the checkpoint neither has a ``state_dict`` nor is one, or its
             weights are not finite.
@@ -122,13 +113,7 @@ def load_exactly(
 ) -> dict[str, Any]:
     """Fill a model from a checkpoint that has each of its weights and no others.
 
-    Args:
-        model: The model.
-        path: A local file.
-        name: What the error calls the model; by default its type.
-
-    Returns:
-        The whole checkpoint.
+    Returns the whole checkpoint.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -155,9 +140,6 @@ def load_all(
     transformer for another image size, fits.
 
     Args:
-        model: The model.
-        state: The weights.
-        path: What the error calls their file.
         name: What the error calls the model; by default its type.
         others: Beginnings of names that may be left over; ``('',)`` for any.
         cure: What to do about an error.
@@ -193,10 +175,6 @@ def checkpoint_classes(
 ) -> list[str] | None:
     """Return the class names a checkpoint was trained on, None when it says none.
 
-    Args:
-        checkpoint: What :func:`load_weights` returned.
-        path: What the error calls it.
-
     Raises:
         ValueError: If what it says are no names.
     """
@@ -220,10 +198,6 @@ def checkpoint_classes(
 
 def check_finite(state: Mapping[str, Tensor], path: str | Path) -> None:
     """Refuse weights among which is NaN or infinity: the training diverged.
-
-    Args:
-        state: A model's weights.
-        path: What the error calls their file.
 
     Raises:
         ValueError: Naming the file and the first three such tensors.

@@ -66,7 +66,6 @@ def is_coco(dataset: Mapping[str, Any], scope: str | None) -> bool:
     """Whether a dataset config names mmdet's ``CocoDataset``, and no subclass of it.
 
     Args:
-        dataset: The config; its type may be a class.
         scope: Where a name without a prefix is looked up.
     """
     kind = dataset['type']

@@ -20,9 +20,6 @@ SCOPES = ('mmdefect', 'mmpretrain', 'mmdet')
 def read_dumped_config(path: str | Path) -> Config:
     """Read a config that MMEngine's ``Config.dump`` has written.
 
-    Args:
-        path: A ``.py`` file of a work dir.
-
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It holds more than names with literal values, or cannot be parsed.
@@ -84,8 +81,6 @@ def check_types(cfg: Any, path: str | Path, scopes: Sequence[str] = SCOPES) -> N
     which it imports and calls.
 
     Args:
-        cfg: Part of a config that is going to be built.
-        path: What the error calls its file.
         scopes: What may stand before the name of a type.
 
     Raises:

@@ -35,8 +35,6 @@ def decode(
     """Pixels as they are stored, channels in BGR order, the orientation ignored.
 
     Args:
-        data: Content of the file.
-        header: Its header.
         flag: OpenCV's, for an ordinary file; as stored by default.
 
     Returns:
@@ -119,11 +117,8 @@ def read_bgr(
     """Read an image as models take it.
 
     Args:
-        path: The file.
         data: Its content, if it is read already.
         size: Width and height that are annotated; None to compare nothing.
-        exif: See :func:`is_turned`.
-        bits: See :func:`to_bgr`.
 
     Returns:
         Shape (H, W, 3), BGR, uint8, contiguous.

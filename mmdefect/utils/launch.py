@@ -42,9 +42,6 @@ def main(args: Sequence[str] | None = None) -> None:
 def describe(error: ChildFailedError) -> str:
     """Say what the process that failed first has said.
 
-    Args:
-        error: What torchrun raises.
-
     Returns:
         Its rank and its sentence or traceback, or how it ended.
     """

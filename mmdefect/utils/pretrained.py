@@ -41,7 +41,6 @@ def load_strictly(module: nn.Module, cfg: Mapping[str, Any]) -> None:
     """Load all weights of a module; the file may hold others, too.
 
     Args:
-        module: The module to fill.
         cfg: ``checkpoint``, and the ``prefix`` of the module's weights in it.
 
     Raises:

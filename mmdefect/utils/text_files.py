@@ -44,9 +44,7 @@ def read_bytes(path: Path, what: str, *, max_bytes: int = MAX_TEXT_BYTES) -> byt
     """Read a regular file of bounded size.
 
     Args:
-        path: The file.
         what: What it should be, for messages, e.g. ``'split list'``.
-        max_bytes: Largest size.
 
     Raises:
         FileNotFoundError: If it is not there.
@@ -74,8 +72,6 @@ def decode_text(data: bytes, source: object, *, encoding: str = 'utf-8') -> str:
     """Turn the bytes of a file into text whose lines end as Python's do.
 
     Args:
-        data: The whole file.
-        source: Where it comes from, for messages.
         encoding: Without a byte order mark.
 
     Raises:
@@ -116,8 +112,6 @@ def read_json(path: Path, what: str = 'JSON file', kind: type | None = dict) -> 
     """Read a JSON file.
 
     Args:
-        path: The file.
-        what: What it should be, for messages, e.g. ``'LabelMe file'``.
         kind: Type of its content; None for any.
 
     Raises:
@@ -133,10 +127,7 @@ def parse_json(
     """Parse JSON; arguments and errors as for :func:`read_json`.
 
     Args:
-        text: The JSON.
         source: Where it comes from, for messages: a file, or a line of one.
-        what: What it should be.
-        kind: Type of the content; None for any.
         cure: What to do about an error.
     """
     cure = cure or 'write or export it again'

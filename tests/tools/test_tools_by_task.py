@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import runpy
 from pathlib import Path
 
 import cv2
 import pytest
-import torch
 from mmengine.registry import DefaultScope
 
 from mmdefect.testing import make_toy_casting, make_toy_products
@@ -117,19 +115,3 @@ def test_exception_saliency_takes_classifiers(task: str, tmp_path: Path) -> None
 def test_exception_saliency_without_a_checkpoint(task: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'no checkpoint at none\.pth'):
         call('analysis_tools/saliency.py', task, 'none.pth', '--out', tmp_path)
-
-
-@pytest.mark.parametrize('key', ['conditioner.weight', 'head.fc.weight'])
-def test_feature_published_or_refused_by_weights(key: str, tmp_path: Path) -> None:
-    """Any checkpoint can be published, a detector's alone can be expanded."""
-    source = tmp_path / 'in.pth'
-    state = {'backbone.conv1.weight': torch.ones(2), key: torch.ones(2, 4)}
-    torch.save({'meta': {}, 'state_dict': state}, source)
-    tools = REPO / 'tools/model_converters'
-    publish = runpy.run_path(str(tools / 'publish_model.py'))['publish']
-    published = publish(source, tmp_path / 'out.pth')
-    assert torch.load(published, weights_only=True)['state_dict'].keys() == state.keys()
-    expand = runpy.run_path(str(tools / 'expand_classes.py'))['main']
-    classes = ['--classes', 'a', 'b', '--old-classes', 'a']
-    with pytest.raises(ValueError, match='give the weights of a GFL detector'):
-        expand([str(source), str(tmp_path / 'more.pth'), *classes])

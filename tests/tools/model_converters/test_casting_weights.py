@@ -90,12 +90,3 @@ class TestExceptions:
     def test_exception_no_file(self, tmp_path, capsys):
         error = self.refused(tmp_path / 'in.pth', capsys)
         assert 'there is no checkpoint at' in error
-
-    def test_exception_no_weights(self, tmp_path, capsys):
-        torch.save({'student': {}, 'epoch': 3}, tmp_path / 'in.pth')
-        error = self.refused(tmp_path / 'in.pth', capsys)
-        assert "holds no weights, only ['epoch', 'student']" in error
-
-    def test_exception_unknown_architecture(self, tmp_path, capsys):
-        error = self.refused(tmp_path / 'in.pth', capsys, 'vgg16')
-        assert "invalid choice: 'vgg16'" in error

@@ -153,11 +153,6 @@ def test_exception_another_width(package: str) -> None:
         TOOL['convert'](state, package)
 
 
-def test_exception_package(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit):
-        TOOL['main']([str(tmp_path), str(tmp_path), '--for', 'timm'])
-
-
 def test_feature_in_whatever_order(model: torch.nn.Module) -> None:
     """Golden: as names of both, also of a file that is sorted by name."""
     state = dict(sorted(model.state_dict().items()))
