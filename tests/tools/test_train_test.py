@@ -202,8 +202,8 @@ class TestErrors:
     @pytest.mark.parametrize(
         ('tool', 'args', 'message'),
         [
-            ('train', ['none.py'], r"config 'none\.py' does not exist: expected"),
-            ('test', ['none.py', 'x.pth'], r"config 'none\.py' does not exist"),
+            ('train', ['none.py'], r'none\.py.*expected a config file'),
+            ('test', ['none.py', 'x.pth'], r'none\.py.*expected a config file'),
             ('test', [PLAIN, 'none.pth'], r'none\.pth does not exist: expected a ch'),
             ('train', [PLAIN, '--step', 1], '--step 1: expected a config with a strea'),
             ('test', [PLAIN, PLAIN, '--step', 1], '--step 1: expected a config with'),
@@ -213,7 +213,7 @@ class TestErrors:
                 [STREAM, '--resume', 'none.pth'],
                 r'--resume none\.pth: expected',
             ),
-            ('test', [PLAIN, PLAIN, '--out', 'x.json'], r'must be a \.pkl file'),
+            ('test', [PLAIN, PLAIN, '--out', 'x.json'], r'--out.*x\.json.*\.pkl'),
         ],
     )
     def test_exception(self, tool: str, args: list, message: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def ended(function: Callable[[], object]) -> object:
     return end.value.code
 
 
-REFUSED = "error: config 'none.py' does not exist: expected a config file"
+REFUSED = r'error: config\W+none\.py.* expected a config file such as .* configs/.*'
 
 
 def test_exception_a_refusal_is_one_sentence(tmp_path: Path) -> None:
@@ -118,8 +119,7 @@ def test_exception_a_refusal_is_one_sentence(tmp_path: Path) -> None:
     log = tmp_path / 'run.log'
     MMLogger.get_instance('test_interrupts', log_file=str(log))
     said = ended(lambda: load_config('none.py'))
-    assert str(said).startswith(REFUSED)
-    assert '\n' not in str(said)
+    assert re.fullmatch(REFUSED, str(said))
     text = log.read_text(encoding='utf-8')
     assert 'Traceback (most recent call last)' in text
     assert 'apis/config.py' in text
@@ -153,20 +153,19 @@ def test_exception_of_others_keeps_its_traceback(
 
 
 @pytest.mark.parametrize(
-    ('function', 'first', 'last'),
+    ('function', 'said'),
     [
-        (lambda: load_config('none.py'), REFUSED, 'as those under configs/'),
+        (lambda: load_config('none.py'), REFUSED),
         (
             lambda: Path('/none/at/all').read_bytes(),
-            'Traceback (most recent call last):',
-            "FileNotFoundError: [Errno 2] No such file or directory: '/none/at/all'",
+            r'Traceback \(most recent call last\):\n(.*\n)+'
+            r"FileNotFoundError: \[Errno 2\] No such file or directory: '/none/at/all'",
         ),
     ],
 )
 def test_exception_is_written_down_for_the_launcher(
     function: Callable[[], object],
-    first: str,
-    last: str,
+    said: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -174,7 +173,5 @@ def test_exception_is_written_down_for_the_launcher(
     monkeypatch.setattr('faulthandler.enable', lambda: None)
     assert ended(function) == 1
     failure = ProcessFailure(1, 1000, 1, str(tmp_path / 'error.json'))
-    lines = describe(ChildFailedError('x', {1: failure})).splitlines()
-    assert lines[0] == 'Process 1 failed:'
-    assert lines[1].startswith(first)
-    assert lines[-1].endswith(last)
+    described = describe(ChildFailedError('x', {1: failure}))
+    assert re.fullmatch(f'Process 1 failed:\n{said}', described)
