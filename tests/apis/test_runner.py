@@ -60,7 +60,7 @@ def test_exception_launcher_without_a_gpu(
     monkeypatch.setattr('mmdefect.utils.distributed.get_device', lambda: 'cpu')
     for config in (PLAIN, STREAM):
         cfg = load_config(config, work_dir=str(tmp_path), launcher='slurm')
-        with pytest.raises(ValueError, match="launcher 'slurm' needs a GPU"):
+        with pytest.raises(ValueError, match="launcher='slurm': expected a GPU"):
             build_runner(cfg)
 
 

@@ -141,7 +141,7 @@ def test_exception_one_mask_forgotten(tmp_path: Path) -> None:
             'expected a path within the folder',
         ),
         ([{**GOOD, 'filename': '/a/b/c/d.png'}], 'expected a path within the folder'),
-        ([{**GOOD, 'filename': 'a\0.png'}], 'which no file system can hold'),
+        ([{**GOOD, 'filename': 'a\0.png'}], 'file system can hold'),
         ([{**GOOD, 'label': [1]}], r'line 1 has the label \[1\]; expected'),
     ],
 )
@@ -204,7 +204,7 @@ def test_exception_no_json(tmp_path: Path) -> None:
 
 
 def test_exception_no_list(toy: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r'There is no list .*none\.json'):
+    with pytest.raises(FileNotFoundError, match=r'[Tt]here is no list .*none\.json'):
         build(toy, 'test', meta_file='none.json')
 
 
