@@ -15,8 +15,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from functools import wraps
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -59,8 +59,9 @@ def raise_interrupts() -> None:
         signal.signal(number, stop)
 
 
-def recorded(cure: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Have what ends a tool early said once and last, not by every process.
+@contextmanager
+def recorded(cure: str) -> Iterator[None]:
+    """Say once and last what ends a tool early; decorates its ``main``.
 
     A signal, and an error that this package raises on purpose, end it in one sentence;
     the traceback is in the log file, if there is one already. Any other error ends it
@@ -70,23 +71,15 @@ def recorded(cure: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
     Args:
         cure: What to do after an interruption, such as ``'start it again'``.
     """
-
-    def wrapped(main: Callable[[], None]) -> Callable[[], None]:
-        @wraps(main)
-        def recording() -> None:
-            try:
-                raise_interrupts()
-                if 'TORCHELASTIC_ERROR_FILE' in os.environ:
-                    faulthandler.enable()
-                main()
-            except Interrupted as stop:
-                _end_interrupted(stop, cure)
-            except Exception as error:  # whatever it is, it is said here
-                _end_failed(error)
-
-        return recording
-
-    return wrapped
+    try:
+        raise_interrupts()
+        if 'TORCHELASTIC_ERROR_FILE' in os.environ:
+            faulthandler.enable()
+        yield
+    except Interrupted as stop:
+        _end_interrupted(stop, cure)
+    except Exception as error:  # whatever it is, it is said here
+        _end_failed(error)
 
 
 def first_process() -> bool:
@@ -120,8 +113,8 @@ def _sentence(error: Exception) -> str | None:
     """What to do about an error; None where its traceback tells more."""
     if isinstance(error, OSError) and error.errno in _NO_PLACE:
         return (
-            f'error: {error.filename or "a file"}: {error.strerror}; expected a folder '
-            'that can be written: check it, or give another --work-dir'
+            f'error: {error.filename or "a file"}: {error.strerror}; expected a place '
+            'that can be read and written: check it, or give another --work-dir'
         )
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     package = str(frame.f_globals.get('__name__')).partition('.')[0]

@@ -243,7 +243,7 @@ class TestErrors:
 
     def test_exception_a_work_dir_that_cannot_be_made(self, tmp_path: Path) -> None:
         (tmp_path / 'file').touch()
-        message = r'^error: \S+/file/work: Not a directory; expected a folder that can'
+        message = r'^error: \S+/file/work: Not a directory; expected a place that can'
         with pytest.raises(SystemExit, match=message):
             run_here('tools/train.py', PLAIN, '--work-dir', tmp_path / 'file/work')
 
