@@ -204,7 +204,7 @@ def test_exception_no_json(tmp_path: Path) -> None:
 
 
 def test_exception_no_list(toy: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r'[Tt]here is no list .*none\.json'):
+    with pytest.raises(FileNotFoundError, match=r'here is no list .*none\.json'):
         build(toy, 'test', meta_file='none.json')
 
 
