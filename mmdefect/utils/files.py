@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -58,6 +57,10 @@ def claim(folder: Path) -> None:
     if folder in _CLAIMS:
         return
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
     file = (folder / '.claim').open('a+', encoding='utf-8')
     try:
         # Not flock: workers would inherit that lock, and hold it when this one is dead.
