@@ -181,7 +181,7 @@ def test_feature_one_step_of_a_stream(toy_neu_det: Path, tmp_path: Path) -> None
     args += ['--out', tmp_path / 'preds.pkl', '--show-dir', tmp_path / 'drawn']
     run_here('tools/test.py', *args, *options)
     assert len(pickle.loads((tmp_path / 'preds.pkl').read_bytes())) == 12
-    assert len(list((tmp_path / 'drawn/step_0').iterdir())) == 12
+    assert len(list((tmp_path / 'drawn/step_0/IMAGES').iterdir())) == 12
     rows = json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))['steps']
     assert [row['step'] for row in rows] == [0]
 
