@@ -135,7 +135,7 @@ def test_exception_one_mask_forgotten(tmp_path: Path) -> None:
         ([{**BAD, 'maskname': 5}], 'has the maskname 5; expected the path of a mask'),
         ([{**BAD, 'maskname': [1]}], r'has the maskname \[1\]; expected'),
         ([{**BAD, 'maskname': {'a': 'b'}}], 'has the maskname .*; expected'),
-        ([{**BAD, 'maskname': ['../m.png']}], r"line 1 names the file '../m.png'; exp"),
+        ([{**BAD, 'maskname': ['../m.png']}], r"line 1 names the file '../m.png': exp"),
         (
             [{**GOOD, 'filename': 'a/../a/b/c/d.png'}],
             'expected a path within the folder',
