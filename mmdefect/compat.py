@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
@@ -40,8 +41,8 @@ def installed_distributions() -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for provider, modules in DISTRIBUTIONS.items():
         for name in (name for names in modules.values() for name in names):
-            if (installed := _version_of(name)) is not None:
-                found.setdefault(provider, {})[name] = installed
+            with suppress(PackageNotFoundError):
+                found.setdefault(provider, {})[name] = version(name)
     return found
 
 
@@ -49,9 +50,6 @@ def check_provider(
     required: Sequence[str] = ('mmengine', 'mmcv', 'mmdet'),
 ) -> str:
     """Return the installed provider, ``'onedl'`` or ``'openmmlab'``.
-
-    Args:
-        required: Modules that must be installed.
 
     Raises:
         ImportError: If no provider is installed, two are, or one lacks a required
@@ -61,14 +59,14 @@ def check_provider(
     if not found:
         raise ImportError(
             f'mmdefect needs {_listed(required)}, and no OpenMMLab build is '
-            f'installed: run `{_install_command("onedl")}`.'
+            f'installed: run `{_install_command("onedl")}`'
         )
     if len(found) > 1:
         both = [name for names in found.values() for name in names]
         raise ImportError(
-            f'Two OpenMMLab builds are installed over each other ({_listed(both)}); '
-            f'keep one: run `pip uninstall -y {" ".join(both)}`, then '
-            f'`{_install_command("onedl")}`.'
+            f'two OpenMMLab builds are installed over each other ({_listed(both)}): '
+            f'expected one; run `pip uninstall -y {" ".join(both)}`, then '
+            f'`{_install_command("onedl")}`'
         )
     provider, installed = next(iter(found.items()))
     missing = [
@@ -80,7 +78,7 @@ def check_provider(
         raise ImportError(
             f'mmdefect needs {_listed(required)}, and the installed OpenMMLab build '
             f"'{provider}' lacks {_listed(missing)}: run "
-            f'`{_install_command(provider, missing)}`.'
+            f'`{_install_command(provider, missing)}`'
         )
     return provider
 
@@ -134,13 +132,6 @@ def install_mmcv_ext_finder() -> None:
     """Append the finder to :data:`sys.meta_path`, once."""
     if not any(isinstance(finder, MMCVExtFinder) for finder in sys.meta_path):
         sys.meta_path.append(MMCVExtFinder())
-
-
-def _version_of(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
 
 
 def _install_command(provider: str, modules: Sequence[str] | None = None) -> str:

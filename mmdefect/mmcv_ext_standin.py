@@ -51,8 +51,8 @@ def __getattr__(name: str) -> Callable[..., NoReturn]:
 
     def missing_op(*args: Any, **kwargs: Any) -> NoReturn:
         raise RuntimeError(
-            f"mmcv's operator '{name}' is not compiled in this environment; build it "
-            f'with `{BUILD_COMMAND}`.'
+            f"mmcv's operator '{name}' is not compiled in this environment: build it "
+            f'with `{BUILD_COMMAND}`'
         )
 
     missing_op.__name__ = name

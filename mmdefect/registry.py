@@ -31,9 +31,7 @@ class LazyRegistry(Registry):
     """A registry that imports the module of a name when the name is asked for.
 
     Args:
-        name: Name of the registry, as in MMEngine.
         modules: Which module registers which name.
-        kwargs: Passed to :class:`mmengine.registry.Registry`.
     """
 
     def __init__(self, name: str, *, modules: dict[str, str], **kwargs: Any) -> None:
@@ -155,8 +153,8 @@ DATASETS = _child(
     'DATASETS',
     {
         'AnomalyDataset': 'mmdefect.datasets.anomaly.dataset',
-        'MVTecADDataset': 'mmdefect.datasets.anomaly.dataset',
-        'VisADataset': 'mmdefect.datasets.anomaly.dataset',
+        'MVTecADDataset': 'mmdefect.datasets.anomaly.mvtec_ad',
+        'VisADataset': 'mmdefect.datasets.anomaly.visa',
         'CastingDataset': 'mmdefect.datasets.casting.dataset',
         'DefectDetDataset': 'mmdefect.datasets.boxes.dataset',
         'NEUDETDataset': 'mmdefect.datasets.boxes.neu_det',

@@ -15,13 +15,8 @@ fi
 gpus=$1
 shift
 
-# Before any of them is used: arithmetic would run a command that stands in one.
-whole() { # NAME VALUE LEAST WHAT
-    if [[ ! $2 =~ ^(0|[1-9][0-9]{0,8})$ ]] || (($2 < $3)); then
-        echo "$1 is '$2', and $4, $3 or more, was expected" >&2
-        exit 2
-    fi
-}
+# shellcheck source=tools/whole_number.sh
+source "$(dirname "${BASH_SOURCE[0]}")/whole_number.sh"
 nodes=${NNODES:-1}
 whole GPUS "$gpus" 1 'a number of processes'
 whole NNODES "$nodes" 1 'a number of nodes'
@@ -30,11 +25,11 @@ if [[ -n ${PORT:-} ]]; then
     whole PORT "$PORT" 1 'a free port'
 fi
 if ((nodes > 1)) && [[ -z ${PORT:-} ]]; then
-    echo "With NNODES=$nodes all nodes must agree on a port: set PORT" >&2
+    echo "NNODES=$nodes: expected a port that all nodes agree on; set PORT" >&2
     exit 2
 fi
 if ((nodes > 1)) && [[ -z ${MASTER_ADDR:-} ]]; then
-    echo "With NNODES=$nodes all nodes must find the first: set MASTER_ADDR" >&2
+    echo "NNODES=$nodes: expected the address of the first node; set MASTER_ADDR" >&2
     exit 2
 fi
 

@@ -15,18 +15,13 @@ partition=$1
 job=$2
 shift 2
 
-# Before any of them is used: arithmetic would run a command that stands in one.
-whole() { # NAME VALUE WHAT
-    if [[ ! $2 =~ ^[1-9][0-9]{0,8}$ ]]; then
-        echo "$1 is '$2', and a number of $3, 1 or more, was expected" >&2
-        exit 2
-    fi
-}
+# shellcheck source=tools/whole_number.sh
+source "$(dirname "${BASH_SOURCE[0]}")/whole_number.sh"
 gpus=${GPUS:-8}
 per_node=${GPUS_PER_NODE:-8}
-whole GPUS "$gpus" processes
-whole GPUS_PER_NODE "$per_node" 'processes on each node'
-whole CPUS_PER_TASK "${CPUS_PER_TASK:-5}" 'cores for each process'
+whole GPUS "$gpus" 1 'a number of processes'
+whole GPUS_PER_NODE "$per_node" 1 'a number of processes on each node'
+whole CPUS_PER_TASK "${CPUS_PER_TASK:-5}" 1 'a number of cores for each process'
 per_node=$((gpus < per_node ? gpus : per_node))
 read -r -a more <<<"${SRUN_ARGS:-}"
 

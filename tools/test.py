@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
-
-import mmdefect  # noqa: F401  first: it says what is not installed
-
-# isort: split
-from mmengine.config import DictAction
-from mmengine.dist import is_main_process
 
 from mmdefect.apis import (
     build_runner,
     dump_predictions,
     finish,
     load_config,
+    only_step,
+    parse_run,
     pictures_in,
     recorded,
     show_predictions,
     use_tta,
 )
+from mmdefect.utils.interrupts import first_process
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,19 +40,7 @@ def parse_args() -> argparse.Namespace:
         '--wait-time', type=float, default=2, help='seconds between shown images'
     )
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override config entries, key=value; lists as key="[a,b]"',
-    )
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    return parse_run(parser)
 
 
 @recorded('start it again')
@@ -70,8 +54,8 @@ def main() -> None:
     )
     if not Path(args.checkpoint).exists():
         raise FileNotFoundError(
-            f'{args.checkpoint!r} does not exist: expected a checkpoint file or the '
-            'work dir of a stream'
+            f'{args.checkpoint} does not exist: expected a checkpoint file or the work '
+            'dir of a stream; check the path'
         )
     cfg.load_from = args.checkpoint
     cfg.resume = False
@@ -83,11 +67,10 @@ def main() -> None:
         dump_predictions(cfg, args.out)
     if args.tta:
         use_tta(cfg)
-    if args.step is not None and 'stream' not in cfg:
-        raise ValueError(f'--step {args.step} needs a config with a stream')
+    step = only_step(args.step, cfg)
     begin = time.time()
-    build_runner(cfg).test(*(() if args.step is None else (args.step,)))
-    if args.show_dir and is_main_process():
+    build_runner(cfg).test(*step)
+    if args.show_dir and first_process():
         print(pictures_in(args.show_dir, since=begin))
     finish()
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
-import mmdefect  # noqa: F401  first: it says what is not installed
-
-# isort: split
-from mmengine.config import DictAction
-
-from mmdefect.apis import build_runner, finish, load_config, recorded, use_amp
+from mmdefect.apis import (
+    build_runner,
+    finish,
+    load_config,
+    only_step,
+    parse_run,
+    recorded,
+    use_amp,
+)
+from mmdefect.utils.files import claim
+from mmdefect.utils.interrupts import first_process
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,19 +39,7 @@ def parse_args() -> argparse.Namespace:
         'given checkpoint',
     )
     parser.add_argument('--step', type=int, help='run this step of the stream only')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override config entries, key=value; lists as key="[a,b]"',
-    )
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    return parse_run(parser)
 
 
 @recorded('continue with --resume')
@@ -64,8 +56,8 @@ def main() -> None:
     if args.auto_scale_lr:
         if 'enable' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError(
-                f'--auto-scale-lr needs auto_scale_lr=dict(enable=False, '
-                f'base_batch_size=...) in {args.config}, which has none'
+                f'--auto-scale-lr: expected auto_scale_lr=dict(enable=False, '
+                f'base_batch_size=...) in {args.config}; add it, or leave the flag out'
             )
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:
@@ -73,17 +65,14 @@ def main() -> None:
         cfg.load_from = None if args.resume == 'auto' else args.resume
         if args.resume != 'auto' and not Path(args.resume).is_file():
             raise FileNotFoundError(
-                f'--resume {args.resume!r} is no file: give a checkpoint, or a bare '
-                '--resume to continue the work dir'
+                f'--resume {args.resume}: expected a checkpoint file; give one, or a '
+                'bare --resume to continue the work dir'
             )
-    build_runner(cfg).train(*_step(args.step, cfg))
+    step = only_step(args.step, cfg)
+    if first_process():
+        claim(Path(cfg.work_dir))
+    build_runner(cfg).train(*step)
     finish()
-
-
-def _step(step: int | None, cfg) -> tuple[int, ...]:
-    if step is not None and 'stream' not in cfg:
-        raise ValueError(f'--step {step} needs a config with a stream')
-    return () if step is None else (step,)
 
 
 if __name__ == '__main__':

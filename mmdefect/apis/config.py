@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
+import os
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config, ConfigDict, DictAction
 
 from mmdefect.engine.run_config import add_evaluator, is_anomaly_hook
 from mmdefect.utils.config import as_list
@@ -53,6 +55,34 @@ def load_config(
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(path).stem)
     return cfg
+
+
+def parse_run(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Add what training and test have in common, and read the command line."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override config entries, key=value; lists as key="[a,b]"',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def only_step(step: int | None, cfg: Config) -> tuple[int, ...]:
+    """Arguments of a stream's ``train`` and ``test`` for ``--step``.
+
+    Raises:
+        ValueError: A step was given, and the config has no stream.
+    """
+    if step is not None and 'stream' not in cfg:
+        raise ValueError(f'--step {step}: expected a config with a stream; drop it')
+    return () if step is None else (step,)
 
 
 def use_amp(cfg: Config) -> None:

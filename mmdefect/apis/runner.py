@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
-
-from mmdefect.utils.interrupts import (
-    Interrupted,
-    end_interrupted,
-    raise_interrupts,
-)
 
 if TYPE_CHECKING:
     from mmengine.runner import Runner
@@ -53,45 +43,6 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     check_coco_data(runner)
     runner.register_hook({'type': 'mmdefect.ClassCountHook'})
     return runner
-
-
-def recorded(cure: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Have what ends a tool early said once and last, not by every process.
-
-    A signal ends it in one sentence (:mod:`mmdefect.utils.interrupts`). An error of a
-    process that torchrun has started goes to the file that the launcher reads.
-
-    Args:
-        cure: What to do after an interruption, such as ``'start it again'``.
-    """
-
-    def wrapped(main: Callable[[], None]) -> Callable[[], None]:
-        @wraps(main)
-        def recording() -> None:
-            try:
-                raise_interrupts()
-                _record_errors(main)
-            except Interrupted as stop:
-                end_interrupted(stop, cure)
-
-        return recording
-
-    return wrapped
-
-
-def _record_errors(main: Callable[[], None]) -> None:
-    if 'TORCHELASTIC_ERROR_FILE' not in os.environ:
-        main()
-        return
-    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
-
-    handler = get_error_handler()
-    handler.initialize()
-    try:
-        main()
-    except Exception as error:  # whatever it is, the launcher prints it
-        handler.record_exception(error)
-        sys.exit(1)
 
 
 def finish() -> None:

@@ -8,7 +8,6 @@ MMEngine's own log history consists of are accepted here (see
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 import re
 import zipfile
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from mmdefect.utils.checks import some_of
 from mmdefect.utils.plain_data import NotPlainError, allowed_globals, plain_value
+from mmdefect.utils.text_files import parse_json
 from mmdefect.utils.weights import download, how_to_make
 
 MapLocation = str | torch.device | Callable[..., Any] | None
@@ -37,12 +37,7 @@ def load_weights(
 ) -> dict[str, Any]:
     """Read a whole checkpoint, ``.pth`` or ``.safetensors``, as data only.
 
-    Args:
-        path: A local file.
-        map_location: As in :func:`torch.load`.
-
-    Returns:
-        The checkpoint; of a safetensors file, ``state_dict`` and the class names.
+    Of a safetensors file it holds ``state_dict`` and the class names.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -51,31 +46,26 @@ def load_weights(
             is executed then).
     """
     path = Path(path).expanduser()
-    if path.is_dir():
-        raise ValueError(
-            f'{path} is a folder, and a checkpoint file was expected: give one of the '
-            f'.pth or .safetensors files in it.'
-        )
-    if path.exists() and not path.is_file():
-        raise ValueError(
-            f'{path} is a pipe or a device, and a checkpoint file was expected: copy '
-            'what it gives into a file.'
-        )
-    if not path.is_file():
+    if not path.exists():
         cure = how_to_make(path) or 'check the path'
-        raise FileNotFoundError(f'There is no checkpoint at {path}: {cure}.')
+        raise FileNotFoundError(f'there is no checkpoint at {path}: {cure}')
+    if not path.is_file():
+        kind = 'a folder' if path.is_dir() else 'a pipe or a device'
+        raise ValueError(
+            f'{path} is {kind}: expected a checkpoint; give a .pth or .safetensors file'
+        )
     if path.suffix == '.safetensors':
         return _read_safetensors(path, map_location)
     checkpoint = _read_pickle(path, map_location)
     if not isinstance(checkpoint, dict):
         raise ValueError(
-            f'{path} holds a {type(checkpoint).__name__}, and a dict of weights was '
-            'expected: save the state_dict of the model instead.'
+            f'{path} holds a {type(checkpoint).__name__}: expected a dict of weights; '
+            'save the state_dict of the model instead'
         )
     if not isinstance(meta := checkpoint.get('meta'), dict | None):
         raise ValueError(
-            f"{path} holds a {type(meta).__name__} as 'meta', and a dict was expected: "
-            'save the weights anew, with a dict or without it.'
+            f"{path} holds a {type(meta).__name__} as 'meta': expected a dict; save "
+            'the weights anew, with a dict or without it'
         )
     return checkpoint
 
@@ -93,10 +83,6 @@ def state_dict_of(
 ) -> dict[str, Tensor]:
     """Return the weights of a checkpoint, without the ``module.`` of DDP.
 
-    Args:
-        checkpoint: What :func:`load_weights` returned.
-        path: What the error calls it.
-
     Raises:
         ValueError: If the checkpoint neither has a ``state_dict`` nor is one, or its
             weights are not finite.
@@ -112,8 +98,8 @@ def state_dict_of(
         check_finite(state, path)
         return {key.removeprefix('module.'): value for key, value in state.items()}
     raise ValueError(
-        f"{path} holds no weights, {found}: a 'state_dict' of tensors by name was "
-        'expected.'
+        f"{path} holds no weights, {found}: expected a 'state_dict' of tensors by "
+        'name; save the state_dict of the model'
     )
 
 
@@ -127,13 +113,7 @@ def load_exactly(
 ) -> dict[str, Any]:
     """Fill a model from a checkpoint that has each of its weights and no others.
 
-    Args:
-        model: The model.
-        path: A local file.
-        name: What the error calls the model; by default its type.
-
-    Returns:
-        The whole checkpoint.
+    Returns the whole checkpoint.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -141,37 +121,59 @@ def load_exactly(
             left over or of another shape.
     """
     checkpoint = load_weights(path)
-    try:
-        model.load_state_dict(state_dict_of(checkpoint, path))
-    except RuntimeError as error:
-        raise ValueError(
-            f'{path} does not fit {name or type(model).__name__}: '
-            f'{first_mismatch(error)}; expected a checkpoint of the model that the '
-            'config describes'
-        ) from None
+    load_all(model, state_dict_of(checkpoint, path), path, name=name)
     return checkpoint
 
 
-def first_mismatch(error: RuntimeError) -> str:
-    """The first line about weights of what ``load_state_dict`` raised.
+def load_all(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    path: str | Path,
+    *,
+    name: str | None = None,
+    others: tuple[str, ...] = (),
+    cure: str = 'use the config that it was trained with',
+) -> None:
+    """Fill a model from weights of which none is missing or left over.
 
-    Of names that are missing or too many it keeps three.
+    What a model itself adapts while it loads, such as the position embedding of a
+    transformer for another image size, fits.
+
+    Args:
+        name: What the error calls the model; by default its type.
+        others: Beginnings of names that may be left over; ``('',)`` for any.
+        cure: What to do about an error.
+
+    Raises:
+        ValueError: Naming the file and the first weights that do not fit.
     """
-    line = str(error).partition('\n')[2].strip().partition('\n')[0].rstrip(' .')
-    names = re.findall(r'"[^"]+"', line)
-    if len(names) <= 3:
-        return line
-    return line.partition(names[0])[0] + some_of(names, 3)
+    kind = type(model).__name__
+    try:
+        missing, unknown = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        reason = first_mismatch(error)
+    else:
+        total = len(model.state_dict())
+        unknown = [key for key in unknown if not key.startswith(others)]
+        if missing:
+            reason = f'it lacks {len(missing)} of the {total} weights of {kind}'
+        elif unknown:
+            reason = f'it holds {len(unknown)} weights that {kind} does not have'
+        else:
+            return
+        reason += f', such as {", ".join((missing or unknown)[:3])}'
+    raise ValueError(f'{path} does not fit {name or kind}: {reason}; {cure}')
+
+
+def first_mismatch(error: RuntimeError) -> str:
+    """The first weight of another shape, as ``load_state_dict`` names it."""
+    return str(error).partition('\n')[2].strip().partition('\n')[0].rstrip(' .')
 
 
 def checkpoint_classes(
     checkpoint: Mapping[str, Any], path: str | Path = 'The checkpoint'
 ) -> list[str] | None:
     """Return the class names a checkpoint was trained on, None when it says none.
-
-    Args:
-        checkpoint: What :func:`load_weights` returned.
-        path: What the error calls it.
 
     Raises:
         ValueError: If what it says are no names.
@@ -188,18 +190,14 @@ def checkpoint_classes(
     names = isinstance(classes, list | tuple)
     if not names or not all(isinstance(name, str) for name in classes):
         raise ValueError(
-            f'{path} has {classes!r:.80} as the names of its classes, and a list of '
-            'texts was expected: write meta.dataset_meta.classes anew.'
+            f'{path} has {classes!r:.80} as the names of its classes: expected a list '
+            'of texts; write meta.dataset_meta.classes anew'
         )
     return list(classes) or None
 
 
 def check_finite(state: Mapping[str, Tensor], path: str | Path) -> None:
     """Refuse weights among which is NaN or infinity: the training diverged.
-
-    Args:
-        state: A model's weights.
-        path: What the error calls their file.
 
     Raises:
         ValueError: Naming the file and the first three such tensors.
@@ -298,7 +296,7 @@ def _read_pickle(path: Path, map_location: MapLocation) -> Any:
 def _more_than_weights(path: Path, name: str, place: str = '') -> ValueError:
     return ValueError(
         f"{path} holds more than weights: it names '{name}'{place}, which was refused "
-        'and not run; use a checkpoint of tensors and plain containers.'
+        'and not run; use a checkpoint of tensors and plain containers'
     )
 
 
@@ -323,9 +321,8 @@ def _check_archive(path: Path) -> None:
         raise _unreadable(path, error) from None
     if not small:
         raise ValueError(
-            f'{path} has {size:,} bytes and would unpack to {unpacked:,}, and torch '
-            'saves weights as they are: it was packed again, or is no checkpoint; save '
-            'it anew with torch.save.'
+            f'{path} has {size:,} bytes and would unpack to {unpacked:,}: expected '
+            'weights as they are; save it anew with torch.save'
         )
 
 
@@ -341,13 +338,12 @@ def _read_safetensors(path: Path, map_location: MapLocation) -> dict[str, Any]:
         from safetensors import SafetensorError, safe_open
     except ImportError:
         raise ImportError(
-            f'Reading {path} needs the package safetensors: run `pip install '
-            'safetensors`.'
+            f'{path}: expected the package safetensors; run `pip install safetensors`'
         ) from None
     if callable(map_location):
         raise TypeError(
-            f'A safetensors file is read to one device, and map_location for {path} is '
-            "a function: give a device such as 'cpu'."
+            f'{path}, map_location={map_location}: expected one device for a '
+            "safetensors file; give one such as 'cpu'"
         )
     device = 'cpu' if map_location is None else str(map_location)
     try:
@@ -358,10 +354,8 @@ def _read_safetensors(path: Path, map_location: MapLocation) -> dict[str, Any]:
         raise _unreadable(path, error) from error
     checkpoint: dict[str, Any] = {'state_dict': state, 'meta': {}}
     if 'classes' in metadata:
-        try:
-            classes = json.loads(metadata['classes'])
-        except (ValueError, RecursionError) as error:
-            raise _unreadable(path, error) from None
+        what = 'list of class names'
+        classes = parse_json(metadata['classes'], f'{path}: its metadata', what, list)
         checkpoint['meta']['dataset_meta'] = {'classes': classes}
     return checkpoint
 
@@ -373,6 +367,6 @@ def _unreadable(path: Path, error: Exception) -> ValueError:
     if 'weights_only' in reason:
         reason = 'not what torch.save writes'
     return ValueError(
-        f'{path} cannot be read as a checkpoint ({reason}): it may be truncated, copy '
-        'or download it again.'
+        f'{path} cannot be read as a checkpoint ({reason}): expected a whole file; '
+        'copy or download it again'
     )

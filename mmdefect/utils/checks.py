@@ -34,13 +34,7 @@ def check_range(
 ) -> None:
     """Refuse a number outside an interval; NaN is outside of every one.
 
-    Args:
-        name: Of the setting.
-        value: The number.
-        low: Smallest accepted one.
-        high: Largest accepted one.
-        open_low: Whether ``low`` itself is refused.
-        open_high: Whether ``high`` itself is refused.
+    With ``open_low`` or ``open_high`` that end itself is refused, too.
 
     Raises:
         ValueError: Naming the setting, the value and the interval.
@@ -106,8 +100,6 @@ def check_known(names: Iterable[str], known: Sequence[str], *, what: str) -> Non
     """Raise ValueError when a class name is unknown, naming near matches.
 
     Args:
-        names: Class names somebody asked for.
-        known: Class names that exist.
         what: Where the names were asked for, e.g. ``'keep_classes'``.
 
     Raises:
@@ -117,15 +109,15 @@ def check_known(names: Iterable[str], known: Sequence[str], *, what: str) -> Non
     for name in names:
         if name not in known:
             near = get_close_matches(name, known, n=3)
-            hint = f'did you mean {_visible(near)}?' if near else 'no name is near.'
+            hint = f'; did you mean {_visible(near)}?' if near else ''
             raise ValueError(
-                f"{what} names the unknown class '{visible(name)}'; expected some of "
-                f'{_visible(known)}: {hint}'
+                f"{what} names the unknown class '{visible(name)}': expected some of "
+                f'{_visible(known)}{hint}'
             )
         if name in seen:
             raise ValueError(
-                f'{what} names the class {name!r} twice; expected each class once: '
-                'remove one of them.'
+                f'{what} names the class {name!r} twice: expected each class once; '
+                'remove one of them'
             )
         seen.add(name)
 

@@ -1,4 +1,4 @@
-"""Which classes a dataset config has, and our data set in place of mmdet's."""
+"""Which classes a dataset config has, and our dataset in place of mmdet's."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def dataset_classes(dataset: Mapping[str, Any]) -> list[str]:
             cls = registry.get(dataset['type'])
         if cls is None:
             raise ValueError(
-                f'dataset type {dataset["type"]!r} is not registered: check the name '
-                'and its prefix (ours are written mmdefect.X)'
+                f'dataset type {dataset["type"]!r} is not registered: expected a known '
+                'name with its prefix (ours are written mmdefect.X); correct it'
             )
         classes = getattr(cls, 'METAINFO', {}).get('classes')
     if classes is None:
         raise ValueError(
-            f'dataset {dataset["type"]!r} does not say its classes: add '
-            "metainfo=dict(classes=(...)) to the dataset or classes=[...] to 'stream'"
+            f'dataset {dataset["type"]!r} does not say its classes: expected '
+            "metainfo=dict(classes=(...)) in it, or classes=[...] in 'stream'; add one"
         )
     return list(classes)
 
@@ -66,7 +66,6 @@ def is_coco(dataset: Mapping[str, Any], scope: str | None) -> bool:
     """Whether a dataset config names mmdet's ``CocoDataset``, and no subclass of it.
 
     Args:
-        dataset: The config; its type may be a class.
         scope: Where a name without a prefix is looked up.
     """
     kind = dataset['type']

@@ -1,4 +1,4 @@
-"""Process groups on machines with and without a GPU, and words between the ranks."""
+"""Process groups on machines with and without a GPU, and what the ranks agree on."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def prepare_distributed(cfg: Config) -> None:
         return
     if launcher != 'pytorch':
         raise ValueError(
-            f'launcher {launcher!r} needs a GPU and this machine has none: start CPU '
+            f'launcher={launcher!r}: expected a GPU on this machine; start CPU '
             'processes with tools/dist_train.sh (launcher pytorch)'
         )
     if not is_distributed():
@@ -69,8 +69,8 @@ def _check_gpus() -> None:
     rank, gpus = int(os.environ.get('LOCAL_RANK', '0')), torch.cuda.device_count()
     if torch.cuda.is_available() and rank >= gpus:
         raise ValueError(
-            f'process {rank} of this machine has no GPU of its own, {gpus} are here: '
-            'start at most one process a GPU'
+            f'process {rank} of this machine has no GPU of its own: expected at most '
+            f'one process for each of {gpus}; start fewer'
         )
 
 

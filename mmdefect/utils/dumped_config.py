@@ -20,9 +20,6 @@ SCOPES = ('mmdefect', 'mmpretrain', 'mmdet')
 def read_dumped_config(path: str | Path) -> Config:
     """Read a config that MMEngine's ``Config.dump`` has written.
 
-    Args:
-        path: A ``.py`` file of a work dir.
-
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It holds more than names with literal values, or cannot be parsed.
@@ -31,7 +28,7 @@ def read_dumped_config(path: str | Path) -> Config:
     if not path.is_file():
         raise FileNotFoundError(
             f'there is no config {path}: expected the one that a training has written '
-            'into its work dir'
+            'into its work dir; put it back'
         )
     try:
         body = ast.parse(path.read_text(encoding='utf-8')).body
@@ -84,8 +81,6 @@ def check_types(cfg: Any, path: str | Path, scopes: Sequence[str] = SCOPES) -> N
     which it imports and calls.
 
     Args:
-        cfg: Part of a config that is going to be built.
-        path: What the error calls its file.
         scopes: What may stand before the name of a type.
 
     Raises:
@@ -102,7 +97,7 @@ def check_types(cfg: Any, path: str | Path, scopes: Sequence[str] = SCOPES) -> N
         if not name.isidentifier() or (dot and scope not in scopes):
             raise ValueError(
                 f'{path} builds {kind!r}: expected types of {", ".join(scopes)}, '
-                'because what a work dir names is not imported'
+                'because what a work dir names is not imported; put the original back'
             )
     for value in cfg.values():
         check_types(value, path, scopes)

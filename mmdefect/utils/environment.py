@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,11 +20,8 @@ _PACKAGES = {
 
 def describe_environment() -> dict[str, str]:
     """Return ``commit``, ``hardware`` and ``software`` as one line of text each."""
-    return {
-        'commit': git_commit(),
-        'hardware': describe_hardware(),
-        'software': describe_software(),
-    }
+    hardware, software = describe_hardware(), describe_software()
+    return {'commit': git_commit(), 'hardware': hardware, 'software': software}
 
 
 def joined(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
@@ -59,15 +57,12 @@ def describe_hardware() -> str:
 
 def describe_software() -> str:
     """Return the versions of Python and of the packages that decide a result."""
-    found = [f'Python {platform.python_version()}']
+    found = {'Python': platform.python_version()}
     for name, distributions in _PACKAGES.items():
-        for distribution in distributions:
-            try:
-                found.append(f'{name} {version(distribution)}')
-                break
-            except PackageNotFoundError:
-                continue
-    return ', '.join(found)
+        for distribution in reversed(distributions):
+            with suppress(PackageNotFoundError):
+                found[name] = version(distribution)
+    return ', '.join(f'{name} {number}' for name, number in found.items())
 
 
 def _cpu_model() -> str:
@@ -80,13 +75,9 @@ def _cpu_model() -> str:
 
 
 def _git(folder: Path, *args: str) -> str | None:
+    command = ['git', '-C', str(folder), *args]
     try:
-        done = subprocess.run(
-            ['git', '-C', str(folder), *args],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+_CLAIMS: dict[Path, IO[str]] = {}
 
 
 @contextmanager
@@ -42,6 +46,39 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2) + '\n')
 
 
+def claim(folder: Path) -> None:
+    """Keep a work dir for this process until it ends, however it ends.
+
+    Raises:
+        FileExistsError: If another process has it.
+        OSError: If the folder cannot be made or written.
+    """
+    folder = folder.absolute()
+    if folder in _CLAIMS:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    file = (folder / '.claim').open('a+', encoding='utf-8')
+    try:
+        # Not flock: workers would inherit that lock, and hold it when this one is dead.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.seek(0)
+        raise FileExistsError(
+            f'{folder} is in use by {file.read()}: expected one training at a time; '
+            'wait for its end, stop it, or give another --work-dir'
+        ) from None
+    except OSError:  # a file system without locks
+        return
+    file.truncate(0)
+    file.write(f'process {os.getpid()} on {platform.node()}')
+    file.flush()
+    _CLAIMS[folder] = file
+
+
 def refuse_full(out: Path) -> None:
     """Refuse to write where something is.
 
@@ -49,14 +86,12 @@ def refuse_full(out: Path) -> None:
         FileExistsError: If ``out`` is a file, or a folder that holds anything.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        part = out.suffix == '.part'
+        killed = ' (a conversion that was killed may have left it)' if part else ''
         raise FileExistsError(
-            f'{out} holds something already{_left_behind(out)}; expected a new or '
-            'empty folder: remove it, or give another one with --out.'
+            f'{out} holds something already{killed}: expected a new or empty folder; '
+            'remove it, or give another one with --out'
         )
-
-
-def _left_behind(out: Path) -> str:
-    return ' (a conversion that was killed may have left it)' * (out.suffix == '.part')
 
 
 @contextmanager

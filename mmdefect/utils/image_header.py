@@ -77,9 +77,6 @@ class Header:
         return self.width, self.height
 
 
-# ------------------------------------------------------------------- opening files
-
-
 def read_bytes(path: str | Path) -> bytes:
     """Content of a regular file (or a link to one).
 
@@ -120,13 +117,10 @@ def max_pixels() -> int:
         return MAX_PIXELS
     if not (text.isascii() and text.isdigit() and int(text)):
         raise ValueError(
-            f'The environment variable {LIMIT} is {text!r}; expected a number of '
-            f'pixels such as {MAX_PIXELS}.'
+            f'{LIMIT}={text!r}: expected a number of pixels; set the environment '
+            f'variable to one such as {MAX_PIXELS}'
         )
     return int(text)
-
-
-# --------------------------------------------------------------------------- headers
 
 
 def read_header(path: str | Path) -> Header:

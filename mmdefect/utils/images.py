@@ -35,8 +35,6 @@ def decode(
     """Pixels as they are stored, channels in BGR order, the orientation ignored.
 
     Args:
-        data: Content of the file.
-        header: Its header.
         flag: OpenCV's, for an ordinary file; as stored by default.
 
     Returns:
@@ -119,11 +117,8 @@ def read_bgr(
     """Read an image as models take it.
 
     Args:
-        path: The file.
         data: Its content, if it is read already.
         size: Width and height that are annotated; None to compare nothing.
-        exif: See :func:`is_turned`.
-        bits: See :func:`to_bgr`.
 
     Returns:
         Shape (H, W, 3), BGR, uint8, contiguous.
@@ -138,9 +133,9 @@ def read_bgr(
         pixels = to_bgr(decode(data, header), bits=bits)
     except ImageError as error:
         raise ValueError(
-            f'Cannot load the image {path} ({error.why}): '
-            f'{error.cure or "correct or restore the file"}; a data set that verifies '
-            'its files finds all of them at its start.'
+            f'cannot load the image {path} ({error.why}): '
+            f'{error.cure or "correct or restore the file"}; a dataset that verifies '
+            'its files finds all of them at its start'
         ) from None
     return turn(pixels, header.orientation) if turned else pixels
 
@@ -165,7 +160,7 @@ def to_bgr(image: np.ndarray, *, bits: int | None = None) -> np.ndarray:
     channels = 1 if image.ndim == 2 else image.shape[2]
     if image.dtype not in (np.uint8, np.uint16) or channels not in (1, 3, 4):
         raise ImageError(
-            f'{channels} channels of {image.dtype}; expected 1, 3 or 4 of 8 or 16 bits'
+            f'{channels} channels of {image.dtype}: expected 1, 3 or 4 of 8 or 16 bits'
         )
     if image.dtype == np.uint16:
         image = _eight_bits(image if channels < 4 else image[..., :3], bits)
@@ -179,23 +174,20 @@ def _eight_bits(image: np.ndarray, bits: int | None) -> np.ndarray:
     if bits is None and 0 < top < 4096:
         raise ImageError(
             f'16 bits of which values up to {top} are used',
-            cure='give bits=12 (or what your camera has) to the data sets of training '
+            cure='give bits=12 (or what your camera has) to the datasets of training '
             'and test, or bits=16',
         )
     largest = 2 ** (bits or 16) - 1
     if top > largest:
         raise ImageError(
             f'values up to {top}, and bits={bits} ends at {largest}',
-            cure='give more bits to the data sets of training and test',
+            cure='give more bits to the datasets of training and test',
         )
     scaled = image.astype(np.uint32)
     scaled *= 255
     scaled += largest // 2
     scaled //= largest
     return scaled.astype(np.uint8)
-
-
-# ----------------------------------------------------------------------------- masks
 
 
 def read_mask(path: str | Path) -> tuple[np.ndarray, Header]:
@@ -211,7 +203,7 @@ def read_mask(path: str | Path) -> tuple[np.ndarray, Header]:
         return mask_of(read_bytes(path))
     except ImageError as error:
         raise ValueError(
-            f'Cannot read the mask {path} ({error}): correct or restore the file.'
+            f'cannot read the mask {path} ({error}): correct or restore the file'
         ) from None
 
 
@@ -257,4 +249,4 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), pixels):
-        raise OSError(f'Cannot write {path}: check that its folder is writable.')
+        raise OSError(f'cannot write {path}: check that its folder is writable')

@@ -1,7 +1,7 @@
 """Start processes as torchrun does, and end with the error of the one that failed.
 
-``python -m mmdefect.utils.launch`` takes torchrun's arguments. Tools write down their
-errors instead of printing them once a process (see ``mmdefect.apis.recorded``).
+``python -m mmdefect.utils.launch`` takes torchrun's arguments. Tools write down how
+they failed instead of printing it once a process (:mod:`mmdefect.utils.interrupts`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch.distributed.run import parse_args, run
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run torchrun; when a process fails, its traceback is the last thing printed.
+    """Run torchrun; what a process that failed has said is the last thing printed.
 
     A signal is passed on to the processes, of which one says where it was interrupted.
     """
@@ -42,11 +42,8 @@ def main(args: Sequence[str] | None = None) -> None:
 def describe(error: ChildFailedError) -> str:
     """Say what the process that failed first has said.
 
-    Args:
-        error: What torchrun raises.
-
     Returns:
-        Its rank and traceback, which ends in its message, or how it ended.
+        Its rank and its sentence or traceback, or how it ended.
     """
     rank, failure = min(error.failures.items(), key=lambda item: _moment(item[1]))
     message = failure.message

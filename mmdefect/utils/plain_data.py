@@ -42,29 +42,17 @@ class _Kept:
         self.state = state
 
 
-class _Getattr(_Kept):
-    """Every ``HistoryBuffer`` pickles its methods as ``getattr(HistoryBuffer, 'min')``.
-
-    They are those that it has anyway.
-    """
-
-    name = 'builtins.getattr'
+def _stand_in(name: str) -> type[_Kept]:
+    return type('_StandIn', (_Kept,), {'name': name})
 
 
-class _History(_Kept):
-    name = 'mmengine.logging.history_buffer.HistoryBuffer'
-
-
-class _Dtype(_Kept):
-    name = 'numpy.dtype'
-
-
-class _Array(_Kept):
-    name = 'numpy.ndarray'
-
-
-class _Scalar(_Kept):
-    name = 'numpy.core.multiarray.scalar'
+# Every HistoryBuffer pickles its methods as `getattr(HistoryBuffer, 'min')`: those that
+# it has anyway.
+_GETATTR = _stand_in('builtins.getattr')
+_HISTORY = _stand_in('mmengine.logging.history_buffer.HistoryBuffer')
+_DTYPE = _stand_in('numpy.dtype')
+_ARRAY = _stand_in('numpy.ndarray')
+_SCALAR = _stand_in('numpy.core.multiarray.scalar')
 
 
 def allowed_globals() -> list[Any]:
@@ -73,9 +61,9 @@ def allowed_globals() -> list[Any]:
     functions = [
         (stand_in, f'numpy.{core}.multiarray.{name}')
         for core in ('core', '_core')
-        for stand_in, name in ((_Array, '_reconstruct'), (_Scalar, 'scalar'))
+        for stand_in, name in ((_ARRAY, '_reconstruct'), (_SCALAR, 'scalar'))
     ]
-    classes = [(kind, kind.name) for kind in (_Getattr, _History, _Dtype, _Array)]
+    classes = [(kind, kind.name) for kind in (_GETATTR, _HISTORY, _DTYPE, _ARRAY)]
     return [*classes, *functions]
 
 
@@ -195,12 +183,12 @@ class _Rebuild:
         """What one of the stand-ins stands for."""
         kind = type(found)
         rebuilt = None
-        if kind is _Array:
+        if kind is _ARRAY:
             rebuilt = _array(found.state)
-        elif kind is _Scalar and len(found.args) == 2:
+        elif kind is _SCALAR and len(found.args) == 2:
             rebuilt = _array((1, (1,), found.args[0], False, found.args[1]))
             rebuilt = None if rebuilt is None else rebuilt[0]
-        elif kind is _History and type(found.state) is dict:
+        elif kind is _HISTORY and type(found.state) is dict:
             rebuilt = self.history(found.state)
         if rebuilt is None:
             raise self.refusal(_name(found))
@@ -246,7 +234,7 @@ def _array(state: Any) -> np.ndarray | None:
 
 
 def _dtype(found: Any) -> np.dtype | None:
-    if type(found) is not _Dtype or type(found.state) is not tuple or not found.args:
+    if type(found) is not _DTYPE or type(found.state) is not tuple or not found.args:
         return None
     code, order = found.args[0], found.state[1:2]
     if type(code) is not str or code not in DTYPES:

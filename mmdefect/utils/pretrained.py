@@ -10,11 +10,7 @@ from mmengine.config import ConfigDict
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmdefect.utils.checkpoint import (
-    first_mismatch,
-    state_dict_of,
-    use_safe_loading,
-)
+from mmdefect.utils.checkpoint import load_all, state_dict_of, use_safe_loading
 from mmdefect.utils.weights import how_to_make
 
 
@@ -44,11 +40,7 @@ def weight_files(model: Any) -> Iterator[str]:
 def load_strictly(module: nn.Module, cfg: Mapping[str, Any]) -> None:
     """Load all weights of a module; the file may hold others, too.
 
-    What the module itself adapts while it loads, such as the position embedding of a
-    transformer for another image size, fits.
-
     Args:
-        module: The module to fill.
         cfg: ``checkpoint``, and the ``prefix`` of the module's weights in it.
 
     Raises:
@@ -65,18 +57,8 @@ def load_strictly(module: nn.Module, cfg: Mapping[str, Any]) -> None:
         for name, value in state_dict_of(loaded, path).items()
         if name.startswith(prefix)
     }
-    try:
-        missing = module.load_state_dict(found, strict=False).missing_keys
-    except RuntimeError as error:
-        raise ValueError(
-            f'{path} does not fit {type(module).__name__}: {first_mismatch(error)}'
-        ) from None
-    if missing:
-        raise ValueError(
-            f'{path} lacks {len(missing)} of the {len(module.state_dict())} weights of '
-            f'{type(module).__name__}, such as {", ".join(missing[:3])}: expected '
-            'weights of the same package and architecture; see tools/model_converters'
-        )
+    cure = 'use the same package and architecture; see tools/model_converters'
+    load_all(module, found, path, others=('',), cure=cure)
 
 
 def check_weights_file(path: str) -> None:
@@ -88,8 +70,8 @@ def check_weights_file(path: str) -> None:
     if '://' not in path and not Path(path).is_file():
         make = how_to_make(path) or 'make the file with tools/model_converters'
         raise FileNotFoundError(
-            f'There are no pretrained weights at {path}: {make}, or set init_cfg=None '
-            'to start from random ones.'
+            f'there are no pretrained weights at {path}: {make}, or set init_cfg=None '
+            'to start from random ones'
         )
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from importlib import import_module
 
-from mmengine.registry import DefaultScope
+from mmengine.registry import init_default_scope as set_default_scope
 
 from mmdefect import registry
 from mmdefect.compat import check_provider
@@ -28,24 +27,9 @@ def register_all_modules(init_default_scope: bool = True) -> None:
     check_provider()
     for module in HOST_MODULES:
         import_module(f'{HOST_SCOPE}.{module}')
-    for module in sorted(_own_modules()):
-        import_module(module)
+    for own in vars(registry).values():
+        if isinstance(own, registry.LazyRegistry):
+            for module in own.modules.values():
+                import_module(module)
     if init_default_scope:
-        _set_default_scope()
-
-
-def _own_modules() -> set[str]:
-    tables = (
-        node.modules
-        for node in vars(registry).values()
-        if isinstance(node, registry.LazyRegistry)
-    )
-    return {module for table in tables for module in table.values()}
-
-
-def _set_default_scope() -> None:
-    current = DefaultScope.get_current_instance()
-    if current is None or current.scope_name != HOST_SCOPE:
-        # The name must be new: an instance of a known name would not become current.
-        name = f'{HOST_SCOPE}-{datetime.now().isoformat()}'
-        DefaultScope.get_instance(name, scope_name=HOST_SCOPE)
+        set_default_scope(HOST_SCOPE)

@@ -44,9 +44,7 @@ def read_bytes(path: Path, what: str, *, max_bytes: int = MAX_TEXT_BYTES) -> byt
     """Read a regular file of bounded size.
 
     Args:
-        path: The file.
         what: What it should be, for messages, e.g. ``'split list'``.
-        max_bytes: Largest size.
 
     Raises:
         FileNotFoundError: If it is not there.
@@ -55,17 +53,17 @@ def read_bytes(path: Path, what: str, *, max_bytes: int = MAX_TEXT_BYTES) -> byt
     if not path.is_file():
         if not path.exists():
             raise FileNotFoundError(
-                f'There is no {what} {path}; expected a file: check the path.'
+                f'there is no {what} {path}: expected a file; check the path'
             )
         kind = 'a folder' if path.is_dir() else 'a device or a pipe'
         raise ValueError(
-            f'{path} is {kind}; expected the {what}, a regular file: check the path.'
+            f'{path} is {kind}: expected the {what}, a regular file; check the path'
         )
     size = path.stat().st_size
     if size > max_bytes:
         raise ValueError(
-            f'{path} has {size} bytes; expected at most {max_bytes} for a {what}: '
-            'check where the file comes from.'
+            f'{path} has {size} bytes: expected at most {max_bytes} for a {what}; '
+            'check where the file comes from'
         )
     return path.read_bytes()
 
@@ -74,8 +72,6 @@ def decode_text(data: bytes, source: object, *, encoding: str = 'utf-8') -> str:
     """Turn the bytes of a file into text whose lines end as Python's do.
 
     Args:
-        data: The whole file.
-        source: Where it comes from, for messages.
         encoding: Without a byte order mark.
 
     Raises:
@@ -89,13 +85,13 @@ def decode_text(data: bytes, source: object, *, encoding: str = 'utf-8') -> str:
         name = encoding.removesuffix('-sig').upper()
         raise ValueError(
             f'{source} is no {name} text (line {line}, byte {error.start}: '
-            f'{error.reason}); expected UTF-8, or UTF-16 with a byte order mark: save '
-            'it as UTF-8.'
+            f'{error.reason}): expected UTF-8, or UTF-16 with a byte order mark; save '
+            'it as UTF-8'
         ) from error
     if '\0' in text:
         raise ValueError(
             f'{source} holds zero bytes, so it is no text, or UTF-16 without a byte '
-            'order mark; expected UTF-8: save it as UTF-8.'
+            'order mark: expected UTF-8; save it as UTF-8'
         )
     return text.replace('\r\n', '\n').replace('\r', '\n') if '\r' in text else text
 
@@ -116,8 +112,6 @@ def read_json(path: Path, what: str = 'JSON file', kind: type | None = dict) -> 
     """Read a JSON file.
 
     Args:
-        path: The file.
-        what: What it should be, for messages, e.g. ``'LabelMe file'``.
         kind: Type of its content; None for any.
 
     Raises:
@@ -133,40 +127,32 @@ def parse_json(
     """Parse JSON; arguments and errors as for :func:`read_json`.
 
     Args:
-        text: The JSON.
         source: Where it comes from, for messages: a file, or a line of one.
-        what: What it should be.
-        kind: Type of the content; None for any.
         cure: What to do about an error.
     """
-    cure = cure or 'write or export it again.'
+    cure = cure or 'write or export it again'
     for mark, most in MAX_JSON_PARTS.items():
         if (found := text.count(mark)) > most:
             raise ValueError(
-                f'{source} holds {found} times {mark!r}; expected at most {most} in a '
-                f'{what}: split it, or check where it comes from.'
+                f'{source} holds {found} times {mark!r}: expected at most {most} in a '
+                f'{what}; split it, or check where it comes from'
             )
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f'{source} is no JSON ({error}); expected a {what}: {cure}'
-        ) from error
-    except RecursionError as error:
-        raise ValueError(
-            f'{source} nests lists or objects too deeply; expected a {what}: {cure}'
-        ) from error
-    except ValueError as error:  # of Python's limit on digits
-        raise ValueError(
-            f'{source} holds a number of too many digits ({error}); expected a {what}: '
-            f'{cure}'
-        ) from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError):
+            reason = f'is no JSON ({error})'
+        elif isinstance(error, RecursionError):
+            reason = 'nests lists or objects too deeply'
+        else:  # Python's limit on digits
+            reason = f'holds a number of too many digits ({error})'
+        raise ValueError(f'{source} {reason}: expected a {what}; {cure}') from error
     if kind is not None and not isinstance(content, kind):
         names = {dict: 'object', list: 'list', str: 'text', type(None): 'null'}
         given = names.get(type(content), type(content).__name__)
         raise ValueError(
-            f'{source} holds a {given}; expected a {what}, which is one '
-            f'{names.get(kind, kind.__name__)}: {cure}'
+            f'{source} holds a {given}: expected a {what}, which is one '
+            f'{names.get(kind, kind.__name__)}; {cure}'
         )
     return content
 
@@ -182,7 +168,7 @@ def read_csv(path: Path, what: str) -> list[list[str]]:
         return list(csv.reader(io.StringIO(read_text_file(path, what))))
     except csv.Error as error:
         raise ValueError(
-            f'{path} is no CSV ({error}); expected a {what}: write or get it again.'
+            f'{path} is no CSV ({error}): expected a {what}; write or get it again'
         ) from error
 
 
@@ -199,9 +185,8 @@ def decode_xml(data: bytes, source: object) -> str:
     encoding = found[1].lower() if found else 'utf-8'
     if encoding not in _XML_ENCODINGS:
         raise ValueError(
-            f'{source} declares the encoding {encoding!r}, which is unknown; expected '
-            'one such as utf-8 or gb2312: save it as UTF-8 and say so in its first '
-            'line.'
+            f'{source} declares the unknown encoding {encoding!r}: expected one such '
+            'as utf-8 or gb2312; save it as UTF-8 and say so in its first line'
         )
     if encoding in ('gb2312', 'gbk'):
         encoding = 'gb18030'  # what such files really hold
@@ -220,17 +205,17 @@ def inner_path(name: Any, where: str) -> str:
     """
     if not isinstance(name, str) or not name.strip():
         raise ValueError(
-            f'{where} names the file {brief(name)}; expected a path '
-            'within the folder of images, as text: correct it.'
+            f'{where} names the file {brief(name)}: expected a path within the folder '
+            'of images, as text; correct it'
         )
     slashes = name.replace('\\', '/')
     path = PurePosixPath(slashes)
     absolute = path.is_absolute() or re.match(r'[A-Za-z]:/', slashes)
     if absolute or '..' in path.parts or not path.name:
         raise ValueError(
-            f"{where} names the file '{visible(name[:200])}'; expected a path within "
-            'the folder of images, relative to it and without "..": move the file '
-            'there, or correct the path.'
+            f"{where} names the file '{visible(name[:200])}': expected a path within "
+            'the folder of images, relative to it and without ".."; move the file '
+            'there, or correct the path'
         )
     try:
         longest = max(len(part.encode()) for part in path.parts)
@@ -238,8 +223,8 @@ def inner_path(name: Any, where: str) -> str:
         longest = MAX_NAME_BYTES + 1
     if longest > MAX_NAME_BYTES or len(slashes) > 8 * MAX_NAME_BYTES or '\0' in name:
         raise ValueError(
-            f'{where} names the file {name[:80]!a}, which no file system can hold '
-            f'(a part of {MAX_NAME_BYTES} bytes at most, and no zero byte or half '
-            'character); expected the path of an image: correct it.'
+            f'{where} names the file {name[:80]!a}: expected the path of an image '
+            f'that a file system can hold, of parts of {MAX_NAME_BYTES} bytes at most '
+            'and without zero bytes or half characters; correct it'
         )
     return path.as_posix()

@@ -32,9 +32,6 @@ PUBLISHED = {
 def how_to_make(path: str | PurePath) -> str | None:
     """Say which two steps make a file of weights that is not there.
 
-    Args:
-        path: The file; its name tells what it holds.
-
     Returns:
         A phrase with the download and the command, None for an unknown name.
     """
@@ -57,10 +54,7 @@ def download(url: str, target: Path, prefix: str | None, *, progress: bool) -> N
     """Download a file; torch alone would wait for ever.
 
     Args:
-        url: Its address.
-        target: Where it goes.
         prefix: First digits of its SHA-256, if they are known.
-        progress: Whether to show a bar.
 
     Raises:
         ConnectionError: The server cannot be reached, or has no such file; the message
@@ -81,7 +75,7 @@ def download(url: str, target: Path, prefix: str | None, *, progress: bool) -> N
         reason = error if answered else getattr(error, 'reason', error)
         raise ConnectionError(
             f'{url} is not reachable from this machine ({reason}): download it '
-            f'elsewhere and put the file at {target}.'
+            f'elsewhere and put the file at {target}'
         ) from None
     finally:
         socket.setdefaulttimeout(waited)

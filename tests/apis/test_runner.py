@@ -60,12 +60,12 @@ def test_exception_launcher_without_a_gpu(
     monkeypatch.setattr('mmdefect.utils.distributed.get_device', lambda: 'cpu')
     for config in (PLAIN, STREAM):
         cfg = load_config(config, work_dir=str(tmp_path), launcher='slurm')
-        with pytest.raises(ValueError, match="launcher 'slurm' needs a GPU"):
+        with pytest.raises(ValueError, match="launcher='slurm': expected a GPU"):
             build_runner(cfg)
 
 
 def test_exception_two_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = {'onedl': {'onedl-mmcv': '2.3.6'}, 'openmmlab': {'mmcv': '2.1.0'}}
     monkeypatch.setattr('mmdefect.compat.installed_distributions', lambda: both)
-    with pytest.raises(ImportError, match='Two OpenMMLab builds are installed'):
+    with pytest.raises(ImportError, match='two OpenMMLab builds are installed'):
         build_runner(load_config(PLAIN, work_dir=str(tmp_path)))

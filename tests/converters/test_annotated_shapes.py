@@ -156,7 +156,7 @@ def test_feature_byte_order_marks_and_backslashes(
         ({'imageHeight': float('inf')}, 'a.json has inf as imageHeight'),
         ({'shapes': {}}, 'a.json lacks imagePath or a list of shapes'),
         ({'imagePath': 5}, 'a.json lacks imagePath or a list of shapes'),
-        ({'imagePath': '..'}, "a.json names the file '..'; expected a path within"),
+        ({'imagePath': '..'}, "a.json names the file '..': expected a path within"),
     ],
 )
 def test_exception_labelme_entries(tmp_path: Path, more: dict, message: str) -> None:
@@ -269,7 +269,7 @@ def test_feature_packed_runs_are_unpacked_as_coco_packs_them(
 def test_exception_coco_file(tmp_path: Path) -> None:
     pytest.importorskip('pycocotools')
     path = tmp_path / 'a.json'
-    with pytest.raises(FileNotFoundError, match='There is no annotation file'):
+    with pytest.raises(FileNotFoundError, match='here is no annotation file'):
         coco_images(path)
     coco(path, categories=[])
     assert coco_images(path)[1] == []

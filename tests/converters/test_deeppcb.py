@@ -72,7 +72,7 @@ def test_exception_missing_file(root: Path) -> None:
 
 def test_exception_missing_list(root: Path) -> None:
     (root / 'PCBData/test.txt').unlink()
-    with pytest.raises(FileNotFoundError, match=r'There is no list .*test\.txt'):
+    with pytest.raises(FileNotFoundError, match=r'here is no list .*test\.txt'):
         convert_deeppcb(root)
 
 

@@ -123,7 +123,7 @@ def test_exception_nothing_to_see(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'Got 0 classes \(0\); expected 1 to 126'):
         from_png(tmp_path / 'in')
     (tmp_path / 'in/a.png').write_bytes(b'x')
-    with pytest.raises(ValueError, match=r'Cannot read the mask .*a\.png'):
+    with pytest.raises(ValueError, match=r'cannot read the mask .*a\.png'):
         from_png(tmp_path / 'in')
 
 

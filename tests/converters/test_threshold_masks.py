@@ -231,7 +231,7 @@ def test_exception_changed_image(folder: Path, tmp_path: Path) -> None:
 
 
 def test_exception_no_review(folder: Path) -> None:
-    with pytest.raises(FileNotFoundError, match='There is no list of components'):
+    with pytest.raises(FileNotFoundError, match='here is no list of components'):
         second_pass(folder, folder / 'none.json')
 
 

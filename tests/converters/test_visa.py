@@ -140,7 +140,7 @@ def test_exception_empty_split_file(root: Path) -> None:
 
 
 def test_exception_no_split_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r'There is no split file .*1cls\.csv'):
+    with pytest.raises(FileNotFoundError, match=r'here is no split file .*1cls\.csv'):
         plan_visa(tmp_path)
 
 

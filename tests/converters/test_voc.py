@@ -52,7 +52,7 @@ def test_feature_declared_encodings(tmp_path: Path, declared: str) -> None:
 def test_exception_no_regular_file(tmp_path: Path) -> None:
     """A device has the size 0 and no end."""
     (tmp_path / 'a.xml').symlink_to('/dev/zero')
-    with pytest.raises(ValueError, match=r'a\.xml is a device or a pipe; expected'):
+    with pytest.raises(ValueError, match=r'a\.xml is a device or a pipe: expected'):
         read_voc_xml(tmp_path / 'a.xml', file_name='a')
 
 
@@ -70,7 +70,7 @@ def test_exception_external_document_type(tmp_path: Path) -> None:
 
 def test_exception_too_large(tmp_path: Path) -> None:
     text = XML + ' ' * MAX_XML_BYTES
-    with pytest.raises(ValueError, match=r'bytes; expected at most 1000000 for'):
+    with pytest.raises(ValueError, match=r'bytes: expected at most 1000000 for'):
         read_voc_xml(write(tmp_path, text), file_name='x')
 
 

@@ -460,7 +460,7 @@ def test_feature_open_is_early_and_once(tmp_path) -> None:
     with pytest.raises(ValueError, match='dataset_meta is not set'):
         metric.open()
     metric.dataset_meta = {'classes': tuple(CATEGORIES)}
-    with pytest.raises(FileNotFoundError, match='There is no annotation file'):
+    with pytest.raises(FileNotFoundError, match='there is no annotation file'):
         metric.open()
     write_json(path)
     metric.open()

@@ -190,8 +190,8 @@ def test_exception_no_bbox_head(head: dict) -> None:
 
 def test_exception_dataset_without_classes() -> None:
     message = (
-        r"dataset 'mmdefect\.DefectDetDataset' does not say its classes: add "
-        r'metainfo=dict\(classes=\(\.\.\.\)\) to the dataset'
+        r"dataset 'mmdefect\.DefectDetDataset' does not say its classes: expected "
+        r'metainfo=dict\(classes=\(\.\.\.\)\) in it'
     )
     with pytest.raises(ValueError, match=message):
         DetectionStream(
@@ -201,7 +201,7 @@ def test_exception_dataset_without_classes() -> None:
 
 @pytest.mark.parametrize('name', ['NEUDETDataset', 'mmdefect.NEUDet', 'nowhere.Cocoa'])
 def test_exception_unknown_dataset_type(name: str) -> None:
-    message = f"dataset type '{name}' is not registered: check the name and its prefix"
+    message = f"dataset type '{name}' is not registered: expected a known name"
     with pytest.raises(ValueError, match=message):
         dataset_classes({'type': name})
 

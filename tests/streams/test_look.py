@@ -93,7 +93,7 @@ def test_smoke_all_is_looked_at_once(toy_neu_det, tmp_path, monkeypatch) -> None
             'test_evaluator.ann_file',
             'nowhere.json',
             FileNotFoundError,
-            r'^There is no annotation file nowhere\.json; expected a file',
+            r'^there is no annotation file nowhere\.json: expected a file',
         ),
         (
             'test_dataloader.dataset.ann_file',

@@ -1,16 +1,11 @@
 """The commands that users of the original release know, on a toy COCO of 80 classes.
 
-The increment is trained and tested by the shell scripts. What surrounds it runs in this
-process, where torch and mmdet are imported already.
+Slow, since it trains a teacher and a student; test_train_test.py has the shell scripts.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +14,8 @@ import torch
 from mmdefect.apis import load_config
 from mmdefect.streams.resolve import resolve_step_config
 from mmdefect.utils.checkpoint import load_weights
-from tests.conftest import REPO, tool_env
+from tests.conftest import REPO
+from tests.helpers.tool_runs import flags, run_here, scores_in
 from tests.helpers.toy_coco import CLASSES, SIZE, draw_coco
 
 FOLDER = REPO / 'configs/gfl_increment'
@@ -44,7 +40,7 @@ def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_coco(tmp_path_factory.mktemp('coco') / 'coco')
 
 
-def flags(coco: Path, **more: object) -> list[str]:
+def small(coco: Path, **more: object) -> list[str]:
     """Everything that shrinks a run, as ``--cfg-options``."""
     options = {
         **TINY,
@@ -65,41 +61,13 @@ def flags(coco: Path, **more: object) -> list[str]:
         'val_evaluator': None,
         **more,
     }
-    return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())]
-
-
-def run_script(script: str, *args: object) -> str:
-    """Start a shell script with this environment's torchrun; return its output."""
-    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
-    done = subprocess.run(
-        [str(REPO / script), *map(str, args)],
-        cwd=REPO,
-        env=tool_env(PATH=path),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-5000:]
-    return done.stdout + done.stderr
-
-
-def run_here(script: str, *args: object) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('LOCAL_RANK', '0')  # the tools set it for good
-        patch.setattr(sys, 'argv', [script, *map(str, args)])
-        runpy.run_path(str(REPO / script), run_name='__main__')
-
-
-def scores_in(work_dir: Path) -> dict[str, float]:
-    (path,) = work_dir.glob('2*/2*.json')
-    return json.loads(path.read_text(encoding='utf-8'))
+    return flags(options)
 
 
 @pytest.fixture(scope='module')
 def teacher(coco: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     work_dir = tmp_path_factory.mktemp('first')
-    run_here('tools/train.py', FIRST, '--work-dir', work_dir, *flags(coco))
+    run_here('tools/train.py', FIRST, '--work-dir', work_dir, *small(coco))
     return work_dir / 'epoch_1.pth'
 
 
@@ -115,18 +83,18 @@ def student(
         # So that one iteration takes the student away from its teacher.
         'optim_wrapper.optimizer.lr': 0.1,
     }
-    args = (INCREMENT, 1, '--work-dir', work_dir, *flags(coco, **more))
-    return work_dir / 'epoch_1.pth', run_script('tools/dist_train.sh', *args)
+    args = (INCREMENT, '--work-dir', work_dir, *small(coco, **more))
+    return work_dir / 'epoch_1.pth', run_here('tools/train.py', *args)
 
 
 @pytest.fixture(scope='module')
 def tested(
     coco: Path, student: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, float], str]:
-    """Scores and output of ``dist_test.sh``; the teacher's file is not needed."""
+    """Scores and output of a test; the teacher's file is not needed."""
     work_dir = tmp_path_factory.mktemp('tested')
-    args = (INCREMENT, student[0], 1, '--work-dir', work_dir, *flags(coco))
-    printed = run_script('tools/dist_test.sh', *args)
+    args = (INCREMENT, student[0], '--work-dir', work_dir, *small(coco))
+    printed = run_here('tools/test.py', *args)
     return scores_in(work_dir), printed
 
 
@@ -137,7 +105,7 @@ class TestCommands:
         loaded = load_weights(teacher)
         assert len(loaded['state_dict']['bbox_head.gfl_cls.bias']) == 40
         assert tuple(loaded['meta']['dataset_meta']['classes']) == OLD
-        args = ('--work-dir', tmp_path, *flags(coco))
+        args = ('--work-dir', tmp_path, *small(coco))
         run_here('tools/test.py', FIRST, teacher, *args)
         scores = scores_in(tmp_path)
         assert {f'coco/AP50/{name}' for name in OLD} <= scores.keys()
@@ -181,16 +149,14 @@ class TestCommands:
         student: tuple[Path, str],
         tested: tuple[dict[str, float], str],
         tmp_path: Path,
-        capfd: pytest.CaptureFixture[str],
     ) -> None:
         """mmdet's table, and its keys with the AP of a class; the rest stays."""
         more = {'test_evaluator.classwise': True}
-        args = ('--work-dir', tmp_path, *flags(coco, **more))
-        run_here('tools/test.py', INCREMENT, student[0], *args)
+        args = ('--work-dir', tmp_path, *small(coco, **more))
+        printed = run_here('tools/test.py', INCREMENT, student[0], *args)
         scores = scores_in(tmp_path)
         for name in CLASSES:
             assert scores.pop(f'coco/{name}_precision') == scores[f'coco/AP/{name}']
-        printed = ''.join(capfd.readouterr())
         assert '| category' in printed
         assert all(f'| {name} ' in printed for name in CLASSES)
         timeless = [key for key in scores if key.startswith('coco/')]

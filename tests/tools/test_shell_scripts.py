@@ -91,63 +91,56 @@ def test_exception_usage(
     )
 
 
-@pytest.mark.parametrize('gpus', ['0', '-1', 'two', ''])
-def test_exception_gpus(gpus: str, environment: dict[str, str]) -> None:
-    result = _run('dist_train.sh', 'config.py', gpus, env=environment)
-    assert result.returncode == 2
-    assert result.stderr.startswith(f"GPUS is '{gpus}', and a number of processes")
+NUMBERS = {
+    ('dist_train.sh', 'GPUS'): 'a number of processes, 1 or more',
+    ('dist_test.sh', 'GPUS'): 'a number of processes, 1 or more',
+    ('dist_train.sh', 'NNODES'): 'a number of nodes, 1 or more',
+    ('dist_train.sh', 'NODE_RANK'): 'the number of this node, 0 or more',
+    ('dist_train.sh', 'PORT'): 'a free port, 1 or more',
+    ('slurm_train.sh', 'GPUS'): 'a number of processes, 1 or more',
+    ('slurm_train.sh', 'GPUS_PER_NODE'): 'a number of processes on each node, 1',
+    ('slurm_train.sh', 'CPUS_PER_TASK'): 'a number of cores for each process, 1',
+}
+VALUES = ('0', '', '-1', 'two', '1.5', '08', '9' * 20)
 
 
 @pytest.mark.parametrize(
-    ('script', 'name', 'expected'),
+    ('script', 'name', 'value'),
     [
-        ('dist_train.sh', 'NNODES', 'a number of nodes, 1 or more'),
-        ('dist_train.sh', 'NODE_RANK', 'the number of this node, 0 or more'),
-        ('dist_train.sh', 'PORT', 'a free port, 1 or more'),
-        ('slurm_train.sh', 'GPUS', 'a number of processes, 1 or more'),
-        ('slurm_train.sh', 'GPUS_PER_NODE', 'a number of processes on each node, 1'),
-        ('slurm_train.sh', 'CPUS_PER_TASK', 'a number of cores for each process, 1'),
+        *((*key, 'PATH[$(touch ran)]') for key in NUMBERS),
+        *(('dist_train.sh', 'GPUS', value) for value in VALUES),
     ],
 )
-@pytest.mark.parametrize('value', ['-1', 'two', '1.5', '08', '9' * 20, 'command'])
 def test_exception_numbers(
-    script: str,
-    name: str,
-    expected: str,
-    value: str,
-    environment: dict[str, str],
-    tmp_path: Path,
+    script: str, name: str, value: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """Nothing that stands in a number is run."""
-    ran = tmp_path / 'ran'
-    if value == 'command':
-        value = f'PATH[$(touch {ran})]'
-    arguments = ['c.py', '1'] if script == 'dist_train.sh' else ['p', 'j', 'c.py', 'd']
-    result = _run(script, *arguments, env=environment | {name: value})
+    arguments = {
+        'dist_train.sh': ['c.py', '1'],
+        'dist_test.sh': ['c.py', 'dir', '1'],
+        'slurm_train.sh': ['p', 'j', 'c.py', 'd'],
+    }[script]
+    if name == 'GPUS' and script != 'slurm_train.sh':
+        arguments[-1] = value
+    env = environment | {name: value}
+    result = _run(script, *arguments, env=env, cwd=tmp_path)
     assert result.returncode == 2
-    assert result.stderr.startswith(f"{name} is '{value}', and {expected}")
+    assert result.stderr.startswith(f'{name}={value}: expected {NUMBERS[script, name]}')
     assert result.stdout == ''
-    assert not ran.exists()
-
-
-def test_exception_gpus_is_not_run(environment: dict[str, str], tmp_path: Path) -> None:
-    gpus = f'PATH[$(touch {tmp_path}/ran)]'
-    for arguments in (['dist_train.sh', 'c.py'], ['dist_test.sh', 'c.py', 'dir']):
-        result = _run(*arguments, gpus, env=environment)
-        assert result.returncode == 2
-        assert result.stderr.startswith(f"GPUS is '{gpus}', and a number of processes")
-        assert not (tmp_path / 'ran').exists()
+    assert not (tmp_path / 'ran').exists()
 
 
 def test_exception_nodes_without_port(environment: dict[str, str]) -> None:
     """A port that each node picked for itself would never connect them."""
     result = _run('dist_train.sh', 'c.py', '1', env=environment | {'NNODES': '2'})
     assert result.returncode == 2
-    assert result.stderr == 'With NNODES=2 all nodes must agree on a port: set PORT\n'
+    assert (
+        result.stderr == 'NNODES=2: expected a port that all nodes agree on; set PORT\n'
+    )
     environment |= {'NNODES': '2', 'PORT': '29600'}
     result = _run('dist_train.sh', 'c.py', '1', env=environment)
     assert result.returncode == 2
-    assert 'all nodes must find the first: set MASTER_ADDR' in result.stderr
+    assert 'expected the address of the first node; set MASTER_ADDR' in result.stderr
 
 
 def test_feature_dist_train(environment: dict[str, str], tmp_path: Path) -> None:
@@ -166,10 +159,11 @@ def test_feature_dist_train(environment: dict[str, str], tmp_path: Path) -> None
 
 
 def test_feature_dist_test(environment: dict[str, str]) -> None:
-    lines = _launched('dist_test.sh', 'c.py', 'work dir', '1', *EXTRA, env=environment)
-    assert lines[5] == '1'
-    assert lines[10:-1] == [
-        *(f'{TOOLS}/test.py', 'c.py', 'work dir', '--launcher', 'pytorch', *EXTRA),
+    lines = _launched('dist_test.sh', 'c.py', 'a dir', '999', *EXTRA, env=environment)
+    assert lines[5] == '999'
+    assert lines[10:] == [
+        *(f'{TOOLS}/test.py', 'c.py', 'a dir', '--launcher', 'pytorch', *EXTRA),
+        'threads=1',  # more processes than cores
     ]
 
 
@@ -197,10 +191,6 @@ def test_feature_memory_is_kept(environment: dict[str, str], tmp_path: Path) -> 
     assert _launched('dist_train.sh', 'c.py', '1', env=environment) == ['0']
     own = environment | {'MALLOC_MMAP_MAX_': '65536'}
     assert _launched('dist_train.sh', 'c.py', '1', env=own) == ['65536']
-
-
-def test_feature_more_processes_than_cores(environment: dict[str, str]) -> None:
-    assert _launched('dist_train.sh', 'c.py', '999', env=environment)[-1] == 'threads=1'
 
 
 def test_feature_exit_status(environment: dict[str, str], tmp_path: Path) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-import runpy
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import pytest
-import torch
 from mmengine.registry import DefaultScope
 
 from mmdefect.testing import make_toy_casting, make_toy_products
 from tests.conftest import REPO
+from tests.helpers.tool_runs import run_here
 
 CONFIGS = {
     'detection stream': 'gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py',
@@ -24,25 +21,12 @@ CONFIGS = {
     'pruned': 'ftl/resnet18-w16_pruned_toy_cracks.py',
 }
 CLASSIFIERS = ('classifier', 'pruned')
-Tool = Callable[..., str]
 
 
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
+def call(tool: str, task: str, *args: object) -> str:
     """Run a tool in this process with a config; return what it prints."""
-
-    def run(tool: str, task: str, *args: object) -> str:
-        DefaultScope._instance_dict.clear()
-        config = REPO / 'configs' / CONFIGS[task]
-        monkeypatch.setattr(sys, 'argv', [tool, str(config), *map(str, args)])
-        try:
-            runpy.run_path(str(REPO / 'tools' / tool), run_name='__main__')
-        except SystemExit as end:
-            if end.code:
-                raise
-        return capsys.readouterr().out
-
-    return run
+    DefaultScope._instance_dict.clear()
+    return run_here(f'tools/{tool}', REPO / 'configs' / CONFIGS[task], *args)
 
 
 @pytest.fixture(scope='module')
@@ -76,7 +60,7 @@ def roots(toy_neu_det: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     ],
 )
 def test_feature_browse_dataset(
-    task: str, names: str, roots: dict, tmp_path: Path, call: Tool
+    task: str, names: str, roots: dict, tmp_path: Path
 ) -> None:
     options = [f'train_dataloader.dataset.data_root={roots[task]}/']
     if task == 'classifier':
@@ -99,23 +83,21 @@ def test_feature_browse_dataset(
         ('classifier', 300),
     ],
 )
-def test_feature_get_flops_takes_the_size_of_the_config(
-    task: str, side: int, call: Tool
-) -> None:
+def test_feature_get_flops_takes_the_size_of_the_config(task: str, side: int) -> None:
     printed = call('analysis_tools/get_flops.py', task)
     assert f'input      3 x {side} x {side}\n' in printed
     assert re.search(r'FLOPs +\d', printed)
 
 
-def test_exception_get_flops_without_a_size(call: Tool) -> None:
-    with pytest.raises(ValueError, match=r'no Resize.*Give it with --shape H W\.$'):
+def test_exception_get_flops_without_a_size() -> None:
+    with pytest.raises(ValueError, match=r'no Resize.*--shape H W'):
         call('analysis_tools/get_flops.py', 'pruned')
     printed = call('analysis_tools/get_flops.py', 'pruned', '--shape', 112, 112)
     assert 'input      3 x 112 x 112\n' in printed
 
 
 @pytest.mark.parametrize('task', CONFIGS)
-def test_feature_print_config(task: str, call: Tool) -> None:
+def test_feature_print_config(task: str) -> None:
     printed = call('misc/print_config.py', task)
     assert ('\nstream = ' in printed) == task.endswith('stream')
     if not task.endswith('stream'):
@@ -124,32 +106,12 @@ def test_feature_print_config(task: str, call: Tool) -> None:
 
 
 @pytest.mark.parametrize('task', [task for task in CONFIGS if task not in CLASSIFIERS])
-def test_exception_saliency_takes_classifiers(
-    task: str, tmp_path: Path, call: Tool
-) -> None:
-    with pytest.raises(ValueError, match='a classifier such as ImageClassifier was'):
+def test_exception_saliency_takes_classifiers(task: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='a classifier such as ImageClassifier'):
         call('analysis_tools/saliency.py', task, 'none.pth', '--out', tmp_path)
 
 
 @pytest.mark.parametrize('task', CLASSIFIERS)
-def test_exception_saliency_without_a_checkpoint(
-    task: str, tmp_path: Path, call: Tool
-) -> None:
+def test_exception_saliency_without_a_checkpoint(task: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'no checkpoint at none\.pth'):
         call('analysis_tools/saliency.py', task, 'none.pth', '--out', tmp_path)
-
-
-@pytest.mark.parametrize('key', ['conditioner.weight', 'head.fc.weight'])
-def test_feature_published_or_refused_by_weights(key: str, tmp_path: Path) -> None:
-    """Any checkpoint can be published, a detector's alone can be expanded."""
-    source = tmp_path / 'in.pth'
-    state = {'backbone.conv1.weight': torch.ones(2), key: torch.ones(2, 4)}
-    torch.save({'meta': {}, 'state_dict': state}, source)
-    tools = REPO / 'tools/model_converters'
-    publish = runpy.run_path(str(tools / 'publish_model.py'))['publish']
-    published = publish(source, tmp_path / 'out.pth')
-    assert torch.load(published, weights_only=True)['state_dict'].keys() == state.keys()
-    expand = runpy.run_path(str(tools / 'expand_classes.py'))['main']
-    classes = ['--classes', 'a', 'b', '--old-classes', 'a']
-    with pytest.raises(ValueError, match='give the weights of a GFL detector'):
-        expand([str(source), str(tmp_path / 'more.pth'), *classes])

@@ -1,14 +1,15 @@
-"""tools/train.py and tools/test.py as a user starts them, on toy images."""
+"""tools/train.py and tools/test.py as a user starts them, on toy images.
+
+Slow are those that need a process of their own, two at once, or a training.
+"""
 
 from __future__ import annotations
 
 import json
 import pickle
 import re
-import runpy
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from mmdefect.apis import load_config
 from mmdefect.streams.state import StreamState
 from mmdefect.utils.checkpoint import load_weights
 from tests.conftest import REPO, run_tool, tool_env, toy_options
+from tests.helpers.tool_runs import flags, run_here, scores_in
 
 PLAIN = REPO / 'configs/gfl/gfl_r18_fpn_toy_neu-det.py'
 STREAM = REPO / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
@@ -25,43 +27,23 @@ EPOCH = {
     'train_dataloader.batch_size': 6,
     'default_hooks.logger.interval': 1,
 }
-RunTool = Callable[..., None]
 
 
-def flags(options: dict) -> list[str]:
-    return ['--cfg-options', *(f'{key}={value}' for key, value in options.items())]
-
-
-def run_script(script: str, *args: object) -> None:
-    """Start a shell script with this environment's torchrun."""
+def run_script(script: str, *args: object) -> str:
+    """Start a shell script with this environment's torchrun; return its output."""
     path = f'{Path(sys.executable).parent}:{tool_env()["PATH"]}'
     done = subprocess.run(
         [str(REPO / script), *map(str, args)],
         cwd=REPO,
         env=tool_env(PATH=path),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-5000:]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch) -> RunTool:
-    """Run a tool in this process; an import of torch and mmdet costs five seconds."""
-
-    def run(script: str, *args: object) -> None:
-        monkeypatch.setenv('LOCAL_RANK', '0')  # the tools set it for good
-        monkeypatch.setattr(sys, 'argv', [script, *map(str, args)])
-        runpy.run_path(str(REPO / script), run_name='__main__')
-
-    return run
-
-
-def scores_of(work_dir: Path) -> dict[str, float]:
-    (path,) = work_dir.glob('2*/2*.json')
-    return json.loads(path.read_text(encoding='utf-8'))
+    assert done.returncode == 0, done.stdout[-5000:]
+    return done.stdout
 
 
 @pytest.fixture(scope='module')
@@ -88,70 +70,81 @@ def odd_options(toy_neu_det: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope='module')
-def trained(toy_neu_det: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint of one epoch in two processes."""
+def trained(
+    toy_neu_det: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """The checkpoint of one epoch in two processes, and what they printed."""
     work_dir = tmp_path_factory.mktemp('trained')
     options = {**toy_options(toy_neu_det), **EPOCH}
     args = (PLAIN, 2, '--work-dir', work_dir, *flags(options))
-    run_script('tools/dist_train.sh', *args)
-    return work_dir / 'epoch_1.pth'
+    return work_dir / 'epoch_1.pth', run_script('tools/dist_train.sh', *args)
 
 
 @pytest.fixture(scope='module')
-def tested(trained: Path, odd_options: dict, tmp_path_factory) -> Path:
+def tested(trained: tuple[Path, str], odd_options: dict, tmp_path_factory) -> Path:
     """Work dir of a test in one process, with predictions written and drawn."""
     work_dir = tmp_path_factory.mktemp('tested')
     args = ['--work-dir', work_dir, '--out', work_dir / 'preds.pkl']
     args += ['--show-dir', work_dir / 'drawn', *flags(odd_options)]
-    done = run_tool('tools/test.py', PLAIN, trained, *args)
-    assert f'\n11 pictures in {work_dir / "drawn"}\n' in done.stdout
+    printed = run_here('tools/test.py', PLAIN, trained[0], *args)
+    assert f'11 pictures in {work_dir / "drawn"}\n' in printed
     return work_dir
+
+
+def check_console(printed: str, work_dir: Path) -> None:
+    """A screen before the first loss; the log file holds the rest."""
+    lines = printed.splitlines()
+    first = next(i for i, line in enumerate(lines) if ' loss: ' in line)
+    assert first < 40, '\n'.join(lines[:first])
+    assert not any('OneDL' in line for line in lines)
+    log = min(work_dir.rglob('*.log'))  # that of a test may follow
+    assert sum(line.endswith(f'and hooks: {log}') for line in lines) == 1
+    text = log.read_text(encoding='utf-8')
+    (dumped,) = log.parent.glob('vis_data/config.py')
+    assert dumped.read_text(encoding='utf-8').strip() in text
+    assert 'System environment:' in text
+    assert 'Hooks will be executed in the following order' in text
 
 
 @pytest.mark.slow
 class TestPlainConfig:
     """A config without a stream is an ordinary OpenMMLab config."""
 
-    def test_feature_dist_train(self, trained: Path) -> None:
+    def test_feature_dist_train(self, trained: tuple[Path, str]) -> None:
         """Two gloo processes share the images: 48 in 4 iterations of 2 x 6."""
-        loaded = load_weights(trained)
+        path, printed = trained
+        loaded = load_weights(path)
         assert loaded['meta']['iter'] == 4
         assert loaded['state_dict']['bbox_head.gfl_cls.weight'].shape[0] == 6
         assert not any(key.startswith('module.') for key in loaded['state_dict'])
         assert 'stream' not in loaded['meta']
-        assert not (trained.parent / 'stream.json').exists()
+        assert not (path.parent / 'stream.json').exists()
+        check_console(printed, path.parent)
 
     def test_feature_dist_test_equals_one_process(
-        self, trained: Path, tested: Path, odd_options: dict, tmp_path: Path
+        self, trained: tuple[Path, str], tested: Path, odd_options: dict, tmp_path: Path
     ) -> None:
-        args = (PLAIN, trained, 2, '--work-dir', tmp_path, *flags(odd_options))
+        args = (PLAIN, trained[0], 2, '--work-dir', tmp_path, *flags(odd_options))
         run_script('tools/dist_test.sh', *args)
-        one, two = scores_of(tested), scores_of(tmp_path)
+        one, two = scores_in(tested), scores_in(tmp_path)
         names = [name for name in one if name.startswith('coco/')]
         assert len(names) > 15
         assert one['coco/bbox_mAP'] > 0
         for name in names:
             assert two[name] == pytest.approx(one[name], abs=1e-9, nan_ok=True), name
 
-    def test_feature_out(self, tested: Path) -> None:
+    def test_feature_out_and_show_dir(self, tested: Path) -> None:
         predictions = pickle.loads((tested / 'preds.pkl').read_bytes())
         assert len({sample['img_id'] for sample in predictions}) == 11
         assert all(len(p['pred_instances']['scores']) > 10 for p in predictions)
-
-    def test_feature_show_dir(self, tested: Path) -> None:
         assert len(list((tested / 'drawn/IMAGES').glob('*.*'))) == 11
 
     def test_feature_tta(
-        self,
-        trained: Path,
-        tested: Path,
-        odd_options: dict,
-        tmp_path: Path,
-        call: RunTool,
+        self, trained: tuple[Path, str], tested: Path, odd_options: dict, tmp_path: Path
     ) -> None:
         args = ('--work-dir', tmp_path, '--tta', *flags(odd_options))
-        call('tools/test.py', PLAIN, trained, *args)
-        flipped, plain = scores_of(tmp_path), scores_of(tested)
+        run_here('tools/test.py', PLAIN, trained[0], *args)
+        flipped, plain = scores_in(tmp_path), scores_in(tested)
         assert flipped['coco/bbox_mAP'] > 0
         assert flipped['coco/bbox_mAP'] != plain['coco/bbox_mAP']
 
@@ -161,117 +154,119 @@ class TestPlainConfig:
         """bfloat16 on CPU, and a learning rate for 6 images instead of 16."""
         options = {**toy_options(toy_neu_det), **EPOCH}
         args = ('--work-dir', tmp_path, '--amp', '--auto-scale-lr', *flags(options))
-        run_tool('tools/train.py', PLAIN, *args)
+        run_here('tools/train.py', PLAIN, *args)
         dumped = (tmp_path / PLAIN.name).read_text(encoding='utf-8')
         assert "type='mmdefect.CPUAmpOptimWrapper'" in dumped
         optimizer = load_weights(tmp_path / 'epoch_1.pth')['optimizer']
         for group in optimizer['param_groups']:
             assert group['initial_lr'] == pytest.approx(0.002 * 6 / 12)
         (log,) = tmp_path.glob('2*/vis_data/scalars.json')
-        losses = [
-            json.loads(line).get('loss')
-            for line in log.read_text(encoding='utf-8').splitlines()
-        ]
-        assert len(losses) >= 8
-        assert all(0 < loss < 100 for loss in losses if loss is not None)
+        rows = map(json.loads, log.read_text(encoding='utf-8').splitlines())
+        losses = [row['loss'] for row in rows if 'loss' in row]
+        assert len(losses) == 8
+        assert all(0 < loss < 100 for loss in losses)
 
 
 @pytest.mark.slow
-def test_feature_one_step_of_a_stream(
-    toy_neu_det: Path, tmp_path: Path, call: RunTool
-) -> None:
+def test_feature_one_step_of_a_stream(toy_neu_det: Path, tmp_path: Path) -> None:
     """`--step 0` trains step 0 only; a work dir is tested with `--step`, `--tta`."""
     work_dir = tmp_path / 'work'
     options = flags({**toy_options(toy_neu_det), **EPOCH})
-    run_tool('tools/train.py', STREAM, '--work-dir', work_dir, '--step', 0, *options)
+    args = (STREAM, '--work-dir', work_dir, '--step', 0, *options)
+    check_console(run_tool('tools/train.py', *args).stdout, work_dir)
     state = StreamState.load(work_dir)
     assert [step.state for step in state.steps] == ['finished', 'pending']
     assert not (work_dir / 'step_1').exists()
     args = [STREAM, work_dir, '--step', 0, '--tta', '--work-dir', tmp_path / 'test']
     args += ['--out', tmp_path / 'preds.pkl', '--show-dir', tmp_path / 'drawn']
-    call('tools/test.py', *args, *options)
+    run_here('tools/test.py', *args, *options)
     assert len(pickle.loads((tmp_path / 'preds.pkl').read_bytes())) == 12
-    assert len(list((tmp_path / 'drawn/step_0').rglob('*.jpg'))) == 12
+    assert len(list((tmp_path / 'drawn/step_0/IMAGES').iterdir())) == 12
     rows = json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))['steps']
     assert [row['step'] for row in rows] == [0]
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from mmdefect.utils.files import claim
+claim(Path(sys.argv[1]))
+print('claimed', flush=True)
+time.sleep(60)
+"""
 
 
 class TestErrors:
     """One sentence each, before anything is built."""
 
-    @pytest.mark.parametrize('tool', ['train', 'test'])
-    def test_exception_missing_config(self, tool: str, call: RunTool) -> None:
-        more = ['x.pth'] if tool == 'test' else []
-        with pytest.raises(
-            FileNotFoundError, match=r"config 'none\.py' does not exist"
-        ):
-            call(f'tools/{tool}.py', 'none.py', *more)
+    @pytest.mark.parametrize(
+        ('tool', 'args', 'message'),
+        [
+            ('train', ['none.py'], r'none\.py.*expected a config file'),
+            ('test', ['none.py', 'x.pth'], r'none\.py.*expected a config file'),
+            ('test', [PLAIN, 'none.pth'], r'none\.pth does not exist: expected a ch'),
+            ('train', [PLAIN, '--step', 1], '--step 1: expected a config with a strea'),
+            ('test', [PLAIN, PLAIN, '--step', 1], '--step 1: expected a config with'),
+            ('train', [PLAIN, '--resume', 'none.pth'], r'--resume none\.pth: expected'),
+            (
+                'train',
+                [STREAM, '--resume', 'none.pth'],
+                r'--resume none\.pth: expected',
+            ),
+            ('test', [PLAIN, PLAIN, '--out', 'x.json'], r'--out.*x\.json.*\.pkl'),
+        ],
+    )
+    def test_exception(self, tool: str, args: list, message: str) -> None:
+        with pytest.raises(SystemExit, match=f'^error: .*{message}'):
+            run_here(f'tools/{tool}.py', *args)
 
-    def test_exception_missing_checkpoint(self, call: RunTool) -> None:
-        message = r"'none\.pth' does not exist: expected a checkpoint file or the work"
-        with pytest.raises(FileNotFoundError, match=message):
-            call('tools/test.py', PLAIN, 'none.pth')
-
-    @pytest.mark.parametrize('tool', ['train', 'test'])
-    def test_exception_step_without_a_stream(
-        self, tool: str, tmp_path: Path, call: RunTool
-    ) -> None:
-        (tmp_path / 'x.pth').touch()
-        more = [tmp_path / 'x.pth'] if tool == 'test' else []
-        with pytest.raises(ValueError, match='--step 1 needs a config with a stream'):
-            call(f'tools/{tool}.py', PLAIN, *more, '--step', 1, '--work-dir', tmp_path)
-
-    @pytest.mark.parametrize('config', [PLAIN, STREAM])
-    def test_exception_resume_from_a_missing_file(
-        self, config: Path, tmp_path: Path, call: RunTool
-    ) -> None:
-        message = r"--resume 'none\.pth' is no file: give a checkpoint, or a bare"
-        with pytest.raises(FileNotFoundError, match=message):
-            call('tools/train.py', config, '--resume', 'none.pth')
-
-    def test_exception_auto_scale_lr(self, tmp_path: Path, call: RunTool) -> None:
+    def test_exception_auto_scale_lr(self, tmp_path: Path) -> None:
         path = tmp_path / 'mine.py'
-        path.write_text(
-            f'_base_ = {str(PLAIN)!r}\nauto_scale_lr = None\n', encoding='utf-8'
-        )
-        message = r'--auto-scale-lr needs auto_scale_lr=dict\(enable=False'
-        with pytest.raises(ValueError, match=message):
-            call('tools/train.py', path, '--auto-scale-lr', '--work-dir', tmp_path)
+        text = f'_base_ = {str(PLAIN)!r}\nauto_scale_lr = None\n'
+        path.write_text(text, encoding='utf-8')
+        message = r'^error: --auto-scale-lr: expected auto_scale_lr=dict\(enable=False'
+        with pytest.raises(SystemExit, match=message):
+            run_here('tools/train.py', path, '--auto-scale-lr')
 
-    def test_exception_out_suffix(self, tmp_path: Path, call: RunTool) -> None:
-        (tmp_path / 'x.pth').touch()
-        with pytest.raises(ValueError, match=r'must be a \.pkl file'):
-            call(
-                'tools/test.py', PLAIN, tmp_path / 'x.pth', '--out', 'predictions.json'
-            )
+    def test_exception_a_work_dir_in_use(self, tmp_path: Path) -> None:
+        """By another process, until it is dead, however it died."""
+        command = [sys.executable, '-c', HOLDS, str(tmp_path)]
+        args = ('tools/train.py', PLAIN, '--work-dir', tmp_path, '--launcher', 'slurm')
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=tool_env()) as other:
+            assert other.stdout.readline() == b'claimed\n'
+            message = rf'^error: \S+ is in use by process {other.pid} on \S+: expected'
+            with pytest.raises(SystemExit, match=message):
+                run_here(*args)
+            other.kill()
+        with pytest.raises(SystemExit, match="launcher='slurm': expected a GPU"):
+            run_here(*args)
+
+    def test_exception_a_work_dir_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / 'file').touch()
+        message = r'^error: \S+/file/work: Not a directory; expected a place that can'
+        with pytest.raises(SystemExit, match=message):
+            run_here('tools/train.py', PLAIN, '--work-dir', tmp_path / 'file/work')
 
 
-def test_feature_print_config(
-    tmp_path: Path, call: RunTool, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_feature_print_config(tmp_path: Path) -> None:
     """`--step 1` prints an ordinary config with the classes of step 1."""
     path = tmp_path / 'step.py'
+    args = (STREAM, '--step', 1, '--save-path', path)
     options = flags({'train_cfg.max_epochs': 7})
-    call(
-        'tools/misc/print_config.py', STREAM, '--step', 1, '--save-path', path, *options
-    )
-    printed = capsys.readouterr().out
+    printed = run_here('tools/misc/print_config.py', *args, *options)
     assert 'num_classes=6' in printed
     assert '\nstream = ' not in printed
     saved = load_config(path)
     assert saved.train_cfg.max_epochs == 7
     assert len(saved.train_dataloader.dataset.keep_classes) == 3
-    call('tools/misc/print_config.py', STREAM)
-    assert '\nstream = ' in capsys.readouterr().out
 
 
-def test_feature_get_flops(call: RunTool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_feature_get_flops() -> None:
     """Parameters grow with the classes of a step, FLOPs with the image."""
     found = {}
     for step, size in ((0, 64), (1, 64), (1, 128)):
         args = ('--step', step, '--shape', size, size)
-        call('tools/analysis_tools/get_flops.py', STREAM, *args)
-        text = capsys.readouterr().out
+        text = run_here('tools/analysis_tools/get_flops.py', STREAM, *args)
         assert f'input      3 x {size} x {size}' in text
         parameters = int(re.search(r'\(([\d,]+)\)', text)[1].replace(',', ''))
         number, unit = re.search(r'FLOPs +([\d.]+)([MG])', text).groups()

@@ -1,4 +1,7 @@
-"""Tools in an environment without OpenMMLab say what to install."""
+"""Tools in an environment without OpenMMLab say what to install.
+
+Slow: an interpreter of its own, which imports torch.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +57,7 @@ def said() -> dict[str, str]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_exception_what_to_install(said: dict[str, str]) -> None:
     """Those that do without it show their help as ever."""
     sentence = 'ImportError: mmdefect needs mmengine, mmcv and mmdet, and no OpenMMLab'

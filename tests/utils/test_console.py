@@ -1,55 +1,54 @@
-"""What a run shows on the console, and what only its log file holds."""
+"""What a run shows on the console, and what only its log file holds.
+
+tests/tools/test_train_test.py looks at the console of whole runs.
+"""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import inspect
+from collections import OrderedDict
 from pathlib import Path
 
-import pytest
-
-from tests.conftest import REPO, tool_env, toy_options
-
-STREAM = REPO / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
-PLAIN = REPO / 'configs/gfl/gfl_r18_fpn_toy_neu-det.py'
-# In a process of its own: the filter stays for good.
-LOGGERS = """
-import sys
-from mmengine.logging import MMLogger, print_log
-early = MMLogger.get_instance('early')
-from mmdefect.utils.console import quiet_console
-quiet_console()
-quiet_console()
 import mmengine.logging
-mmengine.logging.print_log('a debug line without a logger', level=10)
-mmengine.logging.print_log('a line without a logger')
-late = MMLogger.get_instance('late', log_file=sys.argv[1], log_level=sys.argv[2])
-for logger in (early, late):
-    logger.info('Config:\\nmodel = 1')
-    logger.info('\\n' + '-' * 60 + '\\nSystem environment:\\n    a: b')
-    logger.info('Hooks will be executed in the following order:\\nbefore_run')
-    logger.info('paramwise_options -- backbone.conv1.weight:lr=0.1')
-    logger.info('Epoch(train) [1][1/1] loss: 1')
-    logger.info('AnomalyDataset data/toy train: cloth 24 images.')
-    logger.info('defective class: good, not defective: scrap')
-    logger.info('Saving checkpoint at 1 epochs')
-"""
+import pytest
+from mmengine.logging import MMLogger
+
+from mmdefect.utils.console import quiet_console
 
 
-def shown(path: Path, level: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, '-c', LOGGERS, str(path), level],
-        cwd=REPO,
-        env=tool_env(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [line.rpartition(' - ')[2] for line in done.stdout.splitlines()]
+@pytest.fixture(autouse=True)
+def loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No logger yet, and the console as loud as at first; the filter stays for good."""
+    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())
+    monkeypatch.setattr(MMLogger, '__init__', inspect.unwrap(MMLogger.__init__))
+    original = inspect.unwrap(mmengine.logging.print_log)
+    monkeypatch.setattr(mmengine.logging, 'print_log', original)
 
 
-def test_feature_set_up_goes_to_the_log_file(tmp_path: Path) -> None:
-    assert shown(tmp_path / 'run.log', 'INFO') == [
+def shown(path: Path, level: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Lines of the console."""
+    early = MMLogger.get_instance('early')
+    quiet_console()
+    quiet_console()
+    mmengine.logging.print_log('a debug line without a logger', level=10)
+    mmengine.logging.print_log('a line without a logger')
+    late = MMLogger.get_instance('late', log_file=str(path), log_level=level)
+    for logger in (early, late):
+        logger.info('Config:\nmodel = 1')
+        logger.info('\n' + '-' * 60 + '\nSystem environment:\n    a: b')
+        logger.info('Hooks will be executed in the following order:\nbefore_run')
+        logger.info('paramwise_options -- backbone.conv1.weight:lr=0.1')
+        logger.info('Epoch(train) [1][1/1] loss: 1')
+        logger.info('AnomalyDataset data/toy train: cloth 24 images.')
+        logger.info('defective class: good, not defective: scrap')
+        logger.info('Saving checkpoint at 1 epochs')
+    return [line.rpartition(' - ')[2] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_feature_set_up_goes_to_the_log_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shown(tmp_path / 'run.log', 'INFO', capsys) == [
         'a line without a logger',
         f'config, environment and hooks: {tmp_path / "run.log"}',
         'Epoch(train) [1][1/1] loss: 1',
@@ -64,49 +63,9 @@ def test_feature_set_up_goes_to_the_log_file(tmp_path: Path) -> None:
         assert text.count(part) == 1
 
 
-def test_feature_debug_shows_everything(tmp_path: Path) -> None:
-    lines = shown(tmp_path / 'run.log', 'DEBUG')
+def test_feature_debug_shows_everything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = shown(tmp_path / 'run.log', 'DEBUG', capsys)
     assert lines.count('Config:') == 1  # of the logger at DEBUG
     assert 'model = 1' in lines
-
-
-def run(args: list[object]) -> list[str]:
-    """Lines of both streams, in order."""
-    done = subprocess.run(
-        [sys.executable, *map(str, args)],
-        cwd=REPO,
-        env=tool_env(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-5000:]
-    return done.stdout.splitlines()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('config', [STREAM, PLAIN])
-def test_feature_a_screen_before_the_first_loss(
-    config: Path, toy_neu_det: Path, tmp_path: Path
-) -> None:
-    options = {
-        **toy_options(toy_neu_det),
-        'train_cfg.max_epochs': 1,
-        'default_hooks.logger.interval': 1,
-    }
-    flags = [f'{key}={value}' for key, value in options.items()]
-    only = ['--step', 0] if config == STREAM else []
-    args = ['tools/train.py', config, '--work-dir', tmp_path, *only]
-    lines = run([*args, '--cfg-options', *flags])
-    first = next(i for i, line in enumerate(lines) if ' loss: ' in line)
-    assert first < 40, '\n'.join(lines[:first])
-    assert not any('OneDL' in line for line in lines)
-    log, *_ = sorted(tmp_path.rglob('*.log'))  # its test has one of its own
-    assert sum(line.endswith(f'and hooks: {log}') for line in lines) == 1
-    text = log.read_text(encoding='utf-8')
-    (dumped,) = log.parent.glob('vis_data/config.py')
-    assert dumped.read_text(encoding='utf-8').strip() in text
-    assert 'System environment:' in text
-    assert 'Hooks will be executed in the following order' in text

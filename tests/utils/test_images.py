@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +58,7 @@ def test_exception_refused_files(tmp_path: Path, name: str) -> None:
     data, why = REFUSED[name]
     (tmp_path / name).write_bytes(data)
     with pytest.raises(
-        ValueError, match=rf'Cannot load the image .*/{name} \({re.escape(why)}'
+        ValueError, match=rf'cannot load the image .*/{name} \({re.escape(why)}'
     ):
         read_bgr(tmp_path / name)
 
@@ -75,12 +77,18 @@ def test_exception_no_regular_file(tmp_path: Path) -> None:
                 read(tmp_path / name)
 
 
-# ------------------------------------------------------------------------------- size
+def write_header(path: Path, side: int) -> None:
+    """A PNG that says it is a square of ``side`` pixels, and holds no more than one."""
+    size = struct.pack('>II', side, side)
+    data = bytearray(packed(np.zeros((1, 1), bool), 'PNG'))
+    data[16:24] = size
+    data[29:33] = struct.pack('>I', zlib.crc32(data[12:29]))
+    path.write_bytes(data)
 
 
 def test_feature_line_scan_of_180_megapixels(tmp_path: Path) -> None:
-    """More than Pillow's own limit; the header says it, so nothing is decoded here."""
-    Image.new('1', (13_400, 13_400)).save(tmp_path / 'scan.png')
+    """More than Pillow's own limit."""
+    write_header(tmp_path / 'scan.png', 13_400)
     assert read_header(tmp_path / 'scan.png').size() == (13_400, 13_400)
     assert Image.MAX_IMAGE_PIXELS is not None  # left as it was
 
@@ -88,24 +96,21 @@ def test_feature_line_scan_of_180_megapixels(tmp_path: Path) -> None:
 def test_exception_too_many_pixels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Image.new('1', (30_000, 30_000)).save(tmp_path / 'bomb.png')
+    write_header(tmp_path / 'bomb.png', 30_000)
     message = (
-        r'Cannot load the image .*bomb\.png \(30000x30000 is 900000000 pixels, above '
+        r'cannot load the image .*bomb\.png \(30000x30000 is 900000000 pixels, above '
         r'the limit of 200000000: if you trust the file, raise it with '
         r'MMDEFECT_MAX_PIXELS=900000000\)'
     )
     with pytest.raises(ValueError, match=message):
         read_bgr(tmp_path / 'bomb.png')
-    with pytest.raises(ValueError, match=r'Cannot read the mask .*above the limit'):
+    with pytest.raises(ValueError, match=r'cannot read the mask .*above the limit'):
         read_mask(tmp_path / 'bomb.png')
     monkeypatch.setenv(LIMIT, '900000000')
     assert read_header(tmp_path / 'bomb.png').width == 30_000
     monkeypatch.setenv(LIMIT, 'much')
-    with pytest.raises(ValueError, match=f"{LIMIT} is 'much'; expected a number"):
+    with pytest.raises(ValueError, match=f"^{LIMIT}='much': expected a number"):
         read_header(tmp_path / 'bomb.png')
-
-
-# ------------------------------------------------------------------------------- EXIF
 
 
 @pytest.mark.parametrize('kind', ['PNG', 'TIFF', 'WEBP'])
@@ -169,10 +174,7 @@ def test_exception_another_size() -> None:
         is_turned(tagged, (8, 6), 'turned')
 
 
-# ------------------------------------------------------------------------------ depth
-
-
-@pytest.mark.parametrize('bits', range(8, 17))
+@pytest.mark.parametrize('bits', [8, 12, 15, 16])
 def test_feature_bits(bits: int) -> None:
     top = 2**bits - 1
     image = np.array([[0, top // 2, top]], np.uint16)
@@ -197,9 +199,6 @@ def test_exception_12_bits_do_not_become_black(tmp_path: Path) -> None:
     found = read_bgr(tmp_path / 'a.png', bits=12)[..., 0]
     assert np.abs(found.astype(int) - GREY).max() <= 1
     assert len(np.unique(found)) == len(np.unique(GREY))
-
-
-# ------------------------------------------------------------------------------ masks
 
 
 def test_feature_masks_as_stored(tmp_path: Path) -> None:

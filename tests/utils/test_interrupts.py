@@ -1,74 +1,139 @@
-"""What is said when a signal ends a tool, and the exit status."""
+"""What is said when a signal or an error ends a tool, and the exit status.
+
+test_launch.py has the same of two processes.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
-import subprocess
-import sys
 import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from mmengine.logging import MessageHub, MMLogger
+from torch.distributed.elastic.multiprocessing.errors import (
+    ChildFailedError,
+    ProcessFailure,
+)
 
-from tests.conftest import REPO, tool_env
+from mmdefect.apis import load_config
+from mmdefect.utils.checks import check_range
+from mmdefect.utils.files import claim
+from mmdefect.utils.interrupts import recorded
+from mmdefect.utils.launch import describe
 
-LOADS = """
-import importlib, os, time
-hub = importlib.import_module('mmengine.logging').MessageHub
-hub.get_current_instance().update_info('epoch', 1)
-open({ready!r} + os.environ.get('RANK', '0'), 'w').close()
-time.sleep(100)
-"""
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
 
-def interrupted(
-    tmp_path: Path, tool: list[str], number: int, *, processes: int = 1
-) -> tuple[int, str]:
-    """Exit status and output of a tool that is signalled while it reads its config."""
-    config = tmp_path / 'slow.py'
-    text = LOADS.format(ready=f'{tmp_path}/ready_')
-    config.write_text(text, encoding='utf-8')
-    command = [*tool, str(config), *([str(processes)] if processes > 1 else [])]
-    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
-    with subprocess.Popen(
-        [*command, '--work-dir', str(tmp_path / 'work')],
-        cwd=REPO,
-        env=tool_env(PATH=path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        until = time.monotonic() + 120
-        while len(list(tmp_path.glob('ready_*'))) < processes:
-            assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        # A terminal sends Ctrl-C to all processes, a scheduler its signal to one.
-        send = os.killpg if number == signal.SIGINT else os.kill
-        send(process.pid, number)
-        output, _ = process.communicate(timeout=60)
-    return process.returncode, output
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One process without loggers, which reacts to signals as before afterwards."""
+    for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'):
+        monkeypatch.delenv(name, raising=False)
+    for kind in (MMLogger, MessageHub):
+        monkeypatch.setattr(kind, '_instance_dict', OrderedDict())
+    before = [(number, signal.getsignal(number)) for number, _ in SIGNALS]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(('number', 'status'), SIGNALS)
+def test_feature_one_process(
+    number: int, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    MessageHub.get_current_instance().update_info('epoch', 1)
+
+    @recorded('continue with --resume')
+    def tool() -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    with pytest.raises(SystemExit) as end:
+        tool()
+    assert end.value.code == status
+    said = 'interrupted at epoch 2; continue with --resume'
+    assert capsys.readouterr().err.strip() == said
+
+
+def ended(function: Callable[[], object]) -> object:
+    """Exit status, or last words, of a tool that calls a function."""
+
+    @recorded('start it again')
+    def tool() -> None:
+        function()
+
+    with pytest.raises(SystemExit) as end:
+        tool()
+    return end.value.code
+
+
+REFUSED = r'error: config\W+none\.py.* expected a config file such as .* configs/.*'
+
+
+def test_exception_a_refusal_is_one_sentence(tmp_path: Path) -> None:
+    """Its traceback is in the log file."""
+    log = tmp_path / 'run.log'
+    MMLogger.get_instance('test_interrupts', log_file=str(log))
+    said = ended(lambda: load_config('none.py'))
+    assert re.fullmatch(REFUSED, str(said))
+    text = log.read_text(encoding='utf-8')
+    assert 'Traceback (most recent call last)' in text
+    assert 'apis/config.py' in text
+
+
+def test_exception_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    (tmp_path / 'file').touch()
+    said = ended(lambda: claim(tmp_path / 'file'))
+    assert said == (
+        f'error: {tmp_path}/file: File exists; expected a place that can be read and '
+        'written: check it, or give another --work-dir'
+    )
+    assert str(ended(full)).startswith('error: a file: No space left on device; exp')
 
 
 @pytest.mark.parametrize(
-    ('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+    ('function', 'kind'),
+    [
+        (lambda: check_range('beta', 'half', 0), TypeError),  # in ours, but no refusal
+        (lambda: Path('/none/at/all').read_bytes(), FileNotFoundError),
+    ],
 )
-def test_feature_one_process(tmp_path: Path, number: int, status: int) -> None:
-    tool = [sys.executable, 'tools/train.py']
-    found, output = interrupted(tmp_path, tool, number)
-    sentence = 'interrupted at epoch 2; continue with --resume'
-    assert (found, output.strip()) == (status, sentence)
+def test_exception_of_others_keeps_its_traceback(
+    function: Callable[[], object], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        recorded('')(function)()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+    ('function', 'said'),
+    [
+        (lambda: load_config('none.py'), REFUSED),
+        (
+            lambda: Path('/none/at/all').read_bytes(),
+            r'Traceback \(most recent call last\):\n(.*\n)+'
+            r"FileNotFoundError: \[Errno 2\] No such file or directory: '/none/at/all'",
+        ),
+    ],
 )
-def test_feature_two_processes(tmp_path: Path, number: int, status: int) -> None:
-    """One of them says it, and nothing follows."""
-    tool = ['tools/dist_train.sh']
-    found, output = interrupted(tmp_path, tool, number, processes=2)
-    sentence = 'interrupted at epoch 2; continue with --resume'
-    assert (found, output.strip()) == (status, sentence)
+def test_exception_is_written_down_for_the_launcher(
+    function: Callable[[], object],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv('TORCHELASTIC_ERROR_FILE', str(tmp_path / 'error.json'))
+    monkeypatch.setattr('faulthandler.enable', lambda: None)
+    assert ended(function) == 1
+    failure = ProcessFailure(1, 1000, 1, str(tmp_path / 'error.json'))
+    described = describe(ChildFailedError('x', {1: failure}))
+    assert re.fullmatch(f'Process 1 failed:\n{said}', described)

@@ -1,11 +1,16 @@
-"""What stands last on the screen when one of several processes fails."""
+"""What stands last on the screen when one of several processes fails.
+
+Slow: two processes at once.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,39 +51,79 @@ def test_feature_a_process_that_said_nothing() -> None:
     assert describe(ended) == 'Process 0 ended with exit status 2: see above'
 
 
-FAILS = """
-import os, time
-rank = int(os.environ.get('RANK', 0))
-if rank == {waits}:
-    time.sleep(60)
-raise ValueError('the step has no images: give it some')
+SCRIPT = """
+import os, sys, time
+from mmdefect.utils.interrupts import recorded
+
+@recorded('start it again')
+def main():
+    rank, how = os.environ['RANK'], sys.argv[2]
+    open(sys.argv[1] + rank, 'w').close()
+    if how == 'refuse':
+        raise ValueError('the step has no images: give it some')
+    if how == 'fail' and rank == '1':
+        [].pop()
+    time.sleep(100)
+
+main()
 """
 
 
-@pytest.mark.parametrize('waits', [0, None])
-def test_feature_dist_train_ends_in_the_sentence(
-    waits: int | None, tmp_path: Path
-) -> None:
-    """Once, whether one process fails or both; with the line of the config."""
-    config = tmp_path / 'fails.py'
-    config.write_text(FAILS.format(waits=waits), encoding='utf-8')
+def launched(tmp_path: Path, how: str) -> subprocess.Popen[str]:
+    """Two processes of a light script, started as tools/dist_train.sh does."""
+    script = tmp_path / 'script.py'
+    script.write_text(SCRIPT, encoding='utf-8')
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
-    done = subprocess.run(
-        ['tools/dist_train.sh', str(config), '2', '--work-dir', str(tmp_path / 'work')],
+    return subprocess.Popen(
+        ['tools/dist_launch.sh', '2', str(script), str(tmp_path / 'ready_'), how],
         cwd=REPO,
         env=tool_env(PATH=path),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
-        check=False,
+        start_new_session=True,
     )
-    assert done.returncode == 1
-    sentence = 'ValueError: the step has no images: give it some'
-    lines = done.stdout.rstrip().splitlines()
-    assert lines[-1] == sentence
-    assert done.stdout.count(sentence) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('how', 'last'),
+    [
+        ('refuse', 'error: the step has no images: give it some'),
+        ('fail', 'IndexError: pop from empty list'),
+    ],
+)
+def test_feature_it_ends_in_what_one_process_said(
+    how: str, last: str, tmp_path: Path
+) -> None:
+    """Once, whether one process fails or both."""
+    with launched(tmp_path, how) as process:
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    lines = output.rstrip().splitlines()
+    assert lines[-1] == last
+    assert output.count(last) == 1
     (header,) = (line for line in lines if line.endswith(' failed:'))
-    assert header in ('Process 0 failed:', 'Process 1 failed:')[waits == 0 :]
-    assert any('line 6' in line for line in lines)
-    assert 'ChildFailedError' not in done.stdout
+    assert header in ('Process 0 failed:', 'Process 1 failed:')[how == 'fail' :]
+    assert ('Traceback' in output) == ('line 12' in output) == (how == 'fail')
+    assert 'ChildFailedError' not in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_feature_interrupted(tmp_path: Path, number: int, status: int) -> None:
+    """One of them says it, and nothing follows."""
+    with launched(tmp_path, 'wait') as process:
+        until = time.monotonic() + 120
+        while len(list(tmp_path.glob('ready_*'))) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        # A terminal sends Ctrl-C to all processes, a scheduler its signal to one.
+        send = os.killpg if number == signal.SIGINT else os.kill
+        send(process.pid, number)
+        output, _ = process.communicate(timeout=60)
+    said = (process.returncode, output.strip())
+    assert said == (status, 'interrupted; start it again')

@@ -8,8 +8,8 @@ from collections import OrderedDict
 import pytest
 from mmengine.registry import MODELS, TASK_UTILS, DefaultScope
 
-from mmdefect import compat
-from mmdefect.utils import register_all_modules, setup_env
+from mmdefect import compat, registry
+from mmdefect.utils import register_all_modules
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,8 @@ def _no_default_scope(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_smoke() -> None:
     register_all_modules()
-    assert setup_env._own_modules() <= set(sys.modules)
+    assert set(registry.MODELS.modules.values()) <= set(sys.modules)
+    assert set(registry.TASK_UTILS.modules.values()) <= set(sys.modules)
     current = DefaultScope.get_current_instance()
     assert current is not None
     assert current.scope_name == 'mmdet'

@@ -30,8 +30,8 @@ def read(path: Path) -> dict[str, Tensor]:
         if 'more than weights' not in str(error):
             raise
         raise ValueError(
-            f'{error} A model pickled as a whole is a program that runs when it is '
-            'read: open it where it was made and save model.state_dict().'
+            f'{error}; a model pickled as a whole is a program that runs when it is '
+            'read: open it where it was made and save model.state_dict()'
         ) from None
 
 

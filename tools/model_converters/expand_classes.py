@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if old_classes is None:
         raise ValueError(
             f'{args.source} does not name its classes: give them, in label order, '
-            'with --old-classes.'
+            'with --old-classes'
         )
     state = student_of(state_dict_of(checkpoint, args.source))
     fresh = with_fresh_classes(state, num_classes=len(args.classes), seed=args.seed)

@@ -36,7 +36,7 @@ def publish(source: Path, target: Path) -> Path:
     """
     if target.suffix not in ('.pth', '.safetensors'):
         raise ValueError(
-            f'{target} ends neither with .pth nor .safetensors: choose one of them.'
+            f'{target}: expected a name that ends with .pth or .safetensors'
         )
     checkpoint = load_weights(source)
     state = student_of(state_dict_of(checkpoint, source))
@@ -70,7 +70,7 @@ def _save_safetensors(
         from safetensors.torch import save_file
     except ImportError:
         raise ImportError(
-            'Writing safetensors needs the package: run `pip install safetensors`.'
+            f'{target}: expected the package safetensors; run `pip install safetensors`'
         ) from None
     # Two names of one tensor (a shared head) are written twice.
     tensors = {name: value.clone() for name, value in state.items()}

@@ -152,7 +152,7 @@ def test_feature_classes_from_the_folders(toy: Path, damaged: Path) -> None:
         ({'seen_classes': ['clot']}, "unknown class 'clot'.*did you mean cloth"),
         (
             {'seen_classes': ['cloth'], 'keep_classes': ['dots']},
-            "keep_classes names the unknown class 'dots'; expected some of cloth",
+            "keep_classes names the unknown class 'dots'[;:] expected some of cloth",
         ),
         ({'seen_classes': ['cloth', 'cloth']}, "'cloth' twice"),
         ({'replay_classes': ['wool']}, "replay_classes names the unknown class 'wool'"),

@@ -283,11 +283,11 @@ OUTLINE = [[1, 1, 9, 1, 9, 9]]
             first('images', file_name='C:\\a.png'),
             'expected a path within the folder of',
         ),
-        (first('images', file_name=''), "image 1 names the file ''; expected a path"),
-        (first('images', file_name=5), 'image 1 names the file 5; expected a path'),
-        (first('images', file_name='a\0.png'), 'which no file system can hold'),
-        (first('images', file_name='a' * 300), 'which no file system can hold'),
-        (first('images', file_name='\ud800.png'), 'which no file system can hold'),
+        (first('images', file_name=''), "image 1 names the file '': expected a path"),
+        (first('images', file_name=5), 'image 1 names the file 5: expected a path'),
+        (first('images', file_name='a\0.png'), 'file system can hold'),
+        (first('images', file_name='a' * 300), 'file system can hold'),
+        (first('images', file_name='\ud800.png'), 'file system can hold'),
         (
             every('images', file_name='a.png'),
             r'lists files more than once \(1: a\.png\)',
@@ -357,7 +357,7 @@ def test_exception(change: Callable[[Coco], Any], message: str) -> None:
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('[]', 'holds a list; expected a COCO annotation file, which is one object'),
+        ('[]', 'holds a list: expected a COCO annotation file, which is one object'),
         ('{"images": [', r'is no JSON \(Expecting value: line 1 column 13'),
         ('[' * 100_000, 'nests lists or objects too deeply'),
         ('{"images": ' + '9' * 5000 + '}', 'holds a number of too many digits'),
@@ -378,9 +378,9 @@ def test_exception_files_that_never_end(tmp_path: Path) -> None:
     for name in ('pipe', 'zero'):
         with pytest.raises(ValueError, match=rf'{name}\.json is a device or a pipe'):
             read_coco(tmp_path / f'{name}.json')
-    with pytest.raises(ValueError, match='is a folder; expected the annotation file'):
+    with pytest.raises(ValueError, match='is a folder: expected the annotation file'):
         read_coco(tmp_path)
-    with pytest.raises(FileNotFoundError, match='There is no annotation file'):
+    with pytest.raises(FileNotFoundError, match='there is no annotation file'):
         read_coco(tmp_path / 'none.json')
 
 
@@ -388,7 +388,7 @@ def test_exception_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path = tmp_path / 'x.json'
     path.write_text(json.dumps(drawn()), encoding='utf-8')
     monkeypatch.setitem(text_files.MAX_JSON_PARTS, '{', 3)
-    with pytest.raises(ValueError, match=r"holds 8 times '\{'; expected at most 3"):
+    with pytest.raises(ValueError, match=r"holds 8 times '\{': expected at most 3"):
         read_coco(path)
     monkeypatch.setenv('MMDEFECT_MAX_PIXELS', str(96 * 64 - 1))
     with pytest.raises(ValueError, match='expected at most 6143 pixels in all'):

@@ -203,7 +203,7 @@ def test_exception_class_names_that_look_alike(
     with pytest.raises(ValueError, match=message):
         build(toy_root, path)
     message = (
-        r"keep_classes names the unknown class 'patches\\xa0'; expected some of cr"
+        r"keep_classes names the unknown class 'patches\\xa0'[;:] expected some of cr"
     )
     with pytest.raises(ValueError, match=message):
         build(toy_root, keep_classes=['patches\xa0'])

@@ -78,5 +78,5 @@ def test_exception_read_masks(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='has one channel; expected colours'):
         read_defect_mask(tmp_path / 'a_color_mask.png')
     (tmp_path / 'b_mask.png').write_bytes(b'x')
-    with pytest.raises(ValueError, match=r'Cannot read the mask .*b_mask\.png'):
+    with pytest.raises(ValueError, match=r'cannot read the mask .*b_mask\.png'):
         read_defect_mask(tmp_path / 'b_mask.png')

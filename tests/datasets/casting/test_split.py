@@ -164,7 +164,7 @@ def test_exception_bad_split_file(tmp_path: Path, lines: list, message: str) -> 
 
 
 def test_exception_no_split_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match='There is no split file'):
+    with pytest.raises(FileNotFoundError, match='here is no split file'):
         read_split(tmp_path / 'none.csv')
 
 

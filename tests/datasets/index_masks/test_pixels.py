@@ -63,7 +63,7 @@ def test_feature_pixels_in_between_are_counted(tmp_path: Path) -> None:
 
 def test_exception_no_mask(tmp_path: Path) -> None:
     (tmp_path / 'a.png').write_bytes(b'x')
-    with pytest.raises(ValueError, match=r'Cannot read the mask .*a\.png \(no image\)'):
+    with pytest.raises(ValueError, match=r'cannot read the mask .*a\.png \(no image\)'):
         look_at_mask(tmp_path / 'a.png')
 
 

@@ -135,7 +135,7 @@ def test_exception_unreadable(tmp_path: Path, content: Any) -> None:
         path.write_bytes(path.read_bytes()[:-600])
     elif content is not None:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match=r'Cannot read the mask .*a\.png'):
+    with pytest.raises(ValueError, match=r'cannot read the mask .*a\.png'):
         read_mask(path)
 
 

@@ -91,7 +91,7 @@ def test_feature_grey_is_decoded_as_asked(toy_root: Path) -> None:
 def test_exception_names_the_file(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / 'bad.jpg').write_bytes(content)
-    with pytest.raises(ValueError, match=r'Cannot load the image .*bad\.jpg'):
+    with pytest.raises(ValueError, match=r'cannot load the image .*bad\.jpg'):
         LoadCachedImage()(info_of(tmp_path / 'bad.jpg'))
 
 

@@ -201,7 +201,7 @@ def test_feature_average_is_tested_and_resumed(
             r"the classes \['patches', 'crazing'\], the data set has \['crazing', 'pa",
         ),
         (STATE, ('crazing',), r"knows the classes \['crazing'\], the data set has"),
-        (STATE, 5, r'x\.pth has 5 as the names of its classes, and a list of texts'),
+        (STATE, 5, r'x\.pth has 5 as the names of its classes: expected a list'),
     ],
 )
 def test_exception_test(

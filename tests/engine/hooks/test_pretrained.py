@@ -75,7 +75,7 @@ def test_feature_only_before_the_weights_are_initialised(make_runner, tmp_path):
 @pytest.mark.parametrize(
     ('change', 'reason'),
     [
-        ('missing', r'lacks 1 of the 7 weights of Body, such as norm1\.running_var: '),
+        ('missing', r'lacks 1 of the 7 weights of Body, such as norm1\.running_var; '),
         ('shape', r'does not fit Body: size mismatch for conv1\.weight: .*5, 5'),
     ],
 )
@@ -100,7 +100,7 @@ def test_feature_mmengine_alone_passes_over_them(make_runner, tmp_path):
 def test_exception_no_file(make_runner, tmp_path):
     init = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'in.pth')}
     runner = make_runner(StrictPretrainedHook(), model=Initialised(init))
-    message = r'^There are no pretrained weights at .*in\.pth: make .* init_cfg=None'
+    message = r'^there are no pretrained weights at .*in\.pth: make .* init_cfg=None'
     with pytest.raises(FileNotFoundError, match=message):
         runner.train()
 

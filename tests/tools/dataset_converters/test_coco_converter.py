@@ -77,7 +77,7 @@ def test_exception_a_folder_is_no_annotation_file(
     paths: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(tmp_path), paths[1]]) == 1
-    assert 'is a folder; expected the annotation file' in capsys.readouterr().out
+    assert 'is a folder: expected the annotation file' in capsys.readouterr().out
 
 
 def test_exception_missing_images(
@@ -92,7 +92,7 @@ def test_exception_missing_source(
     paths: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(paths) == 1
-    assert 'There is no annotation file' in capsys.readouterr().out
+    assert 'here is no annotation file' in capsys.readouterr().out
 
 
 def test_exception_no_instances_file(

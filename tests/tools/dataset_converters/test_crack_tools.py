@@ -230,7 +230,7 @@ def test_exception_threshold(toy: Path, tmp_path: Path, capsys: Out) -> None:
     for arguments, message in (
         (['--block', '4'], 'an odd block from 3 on'),
         (['--classes', 'a', 'a'], 'expected 1 to 126 different ones'),
-        (['--review', 'none.json'], 'There is no list of components none.json'),
+        (['--review', 'none.json'], 'here is no list of components none.json'),
     ):
         assert threshold([*argv, *arguments]) == 1
         printed = capsys.readouterr().out

@@ -39,4 +39,4 @@ def test_exception_missing_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(tmp_path)]) == 1
-    assert 'There is no list' in capsys.readouterr().out
+    assert 'here is no list' in capsys.readouterr().out

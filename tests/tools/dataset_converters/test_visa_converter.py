@@ -48,4 +48,4 @@ def test_exception_no_split_file(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(root), '--split-csv', 'none.csv']) == 1
-    assert 'ERROR: There is no split file none.csv' in capsys.readouterr().out
+    assert 'here is no split file none.csv' in capsys.readouterr().out

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchvision.models import alexnet, resnet18
+from torchvision.models import resnet18, squeezenet1_1
 
 from mmdefect.utils.checkpoint import load_weights
 from tests.models.classification.conftest import build
@@ -75,11 +75,11 @@ class TestExceptions:
 
     def test_exception_a_pickled_model(self, tmp_path, capsys):
         """Nothing of it is run."""
-        torch.save(alexnet(num_classes=2), tmp_path / 'in.pth')
-        error = self.refused(tmp_path / 'in.pth', capsys, 'alexnet')
-        assert "it names 'torchvision.models.alexnet.AlexNet', which was" in error
+        torch.save(squeezenet1_1(num_classes=2), tmp_path / 'in.pth')
+        error = self.refused(tmp_path / 'in.pth', capsys)
+        assert "it names 'torchvision.models.squeezenet.SqueezeNet', which" in error
         assert 'is a program that runs when it is read' in error
-        assert error.endswith('save model.state_dict().')
+        assert error.endswith('save model.state_dict()')
 
     def test_exception_another_architecture(self, states, tmp_path, capsys):
         torch.save(states[2], tmp_path / 'in.pth')
@@ -89,13 +89,4 @@ class TestExceptions:
 
     def test_exception_no_file(self, tmp_path, capsys):
         error = self.refused(tmp_path / 'in.pth', capsys)
-        assert 'There is no checkpoint at' in error
-
-    def test_exception_no_weights(self, tmp_path, capsys):
-        torch.save({'student': {}, 'epoch': 3}, tmp_path / 'in.pth')
-        error = self.refused(tmp_path / 'in.pth', capsys)
-        assert "holds no weights, only ['epoch', 'student']" in error
-
-    def test_exception_unknown_architecture(self, tmp_path, capsys):
-        error = self.refused(tmp_path / 'in.pth', capsys, 'vgg16')
-        assert "invalid choice: 'vgg16'" in error
+        assert 'there is no checkpoint at' in error

@@ -146,50 +146,26 @@ def test_exception_another_network(model: torch.nn.Module, change: str) -> None:
         TOOL['convert'](state)
 
 
-def test_exception_another_width() -> None:
-    with pytest.raises(ValueError, match='do not match mmdet MobileNetV2'):
-        TOOL['convert'](mobilenet_v2(width_mult=0.5).state_dict())
-
-
-def test_exception_message_names_the_package() -> None:
+@pytest.mark.parametrize('package', ['mmdet', 'mmpretrain'])
+def test_exception_another_width(package: str) -> None:
     state = mobilenet_v2(width_mult=0.5).state_dict()
-    with pytest.raises(ValueError, match='do not match mmpretrain MobileNetV2'):
-        TOOL['convert'](state, 'mmpretrain')
+    with pytest.raises(ValueError, match=f'do not match {package} MobileNetV2'):
+        TOOL['convert'](state, package)
 
 
-def test_exception_package(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit):
-        TOOL['main']([str(tmp_path), str(tmp_path), '--for', 'timm'])
-
-
-@pytest.mark.parametrize(
-    ('name', 'expected'),
-    [
-        ('conv1.bn.bias', 'conv1.bn.bias'),
-        ('layer1.0.depthwise_conv.conv.weight', 'layer1.0.conv.0.conv.weight'),
-        ('layer1.0.linear_conv.bn.bias', 'layer1.0.conv.1.bn.bias'),
-        ('layer2.0.expand_conv.conv.weight', 'layer2.0.conv.0.conv.weight'),
-        ('layer7.0.linear_conv.bn.bias', 'layer7.0.conv.2.bn.bias'),
-        ('conv2.conv.weight', 'conv2.conv.weight'),
-    ],
-)
-def test_feature_mmpretrain_names(name: str, expected: str) -> None:
-    assert TOOL['mmpretrain_name'](name) == expected
-
-
-@pytest.mark.parametrize(
-    ('name', 'expected'),
-    [
-        ('features.0.1.bias', 'conv1.bn.bias'),
-        ('features.1.conv.1.weight', 'layer1.0.linear_conv.conv.weight'),
-        ('features.2.conv.0.0.weight', 'layer2.0.expand_conv.conv.weight'),
-        ('features.17.conv.3.bias', 'layer7.0.linear_conv.bn.bias'),
-        ('features.18.0.weight', 'conv2.conv.weight'),
-        ('features.18.conv.0.0.weight', None),
-        ('features.3.conv.9.weight', None),
-        ('features.3.conv.2.5.weight', None),
-        ('classifier.1.weight', None),
-    ],
-)
-def test_feature_names(name: str, expected: str | None) -> None:
-    assert TOOL['new_name'](name) == expected
+def test_feature_in_whatever_order(model: torch.nn.Module) -> None:
+    """Golden: as names of both, also of a file that is sorted by name."""
+    state = dict(sorted(model.state_dict().items()))
+    converted = {name: TOOL['convert'](state, name) for name in ('mmdet', 'mmpretrain')}
+    for theirs, mmdet, mmpretrain in (
+        ('0.1.bias', 'conv1.bn.bias', 'conv1.bn.bias'),
+        ('1.conv.1.weight', '1.0.linear_conv.conv.weight', '1.0.conv.1.conv.weight'),
+        ('2.conv.0.0.weight', '2.0.expand_conv.conv.weight', '2.0.conv.0.conv.weight'),
+        ('17.conv.3.bias', '7.0.linear_conv.bn.bias', '7.0.conv.2.bn.bias'),
+        ('18.0.weight', 'conv2.conv.weight', 'conv2.conv.weight'),
+    ):
+        for name, package in ((mmdet, 'mmdet'), (mmpretrain, 'mmpretrain')):
+            name = name if name.startswith('conv') else f'layer{name}'
+            assert torch.equal(converted[package][name], state[f'features.{theirs}']), (
+                name
+            )

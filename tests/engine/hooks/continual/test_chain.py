@@ -130,5 +130,5 @@ def test_exception_checkpoint_without_classes(tmp_path: Path) -> None:
 
 
 def test_exception_missing_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match='There is no checkpoint at'):
+    with pytest.raises(FileNotFoundError, match='there is no checkpoint at'):
         chain(tmp_path / 'none.pth', Detector(2), ['a', 'b'])

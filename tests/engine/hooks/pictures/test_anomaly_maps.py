@@ -225,7 +225,7 @@ def test_feature_lost_image_and_broken_map(runner, caplog, tmp_path) -> None:
     with caplog.at_level(logging.WARNING, logger='maps'):
         hook.after_test_iter(runner, 0, None, samples)
         hook.after_test_epoch(runner)
-    assert 'An anomaly map is not drawn: Cannot load the image' in caplog.text
+    assert 'An anomaly map is not drawn: cannot load the image' in caplog.text
     content = json.loads(
         (tmp_path / 'step_0' / 'maps.json').read_text(encoding='utf-8')
     )
