@@ -8,7 +8,7 @@ from PIL import Image
 
 from mmdefect.converters.visa import Plan, plan_visa, write_plan
 from mmdefect.datasets.anomaly.classes import VISA_CLASSES, VISA_TOTALS
-from mmdefect.datasets.anomaly.visa import VisADataset
+from mmdefect.datasets.anomaly.dataset import VisADataset
 from mmdefect.testing import make_toy_visa
 
 MASK = 'candle/Data/Masks/Anomaly/000.png'

@@ -19,7 +19,6 @@ from mmdefect.datasets.transforms.anomaly import (
 )
 from mmdefect.registry import TRANSFORMS
 from mmdefect.structures import AnomalySample
-from mmdefect.utils.images import to_bgr
 
 
 @pytest.fixture(autouse=True)
@@ -75,14 +74,8 @@ def test_smoke_pipeline(tmp_path: Path, image: Path) -> None:
     assert (sample.gt_label, sample.gt_label.dtype) == (torch.tensor(1), torch.int64)
     assert sample.gt_mask.dtype == torch.bool
     assert sample.gt_mask.nonzero().tolist() == [[1, 2]]
-    assert set(sample.metainfo_keys()) == {
-        'img_path',
-        'class_name',
-        'class_label',
-        'defect',
-        'ori_shape',
-        'img_shape',
-    }
+    keys = 'img_path class_name class_label defect ori_shape img_shape'
+    assert set(sample.metainfo_keys()) == set(keys.split())
     assert (sample.ori_shape, sample.img_shape) == ((4, 6), (8, 8))
     assert results['inputs'].shape == (3, 8, 8)
     assert results['inputs'][:, 0, 0].tolist() == [10, 20, 200]
@@ -131,20 +124,8 @@ def test_exception_names_the_file(
 ) -> None:
     if content is not None:
         (tmp_path / 'bad.png').write_bytes(content)
-    with pytest.raises(ValueError, match=rf'Cannot load the image .*bad\.png \({why}'):
+    with pytest.raises(ValueError, match=rf'annot load the image .*bad\.png \({why}'):
         LoadAnomalyImage()(info_of(tmp_path / 'bad.png'))
-
-
-@pytest.mark.parametrize(
-    ('shape', 'dtype', 'message'),
-    [
-        ((4, 4), np.float32, '1 channels of float32'),
-        ((4, 4, 2), np.uint8, '2 channels of uint8'),
-    ],
-)
-def test_exception_unusual_pixels(shape: tuple, dtype: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=f'{message}; expected 1, 3 or 4'):
-        to_bgr(np.zeros(shape, dtype))
 
 
 # ----------------------------------------------------------------------- masks
@@ -248,8 +229,8 @@ def test_exception_mask_before_image(image: Path) -> None:
     ('kwargs', 'message'),
     [
         ({'reduce': 'mean'}, "reduce='mean': expected one of any, nearest"),
-        ({'size': (0, 4)}, r'The mask size is \(0, 4\)'),
-        ({'size': (4,)}, r'The mask size is \(4,\)'),
+        ({'size': (0, 4)}, r'size=\(0, 4\): expected'),
+        ({'size': (4,)}, r'size=\(4,\): expected'),
     ],
 )
 def test_exception_arguments(kwargs: dict, message: str) -> None:
