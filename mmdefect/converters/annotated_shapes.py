@@ -73,9 +73,6 @@ def _edge(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (across, along) if side else (along, across)
 
 
-# ------------------------------------------------------------------------- LabelMe
-
-
 def labelme_images(folder: Path, *, line_width: int | None) -> Iterator[Drawable]:
     """Images that LabelMe annotated; see :func:`index_masks.from_labelme`."""
     paths = sorted(folder.rglob('*.json'))
@@ -218,9 +215,6 @@ def _paste(
             'draw it again in LabelMe'
         )
     inside[part > 0] = 1
-
-
-# ---------------------------------------------------------------------------- COCO
 
 
 def coco_images(path: Path) -> tuple[list[Drawable], list[str]]:

@@ -174,9 +174,6 @@ def calibrate(what: Study, *, siblings: int = 500, seed: int = 0) -> list[Row]:
     )
 
 
-# ------------------------------------------------------------------------- reports
-
-
 def measure(what: Study, threshold: float) -> dict[str, float]:
     """Numbers on clusters and on what the vendor's split leaks.
 

@@ -194,9 +194,6 @@ def _object(pair: Pair, settings: Settings) -> np.ndarray:
     return object_pixels(ids, settings.object_ids)
 
 
-# ------------------------------------------------------------------------- writing
-
-
 def write_patches(
     plan: dict[str, Subset], out: Path, settings: Settings, **about: Any
 ) -> None:

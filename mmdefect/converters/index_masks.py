@@ -79,9 +79,6 @@ def _draw(images: Sequence[Drawable], classes: Sequence[str] | None) -> Masks:
     return masks
 
 
-# -------------------------------------------------------------------- plain pictures
-
-
 def from_png(folder: Path, *, values: Mapping[str, str] | None = None) -> Masks:
     """Give every value or colour of plain masks an id.
 

@@ -115,9 +115,6 @@ def describe(numbers: np.ndarray, label: str) -> list[dict[str, Any]]:
     ]
 
 
-# ---------------------------------------------------------------------- both passes
-
-
 def read_images(
     folder: Path, *, exif: str | None = None
 ) -> Iterator[tuple[str, np.ndarray]]:

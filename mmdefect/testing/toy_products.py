@@ -36,9 +36,6 @@ def _grid(rng: Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     return columns + np.float32(shift_x), rows + np.float32(shift_y)
 
 
-# ---------------------------------------------------------------------- textures
-
-
 def cloth(rng: Generator, size: int) -> np.ndarray:
     """Blue plain weave: warp and weft alternate on top."""
     x, y = _grid(rng, size)
@@ -111,7 +108,6 @@ def surface(texture: Texture, rng: Generator, size: int) -> np.ndarray:
     return image * light[..., None].astype(np.float32) * _array(tint)
 
 
-# ----------------------------------------------------------------------- defects
 # Each draws a shape: uint8, non-zero where the surface is changed. Lengths are shares
 # of the image, so that a defect looks the same at any size.
 

@@ -87,9 +87,6 @@ VISA = 'object,split,label,image,mask\ncandle,train,normal,candle/0.JPG,\n'
 CASTING = 'path,sha256,cluster,split\ntest/def_front/a.jpeg,4e71ebe,3,train\n'
 
 
-# -------------------------------------------------------------------------- readers
-
-
 def read_boxes(path: Path) -> None:
     """What a converter, a training and a test do with a COCO file."""
     written(path.parent / 'images', {'a.png': IMAGE, 'b.png': IMAGE})
@@ -146,9 +143,6 @@ KINDS: dict[str, tuple[Any, Callable[[Path], Any]]] = {
     'deeppcb': ('1 2 30 40 5\n3 4 50 60 6\n', read_annotation),
     'deeppcb-list': ('g/0.jpg g_not/0.txt\n', read_deeppcb_list),
 }
-
-
-# -------------------------------------------------------------------------- damages
 
 
 def places(content: Any) -> list[tuple[Any, Any]]:

@@ -52,7 +52,7 @@ def test_feature_declared_encodings(tmp_path: Path, declared: str) -> None:
 def test_exception_no_regular_file(tmp_path: Path) -> None:
     """A device has the size 0 and no end."""
     (tmp_path / 'a.xml').symlink_to('/dev/zero')
-    with pytest.raises(ValueError, match=r'a\.xml is a device or a pipe; expected'):
+    with pytest.raises(ValueError, match=r'a\.xml is a device or a pipe'):
         read_voc_xml(tmp_path / 'a.xml', file_name='a')
 
 
@@ -60,9 +60,6 @@ def test_exception_entity_expansion(tmp_path: Path) -> None:
     message = r'crazing_1\.xml declares XML entities or a document type .* refused'
     with pytest.raises(ValueError, match=message):
         read_voc_xml(write(tmp_path, ENTITIES), file_name='x')
-
-
-def test_exception_external_document_type(tmp_path: Path) -> None:
     text = '<!DOCTYPE a SYSTEM "file:///etc/passwd"><annotation/>'
     with pytest.raises(ValueError, match='or a document type'):
         read_voc_xml(write(tmp_path, text), file_name='x')
@@ -70,7 +67,7 @@ def test_exception_external_document_type(tmp_path: Path) -> None:
 
 def test_exception_too_large(tmp_path: Path) -> None:
     text = XML + ' ' * MAX_XML_BYTES
-    with pytest.raises(ValueError, match=r'bytes; expected at most 1000000 for'):
+    with pytest.raises(ValueError, match=r'bytes.*expected at most 1000000 for'):
         read_voc_xml(write(tmp_path, text), file_name='x')
 
 
@@ -80,19 +77,15 @@ def test_exception_too_large(tmp_path: Path) -> None:
         ('</annotation>', '', 'is no XML'),
         ('<xmin>2</xmin>', '', 'has no <bndbox/xmin> in <object>'),
         ('<name>crazing</name>', '<name> </name>', 'has no <name> in <object>'),
-        ('<ymax>40<', '<ymax>forty<', "has 'forty' as <bndbox/ymax>; expected a num"),
+        ('<ymax>40<', '<ymax>forty<', "has 'forty' as <bndbox/ymax>: expected a num"),
         ('<width>200</width>', '', 'has no <size/width> in <annotation>'),
-        ('<width>200<', '<width>inf<', "has 'inf' as <size/width>; expected a number"),
+        ('<width>200<', '<width>inf<', "has 'inf' as <size/width>: expected a number"),
         ('<width>200<', '<width>nan<', "has 'nan' as <size/width>"),
-        ('<width>200<', '<width>0<', 'has 0 as width; expected the whole number'),
-        ('<width>200<', '<width>1.5<', 'has 1.5 as width; expected the whole number'),
-        ('<ymax>40<', '<ymax>inf<', "has 'inf' as <bndbox/ymax>; expected a number"),
-        ('<ymax>40<', '<ymax>1e300<', "has '1e300' as <bndbox/ymax>; expected a num"),
-        (
-            '<annotation>',
-            '<?xml version="1.0" encoding="x"?><annotation>',
-            "encoding 'x'",
-        ),
+        ('<width>200<', '<width>0<', 'has 0 as width: expected the whole number'),
+        ('<width>200<', '<width>1.5<', 'has 1.5 as width: expected the whole number'),
+        ('<ymax>40<', '<ymax>inf<', "has 'inf' as <bndbox/ymax>: expected a number"),
+        ('<ymax>40<', '<ymax>1e300<', "has '1e300' as <bndbox/ymax>: expected a num"),
+        ('<annotation>', '<?xml version="1.0" encoding="x"?><a>', "encoding 'x'"),
         ('crazing<', '\ud800<', 'is no UTF-8 text'),
     ],
 )
@@ -108,42 +101,33 @@ def test_shape_folder(toy_root: Path) -> None:
     assert records[0].file_name == 'IMAGES/crazing_1.jpg'
 
 
-@pytest.fixture
-def toy_copy(toy_root: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(toy_root, tmp_path / 'copy'))
-
-
 def test_exception_unpaired_files(toy_copy: Path) -> None:
     (toy_copy / 'ANNOTATIONS/crazing_1.xml').unlink()
     (toy_copy / 'IMAGES/patches_2.jpg').unlink()
     records, errors = read_voc_folder(toy_copy)
     assert len(records) == 58
     assert errors == [
-        '1: crazing_1 have no partner in ANNOTATIONS; expected pairs.',
-        '1: patches_2 have no partner in IMAGES; expected pairs.',
+        '1: crazing_1 have no partner in ANNOTATIONS: expected pairs',
+        '1: patches_2 have no partner in IMAGES: expected pairs',
     ]
 
 
-def test_exception_sizes_disagree(toy_copy: Path) -> None:
+def test_exception_sizes_disagree_or_no_image(toy_copy: Path) -> None:
     path = toy_copy / 'ANNOTATIONS/crazing_1.xml'
     path.write_text(
         path.read_text(encoding='utf-8').replace('<width>64<', '<width>65<')
     )
-    _, errors = read_voc_folder(toy_copy)
-    assert len(errors) == 1
-    assert 'is 64x64, its annotations say 65x64' in errors[0]
-
-
-def test_exception_unreadable_image(toy_copy: Path) -> None:
+    (error,) = read_voc_folder(toy_copy)[1]
+    assert 'is 64x64, its annotations say 65x64' in error
     (toy_copy / 'IMAGES/crazing_1.jpg').write_bytes(b'nothing')
-    _, errors = read_voc_folder(toy_copy)
-    assert 'crazing_1.jpg cannot be read as an image' in errors[0]
+    (error,) = read_voc_folder(toy_copy)[1]
+    assert 'crazing_1.jpg cannot be read as an image' in error
 
 
 @pytest.mark.parametrize('folder', ['IMAGES', 'ANNOTATIONS'])
 def test_exception_missing_folder(toy_copy: Path, folder: str) -> None:
     shutil.rmtree(toy_copy / folder)
-    with pytest.raises(FileNotFoundError, match=f'There is no folder .*{folder}'):
+    with pytest.raises(FileNotFoundError, match=f'there is no folder .*{folder}'):
         read_voc_folder(toy_copy)
 
 
@@ -185,5 +169,5 @@ def test_feature_train_only_names_stay_out_of_test() -> None:
 
 @pytest.mark.parametrize('ratio', [0.0, 1.0])
 def test_exception_test_ratio(ratio: float) -> None:
-    with pytest.raises(ValueError, match=f'test ratio is {ratio}; expected a share'):
+    with pytest.raises(ValueError, match=f'test_ratio={ratio}: expected more than 0'):
         stratified_split(NAMES, test_ratio=ratio)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from mmdefect.converters.image_options import image_errors
 from mmdefect.converters.product_checks import check_product
@@ -86,9 +85,6 @@ def product(root: Path, name: str = 'seal', **files: dict[str, bytes]) -> Path:
 MASK = packed(np.uint8(255) * (GREY > 200), 'PNG')
 
 
-# ----------------------------------------------------------- one answer, three places
-
-
 @pytest.mark.parametrize('name', FILES)
 def test_feature_boxes(tmp_path: Path, name: str) -> None:
     """Converter, data set and loader agree, with the same words."""
@@ -142,9 +138,6 @@ def test_feature_headers_are_enough(tmp_path: Path, name: str) -> None:
         AnomalyDataset(data_root=f'{root}/', split='test')
     report = check_product(root, 'seal')
     assert name in report.errors[0]
-
-
-# -------------------------------------------------------------------------- EXIF, size
 
 
 def test_feature_annotated_sizes_decide_for_each_image(tmp_path: Path) -> None:
@@ -241,9 +234,6 @@ def test_exception_masks_of_products_on_turned_pixels(
     assert item['img'].shape[:2] == item['gt_mask'].shape == mask.shape
 
 
-# ------------------------------------------------------------------------------- depth
-
-
 def twelve(grey: np.ndarray) -> bytes:
     return packed(np.uint16(16) * grey, 'PNG')
 
@@ -299,9 +289,6 @@ def test_exception_test_images_beyond_the_bits_of_training(tmp_path: Path) -> No
     assert infos[0]['bits'] == 16
 
 
-# --------------------------------------------------------------- masks, the same image
-
-
 def test_feature_jpeg_masks_are_thresholded_with_a_word(
     tmp_path: Path, warnings: Any
 ) -> None:
@@ -319,43 +306,6 @@ def test_feature_jpeg_masks_are_thresholded_with_a_word(
         note,
     )
     assert note in warnings.text
-
-
-def test_feature_masks_that_show_nothing_get_a_word(
-    tmp_path: Path, warnings: Any
-) -> None:
-    images = {name: packed(RGB, 'PNG') for name in ('a.png', 'b.png')}
-    root = product(tmp_path, train_good=images, test_spot=images)
-    alpha = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
-    alpha[2, 3, 3] = 255
-    masks = {'a.png': packed(GREY * 0, 'PNG'), 'b.png': packed(alpha, 'PNG')}
-    written(root / 'seal/ground_truth/spot', masks)
-    AnomalyDataset(data_root=f'{root}/', split='test')
-    assert re.search(r'masks without a defect pixel: 1: .*/a\.png', warnings.text)
-    assert re.search(r'drawn in the alpha channel only, .*: 1: .*/b\.p', warnings.text)
-
-
-@pytest.mark.parametrize(
-    ('palette', 'inverted'),
-    [
-        ([255, 0, 0, 0, 0, 0], False),  # colours: red background, black defect
-        ([0, 0, 0, 255, 255, 255], False),
-        ([255, 255, 255, 0, 0, 0], True),  # greys: what viewers show counts
-    ],
-)
-def test_feature_palette_masks(
-    palette: list[int], inverted: bool, tmp_path: Path
-) -> None:
-    indices = np.zeros((HEIGHT, WIDTH), np.uint8)
-    indices[1, 2] = 1
-    mask = Image.fromarray(indices).convert('P')
-    mask.putpalette(palette)
-    image = {'a.png': packed(RGB, 'PNG')}
-    root = product(tmp_path, train_good=image, test_spot=image)
-    written(root / 'seal/ground_truth/spot', {'a.png': packed(mask, 'PNG')})
-    pipeline = [LoadAnomalyImage(), LoadAnomalyMask()]
-    item = AnomalyDataset(data_root=f'{root}/', split='test', pipeline=pipeline)[0]
-    np.testing.assert_array_equal(item['gt_mask'], indices ^ inverted)
 
 
 def test_feature_learned_test_images_of_products(tmp_path: Path, warnings: Any) -> None:
@@ -378,9 +328,6 @@ def test_feature_learned_test_images_of_boxes(tmp_path: Path, warnings: Any) -> 
     assert len(re.findall(note, warnings.text)) == 1
     boxes(tmp_path, {'b.png': image}, name='test.json', test_mode=True)
     assert len(re.findall(note, warnings.text)) == 1  # once
-
-
-# ------------------------------------------------------------------------------ memory
 
 
 def test_feature_a_file_is_decoded_once(

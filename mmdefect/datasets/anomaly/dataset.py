@@ -135,8 +135,6 @@ class AnomalyDataset(BaseDataset):
         if not lazy_init:
             self.full_init()
 
-    # ------------------------------------------------------------------ classes
-
     def _choose_classes(self, classes: Sequence[str]) -> None:
         """Check the classes that were asked for, and put the seen ones in metainfo."""
         seen = classes if self.seen_classes is None else self.seen_classes
@@ -163,8 +161,6 @@ class AnomalyDataset(BaseDataset):
         """Products whose images are all in the set, in label order."""
         seen: tuple[str, ...] = self._metainfo['classes']
         return [n for n in seen if self.keep_classes is None or n in self.keep_classes]
-
-    # ------------------------------------------------------------------ loading
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Find the images, check them, and choose those that the step sees.

@@ -124,9 +124,6 @@ def normalise_coco(
     }
 
 
-# ----------------------------------------------------------------------------- ids
-
-
 def _places(
     entries: Iterable[Any], kind: str, source: object
 ) -> Iterator[tuple[dict[str, Any], str]]:
@@ -211,9 +208,6 @@ def _check_names(categories: list[dict[str, Any]], source: object) -> None:
         )
 
 
-# -------------------------------------------------------------------------- images
-
-
 def _image(entry: dict[str, Any], where: str) -> dict[str, Any]:
     size = image_size_of(entry, where)
     return {
@@ -263,9 +257,6 @@ def _refuse_twice(images: list[dict[str, Any]], source: object) -> None:
             'entry a file, or the objects of one are background in the other; merge '
             'the entries, with all annotations under one id'
         )
-
-
-# --------------------------------------------------------------------- annotations
 
 
 def _annotation(
@@ -374,9 +365,6 @@ def boxes_in_frame(
         f'degenerate boxes dropped {name_some(dropped)}; out-of-frame boxes clipped '
         f'{name_some(clipped)}.'
     )
-
-
-# ------------------------------------------------------------------------ in words
 
 
 def _writable(text: str) -> bool:

@@ -122,8 +122,6 @@ class DefectDetDataset(CachedImages, CocoDataset):
         if not lazy_init:
             self.full_init()
 
-    # ------------------------------------------------------------------ classes
-
     def _choose_classes(self, classes: Sequence[str]) -> None:
         """Set seen and kept classes, the palette and the label order in metainfo."""
         seen = classes if self.seen_classes is None else self.seen_classes
@@ -150,8 +148,6 @@ class DefectDetDataset(CachedImages, CocoDataset):
     def _kept_names(self) -> list[str]:
         """Classes of :attr:`_keep` in label order."""
         return [name for name in self._seen if name in self._keep]
-
-    # ------------------------------------------------------------------ loading
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the annotation file and keep what the step sees.
@@ -239,8 +235,6 @@ class DefectDetDataset(CachedImages, CocoDataset):
         if self.test_mode or self.split_mode == 'relabel':
             return set(self._seen)
         return self._keep
-
-    # ---------------------------------------------------------------- filtering
 
     def filter_data(self) -> list[dict[str, Any]]:
         """Apply ``filter_cfg`` and leave out broken images.

@@ -114,8 +114,6 @@ class CastingDataset(CachedImages):
         kwargs.setdefault('test_mode', split != 'train')
         super().__init__(**kwargs)
 
-    # ------------------------------------------------------------------ loading
-
     def load_data_list(self) -> list[dict[str, Any]]:
         """Find the images, check them, and choose those of the subset.
 

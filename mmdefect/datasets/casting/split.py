@@ -45,9 +45,6 @@ def split_file_name(protocol: str) -> str:
     return f'casting_{protocol}.csv'
 
 
-# ------------------------------------------------------------------ making a split
-
-
 def legacy_split(images: Sequence[CastingImage], seed: int = 42) -> dict[str, str]:
     """The vendor's split, whose test images have siblings in train; name -> subset.
 
@@ -61,9 +58,6 @@ def legacy_split(images: Sequence[CastingImage], seed: int = 42) -> dict[str, st
     for rank, index in enumerate(order.tolist()):
         found[names[index]] = 'train' if rank < number else 'val'
     return found
-
-
-# --------------------------------------------------------------------- split files
 
 
 def committed_rows() -> list[SplitRow]:

@@ -30,9 +30,6 @@ def counts(dataset: AnomalyDataset) -> dict[str, int]:
     return dict(Counter(info['class_name'] for info in infos(dataset)))
 
 
-# ----------------------------------------------------------------------- smoke
-
-
 @pytest.mark.parametrize(
     ('name', 'number', 'ends'),
     [
@@ -64,9 +61,6 @@ def test_smoke_without_mmdet() -> None:
         [sys.executable, '-c', code], env=tool_env(), capture_output=True, text=True
     )
     assert done.stdout == '[]\n', done.stderr
-
-
-# ----------------------------------------------------------------------- shape
 
 
 def test_shape_data_infos(toy_products: Path) -> None:
@@ -108,9 +102,6 @@ def test_shape_items_of_the_base_configs(toy_products: Path, name: str) -> None:
     assert tuple(sample.gt_mask.shape) == mask
     assert cfg.train_dataloader.drop_last
     assert cfg.test_evaluator.type == 'mmdefect.AnomalyMetric'
-
-
-# --------------------------------------------------------------------- classes
 
 
 def test_feature_labels_follow_seen_classes(toy_products: Path) -> None:
@@ -159,9 +150,6 @@ def test_feature_classes_from_the_folders(
 def test_exception_arguments(toy_products: Path, kwargs: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(toy_products, **{'lazy_init': True, **kwargs})
-
-
-# ---------------------------------------------------------------------- replay
 
 
 def test_feature_replay(toy_products: Path) -> None:

@@ -114,13 +114,6 @@ def test_feature_verify(products_copy: Path) -> None:
     assert len(build(products_copy, verify=False)) == 15
 
 
-def test_exception_several_problems_are_counted(products_copy: Path) -> None:
-    for product in ('cloth', 'dots'):
-        shutil.rmtree(products_copy / product / 'train')
-    with pytest.raises(ValueError, match=r'cloth.*\(1 more like this\)'):
-        build(products_copy)
-
-
 def test_feature_extensions_in_any_case(products_copy: Path) -> None:
     folder = products_copy / 'cloth/train/good'
     image = Image.open(folder / '000.png')

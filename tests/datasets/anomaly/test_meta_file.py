@@ -101,9 +101,6 @@ def test_feature_image_level_product(tmp_path: Path) -> None:
     assert (scan.errors, scan.image_level) == ([], ['a'])
 
 
-# ------------------------------------------------------------------- bad input
-
-
 def test_exception_one_mask_forgotten(tmp_path: Path) -> None:
     bare = {'filename': 'a/test/hole/7.png', 'label': 1, 'maskname': ''}
     (error,) = read_meta_file(write(tmp_path / 'x', BAD, bare), tmp_path).errors

@@ -81,9 +81,6 @@ def renamed(change: Callable[[Any], Any], *keys: str) -> Callable[[Coco], None]:
     return apply
 
 
-# ------------------------------------------------------------------ what is put right
-
-
 def test_smoke(tmp_path: Path) -> None:
     path = tmp_path / 'train.json'
     path.write_text(json.dumps(drawn()), encoding='utf-8')
@@ -199,8 +196,6 @@ def test_feature_boxes_in_frame() -> None:
     assert boxes_in_frame(drawn()) == (drawn()['annotations'], None)
 
 
-# -------------------------------------------------------------------- what is refused
-
 OUTLINE = [[1, 1, 9, 1, 9, 9]]
 box, image = partial(first, 'annotations'), partial(first, 'images')
 OUT = 'expected a path within the folder'
@@ -212,12 +207,9 @@ NO_FILE = 'which no file system can hold'
     [
         (drop('annotations', 'bbox'), 'annotation 1 has no bbox: expected a box'),
         (box(bbox=[]), r'annotation 1 has \[\] as bbox: expected a'),
-        (box(bbox=None), 'annotation 1 has null as bbox'),
         (box(bbox=[1, 2, 3]), r'annotation 1 has \[1, 2, 3\] as bbox'),
         (box(bbox=[1, 2, 3, '4']), r"\[1, 2, 3, '4'\] as bbox"),
-        (box(bbox=[1, 2, 3, None]), r'\[1, 2, 3, null\] as bbox'),
         (box(bbox=[1, 2, 3, float('nan')]), r'nan\] as bbox'),
-        (box(bbox=[1, 2, float('inf'), 3]), r'inf, 3\] as bbox'),
         (box(bbox=[1, 2, 1e18, 3]), r'within 10000000 pixels'),
         (box(bbox=[[[1]]] * 4), 'a list of 4 entries as bbox'),
         (
@@ -235,9 +227,7 @@ NO_FILE = 'which no file system can hold'
         (box(category_id=3), 'names category 3: .*, such as 0; convert'),
         (drop('images', 'width', 'height'), 'image 1 has nothing as width: expected'),
         (image(height=float('nan')), 'image 1 has nan as height'),
-        (image(height=float('inf')), 'image 1 has inf as height'),
         (image(height=0), 'image 1 has 0 as height'),
-        (image(height=-5), 'image 1 has -5 as height'),
         (image(height=True), 'image 1 has True as height'),
         (image(height=10**400), 'image 1 has 1000.* as height'),
         (image(width='wide'), "has 'wide' as width: expected the whole"),
@@ -257,7 +247,6 @@ NO_FILE = 'which no file system can hold'
             r'more than once \(1: images/a\.png\).*; merge the entries',
         ),
         (image(id=59), r'uses ids of images twice \(1: 59\): expected every'),
-        (image(id='59'), r'uses ids of images twice \(1: 59\)'),
         (image(id=None), 'image 1 has the id null: expected a number or text'),
         (image(id=1.5), 'image 1 .*has the id 1.5: expected a number or text'),
         (image(id=True), 'image 1 .*has the id True: expected a number'),
@@ -272,9 +261,7 @@ NO_FILE = 'which no file system can hold'
             "x.json holds 'annotations' as an object of 1 entries: expected a list of",
         ),
         (lambda coco: coco.update(images=None), "holds 'images' as null: expected a"),
-        (lambda coco: coco.update(images=['a.png']), "image 1 is 'a.png': expected an"),
         (lambda coco: coco.update(annotations=[[]]), r'annotation 1 is \[\]: expected'),
-        (lambda coco: coco.update(categories=['a']), "category 1 is 'a': expected an"),
         (lambda coco: coco.pop('categories') and None, "x.json has no 'categories': e"),
     ],
 )

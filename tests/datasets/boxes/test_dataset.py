@@ -40,9 +40,6 @@ def names_in_file(root: Path) -> dict[str, list[str]]:
     return {name: sorted(classes) for name, classes in found.items()}
 
 
-# --------------------------------------------------------------------- classes
-
-
 def test_smoke(toy_root: Path) -> None:
     config = {'type': 'mmdefect.NEUDETDataset', 'data_root': f'{toy_root}/'}
     dataset = DATASETS.build({**config, 'ann_file': 'coco/train.json', 'pipeline': []})
@@ -168,9 +165,6 @@ def test_exception_class_names_that_look_alike(
         build(toy_root, path)
 
 
-# ----------------------------------------------------------------------- files
-
-
 def test_exception_missing_files(toy_root: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'no annotation file .*none\.json'):
         build(toy_root, 'coco/none.json')
@@ -196,21 +190,6 @@ def test_feature_ids_and_names_of_any_kind(toy_root: Path, changed_coco: Edit) -
     assert [info['img_path'] for info in plain] == [i['img_path'] for i in changed]
     assert [i['instances'] for i in plain] == [i['instances'] for i in changed]
     assert [info['img_id'] for info in changed] == [*range(1, 49)]
-
-
-def test_exception_image_listed_once_a_box(toy_root: Path, changed_coco: Edit) -> None:
-    def edit(coco: dict[str, Any]) -> None:
-        images = {image['id']: image for image in coco['images']}
-        coco['images'] = [
-            {**images[box['image_id']], 'id': number}
-            for number, box in enumerate(coco['annotations'])
-        ]
-        for number, box in enumerate(coco['annotations']):
-            box['image_id'] = number
-
-    message = r'lists files more than once \(\d+: IMAGES/crazing_.*merge the entries'
-    with pytest.raises(ValueError, match=message):
-        build(toy_root, changed_coco(edit))
 
 
 def test_exception_every_box_is_a_crowd(toy_root: Path, changed_coco: Edit) -> None:
@@ -241,9 +220,6 @@ def test_exception_step_without_images(toy_root: Path, changed_coco: Edit) -> No
 
     with pytest.raises(ValueError, match='no image with boxes of scratches'):
         build(toy_root, changed_coco(edit), keep_classes=['scratches'])
-
-
-# ----------------------------------------------------------------------- boxes
 
 
 def test_feature_bad_boxes_are_dropped_or_clipped_in_one_warning(
@@ -282,9 +258,6 @@ def test_feature_images_without_boxes(
         messages.clear()
         assert len(build(toy_root, path, **kwargs)) == number
         assert f'1 images without boxes were {words}' in messages.text
-
-
-# -------------------------------------------------------------- broken images
 
 
 @pytest.fixture
@@ -347,9 +320,6 @@ def test_feature_small_sets_are_verified(
         build(damaged_root, verify_images=None)
     monkeypatch.setattr('mmdefect.datasets.boxes.dataset.SMALL', 47)
     assert len(build(damaged_root, verify_images=None)) == 48
-
-
-# ----------------------------------------------------------------------- cache
 
 
 def test_feature_cache_fills_up_to_its_size(toy_root: Path) -> None:

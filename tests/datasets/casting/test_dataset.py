@@ -49,9 +49,6 @@ def every_info(root: Path, **kwargs: Any) -> dict[str, list[dict[str, Any]]]:
     return {split: infos(build(root, split, **kwargs)) for split in SUBSETS}
 
 
-# ----------------------------------------------------------------------- smoke
-
-
 def test_smoke_by_registry(toy: Path) -> None:
     config = {'type': 'mmdefect.CastingDataset', 'data_root': str(toy)}
     dataset = DATASETS.build(config)
@@ -70,9 +67,6 @@ def test_smoke_item_for_a_classifier(toy: Path) -> None:
     item = dataset[0]
     assert tuple(item['inputs'].shape) == (3, 64, 64)
     assert item['data_samples'].gt_label.tolist() == [0]
-
-
-# ----------------------------------------------------------------------- shape
 
 
 def test_shape_data_infos(toy: Path) -> None:
@@ -95,9 +89,6 @@ def test_shape_data_infos(toy: Path) -> None:
         for i in found
     ]
     assert places == sorted(places)
-
-
-# ------------------------------------------------------------------- protocols
 
 
 def test_feature_cluster_level(toy: Path) -> None:
@@ -134,15 +125,6 @@ def test_feature_legacy(toy: Path) -> None:
         assert {i['cluster'] for i in found} == {None}
 
 
-def test_feature_nested_archive(toy: Path, tmp_path: Path) -> None:
-    shutil.copytree(toy, tmp_path / 'casting_data/casting_data')
-    shutil.move(tmp_path / 'casting_data/casting_data' / SPLIT, tmp_path / SPLIT)
-    found = infos(build(tmp_path))
-    assert [Path(i['img_path']).name for i in found] == [
-        Path(i['img_path']).name for i in infos(build(toy))
-    ]
-
-
 def test_feature_split_file_of_ones_own(toy: Path, tmp_path: Path) -> None:
     text = (toy / SPLIT).read_text(encoding='utf-8')
     swapped = text.replace(',val', ',x').replace(',test', ',val').replace(',x', ',test')
@@ -153,9 +135,6 @@ def test_feature_split_file_of_ones_own(toy: Path, tmp_path: Path) -> None:
     ]
 
 
-# --------------------------------------------------------------------- caching
-
-
 def test_feature_cached_equals_read(toy: Path) -> None:
     cached, read = build(toy, cache_gb=0.1), build(toy)
     for info, other in zip(infos(cached), infos(read), strict=True):
@@ -164,9 +143,6 @@ def test_feature_cached_equals_read(toy: Path) -> None:
         np.testing.assert_array_equal(pixels, cv2.imread(info['img_path']))
     few = build(toy, cache_gb=2.5 * 64 * 64 * 3 / 1e9)
     assert sum('img_cached' in info for info in infos(few)) == 2
-
-
-# ------------------------------------------------------------------- bad input
 
 
 @pytest.mark.parametrize(
@@ -180,26 +156,6 @@ def test_feature_cached_equals_read(toy: Path) -> None:
 def test_exception_arguments(toy: Path, kwargs: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(toy, **kwargs)
-
-
-@pytest.mark.parametrize('protocol', ['legacy', 'cluster_level'])
-@pytest.mark.parametrize(
-    ('spoil', 'message'),
-    [
-        (
-            lambda r: shutil.rmtree(r / 'train/ok_front'),
-            'the class folder .*train/ok_front is not there',
-        ),
-        (
-            lambda r: (r / 'test/ok_front/a.gif').write_bytes(b'x'),
-            r'holds something else than images \(1: .*a\.gif\)',
-        ),
-    ],
-)
-def test_exception_folders(damaged: Path, protocol: str, spoil, message: str) -> None:
-    spoil(damaged)
-    with pytest.raises(ValueError, match=f'CastingDataset .*: .*{message}'):
-        build(damaged, protocol=protocol)
 
 
 def test_exception_corrupt_jpeg_in_the_vendors_split(damaged: Path) -> None:
@@ -258,7 +214,7 @@ def test_exception_part_level_without_a_split(damaged: Path) -> None:
         build(damaged, protocol='part_level')
 
 
-def test_exception_masks_and_no_data(damaged: Path) -> None:
+def test_exception_masks_files_and_no_data(damaged: Path) -> None:
     with pytest.raises(FileNotFoundError, match='there is no folder'):
         build(damaged / 'none')
     with pytest.raises(FileNotFoundError, match='there is no mask folder'):
@@ -267,6 +223,11 @@ def test_exception_masks_and_no_data(damaged: Path) -> None:
     shutil.copy(mask, mask.with_name('cast_def_0_999_mask.png'))
     with pytest.raises(ValueError, match='masks without a defective image'):
         build(damaged, mask_dir='masks')
+    (damaged / 'test/ok_front/a.gif').write_bytes(b'x')
+    for protocol in ('legacy', 'cluster_level'):
+        message = r'CastingDataset .*: .* than images \(1: .*a\.gif\)'
+        with pytest.raises(ValueError, match=message):
+            build(damaged, protocol=protocol)
 
 
 def test_feature_warns_when_no_mask_is_of_the_subset(

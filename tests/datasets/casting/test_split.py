@@ -45,9 +45,6 @@ def images_of(rows: list[SplitRow]) -> list[CastingImage]:
     return [CastingImage(row.path, int('ok_' in row.path)) for row in rows]
 
 
-# ---------------------------------------------------------------------- legacy
-
-
 def test_feature_legacy_sizes() -> None:
     images = vendor_images()
     split = legacy_split(images)
@@ -71,9 +68,6 @@ def test_feature_legacy_is_a_function_of_the_seed() -> None:
     # [names[i] for i in order[-3:]]
     last = [f'train/def_front/{number}.jpeg' for number in ('2658', '0166', '1961')]
     assert {split[name] for name in last} == {'val'}
-
-
-# -------------------------------------------------------------------- clusters
 
 
 def toy_clusters(sizes: dict[int, list[int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -124,9 +118,6 @@ def test_exception_not_enough_parts() -> None:
     message = 'the class ok_front has 2 different parts: expected at least 3'
     with pytest.raises(ValueError, match=message):
         split_clusters(clusters, labels)
-
-
-# ------------------------------------------------------------------ split files
 
 
 def test_feature_round_trip(tmp_path: Path) -> None:

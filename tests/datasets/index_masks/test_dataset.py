@@ -143,13 +143,6 @@ def test_exception_sizes(three: Path) -> None:
         dataset_of(three)
 
 
-def test_exception_unpaired(three: Path) -> None:
-    (three / 'masks/a.png').unlink()
-    (three / 'masks/b.png').unlink()
-    with pytest.raises(ValueError, match=r'images without a mask .*\(2: .*/a\.png'):
-        dataset_of(three)
-
-
 def test_exception_grey_values(three: Path) -> None:
     """With classes at once; without, LoadIndexMask says whether all of it is object."""
     put(three, 'd.png', [0, 1, 200])

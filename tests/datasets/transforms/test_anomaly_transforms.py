@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,6 +18,7 @@ from mmdefect.datasets.transforms.anomaly import (
 )
 from mmdefect.registry import TRANSFORMS
 from mmdefect.structures import AnomalySample
+from mmdefect.utils.images import to_bgr
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +54,6 @@ def masked(tmp_path: Path, name: str, *points: tuple[int, int]) -> Path:
     for y, x in points:
         pixels[y, x] = 1  # VisA's masks hold small integers
     return save(tmp_path / name, pixels)
-
-
-# --------------------------------------------------------------------- loading
 
 
 def test_smoke_pipeline(tmp_path: Path, image: Path) -> None:
@@ -108,27 +105,13 @@ def test_feature_any_file_becomes_bgr(
     np.testing.assert_array_equal(results['img'], wanted)
 
 
-def test_feature_jpeg_equals_opencv(tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
-    path = save(tmp_path / 'a.JPG', noise)
-    results = LoadAnomalyImage()(info_of(path))
-    np.testing.assert_array_equal(results['img'], cv2.imread(str(path)))
-
-
-@pytest.mark.parametrize(
-    ('content', 'why'),
-    [(None, 'missing file'), (b'', 'zero bytes'), (b'x', 'no image')],
-)
-def test_exception_names_the_file(
-    tmp_path: Path, content: bytes | None, why: str
-) -> None:
-    if content is not None:
-        (tmp_path / 'bad.png').write_bytes(content)
-    with pytest.raises(ValueError, match=rf'annot load the image .*bad\.png \({why}'):
-        LoadAnomalyImage()(info_of(tmp_path / 'bad.png'))
-
-
-# ----------------------------------------------------------------------- masks
+def test_exception_unusual_pixels() -> None:
+    for shape, kind, message in (
+        ((4, 4), np.float32, '1 channels of float32'),
+        ((4, 4, 2), np.uint8, '2 channels of uint8'),
+    ):
+        with pytest.raises(ValueError, match=f'{message}.*expected 1, 3 or 4'):
+            to_bgr(np.zeros(shape, kind))
 
 
 def mask_of(image: Path, *masks: Path, label: int = 1, **kwargs: Any) -> dict:
@@ -210,16 +193,6 @@ def test_exception_mask_of_another_size(tmp_path: Path, image: Path) -> None:
         mask_of(image, path)
 
 
-@pytest.mark.parametrize('content', [None, b''])
-def test_exception_mask_cannot_be_read(
-    tmp_path: Path, image: Path, content: bytes | None
-) -> None:
-    if content is not None:
-        (tmp_path / 'm.png').write_bytes(content)
-    with pytest.raises(ValueError, match=r'm\.png'):
-        mask_of(image, tmp_path / 'm.png')
-
-
 def test_exception_mask_before_image(image: Path) -> None:
     with pytest.raises(ValueError, match='put LoadAnomalyImage before it'):
         LoadAnomalyMask()(info_of(image))
@@ -236,9 +209,6 @@ def test_exception_mask_before_image(image: Path) -> None:
 def test_exception_arguments(kwargs: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LoadAnomalyMask(**kwargs)
-
-
-# -------------------------------------------------------------- augmentation
 
 
 def marked(height: int = 4, width: int = 4) -> dict[str, Any]:
@@ -289,9 +259,6 @@ def test_feature_an_oblong_image_keeps_its_shape() -> None:
 def test_feature_without_a_mask() -> None:
     results = AnomalyFlipRotate(hflip=True)({'img': marked()['img']})
     assert set(results) == {'img'}
-
-
-# --------------------------------------------------------------------- packing
 
 
 @pytest.mark.parametrize(

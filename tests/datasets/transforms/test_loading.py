@@ -81,14 +81,6 @@ def test_feature_grey_is_decoded_as_asked(toy_root: Path) -> None:
     assert LoadCachedImage(color_type='grayscale')(info)['img'].shape == (64, 64)
 
 
-@pytest.mark.parametrize('content', [None, b'', b'no image'])
-def test_exception_names_the_file(tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / 'bad.jpg').write_bytes(content)
-    with pytest.raises(ValueError, match=r'annot load the image .*bad\.jpg'):
-        LoadCachedImage()(info_of(tmp_path / 'bad.jpg'))
-
-
 def test_exception_ignore_empty() -> None:
     with pytest.raises(TypeError, match='ignore_empty=True: expected False'):
         LoadCachedImage(ignore_empty=True)
