@@ -49,16 +49,20 @@ def fill(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """
     height, width = size
     corners = np.trunc(_FINE * points + 0.5).astype(np.int64)
-    turns = np.zeros(height * width + 1, bool)
+    ends = corners[:, 0].min() // _FINE, corners[:, 0].max() // _FINE + 1
+    begin, end = np.clip(ends, 0, width).tolist()
+    turns = np.zeros(height * (end - begin) + 1, bool)
     for first, last in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         x, y = _edge(first, last)
         at = np.flatnonzero(np.diff(x))
         column, off = np.divmod(np.minimum(x[at], x[at + 1]) - _FINE // 2, _FINE)
         row = -((_FINE // 2 - np.minimum(y[at], y[at + 1])) // _FINE)
-        seen = (off == 0) & (column >= 0) & (column < width)
-        place = column[seen] * height + row[seen].clip(0, height)
+        seen = (off == 0) & (column >= begin) & (column < end)
+        place = (column[seen] - begin) * height + row[seen].clip(0, height)
         np.logical_xor.at(turns, place, True)
-    return np.logical_xor.accumulate(turns[:-1]).reshape(width, height).T
+    filled = np.zeros((width, height), bool)
+    filled[begin:end] = np.logical_xor.accumulate(turns[:-1]).reshape(-1, height)
+    return filled.T
 
 
 def _edge(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

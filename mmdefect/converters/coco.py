@@ -231,7 +231,7 @@ def reorder_classes(coco: dict[str, Any], classes: Sequence[str]) -> dict[str, A
         ValueError: If ``classes`` are not exactly the classes of the file.
     """
     known = class_names(coco)
-    check_known(classes, known, what='The class order')
+    check_known(classes, known, what='classes')
     if left := [name for name in known if name not in classes]:
         raise ValueError(
             f'--classes leaves out {", ".join(left)}: expected all classes of the '

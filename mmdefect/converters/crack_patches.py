@@ -190,7 +190,7 @@ def _object(pair: Pair, settings: Settings) -> np.ndarray:
             f'{pair.image} is {mask.shape[1]}x{mask.shape[0]}: expected at least one '
             f'patch of {settings.size} pixels in each direction; make --size smaller'
         )
-    ids = ids_of(mask, name=f'The mask {pair.mask}')
+    ids = ids_of(mask, name=f'the mask {pair.mask}')
     return object_pixels(ids, settings.object_ids)
 
 

@@ -47,7 +47,7 @@ class Masks:
             )
         sound, data = cv2.imencode('.png', mask)
         if not sound:
-            raise OSError(f'Cannot encode the mask {name} of shape {mask.shape}.')
+            raise OSError(f'cannot encode the mask {name} of shape {mask.shape}')
         self.files[name] = data.tobytes()
         self.shapes[name] = (mask.shape[0], mask.shape[1])
         for known, number in self.classes.items():
@@ -86,8 +86,8 @@ def compare_with_images(masks: Masks, folder: Path, *, exif: str | None = None) 
     """Add an error for each image without a mask, mask without image, or other size."""
     images = find_files(folder, 'image')
     for what, names in (
-        (f'Images of {folder} are not annotated', images.keys() - masks.files.keys()),
-        (f'Annotated images are not in {folder}', masks.files.keys() - images.keys()),
+        (f'images of {folder} are not annotated', images.keys() - masks.files.keys()),
+        (f'annotated images are not in {folder}', masks.files.keys() - images.keys()),
     ):
         if names:
             masks.errors.append(

@@ -147,17 +147,6 @@ def test_exception_labelme_shape(tmp_path: Path, given: dict, message: str) -> N
         draw(tmp_path, given)
 
 
-def test_exception_labelme_files(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match='there is no LabelMe file in'):
-        list(labelme_images(tmp_path, line_width=None))
-    (tmp_path / 'a.json').write_text('{"shapes": []}', encoding='utf-8')
-    with pytest.raises(ValueError, match=r'a\.json has nothing as imageWidth: exp'):
-        list(labelme_images(tmp_path, line_width=None))
-    (tmp_path / 'a.json').write_text('{', encoding='utf-8')
-    with pytest.raises(ValueError, match=r'a\.json is no JSON'):
-        list(labelme_images(tmp_path, line_width=None))
-
-
 @pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
 def test_feature_byte_order_marks_and_backslashes(
     tmp_path: Path, encoding: str
@@ -175,14 +164,19 @@ def test_feature_byte_order_marks_and_backslashes(
         ({'imageHeight': 10**5, 'imageWidth': 10**5}, 'at most 200000000 pixels'),
         ({'imageHeight': 'x'}, "a.json has 'x' as imageHeight: expected the whole"),
         ({'imageHeight': float('inf')}, 'a.json has inf as imageHeight'),
+        ({'imageWidth': None}, 'a.json has null as imageWidth'),
         ({'shapes': {}}, 'a.json lacks imagePath or a list of shapes'),
         ({'imagePath': 5}, 'a.json lacks imagePath or a list of shapes'),
         ({'imagePath': '..'}, "a.json names the file '..'.*expected a path within"),
+        (None, r'a\.json is no JSON'),
     ],
 )
-def test_exception_labelme_entries(tmp_path: Path, more: dict, message: str) -> None:
+def test_exception_labelme_files(tmp_path: Path, more: Any, message: str) -> None:
+    with pytest.raises(FileNotFoundError, match='there is no LabelMe file in'):
+        list(labelme_images(tmp_path, line_width=None))
     content = {'imagePath': 'a.png', 'imageHeight': 8, 'imageWidth': 10, 'shapes': []}
-    (tmp_path / 'a.json').write_text(json.dumps(content | more), encoding='utf-8')
+    text = json.dumps(content | more) if more else '{'
+    (tmp_path / 'a.json').write_text(text, encoding='utf-8')
     with pytest.raises(ValueError, match=message):
         list(labelme_images(tmp_path, line_width=None))
 
@@ -287,7 +281,7 @@ def test_exception_coco_file(tmp_path: Path) -> None:
     for more, message in (
         ({'images': [{}]}, r'a\.json: image 1 has the id null: expected'),
         ({'categories': [{'id': 9, 'name': 'pore'}]}, 'annotation 2 .* category 4'),
-        ({'images': []}, 'annotation 1 .*names image 5; .* but it lists none'),
+        ({'images': []}, 'annotation 1 .*names image 5: .* but it lists none'),
     ):
         with pytest.raises(ValueError, match=message):
             coco_images(coco(path, [[1]], [[1]], **more))

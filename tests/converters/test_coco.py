@@ -118,7 +118,7 @@ def test_feature_reorder_keeps_names_and_other_fields() -> None:
 def test_exception_reorder() -> None:
     with pytest.raises(ValueError, match='--classes leaves out y: expected all'):
         reorder_classes(good_coco(), ['x'])
-    with pytest.raises(ValueError, match="class order names the unknown class 'z'"):
+    with pytest.raises(ValueError, match="classes names the unknown class 'z'"):
         reorder_classes(good_coco(), ['x', 'y', 'z'])
 
 

@@ -75,8 +75,8 @@ def test_exception_images(masks: Masks, tmp_path: Path) -> None:
     save(tmp_path / 'd.jpg', 6, 6)
     compare_with_images(masks, tmp_path)
     assert [error.partition(': expected')[0] for error in masks.errors] == [
-        f'Images of {tmp_path} are not annotated (1: d)',
-        f'Annotated images are not in {tmp_path} (1: a)',
+        f'images of {tmp_path} are not annotated (1: d)',
+        f'annotated images are not in {tmp_path} (1: a)',
         f'masks do not fit their images (2: {tmp_path}/c.jpg (EXIF orientation 3, and '
         'its size does not say whether stored or turned pixels are annotated: give '
         "exif='stored' or 'turned'), mask sub/b 6x6 of b.jpg 7x6)",

@@ -43,31 +43,34 @@ def test_feature_every_error_is_listed(root: Path) -> None:
     assert not print_reports([report])
 
 
-def test_feature_notes(root: Path) -> None:
-    shutil.rmtree(root / 'cloth/ground_truth')
-    shutil.rmtree(root / 'cloth/test/good')
+@pytest.mark.parametrize(
+    ('gone', 'notes'),
+    [
+        (
+            ['ground_truth', 'test/good'],
+            [
+                'no ground_truth: defects are known by image only',
+                'no good test image: its AUROC is undefined',
+            ],
+        ),
+        (
+            ['ground_truth', 'test/cut', 'test/hole', 'test/stain'],
+            ['no defective test image: its AUROC is undefined'],
+        ),
+        (
+            ['ground_truth', 'test'],
+            [
+                'no test images, so 1 good ones are held out of training and tested '
+                '(hold_out=0.2).'
+            ],
+        ),
+    ],
+)
+def test_feature_notes(root: Path, gone: list, notes: list) -> None:
+    for name in gone:
+        shutil.rmtree(root / 'cloth' / name)
     report = check_product(root, 'cloth')
-    assert report.errors == []
-    assert report.notes == [
-        'no ground_truth: defects are known by image only',
-        'no good test image: its AUROC is undefined',
-    ]
-
-
-def test_feature_good_images_only_are_noted(root: Path) -> None:
-    shutil.rmtree(root / 'cloth/ground_truth')
-    for kind in ('cut', 'hole', 'stain'):
-        shutil.rmtree(root / 'cloth/test' / kind)
-    report = check_product(root, 'cloth')
-    assert report.errors == []
-    assert report.notes == ['no defective test image: its AUROC is undefined']
-    shutil.rmtree(root / 'cloth/test')
-    report = check_product(root, 'cloth')
-    assert report.errors == []
-    assert report.notes == [
-        'no test images, so 1 good ones are held out of training and tested '
-        '(hold_out=0.2).'
-    ]
+    assert (report.errors, report.notes) == ([], notes)
 
 
 def test_feature_blank_masks_are_looked_for_when_asked(root: Path) -> None:

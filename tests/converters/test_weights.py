@@ -1,4 +1,7 @@
-"""Renamed weights compute what they computed before."""
+"""Renamed weights compute what they computed before.
+
+Slow where whole networks of 25 to 60 million weights are built twice and run.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +67,7 @@ def assert_same(ours: nn.Module, theirs: nn.Module, inputs: Tensor) -> None:
 
 
 class TestSameNumbers:
+    @pytest.mark.slow
     @pytest.mark.parametrize('arch', SIZES)
     def test_feature_classifier(self, arch):
         """The whole classifier of two classes: backbone, neck and head."""
@@ -82,6 +86,7 @@ class TestSameNumbers:
             inputs, ours, theirs = inputs.double(), ours.double(), theirs.double()
         assert_same(ours, theirs, inputs)
 
+    @pytest.mark.slow
     def test_feature_efficientnet_needs_its_padding(self):
         """mmpretrain's own padding gives other features."""
         torch.manual_seed(0)

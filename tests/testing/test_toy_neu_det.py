@@ -43,7 +43,7 @@ def test_smoke_xml_is_written_as_in_the_real_set(tmp_path: Path) -> None:
     assert list(FOLDERS.values()) == ['cr', 'in', 'pa', 'ps', 'rs', 'sc']
 
 
-@pytest.mark.parametrize('seed', [0, 1])
+@pytest.mark.parametrize('seed', [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_feature_unlabelled_old_objects(tmp_path: Path, seed: int) -> None:
     start = time.process_time()  # not the wall clock: other processes may run
     root = make_toy_neu_det(tmp_path, seed=seed)

@@ -241,7 +241,7 @@ class AnomalyDataset(BaseDataset):
         known = self._declared or self._metainfo['classes']
         scan = Scan(errors=list(listed.errors))
         groups = _by_product(listed.images)
-        check_known(groups, known, what=f'The list {self.meta_file}')
+        check_known(groups, known, what=f'the list {self.meta_file}')
         scan.images = [image for name in wanted for image in groups.get(name, ())]
         scan.image_level = [name for name in listed.image_level if name in wanted]
         absent = [name for name in wanted if name not in groups]

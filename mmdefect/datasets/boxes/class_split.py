@@ -65,10 +65,10 @@ def split_coco(
     """
     known = class_names(coco)
     check_choice('mode', mode, SPLIT_MODES)
-    check_known(keep, known, what='The step')
+    check_known(keep, known, what='keep')
     labelled = set(keep)
     if mode == 'relabel':
-        check_known(seen or (), known, what='The classes seen so far')
+        check_known(seen or (), known, what='seen')
         labelled = set(known if seen is None else seen)
     kept = {
         image_id
@@ -155,7 +155,7 @@ def cooccurrence_table(
         ValueError: If a step names an unknown class, or a class comes twice.
     """
     order = [name for step in steps for name in step]
-    check_known(order, class_names(coco), what='The steps')
+    check_known(order, class_names(coco), what='steps')
     present = list(classes_per_image(coco).values())
     boxes: dict[int, int] = defaultdict(int)
     for annotation in coco['annotations']:

@@ -132,7 +132,7 @@ class PairedMaskDataset(CachedImages):
                 wrong.append(why)
             # Grey values may be all object: whether they are is LoadIndexMask's to say.
             if self.object_ids is not None or holds_ids(mask):
-                mask = ids_of(mask, name=f'The mask {pair.mask}')
+                mask = ids_of(mask, name=f'the mask {pair.mask}')
             seen.update(np.unique(mask).tolist())
             if not object_pixels(mask, self.object_ids).any():
                 empty.append(str(pair.mask))

@@ -52,8 +52,8 @@ def pair_files(images: Path, masks: Path) -> list[Pair]:
         )
     left, right = find_files(images, 'image'), find_files(masks, 'mask')
     for what, there, files, others in (
-        ('Images without a mask', masks, left, right),
-        ('Masks without an image', images, right, left),
+        ('images without a mask', masks, left, right),
+        ('masks without an image', images, right, left),
     ):
         if names := sorted(files.keys() - others.keys()):
             alone = name_some([str(files[name]) for name in names])

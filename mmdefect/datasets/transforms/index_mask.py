@@ -123,7 +123,7 @@ class LoadIndexMask(BaseTransform):
                 )
             found = mask > 0
         else:
-            found = object_pixels(ids_of(mask, name=f'The mask {path}'), wanted)
+            found = object_pixels(ids_of(mask, name=f'the mask {path}'), wanted)
         results['gt_seg_map'] = found.astype(np.uint8) * np.uint8(FULL)
         # A tensor: PackInputs keeps the label as it is if algorithm_keys names it too.
         label = torch.tensor([OBJECT if found.any() else BACKGROUND])
