@@ -134,9 +134,13 @@ def image_size(path: Path, *, exif: str | None = None) -> tuple[int, int]:
         header = read_header(path)
         return header.size(turned=is_turned(header, None, exif))
     except ImageError as error:
-        raise ValueError(
-            f'{path} cannot be read as an image ({error}): get the file again.'
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: ImageError) -> ValueError:
+    return ValueError(
+        f'{path} cannot be read as an image ({error}): expected one; get it again'
+    )
 
 
 def check_size(record: ImageRecord, path: Path, *, exif: str | None = None) -> None:
@@ -151,9 +155,7 @@ def check_size(record: ImageRecord, path: Path, *, exif: str | None = None) -> N
         is_turned(header, (record.width, record.height), exif)
     except ImageError as error:
         if header is None:
-            raise ValueError(
-                f'{path} cannot be read as an image ({error}): get the file again.'
-            ) from None
+            raise _unreadable(path, error) from None
         found = f'{header.width}x{header.height}'
         if header.orientation > 1:
             found = f'{found} ({error})'

@@ -81,11 +81,11 @@ def test_feature_round_trip(
 
 
 def test_exception_missing_product_mask_and_broken_file(root: Path) -> None:
-    (root / 'dots/ground_truth/blot/000_mask.png').unlink()
-    _, errors = build_lists(root, [['dots', 'wool']])
-    assert len(errors) == 3  # no training images, no mask, no test images
-    assert 'wool' in errors[0]
-    assert 'blot/000.png' in errors[1]
     (root / 'dots/train/good/000.png').write_bytes(b'')
     (error,) = build_lists(root, [['dots']])[1]
     assert 'dots/train/good/000.png (zero bytes)' in error
+    (root / 'dots/ground_truth/blot/000_mask.png').unlink()
+    _, errors = build_lists(root, [['dots', 'wool']])
+    assert len(errors) == 4  # and no training images, no mask, no test images
+    assert 'wool' in errors[1]
+    assert 'blot/000.png' in errors[2]

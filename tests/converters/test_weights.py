@@ -199,11 +199,7 @@ class TestNames:
             ('vit_b16', 'class_token', 'cls_token'),
             # as in torchvision's published file
             ('vit_b16', LAYER + '1.mlp.linear_1.bias', 'layers.1.ffn.layers.0.0.bias'),
-            (
-                'vit_b16',
-                LAYER + '0.mlp.linear_2.weight',
-                'layers.0.ffn.layers.1.weight',
-            ),
+            ('vit_b16', LAYER + '0.mlp.linear_2.bias', 'layers.0.ffn.layers.1.bias'),
             ('dino_vits8', 'blocks.3.attn.qkv.bias', 'layers.3.attn.qkv.bias'),
             ('convnext_tiny', 'features.4.1.bias', 'downsample_layers.2.1.bias'),
             ('convnext_tiny', 'features.5.8.layer_scale', 'stages.2.8.gamma'),

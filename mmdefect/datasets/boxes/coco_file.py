@@ -79,15 +79,8 @@ def normalise_coco(
       Annotations are always numbered 1, 2, ...
     - File names are relative, with slashes, and each is there once.
     - ``iscrowd`` (and ``ignore``, if given) is 0 or 1, ``area`` a positive number, by
-      default that of the box.
-
-    Args:
-        coco: What the JSON holds; it is not changed.
-        source: Where it comes from, for messages.
-        boxes: Whether every annotation needs a box.
-
-    Returns:
-        A new dictionary with the same fields, unknown ones as they are.
+      default that of the box. With ``boxes`` every annotation needs one.
+    - Unknown fields stay as they are; the given dictionary is not changed.
 
     Raises:
         ValueError: Naming the source, the entry, and what to do.
@@ -273,10 +266,10 @@ def _annotation(
     for key, ids in (('image_id', images), ('category_id', categories)):
         wanted = _key(entry.get(key))
         if wanted is None or wanted not in ids:
+            there = f'such as {brief(next(iter(ids)))}' if ids else 'but it lists none'
             raise ValueError(
                 f'{where} names {key.removesuffix("_id")} {brief(entry.get(key))}: '
-                f'expected an id that the file lists, {_some_ids(ids)}; convert the '
-                'dataset again'
+                f'expected an id that the file lists, {there}; convert the data again'
             )
         found[key] = ids[wanted]
     for key in ('iscrowd', 'ignore'):
@@ -289,10 +282,6 @@ def _annotation(
         if not _is_number(area) or not 0 < area <= MAX_AREA:
             found['area'] = max(width, 0) * max(height, 0)
     return found
-
-
-def _some_ids(ids: Mapping[int | str, int]) -> str:
-    return f'such as {brief(next(iter(ids)))}' if ids else 'but it lists none'
 
 
 def _flag(value: Any, key: str, where: str) -> int:
@@ -312,7 +301,8 @@ def _box(entry: Mapping[str, Any], where: str) -> list[float]:
             f'{where} has an outline (segmentation) but no bbox: expected a box [x, '
             'y, width, height]; export boxes too, or compute them from the outlines'
         )
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_coordinate, box)):
+    four = isinstance(box, list) and len(box) == 4
+    if not four or not all(_is_number(value, MAX_COORDINATE) for value in box):
         given = brief(box) if 'bbox' in entry else 'no bbox'
         raise ValueError(
             f'{where} has {given}{" as bbox" if "bbox" in entry else ""}: expected a '
@@ -322,12 +312,8 @@ def _box(entry: Mapping[str, Any], where: str) -> list[float]:
     return box
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e300  # int may be any length
-
-
-def _is_coordinate(value: Any) -> bool:
-    return _is_number(value) and abs(value) <= MAX_COORDINATE
+def _is_number(value: Any, most: float = 1e300) -> bool:
+    return type(value) in (int, float) and abs(value) <= most  # int may be any length
 
 
 def boxes_in_frame(

@@ -67,20 +67,18 @@ def test_feature_other_heads_stay(toy_root: Path) -> None:
     assert NEUDETDataset(**kwargs).pipeline.transforms == []
 
 
-def test_feature_writing_into_the_image_leaves_the_cache_alone() -> None:
-    image = np.zeros((4, 4, 3), np.uint8)
-    results = LoadCachedImage()({'img_path': 'x.jpg', 'img_cached': image})
+def test_feature_what_is_cached_is_copied_and_made_grey(toy_root: Path) -> None:
+    image = np.zeros((64, 64, 3), np.uint8)
+    info = {**info_of(toy_root / 'IMAGES/crazing_1.jpg'), 'img_cached': image}
+    results = LoadCachedImage()(dict(info))
     results['img'] += 7
     assert image.max() == 0
     assert 'img_cached' not in results
-
-
-def test_feature_grey_is_decoded_as_asked(toy_root: Path) -> None:
-    info = info_of(toy_root / 'IMAGES/crazing_1.jpg')
-    info['img_cached'] = np.zeros((64, 64, 3), np.uint8)
     assert LoadCachedImage(color_type='grayscale')(info)['img'].shape == (64, 64)
 
 
-def test_exception_ignore_empty() -> None:
+def test_exception_arguments() -> None:
     with pytest.raises(TypeError, match='ignore_empty=True: expected False'):
         LoadCachedImage(ignore_empty=True)
+    with pytest.raises(TypeError, match="imdecode_backend='pillow': exp"):
+        LoadCachedImage(imdecode_backend='pillow')
