@@ -29,8 +29,6 @@ SHAPES = ('polygon', 'rectangle', 'circle', 'mask', 'line', 'linestrip')
 """Those of LabelMe's that can be drawn; points have no area."""
 MAX_OUTLINE = 10_000_000
 """Length of all edges of a polygon in pixels; drawing it takes that much time."""
-
-
 _FINE = 5  # as in pycocotools
 
 

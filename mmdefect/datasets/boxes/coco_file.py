@@ -295,14 +295,14 @@ def _flag(value: Any, key: str, where: str) -> int:
 
 def _box(entry: Mapping[str, Any], where: str) -> list[float]:
     """The box [x, y, width, height], four finite numbers."""
-    box = entry.get('bbox')
+    box: Any = entry.get('bbox')
     if not box and isinstance(box, list | None) and entry.get('segmentation'):
         raise ValueError(
             f'{where} has an outline (segmentation) but no bbox: expected a box [x, '
             'y, width, height]; export boxes too, or compute them from the outlines'
         )
-    four = isinstance(box, list) and len(box) == 4
-    if not four or not all(_is_number(value, MAX_COORDINATE) for value in box):
+    sound = isinstance(box, list) and len(box) == 4
+    if not sound or not all(_is_number(value, MAX_COORDINATE) for value in box):
         given = brief(box) if 'bbox' in entry else 'no bbox'
         raise ValueError(
             f'{where} has {given}{" as bbox" if "bbox" in entry else ""}: expected a '
