@@ -26,7 +26,7 @@ def test_shape_grid() -> None:
     [(112, [0]), (224, [0, 56, 112]), (300, [0, 56, 112, 168, 188])],
 )
 def test_shape_default_grid(length: int, starts: list) -> None:
-    """As in the data sets' README: 49 patches of an image of 448 pixels."""
+    """As in the datasets' README: 49 patches of an image of 448 pixels."""
     found = shares_on_grid(np.zeros((112, length), bool), Settings())
     assert [x for _, x, _ in found] == starts
     assert len(shares_on_grid(np.zeros((448, 448), bool), Settings())) == 49

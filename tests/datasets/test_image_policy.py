@@ -1,4 +1,4 @@
-"""Converters' checks, data sets and loaders see the same files, and the same pixels."""
+"""Converters' checks, datasets and loaders see the same files, and the same pixels."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def boxes(
     name: str = 'train.json',
     **kwargs: Any,
 ) -> DefectDetDataset:
-    """A data set of one box an image, with the stock loader's replacement."""
+    """A dataset of one box an image, with the stock loader's replacement."""
     written(root / 'images', files)
     annotate(root, list(files), size, name)
     kwargs = {'data_root': f'{root}/', 'ann_file': name, **kwargs}
@@ -87,7 +87,7 @@ MASK = packed(np.uint8(255) * (GREY > 200), 'PNG')
 
 @pytest.mark.parametrize('name', FILES)
 def test_feature_boxes(tmp_path: Path, name: str) -> None:
-    """Converter, data set and loader agree, with the same words."""
+    """Converter, dataset and loader agree, with the same words."""
     files = written(tmp_path / 'images', {name: FILES[name][0]})
     coco = annotate(tmp_path, [name], (WIDTH, HEIGHT), 'train.json')
     errors = image_errors(coco['images'], tmp_path, full=True)

@@ -33,7 +33,6 @@ def untested_note(product: str, number: int, share: float) -> str:
             f'training and tested (hold_out={share:g}).'
         )
     return (
-        f'{product}: no test images, so it is not scored: expected test/good, and '
-        'test/<kind> if there are any, or training images to hold some out of '
-        '(hold_out)'
+        f'{product}: no test images, so it is not scored; that needs test/good, and '
+        'test/<kind> if there are any, or training images to hold out (hold_out).'
     )

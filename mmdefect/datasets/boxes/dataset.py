@@ -215,7 +215,6 @@ class DefectDetDataset(CachedImages, CocoDataset):
                 f'{wanted}, in this order; convert the data again, or give '
                 'metainfo.classes in the order of the file'
                 + self._how_to_learn_some(found)
-                + '.'
             )
 
     def _how_to_learn_some(self, found: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What the folders of a data set hold, through the data set that refuses them."""
+"""What the folders of a dataset hold, through the dataset that refuses them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def build(root: Path, ann_file: str | Path = 'coco/train.json', **kwargs: Any) -
 
 
 def names_of(dataset: Any, index: int) -> list[str]:
-    """Class names of the boxes of one image, by the labels the data set gives."""
+    """Class names of the boxes of one image, by the labels the dataset gives."""
     classes = dataset.metainfo['classes']
     instances = dataset.get_data_info(index)['instances']
     return sorted(classes[instance['bbox_label']] for instance in instances)

@@ -164,7 +164,7 @@ def test_exception_index_arguments(arguments: list) -> None:
 
 
 def test_smoke_threshold(toy: Path, tmp_path: Path, capsys: Out) -> None:
-    """First pass, a person's edit, second pass, and the data set of the result."""
+    """First pass, a person's edit, second pass, and the dataset of the result."""
     images, first, final = toy / 'val/images', tmp_path / 'first', tmp_path / 'final'
     argv = [images, '--out', first, '--classes', 'crack', 'pore', '--pictures']
     assert threshold(*argv, '--method', 'adaptive', '--min-area', '9') == 0

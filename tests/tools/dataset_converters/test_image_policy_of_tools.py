@@ -1,4 +1,4 @@
-"""Converters look at image files as data sets do, and take the same settings."""
+"""Converters look at image files as datasets do, and take the same settings."""
 
 from __future__ import annotations
 
