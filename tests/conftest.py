@@ -14,6 +14,7 @@ os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
 # Fixtures that tests of several packages share.
 pytest_plugins = (
+    'tests.helpers.dataset_files',
     'tests.helpers.lines',
     'tests.helpers.process_group',
     'tests.helpers.study_runs',

@@ -30,17 +30,10 @@ Lists = dict[str, list[str]]
 
 
 def build_lists(root: Path, steps: Sequence[Sequence[str]]) -> tuple[Lists, list[str]]:
-    """Find the images and build the lists.
-
-    Args:
-        root: Folder in the layout of MVTec-AD.
-        steps: Products of each step.
+    """Find the images of a folder in the layout of MVTec-AD and build the lists.
 
     Returns:
         File name below the output folder -> lines, and one sentence an error.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
     """
     list_products(root)  # for its message, should there be no such folder
     products = [name for step in steps for name in step]

@@ -27,13 +27,52 @@ Layers = Iterator[tuple[str, np.ndarray]]
 Drawable = tuple[str, tuple[int, int], Callable[[], Layers]]
 SHAPES = ('polygon', 'rectangle', 'circle', 'mask', 'line', 'linestrip')
 """Those of LabelMe's that can be drawn; points have no area."""
-
-
 MAX_OUTLINE = 10_000_000
-"""Length of all edges of a polygon in pixels; drawing it takes that much memory."""
+"""Length of all edges of a polygon in pixels; drawing it takes that much time."""
+_FINE = 5  # as in pycocotools
 
 
-# ------------------------------------------------------------------------- LabelMe
+def fill(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Fill a closed outline, to the pixel as pycocotools does (``rleFrPoly``).
+
+    Edges are drawn on a grid five times as fine. Where one crosses the middle of a
+    column, filling down the column begins or ends.
+
+    Args:
+        points: x and y in pixels from the corner of the image, shape (N, 2).
+        size: Height and width of the image.
+
+    Returns:
+        Boolean, shape (H, W).
+    """
+    height, width = size
+    corners = np.trunc(_FINE * points + 0.5).astype(np.int64)
+    ends = corners[:, 0].min() // _FINE, corners[:, 0].max() // _FINE + 1
+    begin, end = np.clip(ends, 0, width).tolist()
+    turns = np.zeros(height * (end - begin) + 1, bool)
+    for first, last in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        x, y = _edge(first, last)
+        at = np.flatnonzero(np.diff(x))
+        column, off = np.divmod(np.minimum(x[at], x[at + 1]) - _FINE // 2, _FINE)
+        row = -((_FINE // 2 - np.minimum(y[at], y[at + 1])) // _FINE)
+        seen = (off == 0) & (column >= begin) & (column < end)
+        place = (column[seen] - begin) * height + row[seen].clip(0, height)
+        np.logical_xor.at(turns, place, True)
+    filled = np.zeros((width, height), bool)
+    filled[begin:end] = np.logical_xor.accumulate(turns[:-1]).reshape(-1, height)
+    return filled.T
+
+
+def _edge(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whole x and y of a straight line, one point a step of its longer side."""
+    side = int(abs(last[1] - first[1]) > abs(last[0] - first[0]))
+    if first[side] > last[side]:
+        first, last = last, first
+    steps = np.arange(last[side] - first[side] + 1)
+    slope = (last - first)[1 - side] / max(steps[-1], 1)
+    across = np.trunc(first[1 - side] + slope * steps + 0.5).astype(np.int64)
+    along = first[side] + steps
+    return (across, along) if side else (along, across)
 
 
 def labelme_images(folder: Path, *, line_width: int | None) -> Iterator[Drawable]:
@@ -41,7 +80,7 @@ def labelme_images(folder: Path, *, line_width: int | None) -> Iterator[Drawable
     paths = sorted(folder.rglob('*.json'))
     if not paths:
         raise FileNotFoundError(
-            f'There is no LabelMe file in {folder}; expected *.json: check the path.'
+            f'there is no LabelMe file in {folder}: expected *.json; check the path'
         )
     for path in paths:
         content = read_json(path, 'LabelMe file')
@@ -50,8 +89,8 @@ def labelme_images(folder: Path, *, line_width: int | None) -> Iterator[Drawable
         shapes, image = content.get('shapes'), content.get('imagePath')
         if not isinstance(shapes, list) or not isinstance(image, str):
             raise ValueError(
-                f'{path} lacks imagePath or a list of shapes; expected imagePath, '
-                'imageHeight, imageWidth and shapes of LabelMe: save it there again.'
+                f'{path} lacks imagePath or a list of shapes: expected a file of '
+                'LabelMe; save it there again'
             )
         # LabelMe on Windows writes backslashes, and of the path only the name counts.
         stem = inner_path(PureWindowsPath(image).stem, str(path))
@@ -77,15 +116,15 @@ def _labelme_layers(
             if points.size and (points.ndim != 2 or points.shape[1] != 2):
                 raise ValueError('no pairs')
         except (
+            AttributeError,
             KeyError,
             TypeError,
-            ValueError,
             OverflowError,
-            AttributeError,
+            ValueError,
         ) as error:
             raise ValueError(
-                f'{where} lacks a label or points ({type(error).__name__}: {error}); '
-                'expected both, points as pairs of numbers: correct it in LabelMe.'
+                f'{where} lacks a label or points ({type(error).__name__}: {error}): '
+                'expected both, points as pairs of numbers; correct it in LabelMe'
             ) from error
         points = points.reshape(-1, 2)
         _check_points(points, size, where)
@@ -94,7 +133,7 @@ def _labelme_layers(
         if not canvas.any():
             raise ValueError(
                 f'{where}, {brief(label)}, covers no pixel of its image of '
-                f'{size[1]}x{size[0]}; expected some: correct or remove it in LabelMe.'
+                f'{size[1]}x{size[0]}: expected some; correct or remove it in LabelMe'
             )
         yield str(label), canvas > 0
 
@@ -105,13 +144,13 @@ def _check_points(points: np.ndarray, size: tuple[int, int], where: str) -> None
     if not np.isfinite(points).all() or np.abs(points).max(initial=0) > reach:
         raise ValueError(
             f'{where} has points that are no finite numbers near its image of '
-            f'{size[1]}x{size[0]}; expected pixels: correct or remove it.'
+            f'{size[1]}x{size[0]}: expected pixels; correct or remove it'
         )
     length = np.abs(np.diff(points, axis=0)).max(axis=1, initial=0).sum()
     if length > MAX_OUTLINE:
         raise ValueError(
-            f'{where} has an outline of {length:.0f} pixels; expected at most '
-            f'{MAX_OUTLINE}: simplify or remove it.'
+            f'{where} has an outline of {length:.0f} pixels: expected at most '
+            f'{MAX_OUTLINE}; simplify or remove it'
         )
 
 
@@ -127,14 +166,14 @@ def _draw_shape(
     least = {'polygon': 3, 'rectangle': 2, 'circle': 2, 'mask': 1, 'linestrip': 2}
     if kind not in SHAPES or len(points) < least.get(kind, 2):
         raise ValueError(
-            f'{where} is a {visible(kind[:80])} of {len(points)} points; expected one '
-            f'of {", ".join(SHAPES)} with all its points: correct it in LabelMe.'
+            f'{where} is a {visible(kind[:80])} of {len(points)} points: expected one '
+            f'of {", ".join(SHAPES)} with all its points; correct it in LabelMe'
         )
-    if kind == 'polygon':
-        cv2.fillPoly(canvas, [_pixels(points)], 1)
-    elif kind == 'rectangle':
-        first, last = _pixels(points.min(0)), _pixels(points.max(0))
-        cv2.rectangle(canvas, first.tolist(), last.tolist(), 1, -1)
+    if kind == 'rectangle':
+        (left, top), (right, bottom) = points.min(0), points.max(0)
+        points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    if kind in ('polygon', 'rectangle'):
+        canvas[fill(points, canvas.shape)] = 1
     elif kind == 'circle':
         radius = float(np.hypot(*(points[1] - points[0])))
         rows, columns = np.ogrid[: canvas.shape[0], : canvas.shape[1]]
@@ -144,16 +183,12 @@ def _draw_shape(
         _paste(canvas, points[0], shape, where)
     elif line_width is None:
         raise ValueError(
-            f'{where} is a {kind}, which has no area; expected a width in pixels: give '
-            '--line-width, or draw a polygon.'
+            f'{where} is a {kind}, which has no area: expected a width in pixels; '
+            'give --line-width, or draw a polygon'
         )
     else:
-        cv2.polylines(canvas, [_pixels(points)], False, 1, line_width)
-
-
-def _pixels(points: np.ndarray) -> np.ndarray:
-    """The pixels that points lie in; OpenCV counts them from their middle."""
-    return np.floor(points).astype(np.int32)
+        # OpenCV counts pixels from their middle.
+        cv2.polylines(canvas, [np.floor(points).astype(np.int32)], False, 1, line_width)
 
 
 def _paste(
@@ -170,39 +205,22 @@ def _paste(
             part = part[..., :3].max(axis=2)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f'{where} is a mask that cannot be read ({type(error).__name__}: {error}); '
-            'expected a PNG in base64, no larger than its image: draw it again in '
-            'LabelMe.'
+            f'{where} is a mask that cannot be read ({type(error).__name__}: '
+            f'{error}): expected a PNG in base64, no larger than its image; draw it '
+            'again in LabelMe'
         ) from error
     x, y = np.rint(corner).astype(int).tolist()
     inside = canvas[y : y + part.shape[0], x : x + part.shape[1]]
     if min(x, y) < 0 or inside.shape != part.shape:
         raise ValueError(
-            f'{where} is a mask that reaches out of its image; expected it inside: '
-            'draw it again in LabelMe.'
+            f'{where} is a mask that reaches out of its image: expected it inside; '
+            'draw it again in LabelMe'
         )
     inside[part > 0] = 1
 
 
-# ---------------------------------------------------------------------------- COCO
-
-
 def coco_images(path: Path) -> tuple[list[Drawable], list[str]]:
-    """Images of a COCO file, also those without annotations, and its classes by id.
-
-    Raises:
-        FileNotFoundError: If the file is not there.
-        ImportError: If pycocotools is not installed.
-        ValueError: If something is missing in it; see
-            :func:`mmdefect.datasets.boxes.coco_file.read_coco`.
-    """
-    try:
-        import pycocotools.mask  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            'Masks of COCO need pycocotools, which is not installed: pip install '
-            'pycocotools (or the extra coco of mmdefect).'
-        ) from error
+    """Images of a COCO file, also those without annotations, and its classes by id."""
     content = read_coco(path, boxes=False)
     categories = sorted(content['categories'], key=lambda one: one['id'])
     names = {one['id']: one['name'] for one in categories}
@@ -234,19 +252,17 @@ def _coco_layers(
                 pixels = _draw_polygons(shape, size, where)
         except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(
-                f'{where} cannot be drawn ({type(error).__name__}: {error}); expected '
-                'polygons or RLE: correct it, or remove it.'
+                f'{where} cannot be drawn ({type(error).__name__}: {error}): expected '
+                'polygons or RLE; correct or remove it'
             ) from error
         yield names[annotation['category_id']], pixels
 
 
 def _draw_polygons(shape: Any, size: tuple[int, int], where: str) -> np.ndarray:
     """Draw a list of polygons [x, y, x, y, ...]; bool, shape (H, W)."""
-    from pycocotools import mask as coco_mask
-
     if not isinstance(shape, list) or not shape:
         raise TypeError('no segmentation')
-    polygons = []
+    found = np.zeros(size, bool)
     for one in shape:
         sound = isinstance(one, list) and len(one) >= 6 and len(one) % 2 == 0
         if not sound or any(type(number) not in (int, float) for number in one):
@@ -254,9 +270,8 @@ def _draw_polygons(shape: Any, size: tuple[int, int], where: str) -> np.ndarray:
         points = np.asarray(one, np.float64).reshape(-1, 2)
         # The edge back to the first point counts as well.
         _check_points(np.concatenate([points, points[:1]]), size, where)
-        polygons.append(points.ravel().tolist())
-    rle = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
-    return coco_mask.decode(rle) > 0
+        found |= fill(points, size)
+    return found
 
 
 def _draw_runs(shape: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 Source: Kaggle ``ravirajsinh45/real-life-industrial-dataset-of-casting-product``. The
 300x300 images were augmented before they were split, so photographs are looked for (see
-:mod:`mmdefect.datasets.leakage`) and shared out whole.
+:mod:`mmdefect.converters.near_duplicates`) and shared out whole.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mmdefect.converters.casting_split import split_clusters
@@ -40,16 +39,19 @@ from mmdefect.converters.near_duplicates.similarity import (
     similar_pairs,
     similarity,
 )
+from mmdefect.converters.output import differing_totals
 from mmdefect.datasets.casting.clusters import class_of_clusters
 from mmdefect.datasets.casting.layout import (
     CASTING_CLASSES,
     CastingScan,
     broken_images,
-    refuse,
     scan_originals,
     scan_vendor,
 )
 from mmdefect.datasets.casting.split import SUBSETS, SplitRow, count_subsets, file_hash
+from mmdefect.datasets.images import refuse
+from mmdefect.utils.checks import check_range
+from mmdefect.utils.images import write_png
 
 REAL_TOTALS = {
     'train/def_front': 3758,
@@ -99,15 +101,8 @@ class Study:
         return [self.scan.path(image) for image in self.scan.images]
 
     def clusters(self, threshold: float) -> np.ndarray:
-        """Cluster of each image.
-
-        Raises:
-            ValueError: If the threshold is below what pairs were looked for.
-        """
-        if not self.floor <= threshold <= 1:
-            raise ValueError(
-                f'The threshold is {threshold}; expected {self.floor} to 1: change it.'
-            )
+        """Cluster of each image, for a threshold from ``floor`` to 1."""
+        check_range('threshold', threshold, self.floor, 1)
         return connect(len(self.hashes), self.pairs, threshold)
 
 
@@ -116,25 +111,14 @@ def scan_casting(
 ) -> CastingScan:
     """Find the images that a protocol is about.
 
-    Args:
-        root: Folder with the vendor's images or the originals.
-        protocol: ``'legacy'``, ``'cluster_level'`` or ``'part_level'``.
-        expect_real: Whether to compare with the published totals.
-
     Raises:
-        FileNotFoundError: If the folder is not there.
         ValueError: If a class folder is missing, empty or holds other files, or the
-            totals differ.
+            totals are expected to be real and differ.
     """
     scan = scan_originals(root) if protocol == 'part_level' else scan_vendor(root)
     if expect_real and protocol != 'part_level':
         counts = Counter(image.name.rpartition('/')[0] for image in scan.images)
-        scan.errors += [
-            f'{name} has {counts[name]} images; the real set has {number}: get it '
-            'again.'
-            for name, number in REAL_TOTALS.items()
-            if counts[name] != number
-        ]
+        scan.errors += differing_totals(counts, REAL_TOTALS, title='set')
     refuse(scan.errors, where=str(root))
     return scan
 
@@ -146,16 +130,13 @@ def study(
     floor: float = THRESHOLDS[0],
     method: str = 'aligned',
 ) -> Study:
-    """Describe all images and find those that are alike.
+    """Describe all images and find those that are alike, at least by ``floor``.
 
     Args:
         scan: The images.
         cache: File for descriptors, which take longer than anything else.
         floor: Smallest similarity that is looked for.
         method: One of :data:`mmdefect.converters.near_duplicates.similarity.METHODS`.
-
-    Raises:
-        ValueError: If images cannot be decoded, or end too soon.
     """
     paths = [scan.path(image) for image in scan.images]
     hashes = [file_hash(path) for path in paths]
@@ -172,19 +153,7 @@ def study(
 
 
 def make_split(what: Study, threshold: float, *, seed: int = 0) -> list[SplitRow]:
-    """Share out whole clusters.
-
-    Args:
-        what: Images and their similarity.
-        threshold: Smallest similarity of siblings.
-        seed: Which clusters go where.
-
-    Returns:
-        One row an image, in the order of the scan.
-
-    Raises:
-        ValueError: If a class has fewer clusters than there are subsets.
-    """
+    """Share out whole clusters: one row an image, in the order of the scan."""
     clusters = what.clusters(threshold)
     subsets = split_clusters(clusters, what.labels, seed=seed)
     names = [image.name for image in what.scan.images]
@@ -193,19 +162,7 @@ def make_split(what: Study, threshold: float, *, seed: int = 0) -> list[SplitRow
 
 
 def calibrate(what: Study, *, siblings: int = 500, seed: int = 0) -> list[Row]:
-    """Measure every threshold with siblings made on purpose.
-
-    Args:
-        what: Images and their similarity.
-        siblings: How many to make.
-        seed: Of which images, and how they are changed.
-
-    Returns:
-        One row a threshold.
-
-    Raises:
-        ValueError: If there are fewer images than siblings.
-    """
+    """Measure every threshold with siblings made on purpose."""
     sources, maps = sibling_maps(what.paths, number=siblings, seed=seed)
     alike = similarity(maps, what.found.maps, method=what.method)
     return sweep(
@@ -215,9 +172,6 @@ def calibrate(what: Study, *, siblings: int = 500, seed: int = 0) -> list[Row]:
         siblings=alike,
         test=what.in_test,
     )
-
-
-# ------------------------------------------------------------------------- reports
 
 
 def measure(what: Study, threshold: float) -> dict[str, float]:
@@ -284,12 +238,6 @@ def describe_split(rows: Sequence[SplitRow], scan: CastingScan) -> dict[str, flo
 
 
 def write_contact_sheet(what: Study, threshold: float, path: Path) -> None:
-    """Write clusters as a picture.
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
+    """Write clusters as a picture."""
     sheet = contact_sheet(what.paths, what.found, choose_rows(what.clusters(threshold)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), sheet):
-        raise OSError(f'Cannot write {path}: check that its folder is writable.')
+    write_png(path, sheet)

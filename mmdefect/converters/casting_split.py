@@ -24,7 +24,7 @@ def split_clusters(
     shares: Sequence[float] = SHARES,
     seed: int = 0,
 ) -> list[str]:
-    """Share out whole clusters, class by class.
+    """Share out whole clusters, class by class, to the subset of each image.
 
     The number of clusters in each subset is fixed; which ones is the best of many
     seeded shuffles, the one whose shares of images are nearest to the wanted ones.
@@ -35,9 +35,6 @@ def split_clusters(
             counts as its commonest one and stays together.
         shares: Of train, val and test.
         seed: Which shuffles are tried.
-
-    Returns:
-        Subset of each image.
 
     Raises:
         ValueError: If a class has fewer clusters than there are subsets.
@@ -50,10 +47,10 @@ def split_clusters(
         own = np.flatnonzero(kinds == label)
         if len(own) < len(shares):
             raise ValueError(
-                f'The class {CASTING_CLASSES[label]} has {len(own)} different parts; '
+                f'the class {CASTING_CLASSES[label]} has {len(own)} different parts: '
                 f'expected at least {len(shares)}, one for each of '
-                f'{", ".join(SUBSETS)}: add images of other parts, or use the legacy '
-                'protocol.'
+                f'{", ".join(SUBSETS)}; add images of other parts, or use the legacy '
+                'protocol'
             )
         subset[own] = _share_out(sizes[own], shares, rng)
     return [SUBSETS[subset[cluster]] for cluster in clusters]

@@ -14,13 +14,9 @@ from mmdefect.utils.checks import check_known, name_some
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """One image and its boxes, as read from the files of a data set.
+    """One image, its size in pixels and its boxes, as read from the files of a dataset.
 
-    Args:
-        file_name: Path relative to the root of the data set, with slashes.
-        width: In pixels.
-        height: In pixels.
-        objects: Class name and box of every object.
+    The file name is relative to the root of the dataset, with slashes.
     """
 
     file_name: str
@@ -82,18 +78,11 @@ class Report:
 def build_coco(
     records: Sequence[ImageRecord], classes: Sequence[str], *, title: str
 ) -> tuple[dict[str, Any], Report]:
-    """Turn records into a COCO dictionary with all categories, ids from 1.
+    """Turn records into a COCO dictionary with all categories, and its report.
 
     Exact duplicates and boxes without area are dropped, boxes that reach out of the
-    frame are clipped, and each is named in the report. Width is x2 - x1.
-
-    Args:
-        records: Images in the order of the file to write.
-        classes: Class names in global order.
-        title: Name of the split, for the report.
-
-    Returns:
-        The dictionary and the report; unknown classes are errors of the report.
+    frame are clipped, and each is named in the report; unknown classes are errors
+    there. Ids start at 1, width is x2 - x1.
     """
     report = Report(title, images=len(records), boxes=dict.fromkeys(classes, 0))
     images: list[dict[str, Any]] = []
@@ -102,9 +91,10 @@ def build_coco(
         images.append(
             {
                 'id': image_id,
-                'file_name': record.file_name,
-                'width': record.width,
-                'height': record.height,
+                **{
+                    key: getattr(record, key)
+                    for key in ('file_name', 'width', 'height')
+                },
             }
         )
         for name, box in _clean_objects(record, classes, report):
@@ -115,7 +105,10 @@ def build_coco(
     coco = {
         'info': {'description': title, 'version': '1.0'},
         'licenses': [],
-        'categories': coco_categories(classes),
+        'categories': [
+            {'id': i, 'name': name, 'supercategory': 'defect'}
+            for i, name in enumerate(classes, 1)
+        ],
         'images': images,
         'annotations': annotations,
     }
@@ -160,27 +153,16 @@ def _annotation(number: int, image_id: int, label: int, box: Box) -> dict[str, A
     }
 
 
-def coco_categories(classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Categories with ids from 1, in class order."""
-    return [
-        {'id': i, 'name': name, 'supercategory': 'defect'}
-        for i, name in enumerate(classes, 1)
-    ]
-
-
 def check_coco(
     coco: Mapping[str, Any], *, title: str, root: Path | None = None
 ) -> Report:
-    """Look for what is odd in a file, without changing it.
+    """Look for what is odd in a file, without changing it; missing files are errors.
 
     Args:
         coco: What :func:`~mmdefect.datasets.boxes.coco_file.read_coco` returns; what
             cannot be used was refused there.
         title: What is checked, for the report.
         root: Folder the file names are relative to; None to skip looking for files.
-
-    Returns:
-        The report; missing files are errors.
     """
     report = Report(title)
     images = {image['id']: image for image in coco['images']}
@@ -237,30 +219,23 @@ def _check_files(images: Any, root: Path, report: Report) -> None:
     report.missing = [name for name in names if not (root / name).is_file()]
     if report.missing:
         report.errors.append(
-            f'{len(report.missing)} of {len(names)} image files are not under {root}; '
-            'expected all of them: check the folder.'
+            f'{len(report.missing)} of {len(names)} image files are not under {root}: '
+            'expected all of them; check the folder'
         )
 
 
 def reorder_classes(coco: dict[str, Any], classes: Sequence[str]) -> dict[str, Any]:
-    """Rewrite a file with categories in the given order and ids from 1.
-
-    Args:
-        coco: What :func:`mmdefect.datasets.boxes.coco_file.read_coco` returns.
-        classes: All its classes, in the order wanted.
-
-    Returns:
-        A new dictionary, with ``info`` and ``licenses``.
+    """Rewrite what ``read_coco`` returned with categories in another order, ids from 1.
 
     Raises:
         ValueError: If ``classes`` are not exactly the classes of the file.
     """
     known = class_names(coco)
-    check_known(classes, known, what='The class order')
+    check_known(classes, known, what='classes')
     if left := [name for name in known if name not in classes]:
         raise ValueError(
-            f'The class order leaves out {", ".join(left)}; expected all classes of '
-            'the file: add them, a step selects its own classes at load time.'
+            f'--classes leaves out {", ".join(left)}: expected all classes of the '
+            'file; a step selects its own when it is loaded'
         )
     new_id = {name: i for i, name in enumerate(classes, 1)}
     names = {category['id']: category['name'] for category in coco['categories']}

@@ -42,15 +42,7 @@ SHARES = (0.6, 0.2, 0.2)
 
 @dataclass(frozen=True)
 class Patch:
-    """A patch that may be written.
-
-    Args:
-        pair: Its source.
-        stem: File name without suffix.
-        y: First row in the source.
-        x: First column.
-        share: Share of object pixels.
-    """
+    """A patch that may be written: where it is, and its share of object pixels."""
 
     pair: Pair
     stem: str
@@ -81,18 +73,14 @@ class Subset:
 
 
 def plan_patches(root: Path, settings: Settings) -> dict[str, Subset]:
-    """Look at all images and choose the patches; nothing is written.
+    """Look at all images and choose the patches of each subset; nothing is written.
 
     Args:
         root: Folder with ``train``, ``val`` and ``test``, or one of them, or with
             ``images`` and ``masks``.
         settings: How patches are cut.
 
-    Returns:
-        Subset -> what it holds.
-
     Raises:
-        FileNotFoundError: If a folder is not there.
         ValueError: If images and masks do not belong together, an image is smaller than
             a patch, two would give patches of one name, or a subset lacks a class.
     """
@@ -108,9 +96,9 @@ def plan_patches(root: Path, settings: Settings) -> dict[str, Subset]:
             lacking = [label for label in CLASSES if not groups[label]]
             _check_ids(pairs, settings)
             raise ValueError(
-                f'The images of {name} ({len(pairs)}) give no patch of the class '
-                f'{" and ".join(lacking)}; expected some of each: use more images, '
-                'another split, or smaller patches.'
+                f'the images of {name} ({len(pairs)}) give no patch of the class '
+                f'{" and ".join(lacking)}: expected some of each; use more images, '
+                'another split, or smaller patches'
             )
         for label in CLASSES:
             own = groups[label]
@@ -128,8 +116,8 @@ def _check_ids(pairs: Sequence[Pair], settings: Settings) -> None:
     wanted = set(settings.object_ids or ())
     if wanted - there:
         raise ValueError(
-            f'No mask has the ids {sorted(wanted - there)}; expected some of '
-            f'{sorted(there)}: correct --target-ids.'
+            f'no mask has the ids {sorted(wanted - there)}: expected some of '
+            f'{sorted(there)}; correct --target-ids'
         )
 
 
@@ -140,13 +128,13 @@ def _sources(root: Path, settings: Settings) -> dict[str, list[Pair]]:
     if bool(there) == flat:
         what = f'{", ".join(there)} beside images or masks' if flat else 'neither'
         raise ValueError(
-            f'{root} has {what}; expected either some of {", ".join(SUBSETS)} with '
-            'images and masks in each, or images and masks alone: check the path.'
+            f'{root} has {what}: expected either some of {", ".join(SUBSETS)} with '
+            'images and masks in each, or images and masks alone; check the path'
         )
     if there and settings.shares:
         raise ValueError(
-            f'{root} is split already ({", ".join(there)}) and a split is asked for; '
-            'expected one of both: leave out --split.'
+            f'{root} is split already ({", ".join(there)}) and a split is asked for: '
+            'expected one of both; leave out --split'
         )
     if there:
         return {n: pair_files(root / n / 'images', root / n / 'masks') for n in there}
@@ -179,7 +167,7 @@ def _cut(pairs: Sequence[Pair], settings: Settings) -> dict[str, list[Patch]]:
         if other is not pair:
             raise ValueError(
                 f'{other.image} and {pair.image} would give patches of one name, '
-                f'{stem}_<y>_<x>.png; expected different ones: rename an image.'
+                f'{stem}_<y>_<x>.png: expected different ones; rename an image'
             )
         for y, x, share in shares_on_grid(_object(pair, settings), settings):
             found = 'background'
@@ -194,19 +182,16 @@ def _object(pair: Pair, settings: Settings) -> np.ndarray:
     mask = read_mask(pair.mask)
     if why := size_error(pair, mask, exif=settings.exif):
         raise ValueError(
-            f'A mask does not fit its image ({why}); expected equal sizes: correct the '
-            'mask, or say with --exif what images with an EXIF orientation mean.'
+            f'a mask does not fit its image ({why}): expected equal sizes; correct '
+            'the mask, or say with --exif what images with an EXIF orientation mean'
         )
     if min(mask.shape) < settings.size:
         raise ValueError(
-            f'{pair.image} is {mask.shape[1]}x{mask.shape[0]}; expected at least one '
-            f'patch of {settings.size} pixels in each direction: make --size smaller.'
+            f'{pair.image} is {mask.shape[1]}x{mask.shape[0]}: expected at least one '
+            f'patch of {settings.size} pixels in each direction; make --size smaller'
         )
-    ids = ids_of(mask, name=f'The mask {pair.mask}')
+    ids = ids_of(mask, name=f'the mask {pair.mask}')
     return object_pixels(ids, settings.object_ids)
-
-
-# ------------------------------------------------------------------------- writing
 
 
 def write_patches(
@@ -219,10 +204,6 @@ def write_patches(
         out: New or empty folder.
         settings: The same.
         about: What else to note in ``patches.json``.
-
-    Raises:
-        FileExistsError: If ``out`` holds anything.
-        OSError: If a file cannot be written.
     """
     images = [
         patch.pair.image

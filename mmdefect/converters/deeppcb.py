@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmdefect.converters.coco import (
-    ImageRecord,
-    Report,
-    build_coco,
-)
+from mmdefect.converters.coco import ImageRecord, Report, build_coco
+from mmdefect.converters.output import differing_totals
 from mmdefect.converters.voc import image_size
 from mmdefect.datasets.boxes.classes import DEEPPCB_CLASSES
 from mmdefect.datasets.boxes.coco_file import MAX_COORDINATE
@@ -18,26 +14,11 @@ from mmdefect.datasets.same_images import same_images
 from mmdefect.utils.checks import name_some, repeated
 from mmdefect.utils.text_files import inner_path, read_text_file
 
-REAL_TOTALS: dict[str, dict[str, int]] = {
-    'train': {
-        'images': 1000,
-        'open': 1283,
-        'short': 1028,
-        'mousebite': 1379,
-        'spur': 1142,
-        'copper': 1010,
-        'pin-hole': 1031,
-    },
-    'test': {
-        'images': 500,
-        'open': 659,
-        'short': 478,
-        'mousebite': 586,
-        'spur': 483,
-        'copper': 464,
-        'pin-hole': 470,
-    },
+REAL_TOTALS: dict[str, tuple[int, ...]] = {
+    'train': (1000, 1283, 1028, 1379, 1142, 1010, 1031),
+    'test': (500, 659, 478, 586, 483, 464, 470),
 }
+"""Images, and boxes of each class, of the published set."""
 
 LISTS = {'train': 'trainval.txt', 'test': 'test.txt'}
 """The official lists below ``PCBData``."""
@@ -49,16 +30,9 @@ Converted = dict[str, tuple[dict[str, Any], Report]]
 
 
 def read_annotation(path: Path) -> list[tuple[str, tuple[int, int, int, int]]]:
-    """Read one text file of lines ``x1 y1 x2 y2 type``.
-
-    Args:
-        path: The text file; an empty one is an image without boxes.
-
-    Returns:
-        Class name and box of every line.
+    """Read class names and boxes from a text file of lines ``x1 y1 x2 y2 type``.
 
     Raises:
-        FileNotFoundError: If it is not there.
         ValueError: If it is no text, a line is not five integers, or the type is none
             of 1 to 6.
     """
@@ -73,13 +47,13 @@ def read_annotation(path: Path) -> list[tuple[str, tuple[int, int, int, int]]]:
                 raise ValueError('too large')
         except ValueError as error:
             raise ValueError(
-                f'{path} line {number} is {line[:80]!r}; expected five integers '
-                '"x1 y1 x2 y2 type": correct the line.'
+                f'{path} line {number} is {line[:80]!r}: expected five integers "x1 '
+                'y1 x2 y2 type"; correct the line'
             ) from error
         if not 1 <= kind <= len(DEEPPCB_CLASSES):
             raise ValueError(
-                f'{path} line {number} has the unknown class {kind}; expected a type '
-                f'from 1 to {len(DEEPPCB_CLASSES)} ({", ".join(DEEPPCB_CLASSES)}).'
+                f'{path} line {number} has the unknown class {kind}: expected a type '
+                f'from 1 to {len(DEEPPCB_CLASSES)} ({", ".join(DEEPPCB_CLASSES)})'
             )
         objects.append((DEEPPCB_CLASSES[kind - 1], (x1, y1, x2, y2)))
     return objects
@@ -88,27 +62,19 @@ def read_annotation(path: Path) -> list[tuple[str, tuple[int, int, int, int]]]:
 def read_split(
     root: Path, name: str, *, exif: str | None = None
 ) -> tuple[list[ImageRecord], list[str], list[str]]:
-    """Read the images of an official list.
+    """Read the images of an official list, ``'train'`` or ``'test'``.
 
     The lists name ``group/x/x000.jpg``; the image with defects is ``x000_test.jpg``.
 
-    Args:
-        root: Folder that holds ``PCBData``.
-        name: ``'train'`` or ``'test'``.
-        exif: See :func:`mmdefect.converters.voc.image_size`.
-
     Returns:
         Records in the order of the list, missing files, and one sentence an error.
-
-    Raises:
-        FileNotFoundError: If the list is not there.
     """
     base = root / 'PCBData'
     path = base / LISTS[name]
     if not path.is_file():
         raise FileNotFoundError(
-            f'There is no list {path}; expected the official lists '
-            f'{", ".join(LISTS.values())} in {base}: see data/README.md.'
+            f'there is no list {path}: expected the official lists '
+            f'{", ".join(LISTS.values())} in {base}; see data/README.md'
         )
     records, missing, errors = [], [], []
     for line in read_text_file(path, 'list').split('\n'):
@@ -116,8 +82,8 @@ def read_split(
             continue
         if len(line.split()) != 2:
             errors.append(
-                f'{path} holds the line {line[:80]!r}; expected an image and its '
-                'annotation file, separated by a space.'
+                f'{path} holds the line {line[:80]!r}: expected an image and its '
+                'annotation file, separated by a space'
             )
             continue
         try:
@@ -146,16 +112,9 @@ def convert_deeppcb(
 ) -> Converted:
     """Read the official lists and build the COCO files of both splits.
 
-    Args:
-        root: Folder that holds ``PCBData``.
-        expect_real: Whether to compare the totals with those of the real set.
-        exif: See :func:`mmdefect.converters.voc.image_size`.
-
     Returns:
-        ``{'train': (coco, report), 'test': ...}``.
-
-    Raises:
-        FileNotFoundError: If a list is not there.
+        ``{'train': (coco, report), 'test': ...}``; with ``expect_real`` totals that
+        differ from those of the real set are errors.
     """
     converted: Converted = {}
     listed: dict[str, set[str]] = {}
@@ -166,35 +125,29 @@ def convert_deeppcb(
         report.errors += errors
         if missing:
             report.errors.append(
-                f'{len(missing)} listed files are not there ({name_some(missing)}); '
-                'expected all of them: get the set again.'
+                f'{len(missing)} listed files are not there ({name_some(missing)}): '
+                'expected all of them; get the set again'
             )
         if expect_real:
-            report.errors += compare_with_real(coco, report, name)
+            named = [f'{name} {what}' for what in ('images', *DEEPPCB_CLASSES)]
+            counts = (len(coco['images']), *report.boxes.values())
+            found, real = (
+                dict(zip(named, n, strict=True)) for n in (counts, REAL_TOTALS[name])
+            )
+            report.errors += differing_totals(found, real, title='DeepPCB')
         converted[name] = (coco, report)
         names = [record.file_name for record in records]
         if twice := repeated(names):
             report.errors.append(
-                f'{name} names images twice ({name_some(twice)}); expected each once: '
-                'correct the list.'
+                f'{name} names images twice ({name_some(twice)}): expected each once; '
+                'correct the list'
             )
         listed[name] = set(names)
     if both := sorted(listed['train'] & listed['test']):
         converted['train'][1].errors.append(
-            f'Both lists name {name_some(both)}; expected every image in one of them.'
+            f'both lists name {name_some(both)}: expected every image in one of them'
         )
     converted['test'][1].notes += same_images(
         *([root / name for name in sorted(listed[side])] for side in LISTS)
     )
     return converted
-
-
-def compare_with_real(coco: Mapping[str, Any], report: Report, split: str) -> list[str]:
-    """One sentence for each total that differs from the published set's."""
-    found = {'images': len(coco['images']), **report.boxes}
-    return [
-        f'{split} has {found[what]} {what}; the real DeepPCB has {number}: '
-        'get it again.'
-        for what, number in REAL_TOTALS[split].items()
-        if found[what] != number
-    ]

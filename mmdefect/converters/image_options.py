@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmdefect.datasets.images import look_at
+from mmdefect.datasets.images import broken_error, look_at
 from mmdefect.utils.checks import name_some
 from mmdefect.utils.image_header import ImageError
 from mmdefect.utils.images import EXIF, is_turned
@@ -19,7 +19,7 @@ def add_exif_option(parser: argparse.ArgumentParser) -> None:
         '--exif',
         choices=EXIF,
         help='which pixels of images with an EXIF orientation are annotated; default: '
-        'as sizes say. Give exif to the data sets, too',
+        'as sizes say. Give exif to the datasets, too',
     )
 
 
@@ -34,13 +34,9 @@ def image_errors(
 
     Args:
         images: As :func:`mmdefect.datasets.boxes.coco_file.read_coco` gives them.
-        root: Folder the names are relative to. Files that are missing are others' to
-            name.
+        root: Folder the names are relative to. Missing files are others' to name.
         exif: See :func:`mmdefect.utils.images.is_turned`.
         full: Whether to decode all pixels, which finds truncated files.
-
-    Returns:
-        At most one sentence for broken files and one for sizes.
     """
     broken, unequal = [], []
     for image in images:
@@ -55,16 +51,11 @@ def image_errors(
             is_turned(facts.header, (image['width'], image['height']), exif)
         except ImageError as error:
             unequal.append(f'{path} ({error})')
-    errors = []
-    if broken:
-        errors.append(
-            f'Broken files ({name_some(broken)}); expected images that can be read: '
-            'restore or remove them.'
-        )
+    errors = broken_error(broken)
     if unequal:
         errors.append(
-            f'Images that are not what is annotated ({name_some(unequal)}); expected '
-            'the annotated width and height: give the images that were annotated, or '
-            'correct the annotations; --exif says what an EXIF orientation means.'
+            f'images that are not what is annotated ({name_some(unequal)}): expected '
+            'the annotated width and height; give the images that were annotated, or '
+            'correct the annotations; --exif says what an EXIF orientation means'
         )
     return errors

@@ -18,11 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmdefect.converters.annotated_shapes import (
-    Drawable,
-    coco_images,
-    labelme_images,
-)
+from mmdefect.converters.annotated_shapes import Drawable, coco_images, labelme_images
 from mmdefect.converters.mask_output import Masks, number_classes
 from mmdefect.datasets.index_masks.pairs import find_files
 from mmdefect.datasets.index_masks.pixels import MAX_ID
@@ -45,25 +41,16 @@ def from_labelme(
         folder: With JSON files, at any depth.
         classes: Names in the order of their ids; sorted by default.
         line_width: Of lines, which have no area of their own, in pixels.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If a file or shape cannot be understood, or a label is unknown.
     """
     return _draw(list(labelme_images(folder, line_width=line_width)), classes)
 
 
 def from_coco(path: Path, *, classes: Sequence[str] | None = None) -> Masks:
-    """Draw polygons and RLE of a COCO file; needs ``pycocotools``.
+    """Draw polygons and RLE of a COCO file.
 
     Args:
         path: The JSON file.
         classes: Names in the order of their ids; by category id by default.
-
-    Raises:
-        FileNotFoundError: If it is not there.
-        ImportError: If pycocotools is not installed.
-        ValueError: If something in it cannot be understood, or a class is unknown.
     """
     images, names = coco_images(path)
     return _draw(images, classes if classes is not None else names)
@@ -86,13 +73,10 @@ def _draw(images: Sequence[Drawable], classes: Sequence[str] | None) -> Masks:
         masks.add(name, mask)
     if unknown:
         masks.errors.append(
-            f'Unknown classes ({name_some(sorted(unknown))}); expected one of '
-            f'{", ".join(masks.classes)}: add them to --classes, or correct the labels.'
+            f'unknown classes ({name_some(sorted(unknown))}): expected one of '
+            f'{", ".join(masks.classes)}; add them to --classes, or correct the labels'
         )
     return masks
-
-
-# -------------------------------------------------------------------- plain pictures
 
 
 def from_png(folder: Path, *, values: Mapping[str, str] | None = None) -> Masks:
@@ -103,10 +87,6 @@ def from_png(folder: Path, *, values: Mapping[str, str] | None = None) -> Masks:
         values: Class -> its grey value (``'255'``) or colour (``'#ff0000'``), in the
             order of their ids; all other values but 0 are refused. By default every
             value but 0 is a class of its own, named after it.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If there are too many values, or a value is unknown.
     """
     files = find_files(folder, 'mask')
     if values is None:
@@ -115,9 +95,9 @@ def from_png(folder: Path, *, values: Mapping[str, str] | None = None) -> Masks:
             there.update(np.unique(_codes(path)).tolist())
             if len(there) > MAX_ID + 1:
                 raise ValueError(
-                    f'The masks in {folder} hold more than {MAX_ID} values; expected '
-                    'one a class: they may be antialiased or JPEG, so save them again, '
-                    'or say which values are classes with --values.'
+                    f'the masks in {folder} hold more than {MAX_ID} values: expected '
+                    'one a class; save antialiased or JPEG masks again, or say which '
+                    'values are classes with --values'
                 )
         known = {_value_name(code): code for code in sorted(there - {0})}
     else:
@@ -125,9 +105,8 @@ def from_png(folder: Path, *, values: Mapping[str, str] | None = None) -> Masks:
     masks = Masks(number_classes(list(known)))
     if len(set(known.values())) < len(known) or 0 in known.values():
         raise ValueError(
-            f'The classes {", ".join(known)} have the values '
-            f'{", ".join(_value_name(code) for code in known.values())}; expected '
-            'different ones, and not 0, which is background: correct --values.'
+            f'values={list(known.values())}: expected different ones for '
+            f'{", ".join(known)}, and not 0, which is background; correct --values'
         )
     for name, path in files.items():
         masks.add(name, _renumber(path, known, masks))
@@ -141,8 +120,8 @@ def _codes(path: Path) -> np.ndarray:
         return pixels
     if pixels.max(initial=0) > 255:
         raise ValueError(
-            f'The mask {path} has colours of 16 bits; expected 8 bits a channel, or '
-            'grey: save it again.'
+            f'the mask {path} has colours of 16 bits: expected 8 bits a channel, or '
+            'grey; save it again'
         )
     blue, green, red = np.moveaxis(pixels[..., :3], -1, 0)
     colour = (red << 16) + (green << 8) + blue + _COLOUR
@@ -163,8 +142,8 @@ def _parse(value: str) -> int:
     if value.isascii() and value.isdigit():
         return int(value)
     raise ValueError(
-        f'A class has the value {value!r}; expected a grey value such as 255, or a '
-        'colour such as #ff0000: correct --values.'
+        f'a class has the value {value!r}: expected a grey value such as 255, or a '
+        'colour such as #ff0000; correct --values'
     )
 
 
@@ -177,7 +156,7 @@ def _renumber(path: Path, known: Mapping[str, int], masks: Masks) -> np.ndarray:
     if left:
         masks.errors.append(
             f'{path} holds values of no class '
-            f'({name_some([_value_name(code) for code in left])}); expected those of '
-            f'{", ".join(known)}: add them to --values, or correct the mask.'
+            f'({name_some([_value_name(code) for code in left])}): expected those of '
+            f'{", ".join(known)}; add them to --values, or correct the mask'
         )
     return mask

@@ -43,11 +43,11 @@ class Masks:
         """Take a mask: ids, uint8, shape (H, W)."""
         if name in self.files:
             self.errors.append(
-                f'Two annotations are of one image, {name}; expected one: remove one.'
+                f'two annotations are of one image, {name}: expected one; remove one'
             )
         sound, data = cv2.imencode('.png', mask)
         if not sound:
-            raise OSError(f'Cannot encode the mask {name} of shape {mask.shape}.')
+            raise OSError(f'cannot encode the mask {name} of shape {mask.shape}')
         self.files[name] = data.tobytes()
         self.shapes[name] = (mask.shape[0], mask.shape[1])
         for known, number in self.classes.items():
@@ -69,47 +69,37 @@ class Masks:
 
 
 def number_classes(names: Sequence[str]) -> dict[str, int]:
-    """Ids from 1 on, in the order given.
+    """Number classes from 1 on, in the order given.
 
     Raises:
         ValueError: If there is none, one twice, or more than an index mask can hold.
     """
     if not names or len(set(names)) < len(names) or len(names) > MAX_ID:
         raise ValueError(
-            f'Got {len(names)} classes ({name_some(list(names))}); expected 1 to '
-            f'{MAX_ID} different ones: correct --classes, or the annotations.'
+            f'classes={list(names)[:5]} ({len(names)}): expected 1 to {MAX_ID} '
+            'different ones; correct --classes, or the annotations'
         )
     return {name: number for number, name in enumerate(names, 1)}
 
 
 def compare_with_images(masks: Masks, folder: Path, *, exif: str | None = None) -> None:
-    """Add an error for each image without a mask, mask without image, or other size.
-
-    Args:
-        masks: What was annotated.
-        folder: Of images.
-        exif: See :func:`mmdefect.utils.images.is_turned`.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If it holds something else than images.
-    """
+    """Add an error for each image without a mask, mask without image, or other size."""
     images = find_files(folder, 'image')
     for what, names in (
-        (f'Images of {folder} are not annotated', images.keys() - masks.files.keys()),
-        (f'Annotated images are not in {folder}', masks.files.keys() - images.keys()),
+        (f'images of {folder} are not annotated', images.keys() - masks.files.keys()),
+        (f'annotated images are not in {folder}', masks.files.keys() - images.keys()),
     ):
         if names:
             masks.errors.append(
-                f'{what} ({name_some(sorted(names))}); expected one annotation each, '
-                'of an equal name: add, rename or remove files.'
+                f'{what} ({name_some(sorted(names))}): expected one annotation each, '
+                'of an equal name; add, rename or remove files'
             )
     wrong = list(_unequal(masks, images, exif))
     if wrong:
         masks.errors.append(
-            f'Masks do not fit their images ({name_some(wrong)}); expected the '
-            'size of the image; --exif says what images with an EXIF orientation mean: '
-            'annotate the others again.'
+            f'masks do not fit their images ({name_some(wrong)}): expected the size '
+            'of the image; annotate them again, or say with --exif what an EXIF '
+            'orientation means'
         )
 
 
@@ -124,16 +114,12 @@ def _unequal(
 
 
 def write_masks(masks: Masks, out: Path, **more: Any) -> None:
-    """Write ``masks/<name>.png`` and ``classes.json``.
+    """Write ``masks/<name>.png`` and ``classes.json`` into a new or empty folder.
 
     Args:
         masks: Without errors.
         out: New or empty folder.
         more: Name of a further JSON file without suffix -> its content.
-
-    Raises:
-        FileExistsError: If ``out`` holds anything.
-        OSError: If a file cannot be written.
     """
     with new_folder(out) as part:
         for name, data in masks.files.items():

@@ -24,18 +24,8 @@ def check_folder(
 ) -> tuple[list[ProductReport], list[str]]:
     """Check a folder in the layout of MVTec-AD.
 
-    Args:
-        root: Folder that holds the products.
-        products: Which of them; all by default.
-        full: Whether to decode every file.
-        expect_real: Whether to compare the totals with those of the real set.
-        exif: See :func:`mmdefect.datasets.anomaly.checks.file_errors`.
-
     Returns:
-        One report a product, and errors of the whole set.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
+        One report a product (all by default), and errors of the whole set.
     """
     found = list_products(root)
     reports = [
@@ -44,8 +34,8 @@ def check_folder(
     errors = []
     if not reports:
         errors.append(
-            f'There is no product in {root}; expected folders such as bottle/train/good'
-            ' and bottle/test/<kind>: check the path.'
+            f'there is no product in {root}: expected folders such as '
+            'bottle/train/good and bottle/test/<kind>; check the path'
         )
     if expect_real:
         errors += compare_totals(reports, MVTEC_AD_TOTALS, title='MVTec-AD')

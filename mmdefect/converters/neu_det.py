@@ -8,22 +8,15 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mmdefect.converters.coco import (
-    ImageRecord,
-    Report,
-    build_coco,
-)
-from mmdefect.converters.voc import (
-    identical_files,
-    read_voc_folder,
-    stratified_split,
-)
+from mmdefect.converters.coco import ImageRecord, Report, build_coco
+from mmdefect.converters.output import differing_totals
+from mmdefect.converters.voc import identical_files, read_voc_folder, stratified_split
 from mmdefect.datasets.boxes.classes import NEU_DET_CLASSES
-from mmdefect.utils.checks import name_some
+from mmdefect.utils.checks import name_some, repeated
 from mmdefect.utils.text_files import inner_path, read_text_file
 
-REAL_IMAGES = 1800
-REAL_BOXES = {
+REAL_TOTALS = {
+    'images': 1800,
     'crazing': 689,
     'inclusion': 1011,
     'patches': 881,
@@ -31,7 +24,7 @@ REAL_BOXES = {
     'rolled-in_scale': 628,
     'scratches': 548,
 }
-"""Boxes in the published files, three exact duplicates included."""
+"""Images and boxes of the published files, three exact duplicates included."""
 
 Split = tuple[list[str], list[str]]
 Converted = dict[str, tuple[dict[str, Any], Report]]
@@ -79,9 +72,6 @@ def choose_split(
 
     Returns:
         The split and a note that says where it comes from.
-
-    Raises:
-        ValueError: If the user's lists name unknown images, overlap, or leave one out.
     """
     if lists is not None:
         _check_lists(names, lists)
@@ -96,17 +86,17 @@ def choose_split(
 
 
 def _check_lists(names: Sequence[str], lists: Split) -> None:
-    listed = Counter([*lists[0], *lists[1]])
+    listed = {*lists[0], *lists[1]}
     problems = {
-        'unknown images': sorted(listed.keys() - set(names)),
-        'images listed twice': sorted(n for n, count in listed.items() if count > 1),
-        'images not listed': sorted(set(names) - listed.keys()),
+        'unknown images': sorted(listed - set(names)),
+        'images listed twice': sorted(repeated([*lists[0], *lists[1]])),
+        'images not listed': sorted(set(names) - listed),
     }
     found = [f'{what} ({name_some(n)})' for what, n in problems.items() if n]
     if found:
         raise ValueError(
-            f'The split lists have {", ".join(found)}; expected every image exactly '
-            'once in either list: correct the lists.'
+            f'the split lists have {", ".join(found)}: expected every image exactly '
+            'once in either list; correct the lists'
         )
 
 
@@ -132,10 +122,6 @@ def convert_neu_det(
     Returns:
         ``{'train': (coco, report), 'test': ...}``; errors that concern the whole set
         stand in the report of ``train``.
-
-    Raises:
-        FileNotFoundError: If a folder is missing.
-        ValueError: If the user's lists do not fit the images.
     """
     records, errors = read_voc_folder(root, exif=exif)
     by_stem = {Path(record.file_name).stem: record for record in records}
@@ -159,18 +145,11 @@ def convert_neu_det(
         report.notes.append(f'{" and ".join(group)} are the same file, {where}')
     report.errors += errors
     if expect_real:
-        report.errors += compare_with_real(records)
+        report.errors += differing_totals(totals(records), REAL_TOTALS, title='NEU-DET')
     return converted
 
 
-def compare_with_real(records: Sequence[ImageRecord]) -> list[str]:
-    """One sentence for each total that differs from the published set's."""
+def totals(records: Sequence[ImageRecord]) -> dict[str, int]:
+    """Number of images, and of the boxes of each class there."""
     boxes = Counter(name for record in records for name, _ in record.objects)
-    found = {'images': len(records), **{name: boxes[name] for name in REAL_BOXES}}
-    expected = {'images': REAL_IMAGES, **REAL_BOXES}
-    return [
-        f'The set has {found[what]} {what}; the real NEU-DET has {number}: '
-        'get it again.'
-        for what, number in expected.items()
-        if found[what] != number
-    ]
+    return {'images': len(records), **boxes}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def finish(
         steps: Classes of each step, for the table; None for no table.
 
     Returns:
-        The exit status: 0, or 1 when a report holds an error; nothing is written then.
+        The exit status: 1 when a report holds an error; nothing is written then.
     """
     for _, report in converted.values():
         print(report)
@@ -38,3 +39,36 @@ def finish(
         save_json(coco, out / f'{name}.json')
         print(f'wrote {out / name}.json')
     return 0
+
+
+def differing_totals(
+    found: Mapping[str, Any], real: Mapping[str, Any], *, title: str
+) -> list[str]:
+    """One sentence for each total that differs from the published set's."""
+    return [
+        f'{what}={found.get(what, 0)}: expected {number} as in the real {title}; get '
+        'it again'
+        for what, number in real.items()
+        if found.get(what, 0) != number
+    ]
+
+
+def in_one_sentence(main: Callable[..., int]) -> Callable[..., int]:
+    """Let the main function of a tool print an error and return 1, not raise it."""
+
+    @wraps(main)
+    def run(argv: Sequence[str] | None = None) -> int:
+        try:
+            return main(argv)
+        except (OSError, ValueError) as error:
+            if not (isinstance(error, OSError) and error.errno):
+                print(f'ERROR: {error}\nNothing written: see the error above.')
+                return 1
+            print(
+                f'ERROR: {error.filename or "a file"}: expected a place that can be '
+                f'read and written ({error.strerror}); check its rights and the space '
+                'left, or write elsewhere with --out'
+            )
+            return 1
+
+    return run

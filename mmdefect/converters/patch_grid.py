@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mmdefect.utils.checks import check_range
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -37,28 +39,20 @@ class Settings:
     exif: str | None = None
 
     def __post_init__(self) -> None:
-        if self.size < 1 or self.stride < 1 or not 0 < self.min_share <= 1:
-            raise ValueError(
-                f'Got size={self.size}, stride={self.stride}, '
-                f'min_share={self.min_share}; expected at least 1 pixel each, and a '
-                'share above 0 and at most 1.'
-            )
+        check_range('size', self.size, 1)
+        check_range('stride', self.stride, 1)
+        check_range('min_share', self.min_share, 0, 1, open_low=True)
         shares = self.shares
         if shares and (min(shares) < 0 or abs(sum(shares) - 1) > 1e-6):
             raise ValueError(
-                f'The shares of train, val and test are {shares}; expected three '
-                'numbers from 0 on that add up to 1.'
+                f'shares={shares}: expected three numbers from 0 on that add up to 1'
             )
 
 
 def shares_on_grid(
     inside: np.ndarray, settings: Settings
 ) -> list[tuple[int, int, float]]:
-    """Share of object pixels of every patch of an image.
-
-    Args:
-        inside: Where the object is, boolean, shape (H, W).
-        settings: Of size and stride.
+    """Share of object pixels of every patch of a boolean mask (H, W).
 
     Returns:
         First row, first column and share of each, row by row.

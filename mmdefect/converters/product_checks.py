@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmdefect.converters.output import differing_totals
 from mmdefect.datasets.anomaly.checks import file_errors
 from mmdefect.datasets.anomaly.depth import product_bits
 from mmdefect.datasets.anomaly.held_out import SHARE, held_out, untested_note
@@ -80,9 +81,6 @@ def check_product(
         product: Its name.
         full: Whether to decode all images, and look at the values of masks.
         exif: See :func:`mmdefect.datasets.anomaly.checks.file_errors`.
-
-    Returns:
-        The report; what makes a data set refuse the product are its errors.
     """
     train, test = (scan_products(root, [product], s) for s in ('train', 'test'))
     images = train.images + test.images
@@ -124,13 +122,11 @@ def compare_totals(
 ) -> list[str]:
     """One sentence for each product whose totals differ from the published set's."""
     found = {report.product: report.totals for report in reports}
-    nothing = (0, 0, 0)
-    return [
-        f'{product} has {_text(found.get(product, nothing))}; the real {title} has '
-        f'{_text(totals.get(product, nothing))}: get it again.'
-        for product in dict.fromkeys([*totals, *found])
-        if found.get(product, nothing) != totals.get(product, nothing)
-    ]
+    there, real = (
+        {name: _text(of.get(name, (0, 0, 0))) for name in [*totals, *found]}
+        for of in (found, totals)
+    )
+    return differing_totals(there, real, title=title)
 
 
 def _text(totals: tuple[int, int, int]) -> str:
@@ -138,15 +134,7 @@ def _text(totals: tuple[int, int, int]) -> str:
 
 
 def print_reports(reports: Sequence[ProductReport], errors: Sequence[str] = ()) -> bool:
-    """Print the verification summary.
-
-    Args:
-        reports: One a product.
-        errors: Of the whole set.
-
-    Returns:
-        True when there is no error.
-    """
+    """Print the verification summary and errors of the set; True without any error."""
     for report in reports:
         print(report)
     sums = [sum(counts) for counts in zip(*(r.totals for r in reports), strict=True)]

@@ -19,7 +19,7 @@ import numpy as np
 from mmdefect.converters.mask_output import Masks, number_classes
 from mmdefect.datasets.images import detect_bits
 from mmdefect.datasets.index_masks.pairs import find_files
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, check_range
 from mmdefect.utils.images import read_bgr
 from mmdefect.utils.text_files import read_json
 
@@ -58,25 +58,18 @@ class Threshold:
     def __post_init__(self) -> None:
         check_choice('method', self.method, METHODS)
         check_choice('objects', self.objects, OBJECTS)
-        sound = 0 <= self.level <= 255 and self.block >= 3 and self.block % 2
-        if not sound or self.closing < 0 or self.min_area < 1:
-            raise ValueError(
-                f'Got level={self.level}, block={self.block}, closing={self.closing}, '
-                f'min_area={self.min_area}; expected a level from 0 to 255, an odd '
-                'block from 3 on, a closing from 0 on and an area from 1 on.'
-            )
+        check_range('level', self.level, 0, 255)
+        check_range('closing', self.closing, 0)
+        check_range('min_area', self.min_area, 1)
+        if self.block < 3 or not self.block % 2:
+            raise ValueError(f'block={self.block}: expected an odd number from 3 on')
 
 
 def find_objects(image: np.ndarray, how: Threshold) -> np.ndarray:
-    """Number the connected components.
-
-    Args:
-        image: BGR, uint8, shape (H, W, 3).
-        how: Thresholds and sizes.
+    """Number the connected components of a BGR image, uint8; corners connect.
 
     Returns:
         int32, shape (H, W): 0 is background, components count from 1, from the top.
-        Pixels that touch at a corner are connected.
     """
     dark = how.objects == 'dark'
     # All channels at or below the level: so is the largest. Bright ones likewise.
@@ -103,14 +96,9 @@ def find_objects(image: np.ndarray, how: Threshold) -> np.ndarray:
 
 
 def describe(numbers: np.ndarray, label: str) -> list[dict[str, Any]]:
-    """List components for review.
+    """List components of one class for review, as ``components.json`` does.
 
-    Args:
-        numbers: See :func:`find_objects`.
-        label: Class of all.
-
-    Returns:
-        ``id``, ``bbox`` (x, y, width, height in pixels), ``area`` in pixels, ``class``.
+    Boxes are x, y, width and height in pixels, areas pixels.
     """
     rows, columns = np.nonzero(numbers)
     own = numbers[rows, columns]
@@ -127,18 +115,10 @@ def describe(numbers: np.ndarray, label: str) -> list[dict[str, Any]]:
     ]
 
 
-# ---------------------------------------------------------------------- both passes
-
-
 def read_images(
     folder: Path, *, exif: str | None = None
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and pixels (BGR, uint8) of all images below a folder.
-
-    Raises:
-        FileNotFoundError: If the folder is not there.
-        ValueError: If it holds something else, or an image cannot be read.
-    """
+    """Give names and pixels (BGR, uint8) of all images below a folder."""
     files = find_files(folder, 'image')
     bits = detect_bits(files.values(), name=str(folder))
     for name, path in files.items():
@@ -148,20 +128,10 @@ def read_images(
 def first_pass(
     folder: Path, how: Threshold, classes: Sequence[str], *, exif: str | None = None
 ) -> tuple[Masks, dict[str, Any]]:
-    """Find objects in all images, as the first class.
-
-    Args:
-        folder: With images, at any depth.
-        how: Thresholds and sizes.
-        classes: Names, in the order of their ids.
-        exif: What images with an EXIF orientation mean: ``'stored'`` or ``'turned'``.
+    """Find objects in all images below a folder, as the first class.
 
     Returns:
         The masks, and what ``components.json`` will hold.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If it holds something else, or an image cannot be read.
     """
     masks = Masks(number_classes(classes))
     images = {}
@@ -176,20 +146,14 @@ def first_pass(
 def second_pass(
     folder: Path, path: Path, *, exif: str | None = None
 ) -> tuple[Masks, dict[str, Any], Counter[str]]:
-    """Find the same objects again, with the classes of an edited list.
+    """Find the same objects again, with the classes of an edited ``components.json``.
 
     A component whose class is null, or that was taken out of the list, is dropped.
-
-    Args:
-        folder: The same images.
-        path: The edited ``components.json``.
-        exif: See :func:`first_pass`.
 
     Returns:
         The masks, the list as read, and components by class, ``'dropped'`` included.
 
     Raises:
-        FileNotFoundError: If the folder or file is not there.
         ValueError: If the list cannot be understood, names unknown classes, images or
             components, or the images give other components than it says.
     """
@@ -200,16 +164,15 @@ def second_pass(
         listed = {str(k): list(v) for k, v in review['images'].items()}
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
-            f'{path} lacks something ({type(error).__name__}: {error}); expected '
-            'classes, threshold and images as the first pass wrote them: start again '
-            'from its file.'
+            f'{path} lacks something ({type(error).__name__}: {error}): expected what '
+            'the first pass wrote; start again from its file'
         ) from error
     files = find_files(folder, 'image')
     if differ := sorted(files.keys() ^ listed.keys()):
         raise ValueError(
             f'{path} and {folder} do not name the same images (first {differ[0]}, '
-            f'{len(differ)} in all); expected the same, an image without objects with '
-            'an empty list: restore it, or run the first pass again.'
+            f'{len(differ)} in all): expected the same, without objects an empty '
+            'list; restore it, or run the first pass again'
         )
     counts: Counter[str] = Counter()
     for name, image in read_images(folder, exif=exif):
@@ -236,21 +199,21 @@ def _ids(
             same = {key: entry[key] for key in ('bbox', 'area')}
         except (KeyError, TypeError) as error:
             raise ValueError(
-                f'{where} has an entry without {error}; expected id, bbox, area and '
-                'class: start again from the file of the first pass.'
+                f'{where} has an entry without {error}: expected id, bbox, area and '
+                'class; start again from the file of the first pass'
             ) from error
         known = type(number) is int and 0 < number <= len(found) and number not in seen
         if not known or any(found[number - 1][key] != same[key] for key in same):
             raise ValueError(
                 f'{where}: component {number} is not what the image gives (or there '
-                'twice); expected the id, bbox and area of the first pass and the same '
-                'images: edit the class only, or run the first pass again.'
+                'twice): expected id, bbox and area of the first pass; edit the class '
+                'only, or run the first pass again'
             )
         if label is not None and str(label) not in masks.classes:
             raise ValueError(
-                f'{where}: component {number} has the class {label!r}; expected '
-                f'{", ".join(masks.classes)}, or null to drop it: correct it, or add '
-                'the class to "classes".'
+                f'{where}: component {number} has the class {label!r}: expected '
+                f'{", ".join(masks.classes)}, or null to drop it; add it to '
+                '"classes", or correct it'
             )
         seen.add(number)
         ids[number] = masks.classes[str(label)] if label is not None else 0

@@ -58,27 +58,23 @@ class Plan:
 
 
 def read_split(path: Path) -> list[dict[str, str]]:
-    """Read the split file.
-
-    Returns:
-        Rows with the keys of :data:`COLUMNS`.
+    """Read the split file into rows with the keys of :data:`COLUMNS`.
 
     Raises:
-        FileNotFoundError: If it is not there.
         ValueError: If a column is missing, or a row has an unknown product, split or
             label, a defective training image, or no mask where one is needed.
     """
     if not path.exists():
         raise FileNotFoundError(
-            f'There is no split file {path}; expected split_csv/1cls.csv of the '
-            'published set: see data/README.md.'
+            f'there is no split file {path}: expected split_csv/1cls.csv of the '
+            'published set; see data/README.md'
         )
     lines = read_csv(path, 'split file')
     header = lines[0] if lines else []
     if absent := [c for c in COLUMNS if c not in header]:
         raise ValueError(
-            f'{path} has no column {", ".join(absent)}; expected '
-            f'{", ".join(COLUMNS)}: get the split file again.'
+            f'{path} has no column {", ".join(absent)}: expected '
+            f'{", ".join(COLUMNS)}; get the split file again'
         )
     rows = []
     for number, line in enumerate(lines[1:], 2):
@@ -87,7 +83,7 @@ def read_split(path: Path) -> list[dict[str, str]]:
             row = {column: cells.get(column, '') for column in COLUMNS}
             rows.append(_check_row(row, f'{path} line {number}'))
     if not rows:
-        raise ValueError(f'{path} lists no image; expected one a line: get it again.')
+        raise ValueError(f'{path} lists no image: expected one a line; get it again')
     return rows
 
 
@@ -97,14 +93,17 @@ def _check_row(row: dict[str, str], where: str) -> dict[str, str]:
     known = (('train', 'normal'), ('test', 'normal'), ('test', 'anomaly'))
     if kind not in known:
         raise ValueError(
-            f'{where} has split and label {kind}; expected one of {known}: this is not '
-            'the one-class split.'
+            f'{where} has split and label {kind}: expected one of {known}; this is '
+            'not the one-class split'
         )
     if row['label'] == 'anomaly' and not row['mask']:
-        raise ValueError(f'{where} names no mask for {row["image"]}; expected one.')
+        raise ValueError(
+            f'{where} names no mask for {row["image"]}: expected one; get the file '
+            'again'
+        )
     paths = {key: inner_path(row[key], where) for key in ('image', 'mask') if row[key]}
     if 'image' not in paths:
-        raise ValueError(f'{where} names no image; expected one: get the file again.')
+        raise ValueError(f'{where} names no image: expected one; get the file again')
     return row | paths
 
 
@@ -124,13 +123,6 @@ def plan_visa(
         full: Whether to decode every file, not only its header.
         expect_real: Whether to compare the totals with those of the real set.
         exif: See :func:`mmdefect.datasets.anomaly.checks.file_errors`.
-
-    Returns:
-        The plan; nothing may be written when there are errors in it.
-
-    Raises:
-        FileNotFoundError: If the split file is not there.
-        ValueError: If it cannot be read.
     """
     rows = read_split(split_csv or root / 'split_csv' / '1cls.csv')
     plan = Plan()
@@ -171,8 +163,8 @@ def _plan_product(
     report.notes += same_image_notes(images['train'], images['test'])
     if twice:
         report.errors.append(
-            f'The split file names images twice ({name_some(twice)}); expected each '
-            'once: get it again.'
+            f'the split file names images twice ({name_some(twice)}): expected each '
+            'once; get it again'
         )
     if not report.errors:
         report.notes += mask_notes(mask for i in images['test'] for mask in i.masks)
@@ -188,23 +180,15 @@ def _files_of(folder: Path) -> set[Path]:
 
 
 def write_plan(plan: Plan, out: Path, *, link: bool = False) -> None:
-    """Write what a plan says, into a folder that does not exist yet.
+    """Write what a plan without errors says, into a folder that does not exist yet.
 
-    The folder gets its name at the end, so one that is there is whole.
-
-    Args:
-        plan: Without errors.
-        out: Folder to write.
-        link: Whether to hard-link the images instead of copying them.
-
-    Raises:
-        FileExistsError: If the folder is there already.
-        OSError: If the file system cannot link, or the disk is full.
+    The folder gets its name at the end, so one that is there is whole. With ``link``
+    the images are hard links instead of copies.
     """
     if out.exists():
         raise FileExistsError(
-            f'{out} exists already; expected a new folder: remove it, or give another '
-            'one with --out.'
+            f'{out} exists already: expected a new folder; remove it, or give another '
+            '--out'
         )
     with new_folder(out) as part:
         for target, source in _targets(part, plan.files):

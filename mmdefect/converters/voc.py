@@ -14,7 +14,7 @@ from defusedxml import DefusedXmlException, ElementTree
 
 from mmdefect.converters.coco import ImageRecord
 from mmdefect.datasets.boxes.coco_file import MAX_COORDINATE, image_size_of
-from mmdefect.utils.checks import name_some
+from mmdefect.utils.checks import check_range, name_some
 from mmdefect.utils.image_header import ImageError, read_header
 from mmdefect.utils.images import is_turned
 from mmdefect.utils.text_files import decode_xml, read_bytes
@@ -24,17 +24,13 @@ MAX_XML_BYTES = 1_000_000
 
 
 def read_voc_xml(path: Path, *, file_name: str) -> ImageRecord:
-    """Read one annotation file.
+    """Read one annotation file; boxes are x1 y1 x2 y2, as they stand there.
 
     Args:
         path: The XML file.
         file_name: What to record as the path of its image.
 
-    Returns:
-        The record; boxes as in the file, x1 y1 x2 y2.
-
     Raises:
-        FileNotFoundError: If it is not there.
         ValueError: If the file is too large, declares entities or an unknown encoding,
             is no XML, or a tag is missing or no number.
     """
@@ -43,13 +39,13 @@ def read_voc_xml(path: Path, *, file_name: str) -> ImageRecord:
         root = ElementTree.fromstring(decode_xml(data, path), forbid_dtd=True)
     except DefusedXmlException as error:
         raise ValueError(
-            f'{path} declares XML entities or a document type ({error}); expected '
-            'plain annotations: such a file can exhaust the memory and is refused.'
+            f'{path} declares XML entities or a document type ({error}): expected '
+            'plain annotations; such a file can exhaust the memory and is refused'
         ) from error
     except ParseError as error:
         raise ValueError(
-            f'{path} is no XML ({error}); expected Pascal VOC annotations: '
-            'get the file again.'
+            f'{path} is no XML ({error}): expected Pascal VOC annotations; get the '
+            'file again'
         ) from error
     objects = []
     for item in root.iter('object'):
@@ -65,8 +61,8 @@ def _text(element: Element, tag: str, path: Path) -> str:
     text = (element.findtext(tag) or '').strip()
     if not text:
         raise ValueError(
-            f'{path} has no <{tag}> in <{element.tag}>; expected Pascal VOC '
-            'annotations: complete the file.'
+            f'{path} has no <{tag}> in <{element.tag}>: expected Pascal VOC '
+            'annotations; complete the file'
         )
     return text
 
@@ -79,45 +75,33 @@ def _number(element: Element, tag: str, path: Path) -> float:
         value = math.nan
     if not abs(value) <= MAX_COORDINATE:
         raise ValueError(
-            f'{path} has {text[:80]!r} as <{tag}>; expected a number of pixels: '
-            'correct the file.'
+            f'{path} has {text[:80]!r} as <{tag}>: expected a number of pixels; '
+            'correct the file'
         )
     return int(value) if value.is_integer() else value
 
 
 def read_voc_folder(
-    root: Path,
-    *,
-    images: str = 'IMAGES',
-    annotations: str = 'ANNOTATIONS',
-    exif: str | None = None,
+    root: Path, *, exif: str | None = None
 ) -> tuple[list[ImageRecord], list[str]]:
-    """Read all images of a folder with their annotation files.
-
-    Args:
-        root: Root of the data set.
-        images: Folder of ``*.jpg`` below ``root``.
-        annotations: Folder of ``*.xml`` with the same stems.
-        exif: See :func:`check_size`.
+    """Read ``IMAGES/*.jpg`` with ``ANNOTATIONS/*.xml`` of the same stems.
 
     Returns:
         Records sorted by file name, and one sentence an error: unpaired files,
         unreadable annotations or images, sizes that disagree.
-
-    Raises:
-        FileNotFoundError: If a folder is not there or holds no images.
     """
+    images, annotations = 'IMAGES', 'ANNOTATIONS'
     for folder in (images, annotations):
         if not (root / folder).is_dir():
             raise FileNotFoundError(
-                f'There is no folder {root / folder}; expected {images}/*.jpg and '
-                f'{annotations}/*.xml below {root}: see data/README.md.'
+                f'there is no folder {root / folder}: expected {images}/*.jpg and '
+                f'{annotations}/*.xml below {root}; see data/README.md'
             )
     pictures = {p.stem: p for p in sorted((root / images).glob('*.jpg'))}
     labels = {p.stem: p for p in sorted((root / annotations).glob('*.xml'))}
     if not pictures:
         raise FileNotFoundError(
-            f'{root / images} holds no *.jpg; expected the images: see data/README.md.'
+            f'{root / images} holds no *.jpg: expected the images; see data/README.md'
         )
     errors = _unpaired(pictures, labels, annotations)
     errors += _unpaired(labels, pictures, images)
@@ -136,18 +120,12 @@ def read_voc_folder(
 
 def _unpaired(there: Iterable[str], other: Iterable[str], folder: str) -> list[str]:
     alone = sorted(set(there) - set(other))
-    if not alone:
-        return []
-    return [f'{name_some(alone)} have no partner in {folder}; expected pairs.']
+    found = f'{name_some(alone)} have no partner in {folder}: expected pairs'
+    return [found] if alone else []
 
 
 def image_size(path: Path, *, exif: str | None = None) -> tuple[int, int]:
-    """Width and height of an image that nobody has noted, read from its header.
-
-    Args:
-        path: The file.
-        exif: What it means if it has an EXIF orientation: ``'stored'`` pixels or the
-            ``'turned'`` picture.
+    """Read width and height of an image that nobody has noted from its header.
 
     Raises:
         ValueError: If the file is not accepted, or turned and ``exif`` does not say.
@@ -156,18 +134,17 @@ def image_size(path: Path, *, exif: str | None = None) -> tuple[int, int]:
         header = read_header(path)
         return header.size(turned=is_turned(header, None, exif))
     except ImageError as error:
-        raise ValueError(
-            f'{path} cannot be read as an image ({error}): get the file again.'
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: ImageError) -> ValueError:
+    return ValueError(
+        f'{path} cannot be read as an image ({error}): expected one; get it again'
+    )
 
 
 def check_size(record: ImageRecord, path: Path, *, exif: str | None = None) -> None:
     """Compare the size of an image with the recorded one.
-
-    Args:
-        record: What is annotated.
-        path: The file.
-        exif: See :func:`mmdefect.utils.images.is_turned`.
 
     Raises:
         ValueError: If they differ, or the file is not accepted.
@@ -178,15 +155,13 @@ def check_size(record: ImageRecord, path: Path, *, exif: str | None = None) -> N
         is_turned(header, (record.width, record.height), exif)
     except ImageError as error:
         if header is None:
-            raise ValueError(
-                f'{path} cannot be read as an image ({error}): get the file again.'
-            ) from None
+            raise _unreadable(path, error) from None
         found = f'{header.width}x{header.height}'
         if header.orientation > 1:
             found = f'{found} ({error})'
         raise ValueError(
-            f'{path} is {found}, its annotations say {record.width}x{record.height}; '
-            'expected equal sizes: correct one.'
+            f'{path} is {found}, its annotations say {record.width}x{record.height}: '
+            'expected equal sizes; correct one'
         ) from None
 
 
@@ -220,14 +195,8 @@ def stratified_split(
 
     Returns:
         Sorted train and test names.
-
-    Raises:
-        ValueError: If ``test_ratio`` is not between 0 and 1.
     """
-    if not 0 < test_ratio < 1:
-        raise ValueError(
-            f'The test ratio is {test_ratio}; expected a share between 0 and 1.'
-        )
+    check_range('test_ratio', test_ratio, 0, 1, open_low=True, open_high=True)
     groups: dict[str, list[str]] = defaultdict(list)
     for name in sorted(names):
         groups[name_prefix(name)].append(name)

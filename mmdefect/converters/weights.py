@@ -113,10 +113,7 @@ def in_order(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Name tensors by their position; counters do not count, the last two are a head.
 
-    What is too many keeps its name.
-
-    Returns:
-        As :func:`by_name`.
+    What is too many keeps its name. Returns the same as :func:`by_name`.
     """
     theirs = [item for item in state.items() if not item[0].endswith(COUNTER)]
     body, last = theirs[:-2], theirs[-2:]
@@ -129,12 +126,9 @@ def in_order(
 def merging_order(values: Tensor) -> Tensor:
     """Reorder the last axis of a Swin patch merging, ``4 C`` values of four pixels.
 
-    torchvision stacks the pixels in the order of columns, (0, 0), (1, 0), (0, 1),
-    (1, 1), with ``C`` channels each; mmpretrain's ``Unfold`` keeps the four pixels of a
+    torchvision stacks the pixels in the order of columns, (0, 0), (1, 0), (0, 1), (1,
+    1), with ``C`` channels each; mmpretrain's ``Unfold`` keeps the four pixels of a
     channel together, row by row.
-
-    Args:
-        values: Shape ``(..., 4 C)``.
     """
     # column, row, channel -> channel, row, column
     blocks = values.unflatten(-1, (2, 2, -1))

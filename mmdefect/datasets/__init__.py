@@ -1,1 +1,1 @@
-"""Data sets, one file each; imported by the registry when a config names them."""
+"""Datasets, one file each; imported by the registry when a config names them."""

@@ -1,4 +1,4 @@
-"""Data sets that keep decoded images in memory."""
+"""Datasets that keep decoded images in memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CachedImages(BaseDataset):
         super().__init__(*args, pipeline=with_our_loader(pipeline), **kwargs)
 
     def full_init(self) -> None:
-        """Load all that the data set is made of, then cache; see it for errors."""
+        """Load all that the dataset is made of, then cache; see it for errors."""
         if self._fully_initialized:
             return
         super().full_init()
@@ -53,14 +53,7 @@ class CachedImages(BaseDataset):
 
 
 def with_our_loader(pipeline: Sequence[Any]) -> list[Any]:
-    """Replace a stock image loader at the head of a pipeline, its arguments kept.
-
-    Args:
-        pipeline: Configs of transforms, or transforms, which stay as they are.
-
-    Returns:
-        A new list.
-    """
+    """Replace a stock image loader at the head of a pipeline, its arguments kept."""
     head, *rest = pipeline or [None]
     if not isinstance(head, dict):
         return list(pipeline)

@@ -1,8 +1,8 @@
-"""What the files of a data set are like, and keeping decoded images in memory."""
+"""What the files of a dataset are like, and keeping decoded images in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
+from mmdefect.utils.checks import check_choice, name_some
 from mmdefect.utils.image_header import (
     Header,
     ImageError,
@@ -38,14 +39,10 @@ class Facts:
 
 
 def look_at(path: str | Path, *, full: bool = False) -> Facts:
-    """Read the header of an image, or decode it.
+    """Read the header of an image, or decode it (``full``).
 
-    A file that has not changed is looked at once in a process, so the data sets of all
+    A file that has not changed is looked at once in a process, so the datasets of all
     steps of a stream cost as much as one.
-
-    Args:
-        path: The file.
-        full: Whether to decode all pixels.
     """
     if missing := file_error(path):
         return Facts(error=missing)
@@ -71,14 +68,7 @@ def _look(path: str, full: bool, _time: int, _size: int) -> Facts:
 
 
 def file_error(path: str | Path) -> str | None:
-    """Say whether a file is missing, empty or no regular file; it is not read.
-
-    Args:
-        path: The image file.
-
-    Returns:
-        None for a file with content, otherwise a few words.
-    """
+    """Say in a few words whether a file is missing, empty or not regular, else None."""
     try:
         check_regular(path)
     except ImageError as error:
@@ -86,33 +76,39 @@ def file_error(path: str | Path) -> str | None:
     return None
 
 
-def decode_error(path: str | Path) -> str | None:
-    """Decode an image and say why it is broken.
+def broken_error(broken: Sequence[str]) -> list[str]:
+    """One sentence if there are broken files, each named with its reason."""
+    found = (
+        f'broken files ({name_some(broken)}): expected images that can be read; '
+        'restore or remove them'
+    )
+    return [found] if broken else []
 
-    Args:
-        path: The image file.
 
-    Returns:
-        None for a sound image, otherwise a few words.
+def refuse(errors: Sequence[str], *, where: str) -> None:
+    """Raise the first of several errors and count the rest.
+
+    Raises:
+        ValueError: If there is an error.
     """
+    if errors:
+        more = f' ({len(errors) - 1} more like this)' if len(errors) > 1 else ''
+        raise ValueError(f'{where}: {errors[0]}{more}')
+
+
+def decode_error(path: str | Path) -> str | None:
+    """Decode an image and say in a few words why it is broken, else None."""
     return look_at(path, full=True).error
 
 
 def detect_bits(
     paths: Iterable[str | Path], *, name: str, bits: int | None = None
 ) -> int | None:
-    """How many bits the 16-bit images of a set use: 12 or 16.
+    """Find how many bits the 16-bit images of a set use: 12 or 16, None without any.
 
     Cameras of 12 bits store 0 to 4095 in 16 bits. Only images of 16 bits are decoded;
-    files that are not accepted are others' to name.
-
-    Args:
-        paths: All images of the set.
-        name: Of the set, for the log.
-        bits: What the user says; nothing is decoded then.
-
-    Returns:
-        ``bits``; 12 if no value is above 4095, else 16; None without images of 16 bits.
+    files that are not accepted are others' to name. Nothing is decoded if the user gave
+    ``bits``.
     """
     if bits is not None:
         return bits
@@ -123,7 +119,7 @@ def detect_bits(
     bits = 12 if top < 4096 else 16
     print_log(
         f'{name}: {len(deep)} images of 16 bits with values up to {top}, decoded as '
-        f'{bits} bits: 0 to {2**bits - 1} becomes 0 to 255 (bits=... of the data sets '
+        f'{bits} bits: 0 to {2**bits - 1} becomes 0 to 255 (bits=... of the datasets '
         'says otherwise).',
         logger='current',
     )
@@ -143,32 +139,20 @@ def deep_images(paths: Iterable[str | Path]) -> list[str]:
 
 
 def check_settings(*, exif: str | None, bits: int | None) -> None:
-    """Refuse settings of a data set that mean nothing.
+    """Refuse settings of a dataset that mean nothing.
 
     Raises:
         ValueError: Naming the setting.
     """
-    if exif not in (None, *EXIF):
-        raise ValueError(
-            f'exif is {exif!r}; expected "stored" or "turned", which pixels of images '
-            'with an EXIF orientation are annotated, or None to go by the sizes.'
-        )
-    if bits not in (None, *range(8, 17)):
-        raise ValueError(
-            f'bits is {bits!r}; expected 8 to 16, how many bits of 16-bit images are '
-            'used, or None to find out.'
-        )
+    check_choice('exif', exif, (None, *EXIF))
+    check_choice('bits', bits, (None, *range(8, 17)))
 
 
 def unlike_annotated(infos: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Name sound images that are not what their data info says.
+    """Name sound images that are not what their data info (see :func:`read_info`) says.
 
-    Args:
-        infos: See :func:`read_info`.
-
-    Returns:
-        Path and a few words each: of another size, of an orientation that the size does
-        not decide, or with values beyond ``bits``.
+    Of another size, of an orientation that the size does not decide, or with values
+    beyond ``bits``.
     """
     found = []
     for info in infos:
@@ -200,9 +184,6 @@ def read_info(info: Mapping[str, Any], *, data: bytes | None = None) -> np.ndarr
 
     Returns:
         Shape (H, W, 3), BGR, uint8.
-
-    Raises:
-        ValueError: Naming the file, if it cannot be accepted.
     """
     size = None
     if info.get('width') and info.get('height'):
@@ -215,14 +196,10 @@ def read_info(info: Mapping[str, Any], *, data: bytes | None = None) -> np.ndarr
 def fill_cache(
     infos: Iterable[Mapping[str, Any]], *, max_bytes: int
 ) -> dict[str, np.ndarray]:
-    """Decode images until the memory is used up.
+    """Decode images of data infos until ``max_bytes`` of memory are used up.
 
     Filled once, in order, before workers are forked: they share the pages, and which
     images are cached does not depend on timing.
-
-    Args:
-        infos: Data infos, see :func:`read_info`.
-        max_bytes: Memory for decoded images.
 
     Returns:
         Path -> uint8 image of shape (height, width, 3), BGR, read-only.

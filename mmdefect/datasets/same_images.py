@@ -54,13 +54,8 @@ def warn_of_same(paths: Iterable[str], *, root: str, name: str, test: bool) -> N
     """Warn, once, of images that are in a training and a test set of this process.
 
     A run and a stream build both; each is compared with those of its root that were
-    there before.
-
-    Args:
-        paths: Images of a set that is built.
-        root: Its folder.
-        name: Of its annotations: the sets of a stream's steps have the same.
-        test: Whether it is tested on.
+    there before. ``name`` is that of the annotations: the sets of a stream's steps
+    share it.
     """
     own = _SETS[root, test].setdefault(name, set())
     own.update(paths)

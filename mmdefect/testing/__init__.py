@@ -1,4 +1,4 @@
-"""Toy data sets that look on disk exactly like the real ones.
+"""Toy datasets that look on disk exactly like the real ones.
 
 Used by the tests and by ``make demo`` only; nothing else imports this package.
 """

@@ -17,16 +17,7 @@ Box = tuple[int, int, int, int]
 
 
 def smooth_noise(rng: Generator, size: int, sigma: tuple[float, float]) -> np.ndarray:
-    """Blurred noise with mean 0 and standard deviation 1.
-
-    Args:
-        rng: Source of randomness.
-        size: Height and width in pixels.
-        sigma: Blur along x and along y, in pixels.
-
-    Returns:
-        Array of shape (size, size).
-    """
+    """Noise blurred by ``sigma`` pixels along x and y, mean 0, deviation 1, square."""
     noise = rng.standard_normal((size, size)).astype(np.float32)
     noise = cv2.GaussianBlur(noise, (0, 0), sigmaX=sigma[0], sigmaY=sigma[1])
     return (noise - noise.mean()) / (noise.std() + 1e-6)
@@ -34,10 +25,6 @@ def smooth_noise(rng: Generator, size: int, sigma: tuple[float, float]) -> np.nd
 
 def steel_texture(rng: Generator, size: int) -> np.ndarray:
     """A rolled steel surface: clouds, rolling marks, grain and slanting light.
-
-    Args:
-        rng: Source of randomness.
-        size: Height and width in pixels.
 
     Returns:
         Grey levels around 125, of shape (size, size).
@@ -52,24 +39,21 @@ def steel_texture(rng: Generator, size: int) -> np.ndarray:
 
 
 def crop_to_content(delta: np.ndarray, threshold: float) -> np.ndarray:
-    """Cut a drawing down to where it changes the image visibly.
+    """Cut a drawing down to the pixels that change the image by more than a threshold.
 
     Args:
         delta: Change in grey levels, shape (height, width).
-        threshold: Smallest change that counts as visible, in grey levels.
-
-    Returns:
-        The part of ``delta`` inside the tight box of its visible pixels.
+        threshold: In grey levels.
 
     Raises:
-        ValueError: If no pixel changes by more than ``threshold``.
+        ValueError: If there is no such pixel.
     """
     visible = np.abs(delta) > threshold
     rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
     if rows.size == 0:
         raise ValueError(
-            f'A drawing changes no pixel by more than {threshold} grey levels; '
-            'expected a visible defect: raise its contrast or its size.'
+            f'a drawing changes no pixel by more than {threshold} grey levels: '
+            'expected a visible defect; raise its contrast or its size'
         )
     return delta[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
@@ -85,9 +69,6 @@ def free_spot(
         size: Height and width of the image.
         taken: Boxes that must not be touched.
         gap: Distance to keep from them, in pixels.
-
-    Returns:
-        The box, or None when it does not fit or comes too close to another.
     """
     height, width = shape
     if height > size - 2 or width > size - 2:
@@ -108,19 +89,22 @@ def boxes_touch(a: Box, b: Box, *, gap: int) -> bool:
     )
 
 
-def write_grey_jpeg(path: Path, image: np.ndarray, *, channels: int) -> None:
-    """Write grey levels as JPEG.
+def write_picture(path: Path, image: np.ndarray, *, channels: int = 1) -> None:
+    """Write grey levels, as the suffix of the file says, creating its folder.
 
     Args:
-        path: File to write; its folder must exist.
-        image: Grey levels, shape (height, width); clipped to 0 to 255.
-        channels: 1 for a grey file, 3 for three equal channels (as NEU-DET).
+        path: A PNG or JPEG.
+        image: Grey levels, shape (H, W) or (H, W, 3); clipped to 0 to 255.
+        channels: 3 for three equal channels of a grey image (as NEU-DET).
 
     Raises:
         OSError: If the file cannot be written.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
     if channels == 3:
         pixels = cv2.merge([pixels] * 3)
-    if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_JPEG_QUALITY, 95]):
-        raise OSError(f'Cannot write {path}: check that its folder is writable.')
+    png = path.suffix == '.png'
+    how = [] if png else [cv2.IMWRITE_JPEG_QUALITY, 95]
+    if not cv2.imwrite(str(path), pixels, how):
+        raise OSError(f'{path}: expected a file that can be written; check its folder')

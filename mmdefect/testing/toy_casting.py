@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from mmdefect.testing.textures import smooth_noise, write_grey_jpeg
+from mmdefect.testing.textures import smooth_noise, write_picture
+from mmdefect.utils.checks import check_range
 
 CLASSES = ('def_front', 'ok_front')
 _STEMS = ('def', 'ok')
@@ -49,12 +50,7 @@ class _Plane:
 def draw_impeller(
     rng: Generator, size: int, *, defective: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one part.
-
-    Args:
-        rng: Source of randomness.
-        size: Height and width in pixels.
-        defective: Whether it has holes in the disc and a bite in its rim.
+    """Draw one part; a defective one has holes in the disc and a bite in its rim.
 
     Returns:
         Grey levels, float32, and the defect, uint8, 0 or 1; both (size, size).
@@ -123,16 +119,7 @@ def _holes(rng: Generator, plane: _Plane) -> list[np.ndarray]:
 def turn_copy(
     rng: Generator, image: np.ndarray, mask: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A sibling as the vendor makes them: any rotation, flips, brightness.
-
-    Args:
-        rng: Source of randomness.
-        image: Grey levels, shape (S, S).
-        mask: Its defect, same shape.
-
-    Returns:
-        The same of the sibling.
-    """
+    """Make a sibling of an image and its mask as the vendor does: turned, flipped."""
     size = len(image)
     middle = ((size - 1) / 2, (size - 1) / 2)
     warp = cv2.getRotationMatrix2D(middle, rng.uniform(0, 360), 1.0)
@@ -155,34 +142,25 @@ def make_toy_casting(
     masks: bool = False,
     originals: bool = False,
 ) -> Path:
-    """Write ``train/def_front/cast_def_0_3.jpeg`` and so on.
+    """Write ``train/def_front/cast_def_0_3.jpeg`` and so on below ``root``.
 
     A part depends on ``seed``, ``size``, its class and its number only. Copy ``c`` of
     part ``p`` is image ``p * copies + c`` of its class; which ones are in ``test`` is
     drawn, 15 % of each class.
 
     Args:
-        root: Folder to write to, e.g. ``data/toy/casting``.
+        root: Folder to write to, e.g. ``data/toy/casting``; it is returned.
         parts: Different parts of each class; a split needs three.
-        copies: Images of each part.
-        size: Height and width in pixels.
+        copies: Images of each part, at least 2.
+        size: Height and width in pixels, at least 64.
         seed: Source of all randomness.
-        masks: Whether to outline defects in ``masks/train/def_front`` and
-            ``masks/test/def_front``.
-        originals: Whether to write one image a part, not augmented and twice as large,
-            to ``casting_512x512/def_front`` and so on.
-
-    Returns:
-        ``root`` as a path.
-
-    Raises:
-        ValueError: If an argument is out of range.
+        masks: Whether to outline defects, in ``masks/{train,test}/def_front``.
+        originals: Whether to write one image a part to ``casting_512x512/def_front``
+            and so on, not augmented and twice as large.
     """
-    if parts < 1 or copies < 2 or size < 64:
-        raise ValueError(
-            f'Got parts={parts}, copies={copies}, size={size}; expected at least 1 '
-            'part, 2 copies and 64 pixels.'
-        )
+    check_range('parts', parts, 1)
+    check_range('copies', copies, 2)
+    check_range('size', size, 64)
     root = Path(root)
     for label, stem in enumerate(_STEMS):
         rng = np.random.default_rng([seed, label])
@@ -199,7 +177,7 @@ def make_toy_casting(
                 _write(root, name, *copy, size=size, outline=masks and label == 0)
             if originals:
                 path = f'casting_512x512/{CLASSES[label]}/cast_{stem}_0_{part}.jpeg'
-                _write_image(root / path, drawn[0])
+                write_picture(root / path, drawn[0], channels=3)
     return root
 
 
@@ -213,15 +191,8 @@ def _write(
     outline: bool,
 ) -> None:
     small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-    _write_image(root / f'{name}.jpeg', small)
+    write_picture(root / f'{name}.jpeg', small, channels=3)
     if outline:
         share = cv2.resize(mask * 255, (size, size), interpolation=cv2.INTER_AREA)
         path = root / 'masks' / f'{name}_mask.png'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(path), np.where(share > 127, 255, 0).astype(np.uint8)):
-            raise OSError(f'Cannot write {path}: check that its folder is writable.')
-
-
-def _write_image(path: Path, image: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_grey_jpeg(path, image, channels=3)
+        write_picture(path, np.where(share > 127, 255, 0))

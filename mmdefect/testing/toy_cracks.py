@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from mmdefect.testing.textures import smooth_noise
-from mmdefect.testing.toy_products import write_png
+from mmdefect.testing.textures import smooth_noise, write_picture
+from mmdefect.utils.checks import check_range
 
 CRACK, PORE, DIRT = 1, 2, 3
 """Ids in the masks; 0 is background."""
@@ -40,12 +40,7 @@ TEXTURES = (asphalt, concrete)
 
 
 def draw_crack(rng: Generator, shape: np.ndarray) -> None:
-    """Draw a thin crack that wanders and may branch.
-
-    Args:
-        rng: Source of randomness.
-        shape: uint8, shape (size, size); set to 1 where the crack is.
-    """
+    """Draw a thin crack that wanders and may branch, as 1 into uint8, (size, size)."""
     size = len(shape)
     start = rng.uniform(0.15, 0.85, 2) * size
     angle = rng.uniform(0, 2 * np.pi)
@@ -96,10 +91,6 @@ _OBJECTS = (
 def draw_surface(rng: Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw one image; a crack lies over pores, and those over dirt.
 
-    Args:
-        rng: Source of randomness.
-        size: Height and width in pixels.
-
     Returns:
         BGR levels, float32, shape (size, size, 3), and ids, uint8, shape (size, size).
         A pixel differs from the good surface only where its id is above 0.
@@ -139,30 +130,21 @@ def make_toy_cracks(
     An image depends on ``seed``, ``size`` and its own name only.
 
     Args:
-        root: Folder to write to, e.g. ``data/toy/cracks``.
+        root: Folder to write to, e.g. ``data/toy/cracks``; it is returned.
         seed: Source of all randomness.
-        size: Height and width of the images in pixels.
+        size: Height and width of the images in pixels, at least 64.
         train: Training images; a crack is in each.
         val: Validation images.
         test: Test images.
-
-    Returns:
-        ``root`` as a path.
-
-    Raises:
-        ValueError: If an argument is out of range.
-        OSError: If a file cannot be written.
     """
     numbers = {'train': train, 'val': val, 'test': test}
-    if size < 64 or min(numbers.values()) < 1:
-        raise ValueError(
-            f'Got size={size}, train={train}, val={val}, test={test}; expected at '
-            'least 64 pixels and 1 image of each subset.'
-        )
+    check_range('size', size, 64)
+    for subset, number in numbers.items():
+        check_range(subset, number, 1)
     root = Path(root)
     for index, (subset, number) in enumerate(numbers.items()):
         for i in range(number):
             image, ids = draw_surface(np.random.default_rng([seed, index, i]), size)
-            write_png(root / subset / 'images' / f'{i:03d}.png', image)
-            write_png(root / subset / 'masks' / f'{i:03d}.png', ids)
+            write_picture(root / subset / 'images' / f'{i:03d}.png', image)
+            write_picture(root / subset / 'masks' / f'{i:03d}.png', ids)
     return root

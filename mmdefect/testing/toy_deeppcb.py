@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from mmdefect.testing.textures import Box, boxes_touch, smooth_noise, write_grey_jpeg
+from mmdefect.testing.textures import Box, boxes_touch, smooth_noise, write_picture
+from mmdefect.utils.checks import check_range
+from mmdefect.utils.files import write_text
 
 GROUPS = ('00041', '12000', '13000')
 PITCH = 26
@@ -107,23 +109,15 @@ def make_toy_deeppcb(
     of mixed kinds, so nearly all images hold classes of both groups of 3+3.
 
     Args:
-        root: Folder to write to, e.g. ``data/toy/DeepPCB``.
+        root: Folder to write to, e.g. ``data/toy/DeepPCB``; it is returned.
         seed: Source of all randomness.
         train: Images in ``trainval.txt``.
-        test: Images in ``test.txt``.
-        size: Height and width of the images in pixels.
-
-    Returns:
-        ``root`` as a path.
-
-    Raises:
-        ValueError: If an argument is out of range.
+        test: Images in ``test.txt``; at most 3000 in all.
+        size: Height and width of the images in pixels, at least 128.
     """
-    if train < 1 or test < 1 or train + test > 3000 or size < 128:
-        raise ValueError(
-            f'Got train={train}, test={test}, size={size}; expected at least one image '
-            'each, at most 3000 in all, and at least 128 pixels.'
-        )
+    check_range('train', train, 1, 2999)
+    check_range('test', test, 1, 3000 - train)
+    check_range('size', size, 128)
     root = Path(root)
     lines = []
     for i in range(train + test):
@@ -131,14 +125,12 @@ def make_toy_deeppcb(
         board, defects = _board(np.random.default_rng([seed, i]), size)
         image = f'group{group}/{group}/{group}{number:03d}.jpg'
         text = f'group{group}/{group}_not/{group}{number:03d}.txt'
-        for name in (image, text):
-            (root / 'PCBData' / name).parent.mkdir(parents=True, exist_ok=True)
         # The lists leave out the `_test` that the file with defects carries.
         path = root / 'PCBData' / image.replace('.jpg', '_test.jpg')
-        write_grey_jpeg(path, board, channels=1)
+        write_picture(path, board)
         types = {name: number for number, name in enumerate(KINDS, 1)}
         rows = [f'{" ".join(map(str, box))} {types[name]}' for name, box in defects]
-        (root / 'PCBData' / text).write_text('\n'.join(rows), encoding='utf-8')
+        write_text(root / 'PCBData' / text, '\n'.join(rows))
         lines.append(f'{image} {text}')
     for name, part in (('trainval', lines[:train]), ('test', lines[train:])):
         (root / 'PCBData' / f'{name}.txt').write_text('\n'.join(part), encoding='utf-8')

@@ -14,8 +14,10 @@ from mmdefect.testing.textures import (
     crop_to_content,
     free_spot,
     steel_texture,
-    write_grey_jpeg,
+    write_picture,
 )
+from mmdefect.utils.checks import check_range
+from mmdefect.utils.files import write_text
 
 VISIBLE = 10.0
 """Grey levels from which a pixel counts as part of a defect: boxes are tight to it."""
@@ -53,16 +55,8 @@ def inclusion(rng: Generator, size: float) -> np.ndarray:
         x = delta.shape[1] / 2 + rng.uniform(-1, 1) * radius
         y = 2 + (i + 0.5) * 2.4 * length
         axes = (max(round(radius), 2), max(round(length), 3))
-        cv2.ellipse(
-            delta,
-            (round(x), round(y)),
-            axes,
-            rng.uniform(-25, 25),
-            0,
-            360,
-            1.0,
-            -1,
-        )
+        tilt = rng.uniform(-25, 25)
+        cv2.ellipse(delta, (round(x), round(y)), axes, tilt, 0, 360, 1.0, -1)
     return -rng.uniform(50, 75) * _soften(delta, 0.7)
 
 
@@ -147,29 +141,19 @@ def make_toy_neu_det(
     An image shows one to three instances of its own kind; a fixed share of the images
     shows one instance of another kind too, which a class-incremental step leaves
     unlabelled. Image ``n`` of a kind depends on ``seed``, ``size``, ``mixed`` and its
-    own name only, so a larger set begins with the smaller one.
+    own name only.
 
     Args:
-        root: Folder to write to, e.g. ``data/toy/NEU-DET``.
+        root: Folder to write to, e.g. ``data/toy/NEU-DET``; it is returned.
         seed: Source of all randomness.
         per_class: Images of each of the six kinds.
-        size: Height and width of the images in pixels.
+        size: Height and width of the images in pixels, at least 64.
         mixed: Share of the images with an instance of another kind.
-
-    Returns:
-        ``root`` as a path.
-
-    Raises:
-        ValueError: If an argument is out of range.
     """
-    if per_class < 1 or size < 64 or not 0 <= mixed <= 1:
-        raise ValueError(
-            f'Got per_class={per_class}, size={size}, mixed={mixed}; expected at least '
-            '1 image a class, at least 64 pixels and a share from 0 to 1.'
-        )
+    check_range('per_class', per_class, 1)
+    check_range('size', size, 64)
+    check_range('mixed', mixed, 0, 1)
     root = Path(root)
-    (root / 'IMAGES').mkdir(parents=True, exist_ok=True)
-    (root / 'ANNOTATIONS').mkdir(exist_ok=True)
     names = list(KINDS)
     for index, name in enumerate(names):
         for i in range(per_class):
@@ -177,9 +161,9 @@ def make_toy_neu_det(
             rng = np.random.default_rng([seed, index, i])
             image, objects = _steel_image(rng, size, name, others)
             stem = f'{name}_{i + 1}'
-            write_grey_jpeg(root / 'IMAGES' / f'{stem}.jpg', image, channels=3)
+            write_picture(root / 'IMAGES' / f'{stem}.jpg', image, channels=3)
             xml = _voc_xml(stem, FOLDERS[name], size, objects)
-            (root / 'ANNOTATIONS' / f'{stem}.xml').write_text(xml, encoding='utf-8')
+            write_text(root / 'ANNOTATIONS' / f'{stem}.xml', xml)
     return root
 
 

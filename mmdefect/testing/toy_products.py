@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from mmdefect.testing.textures import smooth_noise
+from mmdefect.testing.textures import smooth_noise, write_picture
+from mmdefect.utils.checks import check_range
 
 Colour = tuple[float, float, float]
 """Blue, green, red in grey levels."""
@@ -33,9 +34,6 @@ def _grid(rng: Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = np.mgrid[:size, :size].astype(np.float32)
     shift_x, shift_y = rng.uniform(0, size, 2)
     return columns + np.float32(shift_x), rows + np.float32(shift_y)
-
-
-# ---------------------------------------------------------------------- textures
 
 
 def cloth(rng: Generator, size: int) -> np.ndarray:
@@ -110,7 +108,6 @@ def surface(texture: Texture, rng: Generator, size: int) -> np.ndarray:
     return image * light[..., None].astype(np.float32) * _array(tint)
 
 
-# ----------------------------------------------------------------------- defects
 # Each draws a shape: uint8, non-zero where the surface is changed. Lengths are shares
 # of the image, so that a defect looks the same at any size.
 
@@ -254,56 +251,43 @@ def make_toy_products(
     An image depends on ``seed``, ``size`` and its own name only.
 
     Args:
-        root: Folder to write to, e.g. ``data/toy/products``.
+        root: Folder to write to, e.g. ``data/toy/products``; it is returned.
         seed: Source of all randomness.
-        size: Height and width of the images in pixels.
+        size: Height and width of the images in pixels, at least 32.
         products: How many of the six products.
         train: Good training images of each.
-        test: Test images of each.
-
-    Returns:
-        ``root`` as a path.
-
-    Raises:
-        ValueError: If an argument is out of range.
-        OSError: If a file cannot be written.
+        test: Test images of each, at least 2.
     """
-    if not 1 <= products <= len(PRODUCTS) or train < 1 or test < 2 or size < 32:
-        raise ValueError(
-            f'Got size={size}, products={products}, train={train}, test={test}; '
-            f'expected at least 32 pixels, 1 to {len(PRODUCTS)} products, and at least '
-            '1 training and 2 test images of each.'
-        )
+    check_range('size', size, 32)
+    check_range('products', products, 1, len(PRODUCTS))
+    check_range('train', train, 1)
+    check_range('test', test, 2)
     root = Path(root)
-    for index, (product, (texture, defects)) in enumerate(PRODUCTS.items()):
-        if index >= products:
-            break
+    chosen = list(PRODUCTS.items())[:products]
+    for index, (product, (texture, defects)) in enumerate(chosen):
         folder, kinds = root / product, list(defects)
         good = max(round(0.4 * test), 1)
         for i in range(train):
             rng = np.random.default_rng([seed, index, 0, i])
-            write_png(folder / f'train/good/{i:03d}.png', surface(texture, rng, size))
+            drawn = surface(texture, rng, size)
+            write_picture(folder / f'train/good/{i:03d}.png', drawn)
         for i in range(good):
             rng = np.random.default_rng([seed, index, 1, i])
-            write_png(folder / f'test/good/{i:03d}.png', surface(texture, rng, size))
+            drawn = surface(texture, rng, size)
+            write_picture(folder / f'test/good/{i:03d}.png', drawn)
         for i in range(test - good):
             rng = np.random.default_rng([seed, index, 2, i])
             kind, name = kinds[i % len(kinds)], f'{i // len(kinds):03d}'
             image, shape = spoil(rng, surface(texture, rng, size), defects[kind])
-            write_png(folder / f'test/{kind}/{name}.png', image)
-            write_png(folder / f'ground_truth/{kind}/{name}_mask.png', 255 * shape)
+            write_picture(folder / f'test/{kind}/{name}.png', image)
+            write_picture(folder / f'ground_truth/{kind}/{name}_mask.png', 255 * shape)
     return root
 
 
 def spoil(
     rng: Generator, image: np.ndarray, defect: Defect
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one defect on a surface.
-
-    Args:
-        rng: Source of randomness.
-        image: Grey levels, shape (size, size, 3).
-        defect: What to draw.
+    """Draw one defect on a surface of grey levels, shape (size, size, 3).
 
     Returns:
         The changed image, and the changed pixels: uint8, shape (size, size), 0 or 1.
@@ -312,15 +296,3 @@ def spoil(
     defect.draw(rng, shape)
     mixed = (1 - defect.opacity) * image + defect.opacity * _array(defect.colour)
     return np.where(shape[..., None] > 0, mixed, image), shape
-
-
-def write_png(path: Path, image: np.ndarray) -> None:
-    """Write grey levels without loss, creating the folder.
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    if not cv2.imwrite(str(path), pixels):
-        raise OSError(f'Cannot write {path}: check that its folder is writable.')

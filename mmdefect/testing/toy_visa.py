@@ -6,18 +6,13 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mmdefect.converters.visa import COLUMNS
 from mmdefect.datasets.anomaly.classes import VISA_CLASSES
-from mmdefect.testing.toy_products import (
-    PRODUCTS,
-    Looks,
-    spoil,
-    surface,
-    write_png,
-)
+from mmdefect.testing.textures import write_picture
+from mmdefect.testing.toy_products import PRODUCTS, Looks, spoil, surface
+from mmdefect.utils.checks import check_known, check_range
 
 Row = tuple[str, str, str, str, str]
 
@@ -33,30 +28,20 @@ def make_toy_visa(
 ) -> Path:
     """Write ``candle/Data/Images/Normal/0000.JPG`` etc. and ``split_csv/1cls.csv``.
 
-    Every product gets ``train`` normal images for training, ``test`` for testing and
-    ``test`` anomalies; masks hold 1, 2 or 3 for the kind of the defect.
+    Masks hold 1, 2 or 3 for the kind of the defect.
 
     Args:
-        root: Folder to write to, e.g. ``data/toy/VisA``.
+        root: Folder to write to, e.g. ``data/toy/VisA``; it is returned.
         seed: Source of all randomness.
         size: Height and width of the images in pixels.
         classes: At most six products of VisA.
         train: Normal training images of each.
         test: Normal test images of each, and as many anomalies.
-
-    Returns:
-        ``root`` as a path.
-
-    Raises:
-        ValueError: If an argument is out of range.
-        OSError: If a file cannot be written.
     """
-    known = [name for name in classes if name in VISA_CLASSES]
-    if not 1 <= len(known) == len(classes) <= len(PRODUCTS) or min(train, test) < 1:
-        raise ValueError(
-            f'Got classes={list(classes)}, train={train}, test={test}; expected 1 to '
-            f'{len(PRODUCTS)} of {", ".join(VISA_CLASSES)}, and at least 1 image each.'
-        )
+    check_known(classes, VISA_CLASSES, what='classes')
+    check_range('number of classes', len(classes), 1, len(PRODUCTS))
+    check_range('train', train, 1)
+    check_range('test', test, 1)
     root = Path(root)
     rows: list[Row] = []
     for index, (product, looks) in enumerate(
@@ -84,7 +69,7 @@ def _write_normal(
     for i in range(train + test):
         rng = np.random.default_rng([*seed, i])
         name = f'{product}/Data/Images/Normal/{i:04d}.JPG'
-        _write_jpeg(root / name, surface(looks[0], rng, size))
+        write_picture(root / name, surface(looks[0], rng, size))
         rows.append((product, 'train' if i < train else 'test', 'normal', name, ''))
     return rows
 
@@ -101,14 +86,7 @@ def _write_anomalies(
         image, shape = spoil(rng, surface(texture, rng, size), defects[kinds[kind]])
         name = f'{product}/Data/Images/Anomaly/{i:03d}.JPG'
         mask = f'{product}/Data/Masks/Anomaly/{i:03d}.png'
-        _write_jpeg(root / name, image)
-        write_png(root / mask, shape * (kind + 1))
+        write_picture(root / name, image)
+        write_picture(root / mask, shape * (kind + 1))
         rows.append((product, 'test', 'anomaly', name, mask))
     return rows
-
-
-def _write_jpeg(path: Path, image: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_JPEG_QUALITY, 95]):
-        raise OSError(f'Cannot write {path}: check that its folder is writable.')

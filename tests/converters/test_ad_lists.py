@@ -9,8 +9,10 @@ import pytest
 from mmdefect.converters.ad_lists import build_lists, write_lists
 from mmdefect.datasets.anomaly.dataset import AnomalyDataset
 from mmdefect.testing import make_toy_products
+from tests.helpers.dataset_files import infos
 
 STEPS = [['cloth', 'dots'], ['marble']]
+NAMES = ('cloth', 'dots', 'marble')
 
 
 @pytest.fixture
@@ -22,12 +24,8 @@ def test_smoke_names_and_sizes(root: Path) -> None:
     lists, errors = build_lists(root, STEPS)
     assert errors == []
     assert {name: len(lines) for name, lines in lists.items()} == {
-        'orisplit/train_cloth.json': 2,
-        'orisplit/train_dots.json': 2,
-        'orisplit/train_marble.json': 2,
-        'orisplit/test_cloth.json': 5,
-        'orisplit/test_dots.json': 5,
-        'orisplit/test_marble.json': 5,
+        **{f'orisplit/train_{name}.json': 2 for name in NAMES},
+        **{f'orisplit/test_{name}.json': 5 for name in NAMES},
         'split/2_train.json': 4,
         'split/2_test.json': 10,
         'split/3_train.json': 2,
@@ -60,8 +58,8 @@ def test_feature_lines_as_published(root: Path) -> None:
     ('name', 'split', 'seen', 'keep'),
     [
         ('2_train', 'train', STEPS[0], STEPS[0]),
-        ('3_train', 'train', [*STEPS[0], 'marble'], ['marble']),
-        ('3_test', 'test', [*STEPS[0], 'marble'], None),
+        ('3_train', 'train', NAMES, ['marble']),
+        ('3_test', 'test', NAMES, None),
     ],
 )
 def test_feature_round_trip(
@@ -73,26 +71,21 @@ def test_feature_round_trip(
         'data_root': str(root),
         'split': split,
         'pipeline': [],
-        'metainfo': {'classes': ('cloth', 'dots', 'marble')},
+        'metainfo': {'classes': NAMES},
         'seen_classes': seen,
         'keep_classes': keep,
     }
     folders = AnomalyDataset(**kwargs)
     listed = AnomalyDataset(**kwargs, meta_file=f'lists/split/{name}.json')
-    assert len(folders) == len(listed) > 0
-    for index in range(len(folders)):
-        assert folders.get_data_info(index) == listed.get_data_info(index)
+    assert infos(folders) == infos(listed) != []
 
 
-def test_exception_missing_product_and_mask(root: Path) -> None:
-    (root / 'dots/ground_truth/blot/000_mask.png').unlink()
-    _, errors = build_lists(root, [['dots', 'wool']])
-    assert len(errors) == 3  # no training images, no mask, no test images
-    assert 'wool' in errors[0]
-    assert 'blot/000.png' in errors[1]
-
-
-def test_exception_broken_file(root: Path) -> None:
+def test_exception_missing_product_mask_and_broken_file(root: Path) -> None:
     (root / 'dots/train/good/000.png').write_bytes(b'')
     (error,) = build_lists(root, [['dots']])[1]
     assert 'dots/train/good/000.png (zero bytes)' in error
+    (root / 'dots/ground_truth/blot/000_mask.png').unlink()
+    _, errors = build_lists(root, [['dots', 'wool']])
+    assert len(errors) == 4  # and no training images, no mask, no test images
+    assert 'wool' in errors[1]
+    assert 'blot/000.png' in errors[2]

@@ -63,16 +63,7 @@ def test_smoke(tmp_path: Path) -> None:
     note = json.loads((tmp_path / 'out/patches.json').read_text(encoding='utf-8'))
     assert note['root'] == 'toy'
     assert note['classes'] == ['crack', 'background']
-    assert note['arguments'] == {
-        'size': 16,
-        'stride': 16,
-        'min_share': 0.01,
-        'object_ids': [1],
-        'shares': None,
-        'seed': 0,
-        'masks': True,
-        'exif': None,
-    }
+    assert note['arguments'] == {**vars(settings), 'object_ids': [1]}
     for name, images in (('train', 4), ('val', 3), ('test', 3)):
         found = note['subsets'][name]
         assert found['images'] == images
@@ -81,9 +72,8 @@ def test_smoke(tmp_path: Path) -> None:
             paths = list((tmp_path / f'out/{name}/{label}').iterdir())
             assert len(paths) == found['written'][label] > 0
             for path in paths:
-                inside = np.asarray(
-                    Image.open(tmp_path / f'out/masks/{name}/{label}' / path.name)
-                )
+                mask = tmp_path / f'out/masks/{name}/{label}' / path.name
+                inside = np.asarray(Image.open(mask))
                 assert inside.shape == (16, 16)
                 assert (inside.mean() / 255 >= 0.01) == (label == 'crack')
                 assert inside.any() == (label == 'crack')
@@ -99,18 +89,15 @@ def test_feature_crack_is_class_zero_for_mmpretrain(tmp_path: Path) -> None:
     with scope('mmpretrain'):
         for split in ('train', 'val', 'test'):
             loader = cfg[f'{split}_dataloader']
-            dataset = DATASETS.build(
-                {**loader.dataset, 'data_root': str(tmp_path / 'out')}
-            )
+            dataset = DATASETS.build({**loader.dataset, 'data_root': str(out)})
             assert dataset.metainfo['classes'] == CLASSES
             infos = [dataset.get_data_info(i) for i in range(len(dataset))]
             folders = [Path(info['img_path']).parent.name for info in infos]
             assert [CLASSES[info['gt_label']] for info in infos] == folders
             assert set(folders) == set(CLASSES)
             written = (tmp_path / 'out' / split).rglob('*.png')
-            assert sorted(info['img_path'] for info in infos) == sorted(
-                map(str, written)
-            )
+            paths = sorted(info['img_path'] for info in infos)
+            assert paths == sorted(map(str, written))
             packed = dataset[0]
             assert tuple(packed['inputs'].shape) == (3, 16, 16)
             assert packed['data_samples'].gt_label.tolist() == [0]
@@ -177,15 +164,10 @@ def test_feature_balanced_by_a_seeded_choice(flat: Path) -> None:
 
 def test_feature_split_by_image(flat: Path) -> None:
     plan = plan_patches(flat, SMALL)
-    assert {name: subset.images for name, subset in plan.items()} == {
-        'train': 6,
-        'val': 2,
-        'test': 2,
-    }
+    assert list(plan) == ['train', 'val', 'test']
+    assert [subset.images for subset in plan.values()] == [6, 2, 2]
     own = [sources(subset) for subset in plan.values()]
-    assert not own[0] & own[1]
-    assert not own[0] & own[2]
-    assert not own[1] & own[2]
+    assert sum(map(len, own)) == len(set.union(*own))
     again = plan_patches(flat, SMALL)
     assert [sources(subset) for subset in again.values()] == own
     other = plan_patches(flat, Settings(size=4, stride=2, seed=1))
@@ -202,26 +184,21 @@ def test_feature_folders_are_the_split(tmp_path: Path) -> None:
     }
 
 
-def test_exception_split_of_split_folders(tmp_path: Path) -> None:
+def test_exception_folders_of_two_kinds_or_none(tmp_path: Path) -> None:
     put(tmp_path / 'train', 'a', line())
-    with pytest.raises(ValueError, match=r'is split already \(train\)'):
-        plan_patches(tmp_path, Settings(size=4, shares=(0.6, 0.2, 0.2)))
     put(tmp_path, 'a', line())
     with pytest.raises(ValueError, match='has train beside images or masks'):
         plan_patches(tmp_path, SMALL)
-    with pytest.raises(ValueError, match='has neither; expected either some of train'):
+    with pytest.raises(ValueError, match='has neither: expected either some of train'):
         plan_patches(tmp_path / 'none', SMALL)
 
 
 @pytest.mark.parametrize(
     ('mask', 'message'),
     [
-        (
-            np.zeros((8, 12), np.uint8),
-            r'images of test \(1\) give no patch of .* crack',
-        ),
+        (np.zeros((8, 12), np.uint8), r'of test \(1\) give no patch of .* crack'),
         (np.full((8, 12), 255, np.uint8), 'give no patch of the class background'),
-        (line(3, 12), r'a\.png is 12x3; expected at least one patch of 4 pixels'),
+        (line(3, 12), r'a\.png is 12x3: expected at least one patch of 4 pixels'),
         (line() // 2, 'holds other values than class ids'),
     ],
 )
@@ -243,9 +220,3 @@ def test_exception_one_name_for_two(tmp_path: Path) -> None:
     put(tmp_path, 'x_a', line())
     with pytest.raises(ValueError, match='would give patches of one name, x_a_<y>_<x>'):
         plan_patches(tmp_path, Settings(size=4, shares=(0, 0, 1)))
-
-
-def test_exception_ids_that_no_mask_has(tmp_path: Path) -> None:
-    put(tmp_path / 'test', 'a', line())
-    with pytest.raises(ValueError, match=r'No mask has the ids \[9\].*--target-ids'):
-        plan_patches(tmp_path, Settings(size=4, object_ids=(9,)))

@@ -39,45 +39,29 @@ ODD: tuple[Any, ...] = (
     '', ' ', '1', 'x', '\u200b', '\ud800', 'a\0b', '../x', '/x', 'C:\\x', 'n' * 400,
     [], {}, [[[]]], [None], [1, 2, 3, 4], {'a': 1}, [[1, 2, 3, 4, 5, None]],
 )  # fmt: skip
+BOX = {'bbox': [1, 2, 20, 20], 'area': 400, 'iscrowd': 0}
+OUTLINE, RUNS = [[1, 2, 21, 2, 21, 22, 1, 22]], {'size': [40, 60], 'counts': [40, 2360]}
 COCO = {
     'images': [
-        {'id': 1, 'file_name': 'images/a.png', 'width': 60, 'height': 40},
-        {'id': 2, 'file_name': 'images/b.png', 'width': 60, 'height': 40},
+        {'id': number, 'file_name': f'images/{name}.png', 'width': 60, 'height': 40}
+        for number, name in enumerate('ab', 1)
     ],
     'annotations': [
-        {
-            'id': 1,
-            'image_id': 1,
-            'category_id': 1,
-            'bbox': [1, 2, 20, 20],
-            'area': 400,
-            'iscrowd': 0,
-            'segmentation': [[1, 2, 21, 2, 21, 22, 1, 22]],
-        },
-        {
-            'id': 2,
-            'image_id': 2,
-            'category_id': 2,
-            'bbox': [1, 2, 20, 20],
-            'segmentation': {'size': [40, 60], 'counts': [40, 40, 2320]},
-        },
+        {**BOX, 'id': n, 'image_id': n, 'category_id': n, 'segmentation': shape}
+        for n, shape in enumerate((OUTLINE, RUNS), 1)
     ],
     'categories': [{'id': 1, 'name': 'dent'}, {'id': 2, 'name': 'rust'}],
 }
-LABELME = {
-    'imagePath': 'a.png',
-    'imageHeight': 40,
-    'imageWidth': 60,
-    'shapes': [
-        {'label': 'dent', 'shape_type': 'polygon', 'points': [[1, 1], [9, 1], [9, 9]]},
-        {'label': 'rust', 'shape_type': 'circle', 'points': [[9, 9], [9, 4]]},
-    ],
-}
+LABELME = {'imagePath': 'a.png', 'imageHeight': 40, 'imageWidth': 60}
+LABELME['shapes'] = [
+    {'label': 'dent', 'shape_type': 'polygon', 'points': [[1, 1], [9, 1], [9, 9]]},
+    {'label': 'rust', 'shape_type': 'circle', 'points': [[9, 9], [9, 4]]},
+]
 LISTED = {
     'filename': 'a/test/hole/7.png',
     'label': 1,
     'clsname': 'a',
-    'maskname': 'a/ground_truth/7.png',
+    'maskname': 'a/7.png',
 }
 IMAGE = packed(np.zeros((40, 60), np.uint8), 'PNG')
 VOC = """<?xml version="1.0" encoding="utf-8"?><annotation><size><width>60</width>
@@ -85,9 +69,6 @@ VOC = """<?xml version="1.0" encoding="utf-8"?><annotation><size><width>60</widt
 <xmax>30</xmax><ymax>30</ymax></bndbox></object></annotation>"""
 VISA = 'object,split,label,image,mask\ncandle,train,normal,candle/0.JPG,\n'
 CASTING = 'path,sha256,cluster,split\ntest/def_front/a.jpeg,4e71ebe,3,train\n'
-
-
-# -------------------------------------------------------------------------- readers
 
 
 def read_boxes(path: Path) -> None:
@@ -101,30 +82,18 @@ def read_boxes(path: Path) -> None:
         cooccurrence_table(coco, [names])
         split_coco(coco, keep=names)
     # Serialising collects the garbage of the whole process, a second each time.
-    options = {
-        'data_root': f'{path.parent}/',
-        'verify_images': False,
-        'pipeline': [],
-        'serialize_data': False,
-    }
-    DefectDetDataset(ann_file=str(path), **options)
-    data = DefectDetDataset(ann_file=str(path), test_mode=True, **options)
+    options = {'verify_images': False, 'pipeline': [], 'serialize_data': False}
+    options |= {'data_root': f'{path.parent}/', 'ann_file': str(path)}
+    DefectDetDataset(**options)
+    data = DefectDetDataset(test_mode=True, **options)
     metric = GroupedCocoMetric(ann_file=str(path), backend='pycocotools')
     metric.dataset_meta = data.metainfo
     metric.open()
 
 
-def read_outlines(path: Path) -> None:
-    from_coco(path)
-
-
 def read_labelme(path: Path) -> None:
     for *_, draw in labelme_images(path.parent, line_width=3):
         list(draw())
-
-
-def read_meta(path: Path) -> None:
-    read_meta_file(path, path.parent)
 
 
 def read_deeppcb_list(path: Path) -> None:
@@ -136,9 +105,9 @@ def read_deeppcb_list(path: Path) -> None:
 
 KINDS: dict[str, tuple[Any, Callable[[Path], Any]]] = {
     'boxes': (COCO, read_boxes),
-    'outlines': (COCO, read_outlines),
+    'outlines': (COCO, from_coco),
     'labelme': (LABELME, read_labelme),
-    'meta': (LISTED, read_meta),
+    'meta': (LISTED, lambda path: read_meta_file(path, path.parent)),
     'voc': (VOC, lambda path: read_voc_xml(path, file_name='a.jpg')),
     'visa': (VISA, read_visa),
     'casting': (CASTING, read_casting_split),
@@ -146,9 +115,6 @@ KINDS: dict[str, tuple[Any, Callable[[Path], Any]]] = {
     'deeppcb': ('1 2 30 40 5\n3 4 50 60 6\n', read_annotation),
     'deeppcb-list': ('g/0.jpg g_not/0.txt\n', read_deeppcb_list),
 }
-
-
-# -------------------------------------------------------------------------- damages
 
 
 def places(content: Any) -> list[tuple[Any, Any]]:

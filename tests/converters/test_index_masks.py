@@ -9,29 +9,21 @@ import pytest
 from PIL import Image
 
 from mmdefect.converters.index_masks import from_coco, from_labelme, from_png
-from mmdefect.converters.mask_output import (
-    Masks,
-    compare_with_images,
-    write_masks,
-)
+from mmdefect.converters.mask_output import Masks, compare_with_images, write_masks
 from mmdefect.datasets.index_masks.dataset import PairedMaskDataset
 
 
-def picture(path: Path, pixels: Any, **kwargs: Any) -> None:
+def picture(path: Path, pixels: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     array = np.asarray(pixels)
-    Image.fromarray(array if array.dtype == np.uint16 else array.astype(np.uint8)).save(
-        path, **kwargs
-    )
+    kind = np.uint16 if array.dtype == np.uint16 else np.uint8
+    Image.fromarray(array.astype(kind)).save(path)
 
 
 def decoded(masks: Masks, tmp_path: Path) -> dict[str, list]:
     """What is written, read again."""
     write_masks(masks, tmp_path / 'out')
-    assert (
-        json.loads((tmp_path / 'out/classes.json').read_text(encoding='utf-8'))
-        == masks.classes
-    )
+    assert json.loads((tmp_path / 'out/classes.json').read_text()) == masks.classes
     root = tmp_path / 'out/masks'
     found = {}
     for path in sorted(root.rglob('*.png')):
@@ -39,9 +31,6 @@ def decoded(masks: Masks, tmp_path: Path) -> dict[str, list]:
             assert image.mode == 'L'
             found[path.relative_to(root).as_posix()] = np.asarray(image).tolist()
     return found
-
-
-# ---------------------------------------------------------------------------- plain
 
 
 def test_smoke(tmp_path: Path) -> None:
@@ -101,9 +90,9 @@ def test_exception_values(tmp_path: Path) -> None:
     (error,) = from_png(tmp_path / 'in', values={'crack': '255'}).errors
     assert 'a.png holds values of no class (2: value_3, value_128)' in error
     for values, message in (
-        ({'crack': '255', 'pore': '255'}, 'expected different ones, and not 0'),
-        ({'crack': '0'}, 'expected different ones, and not 0'),
-        ({'crack': '#fff'}, "has the value '#fff'; expected a grey value"),
+        ({'crack': '255', 'pore': '255'}, r'expected different ones for .*, and not 0'),
+        ({'crack': '0'}, r'expected different ones for .*, and not 0'),
+        ({'crack': '#fff'}, "has the value '#fff': expected a grey value"),
         ({'crack': '-1'}, "has the value '-1'"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -120,14 +109,11 @@ def test_exception_too_many_values(tmp_path: Path) -> None:
 
 def test_exception_nothing_to_see(tmp_path: Path) -> None:
     picture(tmp_path / 'in/a.png', [[0, 0]])
-    with pytest.raises(ValueError, match=r'Got 0 classes \(0\); expected 1 to 126'):
+    with pytest.raises(ValueError, match=r'classes=\[\] \(0\): expected 1 to 126'):
         from_png(tmp_path / 'in')
     (tmp_path / 'in/a.png').write_bytes(b'x')
-    with pytest.raises(ValueError, match=r'cannot read the mask .*a\.png'):
+    with pytest.raises(ValueError, match=r'annot read the mask .*a\.png'):
         from_png(tmp_path / 'in')
-
-
-# ----------------------------------------------------------------- images, overlaps
 
 
 def square(label: str, low: int, high: int) -> dict[str, Any]:
@@ -147,15 +133,14 @@ def labelme(path: Path, *shapes: dict, image: str = '', size: tuple = (6, 6)) ->
 
 
 def test_feature_the_later_shape_is_on_top(tmp_path: Path) -> None:
-    labelme(tmp_path / 'in/a.json', square('pore', 0, 2), square('crack', 1, 3))
+    shapes = square('pore', 0, 2), square('crack', 1, 3)
+    labelme(tmp_path / 'in/a.json', *shapes, size=(4, 4))
     masks = from_labelme(tmp_path / 'in', classes=['crack', 'pore'])
     assert decoded(masks, tmp_path)['a.png'] == [
-        [2, 2, 2, 0, 0, 0],
-        [2, 1, 1, 1, 0, 0],
-        [2, 1, 1, 1, 0, 0],
-        [0, 1, 1, 1, 0, 0],
-        [0, 0, 0, 0, 0, 0],
-        [0, 0, 0, 0, 0, 0],
+        [2, 2, 0, 0],
+        [2, 1, 1, 0],
+        [0, 1, 1, 0],
+        [0, 0, 0, 0],
     ]
 
 
@@ -168,26 +153,15 @@ def test_feature_classes_are_sorted_by_default(tmp_path: Path) -> None:
 def test_exception_unknown_class(tmp_path: Path) -> None:
     labelme(tmp_path / 'in/a.json', square('crakc', 0, 2))
     (error,) = from_labelme(tmp_path / 'in', classes=['crack']).errors
-    assert error.startswith("Unknown classes (1: 'crakc' of a); expected one of crack:")
-
-
-def test_exception_two_annotations_of_one_image(tmp_path: Path) -> None:
-    labelme(tmp_path / 'in/a.json', square('crack', 0, 2))
-    labelme(tmp_path / 'in/b.json', square('crack', 0, 2), image='..\\pictures\\a.jpg')
-    (error,) = from_labelme(tmp_path / 'in').errors
-    assert error.startswith('Two annotations are of one image, a;')
+    assert error.startswith("unknown classes (1: 'crakc' of a): expected one of crack;")
 
 
 @pytest.mark.parametrize('name', ['/home/a.png', 'C:\\a.png', '../a.png', 'b/../../a'])
 def test_exception_coco_image_elsewhere(tmp_path: Path, name: str) -> None:
     """Its mask would be written there, over the image."""
-    pytest.importorskip('pycocotools')
     image = {'id': 1, 'file_name': name, 'height': 2, 'width': 2}
-    content = {
-        'images': [image],
-        'categories': [{'id': 1, 'name': 'crack'}],
-        'annotations': [],
-    }
+    content = {'images': [image], 'categories': [], 'annotations': []}
+    content['categories'] = [{'id': 1, 'name': 'crack'}]
     (tmp_path / 'coco.json').write_text(json.dumps(content), encoding='utf-8')
     with pytest.raises(ValueError, match='a path within the folder'):
         from_coco(tmp_path / 'coco.json')
@@ -203,16 +177,7 @@ def test_feature_the_data_set_reads_what_is_written(tmp_path: Path) -> None:
     compare_with_images(masks, tmp_path / 'images')
     assert masks.errors == []
     write_masks(masks, tmp_path / 'out')
-    dataset = PairedMaskDataset(
-        data_prefix={
-            'img': str(tmp_path / 'images'),
-            'mask': str(tmp_path / 'out/masks'),
-        },
-        metainfo={
-            'mask_classes': json.loads(
-                (tmp_path / 'out/classes.json').read_text(encoding='utf-8')
-            )
-        },
-        target_classes=['crack'],
-    )
-    assert len(dataset) == 1
+    names = json.loads((tmp_path / 'out/classes.json').read_text(encoding='utf-8'))
+    prefix = {'img': f'{tmp_path}/images', 'mask': f'{tmp_path}/out/masks'}
+    how = {'metainfo': {'mask_classes': names}, 'target_classes': ['crack']}
+    assert len(PairedMaskDataset(data_prefix=prefix, **how)) == 1

@@ -41,11 +41,11 @@ def test_smoke(masks: Masks, tmp_path: Path) -> None:
         '  masks without any class: 1: c',
     ]
     write_masks(masks, tmp_path / 'out', notes={'x': [1]})
-    read = json.loads((tmp_path / 'out/classes.json').read_text(encoding='utf-8'))
-    assert read == {'crack': 1, 'pore': 2}
-    assert json.loads((tmp_path / 'out/notes.json').read_text(encoding='utf-8')) == {
-        'x': [1]
-    }
+    read = [
+        json.loads((tmp_path / f'out/{n}.json').read_text())
+        for n in ('classes', 'notes')
+    ]
+    assert read == [{'crack': 1, 'pore': 2}, {'x': [1]}]
     with Image.open(tmp_path / 'out/masks/sub/b.png') as image:
         assert image.mode == 'L'
         assert np.asarray(image)[0].tolist() == [2, 2, 0, 0, 0, 0]
@@ -53,7 +53,7 @@ def test_smoke(masks: Masks, tmp_path: Path) -> None:
 
 def test_exception_twice(masks: Masks) -> None:
     masks.add('a', np.zeros((6, 6), np.uint8))
-    assert 'Two annotations are of one image, a; expected one' in str(masks)
+    assert 'two annotations are of one image, a: expected one' in str(masks)
 
 
 @pytest.mark.parametrize('names', [[], ['a', 'a'], [str(i) for i in range(127)]])
@@ -74,10 +74,10 @@ def test_exception_images(masks: Masks, tmp_path: Path) -> None:
     save(tmp_path / 'c.jpg', 6, 6, orientation=3)
     save(tmp_path / 'd.jpg', 6, 6)
     compare_with_images(masks, tmp_path)
-    assert [error.partition(';')[0] for error in masks.errors] == [
-        f'Images of {tmp_path} are not annotated (1: d)',
-        f'Annotated images are not in {tmp_path} (1: a)',
-        f'Masks do not fit their images (2: {tmp_path}/c.jpg (EXIF orientation 3, and '
+    assert [error.partition(': expected')[0] for error in masks.errors] == [
+        f'images of {tmp_path} are not annotated (1: d)',
+        f'annotated images are not in {tmp_path} (1: a)',
+        f'masks do not fit their images (2: {tmp_path}/c.jpg (EXIF orientation 3, and '
         'its size does not say whether stored or turned pixels are annotated: give '
         "exif='stored' or 'turned'), mask sub/b 6x6 of b.jpg 7x6)",
     ]

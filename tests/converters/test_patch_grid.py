@@ -26,23 +26,23 @@ def test_shape_grid() -> None:
     [(112, [0]), (224, [0, 56, 112]), (300, [0, 56, 112, 168, 188])],
 )
 def test_shape_default_grid(length: int, starts: list) -> None:
-    """As in the data sets' README: 49 patches of an image of 448 pixels."""
+    """As in the datasets' README: 49 patches of an image of 448 pixels."""
     found = shares_on_grid(np.zeros((112, length), bool), Settings())
     assert [x for _, x, _ in found] == starts
     assert len(shares_on_grid(np.zeros((448, 448), bool), Settings())) == 49
 
 
 @pytest.mark.parametrize(
-    'kwargs',
+    ('kwargs', 'message'),
     [
-        {'size': 0},
-        {'stride': 0},
-        {'min_share': 0.0},
-        {'min_share': 1.1},
-        {'shares': (0.6, 0.2, 0.1)},
-        {'shares': (1.2, -0.2, 0.0)},
+        ({'size': 0}, 'size=0: expected at least 1'),
+        ({'stride': 0}, 'stride=0: expected at least 1'),
+        ({'min_share': 0.0}, 'min_share=0.0: expected more than 0 and at most 1'),
+        ({'min_share': 1.1}, 'min_share=1.1: expected'),
+        ({'shares': (0.6, 0.2, 0.1)}, 'three numbers from 0 on that add up to 1'),
+        ({'shares': (1.2, -0.2, 0.0)}, 'three numbers from 0 on that add up to 1'),
     ],
 )
-def test_exception_settings(kwargs: dict) -> None:
-    with pytest.raises(ValueError, match='expected'):
+def test_exception_settings(kwargs: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Settings(**kwargs)

@@ -77,9 +77,8 @@ def test_feature_closing_joins_what_a_gap_parts(closing: int, parts: int) -> Non
 
 def test_feature_corners_connect() -> None:
     image = grey()
-    np.fill_diagonal(image[..., 0], 0)
-    np.fill_diagonal(image[..., 1], 0)
-    np.fill_diagonal(image[..., 2], 0)
+    for channel in range(3):
+        np.fill_diagonal(image[..., channel], 0)
     assert find_objects(image, PLAIN).max() == 1
 
 
@@ -133,19 +132,16 @@ def test_feature_adaptive_sees_through_uneven_light(objects: str) -> None:
     [
         ({'method': 'mean'}, 'expected one of global, otsu, adaptive'),
         ({'objects': 'grey'}, 'expected one of dark, bright'),
-        ({'level': 256}, 'expected a level from 0 to 255'),
-        ({'block': 50}, 'an odd block from 3 on'),
-        ({'block': 1}, 'an odd block from 3 on'),
-        ({'closing': -1}, 'a closing from 0 on'),
-        ({'min_area': 0}, 'an area from 1 on'),
+        ({'level': 256}, 'level=256: expected at least 0 and at most 255'),
+        ({'block': 50}, 'block=50: expected an odd number from 3 on'),
+        ({'block': 1}, 'block=1: expected an odd number'),
+        ({'closing': -1}, 'closing=-1: expected at least 0'),
+        ({'min_area': 0}, 'min_area=0: expected at least 1'),
     ],
 )
 def test_exception_threshold(kwargs: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Threshold(**kwargs)
-
-
-# ---------------------------------------------------------------------- both passes
 
 
 def read(masks: Any, name: str) -> np.ndarray:
@@ -193,16 +189,13 @@ def test_feature_taken_out_is_dropped(folder: Path, tmp_path: Path) -> None:
     [
         (lambda r: r.pop('threshold'), r"lacks something \(KeyError: 'threshold'\)"),
         (lambda r: r['threshold'].update(x=1), 'lacks something .TypeError'),
-        (lambda r: r.update(classes=[]), 'Got 0 classes'),
-        (
-            lambda r: r['images'].pop('sub/b'),
-            r'the same images \(first sub/b, 1 in',
-        ),
+        (lambda r: r.update(classes=[]), r'classes=\[\]'),
+        (lambda r: r['images'].pop('sub/b'), r'same images \(first sub/b, 1 in all\)'),
         (lambda r: r['images'].update(c=[]), r'the same images \(first c, 1 in all\)'),
         (lambda r: r['images']['a'][0].pop('class'), "an entry without 'class'"),
         (
             lambda r: r['images']['a'][0].update({'class': 'rust'}),
-            "image a: component 1 has the class 'rust'; expected crack, or null",
+            "image a: component 1 has the class 'rust': expected crack, or null",
         ),
         (lambda r: r['images']['a'][0].update(area=31), 'component 1 is not what the'),
         (
@@ -228,11 +221,6 @@ def test_exception_changed_image(folder: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(folder / 'a.png'), np.roll(two_objects(), 1, axis=0))
     with pytest.raises(ValueError, match='component 1 is not what the image gives'):
         second_pass(folder, edit(tmp_path, review, lambda r: None))
-
-
-def test_exception_no_review(folder: Path) -> None:
-    with pytest.raises(FileNotFoundError, match='here is no list of components'):
-        second_pass(folder, folder / 'none.json')
 
 
 def test_feature_pictures_show_boxes() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdefect.converters.visa import Plan, plan_visa, write_plan
+from mmdefect.converters.visa import plan_visa, write_plan
 from mmdefect.datasets.anomaly.classes import VISA_CLASSES, VISA_TOTALS
-from mmdefect.datasets.anomaly.visa import VisADataset
+from mmdefect.datasets.anomaly.dataset import VisADataset
 from mmdefect.testing import make_toy_visa
 
 MASK = 'candle/Data/Masks/Anomaly/000.png'
@@ -57,26 +57,21 @@ def test_feature_images_as_they_are_masks_binarised(root: Path, link: bool) -> N
         target = root / f'out/candle/test/bad/{number:03d}.JPG'
         assert target.read_bytes() == source.read_bytes()
         assert target.samefile(source) == link
+        folders = ((root / MASK).parent, root / 'out/candle/ground_truth/bad')
         before, after = (
-            np.asarray(Image.open(folder / f'{number:03d}.png'))
-            for folder in (root / MASK, root / 'out/candle/ground_truth/bad/x')
-            for folder in (folder.parent,)
+            np.asarray(Image.open(f / source.with_suffix('.png').name)) for f in folders
         )
         assert before.max() == number + 1
         np.testing.assert_array_equal(after, np.where(before > 0, 255, 0))
 
 
-def test_feature_leftovers_are_noted(root: Path) -> None:
+def test_feature_leftovers_and_blank_masks_are_noted(root: Path) -> None:
     edit_split(root, 'candle,train,normal,candle/Data/Images/Normal/0000.JPG,\n', '')
     (note,) = plan_visa(root).reports[0].notes
     assert note.startswith('images that the split leaves out: 1: ')
     assert note.endswith('Normal/0000.JPG')
-
-
-def test_feature_blank_masks_are_noted(root: Path) -> None:
     Image.new('L', (32, 32)).save(root / MASK)
-    (note,) = plan_visa(root).reports[0].notes
-    assert note.startswith('masks without a defect pixel: 1: ')
+    assert plan_visa(root).reports[0].notes[0].startswith('masks without a defect pix')
 
 
 def test_feature_a_truncated_image_is_found_when_asked(root: Path) -> None:
@@ -87,21 +82,26 @@ def test_feature_a_truncated_image_is_found_when_asked(root: Path) -> None:
     assert 'Normal/0001.JPG' in error
 
 
-def test_exception_missing_image(root: Path) -> None:
-    (root / 'candle/Data/Images/Normal/0001.JPG').unlink()
-    (error,) = errors_of(root)
-    assert 'Normal/0001.JPG (missing file)' in error
-
-
-def test_exception_mask_of_another_size(root: Path) -> None:
-    Image.new('L', (16, 16), 1).save(root / MASK)
-    (error,) = errors_of(root)
-    assert '000.png 16x16 of 000.JPG 32x32' in error
-
-
-def test_exception_image_twice(root: Path) -> None:
-    edit_split(root, 'Normal/0001.JPG', 'Normal/0000.JPG')
-    assert 'images twice (1: candle/train/good/0000.JPG)' in errors_of(root)[0]
+@pytest.mark.parametrize(
+    ('damage', 'message'),
+    [
+        (
+            lambda r: (r / 'candle/Data/Images/Normal/0001.JPG').unlink(),
+            'Normal/0001.JPG (missing file)',
+        ),
+        (
+            lambda r: Image.new('L', (16, 16), 1).save(r / MASK),
+            '000.png 16x16 of 000.JPG 32x32',
+        ),
+        (
+            lambda r: edit_split(r, 'Normal/0001.JPG', 'Normal/0000.JPG'),
+            'images twice (1: candle/train/good/0000.JPG)',
+        ),
+    ],
+)
+def test_exception_files(root: Path, damage, message: str) -> None:
+    damage(root)
+    assert message in errors_of(root)[0]
 
 
 @pytest.mark.parametrize(
@@ -111,18 +111,10 @@ def test_exception_image_twice(root: Path) -> None:
         ('train,normal', 'train,anomaly', r"split and label \('train', 'anomaly'\)"),
         ('train,normal', 'val,normal', r"split and label \('val', 'normal'\)"),
         (f',{MASK}', ',', r'names no mask for candle/Data/Images/Anomaly/000\.JPG'),
-        ('object,', 'thing,', 'has no column object; expected object, split'),
-        (
-            'candle/Data/Images/',
-            '../Data/Images/',
-            r"line \d+ names the file '\.\./Data",
-        ),
+        ('object,', 'thing,', 'has no column object: expected object, split'),
+        ('candle/Data/Images/', '../Data/Images/', r"\d+ names the file '\.\./Data"),
         (f',{MASK}', f',/{MASK}', 'expected a path within the folder of images'),
-        (
-            ',candle/Data/Images/Normal/0000.JPG,',
-            ',,',
-            'line 2 names no image; expected',
-        ),
+        (',candle/Data/Images/Normal/0000.JPG,', ',,', 'line 2 names no image: exp'),
     ],
 )
 def test_exception_split_file(root: Path, old: str, new: str, message: str) -> None:
@@ -131,17 +123,14 @@ def test_exception_split_file(root: Path, old: str, new: str, message: str) -> N
         plan_visa(root)
 
 
-def test_exception_empty_split_file(root: Path) -> None:
+def test_exception_empty_or_no_split_file(root: Path) -> None:
     (root / 'split_csv/1cls.csv').write_text(
         'object,split,label,image,mask\n', encoding='utf-8'
     )
     with pytest.raises(ValueError, match='lists no image'):
         plan_visa(root)
-
-
-def test_exception_no_split_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r'here is no split file .*1cls\.csv'):
-        plan_visa(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r'there is no split file .*1cls\.csv'):
+        plan_visa(root / 'elsewhere')
 
 
 @pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
@@ -167,17 +156,12 @@ def test_exception_a_folder_of_somebody_else(root: Path) -> None:
     assert theirs.is_dir()
 
 
-def test_exception_folder_is_there(tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError, match='exists already; expected a new folder'):
-        write_plan(Plan(), tmp_path)
-
-
 def test_exception_totals_of_the_real_set(root: Path) -> None:
     errors = errors_of(root, expect_real=True)
     assert len(errors) == 12
     assert errors[0] == (
-        'candle has 3 train, 2 good and 2 defective test images; the real VisA has 900 '
-        'train, 100 good and 100 defective test images: get it again.'
+        'candle=3 train, 2 good and 2 defective test images: expected 900 train, 100 '
+        'good and 100 defective test images as in the real VisA; get it again'
     )
 
 

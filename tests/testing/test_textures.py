@@ -12,7 +12,7 @@ from mmdefect.testing.textures import (
     free_spot,
     smooth_noise,
     steel_texture,
-    write_grey_jpeg,
+    write_picture,
 )
 
 
@@ -55,10 +55,7 @@ def test_feature_free_spot_keeps_its_distance() -> None:
         assert 0 < x1 < x2 < 64
         assert 0 < y1 < y2 < 64
         assert x1 >= 43 or x2 <= 17 or y1 >= 43 or y2 <= 17
-
-
-def test_feature_no_spot_for_what_does_not_fit() -> None:
-    assert free_spot(rng(), (63, 10), 64, [], gap=0) is None
+    assert free_spot(generator, (63, 10), 64, [], gap=0) is None  # does not fit
 
 
 def test_feature_boxes_touch() -> None:
@@ -68,12 +65,13 @@ def test_feature_boxes_touch() -> None:
 
 @pytest.mark.parametrize(('channels', 'mode'), [(1, 'L'), (3, 'RGB')])
 def test_feature_jpeg_channels(tmp_path: Path, channels: int, mode: str) -> None:
-    write_grey_jpeg(tmp_path / 'a.jpg', np.full((8, 8), 300.0), channels=channels)
+    write_picture(tmp_path / 'a.jpg', np.full((8, 8), 300.0), channels=channels)
     image = Image.open(tmp_path / 'a.jpg')
     assert image.mode == mode
     assert np.asarray(image).min() == 255
 
 
-def test_exception_folder_missing(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r'Cannot write .*check that its folder'):
-        write_grey_jpeg(tmp_path / 'none/a.jpg', np.zeros((8, 8)), channels=1)
+def test_exception_a_folder_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / 'a.jpg').mkdir()
+    with pytest.raises(OSError, match=r'a\.jpg: expected a file that can be written'):
+        write_picture(tmp_path / 'a.jpg', np.zeros((8, 8)))

@@ -4,15 +4,12 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from mmdefect.testing.toy_casting import draw_impeller, make_toy_casting
+from tests.helpers.dataset_files import files_in
 
-
-def files_in(root: Path) -> dict[str, bytes]:
-    paths = sorted(p for p in root.rglob('*') if p.is_file())
-    return {str(p.relative_to(root)): p.read_bytes() for p in paths}
+SMALL = {'copies': 2, 'size': 64}
 
 
 def test_smoke_layout(tmp_path: Path) -> None:
@@ -40,27 +37,12 @@ def test_feature_images_look_like_the_real_ones(tmp_path: Path) -> None:
         assert 120 < np.median(grey) < 220
 
 
-def test_feature_same_seed_same_bytes(tmp_path: Path) -> None:
-    first, again, other = (
-        files_in(
-            make_toy_casting(
-                tmp_path / n, seed=s, parts=1, copies=2, size=64, masks=True
-            )
-        )
-        for n, s in (('a', 3), ('b', 3), ('c', 4))
-    )
-    assert first == again
-    assert not set(first.values()) & set(other.values())
-
-
 def test_feature_more_parts_leave_the_others_alone(tmp_path: Path) -> None:
     """Which images are in test changes with their number; pixels do not."""
     few, more = (
         {Path(name).name: data for name, data in files_in(root).items()}
-        for root in (
-            make_toy_casting(tmp_path / 'a', parts=1, copies=3, size=64),
-            make_toy_casting(tmp_path / 'b', parts=2, copies=3, size=64),
-        )
+        for n in (1, 2)
+        for root in [make_toy_casting(tmp_path / str(n), parts=n, **SMALL)]
     )
     assert few.items() <= more.items()
 
@@ -98,9 +80,3 @@ def test_feature_originals(tmp_path: Path) -> None:
         ('ok_front', 'cast_ok_0_1.jpeg'),
     ]
     assert Image.open(paths[0]).size == (128, 128)
-
-
-@pytest.mark.parametrize('kwargs', [{'parts': 0}, {'copies': 1}, {'size': 32}])
-def test_exception_argument_out_of_range(tmp_path: Path, kwargs: dict) -> None:
-    with pytest.raises(ValueError, match='expected at least 1 part'):
-        make_toy_casting(tmp_path, **kwargs)

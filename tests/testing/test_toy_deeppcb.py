@@ -4,17 +4,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from mmdefect.converters.deeppcb import read_annotation
 from mmdefect.datasets.boxes.classes import DEEPPCB_CLASSES
 from mmdefect.testing.toy_deeppcb import make_toy_deeppcb
-
-
-def files_in(root: Path) -> dict[str, bytes]:
-    paths = sorted(p for p in root.rglob('*') if p.is_file())
-    return {str(p.relative_to(root)): p.read_bytes() for p in paths}
 
 
 def test_smoke_layout(tmp_path: Path) -> None:
@@ -25,9 +19,8 @@ def test_smoke_layout(tmp_path: Path) -> None:
         'group13000/13000/13000000.jpg group13000/13000_not/13000000.txt',
         'group00041/00041/00041001.jpg group00041/00041_not/00041001.txt',
     ]
-    assert (
-        len((root / 'PCBData/test.txt').read_text(encoding='utf-8').splitlines()) == 2
-    )
+    listed = (root / 'PCBData/test.txt').read_text(encoding='utf-8')
+    assert len(listed.splitlines()) == 2
     assert (root / 'PCBData/group00041/00041/00041001_test.jpg').is_file()
     assert len(list(root.rglob('*.jpg'))) == 6
 
@@ -39,15 +32,6 @@ def test_feature_images_look_binarised(tmp_path: Path) -> None:
     assert (image.size, image.mode) == ((192, 192), 'L')
     assert np.mean((pixels < 60) | (pixels > 195)) > 0.98
     assert 0.2 < np.mean(pixels > 127) < 0.8
-
-
-def test_feature_same_seed_same_bytes(tmp_path: Path) -> None:
-    first, again, other = (
-        files_in(make_toy_deeppcb(tmp_path / n, seed=s, train=2, test=1, size=128))
-        for n, s in (('a', 3), ('b', 3), ('c', 4))
-    )
-    assert first == again
-    assert first != other
 
 
 def test_feature_mixed_kinds_and_boxes_inside(tmp_path: Path) -> None:
@@ -68,9 +52,3 @@ def test_feature_mixed_kinds_and_boxes_inside(tmp_path: Path) -> None:
         both_groups += len(groups) == 2
     assert set(kinds) == set(DEEPPCB_CLASSES)
     assert both_groups >= 28
-
-
-@pytest.mark.parametrize('kwargs', [{'train': 0}, {'test': 0}, {'size': 64}])
-def test_exception_argument_out_of_range(tmp_path: Path, kwargs: dict) -> None:
-    with pytest.raises(ValueError, match='expected at least one image each'):
-        make_toy_deeppcb(tmp_path, **kwargs)

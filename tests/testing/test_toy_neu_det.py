@@ -15,21 +15,22 @@ from mmdefect.datasets.boxes.classes import NEU_DET_CLASSES
 from mmdefect.testing.textures import crop_to_content
 from mmdefect.testing.toy_neu_det import FOLDERS, KINDS, VISIBLE, make_toy_neu_det
 
-
-def files_in(root: Path) -> dict[str, bytes]:
-    paths = sorted(p for p in root.rglob('*') if p.is_file())
-    return {str(p.relative_to(root)): p.read_bytes() for p in paths}
+XML = (
+    '<annotation>\n\t<folder>cr</folder>\n\t<filename>crazing_1.jpg</filename>\n'
+    '\t<source>\n\t\t<database>NEU-DET</database>\n\t</source>\n'
+    '\t<size>\n\t\t<width>64</width>\n\t\t<height>64</height>\n'
+    '\t\t<depth>1</depth>\n\t</size>\n\t<segmented>0</segmented>\n'
+    '\t<object>\n\t\t<name>crazing</name>\n\t\t<pose>Unspecified</pose>\n'
+    '\t\t<truncated>0</truncated>\n\t\t<difficult>0</difficult>\n'
+)
 
 
 def test_smoke_names_and_layout(tmp_path: Path) -> None:
     root = make_toy_neu_det(tmp_path / 'NEU-DET', per_class=2, size=64)
     stems = [f'{name}_{i}' for name in NEU_DET_CLASSES for i in (1, 2)]
-    assert sorted(p.name for p in (root / 'IMAGES').iterdir()) == sorted(
-        f'{stem}.jpg' for stem in stems
-    )
-    assert sorted(p.name for p in (root / 'ANNOTATIONS').iterdir()) == sorted(
-        f'{stem}.xml' for stem in stems
-    )
+    for folder, suffix in (('IMAGES', '.jpg'), ('ANNOTATIONS', '.xml')):
+        names = {path.name for path in (root / folder).iterdir()}
+        assert names == {f'{stem}{suffix}' for stem in stems}
     image = Image.open(root / 'IMAGES/scratches_1.jpg')
     assert (image.size, image.mode) == ((64, 64), 'RGB')
     assert len({band.tobytes() for band in image.split()}) == 1
@@ -37,53 +38,23 @@ def test_smoke_names_and_layout(tmp_path: Path) -> None:
 
 def test_smoke_xml_is_written_as_in_the_real_set(tmp_path: Path) -> None:
     root = make_toy_neu_det(tmp_path, per_class=1, size=64)
-    lines = (
-        (root / 'ANNOTATIONS/crazing_1.xml').read_text(encoding='utf-8').splitlines()
-    )
-    assert lines[:17] == [
-        '<annotation>',
-        '\t<folder>cr</folder>',
-        '\t<filename>crazing_1.jpg</filename>',
-        '\t<source>',
-        '\t\t<database>NEU-DET</database>',
-        '\t</source>',
-        '\t<size>',
-        '\t\t<width>64</width>',
-        '\t\t<height>64</height>',
-        '\t\t<depth>1</depth>',
-        '\t</size>',
-        '\t<segmented>0</segmented>',
-        '\t<object>',
-        '\t\t<name>crazing</name>',
-        '\t\t<pose>Unspecified</pose>',
-        '\t\t<truncated>0</truncated>',
-        '\t\t<difficult>0</difficult>',
-    ]
+    text = (root / 'ANNOTATIONS/crazing_1.xml').read_text(encoding='utf-8')
+    assert text.startswith(XML)
     assert list(FOLDERS.values()) == ['cr', 'in', 'pa', 'ps', 'rs', 'sc']
 
 
-def test_feature_same_seed_same_bytes(tmp_path: Path) -> None:
-    first, again, other = (
-        files_in(make_toy_neu_det(tmp_path / name, seed=seed, per_class=2, size=64))
-        for name, seed in (('a', 3), ('b', 3), ('c', 4))
-    )
-    assert first == again
-    assert all(first[name] != other[name] for name in first if name.endswith('jpg'))
-
-
-def test_feature_larger_set_begins_with_the_smaller(tmp_path: Path) -> None:
-    small = files_in(make_toy_neu_det(tmp_path / 'a', per_class=2, size=64))
-    large = files_in(make_toy_neu_det(tmp_path / 'b', per_class=8, size=64))
-    assert small == {name: large[name] for name in small}
-
-
-@pytest.mark.parametrize('seed', [0, 1, 2])
-def test_feature_unlabelled_old_objects(tmp_path: Path, seed: int) -> None:
-    root = make_toy_neu_det(tmp_path, seed=seed)
+@pytest.mark.parametrize(
+    ('seed', 'number'), [(0, 30), pytest.param(1, 90, marks=pytest.mark.slow)]
+)
+def test_feature_unlabelled_old_objects(tmp_path: Path, seed: int, number: int) -> None:
+    """Also of the demo's size, which is slow: 540 images."""
+    start = time.process_time()  # not the wall clock: other processes may run
+    root = make_toy_neu_det(tmp_path, seed=seed, per_class=number)
+    assert time.process_time() - start < 8  # fast enough for the demo
     coco, report = convert_neu_det(root, seed=seed)['train']
     steps = [NEU_DET_CLASSES[:3], NEU_DET_CLASSES[3:]]
     step = cooccurrence_table(coco, steps).steps[1]
-    assert report.images == 432
+    assert report.images == round(0.8 * number) * 6
     assert not report.errors + report.degenerate + report.out_of_frame
     assert 0.05 <= step.old / step.images <= 0.20
 
@@ -138,15 +109,3 @@ def test_feature_boxes_show_something(tmp_path: Path) -> None:
             outside[y1 - 1 : y2 + 1, x1 - 1 : x2 + 1] = False
         for _, (x1, y1, x2, y2) in record.objects:
             assert np.ptp(image[y1:y2, x1:x2]) > 3.5 * image[outside].std()
-
-
-def test_feature_fast_enough_for_the_demo(tmp_path: Path) -> None:
-    start = time.process_time()  # not the wall clock: other processes may run
-    make_toy_neu_det(tmp_path)
-    assert time.process_time() - start < 8
-
-
-@pytest.mark.parametrize('kwargs', [{'per_class': 0}, {'size': 32}, {'mixed': 1.5}])
-def test_exception_argument_out_of_range(tmp_path: Path, kwargs: dict) -> None:
-    with pytest.raises(ValueError, match='expected at least 1 image a class'):
-        make_toy_neu_det(tmp_path, **kwargs)

@@ -8,20 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdefect.testing.toy_products import (
-    PRODUCTS,
-    make_toy_products,
-    spoil,
-    surface,
-)
+from mmdefect.testing.toy_products import PRODUCTS, make_toy_products, spoil, surface
 from mmdefect.testing.toy_visa import make_toy_visa
+from tests.helpers.dataset_files import files_in
 
 ROOT = Path(__file__).parents[2]
-
-
-def files_in(root: Path) -> dict[str, bytes]:
-    paths = sorted(p for p in root.rglob('*') if p.is_file())
-    return {str(p.relative_to(root)): p.read_bytes() for p in paths}
 
 
 @pytest.fixture(scope='module')
@@ -59,24 +50,6 @@ def test_shape(toy: Path) -> None:
             assert 0.003 < np.mean(mask > 0) < 0.12
 
 
-def test_feature_same_seed_same_bytes(tmp_path: Path) -> None:
-    first, again, other = (
-        files_in(make_toy_products(tmp_path / n, seed=s, size=32, train=1, test=4))
-        for n, s in (('a', 3), ('b', 3), ('c', 4))
-    )
-    assert first == again
-    assert first.keys() == other.keys()
-    assert all(first[name] != other[name] for name in first if '/good/' in name)
-
-
-def test_feature_a_larger_set_begins_with_the_smaller_one(tmp_path: Path) -> None:
-    small, large = (
-        files_in(make_toy_products(tmp_path / str(n), size=32, train=n, test=5 * n))
-        for n in (1, 2)
-    )
-    assert small.items() < large.items()
-
-
 @pytest.mark.parametrize('product', PRODUCTS)
 def test_feature_masks_are_exact(product: str) -> None:
     texture, defects = PRODUCTS[product]
@@ -103,7 +76,7 @@ def auroc(good: np.ndarray, bad: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize('product', PRODUCTS)
-def test_feature_defects_can_be_learnt_and_not_from_the_mean(
+def test_feature_defects_can_be_learned_and_not_from_the_mean(
     toy: Path, product: str
 ) -> None:
     """One Gaussian of patches finds them, the mean colour of the image does not."""
@@ -123,18 +96,6 @@ def test_feature_defects_can_be_learnt_and_not_from_the_mean(
         by_mean[good].append(np.abs(away.mean(0)[:3]).sum())
     assert auroc(*(np.array(by_patch[g]) for g in (True, False))) > 0.8
     assert auroc(*(np.array(by_mean[g]) for g in (True, False))) < 0.8
-
-
-@pytest.mark.parametrize(
-    'kwargs',
-    [{'products': 0}, {'products': 7}, {'train': 0}, {'test': 1}, {'size': 16}],
-)
-def test_exception_argument_out_of_range(tmp_path: Path, kwargs: dict) -> None:
-    with pytest.raises(ValueError, match='expected at least 32 pixels, 1 to 6'):
-        make_toy_products(tmp_path, **kwargs)
-
-
-# ------------------------------------------------------------------------ VisA
 
 
 def test_smoke_visa(tmp_path: Path) -> None:
@@ -160,23 +121,6 @@ def test_feature_visa_masks_hold_small_integers(tmp_path: Path) -> None:
     folder = root / 'candle/Data/Masks/Anomaly'
     masks = [np.asarray(Image.open(folder / f'{i:03d}.png')) for i in range(3)]
     assert [set(np.unique(mask)) for mask in masks] == [{0, 1}, {0, 2}, {0, 3}]
-
-
-def test_feature_visa_same_seed_same_bytes(tmp_path: Path) -> None:
-    first, again, other = (
-        files_in(make_toy_visa(tmp_path / n, seed=s, size=32, train=1, test=1))
-        for n, s in (('a', 3), ('b', 3), ('c', 4))
-    )
-    assert first == again
-    assert first != other
-
-
-@pytest.mark.parametrize(
-    'kwargs', [{'classes': ()}, {'classes': ('wood',)}, {'train': 0}, {'test': 0}]
-)
-def test_exception_visa_argument_out_of_range(tmp_path: Path, kwargs: dict) -> None:
-    with pytest.raises(ValueError, match='expected 1 to 6 of candle'):
-        make_toy_visa(tmp_path, **kwargs)
 
 
 def test_smoke_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdefect.converters.ad_lists import build_lists, write_lists
+from mmdefect.converters.output import in_one_sentence
 from mmdefect.datasets.anomaly.classes import MVTEC_AD_CLASSES, VISA_CLASSES
 from mmdefect.datasets.anomaly.layout import list_products
 from mmdefect.streams.protocol import parse_protocol
@@ -27,7 +28,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--protocol', required=True, help='e.g. 10-1x5')
     products = parser.add_mutually_exclusive_group()
     products.add_argument(
-        '--dataset', choices=list(CLASSES), help='products of a published data set'
+        '--dataset', choices=list(CLASSES), help='products of a published dataset'
     )
     products.add_argument(
         '--classes',
@@ -38,15 +39,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@in_one_sentence
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     out = args.out or args.root / 'lists'
-    try:
-        classes = args.classes or products_of(args.root, args.dataset)
-        steps = parse_protocol(args.protocol, classes)
-        lists, errors = build_lists(args.root, steps)
-    except (FileNotFoundError, ValueError) as error:
-        lists, errors = {}, [str(error)]
+    classes = args.classes or products_of(args.root, args.dataset)
+    lists, errors = build_lists(args.root, parse_protocol(args.protocol, classes))
     if errors:
         print('\n'.join(f'ERROR: {error}' for error in errors))
         print('Nothing written: see the errors above.')
@@ -58,20 +56,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def products_of(root: Path, dataset: str | None) -> Sequence[str]:
-    """Products of a data set, else all of a folder."""
+    """Products of a dataset, else all of a folder."""
     found = list_products(root)
     if not found:
         raise FileNotFoundError(
-            f'{root} holds no product; expected one folder a product, with train/good '
-            'and test/<kind> below it'
+            f'{root} holds no product: expected train/good and test/<kind> below a '
+            'folder a product'
         )
     if dataset is None:
         return found
     if lacking := [name for name in CLASSES[dataset] if name not in found]:
         raise ValueError(
-            f'{root} lacks {name_some(lacking)} of {dataset}, it holds '
-            f'{", ".join(found)}; leave --dataset out to take these, or give --classes '
-            'in the order of the stream'
+            f'{root} lacks {name_some(lacking)} of {dataset}: expected all of them, '
+            f'it holds {", ".join(found)}; leave --dataset out to take these, or give '
+            '--classes in the order of the stream'
         )
     return CLASSES[dataset]
 

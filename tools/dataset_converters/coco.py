@@ -12,16 +12,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdefect.converters.coco import (
-    Report,
-    check_coco,
-    reorder_classes,
-)
-from mmdefect.converters.image_options import (
-    add_exif_option,
-    image_errors,
-)
-from mmdefect.converters.output import finish
+from mmdefect.converters.coco import Report, check_coco, reorder_classes
+from mmdefect.converters.image_options import add_exif_option, image_errors
+from mmdefect.converters.output import finish, in_one_sentence
 from mmdefect.datasets.boxes.class_split import class_names
 from mmdefect.datasets.boxes.coco_file import read_coco
 from mmdefect.datasets.images import detect_bits
@@ -75,21 +68,18 @@ def look_at_images(args: argparse.Namespace, coco: dict, report: Report) -> None
         )
 
 
+@in_one_sentence
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    try:
-        coco = read_coco(args.source)
-        report = check_coco(coco, title=str(args.source), root=args.image_root)
-        if args.image_root:
-            look_at_images(args, coco, report)
-        if not report.errors:
-            coco = reorder_classes(coco, args.classes or class_names(coco))
-        steps = args.protocol and parse_protocol(args.protocol, class_names(coco))
-        converted = {args.target.stem: (coco, report)}
-        return finish(converted, args.target.parent, steps=steps or None)
-    except (FileNotFoundError, ValueError) as error:
-        print(f'ERROR: {error}')
-        return 1
+    coco = read_coco(args.source)
+    report = check_coco(coco, title=str(args.source), root=args.image_root)
+    if args.image_root:
+        look_at_images(args, coco, report)
+    if not report.errors:
+        coco = reorder_classes(coco, args.classes or class_names(coco))
+    steps = args.protocol and parse_protocol(args.protocol, class_names(coco))
+    converted = {args.target.stem: (coco, report)}
+    return finish(converted, args.target.parent, steps=steps or None)
 
 
 if __name__ == '__main__':

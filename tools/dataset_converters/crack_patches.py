@@ -24,6 +24,7 @@ from mmdefect.converters.crack_patches import (
     write_patches,
 )
 from mmdefect.converters.image_options import add_exif_option
+from mmdefect.converters.output import in_one_sentence
 from mmdefect.converters.patch_grid import Settings
 from mmdefect.datasets.index_masks.dataset import resolve_ids
 from mmdefect.utils.files import refuse_full
@@ -67,8 +68,8 @@ def shares_of(split: Sequence[str] | None) -> tuple[float, float, float] | None:
         train, val, test = (float(share) for share in split)
     except ValueError:
         raise ValueError(
-            f'--split is {" ".join(split)}; expected the word test, or three shares '
-            'such as 0.6 0.2 0.2.'
+            f'--split={" ".join(split)}: expected the word test, or three shares such '
+            'as 0.6 0.2 0.2'
         ) from None
     return (train, val, test)
 
@@ -81,27 +82,23 @@ def print_plan(plan: Mapping[str, Subset]) -> None:
         print(f'{name}: {subset.images} images, on the grid {found}; written {chosen}')
 
 
+@in_one_sentence
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    try:
-        settings = Settings(
-            size=args.size,
-            stride=args.stride,
-            min_share=args.min_share,
-            object_ids=resolve_ids(args.target_ids),
-            shares=shares_of(args.split),
-            seed=args.seed,
-            masks=args.masks,
-            exif=args.exif,
-        )
-        refuse_full(args.out)  # before a minute of work
-        plan = plan_patches(args.root, settings)
-        print_plan(plan)
-        write_patches(plan, args.out, settings, root=str(args.root))
-    except (OSError, ValueError) as error:
-        print(f'ERROR: {error}')
-        print('Nothing written: see the error above.')
-        return 1
+    settings = Settings(
+        size=args.size,
+        stride=args.stride,
+        min_share=args.min_share,
+        object_ids=resolve_ids(args.target_ids),
+        shares=shares_of(args.split),
+        seed=args.seed,
+        masks=args.masks,
+        exif=args.exif,
+    )
+    refuse_full(args.out)  # before a minute of work
+    plan = plan_patches(args.root, settings)
+    print_plan(plan)
+    write_patches(plan, args.out, settings, root=str(args.root))
     number = sum(len(own) for s in plan.values() for own in s.chosen.values())
     print(f'wrote {args.out}: {number} patches')
     return 0

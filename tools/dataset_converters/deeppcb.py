@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmdefect.converters.deeppcb import convert_deeppcb
 from mmdefect.converters.image_options import add_exif_option
-from mmdefect.converters.output import finish
+from mmdefect.converters.output import finish, in_one_sentence
 from mmdefect.datasets.boxes.classes import DEEPPCB_CLASSES
 from mmdefect.streams.protocol import parse_protocol
 
@@ -31,16 +31,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@in_one_sentence
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    try:
-        steps = args.protocol and parse_protocol(args.protocol, DEEPPCB_CLASSES)
-        converted = convert_deeppcb(
-            args.root, expect_real=args.expect == 'real', exif=args.exif
-        )
-    except (FileNotFoundError, ValueError) as error:
-        print(f'ERROR: {error}')
-        return 1
+    steps = args.protocol and parse_protocol(args.protocol, DEEPPCB_CLASSES)
+    converted = convert_deeppcb(
+        args.root, expect_real=args.expect == 'real', exif=args.exif
+    )
     return finish(converted, args.out or args.root / 'coco', steps=steps or None)
 
 

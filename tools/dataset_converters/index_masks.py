@@ -17,16 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdefect.converters.image_options import add_exif_option
-from mmdefect.converters.index_masks import (
-    from_coco,
-    from_labelme,
-    from_png,
-)
-from mmdefect.converters.mask_output import (
-    Masks,
-    compare_with_images,
-    write_masks,
-)
+from mmdefect.converters.index_masks import from_coco, from_labelme, from_png
+from mmdefect.converters.mask_output import Masks, compare_with_images, write_masks
+from mmdefect.converters.output import in_one_sentence
 from mmdefect.utils.files import refuse_full
 
 
@@ -74,26 +67,22 @@ def convert(args: argparse.Namespace) -> Masks:
         return from_coco(args.source, classes=args.classes)
     pairs = [tuple(pair.rsplit('=', 1)) for pair in args.values or ()]
     if len(dict(pairs)) < len(pairs):
-        raise ValueError('--values names a class twice; expected each once.')
+        raise ValueError('--values names a class twice: expected each once; remove one')
     return from_png(args.source, values=dict(pairs) or None)
 
 
+@in_one_sentence
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    try:
-        refuse_full(args.out)
-        masks = convert(args)
-        if args.images:
-            compare_with_images(masks, args.images, exif=args.exif)
-        print(masks)
-        if masks.errors:
-            print('Nothing written: see the errors above.')
-            return 1
-        write_masks(masks, args.out)
-    except (ImportError, OSError, ValueError) as error:
-        print(f'ERROR: {error}')
-        print('Nothing written: see the error above.')
+    refuse_full(args.out)
+    masks = convert(args)
+    if args.images:
+        compare_with_images(masks, args.images, exif=args.exif)
+    print(masks)
+    if masks.errors:
+        print('Nothing written: see the errors above.')
         return 1
+    write_masks(masks, args.out)
     print(f'wrote {args.out}: {len(masks.files)} masks')
     return 0
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from mmdefect.converters.image_options import add_exif_option
 from mmdefect.converters.mask_output import write_masks
+from mmdefect.converters.output import in_one_sentence
 from mmdefect.converters.threshold_masks import (
     METHODS,
     OBJECTS,
@@ -65,31 +66,24 @@ def chosen(args: argparse.Namespace) -> dict[str, int | float | str]:
     }
 
 
+@in_one_sentence
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    try:
-        refuse_full(args.out)
-        if args.review:
-            masks, review, counts = second_pass(
-                args.images, args.review, exif=args.exif
-            )
-            print('components: ' + ', '.join(f'{k} {n}' for k, n in counts.items()))
-        else:
-            how = Threshold(**chosen(args))
-            classes = args.classes or ['crack']
-            masks, review = first_pass(args.images, how, classes, exif=args.exif)
-            number = sum(len(own) for own in review['images'].values())
-            print(f'components: {number}')
-        print(masks)
-        write_masks(masks, args.out, components=review)
-        if args.pictures:
-            for name, image in read_images(args.images, exif=args.exif):
-                drawn = draw_review(image, review['images'][name])
-                write_png(args.out / 'pictures' / f'{name}.png', drawn)
-    except (OSError, ValueError) as error:
-        print(f'ERROR: {error}')
-        print('Nothing written: see the error above.')
-        return 1
+    refuse_full(args.out)
+    if args.review:
+        masks, review, counts = second_pass(args.images, args.review, exif=args.exif)
+        print('components: ' + ', '.join(f'{k} {n}' for k, n in counts.items()))
+    else:
+        how = Threshold(**chosen(args))
+        classes = args.classes or ['crack']
+        masks, review = first_pass(args.images, how, classes, exif=args.exif)
+        print(f'components: {sum(map(len, review["images"].values()))}')
+    print(masks)
+    write_masks(masks, args.out, components=review)
+    if args.pictures:
+        for name, image in read_images(args.images, exif=args.exif):
+            drawn = draw_review(image, review['images'][name])
+            write_png(args.out / 'pictures' / f'{name}.png', drawn)
     print(f'wrote {args.out}: {len(masks.files)} masks')
     return 0
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mmdefect.converters.image_options import add_exif_option
 from mmdefect.converters.mvtec_ad import check_folder
+from mmdefect.converters.output import in_one_sentence
 from mmdefect.converters.product_checks import print_reports
 
 
@@ -29,19 +30,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@in_one_sentence
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    try:
-        reports, errors = check_folder(
-            args.root,
-            args.products,
-            full=args.full,
-            expect_real=args.expect == 'real',
-            exif=args.exif,
-        )
-    except (FileNotFoundError, ValueError) as error:
-        print(f'ERROR: {error}')
-        return 1
+    reports, errors = check_folder(
+        args.root,
+        args.products,
+        full=args.full,
+        expect_real=args.expect == 'real',
+        exif=args.exif,
+    )
     return 0 if print_reports(reports, errors) else 1
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmdefect.converters.image_options import add_exif_option
 from mmdefect.converters.neu_det import convert_neu_det, read_split_list
-from mmdefect.converters.output import finish
+from mmdefect.converters.output import finish, in_one_sentence
 from mmdefect.datasets.boxes.classes import NEU_DET_CLASSES
 from mmdefect.streams.protocol import parse_protocol
 
@@ -38,24 +38,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+@in_one_sentence
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     lists = None
-    try:
-        if args.train_list is not None:
-            lists = (read_split_list(args.train_list), read_split_list(args.test_list))
-        steps = args.protocol and parse_protocol(args.protocol, NEU_DET_CLASSES)
-        converted = convert_neu_det(
-            args.root,
-            lists=lists,
-            test_ratio=args.test_ratio,
-            seed=args.seed,
-            expect_real=args.expect == 'real',
-            exif=args.exif,
-        )
-    except (FileNotFoundError, ValueError) as error:
-        print(f'ERROR: {error}')
-        return 1
+    if args.train_list is not None:
+        lists = (read_split_list(args.train_list), read_split_list(args.test_list))
+    steps = args.protocol and parse_protocol(args.protocol, NEU_DET_CLASSES)
+    converted = convert_neu_det(
+        args.root,
+        lists=lists,
+        test_ratio=args.test_ratio,
+        seed=args.seed,
+        expect_real=args.expect == 'real',
+        exif=args.exif,
+    )
     return finish(converted, args.out or args.root / 'coco', steps=steps or None)
 
 

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmdefect.converters.output import in_one_sentence
 from mmdefect.datasets.boxes.class_split import (
     SPLIT_MODES,
     class_names,
@@ -36,27 +37,26 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@in_one_sentence
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     out = args.out or args.source.parent
-    try:
-        coco = read_coco(args.source)
-        protocol = args.protocol or [step.split(',') for step in args.steps]
-        steps = parse_protocol(protocol, class_names(coco))
-        print(f'{cooccurrence_table(coco, steps)}\n')
-        seen: list[str] = []
-        for k, keep in enumerate(steps):
-            seen += keep
-            part = split_coco(coco, keep=keep, seen=seen, mode=args.mode)
-            path = out / f'{args.source.stem}_step{k}.json'
-            save_json(part, path)
-            print(
-                f'wrote {path}: {len(part["images"])} images, '
-                f'{len(part["annotations"])} boxes ({args.mode}; {", ".join(keep)})'
-            )
-    except (FileNotFoundError, ValueError) as error:
-        print(f'ERROR: {error}')
-        return 1
+    coco = read_coco(args.source)
+    protocol = args.protocol or [step.split(',') for step in args.steps]
+    steps = parse_protocol(protocol, class_names(coco))
+    print(f'{cooccurrence_table(coco, steps)}\n')
+    seen: list[str] = []
+    parts = []
+    for keep in steps:
+        seen += keep
+        parts.append(split_coco(coco, keep=keep, seen=seen, mode=args.mode))
+    for k, (keep, part) in enumerate(zip(steps, parts, strict=True)):
+        path = out / f'{args.source.stem}_step{k}.json'
+        save_json(part, path)
+        print(
+            f'wrote {path}: {len(part["images"])} images, '
+            f'{len(part["annotations"])} boxes ({args.mode}; {", ".join(keep)})'
+        )
     return 0
 
 

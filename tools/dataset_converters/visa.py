@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdefect.converters.image_options import add_exif_option
+from mmdefect.converters.output import in_one_sentence
 from mmdefect.converters.product_checks import print_reports
 from mmdefect.converters.visa import plan_visa, write_plan
 
@@ -34,24 +35,21 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@in_one_sentence
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     out = args.out or args.root / 'mvtec'
-    try:
-        plan = plan_visa(
-            args.root,
-            split_csv=args.split_csv,
-            full=args.full,
-            expect_real=args.expect == 'real',
-            exif=args.exif,
-        )
-        if not print_reports(plan.reports, plan.errors):
-            print('Nothing written: see the errors above.')
-            return 1
-        write_plan(plan, out, link=args.link)
-    except (OSError, ValueError) as error:
-        print(f'ERROR: {error}')
+    plan = plan_visa(
+        args.root,
+        split_csv=args.split_csv,
+        full=args.full,
+        expect_real=args.expect == 'real',
+        exif=args.exif,
+    )
+    if not print_reports(plan.reports, plan.errors):
+        print('Nothing written: see the errors above.')
         return 1
+    write_plan(plan, out, link=args.link)
     print(f'wrote {out}: {len(plan.files)} images, {len(plan.masks)} masks')
     return 0
 

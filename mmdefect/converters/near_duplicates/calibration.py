@@ -49,17 +49,10 @@ class Row(NamedTuple):
 
 
 def make_sibling(image: np.ndarray, rng: Generator) -> np.ndarray:
-    """Change an image as the vendor did, and a little more.
+    """Change an image, shape (H, W), uint8, as the vendor did, and a little more.
 
     Rotation by any angle with the border repeated, flips, brightness with clipping,
     nearest or linear sampling, and a JPEG round trip.
-
-    Args:
-        image: Shape (H, W), uint8.
-        rng: Source of randomness.
-
-    Returns:
-        Same shape and type.
     """
     height, width = image.shape
     middle = ((width - 1) / 2, (height - 1) / 2)
@@ -81,24 +74,16 @@ def make_sibling(image: np.ndarray, rng: Generator) -> np.ndarray:
 def sibling_maps(
     paths: Sequence[str | Path], *, number: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Make one sibling each of some images, and describe them.
-
-    Args:
-        paths: Image files.
-        number: How many sources to draw, without repetition.
-        seed: Source of the randomness.
+    """Make one sibling each of some images, drawn without repetition, and describe it.
 
     Returns:
-        Indices of the sources, shape (number,); maps of the siblings, shape
-        (number, rings, angles).
-
-    Raises:
-        ValueError: If there are fewer images than siblings wanted, or none is wanted.
+        Indices of the sources, shape (number,); maps of the siblings, shape (number,
+        rings, angles).
     """
     if not 0 < number <= len(paths):
         raise ValueError(
-            f'{number} siblings of {len(paths)} images were asked for; expected at '
-            'least 1 and at most one an image: change --siblings.'
+            f'siblings={number}: expected 1 to {len(paths)}, one an image; change '
+            '--siblings'
         )
     rng = np.random.default_rng(seed)
     sources = np.sort(rng.choice(len(paths), number, replace=False))
@@ -124,9 +109,6 @@ def sweep(
         siblings: Similarity of siblings with all images, shape (S, N).
         test: Whether an image is in the vendor's test split, bool, shape (N,).
         thresholds: Which ones to try.
-
-    Returns:
-        One row a threshold.
     """
     rows = []
     each = np.arange(len(sources))
@@ -156,9 +138,6 @@ def choose(rows: Sequence[Row], *, recall: float = 0.995, largest: float = 0.15)
         recall: Share of siblings that must fall into the cluster of their source.
         largest: Share of its class that every cluster must stay below.
 
-    Returns:
-        Its row.
-
     Raises:
         ValueError: If no threshold meets both, with the nearest that was measured.
     """
@@ -167,8 +146,8 @@ def choose(rows: Sequence[Row], *, recall: float = 0.995, largest: float = 0.15)
         return min(met, key=lambda row: row.threshold)
     near = max(rows, key=lambda row: (row.largest < largest, row.recall))
     raise ValueError(
-        f'No threshold has at least {recall:.1%} of the siblings in the cluster of '
-        f'their source and the largest cluster below {largest:.0%} of its class; the '
-        f'nearest is {near.threshold:g} with {near.recall:.1%} and {near.largest:.1%}: '
-        'use images that differ more, or a descriptor that tells them apart.'
+        f'no threshold has {recall:.1%} of the siblings in the cluster of their '
+        f'source and the largest cluster below {largest:.0%} of its class: expected '
+        f'both, the nearest is {near.threshold:g} with {near.recall:.1%} and '
+        f'{near.largest:.1%}; use images or a descriptor that differ more'
     )

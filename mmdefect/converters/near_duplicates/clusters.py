@@ -8,12 +8,7 @@ from mmdefect.converters.near_duplicates.similarity import Pairs
 
 
 def connect(number: int, pairs: Pairs, threshold: float) -> np.ndarray:
-    """Connected components of the pairs that are alike enough.
-
-    Args:
-        number: How many images there are.
-        pairs: Of images, with their similarity.
-        threshold: Smallest similarity that connects.
+    """Connected components of the pairs that are at least as alike as ``threshold``.
 
     Returns:
         Cluster of each image, int64, numbered from 0 in the order of first members.
@@ -32,14 +27,9 @@ def connect(number: int, pairs: Pairs, threshold: float) -> np.ndarray:
 
 
 def largest_share(clusters: np.ndarray, labels: np.ndarray) -> float:
-    """Largest share of a class that one cluster holds.
+    """Largest share of its class that one cluster holds.
 
-    Args:
-        clusters: Cluster of each image, shape (N,).
-        labels: Class of each image, shape (N,).
-
-    Returns:
-        In (0, 1]; where it is large, whole classes have been merged.
+    Where it is large, whole classes have been merged.
     """
     return max(
         float(np.bincount(clusters[labels == label]).max() / (labels == label).sum())
@@ -58,15 +48,10 @@ def mixed_clusters(clusters: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def leak(clusters: np.ndarray, test: np.ndarray, train: np.ndarray) -> float:
-    """Share of test images whose cluster has training images too.
+    """Share of test images whose cluster has training images too, NaN without any.
 
-    Args:
-        clusters: Cluster of each image, shape (N,).
-        test: Whether an image is in the test subset, bool, shape (N,).
-        train: Whether it is in the training subset.
-
-    Returns:
-        In [0, 1], NaN without test images.
+    All three are one value an image; ``test`` and ``train`` say whether it is in the
+    subset.
     """
     if not test.any():
         return float('nan')

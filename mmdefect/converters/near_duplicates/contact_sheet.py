@@ -50,13 +50,7 @@ def contact_sheet(
 
 
 def turned(path: Path, found: Descriptors, index: int, *, onto: int) -> np.ndarray:
-    """Draw one image as another one lies, its name and similarity written on it.
-
-    Args:
-        path: The image file.
-        found: Descriptors of all images.
-        index: Which one it is.
-        onto: The image whose position it takes.
+    """Draw an image as ``onto`` lies, its name and similarity written on it.
 
     Returns:
         Grey levels, uint8, shape (160, 160).
@@ -78,16 +72,10 @@ def turned(path: Path, found: Descriptors, index: int, *, onto: int) -> np.ndarr
 def choose_rows(
     clusters: np.ndarray, *, number: int = 12, columns: int = 8, seed: int = 0
 ) -> list[list[int]]:
-    """The largest clusters and some others, with some images of each.
-
-    Args:
-        clusters: Cluster of each image.
-        number: How many rows, half of them the largest ones.
-        columns: At most how many images of each.
-        seed: Which ones.
+    """Draw images of the ``number`` clusters to show, half of them the largest ones.
 
     Returns:
-        Indices of the images of each row.
+        Indices of the images of each row, at most ``columns``.
     """
     rng = np.random.default_rng(seed)
     order = np.argsort(-np.bincount(clusters), kind='stable')

@@ -62,10 +62,7 @@ class Descriptors:
 
 
 def read_grey(path: str | Path) -> np.ndarray:
-    """Decode an image to one channel.
-
-    Returns:
-        Shape (H, W), uint8.
+    """Decode an image to one channel, shape (H, W), uint8.
 
     Raises:
         ValueError: If the file is missing or no image.
@@ -77,19 +74,14 @@ def read_grey(path: str | Path) -> np.ndarray:
             return decode(data, header, flag=cv2.IMREAD_GRAYSCALE)
     except ImageError as error:
         raise ValueError(
-            f'Cannot decode {path}; expected an image ({error}): restore the file or '
-            'remove it.'
+            f'{path}: expected an image ({error}); restore or remove it'
         ) from None
     image = read_info({'img_path': str(path)}, data=data)
     return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
 
 def unroll(grey: np.ndarray, opening: Ellipse) -> np.ndarray:
-    """Sample an image along rings around its opening.
-
-    Args:
-        grey: Shape (H, W), uint8.
-        opening: Where the rings are.
+    """Sample an image (H, W), uint8, along rings around its opening.
 
     Returns:
         Grey levels, float32, shape (2 * RINGS, 2 * ANGLES).
@@ -102,12 +94,10 @@ def unroll(grey: np.ndarray, opening: Ellipse) -> np.ndarray:
 
 
 def describe(grey: np.ndarray, opening: Ellipse | None = None) -> np.ndarray:
-    """Make the map of one image.
+    """Make the map of one image (H, W), uint8.
 
-    Args:
-        grey: Shape (H, W), uint8.
-        opening: Where its opening is; looked for by default, and the middle of the
-            image where there is none.
+    Without an opening it is looked for; the middle of the image is taken where there is
+    none.
 
     Returns:
         Shape (RINGS, ANGLES), float32, norm 1; zeros for an even image.
@@ -131,7 +121,7 @@ def describe_files(paths: Sequence[str | Path]) -> Descriptors:
     """
     if not paths:
         raise ValueError(
-            'No image was given to describe; expected at least one: check the folder.'
+            'paths=[]: expected at least one image to describe; check the folder'
         )
     maps = np.zeros((len(paths), RINGS, ANGLES), np.float16)
     openings = np.zeros((len(paths), 5))
@@ -162,15 +152,7 @@ def save_descriptors(path: Path, found: Descriptors, hashes: Sequence[str]) -> N
 
 
 def load_descriptors(path: Path, hashes: Sequence[str]) -> Descriptors | None:
-    """Read maps, if the file is there and they are of these very images.
-
-    Args:
-        path: What :func:`save_descriptors` wrote.
-        hashes: Of the image files, in order.
-
-    Returns:
-        The maps, or None when they have to be made anew.
-    """
+    """Read maps; None if the file is not there, old, or not of these very images."""
     if not path.is_file():
         return None
     with np.load(path, allow_pickle=False) as stored:

@@ -39,16 +39,10 @@ class Ellipse(NamedTuple):
     angle: float
 
     def place(self, points: np.ndarray) -> np.ndarray:
-        """Move points of the unit circle's plane to pixels.
+        """Move points of the unit circle's plane, shape (..., 2), to pixels, float32.
 
         The stretch is symmetric, so a rotated or mirrored image of one part rotates or
         mirrors the unit plane: nothing else changes.
-
-        Args:
-            points: Shape (..., 2), x and y; the ellipse is at distance 1.
-
-        Returns:
-            Pixels x and y, float32, same shape.
         """
         turn = np.deg2rad(self.angle)
         basis = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -57,27 +51,16 @@ class Ellipse(NamedTuple):
 
 
 def unit_points(angles: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Points at given angles and distances from the origin.
-
-    Args:
-        angles: Radians, any shape that fits ``radii``.
-        radii: Distances.
-
-    Returns:
-        x and y, shape (..., 2).
-    """
+    """Points at angles (radians) and distances from the origin: x and y, (..., 2)."""
     return np.stack([np.cos(angles) * radii, np.sin(angles) * radii], axis=-1)
 
 
 def sample(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Read an image at fractional pixels; what lies outside is the nearest border.
+    """Read an image (H, W) at fractional pixels; outside is the nearest border.
 
     Args:
         image: Shape (H, W).
         pixels: x and y, float32, shape (h, w, 2).
-
-    Returns:
-        Shape (h, w), of the type of the image.
     """
     return cv2.remap(
         image,
@@ -96,16 +79,11 @@ def whole_image(shape: tuple[int, ...]) -> Ellipse:
 
 
 def find_opening(grey: np.ndarray) -> Ellipse | None:
-    """Find the dark opening around the middle of the image.
+    """Find the border of the dark opening around the middle of an image (H, W), uint8.
 
     A shadow can make the groove behind it, or the whole disc, a clean ellipse too, so
     the smallest one that fits is taken, not the best: copies of one image agree on it.
-
-    Args:
-        grey: Shape (H, W), uint8.
-
-    Returns:
-        Its border, or None when nothing dark, round and large enough is there.
+    None when nothing dark, round and large enough is there.
     """
     soft = cv2.GaussianBlur(grey, (0, 0), 1.0)
     found: list[tuple[float, Ellipse]] = []

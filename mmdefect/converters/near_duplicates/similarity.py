@@ -102,9 +102,6 @@ def similarity(
 
     Returns:
         Up to 1, float32, shape (n, m).
-
-    Raises:
-        ValueError: If there is no such method.
     """
     check_choice('method', method, list(METHODS))
     left, right = _spectra(first), _spectra(second)
@@ -116,19 +113,7 @@ def similarity(
 
 
 def similar_pairs(maps: np.ndarray, floor: float, *, method: str = 'aligned') -> Pairs:
-    """All pairs that are at least as alike as ``floor``.
-
-    Args:
-        maps: Shape (N, rings, angles).
-        floor: Smallest similarity that is kept.
-        method: One of :data:`METHODS`.
-
-    Returns:
-        Every pair once.
-
-    Raises:
-        ValueError: If there is no such method.
-    """
+    """Find all pairs of maps (N, rings, angles) at least as alike as ``floor``."""
     check_choice('method', method, list(METHODS))
     spectra = _spectra(maps)
     found: list[tuple[np.ndarray, ...]] = []
@@ -141,12 +126,10 @@ def similar_pairs(maps: np.ndarray, floor: float, *, method: str = 'aligned') ->
 
 
 def align(reference: np.ndarray, other: np.ndarray) -> Alignment:
-    """Find how one map lies on another.
+    """Find how one map (rings, angles) lies on another.
 
-    Args:
-        reference: Shape (rings, angles).
-        other: Same shape; its angle ``a`` is ``a + turn`` of the reference, or
-            ``turn - a`` when it is mirrored.
+    Angle ``a`` of the other is ``a + turn`` of the reference, or ``turn - a`` when it
+    is mirrored.
     """
     curves = _curves(_spectra(reference[None]), _spectra(other[None]))
     plain, mirrored = (curve[:, 0, 0] for curve in curves)

@@ -1,4 +1,4 @@
-"""Whether the files of an anomaly data set are there, sound, and of equal size."""
+"""Whether the files of an anomaly dataset are there, sound, and of equal size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmdefect.datasets.anomaly.layout import AnomalyImage, scan_products
-from mmdefect.datasets.images import look_at
+from mmdefect.datasets.images import broken_error, look_at
 from mmdefect.datasets.index_masks.pixels import mask_notes
 from mmdefect.datasets.same_images import same_images
 from mmdefect.utils.checks import name_some
@@ -28,9 +28,6 @@ def file_errors(
         exif: What images with an EXIF orientation mean: ``'stored'`` pixels or the
             ``'turned'`` picture. None for stored pixels, unless a mask says otherwise
             or could lie on either: that is an error.
-
-    Returns:
-        At most one sentence each for broken files, sizes and orientations.
     """
     broken, unequal, unclear = [], [], []
     for image in images:
@@ -61,23 +58,18 @@ def _text(header: Header) -> str:
 def _sentences(
     broken: Sequence[str], unequal: Sequence[str], unclear: Sequence[str]
 ) -> list[str]:
-    errors = []
-    if broken:
-        errors.append(
-            f'Broken files ({name_some(broken)}); expected images that can be read: '
-            'restore or remove them.'
-        )
+    errors = broken_error(broken)
     if unequal:
         errors.append(
-            f'Masks of another size than their image ({name_some(unequal)}); expected '
-            'equal width and height: correct the masks.'
+            f'masks of another size than their image ({name_some(unequal)}): expected '
+            'equal width and height; correct the masks'
         )
     if unclear:
         errors.append(
-            'Images with an EXIF orientation whose masks lie on the turned picture, or '
-            f'may lie on either ({name_some(unclear)}); expected masks on the stored '
-            "pixels: say which with exif='turned' or 'stored', equal in the data sets "
-            'of training and test (--exif of the converters); good images follow.'
+            'images with an EXIF orientation whose masks lie on the turned picture, '
+            f'or may lie on either ({name_some(unclear)}): expected masks on the '
+            "stored pixels; give exif='turned' or 'stored', equal in training and "
+            'test (--exif of the converters)'
         )
     return errors
 
@@ -85,19 +77,16 @@ def _sentences(
 def warn_of(images: Sequence[AnomalyImage], where: str, *, root: Path | None) -> None:
     """Warn of odd masks of a test set, and of its images that are trained on.
 
-    Args:
-        images: Of the test set.
-        where: What to say first.
-        root: Folder of the products; None for a list, which does not name the training
-            images.
+    ``root`` is the folder of the products; None for a list, which does not name the
+    training images.
     """
     notes = mask_notes(mask for image in images for mask in image.masks)
     if root is not None:
         tested = {image.path for image in images}
         products = list(dict.fromkeys(image.product for image in images))
-        learnt = scan_products(root, products, 'train').images
+        learned = scan_products(root, products, 'train').images
         # A file that is held out of training is no second one.
-        learnt = [image for image in learnt if image.path not in tested]
-        notes += same_images([image.path for image in learnt], sorted(tested))
+        learned = [image for image in learned if image.path not in tested]
+        notes += same_images([image.path for image in learned], sorted(tested))
     for note in notes:
         print_log(f'{where}: {note}.', logger='current', level=logging.WARNING)

@@ -1,4 +1,4 @@
-"""Products of which only good images are learnt: the data of an anomaly stream."""
+"""Products of which only good images are learned: the data of an anomaly stream."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmdefect.datasets.anomaly.checks import file_errors, warn_of
+from mmdefect.datasets.anomaly.classes import MVTEC_AD_CLASSES, VISA_CLASSES
 from mmdefect.datasets.anomaly.depth import product_bits
 from mmdefect.datasets.anomaly.held_out import SHARE, held_out, untested_note
 from mmdefect.datasets.anomaly.layout import (
@@ -23,9 +24,9 @@ from mmdefect.datasets.anomaly.layout import (
     untested_error,
 )
 from mmdefect.datasets.anomaly.meta_file import read_meta_file
-from mmdefect.datasets.images import check_settings
+from mmdefect.datasets.images import check_settings, refuse
 from mmdefect.registry import DATASETS
-from mmdefect.utils.checks import check_choice, check_known, name_some
+from mmdefect.utils.checks import check_choice, check_known, check_range, name_some
 
 
 @DATASETS.register_module()
@@ -56,9 +57,9 @@ class AnomalyDataset(BaseDataset):
         rebalance: Repeat the images of small products in training, so that every
             product counts about equally in an epoch.
         hold_out: Share of ``train/good`` of a product without test images that is not
-            learnt but tested as good: then its scores are known, though no AUROC. It is
-            said in the log, and needs the same value in training and test. With 0, and
-            for products that only a list names, all is learnt and nothing scored.
+            learned but tested as good: then its scores are known, though no AUROC. Give
+            the same value in training and test. With 0, and for products that only a
+            list names, all is learned and nothing scored.
         verify: Whether to look at every file at the start: True reads headers and
             decodes masks, ``'full'`` decodes all pixels.
         exif: What images with an EXIF orientation mean, see
@@ -82,7 +83,7 @@ class AnomalyDataset(BaseDataset):
     """
 
     METAINFO: ClassVar[dict[str, Any]] = {}
-    # Whether every product has test images, or the data set is broken.
+    # Whether every product has test images, or the dataset is broken.
     complete: ClassVar[bool] = False
 
     def __init__(
@@ -104,17 +105,12 @@ class AnomalyDataset(BaseDataset):
     ) -> None:
         check_choice('split', split, SPLITS)
         check_settings(exif=exif, bits=bits)
-        if verify not in (True, False, 'full'):
-            raise ValueError(f'verify is {verify!r}: expected True, False or "full"')
+        check_choice('verify', verify, (True, False, 'full'))
+        check_range('hold_out', hold_out, 0, 1, open_high=True)
         if replay < 0 or (split == 'test' and (replay or rebalance)):
             raise ValueError(
-                f'Got replay={replay} and rebalance={rebalance} for split={split!r}; '
-                'expected a number of images from 0, and both in training only.'
-            )
-        if not 0 <= hold_out < 1:
-            raise ValueError(
-                f'hold_out is {hold_out}: expected a share of the training images from '
-                '0 and below 1'
+                f'replay={replay}, rebalance={rebalance}, split={split!r}: expected a '
+                'number of images from 0, and both in training only'
             )
         self.hold_out = float(hold_out)
         self.split = split
@@ -139,8 +135,6 @@ class AnomalyDataset(BaseDataset):
         if not lazy_init:
             self.full_init()
 
-    # ------------------------------------------------------------------ classes
-
     def _choose_classes(self, classes: Sequence[str]) -> None:
         """Check the classes that were asked for, and put the seen ones in metainfo."""
         seen = classes if self.seen_classes is None else self.seen_classes
@@ -151,14 +145,15 @@ class AnomalyDataset(BaseDataset):
         self._metainfo['classes'] = tuple(seen)
         if not self._keep:
             raise ValueError(
-                f'No class is left (seen_classes {self.seen_classes}, keep_classes '
-                f'{self.keep_classes}); expected at least one of {", ".join(classes)}.'
+                f'seen_classes={self.seen_classes}, keep_classes={self.keep_classes}: '
+                f'expected at least one of {", ".join(classes)}'
             )
         both = [name for name in self.replay_classes if name in self._keep]
         if self.replay and both:
             raise ValueError(
-                f'replay_classes names {", ".join(both)}, of which all images are in '
-                'the set already; expected old products: give keep_classes.'
+                f'replay_classes={self.replay_classes} names {", ".join(both)}, of '
+                'which all images are in the set already: expected old products; give '
+                'keep_classes'
             )
 
     @property
@@ -167,8 +162,6 @@ class AnomalyDataset(BaseDataset):
         seen: tuple[str, ...] = self._metainfo['classes']
         return [n for n in seen if self.keep_classes is None or n in self.keep_classes]
 
-    # ------------------------------------------------------------------ loading
-
     def load_data_list(self) -> list[dict[str, Any]]:
         """Find the images, check them, and choose those that the step sees.
 
@@ -176,6 +169,7 @@ class AnomalyDataset(BaseDataset):
             Data infos in label order of the products, replayed products last.
         """
         root = Path(self.data_root)
+        where = f'{type(self).__name__} {self.data_root}'
         listed = None
         if self.meta_file is not None:
             listed = read_meta_file(root / self.meta_file, root)
@@ -184,9 +178,9 @@ class AnomalyDataset(BaseDataset):
             classes = sorted(found or list_products(root))
             if not classes:
                 raise ValueError(
-                    f'{type(self).__name__}: there is no product in {root}; expected a '
-                    'folder a product, with train/good and test/<kind> below it: check '
-                    'data_root, see data/README.md.'
+                    f'{where}: there is no product in the folder: expected train/good '
+                    'and test/<kind> below a folder a product; check data_root, see '
+                    'data/README.md'
                 )
             self._choose_classes(classes)
         elif listed is None:
@@ -200,15 +194,14 @@ class AnomalyDataset(BaseDataset):
         if not scan.errors and self.verify:
             full = self.verify == 'full'
             scan.errors += file_errors(scan.images, full=full, exif=self.exif)
-        self._refuse(scan.errors)
+        refuse(scan.errors, where=where)
         self._product_bits, errors = product_bits(
             _by_product(scan.images),
             root=root if listed is None else None,
             bits=self.bits,
         )
-        self._refuse(errors)
+        refuse(errors, where=where)
         if self.verify and self.split == 'test':
-            where = f'{type(self).__name__} {self.data_root}'
             warn_of(scan.images, where, root=root if listed is None else None)
 
         groups = _by_product(scan.images)
@@ -248,7 +241,7 @@ class AnomalyDataset(BaseDataset):
         known = self._declared or self._metainfo['classes']
         scan = Scan(errors=list(listed.errors))
         groups = _by_product(listed.images)
-        check_known(groups, known, what=f'The list {self.meta_file}')
+        check_known(groups, known, what=f'the list {self.meta_file}')
         scan.images = [image for name in wanted for image in groups.get(name, ())]
         scan.image_level = [name for name in listed.image_level if name in wanted]
         absent = [name for name in wanted if name not in groups]
@@ -256,22 +249,16 @@ class AnomalyDataset(BaseDataset):
             self._notes += [untested_note(name, 0, self.hold_out) for name in absent]
         elif absent:
             scan.errors.append(
-                f'The list {self.meta_file} has no image of {", ".join(absent)}; '
-                'expected some of every product: add them, or change the classes.'
+                f'the list {self.meta_file} has no image of {", ".join(absent)}: '
+                'expected some of every product; add them, or change the classes'
             )
         defective = [str(i.path) for i in scan.images if i.label]
         if self.split == 'train' and defective:
             scan.errors.append(
-                f'The training list {self.meta_file} has defective images '
-                f'({name_some(defective)}); expected good ones only: remove them.'
+                f'the training list {self.meta_file} has defective images '
+                f'({name_some(defective)}): expected good ones only; remove them'
             )
         return scan
-
-    def _refuse(self, errors: Sequence[str]) -> None:
-        if not errors:
-            return
-        more = f' ({len(errors) - 1} more like this.)' if len(errors) > 1 else ''
-        raise ValueError(f'{type(self).__name__} {self.data_root}: {errors[0]}{more}')
 
     def _info(self, image: AnomalyImage) -> dict[str, Any]:
         info = {
@@ -311,15 +298,35 @@ def repeat_small(
 ) -> dict[str, list[AnomalyImage]]:
     """Repeat each product's images a whole number of times, up to the largest product.
 
-    Args:
-        groups: Product -> its images, at least one.
-
-    Returns:
-        The same products; their sizes differ by less than a factor of two, since the
-        number of times is rounded.
+    Sizes then differ by less than a factor of two, since the number of times is
+    rounded.
     """
     largest = max(len(group) for group in groups.values())
     return {
         name: group * max(round(largest / len(group)), 1)
         for name, group in groups.items()
     }
+
+
+@DATASETS.register_module()
+class MVTecADDataset(AnomalyDataset):
+    """MVTec-AD, 15 products and textures with 3629 training and 1725 test images.
+
+    P. Bergmann et al., CVPR 2019 and IJCV 129, 2021. Class order as in the incremental
+    protocols: alphabetical.
+    """
+
+    METAINFO: ClassVar[dict[str, Any]] = {'classes': MVTEC_AD_CLASSES}
+    complete = True
+
+
+@DATASETS.register_module()
+class VisADataset(AnomalyDataset):
+    """VisA, 12 products with 8659 training and 2162 test images in the 1cls split.
+
+    Y. Zou et al., ECCV 2022; converted by ``tools/dataset_converters/visa.py``. Class
+    order as in the incremental protocols: alphabetical.
+    """
+
+    METAINFO: ClassVar[dict[str, Any]] = {'classes': VISA_CLASSES}
+    complete = True

@@ -49,7 +49,7 @@ def product_bits(
     if not beyond:
         return found, []
     return found, [
-        f'images of 16 bits have larger values ({name_some(beyond)}) than the bits '
-        'that the training images of the product, or bits=..., say: give the bits of '
-        'the camera, equal in the data sets of training and test'
+        f'images of 16 bits have larger values ({name_some(beyond)}) than those of '
+        'training or bits=... say: expected the bits of the camera; give them, equal '
+        'in training and test'
     ]

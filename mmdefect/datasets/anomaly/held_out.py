@@ -14,18 +14,10 @@ SHARE = 0.2
 def held_out(
     images: Sequence[AnomalyImage], share: float, *, root: Path
 ) -> list[AnomalyImage]:
-    """Draw the training images that are tested instead of learnt.
+    """Draw the share of a product's training images that is tested instead of learned.
 
-    Every image gets a key from its own name, and the smallest keys win: training and
-    test, and every step, draw the same.
-
-    Args:
-        images: All training images of one product.
-        share: How many of them, above 0 and below 1; one at least, and one is left.
-        root: Names are taken relative to it, so that a moved set draws the same.
-
-    Returns:
-        The drawn images, in the order given; none with a share of 0 or a single image.
+    At least one is drawn and one is left; none with a share of 0 or of a single image.
+    Training and test, and every step, draw the same: see :func:`.layout.draw_images`.
     """
     if share == 0 or len(images) < 2:
         return []
@@ -34,20 +26,13 @@ def held_out(
 
 
 def untested_note(product: str, number: int, share: float) -> str:
-    """Say what a product without test images is tested on.
-
-    Args:
-        product: Its name.
-        number: How many images are held out.
-        share: Of all its training images.
-    """
+    """Say what a product without test images is tested on: images held out, if any."""
     if number:
         return (
             f'{product}: no test images, so {number} good ones are held out of '
             f'training and tested (hold_out={share:g}).'
         )
     return (
-        f'{product}: no test images, so it is not scored; expected test/good, and '
-        'test/<kind> if there are any, or training images to hold some out of '
-        '(hold_out).'
+        f'{product}: no test images, so it is not scored; that needs test/good, and '
+        'test/<kind> if there are any, or training images to hold out (hold_out).'
     )

@@ -104,8 +104,8 @@ def list_products(root: Path) -> list[str]:
     """
     if not root.is_dir():
         raise FileNotFoundError(
-            f'There is no folder {root}; expected one folder a product, with '
-            'train/good and test/<kind> below it: check data_root, see data/README.md.'
+            f'there is no folder {root}: expected train/good and test/<kind> below a '
+            'folder a product; check data_root, see data/README.md'
         )
     folders = (path for path in root.iterdir() if path.is_dir())
     return sorted(
@@ -116,12 +116,7 @@ def list_products(root: Path) -> list[str]:
 
 
 def scan_products(root: Path, products: Sequence[str], split: str) -> Scan:
-    """Find the images of several products, product by product.
-
-    Args:
-        root: Folder that holds the products.
-        products: Their names, in the order wanted.
-        split: ``'train'`` or ``'test'``.
+    """Find the images of several products, for ``'train'`` or ``'test'``.
 
     Returns:
         Images in the order of the products, then of kind and file name.
@@ -140,23 +135,21 @@ def _scan_train(folder: Path) -> Scan:
     if not images:
         found = 'no image in' if good.is_dir() else 'no folder'
         errors.append(
-            f'The product {product!r} has {found} {good}; expected its normal training '
-            f'images there ({", ".join(SUFFIXES)}): add them, or leave the product '
-            'out of the classes.'
+            f'the product {product!r} has {found} {good}: expected its good training '
+            f'images ({", ".join(SUFFIXES)}); add them, or leave it out of the classes'
         )
-    if strange := _not_learnt(folder / 'train', images):
+    if strange := _not_learned(folder / 'train', images):
         errors.append(
-            f'The product {product!r} has files that are not learnt '
-            f'({name_some(strange)}); expected images ({", ".join(SUFFIXES)}) '
-            'directly in train/good and nothing else in train: move them there, or '
-            'away.'
+            f'the product {product!r} has files that are not learned '
+            f'({name_some(strange)}): expected images ({", ".join(SUFFIXES)}) '
+            'directly in train/good and nothing else in train; move them'
         )
     return Scan([AnomalyImage(path, product) for path in images], errors)
 
 
-def _not_learnt(train: Path, learnt: Sequence[Path]) -> list[str]:
+def _not_learned(train: Path, learned: Sequence[Path]) -> list[str]:
     """Images beside or below ``train/good``, and pictures of another kind in it."""
-    known = set(learnt)
+    known = set(learned)
     found = [*image_files(train)]
     for folder in _folders(train):
         found += [
@@ -188,8 +181,8 @@ def _scan_test(folder: Path) -> Scan:
         ]
     if loose := [str(path) for path in image_files(test)]:
         scan.errors.append(
-            f'Images directly in test ({name_some(loose)}); expected them in test/good '
-            'or a folder of their defect kind: move them.'
+            f'images directly in test ({name_some(loose)}): expected them in '
+            'test/good or a folder of their defect kind; move them'
         )
     elif not scan.images:
         scan.untested.append(product)
@@ -203,20 +196,12 @@ def _scan_test(folder: Path) -> Scan:
 def draw_images(
     images: Sequence[AnomalyImage], number: int, *, seed: int | str, root: Path
 ) -> list[AnomalyImage]:
-    """Draw images of one product, such as those that a replay memory keeps.
+    """Draw ``number`` images of one product, such as those that a replay memory keeps.
 
-    Every image gets a random key from the seed and its own name, and the smallest keys
-    win: the draw is the same in whatever order files are listed, and a smaller one is
-    part of a larger one.
-
-    Args:
-        images: All training images of the product.
-        number: How many to draw; all of them when there are not more.
-        seed: Source of the randomness.
-        root: Names are taken relative to it, so that a moved set draws the same.
-
-    Returns:
-        The drawn images, in the order given.
+    Every image gets a random key from the seed and its own name relative to ``root``,
+    and the smallest keys win: the draw is the same in whatever order files are listed
+    and wherever they are, and a smaller one is part of a larger one. Returned in the
+    order given.
     """
 
     def key(image: AnomalyImage) -> bytes:
@@ -231,8 +216,8 @@ def draw_images(
 def untested_error(product: str, root: Path) -> str:
     """What is wrong with a product without test images, where it needs them."""
     return (
-        f'The product {product!r} has no test image in {root / product / "test"}; '
-        'expected test/good and one folder a defect kind: check the folder.'
+        f'the product {product!r} has no test image in {root / product / "test"}: '
+        'expected test/good and one folder a defect kind; check the folder'
     )
 
 
@@ -259,15 +244,15 @@ def _match_masks(
     if len(by_stem) < len(images):
         twice = sorted({str(path) for path in images} - set(map(str, by_stem.values())))
         errors.append(
-            f'Images share a name with another one ({name_some(twice)}); expected one '
-            'extension a name, or a mask belongs to both: rename one of them.'
+            f'images share a name with another one ({name_some(twice)}): expected one '
+            'extension a name, or a mask belongs to both; rename one'
         )
     if bare := [path for path in images if path not in masks]:
         wanted = folder / f'{bare[0].stem}_mask.png'
         errors.append(
-            f'Defective images without a mask ({name_some(list(map(str, bare)))}); '
-            f'expected {wanted} (or {bare[0].stem}.png) for the first: add what is '
-            'missing, or remove ground_truth for a product known by image only.'
+            f'defective images without a mask ({name_some(list(map(str, bare)))}): '
+            f'expected {wanted} (or {bare[0].stem}.png) for the first; add them, or '
+            'remove ground_truth for a product known by image only'
         )
     return masks, errors + _stray_error(strays)
 
@@ -287,7 +272,7 @@ def _stray_error(strays: list[str]) -> list[str]:
     if not strays:
         return []
     return [
-        f'Masks without a defective image ({name_some(strays)}); expected the image of '
-        'ground_truth/crack/000_mask.png at test/crack/000.*: add the image or remove '
-        'the mask.'
+        f'masks without a defective image ({name_some(strays)}): expected '
+        'test/crack/000.* for ground_truth/crack/000_mask.png; add the image or '
+        'remove the mask'
     ]

@@ -25,15 +25,10 @@ LABEL_NAMES = (GOOD, 'defective')
 
 
 def read_meta_file(path: Path, root: Path) -> Scan:
-    """Read a list.
+    """Read a list, JSON Lines or a JSON array; names in it are relative to ``root``.
 
-    Args:
-        path: JSON Lines, or a JSON array of the same objects.
-        root: Folder the names in it are relative to.
-
-    Returns:
-        Images in the order of the list. A product of which no defective image has a
-        mask is image-level; one of which some lack a mask is an error.
+    A product of which no defective image has a mask is image-level; one of which some
+    lack a mask is an error.
 
     Raises:
         FileNotFoundError: If the list is not there.
@@ -41,20 +36,18 @@ def read_meta_file(path: Path, root: Path) -> Scan:
     """
     if not path.exists():
         raise FileNotFoundError(
-            f'There is no list {path}; expected JSON Lines with filename and label '
-            '(relative paths start at data_root): see '
-            'tools/dataset_converters/ad_lists.py.'
+            f'there is no list {path}: expected JSON Lines with filename and label; '
+            'make them with tools/dataset_converters/ad_lists.py'
         )
     text = read_text_file(path, 'list')
     images = [_parse(entry, root, where=where) for where, entry in _entries(text, path)]
     scan = Scan(images)
     if not images:
-        scan.errors.append(f'{path} is empty; expected one image a line.')
+        scan.errors.append(f'{path} is empty: expected one image a line')
     if twice := repeated(str(image.path) for image in images):
         scan.errors.append(
-            f'{path} names images more than once ({name_some(twice)}); expected each '
-            'once, or it counts twice: remove the others (rebalance=True repeats '
-            'images of small products in training).'
+            f'{path} names images more than once ({name_some(twice)}): expected each '
+            'once; remove the others (rebalance=True repeats images in training)'
         )
     _check_masks(scan, path)
     return scan
@@ -80,26 +73,25 @@ def _entries(text: str, path: Path) -> Iterator[tuple[str, Any]]:
 def _parse(entry: Any, root: Path, *, where: str) -> AnomalyImage:
     if not isinstance(entry, dict) or not isinstance(entry.get('filename'), str):
         raise ValueError(
-            f'{where} is {brief(entry)}; expected an object with "filename" '
-            'and "label".'
+            f'{where} is {brief(entry)}: expected an object with "filename" and "label"'
         )
     label = entry.get('label')
     if label not in (0, 1):
         raise ValueError(
-            f'{where} has the label {brief(label)}; expected 0 (good) or 1 (defective).'
+            f'{where} has the label {brief(label)}: expected 0 (good) or 1 (defective)'
         )
     name = PurePosixPath(inner_path(entry['filename'], where))
     masks = entry.get('maskname') or []
     masks = [masks] if isinstance(masks, str) else masks
     if not isinstance(masks, list) or not all(isinstance(mask, str) for mask in masks):
         raise ValueError(
-            f'{where} has the maskname {brief(masks)}; expected the path of a mask, '
-            'or a list of paths.'
+            f'{where} has the maskname {brief(masks)}: expected the path of a mask, '
+            'or a list of paths'
         )
     if masks and label == 0:
         raise ValueError(
-            f'{where} gives the good image {name} the mask {masks[0]}; expected masks '
-            'of defective images only: correct the label or remove the mask.'
+            f'{where} gives the good image {name} the mask {masks[0]}: expected masks '
+            'of defective images only; correct the label or remove the mask'
         )
     return AnomalyImage(
         path=root / name,
@@ -114,8 +106,8 @@ def _product(entry: dict[str, Any], name: PurePosixPath, where: str) -> str:
         return str(product)
     if len(name.parts) < 4:
         raise ValueError(
-            f'{where} has no "clsname" and the path {name}; expected a class name, or '
-            'a path such as bottle/test/crack/000.png that holds it.'
+            f'{where} has no "clsname" and the path {name}: expected a class name, or '
+            'a path such as bottle/test/crack/000.png that holds it'
         )
     return name.parts[-4]
 
@@ -135,21 +127,13 @@ def _check_masks(scan: Scan, path: Path) -> None:
     if bare:
         names = name_some([str(image.path) for image in bare])
         scan.errors.append(
-            f'{path} has defective images without "maskname" ({names}); expected one, '
-            'as for other images of the product: add what is missing.'
+            f'{path} has defective images without "maskname" ({names}): expected one, '
+            'as for others of the product; add what is missing'
         )
 
 
 def meta_lines(images: Iterable[AnomalyImage], root: Path) -> list[str]:
-    """Turn images into the lines of a list.
-
-    Args:
-        images: Below ``root``.
-        root: Folder the written names are relative to.
-
-    Returns:
-        One JSON object an image, with a list as ``maskname`` for several masks.
-    """
+    """Turn images below ``root`` into the lines of a list, one JSON object an image."""
     return [json.dumps(_entry(image, root)) for image in images]
 
 

@@ -15,30 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmdefect.utils.checks import check_known
+from mmdefect.utils.checks import check_choice, check_known
 
 SPLIT_MODES = ('overlap', 'disjoint', 'relabel')
 
 
-def check_mode(mode: str) -> None:
-    """Raise ValueError when ``mode`` is none of :data:`SPLIT_MODES`."""
-    if mode not in SPLIT_MODES:
-        raise ValueError(
-            f'The split mode is {mode!r}; expected one of {", ".join(SPLIT_MODES)}.'
-        )
-
-
 def image_is_kept(present: set[str], keep: set[str], mode: str) -> bool:
-    """Say whether a step sees an image.
-
-    Args:
-        present: Classes that have a box in the image.
-        keep: Classes of the step.
-        mode: One of :data:`SPLIT_MODES`.
-
-    Returns:
-        True when the step sees the image.
-    """
+    """Say whether a step sees an image, by the classes that have a box in it."""
     if mode == 'disjoint' and present - keep:
         return False
     return bool(present & keep)
@@ -67,28 +50,25 @@ def split_coco(
 ) -> dict[str, Any]:
     """Cut the training file of one step out of a whole training file.
 
-    All categories stay, in their order, so that labels are global indices and the
-    head alone knows the offset of its step.
+    All categories stay, in their order, so that labels are global indices and the head
+    alone knows the offset of its step. Images and annotations are shared with ``coco``.
 
     Args:
         coco: The whole training set.
         keep: Classes of the step.
-        seen: Classes of this and all earlier steps, whose boxes ``relabel`` keeps;
-            all classes by default.
+        seen: Classes of this and all earlier steps, whose boxes ``relabel`` keeps; all
+            classes by default.
         mode: One of :data:`SPLIT_MODES`.
-
-    Returns:
-        A new COCO dictionary that shares images and annotations with ``coco``.
 
     Raises:
         ValueError: If a class or the mode is unknown, or no image is left.
     """
     known = class_names(coco)
-    check_mode(mode)
-    check_known(keep, known, what='The step')
+    check_choice('mode', mode, SPLIT_MODES)
+    check_known(keep, known, what='keep')
     labelled = set(keep)
     if mode == 'relabel':
-        check_known(seen or (), known, what='The classes seen so far')
+        check_known(seen or (), known, what='seen')
         labelled = set(known if seen is None else seen)
     kept = {
         image_id
@@ -97,8 +77,8 @@ def split_coco(
     }
     if not kept:
         raise ValueError(
-            f'No image is left for the classes {", ".join(keep)} in mode {mode!r}; '
-            'expected at least one: check the classes, or use another mode.'
+            f'keep={list(keep)}, mode={mode!r}: expected at least one image; check '
+            'the classes, or use another mode'
         )
     ids = {c['id'] for c in coco['categories'] if c['name'] in labelled}
     annotations = [
@@ -169,20 +149,13 @@ class Cooccurrence:
 def cooccurrence_table(
     coco: dict[str, Any], steps: Sequence[Sequence[str]]
 ) -> Cooccurrence:
-    """Count the images in which classes of different steps meet.
-
-    Args:
-        coco: A training set.
-        steps: Classes of each step.
-
-    Returns:
-        Counts a step and a pair of classes.
+    """Count the images of a training set in which classes of different steps meet.
 
     Raises:
         ValueError: If a step names an unknown class, or a class comes twice.
     """
     order = [name for step in steps for name in step]
-    check_known(order, class_names(coco), what='The steps')
+    check_known(order, class_names(coco), what='steps')
     present = list(classes_per_image(coco).values())
     boxes: dict[int, int] = defaultdict(int)
     for annotation in coco['annotations']:

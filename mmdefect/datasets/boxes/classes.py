@@ -13,3 +13,13 @@ NEU_DET_CLASSES = (
 
 DEEPPCB_CLASSES = ('open', 'short', 'mousebite', 'spur', 'copper', 'pin-hole')
 """In the order of the type numbers 1 to 6 of the annotation files."""
+
+PALETTE = [
+    (31, 119, 180),
+    (255, 127, 14),
+    (44, 160, 44),
+    (214, 39, 40),
+    (148, 103, 189),
+    (140, 86, 75),
+]
+"""Colours that boxes of six classes are drawn in, RGB."""

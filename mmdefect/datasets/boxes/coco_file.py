@@ -1,4 +1,4 @@
-"""COCO annotation files, read by one set of rules for converter, data set and metric.
+"""COCO annotation files, read by one set of rules for converter, dataset and metric.
 
 What a user cannot mean wrongly is put right: ids of any kind, ``iscrowd`` and ``area``
 in any spelling, backslashes in file names. Everything else that evaluators or the
@@ -53,10 +53,6 @@ def read_coco(
         stock: Whether mmdet's metric reads it, too: each image has its own id as
             ``file_id``, and there may be no annotations, as of images to submit.
         backend_args: Of MMEngine's file client, for files that are not local.
-
-    Raises:
-        FileNotFoundError: If it is not there.
-        ValueError: If it is no JSON, or an entry of it cannot be used.
     """
     if backend_args is None:
         text = read_text_file(Path(path), WHAT)
@@ -83,15 +79,8 @@ def normalise_coco(
       Annotations are always numbered 1, 2, ...
     - File names are relative, with slashes, and each is there once.
     - ``iscrowd`` (and ``ignore``, if given) is 0 or 1, ``area`` a positive number, by
-      default that of the box.
-
-    Args:
-        coco: What the JSON holds; it is not changed.
-        source: Where it comes from, for messages.
-        boxes: Whether every annotation needs a box.
-
-    Returns:
-        A new dictionary with the same fields, unknown ones as they are.
+      default that of the box. With ``boxes`` every annotation needs one.
+    - Unknown fields stay as they are; the given dictionary is not changed.
 
     Raises:
         ValueError: Naming the source, the entry, and what to do.
@@ -100,13 +89,13 @@ def normalise_coco(
         if name not in coco:
             absent = ', '.join(repr(one) for one in SECTIONS if one not in coco)
             raise ValueError(
-                f'{source} has no {absent}; expected a COCO instances file: convert '
-                'the data set again.'
+                f'{source} has no {absent}: expected a COCO instances file; convert '
+                'the dataset again'
             )
         if not isinstance(coco[name], list):
             raise ValueError(
-                f'{source} holds {name!r} as {brief(coco[name])}; expected a list of '
-                'entries: convert the data set again.'
+                f'{source} holds {name!r} as {brief(coco[name])}: expected a list of '
+                'entries; convert the dataset again'
             )
     categories, category_ids = _numbered(coco['categories'], 'category', source)
     images, image_ids = _numbered(coco['images'], 'image', source)
@@ -128,9 +117,6 @@ def normalise_coco(
     }
 
 
-# ----------------------------------------------------------------------------- ids
-
-
 def _places(
     entries: Iterable[Any], kind: str, source: object
 ) -> Iterator[tuple[dict[str, Any], str]]:
@@ -139,8 +125,8 @@ def _places(
         where = f'{source}: {kind} {number}'
         if not isinstance(entry, dict):
             raise ValueError(
-                f'{where} is {brief(entry)}; expected an object: convert the data set '
-                'again.'
+                f'{where} is {brief(entry)}: expected an object; convert the dataset '
+                'again'
             )
         given = entry.get('id')
         if type(given) in (int, str) and given != number:
@@ -168,16 +154,16 @@ def _numbered(
     for entry, where in _places(entries, kind, source):
         if (key := _key(entry.get('id'))) is None:
             raise ValueError(
-                f'{where} has the id {brief(entry.get("id"))}; expected a number or '
-                'text that no other has: number them again.'
+                f'{where} has the id {brief(entry.get("id"))}: expected a number or '
+                'text that no other has; number them again'
             )
         keys.append(key)
         found.append(entry)
     if twice := list(map(str, repeated(keys))):
         plural = {'category': 'categories', 'image': 'images'}[kind]
         raise ValueError(
-            f'{source} uses ids of {plural} twice ({name_some(twice)}); expected every '
-            'id once: number them again, or merge the entries of one image.'
+            f'{source} uses ids of {plural} twice ({name_some(twice)}): expected '
+            'every id once; number them again, or merge the entries of one image'
         )
     # faster-coco-eval counts in float64, where larger numbers run together.
     keep = all(isinstance(key, int) and abs(key) <= 2**53 for key in keys)
@@ -205,17 +191,14 @@ def _check_names(categories: list[dict[str, Any]], source: object) -> None:
         name = entry.get('name')
         if not isinstance(name, str) or not name.strip() or not _writable(name):
             raise ValueError(
-                f'{where} has the name {brief(name)}; expected text: name the class, '
-                'in quotes if it is a number.'
+                f'{where} has the name {brief(name)}: expected text; name the class, '
+                'in quotes if it is a number'
             )
     if twice := repeated(category['name'] for category in categories):
         raise ValueError(
-            f'{source} names classes twice ({name_some(twice)}); expected every name '
-            'once: merge the categories, or rename one.'
+            f'{source} names classes twice ({name_some(twice)}): expected every name '
+            'once; merge the categories, or rename one'
         )
-
-
-# -------------------------------------------------------------------------- images
 
 
 def _image(entry: dict[str, Any], where: str) -> dict[str, Any]:
@@ -235,11 +218,6 @@ def image_size_of(
 ) -> tuple[int, int]:
     """Declared width and height of an image, in pixels.
 
-    Args:
-        entry: What declares them.
-        where: What it is, for messages.
-        keys: Names of the two.
-
     Raises:
         ValueError: If either is missing or no whole number, or the image too large.
     """
@@ -251,17 +229,16 @@ def image_size_of(
         if not sound or not 1 <= value <= MAX_SIDE:
             given = brief(entry[key]) if key in entry else 'nothing'
             raise ValueError(
-                f'{where} has {given} as '
-                f'{key}; expected the whole number of pixels of its file, 1 to '
-                f'{MAX_SIDE}: write it from the file.'
+                f'{where} has {given} as {key}: expected the whole number of pixels '
+                f'of its file, 1 to {MAX_SIDE}; write it from the file'
             )
         sizes.append(int(value))
     width, height = sizes
     # A mask of it takes as many bytes.
     if width * height > (limit := max_pixels()):
         raise ValueError(
-            f'{where} is {width} pixels wide and {height} high; expected at most '
-            f'{limit} pixels in all: correct the size, or raise the limit with {LIMIT}.'
+            f'{where} is {width} pixels wide and {height} high: expected at most '
+            f'{limit} pixels in all; correct the size, or raise the limit with {LIMIT}'
         )
     return width, height
 
@@ -269,13 +246,10 @@ def image_size_of(
 def _refuse_twice(images: list[dict[str, Any]], source: object) -> None:
     if twice := repeated(image['file_name'] for image in images):
         raise ValueError(
-            f'{source} lists files more than once ({name_some(twice)}); expected one '
-            'image entry a file, or the objects of one entry are background in the '
-            'other: merge the entries, with all annotations under one id.'
+            f'{source} lists files more than once ({name_some(twice)}): expected one '
+            'entry a file, or the objects of one are background in the other; merge '
+            'the entries, with all annotations under one id'
         )
-
-
-# --------------------------------------------------------------------- annotations
 
 
 def _annotation(
@@ -292,10 +266,10 @@ def _annotation(
     for key, ids in (('image_id', images), ('category_id', categories)):
         wanted = _key(entry.get(key))
         if wanted is None or wanted not in ids:
+            there = f'such as {brief(next(iter(ids)))}' if ids else 'but it lists none'
             raise ValueError(
-                f'{where} names {key.removesuffix("_id")} {brief(entry.get(key))}; '
-                f'expected an id that the file lists, {_some_ids(ids)}: convert the '
-                'data set again.'
+                f'{where} names {key.removesuffix("_id")} {brief(entry.get(key))}: '
+                f'expected an id that the file lists, {there}; convert the data again'
             )
         found[key] = ids[wanted]
     for key in ('iscrowd', 'ignore'):
@@ -310,55 +284,45 @@ def _annotation(
     return found
 
 
-def _some_ids(ids: Mapping[int | str, int]) -> str:
-    return f'such as {brief(next(iter(ids)))}' if ids else 'but it lists none'
-
-
 def _flag(value: Any, key: str, where: str) -> int:
     plain = value.strip().lower() if isinstance(value, str) else value
     if isinstance(plain, list | dict) or plain not in _FLAGS:
         raise ValueError(
-            f'{where} has {brief(value)} as {key}; expected 0 or 1: correct it.'
+            f'{where} has {brief(value)} as {key}: expected 0 or 1; correct it'
         )
     return _FLAGS[plain]
 
 
 def _box(entry: Mapping[str, Any], where: str) -> list[float]:
     """The box [x, y, width, height], four finite numbers."""
-    box = entry.get('bbox')
+    box: Any = entry.get('bbox')
     if not box and isinstance(box, list | None) and entry.get('segmentation'):
         raise ValueError(
-            f'{where} has an outline (segmentation) but no bbox; expected a box [x, y, '
-            'width, height]: export boxes too, or compute them from the outlines.'
+            f'{where} has an outline (segmentation) but no bbox: expected a box [x, '
+            'y, width, height]; export boxes too, or compute them from the outlines'
         )
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_coordinate, box)):
+    sound = isinstance(box, list) and len(box) == 4
+    if not sound or not all(_is_number(value, MAX_COORDINATE) for value in box):
         given = brief(box) if 'bbox' in entry else 'no bbox'
         raise ValueError(
-            f'{where} has {given}{" as bbox" if "bbox" in entry else ""}; expected a '
+            f'{where} has {given}{" as bbox" if "bbox" in entry else ""}: expected a '
             f'box [x, y, width, height] of four numbers within {MAX_COORDINATE} '
-            'pixels: correct or remove the annotation.'
+            'pixels; correct or remove the annotation'
         )
     return box
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e300  # int may be any length
-
-
-def _is_coordinate(value: Any) -> bool:
-    return _is_number(value) and abs(value) <= MAX_COORDINATE
+def _is_number(value: Any, most: float = 1e300) -> bool:
+    return type(value) in (int, float) and abs(value) <= most  # int may be any length
 
 
 def boxes_in_frame(
     coco: Mapping[str, Any],
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Annotations whose box lies in its image, for training and scoring alike.
+    """Choose annotations whose box lies in its image, for training and scoring alike.
 
     Boxes without area in the image are left out, those that reach out of it by more
     than COCO's rounding of half a pixel are clipped.
-
-    Args:
-        coco: What :func:`read_coco` returns.
 
     Returns:
         The annotations, and a sentence that names what was dropped or clipped.
@@ -387,9 +351,6 @@ def boxes_in_frame(
         f'degenerate boxes dropped {name_some(dropped)}; out-of-frame boxes clipped '
         f'{name_some(clipped)}.'
     )
-
-
-# ------------------------------------------------------------------------ in words
 
 
 def _writable(text: str) -> bool:
@@ -425,12 +386,12 @@ def save_json(content: Mapping[str, Any], path: Path) -> None:
         text = json.dumps(content, separators=(',', ':'), allow_nan=False)
     except RecursionError as error:
         raise ValueError(
-            f'{path} would nest lists or objects too deeply; expected a few levels: '
-            'correct the source.'
+            f'{path} would nest lists or objects too deeply: expected a few levels; '
+            'correct the source'
         ) from error
     except ValueError as error:
         raise ValueError(
-            f'{path} would hold NaN or an infinite number; expected finite ones, which '
-            'every reader of JSON knows: correct the source.'
+            f'{path} would hold NaN or an infinite number: expected finite ones, '
+            'which every reader of JSON knows; correct the source'
         ) from error
     write_text(path, text)

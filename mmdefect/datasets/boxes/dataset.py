@@ -11,7 +11,7 @@ import numpy as np
 from mmdet.datasets import CocoDataset
 from mmengine.logging import print_log
 
-from mmdefect.datasets.boxes.class_split import check_mode, class_names, image_is_kept
+from mmdefect.datasets.boxes.class_split import SPLIT_MODES, class_names, image_is_kept
 from mmdefect.datasets.boxes.coco_file import boxes_in_frame, read_coco
 from mmdefect.datasets.cached import CachedImages
 from mmdefect.datasets.images import (
@@ -23,7 +23,13 @@ from mmdefect.datasets.images import (
 )
 from mmdefect.datasets.same_images import warn_of_same
 from mmdefect.registry import DATASETS
-from mmdefect.utils.checks import check_known, name_some, visible
+from mmdefect.utils.checks import (
+    check_choice,
+    check_known,
+    check_range,
+    name_some,
+    visible,
+)
 
 SMALL = 2000
 """Images of a set that is decoded at the start unless the user says otherwise."""
@@ -95,13 +101,9 @@ class DefectDetDataset(CachedImages, CocoDataset):
         lazy_init: bool = False,
         **kwargs: Any,
     ) -> None:
-        check_mode(split_mode)
+        check_choice('split_mode', split_mode, SPLIT_MODES)
+        check_range('max_broken', max_broken, 0, 1, open_high=True)
         check_settings(exif=exif, bits=bits)
-        if not 0 <= max_broken < 1:
-            raise ValueError(
-                f'max_broken is {max_broken}; expected a fraction of the images from '
-                '0 to below 1.'
-            )
         self.seen_classes = None if seen_classes is None else list(seen_classes)
         self.keep_classes = None if keep_classes is None else list(keep_classes)
         self.split_mode = split_mode
@@ -119,8 +121,6 @@ class DefectDetDataset(CachedImages, CocoDataset):
             self._choose_classes(self._declared)
         if not lazy_init:
             self.full_init()
-
-    # ------------------------------------------------------------------ classes
 
     def _choose_classes(self, classes: Sequence[str]) -> None:
         """Set seen and kept classes, the palette and the label order in metainfo."""
@@ -149,8 +149,6 @@ class DefectDetDataset(CachedImages, CocoDataset):
         """Classes of :attr:`_keep` in label order."""
         return [name for name in self._seen if name in self._keep]
 
-    # ------------------------------------------------------------------ loading
-
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the annotation file and keep what the step sees.
 
@@ -164,8 +162,8 @@ class DefectDetDataset(CachedImages, CocoDataset):
         folder = Path(self.data_prefix['img'] or '.')
         if not folder.is_dir():
             raise FileNotFoundError(
-                f'There is no image folder {folder}; expected the images that '
-                f'{self.ann_file} names: check data_root and data_prefix.'
+                f'there is no image folder {folder}: expected the images that '
+                f'{self.ann_file} names; check data_root and data_prefix'
             )
         self._check_file(coco)
         categories = {c['id']: c['name'] for c in coco['categories']}
@@ -213,11 +211,10 @@ class DefectDetDataset(CachedImages, CocoDataset):
                 ', '.join(map(visible, n)) for n in (found, self._declared)
             )
             raise ValueError(
-                f'{self.ann_file} holds the classes {there}; expected '
-                f'exactly {wanted}, in this order: convert the data '
-                'again, or give metainfo.classes in the order of the file'
+                f'{self.ann_file} holds the classes {there}: expected exactly '
+                f'{wanted}, in this order; convert the data again, or give '
+                'metainfo.classes in the order of the file'
                 + self._how_to_learn_some(found)
-                + '.'
             )
 
     def _how_to_learn_some(self, found: Sequence[str]) -> str:
@@ -238,13 +235,8 @@ class DefectDetDataset(CachedImages, CocoDataset):
             return set(self._seen)
         return self._keep
 
-    # ---------------------------------------------------------------- filtering
-
     def filter_data(self) -> list[dict[str, Any]]:
         """Apply ``filter_cfg`` and leave out broken images.
-
-        Returns:
-            The data infos that remain.
 
         Raises:
             ValueError: If none remains, or too many images are broken.
@@ -256,8 +248,9 @@ class DefectDetDataset(CachedImages, CocoDataset):
         if not data_list:
             raise ValueError(
                 f'{self.ann_file} has no image with boxes of '
-                f'{", ".join(self._kept_names)} (mode {self.split_mode!r}); expected '
-                'at least one: check the classes of the step, the mode and the file.'
+                f'{", ".join(self._kept_names)} (split_mode={self.split_mode!r}): '
+                'expected at least one; check the classes of the step, the mode and '
+                'the file'
             )
         boxes = self._count_boxes(data_list)
         data_list = self._without_broken(data_list)
@@ -287,9 +280,9 @@ class DefectDetDataset(CachedImages, CocoDataset):
             boxes += f' (and {crowds} marked iscrowd, which are ignored)'
         if crowds and crowds == len(flags) and not self.test_mode:
             raise ValueError(
-                f'{self.ann_file} has {boxes} of {", ".join(self._kept_names)}; '
-                'expected some to learn from: set iscrowd to 0 where a box is one '
-                'object (exporters of RLE masks write 1 everywhere).'
+                f'{self.ann_file} has {boxes} of {", ".join(self._kept_names)}: '
+                'expected some to learn from; set iscrowd to 0 where a box is one '
+                'object (exporters of RLE masks write 1 everywhere)'
             )
         return boxes
 
@@ -315,21 +308,21 @@ class DefectDetDataset(CachedImages, CocoDataset):
         if self._verifies and (wrong := unlike_annotated(data_list)):
             raise ValueError(
                 f'{self.ann_file}: images that are not what is annotated '
-                f'({name_some(wrong)}); expected the annotated width and height, and '
-                'values within bits: give the images that were annotated, or correct '
-                "the annotations; exif='stored' or 'turned' says which pixels of images"
-                ' with an EXIF orientation are annotated.'
+                f'({name_some(wrong)}): expected the annotated size, and values '
+                'within bits; give the images that were annotated, correct the '
+                "annotations, or say with exif='stored' or 'turned' what an EXIF "
+                'orientation means'
             )
         broken = [f'{path} ({why})' for path, why in reasons.items() if why]
         if not broken:
             return data_list
         allowed = 0.0 if self.test_mode else self.max_broken
-        found = f'Broken images {name_some(broken)}, of {len(data_list)}'
+        found = f'broken images {name_some(broken)}, of {len(data_list)}'
         if len(broken) > allowed * len(data_list):
             raise ValueError(
-                f'{found}; expected a fraction of at most {allowed:g} in '
-                f'{"testing" if self.test_mode else "training"}: restore the files, or '
-                'raise max_broken (training only).'
+                f'{found}: expected a fraction of at most {allowed:g} in '
+                f'{"testing" if self.test_mode else "training"}; restore the files, '
+                'or raise max_broken (training only)'
             )
         print_log(
             f'{found}: left out, tolerated up to a fraction of {allowed:g}.',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from mmdefect.datasets.boxes.classes import DEEPPCB_CLASSES
+from mmdefect.datasets.boxes.classes import DEEPPCB_CLASSES, PALETTE
 from mmdefect.datasets.boxes.dataset import DefectDetDataset
 from mmdefect.registry import DATASETS
 
@@ -19,12 +19,5 @@ class DeepPCBDataset(DefectDetDataset):
 
     METAINFO: ClassVar[dict[str, Any]] = {
         'classes': DEEPPCB_CLASSES,
-        'palette': [
-            (31, 119, 180),
-            (255, 127, 14),
-            (44, 160, 44),
-            (214, 39, 40),
-            (148, 103, 189),
-            (140, 86, 75),
-        ],
+        'palette': PALETTE,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from mmdefect.datasets.boxes.classes import NEU_DET_CLASSES
+from mmdefect.datasets.boxes.classes import NEU_DET_CLASSES, PALETTE
 from mmdefect.datasets.boxes.dataset import DefectDetDataset
 from mmdefect.registry import DATASETS
 
@@ -20,12 +20,5 @@ class NEUDETDataset(DefectDetDataset):
 
     METAINFO: ClassVar[dict[str, Any]] = {
         'classes': NEU_DET_CLASSES,
-        'palette': [
-            (31, 119, 180),
-            (255, 127, 14),
-            (44, 160, 44),
-            (214, 39, 40),
-            (148, 103, 189),
-            (140, 86, 75),
-        ],
+        'palette': PALETTE,
     }

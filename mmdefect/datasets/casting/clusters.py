@@ -20,14 +20,6 @@ def class_of_clusters(clusters: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def crossing_clusters(clusters: Sequence[int], subsets: Sequence[str]) -> list[int]:
-    """Clusters with images in more than one subset, which no split may have.
-
-    Args:
-        clusters: Cluster of each image.
-        subsets: Subset of each image.
-
-    Returns:
-        Their numbers, sorted.
-    """
+    """Sorted clusters with images in more than one subset, which no split may have."""
     seen = Counter(cluster for cluster, _ in set(zip(clusters, subsets, strict=True)))
     return sorted(cluster for cluster, times in seen.items() if times > 1)

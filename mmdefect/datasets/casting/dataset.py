@@ -17,7 +17,6 @@ from mmdefect.datasets.casting.layout import (
     DEFECTIVE,
     CastingScan,
     broken_images,
-    refuse,
     scan_originals,
     scan_vendor,
 )
@@ -33,6 +32,7 @@ from mmdefect.datasets.casting.split import (
     read_split,
     split_file_name,
 )
+from mmdefect.datasets.images import refuse
 from mmdefect.datasets.index_masks.pixels import mask_notes
 from mmdefect.registry import DATASETS
 from mmdefect.utils.checks import check_choice, name_some
@@ -100,8 +100,8 @@ class CastingDataset(CachedImages):
         check_choice('protocol', protocol, PROTOCOLS)
         if protocol == 'legacy' and split_file is not None:
             raise ValueError(
-                f'protocol is legacy and split_file is {split_file!r}; expected none, '
-                "because the vendor's folders are the split: leave out one of both."
+                f"split_file={split_file!r}: expected None with protocol='legacy', as "
+                "the vendor's folders are the split"
             )
         self.split = split
         self.protocol = protocol
@@ -113,8 +113,6 @@ class CastingDataset(CachedImages):
         self._cache: dict[str, np.ndarray] = {}
         kwargs.setdefault('test_mode', split != 'train')
         super().__init__(**kwargs)
-
-    # ------------------------------------------------------------------ loading
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Find the images, check them, and choose those of the subset.
@@ -171,16 +169,17 @@ class CastingDataset(CachedImages):
             source, rows = str(near), read_split(near)
         elif self.protocol == 'part_level':
             raise FileNotFoundError(
-                f'There is no split file {near}; expected one of the 512x512 '
-                f'originals: make it with {make}'
+                f'there is no split file {near}: expected one of the 512x512 '
+                f'originals; make it with {make}'
             )
         else:
             source, rows = 'the split file of the package', committed_rows()
         if differs := difference(rows, found.images):
             self._refuse(
                 [
-                    f'the folder {found.folder} {differs} ({source}); expected exactly '
-                    f'the same images: unpack them again, or make a split with {make}'
+                    f'the folder {found.folder} {differs} ({source}): expected '
+                    'exactly the same images; unpack them again, or make a split with '
+                    f'{make}'
                 ]
             )
         self._source = source
@@ -191,9 +190,9 @@ class CastingDataset(CachedImages):
         if changed and self.protocol != 'legacy':
             self._refuse(
                 [
-                    f'images differ from those of the split file '
-                    f'({name_some(changed)}); expected the same bytes: restore them, '
-                    'or make a split of your own.'
+                    'images differ from those of the split file '
+                    f'({name_some(changed)}): expected the same bytes; restore them, '
+                    'or make a split of your own'
                 ]
             )
         # Decoding takes ten times as long as hashing: only what is not known as sound.

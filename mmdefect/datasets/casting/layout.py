@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmdefect.datasets.images import decode_error
+from mmdefect.datasets.images import broken_error, decode_error
 from mmdefect.utils.checks import name_some
 
 CASTING_CLASSES = ('def_front', 'ok_front')
@@ -67,14 +67,7 @@ class CastingScan:
 
 
 def scan_vendor(root: Path) -> CastingScan:
-    """Find the vendor's augmented 300x300 images.
-
-    Args:
-        root: The folder with ``train`` and ``test``, or one or two above it.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-    """
+    """Find the vendor's augmented 300x300 images, up to two folders below the root."""
     folder = _find(root, VENDOR, VENDOR_SPLITS)
     scan = CastingScan(folder)
     for split in VENDOR_SPLITS:
@@ -83,14 +76,7 @@ def scan_vendor(root: Path) -> CastingScan:
 
 
 def scan_originals(root: Path) -> CastingScan:
-    """Find the 512x512 originals, which are not augmented.
-
-    Args:
-        root: The folder with the class folders, or one or two above it.
-
-    Raises:
-        FileNotFoundError: If there is no such folder.
-    """
+    """Find the 512x512 originals, which are not augmented, likewise."""
     scan = CastingScan(_find(root, ORIGINALS, CASTING_CLASSES))
     _scan_classes(scan, '')
     return scan
@@ -103,8 +89,8 @@ def _find(root: Path, name: str, children: Sequence[str]) -> Path:
             return folder
     what = 'no folder' if not root.is_dir() else f'no {" or ".join(children)} in'
     raise FileNotFoundError(
-        f'There is {what} {root}; expected {name} as its archive unpacks it, with '
-        f'{" and ".join(children)} below: check the path, see data/README.md.'
+        f'there is {what} {root}: expected {name} as its archive unpacks it, with '
+        f'{" and ".join(children)} below; check the path, see data/README.md'
     )
 
 
@@ -116,15 +102,15 @@ def _scan_classes(scan: CastingScan, split: str) -> None:
         files, wrong = _sort_out(place)
         if wrong:
             scan.errors.append(
-                f'{place} holds something else than images ({name_some(wrong)}); '
-                f'expected files ending in {", ".join(EXTENSIONS)} (any case) only: '
-                'rename or move them.'
+                f'{place} holds something else than images ({name_some(wrong)}): '
+                f'expected files ending in {", ".join(EXTENSIONS)} (any case) only; '
+                'rename or move them'
             )
         if not files:
             found = 'holds no image' if place.is_dir() else 'is not there'
             scan.errors.append(
-                f'The class folder {place} {found}; expected {kind} images in '
-                f'{" and ".join(CASTING_CLASSES)} each: unpack the archive again.'
+                f'the class folder {place} {found}: expected {kind} images in '
+                f'{" and ".join(CASTING_CLASSES)} each; unpack the archive again'
             )
         inside = place.relative_to(scan.folder).as_posix()
         scan.images += [
@@ -160,29 +146,12 @@ def _refuse_strangers(scan: CastingScan, parent: Path) -> None:
     )
     if strange:
         scan.errors.append(
-            f'Unknown class folders ({name_some(strange)}); expected '
-            f'{" and ".join(CASTING_CLASSES)} only: rename or move them.'
+            f'unknown class folders ({name_some(strange)}): expected '
+            f'{" and ".join(CASTING_CLASSES)} only; rename or move them'
         )
 
 
 def broken_images(folder: Path, names: Iterable[str]) -> list[str]:
     """Decode images; return one error that names those that are broken, or none."""
     reasons = {name: decode_error(folder / name) for name in names}
-    broken = [f'{name} ({why})' for name, why in reasons.items() if why]
-    if not broken:
-        return []
-    return [
-        f'broken images ({name_some(broken)}); expected images that can be decoded: '
-        'restore or remove them.'
-    ]
-
-
-def refuse(errors: Sequence[str], *, where: str) -> None:
-    """Raise the first of several errors and count the rest.
-
-    Raises:
-        ValueError: If there is an error.
-    """
-    if errors:
-        more = f' ({len(errors) - 1} more like this.)' if len(errors) > 1 else ''
-        raise ValueError(f'{where}: {errors[0]}{more}')
+    return broken_error([f'{name} ({why})' for name, why in reasons.items() if why])

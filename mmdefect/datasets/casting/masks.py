@@ -8,31 +8,26 @@ one flat folder, as long as only one image has their name.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mmdefect.datasets.casting.layout import (
-    CASTING_CLASSES,
-    DEFECTIVE,
-    CastingImage,
-    refuse,
-)
+from mmdefect.datasets.casting.layout import CASTING_CLASSES, DEFECTIVE, CastingImage
+from mmdefect.datasets.images import refuse
 from mmdefect.datasets.index_masks.pixels import read_defect
 from mmdefect.utils.checks import name_some
 from mmdefect.utils.images import read_mask
 
 COLOUR_MASK, MASK = '_color_mask', '_mask'
 """Endings of mask files, the longer first."""
+_ENDING = re.compile(f'({COLOUR_MASK}|{MASK})$')
 
 
 def read_defect_mask(path: str | Path) -> np.ndarray:
-    """Read a mask.
-
-    Args:
-        path: The PNG file; its ending says what its values mean.
+    """Read a mask, whose ending says what its values mean.
 
     Returns:
         Shape (H, W), uint8, 1 where the defect is.
@@ -44,22 +39,15 @@ def read_defect_mask(path: str | Path) -> np.ndarray:
         pixels, _ = read_mask(path)
         if pixels.ndim != 3:
             raise ValueError(
-                f'The mask {path} has one channel; expected colours, with green zero '
-                f'on the defect: save it in colour, or name it ...{MASK}.png.'
+                f'the mask {path} has one channel: expected colours, with green zero '
+                f'on the defect; save it in colour, or name it ...{MASK}.png'
             )
         return (pixels[..., 1] == 0).astype(np.uint8)
     return read_defect(path)
 
 
 def match_masks(folder: Path, images: Sequence[CastingImage]) -> dict[str, Path]:
-    """Give defective images their masks, and every mask its image.
-
-    Args:
-        folder: Folder with masks.
-        images: All images of the set.
-
-    Returns:
-        Name of an image -> its mask.
+    """Give defective images their masks, and every mask its image; name -> mask.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -68,15 +56,15 @@ def match_masks(folder: Path, images: Sequence[CastingImage]) -> dict[str, Path]
     """
     if not folder.is_dir():
         raise FileNotFoundError(
-            f'There is no mask folder {folder}; expected files such as '
-            f'test/{CASTING_CLASSES[0]}/cast_def_0_7{MASK}.png below: check mask_dir.'
+            f'there is no mask folder {folder}: expected files such as '
+            f'test/{CASTING_CLASSES[0]}/cast_def_0_7{MASK}.png below; check mask_dir'
         )
     by_stem = _by_stem(images)
     found: dict[str, Path] = {}
     errors: dict[str, list[str]] = defaultdict(list)
     for path in sorted(folder.rglob('*.png')):
         place = PurePosixPath(path.relative_to(folder).as_posix())
-        names = by_stem.get(str(place.parent / _image_stem(path.stem)), [])
+        names = by_stem.get(str(place.parent / _ENDING.sub('', path.stem)), [])
         if not names:
             errors['without a defective image'].append(str(path))
         elif len(names) > 1:
@@ -87,13 +75,6 @@ def match_masks(folder: Path, images: Sequence[CastingImage]) -> dict[str, Path]
             found[names[0]] = path
     refuse(_sentences(errors, folder, empty=not found), where=str(folder))
     return found
-
-
-def _image_stem(stem: str) -> str:
-    for ending in (COLOUR_MASK, MASK):
-        if stem.endswith(ending):
-            return stem.removesuffix(ending)
-    return stem
 
 
 def _by_stem(images: Sequence[CastingImage]) -> dict[str, list[str]]:
@@ -110,12 +91,12 @@ def _by_stem(images: Sequence[CastingImage]) -> dict[str, list[str]]:
 def _sentences(errors: dict[str, list[str]], folder: Path, *, empty: bool) -> list[str]:
     if not errors and empty:
         return [
-            f'There is no PNG in {folder}; expected masks such as '
-            f'cast_def_0_7{MASK}.png: check mask_dir.'
+            f'there is no PNG in {folder}: expected masks such as '
+            f'cast_def_0_7{MASK}.png; check mask_dir'
         ]
     return [
-        f'Masks {what} ({name_some(paths)}); expected one mask, in the folders of its '
-        f'image, as in test/{CASTING_CLASSES[0]}/cast_def_0_7{MASK}.png: move, rename '
-        'or remove them.'
+        f'masks {what} ({name_some(paths)}): expected one in the folders of its '
+        f'image, as test/{CASTING_CLASSES[0]}/cast_def_0_7{MASK}.png; move, rename or '
+        'remove them'
         for what, paths in errors.items()
     ]

@@ -45,21 +45,11 @@ def split_file_name(protocol: str) -> str:
     return f'casting_{protocol}.csv'
 
 
-# ------------------------------------------------------------------ making a split
-
-
 def legacy_split(images: Sequence[CastingImage], seed: int = 42) -> dict[str, str]:
-    """The vendor's split, whose test images have siblings in train.
+    """The vendor's split, whose test images have siblings in train; name -> subset.
 
     As the published study: 90 % of the vendor's training images are trained on
     (``round(0.9 n)``: 5,970 of 6,633), the others are for validation.
-
-    Args:
-        images: All images, in a fixed order.
-        seed: Which images are for validation.
-
-    Returns:
-        Name of each image -> its subset.
     """
     found = {i.name: 'test' for i in images if i.vendor_split == 'test'}
     names = [i.name for i in images if i.vendor_split != 'test']
@@ -68,9 +58,6 @@ def legacy_split(images: Sequence[CastingImage], seed: int = 42) -> dict[str, st
     for rank, index in enumerate(order.tolist()):
         found[names[index]] = 'train' if rank < number else 'val'
     return found
-
-
-# --------------------------------------------------------------------- split files
 
 
 def committed_rows() -> list[SplitRow]:
@@ -99,29 +86,29 @@ def read_split(path: Path) -> list[SplitRow]:
     """
     if not path.exists():
         raise FileNotFoundError(
-            f'There is no split file {path}; expected one with the columns '
-            f'{",".join(COLUMNS)}: make it with '
-            'tools/dataset_converters/casting.py DATA_ROOT --protocol ....'
+            f'there is no split file {path}: expected the columns '
+            f'{",".join(COLUMNS)}; make it with tools/dataset_converters/casting.py '
+            'DATA_ROOT --protocol PROTOCOL'
         )
     lines = read_csv(path, 'split file')
     if not lines or tuple(lines[0]) != COLUMNS:
         raise ValueError(
-            f'{path} starts with {brief(lines[0]) if lines else "nothing"}; expected '
-            f'the columns {",".join(COLUMNS)}: make it again.'
+            f'{path} starts with {brief(lines[0]) if lines else "nothing"}: expected '
+            f'the columns {",".join(COLUMNS)}; make it again'
         )
     rows = [_parse(line, path, number) for number, line in enumerate(lines[1:], 2)]
     names = [row.path for row in rows]
     if twice := sorted(repeated(names)):
         raise ValueError(
-            f'{path} names images twice ({name_some(twice)}); expected each once: '
-            'make it again.'
+            f'{path} names images twice ({name_some(twice)}): expected each once; '
+            'make it again'
         )
     crossing = crossing_clusters([r.cluster for r in rows], [r.split for r in rows])
     if crossing:
         raise ValueError(
             f'{path} has clusters in more than one subset '
-            f'({name_some([str(c) for c in crossing])}); expected all siblings of an '
-            'image in its own subset: make it again.'
+            f'({name_some([str(c) for c in crossing])}): expected all siblings of an '
+            'image in its own subset; make it again'
         )
     return rows
 
@@ -132,9 +119,8 @@ def _parse(line: Sequence[str], path: Path, number: int) -> SplitRow:
     if whole and line[3] in SUBSETS:
         return SplitRow(inner_path(line[0], where), line[1], int(line[2]), line[3])
     raise ValueError(
-        f'{where} is {visible(",".join(line)[:80])!r}; expected '
-        f'{",".join(COLUMNS)} with a whole number and one of {", ".join(SUBSETS)}: '
-        'make it again.'
+        f'{where} is {visible(",".join(line)[:80])!r}: expected {",".join(COLUMNS)} '
+        f'with a whole number and one of {", ".join(SUBSETS)}; make it again'
     )
 
 
@@ -163,15 +149,7 @@ def changed_files(rows: Sequence[SplitRow], folder: Path) -> list[str]:
 def count_subsets(
     splits: Mapping[str, str], images: Sequence[CastingImage]
 ) -> dict[str, list[int]]:
-    """Images of each class in each subset.
-
-    Args:
-        splits: Name of each image -> its subset.
-        images: Which images there are.
-
-    Returns:
-        Subset -> number of defective and of ok images.
-    """
+    """Count the defective and the ok images of each subset."""
     found = {subset: [0] * len(CASTING_CLASSES) for subset in SUBSETS}
     for image in images:
         found[splits[image.name]][image.label] += 1

@@ -83,8 +83,8 @@ class PairedMaskDataset(CachedImages):
         prefix = dict(data_prefix or {'img': 'images', 'mask': 'masks'})
         if set(prefix) != {'img', 'mask'}:
             raise ValueError(
-                f'data_prefix has the keys {", ".join(sorted(prefix))}; expected img '
-                'and mask, the folders of images and of masks.'
+                f'data_prefix={prefix}: expected img and mask, the folders of images '
+                'and of masks'
             )
         names = (metainfo or {}).get('mask_classes')
         self.object_ids = resolve_ids(target_classes, names)
@@ -132,23 +132,23 @@ class PairedMaskDataset(CachedImages):
                 wrong.append(why)
             # Grey values may be all object: whether they are is LoadIndexMask's to say.
             if self.object_ids is not None or holds_ids(mask):
-                mask = ids_of(mask, name=f'The mask {pair.mask}')
+                mask = ids_of(mask, name=f'the mask {pair.mask}')
             seen.update(np.unique(mask).tolist())
             if not object_pixels(mask, self.object_ids).any():
                 empty.append(str(pair.mask))
         where = f'{type(self).__name__} {self.data_root}'
         if wrong:
             raise ValueError(
-                f'{where}: masks do not fit their images ({name_some(wrong)}); '
-                'expected masks of the size of the image; exif says what images with '
-                'an EXIF orientation mean: correct or save the others again.'
+                f'{where}: masks do not fit their images ({name_some(wrong)}): '
+                'expected the size of the image; save them again, or say with exif '
+                'what an EXIF orientation means'
             )
         self._check_classes(where, seen)
         if empty and not self.allow_empty:
             raise ValueError(
-                f'{where}: masks without an object ({name_some(empty)}); expected some '
-                'in each: draw it, remove the images, or take them as background with '
-                'allow_empty=True.'
+                f'{where}: masks without an object ({name_some(empty)}): expected '
+                'some in each; draw it, remove the images, or take them as background '
+                'with allow_empty=True'
             )
         print_log(
             f'{where}: {len(pairs)} segmented images, {len(empty)} of them without an '
@@ -162,9 +162,9 @@ class PairedMaskDataset(CachedImages):
         if absent:
             there = ', '.join(str(number) for number in sorted(seen) if number)
             raise ValueError(
-                f'{where}: the target class ids {", ".join(map(str, absent))} occur in '
-                f'no mask; expected ids that do ({there or "there are none"}): correct '
-                'target_classes or mask_classes.'
+                f'{where}: target_classes={list(self.object_ids or ())} names '
+                f'{", ".join(map(str, absent))}, which occur in no mask: expected ids '
+                f'that do ({there or "there are none"})'
             )
 
 
@@ -172,14 +172,11 @@ def resolve_ids(
     targets: Sequence[int | str] | None,
     names: Sequence[str] | Mapping[str, int] | None = None,
 ) -> tuple[int, ...] | None:
-    """Mask ids of classes.
+    """Mask ids of classes, sorted, each once; None, every id above 0, as given.
 
     Args:
-        targets: Ids or names; None for every id above 0.
+        targets: Ids or names.
         names: Names of the ids from 1 on, or name -> id.
-
-    Returns:
-        Ids, sorted, each once; None as given.
 
     Raises:
         ValueError: If there is none, a name is unknown, or an id is out of range.
@@ -198,19 +195,19 @@ def resolve_ids(
         if number is None:
             there = ', '.join(known) or 'no name at all, as there are no mask_classes'
             raise ValueError(
-                f'target_classes names {target!r}; expected one of {there}: correct '
-                'it, give its mask id, or set metainfo=dict(mask_classes=...).'
+                f'target_classes names {target!r}: expected one of {there}; correct '
+                'it, give its mask id, or set metainfo=dict(mask_classes=...)'
             )
         sound = isinstance(number, int) and not isinstance(number, bool)
         if not sound or not 1 <= number <= MAX_ID:
             raise ValueError(
-                f'target_classes holds the mask id {number!r}; expected 1 to {MAX_ID} '
-                '(0 is background, and the object of a binary mask is 1).'
+                f'target_classes={targets!r} holds {number!r}: expected mask ids from '
+                f'1 (the object of a binary mask) to {MAX_ID}'
             )
         found.add(number)
     if not found:
         raise ValueError(
-            'target_classes is empty; expected at least one mask id or name, or None '
-            'for every id above 0.'
+            f'target_classes={targets!r}: expected at least one mask id or name, or '
+            'None for every id above 0'
         )
     return tuple(sorted(found))

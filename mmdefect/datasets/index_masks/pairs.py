@@ -38,14 +38,7 @@ class Pair(NamedTuple):
 
 
 def pair_files(images: Path, masks: Path) -> list[Pair]:
-    """Find images and masks, and pair every one of them.
-
-    Args:
-        images: Folder of images.
-        masks: Folder of masks.
-
-    Returns:
-        Pairs, sorted by name.
+    """Pair every image of a folder with the mask of its name; sorted by name.
 
     Raises:
         FileNotFoundError: If a folder is not there.
@@ -54,32 +47,27 @@ def pair_files(images: Path, masks: Path) -> list[Pair]:
     """
     if images.resolve() == masks.resolve():
         raise ValueError(
-            f'Images and masks are both in {images}; expected a folder each: move them '
-            'apart, or correct data_prefix.'
+            f'images and masks are both in {images}: expected a folder each; correct '
+            'data_prefix'
         )
     left, right = find_files(images, 'image'), find_files(masks, 'mask')
     for what, there, files, others in (
-        ('Images without a mask', masks, left, right),
-        ('Masks without an image', images, right, left),
+        ('images without a mask', masks, left, right),
+        ('masks without an image', images, right, left),
     ):
         if names := sorted(files.keys() - others.keys()):
             alone = name_some([str(files[name]) for name in names])
             raise ValueError(
-                f'{what} in {there} ({alone}); expected one of each, with equal names '
-                'but for the suffix: add, rename or remove them.'
+                f'{what} in {there} ({alone}): expected one of each, with equal names '
+                'but for the suffix; add, rename or remove them'
             )
     return [Pair(name, left[name], right[name]) for name in sorted(left)]
 
 
 def find_files(folder: Path, what: str) -> dict[str, Path]:
-    """All images below a folder.
+    """Find all images below a folder, by their path without suffix, with slashes.
 
-    Args:
-        folder: Where to look; linked folders are followed.
-        what: ``'image'`` or ``'mask'``, for messages.
-
-    Returns:
-        Path without suffix, relative, with slashes -> file.
+    Linked folders are followed; ``what`` is ``'image'`` or ``'mask'``, for messages.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -87,8 +75,8 @@ def find_files(folder: Path, what: str) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(
-            f'There is no {what} folder {folder}; expected one with files ending in '
-            f'{", ".join(SUFFIXES)}: check data_root and data_prefix.'
+            f'there is no {what} folder {folder}: expected one with files ending in '
+            f'{", ".join(SUFFIXES)}; check data_root and data_prefix'
         )
     found: dict[str, Path] = {}
     strange, twice = [], []
@@ -109,27 +97,22 @@ def find_files(folder: Path, what: str) -> dict[str, Path]:
     ):
         if files:
             raise ValueError(
-                f'{folder} holds {problem} ({name_some(files)}); expected files ending '
-                f'in {", ".join(SUFFIXES)} (any case), one a name: {remedy} them.'
+                f'{folder} holds {problem} ({name_some(files)}): expected files '
+                f'ending in {", ".join(SUFFIXES)} (any case), one a name; {remedy} '
+                'them'
             )
     if not found:
         raise ValueError(
-            f'The {what} folder {folder} is empty; expected files ending in '
-            f'{", ".join(SUFFIXES)}: check the path, or unpack the data again.'
+            f'the {what} folder {folder} is empty: expected files ending in '
+            f'{", ".join(SUFFIXES)}; check the path, or unpack the data again'
         )
     return found
 
 
 def size_error(pair: Pair, mask: np.ndarray, *, exif: str | None = None) -> str | None:
-    """Say why a mask does not lie on its image's pixels; reads the image's header.
+    """Say in a few words why a mask (H, W) does not lie on its image, else None.
 
-    Args:
-        pair: The files.
-        mask: Shape (H, W).
-        exif: See :func:`mmdefect.utils.images.is_turned`.
-
-    Returns:
-        None if it does, otherwise a few words.
+    ``exif`` as in :func:`mmdefect.utils.images.is_turned`; reads the image's header.
     """
     facts = look_at(pair.image)
     if facts.header is None:

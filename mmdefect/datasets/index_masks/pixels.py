@@ -49,16 +49,10 @@ def _threshold(mask: np.ndarray, lossy: bool) -> float:
 
 
 def read_defect(path: str | Path) -> np.ndarray:
-    """Read a mask file.
+    """Read a mask file: shape (H, W), uint8, 1 where the defect is.
 
     A palette that uses greys only is read as the grey picture that viewers show, as its
     order is the writer's; one of colours by index, 0 is background.
-
-    Returns:
-        Shape (H, W), uint8, 1 where the defect is.
-
-    Raises:
-        ValueError: Naming the file, if it cannot be accepted.
     """
     pixels, lossy, _ = _read(path)
     return defect_pixels(pixels, lossy=lossy)
@@ -104,12 +98,7 @@ class MaskFacts:
 
 
 def look_at_mask(path: str | Path) -> MaskFacts:
-    """Decode a mask; a file that has not changed is decoded once in a process.
-
-    Raises:
-        ValueError: Naming the file, if it cannot be accepted.
-        OSError: If it is not there.
-    """
+    """Decode a mask; a file that has not changed is decoded once in a process."""
     about = Path(path).stat()
     return _look(str(path), about.st_mtime_ns, about.st_size)
 
@@ -129,15 +118,7 @@ def _look(path: str, _time: int, _size: int) -> MaskFacts:
 
 
 def mask_notes(masks: Iterable[str | Path]) -> list[str]:
-    """Decode masks; say what of them is odd but can be used.
-
-    Returns:
-        One sentence a kind: grey levels that were thresholded, masks that show nothing
-        or cover all, palettes of which the background is a guess.
-
-    Raises:
-        ValueError: Naming the mask, if one cannot be decoded.
-    """
+    """Decode masks; say what of them is odd but can be used, one sentence a kind."""
     facts = {str(mask): look_at_mask(mask) for mask in masks}
     grey = [f'{mask} ({f.between})' for mask, f in facts.items() if f.between]
     seen = {mask: found for mask, found in facts.items() if not found.alpha}

@@ -38,16 +38,9 @@ class LoadAnomalyImage(BaseTransform):
 
 
 def reduce_any(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a mask so that no defect vanishes: area-max.
+    """Resize a mask (H, W) so that no defect vanishes: area-max; uint8, 0 or 1.
 
     A pixel of the result is set when any defect pixel overlaps its area.
-
-    Args:
-        mask: Shape (H, W), non-zero is defect.
-        size: Height and width of the result.
-
-    Returns:
-        Shape ``size``, uint8, 0 or 1.
     """
     found = mask > 0
     for axis in (0, 1):
@@ -64,16 +57,9 @@ def reduce_any(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def reduce_nearest(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a mask by the pixel nearest to each centre, as IUF and UniAD do.
+    """Resize a mask (H, W) by the pixel nearest to each centre, as IUF and UniAD do.
 
     A defect smaller than the sampling distance may vanish; :func:`reduce_any` keeps it.
-
-    Args:
-        mask: Shape (H, W), non-zero is defect.
-        size: Height and width of the result.
-
-    Returns:
-        Shape ``size``, uint8, 0 or 1.
     """
     # Pillow, as the released code: others break ties of 256 to 224 differently.
     found = Image.fromarray((mask > 0).astype(np.uint8))
@@ -108,8 +94,8 @@ class LoadAnomalyMask(BaseTransform):
         check_choice('reduce', reduce, list(REDUCE))
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ValueError(
-                f'The mask size is {size!r}; expected (height, width) in pixels, or '
-                'None for the size of the image.'
+                f'size={size!r}: expected (height, width) in pixels, or None for that '
+                'of the image'
             )
         self.size = None if size is None else (int(size[0]), int(size[1]))
         self.reduce = reduce
@@ -123,8 +109,8 @@ class LoadAnomalyMask(BaseTransform):
         """
         if 'ori_shape' not in results:
             raise ValueError(
-                'LoadAnomalyMask found no ori_shape; expected a loaded image: put '
-                'LoadAnomalyImage before it in the pipeline.'
+                'LoadAnomalyMask found no ori_shape: expected a loaded image; put '
+                'LoadAnomalyImage before it'
             )
         if not results['has_mask']:
             return results
@@ -143,8 +129,8 @@ class LoadAnomalyMask(BaseTransform):
                 f'{shape[0]}x{shape[1]}' for shape in (mask.shape, results['ori_shape'])
             )
             raise ValueError(
-                f'The mask {path} has {found} pixels (height x width); expected '
-                f'{wanted} as {results["img_path"]}: correct the mask.'
+                f'the mask {path} has {found} pixels (height x width): expected '
+                f'{wanted} as {results["img_path"]}; correct the mask'
             )
         return mask
 
@@ -203,7 +189,7 @@ def _move(array: np.ndarray, left_right: bool, up_down: bool, turns: int) -> np.
 
 @TRANSFORMS.register_module()
 class PackAnomalyInputs(BaseTransform):
-    """Make the item of the data set: ``inputs`` and ``data_samples``.
+    """Make the item of the dataset: ``inputs`` and ``data_samples``.
 
     Args:
         meta_keys: What of the results becomes metainfo of the sample.
@@ -230,16 +216,13 @@ class PackAnomalyInputs(BaseTransform):
             ``inputs``, uint8, shape (3, h, w), BGR; ``data_samples``, an
             :class:`~mmdefect.structures.AnomalySample` with ``gt_label`` and, if the
             defect pixels are known and were loaded, ``gt_mask``.
-
-        Raises:
-            ValueError: If ``img`` is no colour image of 8 bits.
         """
         image = results['img']
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
-                f'The image {results.get("img_path")} is {image.dtype} of shape '
-                f'{image.shape}; expected uint8 and (height, width, 3): load it with '
-                'LoadAnomalyImage.'
+                f'the image {results.get("img_path")} is {image.dtype} of shape '
+                f'{image.shape}: expected uint8 and (height, width, 3); load it with '
+                'LoadAnomalyImage'
             )
         sample = AnomalySample(
             metainfo={key: results[key] for key in self.meta_keys if key in results}

@@ -46,8 +46,8 @@ def read_mask(path: str | Path) -> np.ndarray:
             return np.ascontiguousarray(pixels[..., 0])
         found = 'three different channels'
     raise ValueError(
-        f'The mask {path} has {found}; expected one channel of 8 bits that holds '
-        f'class ids (or three equal ones): {_CONVERT}.'
+        f'the mask {path} has {found}: expected one channel of 8 bits that holds '
+        f'class ids (or three equal ones); {_CONVERT}'
     )
 
 
@@ -62,11 +62,7 @@ def is_binary(mask: np.ndarray) -> bool:
 
 
 def ids_of(mask: np.ndarray, *, name: str = 'the mask') -> np.ndarray:
-    """Class ids of the pixels: as they are, or 1 for the object of a binary mask.
-
-    Args:
-        mask: Shape (H, W), uint8.
-        name: For messages.
+    """Class ids of the pixels (H, W): as stored, or 1 for the object of a binary mask.
 
     Raises:
         ValueError: If values are neither class ids nor 0 and 255.
@@ -77,23 +73,15 @@ def ids_of(mask: np.ndarray, *, name: str = 'the mask') -> np.ndarray:
         values = np.unique(mask)
         shown = name_some([str(value) for value in values])
         raise ValueError(
-            f'{name} holds other values than class ids ({shown}); expected ids up to '
-            f'{MAX_ID}, or 0 and {FULL} only: {_CONVERT}, or take every non-zero value '
-            'as object (LoadIndexMask(legacy=True)).'
+            f'{name} holds other values than class ids ({shown}): expected ids up to '
+            f'{MAX_ID}, or 0 and {FULL} only; {_CONVERT}, or take every non-zero '
+            'value as object (LoadIndexMask(legacy=True))'
         )
     return mask
 
 
 def object_pixels(ids: np.ndarray, object_ids: Collection[int] | None) -> np.ndarray:
-    """Where the object is.
-
-    Args:
-        ids: Class ids, shape (H, W).
-        object_ids: Which of them are object; None for all above 0.
-
-    Returns:
-        Boolean, shape (H, W).
-    """
+    """Where the object is, boolean, by class ids (H, W); None for all ids above 0."""
     return ids > 0 if object_ids is None else np.isin(ids, list(object_ids))
 
 
@@ -121,15 +109,7 @@ class LoadIndexMask(BaseTransform):
         self.legacy = legacy
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Read the mask.
-
-        Args:
-            results: With ``mask_path``, perhaps ``object_ids`` (None: all above 0),
-                and ``img`` if it is loaded already.
-
-        Returns:
-            ``results`` with the keys above.
-        """
+        """Read the mask of ``mask_path``, for ``object_ids`` (None: all above 0)."""
         path = results['mask_path']
         mask = read_mask(path)
         self._check_size(mask, results, path)
@@ -137,13 +117,13 @@ class LoadIndexMask(BaseTransform):
         if self.legacy:
             if wanted is not None:
                 raise ValueError(
-                    f'LoadIndexMask has legacy=True and the data set asks for the '
-                    f'classes {tuple(wanted)}; expected one of both, because legacy '
-                    'takes every class as object: leave out target_classes.'
+                    f'legacy=True and object_ids={tuple(wanted)}: expected one of '
+                    'both, as legacy takes every class as object; leave out '
+                    'target_classes'
                 )
             found = mask > 0
         else:
-            found = object_pixels(ids_of(mask, name=f'The mask {path}'), wanted)
+            found = object_pixels(ids_of(mask, name=f'the mask {path}'), wanted)
         results['gt_seg_map'] = found.astype(np.uint8) * np.uint8(FULL)
         # A tensor: PackInputs keeps the label as it is if algorithm_keys names it too.
         label = torch.tensor([OBJECT if found.any() else BACKGROUND])
@@ -157,10 +137,10 @@ class LoadIndexMask(BaseTransform):
         image = results['img'].shape[:2]
         if mask.shape != image:
             raise ValueError(
-                f'The mask {path} is {mask.shape[1]}x{mask.shape[0]} and its image '
+                f'the mask {path} is {mask.shape[1]}x{mask.shape[0]} and its image '
                 f'{results.get("img_path", "")} {image[1]}x{image[0]} (width x '
-                'height); expected equal sizes: correct the mask, and load it before '
-                'any transform that changes the size.'
+                'height): expected equal sizes; load it before any transform that '
+                'changes the size, or correct it'
             )
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Loading an image from memory when the data set has it there."""
+"""Loading an image from memory when the dataset has it there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmdefect.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class LoadCachedImage(LoadImageFromFile):
-    """``LoadImageFromFile`` that reads files as our data sets do.
+    """``LoadImageFromFile`` that reads files as our datasets do.
 
     It takes ``results['img_cached']`` when it is there, copied: transforms may write
     into theirs. Else the file is read by :func:`mmdefect.datasets.images.read_info`:
@@ -34,8 +34,8 @@ class LoadCachedImage(LoadImageFromFile):
     def __init__(self, **kwargs: Any) -> None:
         if kwargs.pop('ignore_empty', False):
             raise TypeError(
-                'LoadCachedImage got ignore_empty=True; expected False: the data set '
-                'looks for broken images at its start.'
+                'ignore_empty=True: expected False; the dataset looks for broken '
+                'images at its start'
             )
         super().__init__(**kwargs)
         if (
@@ -43,23 +43,15 @@ class LoadCachedImage(LoadImageFromFile):
             or self.imdecode_backend != 'cv2'
         ):
             raise TypeError(
-                f'LoadCachedImage got color_type={self.color_type!r} and '
-                f'imdecode_backend={self.imdecode_backend!r}; expected "color" or '
-                '"grayscale", and "cv2", with which files are verified: leave them out.'
+                f'color_type={self.color_type!r}, '
+                f'imdecode_backend={self.imdecode_backend!r}: expected "color" or '
+                '"grayscale", and "cv2", with which files are verified'
             )
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Put ``img``, ``img_shape`` and ``ori_shape`` into ``results``.
 
-        Args:
-            results: Data info with ``img_path`` and perhaps ``img_cached``, a uint8
-                image of shape (height, width, 3).
-
-        Returns:
-            ``results`` without ``img_cached``.
-
-        Raises:
-            ValueError: If the file cannot be accepted, or is not of the annotated size.
+        ``img_cached``, a uint8 image of shape (height, width, 3), is taken out.
         """
         image = results.pop('img_cached', None)
         if image is None:
@@ -85,6 +77,6 @@ class LoadCachedImage(LoadImageFromFile):
         # Whatever the backend raises, the name of the file belongs to it.
         except Exception as error:
             raise ValueError(
-                f'Cannot load the image {path} ({type(error).__name__}: {error}): '
-                'restore the file.'
+                f'cannot load the image {path}: expected one that can be read '
+                f'({type(error).__name__}: {error}); restore the file'
             ) from error

@@ -9,7 +9,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmdefect.registry import TRANSFORMS
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, check_range
 
 BORDERS = {
     'reflect': cv2.BORDER_REFLECT_101,
@@ -56,13 +56,11 @@ class RandomRigid(BaseTransform):
     ) -> None:
         check_choice('border', border, list(BORDERS))
         check_choice('interpolation', interpolation, list(INTERPOLATIONS))
-        sound = 0 <= rotate <= 180 and 0 <= translate < 1 and 0 <= prob <= 1
-        if not sound or len(scale) != 2 or not 0 < scale[0] <= scale[1]:
-            raise ValueError(
-                f'Got rotate={rotate}, translate={translate}, scale={scale}, '
-                f'prob={prob}; expected degrees from 0 to 180, a share from 0 to below '
-                '1, a smallest and a largest factor above 0, and a probability.'
-            )
+        check_range('rotate', rotate, 0, 180)
+        check_range('translate', translate, 0, 1, open_high=True)
+        check_range('prob', prob, 0, 1)
+        if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
+            raise ValueError(f'scale={scale}: expected (smallest, largest), above 0')
         self.rotate = rotate
         self.translate = translate
         self.scale = (scale[0], scale[1])
@@ -80,8 +78,8 @@ class RandomRigid(BaseTransform):
         image = results['img']
         if image.dtype != np.uint8:
             raise ValueError(
-                f'RandomRigid got an image of type {image.dtype}; expected uint8: load '
-                'without to_float32.'
+                f'RandomRigid got {image.dtype}: expected uint8; load without '
+                'to_float32'
             )
         draws = np.random.random(5)
         if draws[0] < self.prob:

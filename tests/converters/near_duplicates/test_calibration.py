@@ -106,5 +106,5 @@ def test_feature_same_seed_same_siblings(toy: Toy) -> None:
 
 @pytest.mark.parametrize('number', [0, 33])
 def test_exception_number_of_siblings(toy: Toy, number: int) -> None:
-    with pytest.raises(ValueError, match=f'{number} siblings of 32 images'):
+    with pytest.raises(ValueError, match=f'siblings={number}: expected 1 to 32'):
         sibling_maps(toy.paths, number=number, seed=0)

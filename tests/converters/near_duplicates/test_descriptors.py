@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -66,14 +67,12 @@ def test_feature_an_even_image_has_no_descriptor() -> None:
 
 
 def test_feature_guessed_images_are_named(tmp_path: Path, toy: Toy) -> None:
-    import cv2
-
     cv2.imwrite(str(tmp_path / 'even.png'), np.full((64, 64), 90, np.uint8))
     found = describe_files([toy.paths[0], tmp_path / 'even.png'])
     assert found.guessed == [1]
 
 
-def test_feature_cache(tmp_path: Path, toy: Toy) -> None:
+def test_feature_cache(tmp_path: Path, toy: Toy, monkeypatch) -> None:
     path = tmp_path / 'deep/cache.npz'
     hashes = [path.name for path in toy.paths]
     save_descriptors(path, toy.found, hashes)
@@ -85,21 +84,14 @@ def test_feature_cache(tmp_path: Path, toy: Toy) -> None:
     assert load_descriptors(path, hashes[1:]) is None
     assert load_descriptors(path, hashes[::-1]) is None
     assert load_descriptors(tmp_path / 'none.npz', hashes) is None
-
-
-def test_feature_cache_of_other_code_is_not_used(
-    tmp_path: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hashes = [path.name for path in toy.paths]
-    save_descriptors(tmp_path / 'cache.npz', toy.found, hashes)
-    monkeypatch.setattr(descriptors, '_VERSION', -1)
-    assert load_descriptors(tmp_path / 'cache.npz', hashes) is None
+    monkeypatch.setattr(descriptors, '_VERSION', -1)  # of other code
+    assert load_descriptors(path, hashes) is None
 
 
 def test_exception_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match='No image was given'):
+    with pytest.raises(ValueError, match='expected at least one image'):
         describe_files([])
     (tmp_path / 'bad.jpeg').write_bytes(b'no image')
     for name in ('bad.jpeg', 'missing.jpeg'):
-        with pytest.raises(ValueError, match=f'Cannot decode .*{name}; expected'):
+        with pytest.raises(ValueError, match=f'{name}: expected an image'):
             describe_files([tmp_path / name])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from mmdefect.datasets.anomaly.dataset import AnomalyDataset
 from mmdefect.datasets.anomaly.layout import scan_products
 from mmdefect.datasets.anomaly.meta_file import meta_lines, read_meta_file
-from mmdefect.testing import make_toy_products
+from tests.helpers.dataset_files import infos
 
 GOOD = {'filename': 'a/test/good/0.png', 'label': 0, 'clsname': 'a'}
 BAD = {
@@ -27,17 +28,16 @@ def write(path: Path, *entries: Any) -> Path:
     return path
 
 
-@pytest.fixture(scope='module')
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp('toy')
-    return make_toy_products(root, size=32, products=2, train=2, test=5)
+def listed(root: Path, path: Path, *products: str, split: str = 'test') -> str:
+    """Write a list of what the folders hold."""
+    images = scan_products(root, products, split).images
+    path.write_text('\n'.join(meta_lines(images, root)), encoding='utf-8')
+    return str(path)
 
 
 def build(root: Path, split: str, **kwargs: Any) -> list[dict[str, Any]]:
-    dataset = AnomalyDataset(
-        data_root=str(root), split=split, **{'pipeline': [], **kwargs}
-    )
-    return [dataset.get_data_info(i) for i in range(len(dataset))]
+    kwargs = {'pipeline': [], **kwargs}
+    return infos(AnomalyDataset(data_root=str(root), split=split, **kwargs))
 
 
 def test_smoke_lines_as_published(tmp_path: Path) -> None:
@@ -49,100 +49,80 @@ def test_smoke_lines_as_published(tmp_path: Path) -> None:
     assert bad.masks == (Path('/folder/a/ground_truth/hole/0_mask.png'),)
 
 
-@pytest.mark.parametrize('indent', [None, 2])
-def test_feature_array_equals_lines(tmp_path: Path, indent: int | None) -> None:
+def test_feature_array_equals_lines(tmp_path: Path) -> None:
     lines = read_meta_file(write(tmp_path / 'lines.json', GOOD, BAD), tmp_path)
-    (tmp_path / 'array.json').write_text(
-        json.dumps([GOOD, BAD], indent=indent), encoding='utf-8'
-    )
-    assert read_meta_file(tmp_path / 'array.json', tmp_path) == lines
+    for indent in (None, 2):
+        text = json.dumps([GOOD, BAD], indent=indent)
+        (tmp_path / 'array.json').write_text(text, encoding='utf-8')
+        assert read_meta_file(tmp_path / 'array.json', tmp_path) == lines
 
 
 @pytest.mark.parametrize('split', ['train', 'test'])
-def test_feature_round_trip(toy: Path, tmp_path: Path, split: str) -> None:
+def test_feature_round_trip(toy_products: Path, tmp_path: Path, split: str) -> None:
     """A list written from the folders gives what the folders give."""
-    images = scan_products(toy, ['cloth', 'dots'], split).images
-    (tmp_path / 'list.json').write_text(
-        '\n'.join(meta_lines(images, toy)), encoding='utf-8'
-    )
-    listed = build(toy, split, meta_file=str(tmp_path / 'list.json'))
-    assert listed == build(toy, split)
-    assert len(listed) == (4 if split == 'train' else 10)
+    path = listed(toy_products, tmp_path / 'x', 'cloth', 'dots', 'marble', split=split)
+    found = build(toy_products, split, meta_file=path)
+    assert found == build(toy_products, split)
+    assert len(found) == 15
 
 
-def test_feature_product_from_the_path(tmp_path: Path) -> None:
-    entry = {'filename': 'deep/er/bolt/train/good/1.png', 'label': 0}
-    (image,) = read_meta_file(write(tmp_path / 'x', entry), tmp_path).images
-    assert image.product == 'bolt'
+def test_feature_product_and_kind_from_the_path(tmp_path: Path) -> None:
+    """The folder of a defect is its kind, unless it names none."""
+    deep = {'filename': 'deep/er/bolt/train/good/1.png', 'label': 0}
+    flat = {'filename': '1.png', 'label': 1, 'clsname': 'a'}
+    bolt, bad = read_meta_file(write(tmp_path / 'x', deep, flat), tmp_path).images
+    assert bolt.product == 'bolt'
+    assert (bad.label, bad.defect) == (1, 'defective')
 
 
-def test_feature_kind_of_a_path_that_names_none(tmp_path: Path) -> None:
-    entry = {'filename': '1.png', 'label': 1, 'clsname': 'a'}
-    (image,) = read_meta_file(write(tmp_path / 'x', entry), tmp_path).images
-    assert (image.label, image.defect) == (1, 'defective')
-
-
-def test_feature_several_masks(toy: Path, tmp_path: Path) -> None:
-    entry = {**BAD, 'maskname': ['m/0.png', 'm/1.png']}
+def test_feature_several_masks(tmp_path: Path) -> None:
+    names = ['m/0.png', 'm/1.png']
+    entry = {**BAD, 'maskname': names}
     (image,) = read_meta_file(write(tmp_path / 'x', entry), Path('/r')).images
     assert image.masks == (Path('/r/m/0.png'), Path('/r/m/1.png'))
-    assert json.loads(meta_lines([image], Path('/r'))[0])['maskname'] == [
-        'm/0.png',
-        'm/1.png',
-    ]
+    assert json.loads(meta_lines([image], Path('/r'))[0])['maskname'] == names
 
 
-def test_feature_only_wanted_products_are_looked_at(toy: Path, tmp_path: Path) -> None:
+def test_feature_only_wanted_products_are_looked_at(
+    toy_products: Path, tmp_path: Path
+) -> None:
     """A cumulative list serves earlier steps; labels follow the stream."""
-    images = scan_products(toy, ['cloth', 'dots'], 'test').images
-    lines = meta_lines(images, toy)
-    (tmp_path / 'x').write_text('\n'.join([*lines, json.dumps(GOOD)]), encoding='utf-8')
-    found = build(
-        toy,
-        'test',
-        meta_file=str(tmp_path / 'x'),
-        metainfo={'classes': ('dots', 'cloth', 'a')},
-        seen_classes=['dots', 'cloth'],
-    )
+    path = listed(toy_products, tmp_path / 'x', 'cloth', 'dots')
+    with Path(path).open('a', encoding='utf-8') as file:
+        file.write(f'\n{json.dumps(GOOD)}')
+    classes = {'classes': ('dots', 'cloth', 'a')}
+    kwargs = {'metainfo': classes, 'seen_classes': ['dots', 'cloth']}
+    found = build(toy_products, 'test', meta_file=path, **kwargs)
     assert [info['class_label'] for info in found] == [0] * 5 + [1] * 5
 
 
-def test_feature_image_level_product(tmp_path: Path) -> None:
+def test_feature_masks_of_no_image_or_of_some(tmp_path: Path) -> None:
+    """A product known by image only, and a forgotten mask."""
     bare = {key: value for key, value in BAD.items() if key != 'maskname'}
     scan = read_meta_file(write(tmp_path / 'x', GOOD, bare), tmp_path)
     assert (scan.errors, scan.image_level) == ([], ['a'])
-
-
-# ------------------------------------------------------------------- bad input
-
-
-def test_exception_one_mask_forgotten(tmp_path: Path) -> None:
-    bare = {'filename': 'a/test/hole/7.png', 'label': 1, 'maskname': ''}
-    (error,) = read_meta_file(write(tmp_path / 'x', BAD, bare), tmp_path).errors
-    assert 'hole/7.png' in error
-    assert 'without "maskname"' in error
+    other = {'filename': 'a/test/hole/7.png', 'label': 1, 'maskname': ''}
+    (error,) = read_meta_file(write(tmp_path / 'x', BAD, other), tmp_path).errors
+    assert re.search(r'without "maskname" \(1: .*hole/7\.png', error)
 
 
 @pytest.mark.parametrize(
     ('entries', 'message'),
     [
-        ([GOOD, {'filename': 'a/b/c/d.png'}], 'line 2 has the label null; expected 0'),
+        ([GOOD, {'filename': 'a/b/c/d.png'}], 'line 2 has the label null: expected 0'),
         ([{**GOOD, 'label': 2}], 'line 1 has the label 2'),
         ([{'label': 0}], 'expected an object with "filename"'),
-        ([['a.png']], r'entry 1 is .a\.png.; expected an object'),
+        ([['a.png']], r'entry 1 is .a\.png.: expected an object'),
         ([{'filename': 'a.png', 'label': 0}], 'no "clsname" and the path a.png'),
         ([{**GOOD, 'maskname': 'm.png'}], 'gives the good image .* the mask m.png'),
-        ([{**BAD, 'maskname': 5}], 'has the maskname 5; expected the path of a mask'),
-        ([{**BAD, 'maskname': [1]}], r'has the maskname \[1\]; expected'),
-        ([{**BAD, 'maskname': {'a': 'b'}}], 'has the maskname .*; expected'),
-        ([{**BAD, 'maskname': ['../m.png']}], r"line 1 names the file '../m.png': exp"),
-        (
-            [{**GOOD, 'filename': 'a/../a/b/c/d.png'}],
-            'expected a path within the folder',
-        ),
+        ([{**BAD, 'maskname': 5}], 'has the maskname 5: expected the path of a mask'),
+        ([{**BAD, 'maskname': [1]}], r'has the maskname \[1\]: expected'),
+        ([{**BAD, 'maskname': {'a': 'b'}}], 'has the maskname .*: expected'),
+        ([{**BAD, 'maskname': ['../m.png']}], r"line 1 names the file '../m.png'"),
+        ([{**GOOD, 'filename': 'a/../a/b/c/d.png'}], 'expected a path within'),
         ([{**GOOD, 'filename': '/a/b/c/d.png'}], 'expected a path within the folder'),
-        ([{**GOOD, 'filename': 'a\0.png'}], 'file system can hold'),
-        ([{**GOOD, 'label': [1]}], r'line 1 has the label \[1\]; expected'),
+        ([{**GOOD, 'filename': 'a\0.png'}], 'which no file system can hold'),
+        ([{**GOOD, 'label': [1]}], r'line 1 has the label \[1\]: expected'),
     ],
 )
 def test_exception_bad_entry(tmp_path: Path, entries: list, message: str) -> None:
@@ -150,15 +130,10 @@ def test_exception_bad_entry(tmp_path: Path, entries: list, message: str) -> Non
         read_meta_file(write(tmp_path / 'x', *entries), tmp_path)
 
 
-def test_exception_twice(tmp_path: Path) -> None:
-    (error,) = read_meta_file(write(tmp_path / 'x', GOOD, BAD, GOOD), tmp_path).errors
-    assert 'names images more than once (1: ' in error
-
-
-@pytest.mark.parametrize('change', [('/', '\\'), ('a/', './a//')])
-def test_exception_twice_in_another_spelling(tmp_path: Path, change: tuple) -> None:
+@pytest.mark.parametrize('change', [('a', 'a'), ('/', '\\'), ('a/', './a//')])
+def test_exception_twice_in_any_spelling(tmp_path: Path, change: tuple) -> None:
     again = {**GOOD, 'filename': GOOD['filename'].replace(*change)}
-    (error,) = read_meta_file(write(tmp_path / 'x', GOOD, again), tmp_path).errors
+    (error,) = read_meta_file(write(tmp_path / 'x', GOOD, BAD, again), tmp_path).errors
     assert f'names images more than once (1: {tmp_path}/{GOOD["filename"]})' in error
 
 
@@ -174,18 +149,15 @@ def test_feature_backslashes(tmp_path: Path) -> None:
         ('[' * 99999, 'x nests lists or objects too deeply'),
         ('{"a": ' + '9' * 5000 + '}', 'x line 1 holds a number of too many digits'),
         ('[1', r'x is no JSON \('),
-        ('5', 'x line 1 is 5; expected an object'),
+        (f'{json.dumps(GOOD)}\nfilename: b', 'x line 2 is no JSON'),
+        ('5', 'x line 1 is 5: expected an object'),
+        ('Schräge'.encode('latin-1'), 'x is no UTF-8 text'),
     ],
 )
-def test_exception_odd_json(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / 'x').write_text(text, encoding='utf-8')
+def test_exception_odd_json(tmp_path: Path, text: Any, message: str) -> None:
+    data = text if isinstance(text, bytes) else text.encode()
+    (tmp_path / 'x').write_bytes(data)
     with pytest.raises(ValueError, match=message):
-        read_meta_file(tmp_path / 'x', tmp_path)
-
-
-def test_exception_not_utf8(tmp_path: Path) -> None:
-    (tmp_path / 'x').write_bytes('{"filename": "Schräge.png"}'.encode('latin-1'))
-    with pytest.raises(ValueError, match='x is no UTF-8 text'):
         read_meta_file(tmp_path / 'x', tmp_path)
 
 
@@ -197,15 +169,13 @@ def test_feature_byte_order_mark_and_line_separators(tmp_path: Path) -> None:
     assert image.path.name == 'a\u2028b.png'
 
 
-def test_exception_no_json(tmp_path: Path) -> None:
-    (tmp_path / 'x').write_text(f'{json.dumps(GOOD)}\nfilename: b', encoding='utf-8')
-    with pytest.raises(ValueError, match='x line 2 is no JSON'):
-        read_meta_file(tmp_path / 'x', tmp_path)
-
-
-def test_exception_no_list(toy: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r'here is no list .*none\.json'):
-        build(toy, 'test', meta_file='none.json')
+def test_exception_no_list(toy_products: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'there is no list .*none\.json'):
+        build(toy_products, 'test', meta_file='none.json')
+    (tmp_path / 'x').write_text('\n', encoding='utf-8')
+    kwargs = {'meta_file': str(tmp_path / 'x'), 'metainfo': {'classes': ('cloth',)}}
+    with pytest.raises(ValueError, match='x is empty: expected one image a line'):
+        build(toy_products, 'test', **kwargs)
 
 
 @pytest.mark.parametrize(
@@ -216,45 +186,29 @@ def test_exception_no_list(toy: Path) -> None:
     ],
 )
 def test_exception_classes(
-    toy: Path, tmp_path: Path, split: str, classes: tuple, message: str
+    toy_products: Path, tmp_path: Path, split: str, classes: tuple, message: str
 ) -> None:
-    images = scan_products(toy, ['cloth', 'dots'], split).images
-    (tmp_path / 'x').write_text('\n'.join(meta_lines(images, toy)), encoding='utf-8')
+    path = listed(toy_products, tmp_path / 'x', 'cloth', 'dots', split=split)
     with pytest.raises(ValueError, match=message):
-        build(toy, split, meta_file=str(tmp_path / 'x'), metainfo={'classes': classes})
+        build(toy_products, split, meta_file=path, metainfo={'classes': classes})
 
 
-def test_feature_a_product_that_the_test_list_lacks(toy: Path, tmp_path: Path) -> None:
+def test_feature_a_product_that_the_test_list_lacks(
+    toy_products: Path, tmp_path: Path
+) -> None:
     """It is not scored, as an old product whose images are elsewhere."""
-    images = scan_products(toy, ['cloth'], 'test').images
-    (tmp_path / 'x').write_text('\n'.join(meta_lines(images, toy)), encoding='utf-8')
+    path = listed(toy_products, tmp_path / 'x', 'cloth')
     classes = {'classes': ('cloth', 'wood')}
-    found = build(toy, 'test', meta_file=str(tmp_path / 'x'), metainfo=classes)
-    assert {info['class_name'] for info in found} == {'cloth'}
-    assert len(found) == len(images)
-
-
-def test_exception_defective_training_image(toy: Path, tmp_path: Path) -> None:
-    images = scan_products(toy, ['cloth'], 'test').images
-    (tmp_path / 'x').write_text('\n'.join(meta_lines(images, toy)), encoding='utf-8')
+    found = build(toy_products, 'test', meta_file=path, metainfo=classes)
+    assert [info['class_name'] for info in found] == ['cloth'] * 5
     with pytest.raises(ValueError, match=r'has defective images \(3: '):
-        build(toy, 'train', meta_file=str(tmp_path / 'x'))
+        build(toy_products, 'train', meta_file=path)
 
 
 @pytest.mark.parametrize('name', ['cloth/test/cut/000.png', 'cloth/ground_truth/cut'])
-def test_exception_listed_file_is_gone(toy: Path, tmp_path: Path, name: str) -> None:
-    root = Path(shutil.copytree(toy, tmp_path / 'toy'))
-    images = scan_products(root, ['cloth'], 'test').images
-    (root / 'x').write_text('\n'.join(meta_lines(images, root)), encoding='utf-8')
-    gone = root / name
+def test_exception_listed_file_is_gone(products_copy: Path, name: str) -> None:
+    listed(products_copy, products_copy / 'x', 'cloth')
+    gone = products_copy / name
     shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
-    with pytest.raises(ValueError, match=r'Broken files \(1: .*\(missing file\)'):
-        build(root, 'test', meta_file='x')
-
-
-def test_exception_empty_list(toy: Path, tmp_path: Path) -> None:
-    (tmp_path / 'x').write_text('\n', encoding='utf-8')
-    with pytest.raises(ValueError, match='x is empty; expected one image a line'):
-        build(
-            toy, 'test', meta_file=str(tmp_path / 'x'), metainfo={'classes': ('cloth',)}
-        )
+    with pytest.raises(ValueError, match=r'broken files \(1: .*\(missing file\)'):
+        build(products_copy, 'test', meta_file='x')

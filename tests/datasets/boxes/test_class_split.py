@@ -5,13 +5,11 @@ from typing import Any
 import pytest
 
 from mmdefect.datasets.boxes.class_split import (
-    check_mode,
     classes_per_image,
     cooccurrence_table,
     image_is_kept,
     split_coco,
 )
-from mmdefect.utils.checks import check_known
 
 
 def make_coco(images: list[str], classes: str = 'abcd') -> dict[str, Any]:
@@ -50,13 +48,9 @@ def test_feature_modes(mode: str, images: list[int], letters: str) -> None:
     assert kept(step) == (images, letters)
 
 
-def test_feature_relabel_leaves_unseen_classes_out() -> None:
+def test_feature_unseen_classes_and_all_categories() -> None:
     step = split_coco(COCO, keep=['b'], seen=['a', 'b'], mode='relabel')
     assert kept(step) == ([1, 3], 'aabb')
-
-
-def test_feature_all_categories_stay_in_global_order() -> None:
-    step = split_coco(COCO, keep=['d'])
     assert step['categories'] == COCO['categories']
     assert step['info'] is COCO['info']
 
@@ -66,40 +60,24 @@ def test_feature_cooccurrence_counts() -> None:
     rows = [(s.images, s.boxes, s.old, s.future) for s in table.steps]
     assert rows == [(3, 5, 0, 2), (4, 4, 2, 1), (1, 1, 1, 0)]
     assert table.pairs['a'] == {'a': 2, 'b': 1, 'c': 1, 'd': 0}
-
-
-def test_feature_cooccurrence_prints_shares() -> None:
     text = str(cooccurrence_table(COCO, [['a', 'b'], ['c', 'd']]))
     assert '| 1 | c, d | 4 | 5 | 2 (50.0%) | 0 (0.0%) |' in text
     assert '| images with both | a | b | c | d |' in text
 
 
-def test_shape_every_image_is_listed() -> None:
+def test_feature_empty_image_is_listed_and_never_of_a_step() -> None:
     assert classes_per_image(COCO)[1] == {'a', 'b'}
     assert classes_per_image(COCO)[4] == set()
-
-
-def test_feature_empty_image_is_never_of_a_step() -> None:
     assert not image_is_kept(set(), {'a'}, 'overlap')
     assert not image_is_kept(set(), {'a'}, 'disjoint')
 
 
-def test_exception_unknown_class_names_near_matches() -> None:
-    with pytest.raises(ValueError, match=r"unknown class 'patchs'.*mean patches\?"):
-        check_known(['patchs'], ['crazing', 'patches'], what='keep_classes')
-
-
-def test_exception_class_twice() -> None:
-    with pytest.raises(ValueError, match="keep_classes names the class 'a' twice"):
-        check_known(['a', 'a'], ['a', 'b'], what='keep_classes')
-
-
 def test_exception_unknown_mode() -> None:
-    with pytest.raises(ValueError, match="'overlapp'; expected one of overlap"):
-        check_mode('overlapp')
+    with pytest.raises(ValueError, match="mode='overlapp': expected one of overlap"):
+        split_coco(COCO, keep=['c'], mode='overlapp')
 
 
 def test_exception_step_without_images() -> None:
     coco = make_coco(['a', 'b'])
-    with pytest.raises(ValueError, match='No image is left for the classes c, d in'):
+    with pytest.raises(ValueError, match=r"keep=\['c', 'd'\].*at least one image"):
         split_coco(coco, keep=['c', 'd'])

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,6 @@ def renamed(change: Callable[[Any], Any], *keys: str) -> Callable[[Coco], None]:
     return apply
 
 
-# ------------------------------------------------------------------ what is put right
-
-
 def test_smoke(tmp_path: Path) -> None:
     path = tmp_path / 'train.json'
     path.write_text(json.dumps(drawn()), encoding='utf-8')
@@ -90,25 +88,22 @@ def test_smoke(tmp_path: Path) -> None:
     assert read_coco(str(path), backend_args={'backend': 'local'}) == drawn()
 
 
+def written_as(old: str, new: str) -> Callable[[Coco], None]:
+    def change(coco: Coco) -> None:
+        for image in coco['images']:
+            image['file_name'] = image['file_name'].replace(old, new)
+
+    return change
+
+
 @pytest.mark.parametrize(
     'change',
     [
         lambda coco: None,
         drop('annotations', 'id', 'iscrowd', 'area'),
-        every('annotations', id=0),
-        every('annotations', id=1.0),
-        every('annotations', id='6f1b-uuid'),
-        every('annotations', id=None),
-        every('annotations', area=None),
-        every('annotations', area='600'),
-        every('annotations', area=float('nan')),
-        every('annotations', area=0),
-        every('annotations', area=True),
-        every('annotations', iscrowd=None),
-        every('annotations', iscrowd='0'),
-        every('annotations', iscrowd='False'),
-        every('annotations', iscrowd=False),
-        every('annotations', iscrowd=0.0),
+        *(every('annotations', id=value) for value in (0, 1.0, '6f1b-uuid', None)),
+        *(every('annotations', area=v) for v in (None, '600', float('nan'), 0, True)),
+        *(every('annotations', iscrowd=v) for v in (None, '0', 'False', False, 0.0)),
         every('images', width=96.0, height=64.0),
         every('images', width='96', height='64'),
         renamed(float, 'image_id', 'category_id'),
@@ -117,20 +112,8 @@ def test_smoke(tmp_path: Path) -> None:
             [b.update(image_id=str(b['image_id'])) for b in coco['annotations']]
             and None
         ),
-        lambda coco: (
-            [
-                i.update(file_name=i['file_name'].replace('/', '\\'))
-                for i in coco['images']
-            ]
-            and None
-        ),
-        lambda coco: (
-            [
-                i.update(file_name=f'./{i["file_name"]}'.replace('s/', 's//./'))
-                for i in coco['images']
-            ]
-            and None
-        ),
+        written_as('/', '\\'),
+        written_as('images/', './images//./'),
     ],
 )
 def test_feature_any_spelling_means_the_same(change: Callable[[Coco], Any]) -> None:
@@ -213,137 +196,73 @@ def test_feature_boxes_in_frame() -> None:
     assert boxes_in_frame(drawn()) == (drawn()['annotations'], None)
 
 
-# -------------------------------------------------------------------- what is refused
-
 OUTLINE = [[1, 1, 9, 1, 9, 9]]
+box, image = partial(first, 'annotations'), partial(first, 'images')
+OUT = 'expected a path within the folder'
+NO_FILE = 'which no file system can hold'
 
 
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (drop('annotations', 'bbox'), 'annotation 1 has no bbox; expected a box'),
-        (first('annotations', bbox=[]), r'annotation 1 has \[\] as bbox; expected a'),
-        (first('annotations', bbox=None), 'annotation 1 has null as bbox'),
-        (first('annotations', bbox=[1, 2, 3]), r'annotation 1 has \[1, 2, 3\] as bbox'),
-        (first('annotations', bbox=[1, 2, 3, '4']), r"\[1, 2, 3, '4'\] as bbox"),
-        (first('annotations', bbox=[1, 2, 3, None]), r'\[1, 2, 3, null\] as bbox'),
-        (first('annotations', bbox=[1, 2, 3, float('nan')]), r'nan\] as bbox'),
-        (first('annotations', bbox=[1, 2, float('inf'), 3]), r'inf, 3\] as bbox'),
-        (first('annotations', bbox=[1, 2, 1e18, 3]), r'within 10000000 pixels'),
-        (first('annotations', bbox=[[[1]]] * 4), 'a list of 4 entries as bbox'),
+        (drop('annotations', 'bbox'), 'annotation 1 has no bbox: expected a box'),
+        (box(bbox=[]), r'annotation 1 has \[\] as bbox: expected a'),
+        (box(bbox=[1, 2, 3]), r'annotation 1 has \[1, 2, 3\] as bbox'),
+        (box(bbox=[1, 2, 3, '4']), r"\[1, 2, 3, '4'\] as bbox"),
+        (box(bbox=[1, 2, 3, float('nan')]), r'nan\] as bbox'),
+        (box(bbox=[1, 2, 1e18, 3]), r'within 10000000 pixels'),
+        (box(bbox=[[[1]]] * 4), 'a list of 4 entries as bbox'),
         (
-            first('annotations', bbox=[], segmentation=OUTLINE),
-            r'annotation 1 has an outline \(segmentation\) but no bbox; expected a box',
+            box(bbox=[], segmentation=OUTLINE),
+            r'outline \(segmentation\) but no bbox',
         ),
-        (first('annotations', id=17, bbox=5), r'annotation 1 \(id 17\) has 5 as bbox'),
-        (first('annotations', iscrowd='maybe'), "annotation 1 has 'maybe' as iscrowd"),
-        (
-            first('annotations', iscrowd=2),
-            'annotation 1 has 2 as iscrowd; expected 0 or',
-        ),
-        (first('annotations', iscrowd=[0]), r'annotation 1 has \[0\] as iscrowd'),
-        (first('annotations', image_id=60), 'names image 60; expected an id that the'),
-        (
-            first('annotations', image_id='059'),
-            "names image '059'; expected an id that",
-        ),
-        (first('annotations', image_id=[1]), r'names image \[1\]; expected'),
+        (box(id=17, bbox=5), r'annotation 1 \(id 17\) has 5 as bbox'),
+        (box(iscrowd='maybe'), "annotation 1 has 'maybe' as iscrowd"),
+        (box(iscrowd=2), 'annotation 1 has 2 as iscrowd: expected 0 or'),
+        (box(iscrowd=[0]), r'annotation 1 has \[0\] as iscrowd'),
+        (box(image_id=60), 'names image 60: expected an id that the'),
+        (box(image_id='059'), "names image '059': expected an id that"),
+        (box(image_id=[1]), r'names image \[1\]: expected'),
         (drop('annotations', 'image_id'), 'annotation 1 names image null'),
-        (
-            first('annotations', category_id=3),
-            'names category 3; .*, such as 0: convert',
-        ),
-        (
-            drop('images', 'width', 'height'),
-            'image 1 has nothing as width; expected the',
-        ),
-        (first('images', height=float('nan')), 'image 1 has nan as height'),
-        (first('images', height=float('inf')), 'image 1 has inf as height'),
-        (first('images', height=0), 'image 1 has 0 as height'),
-        (first('images', height=-5), 'image 1 has -5 as height'),
-        (first('images', height=True), 'image 1 has True as height'),
-        (first('images', height=10**400), 'image 1 has 1000.* as height'),
-        (
-            first('images', width=10**5, height=10**5),
-            'expected at most 200000000 pixels',
-        ),
-        (
-            first('images', file_name='../a.png'),
-            r"image 1 names the file '\.\./a\.png'",
-        ),
-        (
-            first('images', file_name='a\\..\\..\\b.png'),
-            'expected a path within the folder of',
-        ),
-        (
-            first('images', file_name='/data/a.png'),
-            'expected a path within the folder of',
-        ),
-        (
-            first('images', file_name='C:\\a.png'),
-            'expected a path within the folder of',
-        ),
-        (first('images', file_name=''), "image 1 names the file '': expected a path"),
-        (first('images', file_name=5), 'image 1 names the file 5: expected a path'),
-        (first('images', file_name='a\0.png'), 'file system can hold'),
-        (first('images', file_name='a' * 300), 'file system can hold'),
-        (first('images', file_name='\ud800.png'), 'file system can hold'),
-        (
-            every('images', file_name='a.png'),
-            r'lists files more than once \(1: a\.png\)',
-        ),
+        (box(category_id=3), 'names category 3: .*, such as 0; convert'),
+        (drop('images', 'width', 'height'), 'image 1 has nothing as width: expected'),
+        (image(height=float('nan')), 'image 1 has nan as height'),
+        (image(height=0), 'image 1 has 0 as height'),
+        (image(height=True), 'image 1 has True as height'),
+        (image(height=10**400), 'image 1 has 1000.* as height'),
+        (image(width='wide'), "has 'wide' as width: expected the whole"),
+        (image(width=10**5, height=10**5), 'expected at most 200000000 pixels'),
+        (image(file_name='../a.png'), r"image 1 names the file '\.\./a\.png'"),
+        (image(file_name='a\\..\\..\\b.png'), OUT),
+        (image(file_name='/data/a.png'), OUT),
+        (image(file_name='C:\\a.png'), OUT),
+        (image(file_name=''), "image 1 names the file ''.*expected a path"),
+        (image(file_name=5), 'image 1 names the file 5.*expected a path'),
+        (image(file_name='a\0.png'), NO_FILE),
+        (image(file_name='a' * 300), NO_FILE),
+        (image(file_name='\ud800.png'), NO_FILE),
+        (every('images', file_name='a.png'), r'files more than once \(1: a\.png\)'),
         (
             lambda coco: coco['images'][1].update(file_name='.\\images\\a.png'),
-            r'more than once \(1: images/a\.png\).*: merge the entries',
+            r'more than once \(1: images/a\.png\).*; merge the entries',
         ),
-        (first('images', id=59), r'uses ids of images twice \(1: 59\); expected every'),
-        (first('images', id='59'), r'uses ids of images twice \(1: 59\)'),
-        (
-            first('images', id=None),
-            'image 1 has the id null; expected a number or text',
-        ),
-        (
-            first('images', id=1.5),
-            'image 1 .*has the id 1.5; expected a number or text',
-        ),
-        (first('images', id=True), 'image 1 .*has the id True; expected a number'),
-        (first('images', id=[1]), r'image 1 has the id \[1\]; expected a number'),
+        (image(id=59), r'uses ids of images twice \(1: 59\): expected every'),
+        (image(id=None), 'image 1 has the id null: expected a number or text'),
+        (image(id=1.5), 'image 1 .*has the id 1.5: expected a number or text'),
+        (image(id=True), 'image 1 .*has the id True: expected a number'),
+        (image(id=[1]), r'image 1 has the id \[1\]: expected a number'),
         (first('categories', id=7), r'uses ids of categories twice \(1: 7\)'),
-        (
-            first('categories', name=3),
-            r'category 1 \(id 0\) has the name 3; expected text',
-        ),
-        (first('categories', name=' '), "has the name ' '; expected text"),
-        (first('categories', name='\ud800'), r"has the name '\\ud800'; expected text"),
-        (first('images', width='wide'), "has 'wide' as width; expected the whole"),
-        (
-            first('categories', name='rust'),
-            r'names classes twice \(1: rust\); expected',
-        ),
+        (first('categories', name=3), r'category 1 \(id 0\) has the name 3: expected'),
+        (first('categories', name=' '), "has the name ' ': expected text"),
+        (first('categories', name='\ud800'), r"has the name '\\ud800': expected text"),
+        (first('categories', name='rust'), r'names classes twice \(1: rust\)'),
         (
             lambda coco: coco.update(annotations={'1': {}}),
-            "x.json holds 'annotations' as an object of 1 entries; expected a list of",
+            "x.json holds 'annotations' as an object of 1 entries: expected a list of",
         ),
-        (
-            lambda coco: coco.update(images=None),
-            "holds 'images' as null; expected a list",
-        ),
-        (
-            lambda coco: coco.update(images=['a.png']),
-            "image 1 is 'a.png'; expected an obj",
-        ),
-        (
-            lambda coco: coco.update(annotations=[[]]),
-            r'annotation 1 is \[\]; expected an',
-        ),
-        (
-            lambda coco: coco.update(categories=['a']),
-            "category 1 is 'a'; expected an obj",
-        ),
-        (
-            lambda coco: coco.pop('categories') and None,
-            "x.json has no 'categories'; exp",
-        ),
+        (lambda coco: coco.update(images=None), "holds 'images' as null: expected a"),
+        (lambda coco: coco.update(annotations=[[]]), r'annotation 1 is \[\]: expected'),
+        (lambda coco: coco.pop('categories') and None, "x.json has no 'categories': e"),
     ],
 )
 def test_exception(change: Callable[[Coco], Any], message: str) -> None:
@@ -357,7 +276,7 @@ def test_exception(change: Callable[[Coco], Any], message: str) -> None:
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('[]', 'holds a list: expected a COCO annotation file, which is one object'),
+        ('[]', 'holds a list.*expected a COCO annotation file, which is one object'),
         ('{"images": [', r'is no JSON \(Expecting value: line 1 column 13'),
         ('[' * 100_000, 'nests lists or objects too deeply'),
         ('{"images": ' + '9' * 5000 + '}', 'holds a number of too many digits'),
@@ -378,9 +297,9 @@ def test_exception_files_that_never_end(tmp_path: Path) -> None:
     for name in ('pipe', 'zero'):
         with pytest.raises(ValueError, match=rf'{name}\.json is a device or a pipe'):
             read_coco(tmp_path / f'{name}.json')
-    with pytest.raises(ValueError, match='is a folder: expected the annotation file'):
+    with pytest.raises(ValueError, match=r'is a folder.*expected the annotation file'):
         read_coco(tmp_path)
-    with pytest.raises(FileNotFoundError, match='there is no annotation file'):
+    with pytest.raises(FileNotFoundError, match='no annotation file'):
         read_coco(tmp_path / 'none.json')
 
 
@@ -388,7 +307,7 @@ def test_exception_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path = tmp_path / 'x.json'
     path.write_text(json.dumps(drawn()), encoding='utf-8')
     monkeypatch.setitem(text_files.MAX_JSON_PARTS, '{', 3)
-    with pytest.raises(ValueError, match=r"holds 8 times '\{': expected at most 3"):
+    with pytest.raises(ValueError, match=r"holds 8 times '\{'.*expected at most 3"):
         read_coco(path)
     monkeypatch.setenv('MMDEFECT_MAX_PIXELS', str(96 * 64 - 1))
     with pytest.raises(ValueError, match='expected at most 6143 pixels in all'):

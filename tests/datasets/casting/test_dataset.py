@@ -15,6 +15,7 @@ from mmdefect.datasets.casting.dataset import CastingDataset
 from mmdefect.datasets.casting.split import SUBSETS, split_file_name, write_split
 from mmdefect.registry import DATASETS
 from mmdefect.testing import make_toy_casting
+from tests.helpers.dataset_files import infos
 
 SPLIT = split_file_name('cluster_level')
 
@@ -44,15 +45,8 @@ def build(root: Path, split: str = 'train', **kwargs: Any) -> CastingDataset:
     return CastingDataset(data_root=str(root), split=split, **kwargs)
 
 
-def infos(dataset: CastingDataset) -> list[dict[str, Any]]:
-    return [dataset.get_data_info(i) for i in range(len(dataset))]
-
-
 def every_info(root: Path, **kwargs: Any) -> dict[str, list[dict[str, Any]]]:
     return {split: infos(build(root, split, **kwargs)) for split in SUBSETS}
-
-
-# ----------------------------------------------------------------------- smoke
 
 
 def test_smoke_by_registry(toy: Path) -> None:
@@ -75,9 +69,6 @@ def test_smoke_item_for_a_classifier(toy: Path) -> None:
     assert item['data_samples'].gt_label.tolist() == [0]
 
 
-# ----------------------------------------------------------------------- shape
-
-
 def test_shape_data_infos(toy: Path) -> None:
     found = infos(build(toy, 'test', mask_dir='masks'))
     first, last = found[0], found[-1]
@@ -86,9 +77,7 @@ def test_shape_data_infos(toy: Path) -> None:
         'img_path': first['img_path'],
         'gt_label': 0,
         'cluster': first['cluster'],
-        'mask_path': str(
-            toy / 'masks' / name.parent.relative_to(toy) / f'{name.stem}_mask.png'
-        ),
+        'mask_path': f'{toy}/masks/{name.relative_to(toy).with_suffix("")}_mask.png',
         'sample_idx': 0,
     }
     assert name.is_file()
@@ -102,17 +91,10 @@ def test_shape_data_infos(toy: Path) -> None:
     assert places == sorted(places)
 
 
-# ------------------------------------------------------------------- protocols
-
-
 def test_feature_cluster_level(toy: Path) -> None:
     """Every photograph in one subset, whatever folder its copies are in."""
     every = every_info(toy)
-    assert {split: len(found) for split, found in every.items()} == {
-        'train': 8,
-        'val': 8,
-        'test': 8,
-    }
+    assert {s: len(found) for s, found in every.items()} == dict.fromkeys(SUBSETS, 8)
     clusters = {split: {i['cluster'] for i in found} for split, found in every.items()}
     assert sum(map(len, clusters.values())) == len(set.union(*clusters.values())) == 6
     for found in every.values():
@@ -136,24 +118,11 @@ def test_feature_part_level(toy: Path) -> None:
 
 def test_feature_legacy(toy: Path) -> None:
     every = every_info(toy, protocol='legacy')
-    assert {split: len(found) for split, found in every.items()} == {
-        'train': 18,
-        'val': 2,
-        'test': 4,
-    }
+    assert [len(found) for found in every.values()] == [18, 2, 4]
     for split, found in every.items():
         folders = {Path(i['img_path']).parts[-3] for i in found}
         assert folders == ({'test'} if split == 'test' else {'train'})
         assert {i['cluster'] for i in found} == {None}
-
-
-def test_feature_nested_archive(toy: Path, tmp_path: Path) -> None:
-    shutil.copytree(toy, tmp_path / 'casting_data/casting_data')
-    shutil.move(tmp_path / 'casting_data/casting_data' / SPLIT, tmp_path / SPLIT)
-    found = infos(build(tmp_path))
-    assert [Path(i['img_path']).name for i in found] == [
-        Path(i['img_path']).name for i in infos(build(toy))
-    ]
 
 
 def test_feature_split_file_of_ones_own(toy: Path, tmp_path: Path) -> None:
@@ -166,9 +135,6 @@ def test_feature_split_file_of_ones_own(toy: Path, tmp_path: Path) -> None:
     ]
 
 
-# --------------------------------------------------------------------- caching
-
-
 def test_feature_cached_equals_read(toy: Path) -> None:
     cached, read = build(toy, cache_gb=0.1), build(toy)
     for info, other in zip(infos(cached), infos(read), strict=True):
@@ -179,18 +145,12 @@ def test_feature_cached_equals_read(toy: Path) -> None:
     assert sum('img_cached' in info for info in infos(few)) == 2
 
 
-# ------------------------------------------------------------------- bad input
-
-
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
         ({'split': 'dev'}, "split='dev': expected one of train, val, test"),
         ({'protocol': 'random'}, "protocol='random': expected one of legacy"),
-        (
-            {'protocol': 'legacy', 'split_file': 'x.csv'},
-            'protocol is legacy and split_file is',
-        ),
+        ({'protocol': 'legacy', 'split_file': 'x.csv'}, "split_file='x.csv': expected"),
     ],
 )
 def test_exception_arguments(toy: Path, kwargs: dict, message: str) -> None:
@@ -198,36 +158,12 @@ def test_exception_arguments(toy: Path, kwargs: dict, message: str) -> None:
         build(toy, **kwargs)
 
 
-@pytest.mark.parametrize('protocol', ['legacy', 'cluster_level'])
-@pytest.mark.parametrize(
-    ('spoil', 'message'),
-    [
-        (
-            lambda r: shutil.rmtree(r / 'train/ok_front'),
-            'The class folder .*train/ok_front is not there',
-        ),
-        (
-            lambda r: [p.unlink() for p in (r / 'test/def_front').iterdir()],
-            'The class folder .*test/def_front holds no image',
-        ),
-        (
-            lambda r: (r / 'test/ok_front/a.gif').write_bytes(b'x'),
-            r'holds something else than images \(1: .*a\.gif\)',
-        ),
-    ],
-)
-def test_exception_folders(damaged: Path, protocol: str, spoil, message: str) -> None:
-    spoil(damaged)
-    with pytest.raises(ValueError, match=f'CastingDataset .*: .*{message}'):
-        build(damaged, protocol=protocol)
-
-
 def test_exception_corrupt_jpeg_in_the_vendors_split(damaged: Path) -> None:
     paths = sorted((damaged / 'test/def_front').iterdir())
     data = paths[0].read_bytes()
     paths[0].write_bytes(data[: len(data) // 2])
     paths[1].write_bytes(b'no image')
-    message = rf'broken images \(2: test/def_front/{paths[0].name} \(.*truncated'
+    message = rf'broken files \(2: test/def_front/{paths[0].name} \(.*truncated'
     with pytest.raises(ValueError, match=message):
         build(damaged, 'test', protocol='legacy')
     assert len(build(damaged, 'test', protocol='legacy', verify=False)) == 4
@@ -269,7 +205,7 @@ def test_exception_not_the_committed_images(damaged: Path) -> None:
 
 def test_exception_part_level_without_a_split(damaged: Path) -> None:
     message = (
-        r'There is no split file .*casting_part_level\.csv; .*--protocol part_level'
+        r'there is no split file .*casting_part_level\.csv: .*--protocol part_level'
     )
     with pytest.raises(FileNotFoundError, match=message):
         build(damaged, protocol='part_level')
@@ -278,18 +214,20 @@ def test_exception_part_level_without_a_split(damaged: Path) -> None:
         build(damaged, protocol='part_level')
 
 
-def test_exception_masks(damaged: Path) -> None:
-    with pytest.raises(FileNotFoundError, match='There is no mask folder'):
+def test_exception_masks_files_and_no_data(damaged: Path) -> None:
+    with pytest.raises(FileNotFoundError, match='there is no folder'):
+        build(damaged / 'none')
+    with pytest.raises(FileNotFoundError, match='there is no mask folder'):
         build(damaged, mask_dir='outlines')
     mask = next((damaged / 'masks').rglob('*.png'))
     shutil.copy(mask, mask.with_name('cast_def_0_999_mask.png'))
-    with pytest.raises(ValueError, match='Masks without a defective image'):
+    with pytest.raises(ValueError, match='masks without a defective image'):
         build(damaged, mask_dir='masks')
-
-
-def test_exception_no_data(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match='There is no folder'):
-        build(tmp_path / 'none')
+    (damaged / 'test/ok_front/a.gif').write_bytes(b'x')
+    for protocol in ('legacy', 'cluster_level'):
+        message = r'CastingDataset .*: .* than images \(1: .*a\.gif\)'
+        with pytest.raises(ValueError, match=message):
+            build(damaged, protocol=protocol)
 
 
 def test_feature_warns_when_no_mask_is_of_the_subset(

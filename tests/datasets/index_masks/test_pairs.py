@@ -39,15 +39,15 @@ def test_feature_linked_folders_are_followed(tmp_path: Path) -> None:
     [
         (
             ['i/a.png', 'i/b.png', 'i/c.png', 'm/a.png'],
-            r'Images without a mask in .*/m \(2: .*/i/b\.png, .*/i/c\.png\)',
+            r'images without a mask in .*/m \(2: .*/i/b\.png, .*/i/c\.png\)',
         ),
         (
             ['i/a.png', 'm/a.png', 'm/b.png'],
-            r'Masks without an image in .*/i \(1: .*/m/b\.png\)',
+            r'masks without an image in .*/i \(1: .*/m/b\.png\)',
         ),
         # The same name in another folder is another image.
-        (['i/x/a.png', 'm/y/a.png'], r'Images without a mask in .* \(1: .*/i/x/a\.png'),
-        (['i/a.png', 'm/.keep'], r'The mask folder .*/m is empty'),
+        (['i/x/a.png', 'm/y/a.png'], r'images without a mask in .* \(1: .*/i/x/a\.png'),
+        (['i/a.png', 'm/.keep'], r'the mask folder .*/m is empty'),
         (['i/a.gif', 'm/a.png'], r'holds other files than images \(1: .*/i/a\.gif\)'),
         (['i/a.png', 'm/a.json'], r'holds other files than masks \(1: .*/m/a\.json\)'),
         (
@@ -64,9 +64,9 @@ def test_exception_files(tmp_path: Path, names: list, message: str) -> None:
 
 def test_exception_folders(tmp_path: Path) -> None:
     put(tmp_path, 'i/a.png')
-    with pytest.raises(FileNotFoundError, match=r'There is no mask folder .*/none'):
+    with pytest.raises(FileNotFoundError, match=r'there is no mask folder .*/none'):
         pair_files(tmp_path / 'i', tmp_path / 'none')
-    with pytest.raises(ValueError, match='Images and masks are both in'):
+    with pytest.raises(ValueError, match='images and masks are both in'):
         pair_files(tmp_path / 'i', tmp_path / 'i/../i')
 
 

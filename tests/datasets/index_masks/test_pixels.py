@@ -63,7 +63,7 @@ def test_feature_pixels_in_between_are_counted(tmp_path: Path) -> None:
 
 def test_exception_no_mask(tmp_path: Path) -> None:
     (tmp_path / 'a.png').write_bytes(b'x')
-    with pytest.raises(ValueError, match=r'cannot read the mask .*a\.png \(no image\)'):
+    with pytest.raises(ValueError, match=r'annot read the mask .*a\.png \(no image\)'):
         look_at_mask(tmp_path / 'a.png')
 
 
@@ -84,21 +84,20 @@ BLACK, WHITE, RED, GREEN = [0] * 3, [255] * 3, [200, 0, 0], [0, 90, 0]
 
 
 @pytest.mark.parametrize('suffix', ['png', 'gif', 'bmp', 'tif'])
-@pytest.mark.parametrize('order', ['quantized', 'black first', 'white first'])
 def test_feature_a_palette_of_greys_is_read_as_grey(
-    order: str, suffix: str, tmp_path: Path
+    suffix: str, tmp_path: Path
 ) -> None:
     defect = square() > 0
-    image = {
+    for name, image in {
         'quantized': Image.fromarray(square()).convert('RGB').quantize(2),
         'black first': with_palette(defect, BLACK + WHITE),
         'white first': with_palette(~defect, WHITE + BLACK),
-    }[order]
-    path = tmp_path / f'a.{suffix}'
-    image.save(path)
-    assert look_at_mask(path) == MaskFacts(defect=400)
-    np.testing.assert_array_equal(read_defect(path), defect)
-    assert mask_notes([path]) == []
+    }.items():
+        path = tmp_path / f'{name}.{suffix}'
+        image.save(path)
+        assert look_at_mask(path) == MaskFacts(defect=400), name
+        np.testing.assert_array_equal(read_defect(path), defect)
+        assert mask_notes([path]) == []
 
 
 @pytest.mark.parametrize(

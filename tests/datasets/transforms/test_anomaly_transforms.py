@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -57,9 +56,6 @@ def masked(tmp_path: Path, name: str, *points: tuple[int, int]) -> Path:
     return save(tmp_path / name, pixels)
 
 
-# --------------------------------------------------------------------- loading
-
-
 def test_smoke_pipeline(tmp_path: Path, image: Path) -> None:
     results: Any = info_of(image, masked(tmp_path, 'mask.png', (1, 2)))
     for cfg in (
@@ -75,14 +71,8 @@ def test_smoke_pipeline(tmp_path: Path, image: Path) -> None:
     assert (sample.gt_label, sample.gt_label.dtype) == (torch.tensor(1), torch.int64)
     assert sample.gt_mask.dtype == torch.bool
     assert sample.gt_mask.nonzero().tolist() == [[1, 2]]
-    assert set(sample.metainfo_keys()) == {
-        'img_path',
-        'class_name',
-        'class_label',
-        'defect',
-        'ori_shape',
-        'img_shape',
-    }
+    keys = 'img_path class_name class_label defect ori_shape img_shape'
+    assert set(sample.metainfo_keys()) == set(keys.split())
     assert (sample.ori_shape, sample.img_shape) == ((4, 6), (8, 8))
     assert results['inputs'].shape == (3, 8, 8)
     assert results['inputs'][:, 0, 0].tolist() == [10, 20, 200]
@@ -115,39 +105,13 @@ def test_feature_any_file_becomes_bgr(
     np.testing.assert_array_equal(results['img'], wanted)
 
 
-def test_feature_jpeg_equals_opencv(tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
-    path = save(tmp_path / 'a.JPG', noise)
-    results = LoadAnomalyImage()(info_of(path))
-    np.testing.assert_array_equal(results['img'], cv2.imread(str(path)))
-
-
-@pytest.mark.parametrize(
-    ('content', 'why'),
-    [(None, 'missing file'), (b'', 'zero bytes'), (b'x', 'no image')],
-)
-def test_exception_names_the_file(
-    tmp_path: Path, content: bytes | None, why: str
-) -> None:
-    if content is not None:
-        (tmp_path / 'bad.png').write_bytes(content)
-    with pytest.raises(ValueError, match=rf'cannot load the image .*bad\.png \({why}'):
-        LoadAnomalyImage()(info_of(tmp_path / 'bad.png'))
-
-
-@pytest.mark.parametrize(
-    ('shape', 'dtype', 'message'),
-    [
+def test_exception_unusual_pixels() -> None:
+    for shape, kind, message in (
         ((4, 4), np.float32, '1 channels of float32'),
         ((4, 4, 2), np.uint8, '2 channels of uint8'),
-    ],
-)
-def test_exception_unusual_pixels(shape: tuple, dtype: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=f'{message}: expected 1, 3 or 4'):
-        to_bgr(np.zeros(shape, dtype))
-
-
-# ----------------------------------------------------------------------- masks
+    ):
+        with pytest.raises(ValueError, match=f'{message}.*expected 1, 3 or 4'):
+            to_bgr(np.zeros(shape, kind))
 
 
 def mask_of(image: Path, *masks: Path, label: int = 1, **kwargs: Any) -> dict:
@@ -229,16 +193,6 @@ def test_exception_mask_of_another_size(tmp_path: Path, image: Path) -> None:
         mask_of(image, path)
 
 
-@pytest.mark.parametrize('content', [None, b''])
-def test_exception_mask_cannot_be_read(
-    tmp_path: Path, image: Path, content: bytes | None
-) -> None:
-    if content is not None:
-        (tmp_path / 'm.png').write_bytes(content)
-    with pytest.raises(ValueError, match=r'm\.png'):
-        mask_of(image, tmp_path / 'm.png')
-
-
 def test_exception_mask_before_image(image: Path) -> None:
     with pytest.raises(ValueError, match='put LoadAnomalyImage before it'):
         LoadAnomalyMask()(info_of(image))
@@ -248,16 +202,13 @@ def test_exception_mask_before_image(image: Path) -> None:
     ('kwargs', 'message'),
     [
         ({'reduce': 'mean'}, "reduce='mean': expected one of any, nearest"),
-        ({'size': (0, 4)}, r'The mask size is \(0, 4\)'),
-        ({'size': (4,)}, r'The mask size is \(4,\)'),
+        ({'size': (0, 4)}, r'size=\(0, 4\): expected'),
+        ({'size': (4,)}, r'size=\(4,\): expected'),
     ],
 )
 def test_exception_arguments(kwargs: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LoadAnomalyMask(**kwargs)
-
-
-# -------------------------------------------------------------- augmentation
 
 
 def marked(height: int = 4, width: int = 4) -> dict[str, Any]:
@@ -300,17 +251,10 @@ def test_feature_off_is_identity() -> None:
     np.testing.assert_array_equal(np.random.get_state()[1], state)
 
 
-def test_feature_an_oblong_image_keeps_its_shape() -> None:
+def test_feature_an_oblong_image_keeps_its_shape_and_a_mask_is_optional() -> None:
     transform = AnomalyFlipRotate(rotate=True)
     assert draws(transform, height=4, width=6) == {(0, 1), (3, 4)}
-
-
-def test_feature_without_a_mask() -> None:
-    results = AnomalyFlipRotate(hflip=True)({'img': marked()['img']})
-    assert set(results) == {'img'}
-
-
-# --------------------------------------------------------------------- packing
+    assert set(transform({'img': marked()['img']})) == {'img'}  # without a mask
 
 
 @pytest.mark.parametrize(

@@ -90,12 +90,9 @@ def test_feature_one_channel_or_three_equal_ones(tmp_path: Path, mode: str) -> N
 @pytest.mark.parametrize(
     ('pixels', 'message'),
     [
-        (np.array([[0, 1], [300, 0]], np.uint16), 'has 16 or more bits; expected one'),
-        (np.zeros((2, 2, 4), np.uint8), 'has RGBA; expected one channel of 8 bits'),
-        (
-            np.array([[[0, 0, 255]]], np.uint8),
-            'has three different channels; expected one channel',
-        ),
+        (np.array([[0, 1], [300, 0]], np.uint16), 'has 16 or more bits: expected one'),
+        (np.zeros((2, 2, 4), np.uint8), 'has RGBA: expected one channel of 8 bits'),
+        (np.array([[[0, 0, 255]]], np.uint8), 'has three different channels: expected'),
     ],
 )
 def test_exception_format(tmp_path: Path, pixels: np.ndarray, message: str) -> None:
@@ -116,7 +113,9 @@ def test_exception_grey_values_unless_legacy(tmp_path: Path, values: list) -> No
 
 def test_exception_legacy_and_target_classes(tmp_path: Path) -> None:
     path = save(tmp_path / 'a.png', IDS)
-    with pytest.raises(ValueError, match=r'legacy=True and .* the classes \(1,\)'):
+    with pytest.raises(
+        ValueError, match=r'legacy=True and object_ids=\(1,\): expected one of both'
+    ):
         load(path, legacy=True, object_ids=(1,))
 
 
@@ -135,7 +134,7 @@ def test_exception_unreadable(tmp_path: Path, content: Any) -> None:
         path.write_bytes(path.read_bytes()[:-600])
     elif content is not None:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match=r'cannot read the mask .*a\.png'):
+    with pytest.raises(ValueError, match=r'annot read the mask .*a\.png'):
         read_mask(path)
 
 

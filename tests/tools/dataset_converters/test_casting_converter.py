@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,20 +10,20 @@ import pytest
 from mmdefect.datasets.casting.dataset import CastingDataset
 from mmdefect.datasets.casting.split import read_split
 from mmdefect.testing import make_toy_casting
+from tests.helpers.dataset_files import tool
 
-ROOT = Path(__file__).parents[3]
-main = runpy.run_path(str(ROOT / 'tools/dataset_converters/casting.py'))['main']
+main = tool('casting')
+Out = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    return make_toy_casting(
-        tmp_path / 'casting', parts=4, copies=4, size=64, originals=True
-    )
+    how = {'parts': 4, 'copies': 4, 'size': 64, 'originals': True}
+    return make_toy_casting(tmp_path / 'casting', **how)
 
 
-def test_smoke(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(root)]) == 0
+def test_smoke(root: Path, capsys: Out) -> None:
+    assert main(root) == 0
     rows = read_split(root / 'casting_cluster_level.csv')
     assert len(rows) == 32
     printed = capsys.readouterr().out
@@ -35,43 +34,35 @@ def test_smoke(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_smoke_part_level(root: Path, tmp_path: Path) -> None:
     out = tmp_path / 'out/split.csv'
-    argv = [str(root), '--protocol', 'part_level', '--out', str(out), '--seed', '1']
-    assert main(argv) == 0
+    how = ['--protocol', 'part_level', '--out', out, '--seed', '1']
+    assert main(root, *how) == 0
     assert read_split(out)[0].path == 'def_front/cast_def_0_0.jpeg'
 
 
-def test_smoke_legacy(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(root), '--protocol', 'legacy']) == 0
+def test_smoke_legacy(root: Path, capsys: Out) -> None:
+    assert main(root, '--protocol', 'legacy') == 0
     printed = capsys.readouterr().out
     assert 'test       4: def_front 2, ok_front 2' in printed
     assert not list(root.glob('*.csv'))
 
 
-def test_feature_calibrate_and_report(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_feature_calibrate_and_report(root: Path, tmp_path: Path, capsys: Out) -> None:
     pytest.importorskip('matplotlib')
     repo = tmp_path / 'repo'
     repo.mkdir()
-    for command in (
-        ['init', '-q'],
-        [
-            *('-c', 'user.name=a', '-c', 'user.email=a@b.c'),
-            *('commit', '-q', '--allow-empty', '-m', 'x'),
-        ],
-    ):
-        subprocess.run(['git', *command], cwd=repo, check=True)
+    author = ['-c', 'user.name=a', '-c', 'user.email=a@b.c']
+    for command in (['init'], [*author, 'commit', '--allow-empty', '-m', 'x']):
+        subprocess.run(['git', *command, '-q'], cwd=repo, check=True)
     pictures, report = tmp_path / 'pictures', repo / 'casting_leakage.json'
-    argv = [str(root), '--calibrate', '--siblings', '8', '--pictures', str(pictures)]
-    argv += ['--cache', str(tmp_path / 'cache.npz')]
+    argv = [root, '--calibrate', '--siblings', '8', '--pictures', pictures]
+    argv += ['--cache', tmp_path / 'cache.npz', '--report', report]
     # A part is a quarter of its class here, more than the goal allows.
-    assert main([*argv, '--report', str(report)]) == 1
-    assert 'No threshold has at least 99.5%' in capsys.readouterr().out
+    assert main(*argv) == 1
+    assert 'no threshold has 99.5%' in capsys.readouterr().out
     assert not report.exists()
 
     wide = make_toy_casting(tmp_path / 'wide', parts=7, copies=2, size=64)
-    argv[0] = str(wide)
-    assert main([*argv, '--report', str(report)]) == 0
+    assert main(wide, *argv[1:]) == 0
     content = json.loads(report.read_text(encoding='utf-8'))
     assert content['dataset'] == 'casting'
     metrics = content['metrics']
@@ -91,35 +82,25 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ('damage', 'message'),
     [
-        (lambda r: shutil.rmtree(r / 'test/ok_front'), 'The class folder'),
-        (
-            lambda r: next((r / 'train/ok_front').iterdir()).write_bytes(b'x'),
-            'broken images',
-        ),
+        (lambda r: shutil.rmtree(r / 'test/ok_front'), 'the class folder'),
+        (lambda r: next((r / 'train/ok_front').iterdir()).write_bytes(b'x'), 'broken'),
         (lambda r: cut(next((r / 'test/def_front').iterdir())), 'truncated'),
-        (lambda r: shutil.rmtree(r), 'There is no folder'),
+        (shutil.rmtree, 'there is no folder'),
     ],
 )
-def test_exception_exit_status(
-    root: Path, capsys: pytest.CaptureFixture[str], damage, message: str
-) -> None:
+def test_exception_exit_status(root: Path, capsys: Out, damage, message: str) -> None:
     damage(root)
-    assert main([str(root)]) == 1
+    assert main(root) == 1
     printed = capsys.readouterr().out
     assert 'ERROR: ' in printed
     assert message in printed
     assert not list(root.glob('*.csv'))
 
 
-def test_exception_report_on_a_changed_tree(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_exception_report(root: Path, tmp_path: Path, capsys: Out) -> None:
     """Said before minutes of work, not after."""
-    argv = ['--calibrate', '--report', str(tmp_path / 'nowhere/x.json')]
-    assert main([str(root), *argv]) == 1
+    report = ['--report', tmp_path / 'nowhere/x.json']
+    assert main(root, '--calibrate', *report) == 1
     assert 'is in no git repository' in capsys.readouterr().out
-
-
-def test_exception_report_without_calibration(root: Path) -> None:
     with pytest.raises(SystemExit):
-        main([str(root), '--report', 'x.json'])
+        main(root, *report)

@@ -1,14 +1,11 @@
-"""Converters look at image files as data sets do, and take the same settings."""
+"""Converters look at image files as datasets do, and take the same settings."""
 
 from __future__ import annotations
 
 import json
 import re
-import runpy
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +19,7 @@ from mmdefect.datasets.index_masks.dataset import PairedMaskDataset
 from mmdefect.datasets.transforms.index_mask import LoadIndexMask
 from mmdefect.datasets.transforms.loading import LoadCachedImage
 from mmdefect.testing import make_toy_deeppcb, make_toy_neu_det
+from tests.helpers.dataset_files import tool
 from tests.helpers.image_files import (
     GREY,
     HEIGHT,
@@ -32,13 +30,8 @@ from tests.helpers.image_files import (
     written,
 )
 
-TOOLS = Path(__file__).parents[3] / 'tools/dataset_converters'
 Out = pytest.CaptureFixture[str]
-
-
-def tool(name: str) -> Callable[[list[Any]], int]:
-    main = runpy.run_path(str(TOOLS / f'{name}.py'))['main']
-    return lambda argv: main([str(word) for word in argv])
+coco, mvtec_ad, threshold = map(tool, ('coco', 'mvtec_ad', 'mask_from_threshold'))
 
 
 def coco_of(path: Path, *names: str, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Path:
@@ -56,20 +49,15 @@ def turn_tag(path: Path, orientation: int) -> None:
         image.save(path, exif=exif)
 
 
-# ------------------------------------------------------------------------------- boxes
-
-
 def test_feature_coco_compares_sizes(tmp_path: Path, capsys: Out) -> None:
     written(tmp_path, {'a.png': packed(RGB, 'PNG')})
     sound = coco_of(tmp_path / 'sound.json', 'a.png')
     small = coco_of(tmp_path / 'small.json', 'a.png', size=(WIDTH // 2, HEIGHT // 2))
     more = ['--image-root', tmp_path]
-    assert tool('coco')([sound, tmp_path / 'new.json', *more]) == 0
-    assert tool('coco')([small, tmp_path / 'other.json', *more]) == 1
+    assert coco(sound, tmp_path / 'new.json', *more) == 0
+    assert coco(small, tmp_path / 'other.json', *more) == 1
     out = capsys.readouterr().out
-    assert re.search(
-        r'ERROR: Images that are not .*/a\.png \(8x6, annotated 4x3\)', out
-    )
+    assert re.search(r'ERROR: images that are not .*/a\.png \(8x6, annotated 4x3', out)
     assert not (tmp_path / 'other.json').exists()
 
 
@@ -77,11 +65,11 @@ def test_feature_coco_takes_the_word_of_exif(tmp_path: Path, capsys: Out) -> Non
     written(tmp_path, {'a.jpg': with_exif('JPEG', 3, RGB)})
     argv = [coco_of(tmp_path / 'a.json', 'a.jpg'), tmp_path / 'new.json']
     argv += ['--image-root', tmp_path]
-    assert tool('coco')(argv) == 1
+    assert coco(*argv) == 1
     assert 'EXIF orientation 3, and its size does not say' in capsys.readouterr().out
-    assert tool('coco')([*argv, '--exif', 'stored']) == 0
+    assert coco(*argv, '--exif', 'stored') == 0
     with pytest.raises(SystemExit):
-        tool('coco')([*argv[:2], '--exif', 'stored'])
+        coco(*argv[:2], '--exif', 'stored')
 
 
 def test_feature_coco_decodes_and_compares_with_training(
@@ -89,18 +77,18 @@ def test_feature_coco_decodes_and_compares_with_training(
 ) -> None:
     whole = packed(RGB, 'PNG')
     deep = packed(np.uint16(16) * GREY, 'PNG')
-    written(tmp_path, {'a.png': whole, 'b.png': whole, 'c.png': whole[:-30]})
-    written(tmp_path, {'d.png': deep})
+    files = {'a.png': whole, 'b.png': whole, 'c.png': whole[:-30], 'd.png': deep}
+    written(tmp_path, files)
     train = coco_of(tmp_path / 'train.json', 'a.png')
     test = coco_of(tmp_path / 'test.json', 'b.png', 'd.png')
     cut = coco_of(tmp_path / 'cut.json', 'c.png')
     more = [tmp_path / 'new.json', '--image-root', tmp_path]
-    assert tool('coco')([test, *more, '--train', train]) == 0
+    assert coco(test, *more, '--train', train) == 0
     out = capsys.readouterr().out
     assert re.search(r'note: test images that are .*1: .*/b\.png = .*/a\.png', out)
     assert 'note: images of 16 bits are read as 12 bits' in out
-    assert tool('coco')([cut, *more]) == 0  # the header is whole
-    assert tool('coco')([cut, *more, '--full']) == 1
+    assert coco(cut, *more) == 0  # the header is whole
+    assert coco(cut, *more, '--full') == 1
     assert re.search(r'c\.png \(truncated or damaged\)', capsys.readouterr().out)
 
 
@@ -124,18 +112,15 @@ def test_exception_converters_of_square_images(tmp_path: Path) -> None:
     assert reports[0].errors + reports[1].errors == []
 
 
-# ------------------------------------------------------------------- products and masks
-
-
 def test_feature_check_of_products_takes_exif(tmp_path: Path, capsys: Out) -> None:
     tagged = {'a.jpg': with_exif('JPEG', 3, RGB)}
     mask = packed(np.uint8(255) * (GREY > 200), 'PNG')
     written(tmp_path / 'seal/train/good', tagged)
     written(tmp_path / 'seal/test/spot', tagged)
     written(tmp_path / 'seal/ground_truth/spot', {'a_mask.png': mask})
-    assert tool('mvtec_ad')([tmp_path]) == 1
+    assert mvtec_ad(tmp_path) == 1
     assert 'may lie on either (1: ' in capsys.readouterr().out
-    assert tool('mvtec_ad')([tmp_path, '--exif', 'stored', '--full']) == 0
+    assert mvtec_ad(tmp_path, '--exif', 'stored', '--full') == 0
 
 
 def test_feature_tif_images_everywhere(tmp_path: Path, capsys: Out) -> None:
@@ -144,16 +129,16 @@ def test_feature_tif_images_everywhere(tmp_path: Path, capsys: Out) -> None:
     image[10:20, 5:25] = 300  # a dark object of a camera of 12 bits
     images = written(tmp_path / 'images', {'a.tif': packed(image, 'TIFF')})
     out = tmp_path / 'out'
-    assert tool('mask_from_threshold')([tmp_path / 'images', '--out', out]) == 0
+    assert threshold(tmp_path / 'images', '--out', out) == 0
     more = ['--images', tmp_path / 'images']
     again = ['png', out / 'masks', '--out', tmp_path / 'again', *more]
-    assert tool('index_masks')(again) == 0, capsys.readouterr().out
-    data_set = PairedMaskDataset(
+    assert tool('index_masks')(*again) == 0, capsys.readouterr().out
+    dataset = PairedMaskDataset(
         data_root=f'{tmp_path}/',
         data_prefix={'img': 'images', 'mask': 'again/masks'},
         pipeline=[LoadCachedImage(), LoadIndexMask()],
     )
-    item = data_set[0]
+    item = dataset[0]
     assert item['img_path'] == str(images['a.tif'])
     assert item['bits'] == 12
     assert set(np.unique(item['img'])) == {19, 187}
@@ -166,12 +151,12 @@ def test_feature_masks_of_tagged_images(tmp_path: Path, capsys: Out) -> None:
     pixels[10:20, 5:45] = 20
     written(tmp_path / 'images', {'a.png': with_exif('PNG', 6, pixels)})
     argv = [tmp_path / 'images', '--out', tmp_path / 'out']
-    assert tool('mask_from_threshold')(argv) == 1
+    assert threshold(*argv) == 1
     assert 'EXIF orientation 6' in capsys.readouterr().out
-    assert tool('mask_from_threshold')([*argv, '--exif', 'turned']) == 0
+    assert threshold(*argv, '--exif', 'turned') == 0
     shutil.move(tmp_path / 'out/masks', tmp_path / 'masks')
     cut = [tmp_path, '--out', tmp_path / 'cut', '--size', '16', '--stride', '16']
-    assert tool('crack_patches')([*cut, '--split', 'test']) == 0
+    assert tool('crack_patches')(*cut, '--split', 'test') == 0
     note = json.loads((tmp_path / 'cut/patches.json').read_text(encoding='utf-8'))
     found = {
         label: [np.asarray(Image.open(path)) for path in folder.iterdir()]
