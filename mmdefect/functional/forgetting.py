@@ -1,4 +1,4 @@
-"""What a stream forgot, from a step x class matrix.
+"""Measures of forgetting, from a step x class matrix.
 
 Every function takes a matrix ``T x C``: row ``t`` holds the metric of each class after
 step ``t``, NaN where a class has not been seen yet (or has no ground truth).
@@ -6,23 +6,17 @@ step ``t``, NaN where a class has not been seen yet (or has no ground truth).
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
+from mmdefect.functional._checks import check_vectors
 
-def _matrix_validation(matrix: Tensor) -> None:
+
+def _check_matrix(matrix: Tensor) -> None:
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(
-            f'a matrix of shape {tuple(matrix.shape)} was given, steps x classes with '
-            'at least one of each was expected; stack one row per step.'
-        )
-
-
-def _row_validation(row: Tensor, other: Tensor) -> None:
-    if row.ndim != 1 or row.shape != other.shape:
-        raise ValueError(
-            f'rows of shapes {tuple(row.shape)} and {tuple(other.shape)} were given, '
-            'two one-dimensional rows over the same classes were expected; take both '
-            'from matrices with one class order.'
+            f'matrix.shape={tuple(matrix.shape)}: expected (T, C), at least one of '
+            'each; stack one row a step'
         )
 
 
@@ -38,8 +32,13 @@ def group_mean(row: Tensor, mask: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the shapes differ or are not one-dimensional.
+
+    Example:
+        >>> row = torch.tensor([0.8, 0.6, torch.nan])
+        >>> group_mean(row, torch.tensor([True, True, False]))
+        tensor(0.7000)
     """
-    _row_validation(row, mask)
+    check_vectors(row=row, mask=mask)
     return row[mask.bool()].nanmean()
 
 
@@ -56,12 +55,16 @@ def step_forgetting(matrix: Tensor, step: int) -> Tensor:
     Raises:
         ValueError: If the matrix is not two-dimensional or the step has no
             predecessor in it.
+
+    Example:
+        >>> matrix = torch.tensor([[0.8, torch.nan], [0.6, 0.9]])
+        >>> step_forgetting(matrix, 1)
+        tensor([0.2000,    nan])
     """
-    _matrix_validation(matrix)
+    _check_matrix(matrix)
     if not 1 <= step < len(matrix):
         raise ValueError(
-            f'step {step} was given, 1 to {len(matrix) - 1} was expected: a step is '
-            'compared with the one before it.'
+            f'step={step}: expected 1 to {len(matrix) - 1}, a step with one before it'
         )
     return matrix[step - 1] - matrix[step]
 
@@ -85,11 +88,16 @@ def forgetting_measure(matrix: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the matrix is not two-dimensional or empty.
+
+    Example:
+        >>> matrix = torch.tensor([[0.8, torch.nan], [0.6, 0.9]])
+        >>> forgetting_measure(matrix)
+        tensor(0.2000)
     """
-    _matrix_validation(matrix)
+    _check_matrix(matrix)
     seen = _seen_before_last(matrix)
     if not seen.any():
-        return matrix.new_tensor(float('nan'))
+        return matrix.new_tensor(torch.nan)
     best = matrix[:-1, seen].nan_to_num(nan=float('-inf')).max(dim=0).values
     return (best - matrix[-1, seen]).mean()
 
@@ -110,11 +118,16 @@ def backward_transfer(matrix: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the matrix is not two-dimensional or empty.
+
+    Example:
+        >>> matrix = torch.tensor([[0.8, torch.nan], [0.6, 0.9]])
+        >>> backward_transfer(matrix)
+        tensor(-0.2000)
     """
-    _matrix_validation(matrix)
+    _check_matrix(matrix)
     seen = _seen_before_last(matrix)
     if not seen.any():
-        return matrix.new_tensor(float('nan'))
+        return matrix.new_tensor(torch.nan)
     columns = matrix[:, seen]
     # argmax of a 0/1 column is the first 1: the step that brought the class.
     first = (~columns.isnan()).int().argmax(dim=0)
@@ -134,14 +147,18 @@ def gap(row: Tensor, reference_row: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the shapes differ or are not one-dimensional.
+
+    Example:
+        >>> gap(torch.tensor([0.6, 0.9]), torch.tensor([0.8, 0.9]))
+        tensor([0.2000, 0.0000])
     """
-    _row_validation(row, reference_row)
+    check_vectors(row=row, reference_row=reference_row)
     return reference_row - row
 
 
 def _stages(matrix: Tensor) -> Tensor:
     """Stage values, shape ``(T,)``: the mean over the classes seen up to each step."""
-    _matrix_validation(matrix)
+    _check_matrix(matrix)
     return matrix.nanmean(dim=1)
 
 
@@ -159,6 +176,11 @@ def average_stage(matrix: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the matrix is not two-dimensional or empty.
+
+    Example:
+        >>> matrix = torch.tensor([[0.8, torch.nan], [0.6, 0.9]])
+        >>> average_stage(matrix)  # of 0.8 and 0.75
+        tensor(0.7750)
     """
     return _stages(matrix).mean()
 
@@ -179,6 +201,11 @@ def stage_drop(matrix: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the matrix is not two-dimensional or empty.
+
+    Example:
+        >>> matrix = torch.tensor([[0.8, torch.nan], [0.6, 0.9]])
+        >>> stage_drop(matrix)
+        tensor(0.0500)
     """
     stages = _stages(matrix)
     return stages[0] - stages[1:].mean()
@@ -195,6 +222,10 @@ def base_mean(matrix: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the matrix is not two-dimensional or empty.
+
+    Example:
+        >>> base_mean(torch.tensor([[0.8, torch.nan], [0.6, 0.9]]))
+        tensor(0.8000)
     """
     return _stages(matrix)[0]
 
@@ -210,5 +241,9 @@ def last_mean(matrix: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the matrix is not two-dimensional or empty.
+
+    Example:
+        >>> last_mean(torch.tensor([[0.8, torch.nan], [0.6, 0.9]]))
+        tensor(0.7500)
     """
     return _stages(matrix)[-1]

@@ -1,10 +1,8 @@
-"""Does the evidence of a classifier lie on the defect?
+"""Saliency against the outline of a defect: does the evidence lie on it?
 
-A saliency map of one image against the outline of its defect, by the casting study's
-two measures (:func:`iou`, :func:`iop`) and two that need no threshold
-(:func:`pointing_game`, :func:`energy`). All are fractions, larger is better. A map
-without any evidence points at nothing and a mask without a defect can be hit by
-nothing: both score 0, by all four.
+By the casting study's two measures (:func:`iou`, :func:`iop`) and two that need no
+threshold (:func:`pointing_game`, :func:`energy`), one image at a time. All are
+fractions, larger is better; a map without evidence and a mask without defect score 0.
 """
 
 from __future__ import annotations
@@ -15,15 +13,20 @@ from torch.nn import functional as F  # noqa: N812
 
 
 def check_threshold(threshold: float) -> None:
-    """Refuse a threshold that keeps nothing of any map.
+    """Refuse a threshold outside [0, 1), which keeps nothing of any map.
 
     Raises:
-        ValueError: If it is not in [0, 1).
+        ValueError: Naming the threshold.
+
+    Example:
+        >>> check_threshold(1)
+        Traceback (most recent call last):
+        ValueError: threshold=1: expected at least 0 and less than 1; the study has 0.4
     """
     if not 0 <= threshold < 1:
         raise ValueError(
-            f'threshold {threshold} was given, a share of the largest value in [0, 1) '
-            'was expected; the casting study has 0.4.'
+            f'threshold={threshold}: expected at least 0 and less than 1; the study '
+            'has 0.4'
         )
 
 
@@ -39,6 +42,10 @@ def salient_region(saliency: Tensor, threshold: float) -> Tensor:
 
     Raises:
         ValueError: If the map or the threshold is out of range.
+
+    Example:
+        >>> salient_region(torch.tensor([[0.2, 1, 0.6]]), 0.4)
+        tensor([[False,  True,  True]])
     """
     check_threshold(threshold)
     _check_map(saliency)
@@ -58,6 +65,11 @@ def iou(saliency: Tensor, mask: Tensor, threshold: float) -> Tensor:
 
     Raises:
         ValueError: If the shapes differ, or as in :func:`salient_region`.
+
+    Example:
+        >>> saliency, mask = torch.tensor([[0.2, 1, 0.6]]), torch.tensor([[1, 1, 0]])
+        >>> iou(saliency, mask, 0.4)
+        tensor(0.3333, dtype=torch.float64)
     """
     found, defect = salient_region(saliency, threshold), _defect(saliency, mask)
     return _share((found & defect).sum(), (found | defect).sum())
@@ -76,6 +88,11 @@ def iop(saliency: Tensor, mask: Tensor, threshold: float) -> Tensor:
 
     Raises:
         ValueError: If the shapes differ, or as in :func:`salient_region`.
+
+    Example:
+        >>> saliency, mask = torch.tensor([[0.2, 1, 0.6]]), torch.tensor([[1, 1, 0]])
+        >>> iop(saliency, mask, 0.4)
+        tensor(0.5000, dtype=torch.float64)
     """
     found, defect = salient_region(saliency, threshold), _defect(saliency, mask)
     return _share((found & defect).sum(), found.sum())
@@ -99,13 +116,16 @@ def pointing_game(saliency: Tensor, mask: Tensor, *, tolerance: float = 0.0) -> 
     Raises:
         ValueError: If the shapes differ, the map is negative or not finite, or the
             tolerance is negative.
+
+    Example:
+        >>> saliency, mask = torch.tensor([[0.2, 1, 0.6]]), torch.tensor([[1, 1, 0]])
+        >>> pointing_game(saliency, mask)
+        tensor(1., dtype=torch.float64)
     """
     _check_map(saliency)
     defect = _defect(saliency, mask)
     if not tolerance >= 0:
-        raise ValueError(
-            f'tolerance {tolerance} was given, a distance from 0 pixels was expected.'
-        )
+        raise ValueError(f'tolerance={tolerance}: expected at least 0 pixels')
     top = saliency.max()
     if top == 0 or not bool(defect.any()):
         return _share(top.new_zeros(()), top.new_zeros(()))
@@ -128,6 +148,11 @@ def energy(saliency: Tensor, mask: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the shapes differ, or the map is negative or not finite.
+
+    Example:
+        >>> saliency, mask = torch.tensor([[0.2, 1, 0.6]]), torch.tensor([[1, 1, 0]])
+        >>> energy(saliency, mask)
+        tensor(0.6667, dtype=torch.float64)
     """
     _check_map(saliency)
     defect = _defect(saliency, mask)
@@ -156,24 +181,22 @@ def _share(part: Tensor, whole: Tensor) -> Tensor:
 def _check_map(saliency: Tensor) -> None:
     if saliency.ndim != 2 or not saliency.numel() or not saliency.is_floating_point():
         raise ValueError(
-            f'a saliency map of shape {tuple(saliency.shape)} and type '
-            f'{saliency.dtype} was given, (H, W) of a floating point type was '
-            'expected; take one map out of the batch.'
+            f'saliency of shape {tuple(saliency.shape)} and type {saliency.dtype}: '
+            'expected (H, W) of a floating point type; take one map out of the batch'
         )
     low, high = saliency.aminmax()  # NaN if any is
     if not bool(low >= 0) or not bool(high.isfinite()):
         raise ValueError(
-            f'a saliency map from {float(low)} to {float(high)} was given, finite '
-            'numbers from 0 were expected; keep the evidence for the class only '
-            '(relu), or subtract the smallest value.'
+            f'saliency from {float(low)} to {float(high)}: expected finite numbers of '
+            'at least 0; keep the evidence for the class only (relu), or subtract the '
+            'smallest value'
         )
 
 
 def _defect(saliency: Tensor, mask: Tensor) -> Tensor:
     if saliency.shape != mask.shape:
         raise ValueError(
-            f'a saliency map of shape {tuple(saliency.shape)} and a mask of shape '
-            f'{tuple(mask.shape)} were given, one shape was expected; resize the map '
-            'to the mask.'
+            f'saliency.shape={tuple(saliency.shape)}, mask.shape={tuple(mask.shape)}: '
+            'expected one shape; resize the map to the mask'
         )
     return mask != 0

@@ -30,9 +30,9 @@ def test_feature_no_more_than_there_are():
 
 
 def test_exception_nothing_to_choose():
-    with pytest.raises(ValueError, match=r'^3 of 0 points'):
+    with pytest.raises(ValueError, match=r'^number=3 of 0 points'):
         k_center_greedy(torch.zeros(0, 2), 3)
-    with pytest.raises(ValueError, match=r'^0 of 5 points'):
+    with pytest.raises(ValueError, match=r'^number=0 of 5 points'):
         k_center_greedy(LINE, 0)
 
 

@@ -1,4 +1,4 @@
-"""Between a backbone's map and a linear head."""
+"""Neck between a map and a linear head."""
 
 from __future__ import annotations
 

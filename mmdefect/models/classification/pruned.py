@@ -158,10 +158,10 @@ class PrunedBackbone(BaseModule):
                 continue
             if planned is None or {name, name.rpartition('.')[0]} & planned:
                 raise ValueError(
-                    f'{prefix}{name} has the shape {tuple(given.shape)} in the weights '
-                    f'that are loaded, and {tuple(own.shape)} by the plan: expected '
-                    'weights of a network that was cut to this plan; those of the '
-                    'whole network belong into the init_cfg of the inner backbone'
+                    f'{prefix}{name} of shape {tuple(given.shape)}: expected '
+                    f'{tuple(own.shape)}, weights of a network that was cut to this '
+                    'plan; give those of the whole one in the init_cfg of the inner '
+                    'backbone'
                 )
         inner._load_from_state_dict(state_dict, prefix, *args)
 
@@ -184,16 +184,14 @@ def pruned_widths(
 
 
 def _backbone_part(plan: Any) -> ChannelPlan:
+    read = plan
     if isinstance(plan, (str, Path)):
         read = read_plan(plan)
     elif isinstance(plan, Mapping):
         read = plan_from_dict(plan)
-    elif isinstance(plan, ChannelPlan):
-        read = plan
-    else:
+    elif not isinstance(plan, ChannelPlan):
         raise TypeError(
-            f'plan is a {type(plan).__name__}: expected a plan.json, what it holds, or '
-            'a ChannelPlan'
+            f'plan={plan!r}: expected a plan.json, what it holds, or a ChannelPlan'
         )
     named = any(name.startswith(f'{PART}.') for name in read.layers)
     return read.below(PART) if named else read
@@ -210,9 +208,7 @@ def _built(backbone: Any) -> nn.Module:
     if isinstance(backbone, nn.Module):
         return copy.deepcopy(backbone)
     if not isinstance(backbone, Mapping):
-        raise TypeError(
-            f'backbone is a {type(backbone).__name__}: expected a config or a module'
-        )
+        raise TypeError(f'backbone={backbone!r}: expected a config or a module')
     return MODELS.build(copy.deepcopy(dict(backbone)))
 
 
@@ -236,16 +232,13 @@ def _files(backbone: Any) -> list[Any]:
 
 def _check_nothing_to_cut(inner: nn.Module, given: bool) -> None:
     files = _files(inner)
-    if not files and not given:
-        return
-    weights = (
-        'of the module that was given' if given else f'in {files[0]["checkpoint"]}'
-    )
-    raise ValueError(
-        f'the weights {weights} are to be cut, but the plan only knows how many '
-        'channels stay and not which: expected a plan with indices, a backbone config '
-        'without pretrained weights, or init_cfg with weights that are cut already'
-    )
+    if files or given:
+        weights = 'of the backbone' if given else f'in {files[0]["checkpoint"]}'
+        raise ValueError(
+            f'plan: expected indices to cut the weights {weights}, not widths alone; '
+            'or give a backbone config without pretrained weights, or init_cfg with '
+            'weights that are cut already'
+        )
 
 
 def _widths(backbone: nn.Module, size: int | tuple[int, int]) -> list[int]:

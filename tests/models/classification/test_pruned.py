@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -15,7 +13,6 @@ from mmengine.runner.checkpoint import load_state_dict
 from mmdefect.models.classification.pruned import PrunedBackbone, pruned_widths
 from mmdefect.pruning.channels.plan import ChannelPlan, LayerCut, write_plan
 from mmdefect.pruning.channels.rebuild import rebuild
-from tests.conftest import tool_env
 from tests.helpers.configs import scope
 from tests.helpers.networks import (
     BACKBONES,
@@ -73,18 +70,17 @@ def same(one, other) -> bool:
 
 
 class TestInPlace:
-    @pytest.mark.parametrize('name', [n for n in BACKBONES if n != 'EfficientNetV2'])
+    @pytest.mark.parametrize('name', ['ResNet18', 'MobileNetV2', 'LunaNet'])
     def test_smoke(self, name):
         whole = build_backbone(name)
-        size = 64 if name == 'FTLAlexNet' else 32
-        plan = half(whole, groups_of(whole, size=size))
+        plan = half(whole, groups_of(whole, size=32))
         with scope('mmpretrain'):
             backbone = PrunedBackbone(backbone=BACKBONES[name], plan=plan)
         backbone.init_weights()
-        maps = backbone(images(2, size=size))
+        maps = backbone(images(2, size=32))
         assert isinstance(maps, tuple)
-        assert [level.shape[1] for level in maps] == backbone.widths(size)
-        assert backbone.widths(size)[-1] == whole(images(size=size))[-1].shape[1] // 2
+        assert [level.shape[1] for level in maps] == backbone.widths(32)
+        assert maps[-1].shape[1] == whole(images(size=32))[-1].shape[1] // 2
 
     def test_feature_names_are_the_inner_ones(self, classifier):
         """A pruned classifier's checkpoint loads as it is."""
@@ -180,21 +176,6 @@ class TestInPlace:
         assert not backbone.training
         assert not backbone.layer4.training
 
-    def test_feature_mmdet_is_not_imported(self):
-        """Not by it; some of mmpretrain's modules do so if they can."""
-        code = (
-            'import sys, mmdefect.models.classification.pruned as _\n'
-            "print('mmdet' in sys.modules)"
-        )
-        done = subprocess.run(
-            [sys.executable, '-c', code],
-            env=tool_env(),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.splitlines()[-1] == 'False'
-
 
 class TestPlan:
     def test_feature_forms_of_a_plan(self, tmp_path):
@@ -242,8 +223,11 @@ class TestPlan:
     @pytest.mark.parametrize(
         ('given', 'message'),
         [
-            ({'backbone': LUNA, 'plan': 3}, 'plan is a int: expected'),
-            ({'backbone': 'LunaNet', 'plan': LUNA_PLAN}, 'backbone is a str: expected'),
+            ({'backbone': LUNA, 'plan': 3}, r'^plan=3: expected'),
+            (
+                {'backbone': 'LunaNet', 'plan': LUNA_PLAN},
+                r"^backbone='LunaNet': expected",
+            ),
         ],
     )
     def test_exception_types(self, given, message):
@@ -350,7 +334,7 @@ class TestWeightExceptions:
                 'backbone': cfg,
                 'plan': ChannelPlan(layers={}),
             }
-        message = r'^the weights .* only knows how many channels stay and not which'
+        message = r'^plan: expected indices to cut the weights .* not widths alone'
         with pytest.raises(ValueError, match=message):
             PrunedBackbone(
                 backbone=luna() if given == 'module' else cfg, plan=LUNA_WIDTHS
@@ -362,8 +346,8 @@ class TestWeightExceptions:
         backbone = PrunedBackbone(backbone=LUNA, plan=LUNA_PLAN)
         load = load_state_dict if mmengine else type(backbone).load_state_dict
         message = (
-            r'^blocks\.0\.conv1\.weight has the shape \(4, 3, 3, 3\) .*\(2, 3, 3, 3\) '
-            'by the plan: expected .* init_cfg of the inner backbone$'
+            r'^blocks\.0\.conv1\.weight of shape \(4, 3, 3, 3\): expected '
+            r'\(2, 3, 3, 3\), .* init_cfg of the inner backbone$'
         )
         with pytest.raises(ValueError, match=message):
             load(backbone, luna().state_dict())
@@ -372,9 +356,8 @@ class TestWeightExceptions:
         model = torch.nn.Module()
         model.backbone = PrunedBackbone(backbone=LUNA, plan=LUNA_PLAN)
         state = {f'backbone.{k}': v for k, v in luna().state_dict().items()}
-        with pytest.raises(
-            ValueError, match=r'^backbone\.blocks\.0\.conv1\.weight has'
-        ):
+        message = r'^backbone\.blocks\.0\.conv1\.weight of shape'
+        with pytest.raises(ValueError, match=message):
             model.load_state_dict(state)
 
     @pytest.mark.parametrize('where', ['inner', 'own'])
@@ -392,7 +375,9 @@ class TestWeightExceptions:
         backbone = PrunedBackbone(
             backbone=LUNA, plan=LUNA_PLAN, init_cfg=pretrained(path)
         )
-        with pytest.raises(ValueError, match='by the plan: expected weights'):
+        with pytest.raises(
+            ValueError, match='weights of a network that was cut to this plan'
+        ):
             backbone.init_weights()
 
     def test_exception_weights_of_another_whole_network(self, tmp_path):

@@ -83,15 +83,6 @@ def test_feature_one_step(plan):
     assert moved == {'layer2', 'layer3', 'layer4'}
 
 
-def test_shape_predictions(plan):
-    model = detector(plan).eval()
-    images, samples = make_batch()
-    with torch.no_grad():
-        found = model.predict(images, samples)
-    assert len(found) == len(samples)
-    assert all(sample.pred_instances.bboxes.shape[1] == 4 for sample in found)
-
-
 def test_feature_whole_weights_are_cut(plan, tmp_path):
     """As for any detector: the pretrained file of the whole backbone, by init_cfg."""
     torch.manual_seed(2)

@@ -1,4 +1,4 @@
-"""Which terms make a method."""
+"""Strategies: the terms that make a method."""
 
 from __future__ import annotations
 
@@ -58,9 +58,8 @@ class Distillation(nn.Module):
                 values, sizes = term(context)
                 factor = term.weight / images
                 if term.summed:
-                    factor = term.weight * (
-                        1 if self.per_images is None else self.per_images / images
-                    )
+                    share = 1 if self.per_images is None else self.per_images / images
+                    factor = term.weight * share
                 losses[f'loss_dist_{name}'] = factor * values.sum()
                 losses[f'priors_{name}'] = sizes.float().mean()
         return losses
@@ -185,11 +184,8 @@ def build_term(cls: type[Term], switch: Switch, **defaults: Any) -> Term | None:
     """
     if switch is False or switch is None:
         return None
-    if switch is True:
-        switch = {}
-    if not isinstance(switch, Mapping):
+    if switch is not True and not isinstance(switch, Mapping):
         raise TypeError(
-            f'{cls.__name__} got {switch!r}: expected True, False or its settings as '
-            'a dict'
+            f'{cls.__name__}={switch!r}: expected True, False or its settings as a dict'
         )
-    return cls(**{**defaults, **switch})
+    return cls(**{**defaults, **({} if switch is True else switch)})
