@@ -10,13 +10,7 @@ LOW = ('parameters', 'macs', 'latency_ms')
 
 
 def ftl_published(
-    accuracy: float,
-    f1: float,
-    parameters: float,
-    *,
-    reference_accuracy: float,
-    reference_f1: float,
-    reference_parameters: float,
+    accuracy: float, f1: float, parameters: float, **reference: float
 ) -> float:
     """FTL's decision function as its tables were made, accuracies in percent.
 
@@ -29,9 +23,8 @@ def ftl_published(
         accuracy: Of the candidate, in percent.
         f1: Of the candidate, a fraction.
         parameters: Of its convolutions.
-        reference_accuracy: Of the whole network, in percent.
-        reference_f1: Of the whole network.
-        reference_parameters: Of the whole network.
+        reference: ``reference_accuracy``, ``reference_f1`` and ``reference_parameters``
+            of the whole network.
 
     Returns:
         The score; the whole network itself has 2, higher is better.
@@ -48,26 +41,17 @@ def ftl_published(
         >>> ftl_published(95.0, 0.9, 100, **whole)  # the whole network itself
         2.0
     """
-    if max(accuracy, reference_accuracy) <= 1:
+    whole = reference['reference_accuracy']
+    if max(accuracy, whole) <= 1:
         raise ValueError(
-            f'accuracy={accuracy:g}, reference_accuracy={reference_accuracy:g}: '
-            'expected percent, as published; for fractions use ftl_fraction'
+            f'accuracy={accuracy:g}, reference_accuracy={whole:g}: expected percent, '
+            'as published; for fractions use ftl_fraction'
         )
-    return _ftl(
-        (accuracy, 100.0, reference_accuracy),
-        (f1, reference_f1),
-        (parameters, reference_parameters),
-    )
+    return _ftl(100.0, accuracy, f1, parameters, **reference)
 
 
 def ftl_fraction(
-    accuracy: float,
-    f1: float,
-    parameters: float,
-    *,
-    reference_accuracy: float,
-    reference_f1: float,
-    reference_parameters: float,
+    accuracy: float, f1: float, parameters: float, **reference: float
 ) -> float:
     """FTL's decision function with accuracies in [0, 1], which it is made for.
 
@@ -82,37 +66,39 @@ def ftl_fraction(
         >>> ftl_fraction(0.8, 0.9, 50, **whole)
         2.5
     """
-    return _ftl(
-        (accuracy, 1.0, reference_accuracy),
-        (f1, reference_f1),
-        (parameters, reference_parameters),
-    )
+    return _ftl(1.0, accuracy, f1, parameters, **reference)
 
 
 def _ftl(
-    accuracy: tuple[float, float, float],
-    f1: tuple[float, float],
-    parameters: tuple[float, float],
+    most: float,
+    accuracy: float,
+    f1: float,
+    parameters: float,
+    *,
+    reference_accuracy: float,
+    reference_f1: float,
+    reference_parameters: float,
 ) -> float:
-    given, most, reference = accuracy
     fine = (
-        0 <= given <= most
-        and 0 < reference <= most
-        and reference != 2  # percent, where the formula divides by 0
-        and 0 <= f1[0] <= 1
-        and 0 < f1[1] <= 1
-        and parameters[0] >= 0
-        and parameters[1] > 0
+        0 <= accuracy <= most
+        and 0 < reference_accuracy <= most
+        and reference_accuracy != 2  # percent, where the formula divides by 0
+        and 0 <= f1 <= 1
+        and 0 < reference_f1 <= 1
+        and parameters >= 0
+        and reference_parameters > 0
     )
     if not fine:  # NaN as well
         raise ValueError(
-            f'accuracy={given:g}, f1={f1[0]:g}, parameters={parameters[0]:g}, of the '
-            f'reference {reference:g}, {f1[1]:g} and {parameters[1]:g}: expected '
-            f'accuracies up to {most:g}, F1 up to 1, and a reference above 0 (its '
-            'accuracy not 2 percent, where the formula divides by 0)'
+            f'accuracy={accuracy:g}, f1={f1:g}, parameters={parameters:g}, of the '
+            f'reference {reference_accuracy:g}, {reference_f1:g} and '
+            f'{reference_parameters:g}: expected accuracies up to {most:g}, F1 up to '
+            '1, and a reference above 0 (its accuracy not 2 percent, where the formula '
+            'divides by 0)'
         )
-    gained = (given / reference - reference / 2) / (1 - reference / 2)
-    return gained + f1[0] / f1[1] + (1 - parameters[0] / parameters[1])
+    half = reference_accuracy / 2
+    gained = (accuracy / reference_accuracy - half) / (1 - half)
+    return gained + f1 / reference_f1 + (1 - parameters / reference_parameters)
 
 
 def pareto_front(

@@ -2,8 +2,12 @@
 
 Żarski, Wójcik, Książek and Miszczak, Finicky Transfer Learning, CACAIE 2021
 (10.1111/mice.12755), scores a filter by the overlap of both; beside it stand other
-measures and the baselines that need no mask. All take maps of a batch and give one
-number an image and channel, so that a caller can average without keeping maps.
+measures and the baselines that need no mask.
+
+Activations and gradients are maps of shape ``(N, C, h, w)``, masks are in [0, 1] and of
+shape ``(N, h, w)``. Scores are float64, one an image and channel, ``(N, C)``, so that a
+caller can average without keeping maps. Shapes that do not belong together and values
+that are not finite raise a ValueError.
 """
 
 from __future__ import annotations
@@ -14,16 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 
 
 def legacy_active(activation: Tensor) -> Tensor:
-    """Activations as the release's ``uint8``: cut toward zero, then modulo 256.
-
-    Args:
-        activation: Any shape.
-
-    Returns:
-        uint8, same shape.
-
-    Raises:
-        ValueError: A value is not finite.
+    """Activations as the release's uint8: cut toward zero, then modulo 256.
 
     Example:
         >>> legacy_active(torch.tensor([0, 0.9, 1, 255, 256, 300]))
@@ -40,15 +35,9 @@ def seg_iou_legacy(activation: Tensor, mask: Tensor) -> Tensor:
     union where either has any; both as uint8.
 
     Args:
-        activation: Maps behind the ReLU, shape ``(N, C, h, w)``.
-        mask: uint8, shape ``(N, h, w)``: 255 on the object, shrunk to the map's size,
-            so that values between occur at its rim.
-
-    Returns:
-        Shape ``(N, C)``, float64; 0 where the union is empty.
-
-    Raises:
-        ValueError: Shapes that do not belong together, a mask that is not uint8.
+        activation: Maps behind the ReLU.
+        mask: uint8: 255 on the object, shrunk to the map's size, so that values between
+            occur at its rim.
 
     Example:
         >>> maps = torch.tensor([[[[3.0, 0], [5, 0]]]])
@@ -68,9 +57,6 @@ def seg_iou_legacy(activation: Tensor, mask: Tensor) -> Tensor:
 def positive_active(activation: Tensor) -> Tensor:
     """Where a map is above 0; boolean, same shape.
 
-    Raises:
-        ValueError: A value is not finite.
-
     Example:
         >>> positive_active(torch.tensor([-1.0, 0, 2]))
         tensor([False, False,  True])
@@ -83,15 +69,9 @@ def quantile_active(activation: Tensor, quantile: float) -> Tensor:
     """Where a map reaches its own quantile, and is above 0.
 
     Args:
-        activation: Shape ``(N, C, h, w)``.
+        activation: The maps.
         quantile: In [0, 1]; 0.9 leaves the highest tenth of the pixels, one at least,
             and whatever equals the lowest of them: a map of 0 and 6 shows all its 6.
-
-    Returns:
-        Boolean, same shape.
-
-    Raises:
-        ValueError: The quantile is out of range, or a value is not finite.
 
     Example:
         >>> quantile_active(torch.tensor([[[[1.0, 2], [3, 4]]]]), 0.75)
@@ -112,15 +92,6 @@ def quantile_active(activation: Tensor, quantile: float) -> Tensor:
 def soft_active(activation: Tensor) -> Tensor:
     """Positive part of a map over its maximum, in [0, 1]; a map of zeros stays zero.
 
-    Args:
-        activation: Shape ``(N, C, h, w)``.
-
-    Returns:
-        float64, same shape.
-
-    Raises:
-        ValueError: A value is not finite.
-
     Example:
         >>> soft_active(torch.tensor([[[[-1.0, 1, 4]]]]))
         tensor([[[[0.0000, 0.2500, 1.0000]]]], dtype=torch.float64)
@@ -133,15 +104,7 @@ def soft_active(activation: Tensor) -> Tensor:
 def seg_iou(active: Tensor, mask: Tensor) -> Tensor:
     """Intersection over union, of sets or of shares: ``sum(min) / sum(max)``.
 
-    Args:
-        active: Boolean or in [0, 1], shape ``(N, C, h, w)``.
-        mask: In [0, 1], shape ``(N, h, w)``.
-
-    Returns:
-        Shape ``(N, C)``, float64; 0 where the union is empty.
-
-    Raises:
-        ValueError: Shapes that do not belong together.
+    ``active`` is boolean or in [0, 1]. An empty union scores 0.
 
     Example:
         >>> seg_iou(torch.tensor([[[[1.0, 1, 0]]]]), torch.tensor([[[1, 0.5, 0]]]))
@@ -157,15 +120,7 @@ def seg_iou(active: Tensor, mask: Tensor) -> Tensor:
 def seg_contrast(activation: Tensor, mask: Tensor) -> Tensor:
     """Mean inside the object minus mean outside, in standard deviations of the map.
 
-    Args:
-        activation: Shape ``(N, C, h, w)``.
-        mask: In [0, 1], shape ``(N, h, w)``.
-
-    Returns:
-        Shape ``(N, C)``, float64; 0 where the map is flat, or all or nothing is object.
-
-    Raises:
-        ValueError: Shapes that do not belong together, or a value that is not finite.
+    0 where the map is flat, or all or nothing is object.
 
     Example:
         >>> seg_contrast(torch.tensor([[[[2.0, 0]]]]), torch.tensor([[[1, 0]]]))
@@ -188,16 +143,6 @@ def taylor(activation: Tensor, gradient: Tensor) -> Tensor:
     ``|sum of a * dL/da over the map|`` (Molchanov et al., Pruning Convolutional Neural
     Networks for Resource Efficient Inference, ICLR 2017, eq. 8, without its mean).
 
-    Args:
-        activation: Shape ``(N, C, h, w)``.
-        gradient: Of the loss by it, same shape.
-
-    Returns:
-        Shape ``(N, C)``, float64.
-
-    Raises:
-        ValueError: Shapes differ.
-
     Example:
         >>> taylor(torch.tensor([[[[1.0, 2]]]]), torch.tensor([[[[1.0, -3]]]]))
         tensor([[5.]], dtype=torch.float64)
@@ -208,17 +153,6 @@ def taylor(activation: Tensor, gradient: Tensor) -> Tensor:
 
 def masked_taylor(activation: Tensor, gradient: Tensor, mask: Tensor) -> Tensor:
     """First-order effect of the pixels on the object: ``sum of |a * dL/da| * mask``.
-
-    Args:
-        activation: Shape ``(N, C, h, w)``.
-        gradient: Of the loss by it, same shape.
-        mask: In [0, 1], shape ``(N, h, w)``.
-
-    Returns:
-        Shape ``(N, C)``, float64.
-
-    Raises:
-        ValueError: Shapes that do not belong together.
 
     Example:
         >>> maps, mask = torch.tensor([[[[1.0, 2]]]]), torch.tensor([[[0, 1]]])

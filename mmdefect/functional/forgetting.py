@@ -1,7 +1,8 @@
 """Measures of forgetting, from a step x class matrix.
 
-Every function takes a matrix ``T x C``: row ``t`` holds the metric of each class after
-step ``t``, NaN where a class has not been seen yet (or has no ground truth).
+A matrix has the shape ``(T, C)``: row ``t`` holds the metric of each class after step
+``t``, NaN where a class has not been seen yet (or has no ground truth). A row has the
+shape ``(C,)``. Other shapes and empty matrices raise a ValueError.
 """
 
 from __future__ import annotations
@@ -21,17 +22,10 @@ def _check_matrix(matrix: Tensor) -> None:
 
 
 def group_mean(row: Tensor, mask: Tensor) -> Tensor:
-    """Mean of a row over the classes of a group, leaving NaN entries out.
-
-    Args:
-        row: Metric of each class, shape ``(C,)``.
-        mask: Which classes belong to the group, bool, shape ``(C,)``.
+    """Mean of a row over the classes of a group (bool, ``(C,)``), NaN left out.
 
     Returns:
         A scalar; NaN when no class of the group has a value.
-
-    Raises:
-        ValueError: If the shapes differ or are not one-dimensional.
 
     Example:
         >>> row = torch.tensor([0.8, 0.6, torch.nan])
@@ -80,14 +74,8 @@ def forgetting_measure(matrix: Tensor) -> Tensor:
     For each class seen before the last step: the best value of any earlier step minus
     the last one; then the mean over those classes. Negative when classes improved.
 
-    Args:
-        matrix: Shape ``(T, C)``.
-
     Returns:
         A scalar; NaN when no class was seen before the last step.
-
-    Raises:
-        ValueError: If the matrix is not two-dimensional or empty.
 
     Example:
         >>> matrix = torch.tensor([[0.8, torch.nan], [0.6, 0.9]])
@@ -109,15 +97,9 @@ def backward_transfer(matrix: Tensor) -> Tensor:
     the step that brought the class; then the mean over those classes (the paper takes
     the mean over tasks, each of which is one column there).
 
-    Args:
-        matrix: Shape ``(T, C)``.
-
     Returns:
         A scalar, negative when something was forgotten; NaN when no class was seen
         before the last step.
-
-    Raises:
-        ValueError: If the matrix is not two-dimensional or empty.
 
     Example:
         >>> matrix = torch.tensor([[0.8, torch.nan], [0.6, 0.9]])
@@ -136,17 +118,10 @@ def backward_transfer(matrix: Tensor) -> Tensor:
 
 
 def gap(row: Tensor, reference_row: Tensor) -> Tensor:
-    """What is missing to a reference, for each class: the reference minus the row.
-
-    Args:
-        row: Metric of each class, shape ``(C,)``.
-        reference_row: The same of the reference, for example joint training.
+    """What each class misses to a reference, such as joint training: it minus the row.
 
     Returns:
         Shape ``(C,)``; NaN where either has no value.
-
-    Raises:
-        ValueError: If the shapes differ or are not one-dimensional.
 
     Example:
         >>> gap(torch.tensor([0.6, 0.9]), torch.tensor([0.8, 0.9]))
@@ -168,14 +143,8 @@ def average_stage(matrix: Tensor) -> Tensor:
     A stage value is the plain mean over the classes seen up to that step. It is not the
     value after the last step, which :func:`last_mean` gives.
 
-    Args:
-        matrix: Shape ``(T, C)``.
-
     Returns:
         A scalar; NaN when a step has no value.
-
-    Raises:
-        ValueError: If the matrix is not two-dimensional or empty.
 
     Example:
         >>> matrix = torch.tensor([[0.8, torch.nan], [0.6, 0.9]])
@@ -192,15 +161,9 @@ def stage_drop(matrix: Tensor) -> Tensor:
     the difficulty of the new classes: hard new classes lower a stage although nothing
     was forgotten. :func:`forgetting_measure` looks at each class alone.
 
-    Args:
-        matrix: Shape ``(T, C)``.
-
     Returns:
         A scalar, negative when later stages are better; NaN when there is one step
         only, or a step has no value.
-
-    Raises:
-        ValueError: If the matrix is not two-dimensional or empty.
 
     Example:
         >>> matrix = torch.tensor([[0.8, torch.nan], [0.6, 0.9]])
@@ -214,14 +177,8 @@ def stage_drop(matrix: Tensor) -> Tensor:
 def base_mean(matrix: Tensor) -> Tensor:
     """Stage value of the first step, when nothing can have been forgotten.
 
-    Args:
-        matrix: Shape ``(T, C)``.
-
     Returns:
         A scalar; NaN when the first step has no value.
-
-    Raises:
-        ValueError: If the matrix is not two-dimensional or empty.
 
     Example:
         >>> base_mean(torch.tensor([[0.8, torch.nan], [0.6, 0.9]]))
@@ -233,14 +190,8 @@ def base_mean(matrix: Tensor) -> Tensor:
 def last_mean(matrix: Tensor) -> Tensor:
     """Stage value of the last step: the plain mean over all classes seen.
 
-    Args:
-        matrix: Shape ``(T, C)``.
-
     Returns:
         A scalar; NaN when the last step has no value.
-
-    Raises:
-        ValueError: If the matrix is not two-dimensional or empty.
 
     Example:
         >>> last_mean(torch.tensor([[0.8, torch.nan], [0.6, 0.9]]))

@@ -219,15 +219,7 @@ def auroc(scores: Tensor, labels: Tensor) -> Tensor:
 def average_precision(scores: Tensor, labels: Tensor) -> Tensor:
     """Sum of precision times gain of recall over all thresholds, not interpolated.
 
-    Args:
-        scores: Larger is more anomalous, shape ``(N,)``.
-        labels: Not 0 for defects, shape ``(N,)``.
-
-    Returns:
-        A float64 scalar in [0, 1], NaN when there is one label only.
-
-    Raises:
-        ValueError: As in :func:`rank_scores`.
+    Arguments, result and errors as in :func:`auroc`.
 
     Example:
         >>> scores, labels = torch.tensor([0.1, 0.4, 0.8]), torch.tensor([1, 0, 1])
@@ -240,15 +232,7 @@ def average_precision(scores: Tensor, labels: Tensor) -> Tensor:
 def f1_max(scores: Tensor, labels: Tensor) -> Tensor:
     """Harmonic mean of precision and recall at the threshold where it is best.
 
-    Args:
-        scores: Larger is more anomalous, shape ``(N,)``.
-        labels: Not 0 for defects, shape ``(N,)``.
-
-    Returns:
-        A float64 scalar in [0, 1], NaN when there is one label only.
-
-    Raises:
-        ValueError: As in :func:`rank_scores`.
+    Arguments, result and errors as in :func:`auroc`.
 
     Example:
         >>> scores, labels = torch.tensor([0.1, 0.4, 0.8]), torch.tensor([1, 0, 1])

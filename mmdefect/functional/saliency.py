@@ -2,7 +2,10 @@
 
 By the casting study's two measures (:func:`iou`, :func:`iop`) and two that need no
 threshold (:func:`pointing_game`, :func:`energy`), one image at a time. All are
-fractions, larger is better; a map without evidence and a mask without defect score 0.
+fractions in [0, 1], float64; a map without evidence and a mask without defect score 0.
+
+A map is not negative, floating point, of shape ``(H, W)``; a mask of the same shape is
+not 0 where the defect is. Others raise a ValueError, as do settings out of range.
 """
 
 from __future__ import annotations
@@ -34,14 +37,11 @@ def salient_region(saliency: Tensor, threshold: float) -> Tensor:
     """Where a map exceeds a share of its largest value.
 
     Args:
-        saliency: Not negative, shape ``(H, W)``.
+        saliency: The map.
         threshold: The share, in [0, 1).
 
     Returns:
         Bool, shape ``(H, W)``; empty for a map of zeros, else not.
-
-    Raises:
-        ValueError: If the map or the threshold is out of range.
 
     Example:
         >>> salient_region(torch.tensor([[0.2, 1, 0.6]]), 0.4)
@@ -55,17 +55,6 @@ def salient_region(saliency: Tensor, threshold: float) -> Tensor:
 def iou(saliency: Tensor, mask: Tensor, threshold: float) -> Tensor:
     """Intersection over union of salient region and mask.
 
-    Args:
-        saliency: Not negative, shape ``(H, W)``.
-        mask: Not 0 where the defect is, shape ``(H, W)``.
-        threshold: See :func:`salient_region`.
-
-    Returns:
-        A float64 scalar in [0, 1]; 0 when both are empty.
-
-    Raises:
-        ValueError: If the shapes differ, or as in :func:`salient_region`.
-
     Example:
         >>> saliency, mask = torch.tensor([[0.2, 1, 0.6]]), torch.tensor([[1, 1, 0]])
         >>> iou(saliency, mask, 0.4)
@@ -77,17 +66,6 @@ def iou(saliency: Tensor, mask: Tensor, threshold: float) -> Tensor:
 
 def iop(saliency: Tensor, mask: Tensor, threshold: float) -> Tensor:
     """Intersection over prediction: how much of the salient region is defect.
-
-    Args:
-        saliency: Not negative, shape ``(H, W)``.
-        mask: Not 0 where the defect is, shape ``(H, W)``.
-        threshold: See :func:`salient_region`.
-
-    Returns:
-        A float64 scalar in [0, 1]; 0 when the salient region is empty.
-
-    Raises:
-        ValueError: If the shapes differ, or as in :func:`salient_region`.
 
     Example:
         >>> saliency, mask = torch.tensor([[0.2, 1, 0.6]]), torch.tensor([[1, 1, 0]])
@@ -106,16 +84,9 @@ def pointing_game(saliency: Tensor, mask: Tensor, *, tolerance: float = 0.0) -> 
     picking one of them at random hits on average.
 
     Args:
-        saliency: Not negative, shape ``(H, W)``.
-        mask: Not 0 where the defect is, shape ``(H, W)``.
+        saliency: The map.
+        mask: The mask.
         tolerance: Distance in pixels from the defect that still hits; the paper has 15.
-
-    Returns:
-        A float64 scalar in [0, 1].
-
-    Raises:
-        ValueError: If the shapes differ, the map is negative or not finite, or the
-            tolerance is negative.
 
     Example:
         >>> saliency, mask = torch.tensor([[0.2, 1, 0.6]]), torch.tensor([[1, 1, 0]])
@@ -138,16 +109,6 @@ def energy(saliency: Tensor, mask: Tensor) -> Tensor:
 
     The energy-based pointing game of Wang et al. (CVPR Workshops 2020, "Score-CAM",
     section 4.3).
-
-    Args:
-        saliency: Not negative, shape ``(H, W)``.
-        mask: Not 0 where the defect is, shape ``(H, W)``.
-
-    Returns:
-        A float64 scalar in [0, 1]; 0 when there is no evidence.
-
-    Raises:
-        ValueError: If the shapes differ, or the map is negative or not finite.
 
     Example:
         >>> saliency, mask = torch.tensor([[0.2, 1, 0.6]]), torch.tensor([[1, 1, 0]])

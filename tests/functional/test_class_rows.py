@@ -67,28 +67,23 @@ def test_feature_new_keys() -> None:
 @pytest.mark.parametrize(
     ('old', 'new', 'message'),
     [
+        ({'lost': torch.ones(1)}, {}, r'1 not in the model: lost;'),
+        ({}, {'extra': torch.ones(1)}, r'1 not in the old weights: extra;'),
         (
-            _state([1.0], lost=torch.ones(1)),
-            _state([1.0]),
-            r'1 not in the model: lost; give',
-        ),
-        (
-            _state([1.0]),
-            _state([1.0], extra=torch.ones(1)),
-            r'1 not in the old weights: extra; give',
-        ),
-        (
-            _state([1.0], neck=torch.ones(1, 2)),
-            _state([1.0], neck=torch.ones(3, 2)),
-            r'1 of another shape: neck \(1, 2\) -> \(3, 2\); give',
+            {'neck': torch.ones(1, 2)},
+            {'neck': torch.ones(3, 2)},
+            r'1 of another shape: neck \(1, 2\) -> \(3, 2\);',
         ),
     ],
 )
-def test_exception_unaccounted_key(
-    old: dict[str, Tensor], new: dict[str, Tensor], message: str
-) -> None:
+def test_exception_unaccounted_key(old, new, message) -> None:
     with pytest.raises(ValueError, match=message):
-        expand_by_class(old, new, old_classes=['a'], new_classes=['a'])
+        expand_by_class(
+            _state([1.0], **old),
+            _state([1.0], **new),
+            old_classes=['a'],
+            new_classes=['a'],
+        )
 
 
 def test_exception_class_key_of_another_width() -> None:

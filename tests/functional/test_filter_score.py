@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -69,29 +68,11 @@ def test_feature_legacy_rim_misses_bits() -> None:
     assert seg_iou(positive_active(maps), mask > 0).item() == 1
 
 
-def test_feature_legacy_rim_of_a_shrunk_mask() -> None:
-    """OpenCV makes a 128 of half an object; an activation of 127 misses it."""
-    whole = np.array([[255, 0, 255, 255], [0, 255, 255, 255]], dtype=np.uint8)
-    small = torch.from_numpy(cv2.resize(whole, (2, 1), interpolation=cv2.INTER_LINEAR))
-    assert small.tolist() == [[128, 255]]
-    found = [
-        seg_iou_legacy(one_map([rim, 9.0]), small[None]).item()
-        for rim in (127.0, 129.0)
-    ]
-    assert found == [0.5, 1]
-
-
 def test_feature_legacy_is_set_logic_with_full_masks() -> None:
     maps, mask = random_case()
     expected = seg_iou(maps.trunc().to(torch.int64) % 256 != 0, mask)
     found = seg_iou_legacy(maps, mask.byte() * 255)
     torch.testing.assert_close(found, expected)
-
-
-def test_feature_iou_of_shares() -> None:
-    """Sum of minima over sum of maxima: (0.5 + 0.2) / (1 + 0.4)."""
-    active, mask = one_map([0.5, 0.4]), one_mask([1.0, 0.2], dtype=torch.float32)
-    assert seg_iou(active, mask).item() == pytest.approx(0.5)
 
 
 def test_feature_iou_bounds() -> None:
@@ -238,24 +219,6 @@ def test_feature_resize_any_keeps_thin_cracks() -> None:
     mask[0, :, 3] = 1
     assert resize_mask(mask, (2, 2), 'any').tolist() == [[[1, 0], [1, 0]]]
     assert resize_mask(mask, (2, 2), 'area').tolist() == [[[0.25, 0], [0.25, 0]]]
-
-
-def test_feature_resize_of_sizes_that_do_not_divide() -> None:
-    """7 pixels onto 3: from 0 to 2, 2 to 4 and 4 to 6; the shared ones count twice."""
-    mask = torch.zeros(1, 1, 7)
-    mask[0, 0, 4] = 1
-    assert resize_mask(mask, (1, 3), 'any').tolist() == [[[0, 1, 1]]]
-    third = resize_mask(mask, (1, 3), 'area').flatten()
-    torch.testing.assert_close(third, torch.tensor([0, 1 / 3, 1 / 3]))
-
-
-def test_feature_resize_to_the_same_size_and_larger() -> None:
-    mask = torch.rand(2, 3, 4)
-    for mode in ('any', 'area'):
-        assert torch.equal(resize_mask(mask, (3, 4), mode), mask)
-        larger = resize_mask(mask, (6, 8), mode)
-        assert torch.equal(larger[:, ::2, ::2], mask)
-    assert resize_mask(mask > 0.5, (1, 1), 'any').dtype == torch.float32
 
 
 @pytest.mark.parametrize('score', [seg_iou, seg_iou_legacy, seg_contrast])

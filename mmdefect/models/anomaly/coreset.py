@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from mmdefect.functional.coreset import k_center_greedy, nearest_distance
-from mmdefect.models.anomaly.features import FrozenFeatures, check_channels
+from mmdefect.models.anomaly.features import FrozenFeatures
 from mmdefect.models.anomaly.scoring import check_score, with_scores
 from mmdefect.registry import MODELS
 from mmdefect.structures import AnomalySample
@@ -131,10 +131,7 @@ class IncrementalCoreset(BaseModel):
 
     def patches(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Features averaged over 3 x 3 neighbours, ``(B, grid * grid, C)``."""
-        features = inputs.get('features')
-        if features is None:
-            features = self.features(inputs['images'])
-        check_channels(features, self.memory.shape[-1])
+        features = self.features.of(inputs, self.memory.shape[-1])
         near = F.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
         return near.flatten(2).mT
 

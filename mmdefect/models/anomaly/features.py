@@ -91,18 +91,21 @@ class FrozenFeatures(nn.Module):
             )
         return align_concat(maps, self.grid)
 
+    def of(self, inputs: Mapping[str, Tensor], channels: int) -> Tensor:
+        """Features of a batch, those of a cache if they are given.
 
-def check_channels(features: Tensor, expected: int) -> None:
-    """Refuse features of another number of channels than the config says.
-
-    Raises:
-        ValueError: Naming both.
-    """
-    if features.shape[1] != expected:
-        raise ValueError(
-            f'in_channels={expected}: expected {features.shape[1]}, the channels of '
-            'the backbone; write their sum into the config'
-        )
+        Raises:
+            ValueError: They have another number of channels than the config says.
+        """
+        features = inputs.get('features')
+        if features is None:
+            features = self(inputs['images'])
+        if features.shape[1] != channels:
+            raise ValueError(
+                f'in_channels={channels}: expected {features.shape[1]}, the channels '
+                'of the backbone; write their sum into the config'
+            )
+        return features
 
 
 def drop_unused_stages(backbone: Any) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from mmdefect.functional.class_rows import CONDITIONER_CLASS_KEYS
 from mmdefect.models.anomaly.conditioner import Conditions, ObjectConditioner
-from mmdefect.models.anomaly.features import FrozenFeatures, check_channels
+from mmdefect.models.anomaly.features import FrozenFeatures
 from mmdefect.models.anomaly.scoring import anomaly_map, check_score, with_scores
 from mmdefect.models.anomaly.transformer import FeatureReconstructor, initialise
 from mmdefect.registry import MODELS
@@ -132,24 +132,15 @@ class IUF(BaseModel):
             ValueError: Unknown mode, or a reconstruction of other features than these.
         """
         given = {'images': inputs} if isinstance(inputs, Tensor) else inputs
-        features = self.extract(given)
+        features = self.features.of(given, self.in_channels)
         if mode == 'loss':
             return self.loss(given, features, data_samples or [])
-        conditions = self.condition(given, features)
-        rebuilt = self.reconstructor(features, conditions and conditions.maps)
-        distance = anomaly_map(features, rebuilt.features)
+        rebuilt = self.outputs({**given, 'features': features})[0]
+        distance = anomaly_map(features, rebuilt)
         if mode == 'tensor':
             return distance
         check_choice('mode', mode, ('loss', 'predict', 'tensor'))
         return with_scores(distance, data_samples or [], self.score)
-
-    def extract(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Features ``(B, C, grid, grid)``, from the cache if they are given."""
-        features = inputs.get('features')
-        if features is None:
-            features = self.features(inputs['images'])
-        check_channels(features, self.in_channels)
-        return features
 
     def condition(
         self, inputs: Mapping[str, Tensor], features: Tensor
@@ -161,7 +152,7 @@ class IUF(BaseModel):
 
     def outputs(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
         """Reconstruction and, with a conditioner, its logits."""
-        features = self.extract(inputs)
+        features = self.features.of(inputs, self.in_channels)
         conditions = self.condition(inputs, features)
         rebuilt = self.reconstructor(features, conditions and conditions.maps)
         return [rebuilt.features, *([conditions.logits] if conditions else [])]

@@ -27,16 +27,11 @@ class DistilledClassifier(ImageClassifier):
     Beside the head's losses there is ``loss_distill``, ``weight * T^2 * KL(q || p)``,
     the mean over the batch, with ``q = softmax(teacher / T)`` and ``p = softmax(student
     / T)`` (Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network,
-    2015; ``T^2`` keeps the gradients' size whatever the temperature). The teacher sees
-    the very batch that the student sees, augmented and normalised once.
+    2015). In MMEngine's log, ``loss`` is the head's alone.
 
-    It is no submodule: checkpoints, optimizer and DDP hold the student alone, and a
-    checkpoint loads into an ``ImageClassifier``. It is made by :meth:`init_weights`,
-    which MMEngine's Runner calls before it trains, never when it tests, so that testing
-    needs no file of it.
-
-    In MMEngine's log, ``loss`` is the head's alone, whose name it is; what is trained
-    on is the sum of both.
+    The teacher sees the batch that the student sees. It is no submodule: a checkpoint
+    holds the student alone and loads into an ``ImageClassifier``. :meth:`init_weights`
+    makes it, which MMEngine's Runner calls before it trains, never when it tests.
 
     Args:
         teacher: Config of a classifier, or one that is ready.

@@ -26,11 +26,9 @@ class PrunedBackbone(BaseModule):
     """Another backbone with fewer channels, in place of it in any config.
 
     Its children, parameters and state dict are those of the inner backbone, under the
-    same names (``backbone.layer1.0.conv1.weight``, no ``backbone.net.``): a pruned
-    classifier's checkpoint loads as it is, and learning rates by name, freezing,
-    saliency and another pruning find the layers where they were. ``train()`` is the
-    inner one's, so ``frozen_stages`` and ``norm_eval`` act; other attributes are looked
-    up there, too.
+    same names: a pruned classifier's checkpoint loads as it is, and learning rates by
+    name, freezing, saliency and another pruning find the layers where they were.
+    ``train()`` and other attributes are the inner one's, too.
 
     Weights come, by :meth:`init_weights`, from one of
 
@@ -40,11 +38,8 @@ class PrunedBackbone(BaseModule):
        the whole network: they are loaded and then cut,
     3. else the inner backbone's own initialisation: random.
 
-    Files of 1 and 2 have to hold every weight. ``load_from`` overwrites all of that.
-    Nothing but the plan is read before, so that testing needs no pretrained file.
-
-    A plan may be made of a pruned backbone again: ``backbone`` is a ``PrunedBackbone``
-    then.
+    Files of 1 and 2 have to hold every weight. Nothing but the plan is read before, so
+    that testing needs no pretrained file. ``backbone`` may be a ``PrunedBackbone``.
 
     Args:
         backbone: The whole backbone's config, of any package (types without a prefix

@@ -52,7 +52,7 @@ class Teacher(nn.Module):
         self.prefix = SharedPrefix(student.backbone, self.backbone)
 
     def train(self, mode: bool = True) -> Teacher:
-        """Stay in evaluation mode whatever is asked for, as mmdet's backbones do not."""
+        """Stay in evaluation mode whatever is asked for."""
         return super().train(False)
 
     def __deepcopy__(self, memo: dict) -> Teacher:

@@ -100,27 +100,6 @@ class TestInPlace:
         for ours, theirs in zip(backbone(images(2)), cut(images(2)), strict=True):
             assert torch.equal(ours, theirs)
 
-    def test_feature_whole_classifier_from_a_checkpoint(self, classifier):
-        """The config that pruning writes: another backbone and fewer features."""
-        model, plan = classifier
-        cfg = {
-            'type': 'ImageClassifier',
-            'backbone': {
-                'type': 'mmdefect.PrunedBackbone',
-                'backbone': {**RESNET, 'type': 'ResNet'},
-                'plan': plan,
-            },
-            'neck': {'type': 'GlobalAveragePooling'},
-            'head': {'type': 'LinearClsHead', 'num_classes': 3, 'in_channels': 32},
-        }
-        with scope('mmpretrain'):
-            pruned = MODELS.build(cfg)
-        assert isinstance(pruned.backbone, PrunedBackbone)
-        pruned.init_weights()
-        cut = rebuild(model, plan)
-        pruned.load_state_dict(cut.state_dict())
-        assert torch.equal(pruned.eval()(images(2)), cut(images(2)))
-
     @pytest.mark.parametrize('default', ['mmpretrain', 'mmdet', None])
     def test_feature_types_are_found(self, default):
         """With their prefix everywhere, without it in the scope of the config."""
@@ -215,10 +194,6 @@ class TestPlan:
     def test_exception_another_architecture(self):
         with pytest.raises(ValueError, match=r'names blocks\.0\.conv1, which ResNet'):
             PrunedBackbone(backbone=RESNET, plan=LUNA_PLAN)
-
-    def test_exception_another_width(self):
-        with pytest.raises(ValueError, match=r'conv1 has 4 channels \(out\).* has 8'):
-            PrunedBackbone(backbone={'type': 'mmdefect.LunaNet'}, plan=LUNA_PLAN)
 
     @pytest.mark.parametrize(
         ('given', 'message'),
@@ -378,12 +353,4 @@ class TestWeightExceptions:
         with pytest.raises(
             ValueError, match='weights of a network that was cut to this plan'
         ):
-            backbone.init_weights()
-
-    def test_exception_weights_of_another_whole_network(self, tmp_path):
-        path = save(tmp_path / 'x.pth', MODELS.build({'type': 'mmdefect.LunaNet'}))
-        backbone = PrunedBackbone(
-            backbone={**LUNA, 'init_cfg': pretrained(path)}, plan=LUNA_PLAN
-        )
-        with pytest.raises(ValueError, match=r'x\.pth does not fit LunaNet: size mism'):
             backbone.init_weights()

@@ -38,27 +38,6 @@ def total_of(losses):
     return sum(part for kind in split_losses(losses) for part in kind.values())
 
 
-@each
-def test_smoke_a_training_step(teacher_file, distill):
-    """Forward, backward, step; old and new classes in one loss dict."""
-    student = make_student(teacher_file, distill)
-    perturb(student)
-    optimizer = torch.optim.SGD(student.parameters(), lr=1e-4)
-    before = copy.deepcopy(student.state_dict())
-    losses = student.loss(*make_batch())
-    total, log = student.parse_losses(losses)
-    assert log.keys() >= {'loss', *DETECTION, 'loss_dist_cls', 'priors_cls'}
-    total.backward()
-    assert all(
-        p.grad is not None and p.grad.isfinite().all()
-        for p in student.parameters()
-        if p.requires_grad
-    )
-    optimizer.step()
-    after = student.state_dict()
-    assert not torch.equal(after[WEIGHT], before[WEIGHT])
-
-
 def mmdets_gfl():
     """The same architecture without a line of ours."""
     cfg = student_cfg(None)
@@ -134,14 +113,8 @@ def test_feature_first_classification_loss(teacher_file, tmp_path):
         (
             'sd_idd/sd-idd-release',
             2.0,
-            {
-                'cls': 1.0,
-                'box': 0.25,
-                'feat': 2.0,
-                'ring': 0.25,
-                'elastic': 0.25,
-                'kd': 0.25,
-            },
+            {'cls': 1, 'box': 0.25, 'feat': 2}
+            | dict.fromkeys(('ring', 'elastic', 'kd'), 0.25),
         ),
     ],
 )
@@ -160,20 +133,11 @@ def test_feature_published_methods(config, weight, terms):
         return
     released = config.endswith('release')
     assert student.distill.per_images == (None if released else 2)
-    if 'cls' in found:
-        region = 'all' if config == 'erd/lwf' else 'confident'
-        assert (found['cls'].region, found['cls'].num_std) == (region, 2.0)
+    assert config != 'erd/lwf' or found['cls'].region == 'all'
     if 'box' in found:
         weighted = 'student_score' if released else 'prior_iou'
-        assert (found['box'].br_weight, found['box'].temperature) == (weighted, 10.0)
-        assert (found['box'].norm, found['box'].divisor) == ('sum', 4.0)
-        assert (found['feat'].ratio, found['feat'].released) == (0.5, released)
-    if 'elastic' in found:
-        elastic = found['elastic']
-        assert (elastic.temperature, elastic.nms_iou) == (10.0, 0.005)
-        assert elastic.released is released
-    if released:
-        assert (found['ring'].divisor, found['kd'].temperature) == (16.0, 2.0)
+        assert (found['box'].br_weight, found['feat'].released) == (weighted, released)
+    assert 'elastic' not in found or found['elastic'].released is released
 
 
 # Who learns from what
@@ -335,6 +299,7 @@ def test_feature_images_without_boxes(teacher_file, distill):
     """Of one image, of all, of the only one: every key, finite, connected."""
     student = perturb(make_student(teacher_file, distill))
     keys = student.loss(*make_batch()).keys()
+    assert keys >= {*DETECTION, 'loss_dist_cls', 'priors_cls'}
     for boxes in ((BOXES, ()), ((), ()), (BOXES,), ((),)):
         losses = student.loss(*make_batch(boxes))
         assert losses.keys() == keys
@@ -362,49 +327,6 @@ def test_feature_context_of_a_batch(teacher_file):
     assert [boxes.tolist() for boxes in context.gt_boxes] == [
         sample.gt_instances.bboxes.tolist() for sample in samples
     ]
-
-
-def test_feature_regions_leave_padding_out(teacher_file):
-    """What the model says of the padding changes no distillation loss."""
-    student = perturb(make_student(teacher_file, 'all'))
-    inner = student.distill
-
-    class Louder(torch.nn.Module):
-        def forward(self, context):
-            quiet = {k: v.clone() for k, v in inner(context).items()}
-            padding = ~context.valid
-            for outputs, shift in ((context.teacher, 5.0), (context.student, -5.0)):
-                outputs.classes.data[padding] += shift
-                outputs.boxes.data[padding] *= shift
-            for key, value in inner(context).items():
-                torch.testing.assert_close(value, quiet[key])
-            context.teacher.classes.data += 0.5
-            assert not torch.equal(
-                inner(context)['loss_dist_cls'], quiet['loss_dist_cls']
-            )
-            return quiet
-
-    student.distill = Louder()
-    batch = make_batch((BOXES, BOXES[:1]), shapes=[(64, 96), (96, 64)])
-    assert split_losses(student.loss(*batch))[1]
-
-
-@each
-def test_feature_bfloat16(teacher_file, distill):
-    """Mixed precision on CPU: finite, and near float32."""
-    student = perturb(make_student(teacher_file, distill))
-    batch = make_batch()
-    expected = total_of(student.loss(*batch))
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        losses = student.loss(*batch)
-    for kind in split_losses(losses):
-        for value in kind.values():
-            assert value.isfinite()
-            assert value.dtype == torch.float32
-    total = total_of(losses)
-    assert total.item() == pytest.approx(expected.item(), rel=0.25)
-    total.backward()
-    assert all(p.grad.isfinite().all() for p in student.parameters())
 
 
 # Without a teacher

@@ -117,21 +117,17 @@ class ElasticDistillation(Distillation):
     Args:
         classification: :class:`OldLogits` where the teacher is confident.
         regression: :class:`ElasticBoxes`.
-        per_images: See :class:`Distillation`.
+        kwargs: As for :class:`Distillation`.
     """
 
     def __init__(
-        self,
-        *,
-        classification: Switch = True,
-        regression: Switch = True,
-        per_images: int | None = 2,
+        self, *, classification: Switch = True, regression: Switch = True, **kwargs: Any
     ) -> None:
         terms = {
             'cls': build_term(OldLogits, classification),
             'elastic': build_term(ElasticBoxes, regression),
         }
-        super().__init__(terms=terms, per_images=per_images)
+        super().__init__(terms=terms, **kwargs)
 
 
 @MODELS.register_module()
@@ -141,21 +137,17 @@ class QualityDistillation(Distillation):
     Args:
         classification: :class:`SoftQuality` at all priors.
         regression: :class:`ElasticBoxes`.
-        per_images: See :class:`Distillation`.
+        kwargs: As for :class:`Distillation`.
     """
 
     def __init__(
-        self,
-        *,
-        classification: Switch = True,
-        regression: Switch = True,
-        per_images: int | None = 2,
+        self, *, classification: Switch = True, regression: Switch = True, **kwargs: Any
     ) -> None:
         terms = {
             'quality': build_term(SoftQuality, classification),
             'elastic': build_term(ElasticBoxes, regression),
         }
-        super().__init__(terms=terms, per_images=per_images)
+        super().__init__(terms=terms, **kwargs)
 
 
 @MODELS.register_module()
@@ -166,14 +158,12 @@ class LogitDistillation(Distillation):
 
     Args:
         classification: :class:`OldLogits` on all priors.
-        per_images: See :class:`Distillation`.
+        kwargs: As for :class:`Distillation`.
     """
 
-    def __init__(
-        self, *, classification: Switch = True, per_images: int | None = 2
-    ) -> None:
+    def __init__(self, *, classification: Switch = True, **kwargs: Any) -> None:
         term = build_term(OldLogits, classification, region='all')
-        super().__init__(terms={'cls': term}, per_images=per_images)
+        super().__init__(terms={'cls': term}, **kwargs)
 
 
 def build_term(cls: type[Term], switch: Switch, **defaults: Any) -> Term | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from mmengine.config import ConfigDict
@@ -14,6 +16,7 @@ from mmdefect.models.detection.distill.strategies import (
     SelectiveDistillation,
 )
 from mmdefect.registry import MODELS
+from tests.models.detection.conftest import DISTILL
 from tests.models.detection.distill.conftest import (
     BOXES,
     Maps,
@@ -24,29 +27,15 @@ from tests.models.detection.distill.conftest import (
     student_of,
 )
 
-RELEASE = {
-    'regression': {'br_weight': 'student_score'},
-    'features': {'released': True},
-    'ring': True,
-    'elastic': {'released': True},
-    'released_classes': True,
-    'per_images': None,
-}
+
+def made(name, **changes):
+    return MODELS.build({**DISTILL[name], **changes})
+
+
 STRATEGIES = {
-    'sd_idd': SelectiveDistillation,
     'erd': ElasticDistillation,
-    'lwf': LogitDistillation,
     'quality': QualityDistillation,
-    'release': lambda **kwargs: SelectiveDistillation(**{**RELEASE, **kwargs}),
-    'all': lambda **kwargs: SelectiveDistillation(
-        **{
-            'regression': {'br_weight': 'teacher_iou', 'norm': 'weight_sum'},
-            'ring': True,
-            'elastic': True,
-            'soft_quality': True,
-            **kwargs,
-        }
-    ),
+    **{name: partial(made, name) for name in DISTILL},
 }
 # Together they hold every term.
 each = pytest.mark.parametrize('strategy', [STRATEGIES['all'], STRATEGIES['release']])
