@@ -105,7 +105,7 @@ def test_feature_two_processes_equal_one(tmp_path) -> None:
 
 
 def test_exception() -> None:
-    with pytest.raises(ValueError, match='a share of the largest value'):
+    with pytest.raises(ValueError, match='threshold=40: expected'):
         SaliencyMetric(threshold=40)
     with pytest.raises(ValueError, match='tolerance -2'):
         SaliencyMetric(tolerance=-2)
