@@ -135,6 +135,9 @@ class FrozenClassifier(nn.Module):
         return self.model(images)
 
 
+Teacher = FrozenClassifier  # its name in pickles of before
+
+
 @contextmanager
 def recorded_logits(head: nn.Module) -> Iterator[list[Tensor]]:
     """Logits that a head computes within, so that it need not be run a second time.

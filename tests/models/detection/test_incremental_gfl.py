@@ -30,7 +30,7 @@ from tests.models.detection.conftest import (
 )
 
 WEIGHT, BIAS = GFL_CLASS_KEYS
-# Together they hold every term; each strategy alone is tested beside the terms.
+# Together they hold every term; each strategy alone is tested in distill/
 each = pytest.mark.parametrize('distill', ['all', 'release'])
 
 
