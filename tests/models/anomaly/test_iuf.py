@@ -230,7 +230,7 @@ class TestPrediction:
 
     def test_exception_compression_of_one_layer(self):
         model = tiny_iuf(compression=COMPRESSION, transformer={'depth': 1})
-        with pytest.raises(ValueError, match=r'depth of at least 2'):
+        with pytest.raises(ValueError, match=r'depth=1: expected at least 2'):
             model(**prepared(model), mode='loss')
 
 
