@@ -133,9 +133,9 @@ def precision_recall_f1(confusion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def wilson_interval(errors: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Where the rate of errors lies, Wilson's score interval.
+    """Wilson's score interval of an error rate.
 
-    Wilson (JASA 1927): unlike the usual ``p +- z s`` it is sound for a handful of
+    JASA 1927: unlike the usual ``p +- z s`` it is sound for a handful of
     errors, and not of width zero without any. The interval of the accuracy is
     ``1 - high`` to ``1 - low``.
 
@@ -172,7 +172,7 @@ def wilson_interval(errors: int, n: int, *, level: float = 0.95) -> tuple[float,
 def bootstrap_interval(
     values: Tensor, *, level: float = 0.95, samples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Where the mean of values lies: percentiles of the means of resampled sets.
+    """Bootstrap interval of a mean: percentiles of the means of resampled sets.
 
     Efron's percentile interval. The resampled sets hang on ``seed`` alone and not on
     torch's global generator.
@@ -218,10 +218,10 @@ def bootstrap_interval(
 
 
 def mcnemar_exact(b: int, c: int) -> float:
-    """Whether two classifiers differ, from the images on which one of them is wrong.
+    """McNemar's test of two classifiers, from the images on which one of them is wrong.
 
-    McNemar (Psychometrika 1947), in its exact form: if they were equally good, each
-    such image would be a fair coin.
+    Psychometrika 1947, in its exact form: if they were equally good, each such image
+    would be a fair coin.
 
     Args:
         b: Images on which only the first is wrong.

@@ -1,4 +1,4 @@
-"""A few points that stand for many."""
+"""Coresets: a few points that stand for many."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def seg_iou_legacy(activation: Tensor, mask: Tensor) -> Tensor:
 
 
 def positive_active(activation: Tensor) -> Tensor:
-    """Where a map is above 0; boolean, same shape.
+    """Pixels above 0; boolean, same shape.
 
     Example:
         >>> positive_active(torch.tensor([-1.0, 0, 2]))
@@ -66,7 +66,7 @@ def positive_active(activation: Tensor) -> Tensor:
 
 
 def quantile_active(activation: Tensor, quantile: float) -> Tensor:
-    """Where a map reaches its own quantile, and is above 0.
+    """Pixels above 0 that reach the quantile of their own map; boolean, same shape.
 
     Args:
         activation: The maps.

@@ -37,7 +37,7 @@ def group_mean(row: Tensor, mask: Tensor) -> Tensor:
 
 
 def step_forgetting(matrix: Tensor, step: int) -> Tensor:
-    """How much each class lost in one step: the step before minus this one.
+    """Loss of each class in one step: the step before minus this one.
 
     Args:
         matrix: Shape ``(T, C)``.
@@ -118,7 +118,7 @@ def backward_transfer(matrix: Tensor) -> Tensor:
 
 
 def gap(row: Tensor, reference_row: Tensor) -> Tensor:
-    """What each class misses to a reference, such as joint training: it minus the row.
+    """Gap of each class to a reference, such as joint training: it minus the row.
 
     Returns:
         Shape ``(C,)``; NaN where either has no value.

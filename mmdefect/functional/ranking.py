@@ -243,7 +243,7 @@ def f1_max(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def region_sizes(regions: Tensor) -> Tensor:
-    """How many pixels the region of each defect pixel has.
+    """Number of pixels in the region of each defect pixel.
 
     Args:
         regions: Regions of one image: 0 normal, any other number one region; integer,

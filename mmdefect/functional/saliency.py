@@ -34,7 +34,7 @@ def check_threshold(threshold: float) -> None:
 
 
 def salient_region(saliency: Tensor, threshold: float) -> Tensor:
-    """Where a map exceeds a share of its largest value.
+    """Region where a map exceeds a share of its largest value.
 
     Args:
         saliency: The map.
@@ -77,7 +77,7 @@ def iop(saliency: Tensor, mask: Tensor, threshold: float) -> Tensor:
 
 
 def pointing_game(saliency: Tensor, mask: Tensor, *, tolerance: float = 0.0) -> Tensor:
-    """Whether the peak of the map lies on the defect.
+    """Pointing game: 1 if the peak of the map lies on the defect, else 0.
 
     Zhang et al. (IJCV 2018, "Top-down Neural Attention by Excitation Backprop"). Where
     several pixels share the largest value, the share of them that hits, which is what
@@ -124,7 +124,7 @@ def energy(saliency: Tensor, mask: Tensor) -> Tensor:
 
 
 def _grown(mask: Tensor, distance: float) -> Tensor:
-    """All pixels within a distance of the mask."""
+    """Pixels within a distance of the mask."""
     radius = int(distance)
     if not radius:
         return mask

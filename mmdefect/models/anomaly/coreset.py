@@ -136,6 +136,6 @@ class IncrementalCoreset(BaseModel):
         return near.flatten(2).mT
 
     def remembered(self) -> Tensor:
-        """All patches in memory, shape ``(M, C)``."""
+        """Patches in memory, shape ``(M, C)``."""
         rows = zip(self.memory, self.filled.tolist(), strict=True)
         return torch.cat([places[:number] for places, number in rows])

@@ -189,7 +189,7 @@ def attend(
 
 
 def neighbour_mask(grid: int, size: int) -> Tensor:
-    """Which tokens a token may not attend to: itself and its window.
+    """Mask of the tokens that a token may not attend to: itself and its window.
 
     Args:
         grid: Side of the feature map.

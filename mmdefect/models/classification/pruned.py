@@ -93,7 +93,7 @@ class PrunedBackbone(BaseModule):
             return getattr(inner[0], name)
 
     def forward(self, images: Tensor) -> Any:
-        """What the inner backbone gives: a tuple of maps, ``(B, C, h, w)`` each."""
+        """Maps of the inner backbone: a tuple, ``(B, C, h, w)`` each."""
         return self._inner[0](images)
 
     def train(self, mode: bool = True) -> PrunedBackbone:

@@ -144,7 +144,7 @@ class SharedPrefix:
 
 
 class _Constant(nn.Module):
-    """Answers what it was given, whatever comes in."""
+    """Returns a given output, whatever comes in."""
 
     def __init__(self, output: Tensor) -> None:
         super().__init__()
