@@ -1,4 +1,4 @@
-"""Box geometry, against hand computation, torchvision and mmdet."""
+"""Box geometry, against torchvision and mmdet; by hand in the examples."""
 
 from __future__ import annotations
 
@@ -16,41 +16,12 @@ from mmdefect.functional.boxes import (
     pairwise_iou,
 )
 
-# Inside, shifted by a half, touching, apart.
-BOXES = torch.tensor(
-    [
-        [0.0, 0.0, 10.0, 10.0],
-        [5.0, 0.0, 15.0, 10.0],
-        [10.0, 0.0, 20.0, 10.0],
-        [30.0, 40.0, 31.0, 42.0],
-    ],
-    dtype=torch.float64,
-)
-OTHER = torch.tensor([[0.0, 0.0, 10.0, 5.0]], dtype=torch.float64)
-
 
 def random_boxes(count, seed, size=96.0):
     generator = torch.Generator().manual_seed(seed)
     corners = torch.rand(count, 2, 2, generator=generator, dtype=torch.float64) * size
     low, high = corners.aminmax(dim=1)
     return torch.cat([low, high], dim=1)
-
-
-def test_feature_iou_by_hand():
-    # 50 / 100; 25 / (100 + 50 - 25); no area in common; none at all.
-    expected = torch.tensor([[0.5], [0.2], [0.0], [0.0]], dtype=torch.float64)
-    torch.testing.assert_close(pairwise_iou(BOXES, OTHER), expected)
-    torch.testing.assert_close(aligned_iou(BOXES, OTHER.expand(4, 4)), expected[:, 0])
-
-
-def test_feature_diou_by_hand():
-    # Squared distance of centres over squared diagonal of the box around both:
-    # 2.5^2 / (10^2 + 10^2), (5^2 + 2.5^2) / (15^2 + 10^2), (10^2 + 2.5^2) / (20^2 +
-    # 10^2), (25.5^2 + 38.5^2) / (31^2 + 42^2).
-    penalty = [6.25 / 200, 31.25 / 325, 106.25 / 500, 2132.5 / 2725]
-    expected = torch.tensor([0.5, 0.2, 0.0, 0.0]) - torch.tensor(penalty)
-    found = pairwise_diou(BOXES, OTHER)
-    torch.testing.assert_close(found[:, 0], expected.double(), atol=1e-7, rtol=0)
 
 
 @pytest.mark.parametrize('seed', [0, 1])
@@ -76,18 +47,6 @@ def test_feature_empty_boxes_have_no_overlap():
     assert pairwise_iou(point, point).item() == 0
     assert aligned_iou(point, point).item() == 0
     assert pairwise_diou(point, point).item() == 0
-
-
-def test_feature_decode_by_hand():
-    """Strides to each side: the bin of a certain side, the mean of an even one."""
-    logits = torch.full((1, 4, 5), -100.0, dtype=torch.float64)
-    for side, number in enumerate((0, 1, 4)):
-        logits[0, side, number] = 100.0
-    logits[0, 3] = 7.0  # any bin as likely: 2 strides
-    point = torch.tensor([[50.0, 60.0]], dtype=torch.float64)
-    stride = torch.tensor([8.0], dtype=torch.float64)
-    box = decode_distribution(logits, point, stride)
-    torch.testing.assert_close(box, torch.tensor([[50.0, 52.0, 82.0, 76.0]]).double())
 
 
 def test_feature_decode_equals_mmdets():

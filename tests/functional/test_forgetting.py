@@ -37,15 +37,6 @@ def test_feature_group_mean_leaves_nan_out() -> None:
     assert group_mean(MATRIX[0], torch.tensor([False, False, True, True])).isnan()
 
 
-def test_feature_step_forgetting() -> None:
-    lost = step_forgetting(MATRIX, 1)
-    torch.testing.assert_close(
-        lost,
-        torch.tensor([-0.10, 0.30, NAN, NAN], dtype=torch.float64),
-        equal_nan=True,
-    )
-
-
 def test_feature_forgetting_measure() -> None:
     # a: 0.70 - 0.40, b: 0.80 - 0.10, c: 0.90 - 0.60; d is new in the last step.
     assert forgetting_measure(MATRIX).item() == pytest.approx((0.3 + 0.7 + 0.3) / 3)
@@ -65,14 +56,6 @@ def test_feature_negative_values_are_values() -> None:
 @pytest.mark.parametrize('measure', [forgetting_measure, backward_transfer])
 def test_feature_one_step_has_nothing_to_forget(measure) -> None:
     assert math.isnan(measure(MATRIX[:1]).item())
-
-
-def test_feature_gap_is_what_is_missing() -> None:
-    torch.testing.assert_close(
-        gap(MATRIX[1], MATRIX[2]),
-        torch.tensor([-0.3, -0.4, -0.3, NAN], dtype=torch.float64),
-        equal_nan=True,
-    )
 
 
 def test_feature_stages_of_iuf() -> None:

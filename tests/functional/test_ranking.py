@@ -19,7 +19,6 @@ from mmdefect.functional.ranking import (
     average_precision,
     f1_max,
     rank_scores,
-    region_weights,
 )
 
 METRICS = [auroc, average_precision, f1_max]
@@ -161,13 +160,6 @@ def test_feature_inputs_stay_as_they_were() -> None:
     before = scores.clone()
     auroc(scores, torch.arange(50) % 3)
     assert torch.equal(scores, before)
-
-
-def test_feature_region_weights() -> None:
-    regions = torch.tensor([[0, 5, 5], [2, 0, 5]])
-    expected = torch.tensor([[0, 1 / 3, 1 / 3], [1, 0, 1 / 3]], dtype=torch.float64)
-    torch.testing.assert_close(region_weights(regions), expected)
-    assert region_weights(torch.zeros(2, 2, dtype=torch.int32)).tolist() == [[0, 0]] * 2
 
 
 def test_feature_aupro_by_hand() -> None:

@@ -119,18 +119,5 @@ class TestSingularValues:
 
 
 class TestTails:
-    VALUES = torch.tensor([[6.0, 3.0, 0.9, 0.1], [4.0, 3.0, 2.0, 1.0]])
-
-    def test_feature_beyond_an_index(self):
-        torch.testing.assert_close(
-            tail_beyond(self.VALUES, 2), torch.tensor([1.0, 3.0])
-        )
-        assert tail_beyond(self.VALUES, 4).tolist() == [0, 0]
-
-    def test_feature_below_a_share(self):
-        torch.testing.assert_close(
-            tail_below(self.VALUES, 0.15), torch.tensor([0.1, 0.1])
-        )
-
     def test_feature_nothing_has_no_tail(self):
         assert tail_below(torch.zeros(3), 0.5) == 0
