@@ -113,7 +113,7 @@ def test_exception() -> None:
         evaluate([{'img_path': 'a.png'}])
     with pytest.raises(ValueError, match=r'shape \(1, 4, 4\)'):
         evaluate([sample(MAP[None])])
-    with pytest.raises(ValueError, match='finite numbers from 0'):
+    with pytest.raises(ValueError, match='finite numbers of at least 0'):
         evaluate([sample(-MAP)])
     with pytest.raises(ValueError, match='no image was evaluated'):
         SaliencyMetric().compute_metrics([])
