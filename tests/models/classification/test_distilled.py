@@ -205,11 +205,6 @@ class TestTeacher:
 
 
 class TestExceptions:
-    def test_exception_no_file(self, tmp_path):
-        student = build(student_config(tmp_path / 'gone.pth'))
-        with pytest.raises(FileNotFoundError, match=r'no checkpoint at .*gone\.pth'):
-            student.init_weights()
-
     def test_exception_weights_of_another_network(self, parent):
         student = build(student_config(parent[1], teacher=config(width=3)))
         with (

@@ -235,19 +235,17 @@ class TestWeights:
         backbone.init_weights()
         assert same(backbone, cut)
 
-    def test_feature_random_by_the_inner_config(self):
+    @pytest.mark.parametrize('own', [True, False])
+    def test_feature_random_by_a_config(self, own):
         """Drawn for the channels that there are: Kaiming's fan is the cut network's."""
         init = {'type': 'Constant', 'layer': 'Conv2d', 'val': 0.25, 'bias': 0.5}
-        backbone = PrunedBackbone(backbone={**LUNA, 'init_cfg': init}, plan=LUNA_WIDTHS)
+        cfg = LUNA if own else {**LUNA, 'init_cfg': init}
+        backbone = PrunedBackbone(
+            backbone=cfg, plan=LUNA_WIDTHS, init_cfg=init if own else None
+        )
         backbone.init_weights()
         assert bool((backbone.blocks[0].conv2.weight == 0.25).all())
         assert bool((backbone.blocks[0].conv2.bias == 0.5).all())
-
-    def test_feature_own_initialisation(self):
-        init = {'type': 'Constant', 'layer': 'Conv2d', 'val': 0.25}
-        backbone = PrunedBackbone(backbone=LUNA, plan=LUNA_PLAN, init_cfg=init)
-        backbone.init_weights()
-        assert bool((backbone.blocks[0].conv1.weight == 0.25).all())
 
     def test_feature_of_a_module(self):
         """As they are, whatever its config says."""
@@ -315,17 +313,15 @@ class TestWeightExceptions:
                 backbone=luna() if given == 'module' else cfg, plan=LUNA_WIDTHS
             )
 
-    @pytest.mark.parametrize('mmengine', [True, False])
-    def test_exception_whole_weights_into_the_cut_network(self, mmengine):
+    def test_exception_whole_weights_into_the_cut_network(self):
         """MMEngine alone would warn and go on with random ones."""
         backbone = PrunedBackbone(backbone=LUNA, plan=LUNA_PLAN)
-        load = load_state_dict if mmengine else type(backbone).load_state_dict
         message = (
             r'^blocks\.0\.conv1\.weight of shape \(4, 3, 3, 3\): expected '
             r'\(2, 3, 3, 3\), .* init_cfg of the inner backbone$'
         )
         with pytest.raises(ValueError, match=message):
-            load(backbone, luna().state_dict())
+            load_state_dict(backbone, luna().state_dict())
 
     def test_exception_names_the_place_in_a_model(self):
         model = torch.nn.Module()
