@@ -23,8 +23,9 @@ install: $(STAMP)  ## Create .venv and install everything, pinned
 demo: install  ## Learn three defect kinds, then three more, and show what is forgotten and kept
 	$(BIN)/python tools/misc/demo.py
 
-test: install  ## Run the test suite without what is marked slow
+test: install  ## Run the test suite without what is marked slow, and the examples
 	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --doctest-modules mmdefect/functional mmdefect/apis
 
 test-slow: install  ## Run what is marked slow: trainings, and the commands of the docs
 	$(PYTEST) -m slow $(PYTEST_ARGS)

@@ -1,4 +1,4 @@
-"""What a data set says about an image, and a model about its anomalies."""
+"""Sample of anomaly detection: ground truth of an image, and its prediction."""
 
 from __future__ import annotations
 

@@ -7,7 +7,12 @@ from torch import Tensor
 
 
 def centres(boxes: Tensor) -> Tensor:
-    """Centre points, shape ``(A, 2)``, of boxes of shape ``(A, 4)``."""
+    """Centre points, shape ``(A, 2)``, of boxes of shape ``(A, 4)``.
+
+    Example:
+        >>> centres(torch.tensor([[0.0, 0, 4, 2]]))
+        tensor([[2., 1.]])
+    """
     return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
@@ -21,12 +26,23 @@ def pairwise_iou(boxes: Tensor, others: Tensor, eps: float = 1e-6) -> Tensor:
 
     Returns:
         Shape ``(A, G)``, in [0, 1].
+
+    Example:
+        >>> boxes = torch.tensor([[0.0, 0, 2, 2], [0, 0, 4, 4]])
+        >>> pairwise_iou(boxes, boxes[:1])
+        tensor([[1.0000],
+                [0.2500]])
     """
     return aligned_iou(boxes[:, None], others[None], eps)
 
 
 def aligned_iou(boxes: Tensor, others: Tensor, eps: float = 1e-6) -> Tensor:
-    """Intersection over union of box with box, shapes ``(..., 4)`` that broadcast."""
+    """Intersection over union of box with box, shapes ``(..., 4)`` that broadcast.
+
+    Example:
+        >>> aligned_iou(torch.tensor([0.0, 0, 2, 2]), torch.tensor([1.0, 0, 3, 2]))
+        tensor(0.3333)
+    """
     top_left = torch.maximum(boxes[..., :2], others[..., :2])
     bottom_right = torch.minimum(boxes[..., 2:], others[..., 2:])
     overlap = (bottom_right - top_left).clamp(min=0).prod(dim=-1)
@@ -40,6 +56,11 @@ def pairwise_diou(boxes: Tensor, others: Tensor, eps: float = 1e-6) -> Tensor:
 
     IoU minus the squared distance of the centres over the squared diagonal of the
     smallest box around both. Shapes as in :func:`pairwise_iou`; in [-1, 1].
+
+    Example:
+        >>> boxes = torch.tensor([[0.0, 0, 1, 1], [2, 0, 3, 1]])
+        >>> pairwise_diou(boxes[:1], boxes[1:])
+        tensor([[-0.4000]])
     """
     offset = centres(boxes)[:, None] - centres(others)[None]
     low = torch.minimum(boxes[:, None, :2], others[None, :, :2])
@@ -58,6 +79,11 @@ def decode_distribution(logits: Tensor, points: Tensor, strides: Tensor) -> Tens
 
     Returns:
         Shape ``(A, 4)``, in pixels.
+
+    Example:
+        >>> flat = torch.zeros(1, 4, 3)  # one unit to every side
+        >>> decode_distribution(flat, torch.tensor([[16.0, 16]]), torch.tensor([8.0]))
+        tensor([[ 8.,  8., 24., 24.]])
     """
     bins = torch.arange(logits.shape[-1], dtype=logits.dtype, device=logits.device)
     distances = (logits.softmax(dim=-1) @ bins) * strides[:, None]

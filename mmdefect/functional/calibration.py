@@ -1,9 +1,6 @@
-"""What a classifier's probabilities are worth, and what to do about it.
+"""Calibration of a classifier: errors of its probabilities, temperature, threshold.
 
-How far they are from the truth (:func:`negative_log_likelihood`,
-:func:`expected_calibration_error`), the temperature that mends it
-(:func:`fit_temperature`) and the probability from which on a defect is best called one
-(:func:`cost_threshold`). Fitted on validation images, never on those of a test.
+Fit on validation images, never on those of a test.
 """
 
 from __future__ import annotations
@@ -12,6 +9,8 @@ import math
 
 import torch
 from torch import Tensor
+
+from mmdefect.functional._checks import check_vectors
 
 # A softmax in float32 may be 0 where the truth is not; -log of this is 87.
 _TINY = torch.finfo(torch.float32).tiny
@@ -32,6 +31,10 @@ def negative_log_likelihood(probabilities: Tensor, labels: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the shapes do not fit or a class is outside ``[0, C)``.
+
+    Example:
+        >>> negative_log_likelihood(torch.tensor([[0.5, 0.5]]), torch.tensor([0]))
+        tensor(0.6931, dtype=torch.float64)
     """
     _check_scores('probabilities', probabilities, labels)
     chosen = probabilities.double().gather(1, labels.long()[:, None])
@@ -59,10 +62,15 @@ def expected_calibration_error(
     Raises:
         ValueError: If the shapes do not fit, a class is outside ``[0, C)`` or there is
             no bin.
+
+    Example:
+        >>> sure = torch.tensor([[0.8, 0.2], [0.8, 0.2]])
+        >>> expected_calibration_error(sure, torch.tensor([0, 1]))
+        tensor(0.3000, dtype=torch.float64)
     """
     _check_scores('probabilities', probabilities, labels)
     if bins < 1:
-        raise ValueError(f'bins={bins} was given, at least 1 was expected.')
+        raise ValueError(f'bins={bins}: expected at least 1')
     confidence, predictions = probabilities.double().max(dim=1)
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1
     surplus = confidence - (predictions == labels).double()
@@ -92,17 +100,20 @@ def fit_temperature(
     Raises:
         ValueError: If the shapes do not fit, a class is outside ``[0, C)``, a logit is
             not finite or the limits are not ``0 < low < high``.
+
+    Example:
+        >>> logits = torch.tensor([[2.0, 0]] * 4)  # says 88 %, is right in 75 %
+        >>> round(fit_temperature(logits, torch.tensor([0, 0, 0, 1])), 3)
+        1.82
     """
     _check_scores('logits', logits, labels)
     if not bool(logits.isfinite().all()):
         raise ValueError(
-            'a logit is NaN or infinite, finite numbers were expected; check whether '
-            'the training diverged.'
+            'logits with NaN or infinity: expected finite numbers; check whether the '
+            'training diverged'
         )
     if not 0 < limits[0] < limits[1]:
-        raise ValueError(
-            f'limits={limits} was given, 0 < low < high was expected of temperatures.'
-        )
+        raise ValueError(f'limits={limits}: expected temperatures, 0 < low < high')
     logits = logits.detach().double()
     low, high = 1 / limits[1], 1 / limits[0]
     if not len(labels) or _slope(logits, labels, low)[0] >= 0:
@@ -146,9 +157,25 @@ def cost_threshold(
     Raises:
         ValueError: If the shapes differ or are not one-dimensional, a score is not in
             [0, 1] or a cost is not positive and finite.
+
+    Example:
+        >>> scores = torch.tensor([0.1, 0.3, 0.4, 0.9], dtype=torch.float64)
+        >>> labels = torch.tensor([0, 1, 0, 1])
+        >>> cost_threshold(scores, labels, miss_cost=10, false_alarm_cost=1)
+        0.2
     """
-    _check_costs(miss_cost, false_alarm_cost)
-    _check_probabilities(scores, labels)
+    costs = miss_cost, false_alarm_cost
+    if not all(math.isfinite(cost) and cost > 0 for cost in costs):
+        raise ValueError(
+            f'miss_cost={miss_cost}, false_alarm_cost={false_alarm_cost}: expected '
+            'finite numbers above 0'
+        )
+    check_vectors(scores=scores, labels=labels)
+    if not bool(((scores >= 0) & (scores <= 1)).all()):  # NaN as well
+        raise ValueError(
+            'scores outside [0, 1]: expected probabilities; apply a softmax to logits '
+            'first'
+        )
     defective = labels != 0
     if not bool(defective.any()) or bool(defective.all()):
         return math.nan
@@ -159,14 +186,18 @@ def cost_threshold(
     # Threshold k lies above the k lowest scores: these defects are missed, the sound
     # images at or above it are false alarms.
     below = torch.cat([counts.new_zeros(2, 1), counts.cumsum(1)], dim=1)
-    costs = miss_cost * below[0] + false_alarm_cost * (below[1, -1] - below[1])
+    total = miss_cost * below[0] + false_alarm_cost * (below[1, -1] - below[1])
     # Rounded as the scores are, or it might slip below one of them later.
     best = float(scores.new_tensor(false_alarm_cost / (miss_cost + false_alarm_cost)))
     gaps = _gaps(ends)
     if ends[-1] == 1:  # nothing is above, no threshold calls all images sound
-        costs, gaps = costs[:-1], gaps[:-1]
-    cheapest = (costs <= costs.min() * (1 + 1e-12)).nonzero().flatten().tolist()
-    inside = [_nearest(gaps[k], best) for k in cheapest]
+        total, gaps = total[:-1], gaps[:-1]
+    cheapest = (total <= total.min() * (1 + 1e-12)).nonzero().flatten().tolist()
+    # A gap without the best threshold gives its middle, which leaves most room.
+    inside = [
+        best if low < best <= high else middle
+        for low, middle, high in (gaps[k] for k in cheapest)
+    ]
     return min(inside, key=lambda threshold: abs(threshold - best))
 
 
@@ -177,14 +208,7 @@ def _gaps(ends: Tensor) -> list[tuple[float, float, float]]:
     middle = low + (high - low) / 2
     middle = torch.where(middle > low, middle, high)  # neighbours have no middle
     lower = torch.cat([zero - 1, ends])  # below the lowest score 0 itself is allowed
-    rows = zip(lower.tolist(), middle.tolist(), high.tolist(), strict=True)
-    return list(rows)
-
-
-def _nearest(gap: tuple[float, float, float], best: float) -> float:
-    """``best`` if it lies in the gap, else the middle, which leaves most room."""
-    low, middle, high = gap
-    return best if low < best <= high else middle
+    return list(zip(lower.tolist(), middle.tolist(), high.tolist(), strict=True))
 
 
 def _slope(logits: Tensor, labels: Tensor, beta: float) -> tuple[float, float]:
@@ -199,36 +223,12 @@ def _slope(logits: Tensor, labels: Tensor, beta: float) -> tuple[float, float]:
 def _check_scores(name: str, scores: Tensor, labels: Tensor) -> None:
     if scores.ndim != 2 or labels.ndim != 1 or len(scores) != len(labels):
         raise ValueError(
-            f'{name} of shape {tuple(scores.shape)} and labels of shape '
-            f'{tuple(labels.shape)} were given, (N, C) and (N,) were expected.'
+            f'{name}.shape={tuple(scores.shape)}, labels.shape={tuple(labels.shape)}: '
+            'expected (N, C) and (N,)'
         )
     classes = scores.shape[1]
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise ValueError(
-            f'labels from {int(labels.min())} to {int(labels.max())} were given with '
-            f'{name} of {classes} classes, classes from 0 to {classes - 1} were '
-            'expected.'
-        )
-
-
-def _check_probabilities(scores: Tensor, labels: Tensor) -> None:
-    if scores.ndim != 1 or scores.shape != labels.shape:
-        raise ValueError(
-            f'scores of shape {tuple(scores.shape)} and labels of shape '
-            f'{tuple(labels.shape)} were given, two one-dimensional tensors of one '
-            'length were expected; flatten both.'
-        )
-    # Written so that NaN is refused, too.
-    if not bool(((scores >= 0) & (scores <= 1)).all()):
-        raise ValueError(
-            'a score outside [0, 1] was given, probabilities were expected; apply a '
-            'softmax to logits first.'
-        )
-
-
-def _check_costs(*costs: float) -> None:
-    if not all(math.isfinite(cost) and cost > 0 for cost in costs):
-        raise ValueError(
-            f'costs {costs} were given, two positive numbers were expected: what a '
-            'miss and what a false alarm costs.'
+            f'labels from {int(labels.min())} to {int(labels.max())}: expected classes '
+            f'from 0 to {classes - 1}, a column of {name} each'
         )

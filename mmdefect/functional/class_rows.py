@@ -1,4 +1,4 @@
-"""Fit a detector's weights to more classes, row by row and by class name."""
+"""Class rows of weights, moved by class name to a model of more classes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONDITIONER_CLASS_KEYS = (
 
 @dataclass(frozen=True, kw_only=True)
 class ExpansionReport:
-    """What became of every key, and of every class.
+    """Account of an expansion: what became of every key, and of every class.
 
     Attributes:
         copied: Keys taken over as they are.
@@ -71,6 +71,13 @@ def expand_by_class(
 
     Raises:
         ValueError: If any key cannot be accounted for, or an old class has no place.
+
+    Example:
+        >>> old, new = {'w': torch.ones(1, 2)}, {'w': torch.zeros(2, 2)}
+        >>> names = {'old_classes': ['pit'], 'new_classes': ['dent', 'pit']}
+        >>> expand_by_class(old, new, class_keys=['w'], **names)[0]
+        {'w': tensor([[0., 0.],
+                [1., 1.]])}
     """
     _check_classes(old_classes, new_classes)
     class_rows = {key for key in class_keys if key in new_state}
@@ -117,14 +124,19 @@ def with_fresh_classes(
 
     Raises:
         ValueError: If a class key is not there.
+
+    Example:
+        >>> old = {'head.bias': torch.zeros(2)}
+        >>> with_fresh_classes(old, num_classes=3, class_keys=['head.bias'])
+        {'head.bias': tensor([-4.5951, -4.5951, -4.5951])}
     """
     generator = torch.Generator().manual_seed(seed)
     fresh = dict(state)
     for key in class_keys:
         if key not in state:
             raise ValueError(
-                f"The weights have no '{key}', which should hold one row per class: "
-                'give the weights of a GFL detector.'
+                f'class_keys={key!r}: expected a key of the weights, one row a class; '
+                'give the weights of a GFL detector'
             )
         size = (num_classes, *state[key].shape[1:])
         if key.endswith('.bias'):
@@ -138,14 +150,12 @@ def with_fresh_classes(
 def _check_classes(old_classes: Sequence[str], new_classes: Sequence[str]) -> None:
     for classes in (old_classes, new_classes):
         if len(set(classes)) != len(classes):
-            raise ValueError(
-                f'A class is named twice in {list(classes)}: name it once.'
-            )
+            raise ValueError(f'classes={list(classes)}: expected each name once')
     lost = [name for name in old_classes if name not in new_classes]
     if lost:
         raise ValueError(
-            f'The old classes {lost} are missing in the new {list(new_classes)}, and '
-            'what was learnt of them would be lost: list every old class.'
+            f'new_classes={list(new_classes)}: expected the old classes {lost} among '
+            'them; list every old class, or what was learned of it is lost'
         )
 
 
@@ -162,7 +172,10 @@ def _check_keys(
     reshaped = [
         f'{key} {tuple(old_state[key].shape)} -> {tuple(fresh.shape)}'
         for key, fresh in new_state.items()
-        if key in old_state and not _fits(old_state[key], fresh, key in class_rows)
+        if key in old_state
+        # By class the number of rows may differ.
+        and old_state[key].shape[key in class_rows :]
+        != fresh.shape[key in class_rows :]
     ]
     problems = {
         'not in the model': unused,
@@ -176,13 +189,9 @@ def _check_keys(
             if keys
         )
         raise ValueError(
-            f'The old weights do not fit the model ({details}): give the weights of '
-            'the same architecture, or name what is new in new_keys.'
+            f'old_state: expected the keys and shapes of the model, not {details}; '
+            'give weights of the same architecture, or name what is new in new_keys'
         )
-
-
-def _fits(old: Tensor, fresh: Tensor, by_class: bool) -> bool:
-    return old.shape[by_class:] == fresh.shape[by_class:]
 
 
 def _check_rows(
@@ -195,9 +204,9 @@ def _check_rows(
         rows = len(state[key]) if key in state else 0
         if rows != len(classes):
             raise ValueError(
-                f"'{key}' has {rows} rows in the {which} weights, and one for each of "
-                f'the {len(classes)} {which} classes {list(classes)} was expected: '
-                'check the class names and class_keys.'
+                f'{which}_classes={list(classes)}: expected {rows} names, one for each '
+                f'row of {key!r} in the {which} weights; check the class names and '
+                'class_keys'
             )
 
 

@@ -1,4 +1,4 @@
-"""How often a classifier is wrong, how it is wrong, and how sure one can be of that.
+"""Error rates of a classifier, and how sure one can be of them.
 
 Counts in, numbers out; float64 throughout, and NaN where a number is undefined because
 there is nothing to divide by. A miss is a defective image called something else, a
@@ -13,6 +13,8 @@ from statistics import NormalDist
 
 import torch
 from torch import Tensor
+
+from mmdefect.functional._checks import check_vectors
 
 # Resampled numbers held at once by the bootstrap: 32 MB.
 _CHUNK = 4_000_000
@@ -65,20 +67,13 @@ def confusion_counts(labels: Tensor, predictions: Tensor, num_classes: int) -> T
         tensor([[1, 1],
                 [0, 1]])
     """
-    if labels.ndim != 1 or labels.shape != predictions.shape:
-        raise ValueError(
-            f'labels of shape {tuple(labels.shape)} and predictions of shape '
-            f'{tuple(predictions.shape)} were given, two one-dimensional tensors of '
-            'one length were expected; flatten both.'
-        )
+    check_vectors(labels=labels, predictions=predictions)
     for name, classes in (('labels', labels), ('predictions', predictions)):
-        if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < (
-            num_classes
-        ):
+        low, high = (int(c) for c in classes.aminmax()) if len(classes) else (0, -1)
+        if low < 0 or high >= num_classes:
             raise ValueError(
-                f'{name} from {int(classes.min())} to {int(classes.max())} were given, '
-                f'classes from 0 to {num_classes - 1} were expected; check num_classes '
-                'and the order of the classes.'
+                f'{name} from {low} to {high}: expected classes from 0 to '
+                f'{num_classes - 1}; check num_classes and the order of the classes'
             )
     pairs = labels.long() * num_classes + predictions.long()
     counts = torch.bincount(pairs, minlength=num_classes**2)
@@ -96,11 +91,15 @@ def defect_errors(confusion: Tensor, defective: int = 0) -> DefectErrors:
 
     Raises:
         ValueError: If there is no such class.
+
+    Example:
+        >>> defect_errors(torch.tensor([[8, 2], [1, 89]]))
+        DefectErrors(misses=2, defects=10, false_alarms=1, others=90)
     """
     if not 0 <= defective < len(confusion):
         raise ValueError(
-            f'defective={defective} was given, a class from 0 to {len(confusion) - 1} '
-            'was expected; give the index of the defective class.'
+            f'defective={defective}: expected the index of a class, 0 to '
+            f'{len(confusion) - 1}'
         )
     found = int(confusion[defective, defective])
     defects = int(confusion[defective].sum())
@@ -121,6 +120,11 @@ def precision_recall_f1(confusion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         Three float64 tensors of shape ``(C,)``. Precision is NaN for a class that was
         never predicted, recall for one without images, F1 where both is the case.
+
+    Example:
+        >>> _, recall, _ = precision_recall_f1(torch.tensor([[8, 2], [0, 90]]))
+        >>> recall
+        tensor([0.8000, 1.0000], dtype=torch.float64)
     """
     hits = confusion.diagonal().double()
     predicted, present = confusion.sum(0), confusion.sum(1)
@@ -129,9 +133,9 @@ def precision_recall_f1(confusion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def wilson_interval(errors: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Where the rate of errors lies, Wilson's score interval.
+    """Wilson's score interval of an error rate.
 
-    Wilson (JASA 1927): unlike the usual ``p +- z s`` it is sound for a handful of
+    JASA 1927: unlike the usual ``p +- z s`` it is sound for a handful of
     errors, and not of width zero without any. The interval of the accuracy is
     ``1 - high`` to ``1 - low``.
 
@@ -152,9 +156,7 @@ def wilson_interval(errors: int, n: int, *, level: float = 0.95) -> tuple[float,
         '0.949 0.976'
     """
     if not 0 <= errors <= n:
-        raise ValueError(
-            f'{errors} errors of {n} were given, a number from 0 to {n} was expected.'
-        )
+        raise ValueError(f'errors={errors}: expected at least 0 and at most n={n}')
     _check_level(level)
     if n == 0:
         return math.nan, math.nan
@@ -170,7 +172,7 @@ def wilson_interval(errors: int, n: int, *, level: float = 0.95) -> tuple[float,
 def bootstrap_interval(
     values: Tensor, *, level: float = 0.95, samples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Where the mean of values lies: percentiles of the means of resampled sets.
+    """Bootstrap interval of a mean: percentiles of the means of resampled sets.
 
     Efron's percentile interval. The resampled sets hang on ``seed`` alone and not on
     torch's global generator.
@@ -187,16 +189,19 @@ def bootstrap_interval(
     Raises:
         ValueError: If the values are not one-dimensional or one is NaN, ``samples`` is
             below 1 or ``level`` is not in (0, 1).
+
+    Example:
+        >>> bootstrap_interval(torch.tensor([1.0, 1, 1, 1, 1, 1, 1, 0]))
+        (0.625, 1.0)
     """
     if values.ndim != 1 or bool(values.isnan().any()):
         raise ValueError(
             f'values of shape {tuple(values.shape)} with {int(values.isnan().sum())} '
-            'NaN were given, numbers of shape (N,) were expected; leave out images '
-            'without a number.'
+            'NaN: expected numbers of shape (N,); leave out images without one'
         )
     _check_level(level)
     if samples < 1:
-        raise ValueError(f'samples={samples} was given, at least 1 was expected.')
+        raise ValueError(f'samples={samples}: expected at least 1')
     number = len(values)
     if not number:
         return math.nan, math.nan
@@ -213,10 +218,10 @@ def bootstrap_interval(
 
 
 def mcnemar_exact(b: int, c: int) -> float:
-    """Whether two classifiers differ, from the images on which one of them is wrong.
+    """McNemar's test of two classifiers, from the images on which one of them is wrong.
 
-    McNemar (Psychometrika 1947), in its exact form: if they were equally good, each
-    such image would be a fair coin.
+    Psychometrika 1947, in its exact form: if they were equally good, each such image
+    would be a fair coin.
 
     Args:
         b: Images on which only the first is wrong.
@@ -233,7 +238,7 @@ def mcnemar_exact(b: int, c: int) -> float:
         0.2890625
     """
     if min(b, c) < 0:
-        raise ValueError(f'b={b} and c={c} were given, counts from 0 were expected.')
+        raise ValueError(f'b={b}, c={c}: expected counts of at least 0')
     number = b + c
     tail = sum(math.comb(number, k) for k in range(min(b, c) + 1))
     # Whole numbers until here: 2 ** -number alone would underflow.
@@ -243,6 +248,5 @@ def mcnemar_exact(b: int, c: int) -> float:
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(
-            f'level={level} was given, a number between 0 and 1 was expected; the '
-            'usual one is 0.95.'
+            f'level={level}: expected more than 0 and less than 1, usually 0.95'
         )

@@ -1,4 +1,4 @@
-"""A few points that stand for many."""
+"""Coresets: a few points that stand for many."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ def k_center_greedy(points: Tensor, number: int, *, start: int = 0) -> Tensor:
 
     Raises:
         ValueError: If there is no point or ``number`` is not positive.
+
+    Example:
+        >>> k_center_greedy(torch.tensor([[0.0], [1.0], [5.0], [9.0]]), 3)
+        tensor([0, 3, 2])
     """
     if not len(points) or number < 1:
         raise ValueError(
-            f'{number} of {len(points)} points were asked for, at least one of each '
-            'was expected.'
+            f'number={number} of {len(points)} points: expected at least one of each'
         )
     taken = torch.empty(min(number, len(points)), dtype=torch.long)
     distances = points.new_full((len(points),), torch.inf)
@@ -47,5 +50,9 @@ def nearest_distance(points: Tensor, memory: Tensor) -> Tensor:
 
     Returns:
         Shape ``(N,)``.
+
+    Example:
+        >>> nearest_distance(torch.tensor([[3.0]]), torch.tensor([[0.0], [5.0]]))
+        tensor([2.])
     """
     return torch.cdist(points, memory).amin(dim=1)

@@ -1,22 +1,16 @@
-"""Which of many pruned networks to take: FTL's decision function, and better ones."""
+"""Choice among pruned networks: FTL's decision function, and better ones."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 
-# Whoever gives fractions to the function that wants percent has none above this.
-_SURELY_FRACTION = 1.0
+HIGH = ('accuracy', 'balanced_accuracy', 'f1')
+LOW = ('parameters', 'macs', 'latency_ms')
 
 
 def ftl_published(
-    accuracy: float,
-    f1: float,
-    parameters: float,
-    *,
-    reference_accuracy: float,
-    reference_f1: float,
-    reference_parameters: float,
+    accuracy: float, f1: float, parameters: float, **reference: float
 ) -> float:
     """FTL's decision function as its tables were made, accuracies in percent.
 
@@ -29,29 +23,54 @@ def ftl_published(
         accuracy: Of the candidate, in percent.
         f1: Of the candidate, a fraction.
         parameters: Of its convolutions.
-        reference_accuracy: Of the whole network, in percent.
-        reference_f1: Of the whole network.
-        reference_parameters: Of the whole network.
+        reference: ``reference_accuracy``, ``reference_f1`` and ``reference_parameters``
+            of the whole network.
 
     Returns:
         The score; the whole network itself has 2, higher is better.
 
     Raises:
         ValueError: Accuracies look like fractions, or a number is out of range.
+
+    Example:
+        >>> whole = {
+        ...     'reference_accuracy': 95.0,
+        ...     'reference_f1': 0.9,
+        ...     'reference_parameters': 100,
+        ... }
+        >>> ftl_published(95.0, 0.9, 100, **whole)  # the whole network itself
+        2.0
     """
-    if max(accuracy, reference_accuracy) <= _SURELY_FRACTION:
+    whole = reference['reference_accuracy']
+    if max(accuracy, whole) <= 1:
         raise ValueError(
-            f'accuracies of {accuracy:g} and {reference_accuracy:g} were given: '
-            'expected percent, as published; for fractions use ftl_fraction'
+            f'accuracy={accuracy:g}, reference_accuracy={whole:g}: expected percent, '
+            'as published; for fractions use ftl_fraction'
         )
-    return _ftl(
-        (accuracy, 100.0, reference_accuracy),
-        (f1, reference_f1),
-        (parameters, reference_parameters),
-    )
+    return _ftl(100.0, accuracy, f1, parameters, **reference)
 
 
 def ftl_fraction(
+    accuracy: float, f1: float, parameters: float, **reference: float
+) -> float:
+    """FTL's decision function with accuracies in [0, 1], which it is made for.
+
+    Arguments and errors as in :func:`ftl_published`.
+
+    Example:
+        >>> whole = {
+        ...     'reference_accuracy': 0.8,
+        ...     'reference_f1': 0.9,
+        ...     'reference_parameters': 100,
+        ... }
+        >>> ftl_fraction(0.8, 0.9, 50, **whole)
+        2.5
+    """
+    return _ftl(1.0, accuracy, f1, parameters, **reference)
+
+
+def _ftl(
+    most: float,
     accuracy: float,
     f1: float,
     parameters: float,
@@ -60,44 +79,26 @@ def ftl_fraction(
     reference_f1: float,
     reference_parameters: float,
 ) -> float:
-    """The same with accuracies as fractions, which the formula is made for.
-
-    Args: as for :func:`ftl_published`, accuracies in [0, 1].
-
-    Raises:
-        ValueError: A number is out of range.
-    """
-    return _ftl(
-        (accuracy, 1.0, reference_accuracy),
-        (f1, reference_f1),
-        (parameters, reference_parameters),
-    )
-
-
-def _ftl(
-    accuracy: tuple[float, float, float],
-    f1: tuple[float, float],
-    parameters: tuple[float, float],
-) -> float:
-    given, most, reference = accuracy
     fine = (
-        0 <= given <= most
-        and 0 < reference <= most
-        and reference != 2  # percent, where the formula divides by 0
-        and 0 <= f1[0] <= 1
-        and 0 < f1[1] <= 1
-        and parameters[0] >= 0
-        and parameters[1] > 0
+        0 <= accuracy <= most
+        and 0 < reference_accuracy <= most
+        and reference_accuracy != 2  # percent, where the formula divides by 0
+        and 0 <= f1 <= 1
+        and 0 < reference_f1 <= 1
+        and parameters >= 0
+        and reference_parameters > 0
     )
     if not fine:  # NaN as well
         raise ValueError(
-            f'accuracy {given:g} (reference {reference:g}), F1 {f1[0]:g} ({f1[1]:g}) '
-            f'and {parameters[0]:g} ({parameters[1]:g}) parameters were given: '
-            f'expected accuracies up to {most:g}, F1 up to 1, and a reference above 0 '
-            '(its accuracy not 2 percent, where the formula divides by 0)'
+            f'accuracy={accuracy:g}, f1={f1:g}, parameters={parameters:g}, of the '
+            f'reference {reference_accuracy:g}, {reference_f1:g} and '
+            f'{reference_parameters:g}: expected accuracies up to {most:g}, F1 up to '
+            '1, and a reference above 0 (its accuracy not 2 percent, where the formula '
+            'divides by 0)'
         )
-    gained = (given / reference - reference / 2) / (1 - reference / 2)
-    return gained + f1[0] / f1[1] + (1 - parameters[0] / parameters[1])
+    half = reference_accuracy / 2
+    gained = (accuracy / reference_accuracy - half) / (1 - half)
+    return gained + f1 / reference_f1 + (1 - parameters / reference_parameters)
 
 
 def pareto_front(
@@ -105,9 +106,7 @@ def pareto_front(
     accuracy: Sequence[float],
     loss: Sequence[float] | None = None,
 ) -> list[int]:
-    """Networks that no other beats.
-
-    None is cheaper and as good, or as cheap and better.
+    """Networks beaten by none that is cheaper and as good, or as cheap and better.
 
     Args:
         cost: Parameters, latency or the like.
@@ -119,8 +118,18 @@ def pareto_front(
 
     Raises:
         ValueError: There is none, the lengths differ, or a number is NaN.
+
+    Example:
+        >>> pareto_front(cost=[3, 1, 2], accuracy=[0.9, 0.8, 0.7])
+        [1, 0]
     """
-    _check_lists(cost, accuracy)
+    if not cost or len(cost) != len(accuracy):
+        raise ValueError(
+            f'{len(cost)} costs and {len(accuracy)} accuracies: expected as many of '
+            'both, at least one'
+        )
+    if any(math.isnan(value) for value in (*cost, *accuracy)):
+        raise ValueError('a cost or accuracy of NaN: expected numbers')
     loss = loss or [0.0] * len(cost)
     order = sorted(range(len(cost)), key=lambda i: (cost[i], -accuracy[i], loss[i]))
     front: list[int] = []
@@ -149,13 +158,17 @@ def one_standard_error(
 
     Raises:
         ValueError: No images, accuracies beyond [0, 1], or as for the front.
+
+    Example:
+        >>> one_standard_error([1, 2, 3], [0.7, 0.89, 0.9], images=100)
+        1
     """
     front = pareto_front(cost, accuracy, loss)
     best = accuracy[front[-1]]
     if images < 1 or not all(0 <= value <= 1 for value in accuracy):
         raise ValueError(
-            f'accuracies up to {max(accuracy):g} on {images} images were given: '
-            'expected fractions, on one image or more'
+            f'accuracy={max(accuracy):g}, images={images}: expected fractions, on at '
+            'least one image'
         )
     border = best - math.sqrt(best * (1 - best) / images)
     return next(index for index in front if accuracy[index] >= border)
@@ -179,38 +192,28 @@ def weighted(
     Raises:
         ValueError: A weight of something unknown or not measured, a reference of 0, a
             number that is not finite, or no weight.
+
+    Example:
+        >>> candidate = {'accuracy': 0.9, 'macs': 25}
+        >>> whole = {'accuracy': 0.9, 'macs': 100}
+        >>> weighted(candidate, whole, {'accuracy': 1, 'macs': 2})
+        2.5
     """
     if not weights:
-        raise ValueError(
-            f'no weights were given: expected one of {", ".join(HIGH + LOW)}'
-        )
+        raise ValueError(f'weights={weights}: expected one of {", ".join(HIGH + LOW)}')
     total = 0.0
     for name, weight in weights.items():
         known = name in HIGH or name in LOW
         if not known or name not in measured or not reference.get(name):
             raise ValueError(
-                f'a weight of {name!r} was given: expected {", ".join(HIGH + LOW)} '
-                'that were measured, and not 0 for the whole network'
+                f'weights={name!r}: expected some of {", ".join(HIGH + LOW)}, measured '
+                'and not 0 for the whole network'
             )
         ratio = measured[name] / reference[name]
         total += weight * (ratio if name in HIGH else 1 - ratio)
     if not math.isfinite(total):
         raise ValueError(
-            f'{dict(measured)} was given, {dict(reference)} for the whole network, and '
-            f'the weights {dict(weights)}: expected finite numbers'
+            f'measured={dict(measured)}, reference={dict(reference)}, '
+            f'weights={dict(weights)}: expected finite numbers'
         )
     return total
-
-
-HIGH = ('accuracy', 'balanced_accuracy', 'f1')
-LOW = ('parameters', 'macs', 'latency_ms')
-
-
-def _check_lists(cost: Sequence[float], accuracy: Sequence[float]) -> None:
-    if not cost or len(cost) != len(accuracy):
-        raise ValueError(
-            f'{len(cost)} costs and {len(accuracy)} accuracies were given: expected as '
-            'many of both, one or more'
-        )
-    if any(math.isnan(value) for value in (*cost, *accuracy)):
-        raise ValueError('a cost or an accuracy is NaN: expected numbers')

@@ -1,50 +1,43 @@
-"""What a stream forgot, from a step x class matrix.
+"""Measures of forgetting, from a step x class matrix.
 
-Every function takes a matrix ``T x C``: row ``t`` holds the metric of each class after
-step ``t``, NaN where a class has not been seen yet (or has no ground truth).
+A matrix has the shape ``(T, C)``: row ``t`` holds the metric of each class after step
+``t``, NaN where a class has not been seen yet (or has no ground truth). A row has the
+shape ``(C,)``. Other shapes and empty matrices raise a ValueError.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
+from mmdefect.functional._checks import check_vectors
 
-def _matrix_validation(matrix: Tensor) -> None:
+
+def _check_matrix(matrix: Tensor) -> None:
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ValueError(
-            f'a matrix of shape {tuple(matrix.shape)} was given, steps x classes with '
-            'at least one of each was expected; stack one row per step.'
-        )
-
-
-def _row_validation(row: Tensor, other: Tensor) -> None:
-    if row.ndim != 1 or row.shape != other.shape:
-        raise ValueError(
-            f'rows of shapes {tuple(row.shape)} and {tuple(other.shape)} were given, '
-            'two one-dimensional rows over the same classes were expected; take both '
-            'from matrices with one class order.'
+            f'matrix.shape={tuple(matrix.shape)}: expected (T, C), at least one of '
+            'each; stack one row a step'
         )
 
 
 def group_mean(row: Tensor, mask: Tensor) -> Tensor:
-    """Mean of a row over the classes of a group, leaving NaN entries out.
-
-    Args:
-        row: Metric of each class, shape ``(C,)``.
-        mask: Which classes belong to the group, bool, shape ``(C,)``.
+    """Mean of a row over the classes of a group (bool, ``(C,)``), NaN left out.
 
     Returns:
         A scalar; NaN when no class of the group has a value.
 
-    Raises:
-        ValueError: If the shapes differ or are not one-dimensional.
+    Example:
+        >>> row = torch.tensor([0.8, 0.6, torch.nan])
+        >>> group_mean(row, torch.tensor([True, True, False]))
+        tensor(0.7000)
     """
-    _row_validation(row, mask)
+    check_vectors(row=row, mask=mask)
     return row[mask.bool()].nanmean()
 
 
 def step_forgetting(matrix: Tensor, step: int) -> Tensor:
-    """How much each class lost in one step: the step before minus this one.
+    """Loss of each class in one step: the step before minus this one.
 
     Args:
         matrix: Shape ``(T, C)``.
@@ -56,12 +49,16 @@ def step_forgetting(matrix: Tensor, step: int) -> Tensor:
     Raises:
         ValueError: If the matrix is not two-dimensional or the step has no
             predecessor in it.
+
+    Example:
+        >>> matrix = torch.tensor([[0.8, torch.nan], [0.6, 0.9]])
+        >>> step_forgetting(matrix, 1)
+        tensor([0.2000,    nan])
     """
-    _matrix_validation(matrix)
+    _check_matrix(matrix)
     if not 1 <= step < len(matrix):
         raise ValueError(
-            f'step {step} was given, 1 to {len(matrix) - 1} was expected: a step is '
-            'compared with the one before it.'
+            f'step={step}: expected 1 to {len(matrix) - 1}, a step with one before it'
         )
     return matrix[step - 1] - matrix[step]
 
@@ -77,19 +74,18 @@ def forgetting_measure(matrix: Tensor) -> Tensor:
     For each class seen before the last step: the best value of any earlier step minus
     the last one; then the mean over those classes. Negative when classes improved.
 
-    Args:
-        matrix: Shape ``(T, C)``.
-
     Returns:
         A scalar; NaN when no class was seen before the last step.
 
-    Raises:
-        ValueError: If the matrix is not two-dimensional or empty.
+    Example:
+        >>> matrix = torch.tensor([[0.8, torch.nan], [0.6, 0.9]])
+        >>> forgetting_measure(matrix)
+        tensor(0.2000)
     """
-    _matrix_validation(matrix)
+    _check_matrix(matrix)
     seen = _seen_before_last(matrix)
     if not seen.any():
-        return matrix.new_tensor(float('nan'))
+        return matrix.new_tensor(torch.nan)
     best = matrix[:-1, seen].nan_to_num(nan=float('-inf')).max(dim=0).values
     return (best - matrix[-1, seen]).mean()
 
@@ -101,20 +97,19 @@ def backward_transfer(matrix: Tensor) -> Tensor:
     the step that brought the class; then the mean over those classes (the paper takes
     the mean over tasks, each of which is one column there).
 
-    Args:
-        matrix: Shape ``(T, C)``.
-
     Returns:
         A scalar, negative when something was forgotten; NaN when no class was seen
         before the last step.
 
-    Raises:
-        ValueError: If the matrix is not two-dimensional or empty.
+    Example:
+        >>> matrix = torch.tensor([[0.8, torch.nan], [0.6, 0.9]])
+        >>> backward_transfer(matrix)
+        tensor(-0.2000)
     """
-    _matrix_validation(matrix)
+    _check_matrix(matrix)
     seen = _seen_before_last(matrix)
     if not seen.any():
-        return matrix.new_tensor(float('nan'))
+        return matrix.new_tensor(torch.nan)
     columns = matrix[:, seen]
     # argmax of a 0/1 column is the first 1: the step that brought the class.
     first = (~columns.isnan()).int().argmax(dim=0)
@@ -123,25 +118,22 @@ def backward_transfer(matrix: Tensor) -> Tensor:
 
 
 def gap(row: Tensor, reference_row: Tensor) -> Tensor:
-    """What is missing to a reference, for each class: the reference minus the row.
-
-    Args:
-        row: Metric of each class, shape ``(C,)``.
-        reference_row: The same of the reference, for example joint training.
+    """Gap of each class to a reference, such as joint training: it minus the row.
 
     Returns:
         Shape ``(C,)``; NaN where either has no value.
 
-    Raises:
-        ValueError: If the shapes differ or are not one-dimensional.
+    Example:
+        >>> gap(torch.tensor([0.6, 0.9]), torch.tensor([0.8, 0.9]))
+        tensor([0.2000, 0.0000])
     """
-    _row_validation(row, reference_row)
+    check_vectors(row=row, reference_row=reference_row)
     return reference_row - row
 
 
 def _stages(matrix: Tensor) -> Tensor:
     """Stage values, shape ``(T,)``: the mean over the classes seen up to each step."""
-    _matrix_validation(matrix)
+    _check_matrix(matrix)
     return matrix.nanmean(dim=1)
 
 
@@ -151,14 +143,13 @@ def average_stage(matrix: Tensor) -> Tensor:
     A stage value is the plain mean over the classes seen up to that step. It is not the
     value after the last step, which :func:`last_mean` gives.
 
-    Args:
-        matrix: Shape ``(T, C)``.
-
     Returns:
         A scalar; NaN when a step has no value.
 
-    Raises:
-        ValueError: If the matrix is not two-dimensional or empty.
+    Example:
+        >>> matrix = torch.tensor([[0.8, torch.nan], [0.6, 0.9]])
+        >>> average_stage(matrix)  # of 0.8 and 0.75
+        tensor(0.7750)
     """
     return _stages(matrix).mean()
 
@@ -170,15 +161,14 @@ def stage_drop(matrix: Tensor) -> Tensor:
     the difficulty of the new classes: hard new classes lower a stage although nothing
     was forgotten. :func:`forgetting_measure` looks at each class alone.
 
-    Args:
-        matrix: Shape ``(T, C)``.
-
     Returns:
         A scalar, negative when later stages are better; NaN when there is one step
         only, or a step has no value.
 
-    Raises:
-        ValueError: If the matrix is not two-dimensional or empty.
+    Example:
+        >>> matrix = torch.tensor([[0.8, torch.nan], [0.6, 0.9]])
+        >>> stage_drop(matrix)
+        tensor(0.0500)
     """
     stages = _stages(matrix)
     return stages[0] - stages[1:].mean()
@@ -187,14 +177,12 @@ def stage_drop(matrix: Tensor) -> Tensor:
 def base_mean(matrix: Tensor) -> Tensor:
     """Stage value of the first step, when nothing can have been forgotten.
 
-    Args:
-        matrix: Shape ``(T, C)``.
-
     Returns:
         A scalar; NaN when the first step has no value.
 
-    Raises:
-        ValueError: If the matrix is not two-dimensional or empty.
+    Example:
+        >>> base_mean(torch.tensor([[0.8, torch.nan], [0.6, 0.9]]))
+        tensor(0.8000)
     """
     return _stages(matrix)[0]
 
@@ -202,13 +190,11 @@ def base_mean(matrix: Tensor) -> Tensor:
 def last_mean(matrix: Tensor) -> Tensor:
     """Stage value of the last step: the plain mean over all classes seen.
 
-    Args:
-        matrix: Shape ``(T, C)``.
-
     Returns:
         A scalar; NaN when the last step has no value.
 
-    Raises:
-        ValueError: If the matrix is not two-dimensional or empty.
+    Example:
+        >>> last_mean(torch.tensor([[0.8, torch.nan], [0.6, 0.9]]))
+        tensor(0.7500)
     """
     return _stages(matrix)[-1]

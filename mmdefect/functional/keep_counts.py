@@ -1,4 +1,4 @@
-"""How many channels stay, and which: the arithmetic of pruning."""
+"""Arithmetic of pruning: how many channels stay, and which."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def legacy_fractions() -> list[float]:
 
     The sums are not ``i / 100`` to the last bit, and at i = 10, 30 and 70 that decides
     how a half is rounded.
+
+    Example:
+        >>> fractions = legacy_fractions()
+        >>> len(fractions), fractions[-1]
+        (99, 0.9900000000000007)
     """
     fractions = []
     fraction = 0.01
@@ -29,6 +34,10 @@ def legacy_keep_count(channels: int, fraction: float) -> int:
 
     Raises:
         ValueError: The share is out of range.
+
+    Example:
+        >>> legacy_keep_count(64, 0.5)  # half of 63, to even
+        32
     """
     _check_share(fraction)
     return round((channels - 1) * fraction)
@@ -48,6 +57,10 @@ def keep_count(
 
     Raises:
         ValueError: The share is out of range.
+
+    Example:
+        >>> keep_count(64, 0.3), keep_count(64, 0.3, round_to=8)
+        (19, 16)
     """
     _check_share(fraction)
     multiple = math.floor(channels * fraction / round_to + 0.5) * round_to
@@ -57,7 +70,7 @@ def keep_count(
 
 def _check_share(fraction: float) -> None:
     if not 0 <= fraction <= 1:
-        raise ValueError(f'fraction={fraction}: expected a share in [0, 1]')
+        raise ValueError(f'fraction={fraction}: expected at least 0 and at most 1')
 
 
 def top_channels(scores: Tensor, count: int) -> list[int]:
@@ -69,19 +82,27 @@ def top_channels(scores: Tensor, count: int) -> list[int]:
 
     Raises:
         ValueError: A score is NaN, or there are not as many.
+
+    Example:
+        >>> top_channels(torch.tensor([0.1, 0.9, 0.5]), 2)
+        [1, 2]
     """
     if scores.ndim != 1 or not 0 <= count <= len(scores) or bool(scores.isnan().any()):
         raise ValueError(
-            f'{count} of the scores {scores.flatten()[:5].tolist()}... of shape '
-            f'{tuple(scores.shape)} were asked for: expected numbers of shape (C,), '
-            'and C of them at most'
+            f'count={count} of the scores {scores.flatten()[:5].tolist()}... of shape '
+            f'{tuple(scores.shape)}: expected at most C of C numbers'
         )
     order = sorted(range(len(scores)), key=lambda i: (float(scores[i]), i))
     return sorted(order[len(order) - count :])
 
 
 def union_channels(a: Sequence[int], b: Sequence[int]) -> list[int]:
-    """Channels of either, ascending."""
+    """Channels of either, ascending.
+
+    Example:
+        >>> union_channels([4, 1], [2, 1])
+        [1, 2, 4]
+    """
     return sorted({*a, *b})
 
 
@@ -105,12 +126,16 @@ def global_counts(
 
     Raises:
         ValueError: A score is negative or NaN.
+
+    Example:
+        >>> global_counts([torch.tensor([1.0, 3]), torch.tensor([20.0, 20])], 1.0)
+        [1, 2]
     """
     counts = []
     for layer in scores:
         if not bool((layer >= 0).all()):
             raise ValueError(
-                f'a score is {float(layer.min()):g}: expected none below 0 where one '
+                f'scores={float(layer.min()):g}: expected at least 0 where one '
                 'threshold cuts all layers; use the same share of every layer instead'
             )
         mean = float(layer.mean())
@@ -141,11 +166,15 @@ def bisect_budget(
 
     Raises:
         ValueError: The smallest size costs more.
+
+    Example:
+        >>> round(bisect_budget(lambda size: size**2, 4.0, low=0.0, high=10.0), 6)
+        2.0
     """
     if not (smallest := cost(low)) <= budget:  # a budget of NaN as well
         raise ValueError(
-            f'a budget of {budget:g} was given, and the smallest network costs '
-            f'{smallest:g}: expected a larger budget, or a smaller min_channels'
+            f'budget={budget:g}: expected at least {smallest:g}, what the smallest '
+            'network costs; raise it, or lower min_channels'
         )
     if cost(high) <= budget:
         return high

@@ -1,4 +1,4 @@
-"""How well scores rank defects above what is normal: AUROC, AP, F1, region overlap.
+"""Ranking of defects above what is normal: AUROC, AP, F1, region overlap.
 
 All of them need the scores sorted once. :func:`rank_scores` does that and keeps, for
 every distinct score that some defect has, how many normal scores are above it; each
@@ -14,20 +14,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmdefect.functional._checks import check_vectors
+
 _SIGN_OFF = 0x7FFFFFFF
 _MIDDLE = 1 << 30
 
 
 def check_fpr_limit(limit: float) -> None:
-    """Refuse a false positive rate up to which nothing can be integrated.
+    """Refuse a false positive rate outside (0, 1].
 
     Raises:
-        ValueError: If it is not in (0, 1].
+        ValueError: Naming the rate.
+
+    Example:
+        >>> check_fpr_limit(30)
+        Traceback (most recent call last):
+        ValueError: fpr_limit=30: expected more than 0 and at most 1, usually 0.3
     """
     if not 0 < limit <= 1:
         raise ValueError(
-            f'fpr_limit {limit} was given, a rate above 0 and up to 1 was expected; '
-            'the usual one is 0.3.'
+            f'fpr_limit={limit}: expected more than 0 and at most 1, usually 0.3'
         )
 
 
@@ -95,8 +101,8 @@ class Ranking:
         check_fpr_limit(fpr_limit)
         if self.weights is None:
             raise ValueError(
-                'a ranking without weights was given, the share of its region of every '
-                'defect pixel was expected; rank with weights=region_weights(regions).'
+                'weights=None: expected the share of its region of every defect pixel; '
+                'rank with weights=region_weights(regions)'
             )
         if not self.is_defined:
             return self._undefined()
@@ -109,20 +115,6 @@ class Ranking:
         area = width - ramp + ramp.square() / (2 * tied.clamp(min=1))
         weights = self.weights.double()
         return (weights * (area / limit)).sum() / weights.sum()
-
-
-def _check_pairs(scores: Tensor, labels: Tensor) -> None:
-    if scores.ndim != 1 or scores.shape != labels.shape:
-        raise ValueError(
-            f'scores of shape {tuple(scores.shape)} and labels of shape '
-            f'{tuple(labels.shape)} were given, two one-dimensional tensors of one '
-            'length were expected; flatten both.'
-        )
-    if not scores.is_floating_point():
-        raise ValueError(
-            f'scores of type {scores.dtype} were given, a floating point type was '
-            'expected; convert them with .float().'
-        )
 
 
 def _keys(scores: Tensor, labels: Tensor) -> Tensor:
@@ -159,13 +151,24 @@ def rank_scores(
     Raises:
         ValueError: If the shapes differ or are not one-dimensional, the scores are not
             floating point or one of them is NaN.
+
+    Example:
+        >>> scores, labels = torch.tensor([0.1, 0.4, 0.8]), torch.tensor([0, 0, 1])
+        >>> ranking = rank_scores(scores, labels)
+        >>> ranking.above, ranking.num_normals
+        (tensor([0]), 2)
     """
-    _check_pairs(scores, labels)
+    check_vectors(scores=scores, labels=labels)
+    if not scores.is_floating_point():
+        raise ValueError(
+            f'scores.dtype={scores.dtype}: expected a floating point type; convert '
+            'them with .float()'
+        )
     labels = labels != 0
     if len(scores) and bool(scores.aminmax().min.isnan()):  # NaN if any is
         raise ValueError(
-            f'{int(scores.isnan().sum())} of {len(scores)} scores are NaN, numbers '
-            'were expected; check the model that made them.'
+            f'{int(scores.isnan().sum())} of {len(scores)} scores are NaN: expected '
+            'numbers; check the model that made them'
         )
     keys, order = _keys(scores, labels).sort(stable=True)
     at = (keys & 1).nonzero().flatten()  # where defects are, the lowest score first
@@ -216,15 +219,12 @@ def auroc(scores: Tensor, labels: Tensor) -> Tensor:
 def average_precision(scores: Tensor, labels: Tensor) -> Tensor:
     """Sum of precision times gain of recall over all thresholds, not interpolated.
 
-    Args:
-        scores: Larger is more anomalous, shape ``(N,)``.
-        labels: Not 0 for defects, shape ``(N,)``.
+    Arguments, result and errors as in :func:`auroc`.
 
-    Returns:
-        A float64 scalar in [0, 1], NaN when there is one label only.
-
-    Raises:
-        ValueError: As in :func:`rank_scores`.
+    Example:
+        >>> scores, labels = torch.tensor([0.1, 0.4, 0.8]), torch.tensor([1, 0, 1])
+        >>> average_precision(scores, labels)
+        tensor(0.8333, dtype=torch.float64)
     """
     return rank_scores(scores, labels).average_precision()
 
@@ -232,21 +232,18 @@ def average_precision(scores: Tensor, labels: Tensor) -> Tensor:
 def f1_max(scores: Tensor, labels: Tensor) -> Tensor:
     """Harmonic mean of precision and recall at the threshold where it is best.
 
-    Args:
-        scores: Larger is more anomalous, shape ``(N,)``.
-        labels: Not 0 for defects, shape ``(N,)``.
+    Arguments, result and errors as in :func:`auroc`.
 
-    Returns:
-        A float64 scalar in [0, 1], NaN when there is one label only.
-
-    Raises:
-        ValueError: As in :func:`rank_scores`.
+    Example:
+        >>> scores, labels = torch.tensor([0.1, 0.4, 0.8]), torch.tensor([1, 0, 1])
+        >>> f1_max(scores, labels)
+        tensor(0.8000, dtype=torch.float64)
     """
     return rank_scores(scores, labels).f1_max()
 
 
 def region_sizes(regions: Tensor) -> Tensor:
-    """How many pixels the region of each defect pixel has.
+    """Number of pixels in the region of each defect pixel.
 
     Args:
         regions: Regions of one image: 0 normal, any other number one region; integer,
@@ -254,6 +251,10 @@ def region_sizes(regions: Tensor) -> Tensor:
 
     Returns:
         int64, one entry a defect pixel, row after row.
+
+    Example:
+        >>> region_sizes(torch.tensor([[1, 1, 0], [0, 0, 2]]))
+        tensor([2, 2, 1])
     """
     names = regions[regions != 0]
     _, inverse, counts = names.unique(return_inverse=True, return_counts=True)
@@ -269,6 +270,10 @@ def region_weights(regions: Tensor) -> Tensor:
 
     Returns:
         float64, same shape; 0 for normal pixels.
+
+    Example:
+        >>> region_weights(torch.tensor([1, 1, 0, 2]))
+        tensor([0.5000, 0.5000, 0.0000, 1.0000], dtype=torch.float64)
     """
     weights = torch.zeros_like(regions, dtype=torch.float64)
     weights[regions != 0] = 1 / region_sizes(regions).double()
@@ -296,13 +301,17 @@ def aupro(maps: Tensor, regions: Tensor, fpr_limit: float = 0.3) -> Tensor:
     Raises:
         ValueError: If the shapes differ or are not three-dimensional, the limit is not
             in (0, 1], or as in :func:`rank_scores`.
+
+    Example:
+        >>> maps = torch.tensor([[[0.9, 0.1], [0.2, 0.8]]])
+        >>> aupro(maps, torch.tensor([[[1, 1], [0, 0]]]))  # half of the region is found
+        tensor(0.5000, dtype=torch.float64)
     """
     check_fpr_limit(fpr_limit)
     if maps.ndim != 3 or maps.shape != regions.shape:
         raise ValueError(
-            f'maps of shape {tuple(maps.shape)} and regions of shape '
-            f'{tuple(regions.shape)} were given, images x height x width was expected '
-            'of both; stack one map and one region map an image.'
+            f'maps.shape={tuple(maps.shape)}, regions.shape={tuple(regions.shape)}: '
+            'expected (N, H, W) of both; stack one map and one region map an image'
         )
     weights = torch.zeros_like(regions, dtype=torch.float64)
     for image, own in zip(regions, weights, strict=True):

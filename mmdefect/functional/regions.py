@@ -1,4 +1,4 @@
-"""Which priors carry old knowledge: confident, statistical, ring, difficult.
+"""Regions of priors that carry old knowledge: confident, statistical, ring, difficult.
 
 A *prior* is one square box per location of a feature level; a *box* is the ground truth
 of a new class. Arguments named ``valid`` are bool, shape ``(A,)``, and leave out priors
@@ -49,6 +49,10 @@ def confident(
 
     Returns:
         Bool, shape ``(A,)``; nothing is selected among fewer than two scores.
+
+    Example:
+        >>> confident(torch.tensor([0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9]))
+        tensor([False, False, False, False, False, False,  True])
     """
     counted = scores if valid is None else scores[valid]
     if len(counted) < 2:
@@ -76,6 +80,13 @@ def candidates(
 
     Returns:
         Indices into the priors, shape ``(K, G)``.
+
+    Example:
+        >>> priors = torch.tensor([[0.0, 0, 8, 8], [8, 0, 16, 8], [16, 0, 24, 8]])
+        >>> boxes = torch.tensor([[1.0, 1, 8, 8]])
+        >>> candidates(priors, boxes, [3], topk=2)
+        tensor([[0],
+                [1]])
     """
     offset = centres(priors)[:, None] - centres(boxes)[None]
     distances = offset.square().sum(dim=2).sqrt()
@@ -114,6 +125,13 @@ def statistical(
 
     Returns:
         The region, and the threshold of each box, shape ``(G,)``.
+
+    Example:
+        >>> priors = torch.tensor([[0.0, 0, 8, 8], [8, 0, 16, 8], [16, 0, 24, 8]])
+        >>> boxes = torch.tensor([[1.0, 1, 8, 8]])
+        >>> region, _ = statistical(priors, boxes, [3])
+        >>> region.mask
+        tensor([ True, False, False])
     """
     if not len(boxes):
         return _nothing(priors), boxes.new_zeros(0)
@@ -140,6 +158,12 @@ def ring(
 
     All priors with ``lower * threshold <= DIoU < threshold``, the threshold of
     :func:`statistical`, and a positive IoU.
+
+    Example:
+        >>> priors = torch.tensor([[0.0, 0, 8, 8], [8, 0, 16, 8], [16, 0, 24, 8]])
+        >>> boxes = torch.tensor([[1.0, 1, 8, 8]])
+        >>> ring(priors, boxes, [3], lower=0).mask
+        tensor([False, False, False])
     """
     if not len(boxes):
         return _nothing(priors)
@@ -162,6 +186,12 @@ def difficult(
 
     Returns:
         Bool, shape ``(A,)``.
+
+    Example:
+        >>> priors = torch.tensor([[0.0, 0, 8, 8], [8, 0, 16, 8], [16, 0, 24, 8]])
+        >>> boxes = torch.tensor([[1.0, 1, 8, 8]])
+        >>> difficult(priors, boxes)
+        tensor([ True, False, False])
     """
     if not len(boxes):
         return torch.zeros(len(priors), dtype=torch.bool, device=priors.device)

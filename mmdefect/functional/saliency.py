@@ -1,10 +1,11 @@
-"""Does the evidence of a classifier lie on the defect?
+"""Saliency against the outline of a defect: does the evidence lie on it?
 
-A saliency map of one image against the outline of its defect, by the casting study's
-two measures (:func:`iou`, :func:`iop`) and two that need no threshold
-(:func:`pointing_game`, :func:`energy`). All are fractions, larger is better. A map
-without any evidence points at nothing and a mask without a defect can be hit by
-nothing: both score 0, by all four.
+By the casting study's two measures (:func:`iou`, :func:`iop`) and two that need no
+threshold (:func:`pointing_game`, :func:`energy`), one image at a time. All are
+fractions in [0, 1], float64; a map without evidence and a mask without defect score 0.
+
+A map is not negative, floating point, of shape ``(H, W)``; a mask of the same shape is
+not 0 where the defect is. Others raise a ValueError, as do settings out of range.
 """
 
 from __future__ import annotations
@@ -15,30 +16,36 @@ from torch.nn import functional as F  # noqa: N812
 
 
 def check_threshold(threshold: float) -> None:
-    """Refuse a threshold that keeps nothing of any map.
+    """Refuse a threshold outside [0, 1), which keeps nothing of any map.
 
     Raises:
-        ValueError: If it is not in [0, 1).
+        ValueError: Naming the threshold.
+
+    Example:
+        >>> check_threshold(1)
+        Traceback (most recent call last):
+        ValueError: threshold=1: expected at least 0 and less than 1; the study has 0.4
     """
     if not 0 <= threshold < 1:
         raise ValueError(
-            f'threshold {threshold} was given, a share of the largest value in [0, 1) '
-            'was expected; the casting study has 0.4.'
+            f'threshold={threshold}: expected at least 0 and less than 1; the study '
+            'has 0.4'
         )
 
 
 def salient_region(saliency: Tensor, threshold: float) -> Tensor:
-    """Where a map exceeds a share of its largest value.
+    """Region where a map exceeds a share of its largest value.
 
     Args:
-        saliency: Not negative, shape ``(H, W)``.
+        saliency: The map.
         threshold: The share, in [0, 1).
 
     Returns:
         Bool, shape ``(H, W)``; empty for a map of zeros, else not.
 
-    Raises:
-        ValueError: If the map or the threshold is out of range.
+    Example:
+        >>> salient_region(torch.tensor([[0.2, 1, 0.6]]), 0.4)
+        tensor([[False,  True,  True]])
     """
     check_threshold(threshold)
     _check_map(saliency)
@@ -48,16 +55,10 @@ def salient_region(saliency: Tensor, threshold: float) -> Tensor:
 def iou(saliency: Tensor, mask: Tensor, threshold: float) -> Tensor:
     """Intersection over union of salient region and mask.
 
-    Args:
-        saliency: Not negative, shape ``(H, W)``.
-        mask: Not 0 where the defect is, shape ``(H, W)``.
-        threshold: See :func:`salient_region`.
-
-    Returns:
-        A float64 scalar in [0, 1]; 0 when both are empty.
-
-    Raises:
-        ValueError: If the shapes differ, or as in :func:`salient_region`.
+    Example:
+        >>> saliency, mask = torch.tensor([[0.2, 1, 0.6]]), torch.tensor([[1, 1, 0]])
+        >>> iou(saliency, mask, 0.4)
+        tensor(0.3333, dtype=torch.float64)
     """
     found, defect = salient_region(saliency, threshold), _defect(saliency, mask)
     return _share((found & defect).sum(), (found | defect).sum())
@@ -66,46 +67,36 @@ def iou(saliency: Tensor, mask: Tensor, threshold: float) -> Tensor:
 def iop(saliency: Tensor, mask: Tensor, threshold: float) -> Tensor:
     """Intersection over prediction: how much of the salient region is defect.
 
-    Args:
-        saliency: Not negative, shape ``(H, W)``.
-        mask: Not 0 where the defect is, shape ``(H, W)``.
-        threshold: See :func:`salient_region`.
-
-    Returns:
-        A float64 scalar in [0, 1]; 0 when the salient region is empty.
-
-    Raises:
-        ValueError: If the shapes differ, or as in :func:`salient_region`.
+    Example:
+        >>> saliency, mask = torch.tensor([[0.2, 1, 0.6]]), torch.tensor([[1, 1, 0]])
+        >>> iop(saliency, mask, 0.4)
+        tensor(0.5000, dtype=torch.float64)
     """
     found, defect = salient_region(saliency, threshold), _defect(saliency, mask)
     return _share((found & defect).sum(), found.sum())
 
 
 def pointing_game(saliency: Tensor, mask: Tensor, *, tolerance: float = 0.0) -> Tensor:
-    """Whether the peak of the map lies on the defect.
+    """Pointing game: 1 if the peak of the map lies on the defect, else 0.
 
     Zhang et al. (IJCV 2018, "Top-down Neural Attention by Excitation Backprop"). Where
     several pixels share the largest value, the share of them that hits, which is what
     picking one of them at random hits on average.
 
     Args:
-        saliency: Not negative, shape ``(H, W)``.
-        mask: Not 0 where the defect is, shape ``(H, W)``.
+        saliency: The map.
+        mask: The mask.
         tolerance: Distance in pixels from the defect that still hits; the paper has 15.
 
-    Returns:
-        A float64 scalar in [0, 1].
-
-    Raises:
-        ValueError: If the shapes differ, the map is negative or not finite, or the
-            tolerance is negative.
+    Example:
+        >>> saliency, mask = torch.tensor([[0.2, 1, 0.6]]), torch.tensor([[1, 1, 0]])
+        >>> pointing_game(saliency, mask)
+        tensor(1., dtype=torch.float64)
     """
     _check_map(saliency)
     defect = _defect(saliency, mask)
     if not tolerance >= 0:
-        raise ValueError(
-            f'tolerance {tolerance} was given, a distance from 0 pixels was expected.'
-        )
+        raise ValueError(f'tolerance={tolerance}: expected at least 0 pixels')
     top = saliency.max()
     if top == 0 or not bool(defect.any()):
         return _share(top.new_zeros(()), top.new_zeros(()))
@@ -119,15 +110,10 @@ def energy(saliency: Tensor, mask: Tensor) -> Tensor:
     The energy-based pointing game of Wang et al. (CVPR Workshops 2020, "Score-CAM",
     section 4.3).
 
-    Args:
-        saliency: Not negative, shape ``(H, W)``.
-        mask: Not 0 where the defect is, shape ``(H, W)``.
-
-    Returns:
-        A float64 scalar in [0, 1]; 0 when there is no evidence.
-
-    Raises:
-        ValueError: If the shapes differ, or the map is negative or not finite.
+    Example:
+        >>> saliency, mask = torch.tensor([[0.2, 1, 0.6]]), torch.tensor([[1, 1, 0]])
+        >>> energy(saliency, mask)
+        tensor(0.6667, dtype=torch.float64)
     """
     _check_map(saliency)
     defect = _defect(saliency, mask)
@@ -138,7 +124,7 @@ def energy(saliency: Tensor, mask: Tensor) -> Tensor:
 
 
 def _grown(mask: Tensor, distance: float) -> Tensor:
-    """All pixels within a distance of the mask."""
+    """Pixels within a distance of the mask."""
     radius = int(distance)
     if not radius:
         return mask
@@ -156,24 +142,22 @@ def _share(part: Tensor, whole: Tensor) -> Tensor:
 def _check_map(saliency: Tensor) -> None:
     if saliency.ndim != 2 or not saliency.numel() or not saliency.is_floating_point():
         raise ValueError(
-            f'a saliency map of shape {tuple(saliency.shape)} and type '
-            f'{saliency.dtype} was given, (H, W) of a floating point type was '
-            'expected; take one map out of the batch.'
+            f'saliency of shape {tuple(saliency.shape)} and type {saliency.dtype}: '
+            'expected (H, W) of a floating point type; take one map out of the batch'
         )
     low, high = saliency.aminmax()  # NaN if any is
     if not bool(low >= 0) or not bool(high.isfinite()):
         raise ValueError(
-            f'a saliency map from {float(low)} to {float(high)} was given, finite '
-            'numbers from 0 were expected; keep the evidence for the class only '
-            '(relu), or subtract the smallest value.'
+            f'saliency from {float(low)} to {float(high)}: expected finite numbers of '
+            'at least 0; keep the evidence for the class only (relu), or subtract the '
+            'smallest value'
         )
 
 
 def _defect(saliency: Tensor, mask: Tensor) -> Tensor:
     if saliency.shape != mask.shape:
         raise ValueError(
-            f'a saliency map of shape {tuple(saliency.shape)} and a mask of shape '
-            f'{tuple(mask.shape)} were given, one shape was expected; resize the map '
-            'to the mask.'
+            f'saliency.shape={tuple(saliency.shape)}, mask.shape={tuple(mask.shape)}: '
+            'expected one shape; resize the map to the mask'
         )
     return mask != 0

@@ -1,4 +1,4 @@
-"""Directions that the past used: what they are, and updates that spare them.
+"""Directions that earlier steps used, and updates that spare them.
 
 Rows are samples of a feature, one a training image. Their right singular vectors are
 the eigenvectors of their Gram matrix ``rows.T @ rows``, which has a constant size,
@@ -19,6 +19,11 @@ def gram(rows: Tensor) -> Tensor:
 
     Returns:
         ``rows.T @ rows`` in float64, shape ``(D, D)``.
+
+    Example:
+        >>> gram(torch.tensor([[1.0, 2], [0, 1]]))
+        tensor([[1., 2.],
+                [2., 5.]], dtype=torch.float64)
     """
     rows = rows.double()
     return rows.transpose(-1, -2) @ rows
@@ -38,11 +43,14 @@ def suppression_weights(size: int) -> Tensor:
 
     Raises:
         ValueError: If there are fewer than two directions.
+
+    Example:
+        >>> suppression_weights(4)
+        tensor([0.0000, 0.5000, 0.7925, 1.0000], dtype=torch.float64)
     """
     if size < 2:
         raise ValueError(
-            f'{size} directions were given, at least 2 were expected: a feature of one '
-            'channel cannot be split into used and free directions.'
+            f'size={size}: expected at least 2, used and free directions of a feature'
         )
     ranks = torch.arange(1, size + 1, dtype=torch.float64)
     return ranks.log() / ranks[-1].log()
@@ -66,12 +74,17 @@ def suppression_matrix(gram_matrix: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the matrix is not square or not finite.
+
+    Example:
+        >>> suppression_matrix(gram(torch.tensor([[3.0, 0]]))).abs()
+        tensor([[0., 0.],
+                [0., 1.]], dtype=torch.float64)
     """
     square = gram_matrix.ndim == 2 and len(set(gram_matrix.shape)) == 1
     if not square or not gram_matrix.isfinite().all():
         raise ValueError(
-            f'a matrix of shape {tuple(gram_matrix.shape)} was given, a finite square '
-            'one was expected: sum gram(rows) over the steps.'
+            f'gram_matrix of shape {tuple(gram_matrix.shape)}: expected finite numbers '
+            'of shape (D, D); sum gram(rows) over the steps'
         )
     # Ascending: the strongest direction is the last.
     values, vectors = torch.linalg.eigh(gram_matrix.double())
@@ -95,6 +108,10 @@ def singular_values(rows: Tensor) -> Tensor:
 
     Returns:
         Shape ``(..., min(N, D))``, descending, float64.
+
+    Example:
+        >>> singular_values(torch.tensor([[3.0, 0], [0, 4]]))
+        tensor([4., 3.], dtype=torch.float64)
     """
     wide = rows.double()
     with torch.no_grad():
@@ -112,6 +129,10 @@ def tail_beyond(values: Tensor, index: int) -> Tensor:
 
     Returns:
         Shape ``(...)``.
+
+    Example:
+        >>> tail_beyond(torch.tensor([4.0, 3, 1]), 1)
+        tensor(4.)
     """
     return values[..., index:].sum(dim=-1)
 
@@ -125,6 +146,10 @@ def tail_below(values: Tensor, share: float) -> Tensor:
 
     Returns:
         Shape ``(...)``, in [0, 1]; 0 when all values are 0.
+
+    Example:
+        >>> tail_below(torch.tensor([4.0, 3, 1]), share=0.2)
+        tensor(0.1250)
     """
     total = values.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny)
     shares = values / total

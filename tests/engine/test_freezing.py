@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mmdefect.engine.freezing import (
     MODES,
     QUADRANTS,
-    count_parameters,
+    count_trainable,
     freeze_parameters,
     hold_still,
     number_frozen,
@@ -341,7 +341,7 @@ class TestStep:
 # ...         model = build(name, 'meta')
 # ...         plan = plan_freezing(model, fraction)
 # ...         freeze_parameters(model, plan)
-# ...         print(name, len(plan.units), plan.number, count_parameters(model)[0])
+# ...         print(name, len(plan.units), plan.number, count_trainable(model)[0])
 PARTLY = {
     'luna': (9, (7, 96_898), (3, 114_274)),
     'alexnet': (7, (5, 54_542_338), (3, 56_017_410)),
@@ -370,7 +370,7 @@ class TestClassifiers:
             plan = plan_freezing(model, fraction)
             freeze_parameters(model, plan)
             assert (len(plan.units), plan.number) == (units, number)
-            assert count_parameters(model) == (trainable, total)
+            assert count_trainable(model) == (trainable, total)
             assert all(p.requires_grad for p in model.head.parameters())
 
     @pytest.mark.parametrize(

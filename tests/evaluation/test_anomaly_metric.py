@@ -383,7 +383,7 @@ def test_feature_the_log_has_a_table(log) -> None:
 def test_exception_constructor() -> None:
     with pytest.raises(ValueError, match="mode='fast': expected one of exact"):
         AnomalyMetric(mode='fast')
-    with pytest.raises(ValueError, match='fpr_limit 30 was given'):
+    with pytest.raises(ValueError, match='fpr_limit=30: expected'):
         AnomalyMetric(fpr_limit=30)
 
 
@@ -407,7 +407,7 @@ def test_exception_samples(mode) -> None:
 
 def test_exception_streaming_needs_non_negative_maps() -> None:
     negative = row('bottle', 0, 0.5, [-0.5, 0.5], [0, 0])
-    with pytest.raises(ValueError, match='negative or NaN score'):
+    with pytest.raises(ValueError, match='scores below 0 or NaN'):
         evaluate([negative], mode='streaming')
 
 

@@ -24,18 +24,6 @@ def noisy(number: int = 400, classes: int = 2, scale: float = 3.0):
     return scale * true, labels
 
 
-def test_smoke() -> None:
-    logits, labels = noisy()
-    temperature = fit_temperature(logits, labels)
-    before, after = logits.softmax(1), (logits / temperature).softmax(1)
-    assert negative_log_likelihood(after, labels) < negative_log_likelihood(
-        before, labels
-    )
-    assert expected_calibration_error(after, labels) < expected_calibration_error(
-        before, labels
-    )
-
-
 @pytest.mark.parametrize('classes', [2, 4])
 def test_feature_nll_equals_scikit_learn(classes) -> None:
     logits, labels = noisy(classes=classes)
@@ -116,7 +104,7 @@ def cost(scores, labels, threshold, miss, alarm) -> float:
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 @pytest.mark.parametrize('costs', [(1, 1), (10, 1), (1, 10), (0.3, 0.2)])
-@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('seed', range(2))
 def test_feature_threshold_costs_least(seed, costs, dtype) -> None:
     generator = torch.Generator().manual_seed(seed)
     labels = (torch.rand(60, generator=generator) < 0.4).long()
@@ -182,23 +170,21 @@ def test_exception() -> None:
         expected_calibration_error,
         fit_temperature,
     ):
-        with pytest.raises(ValueError, match=r'labels of shape \(3,\)'):
+        with pytest.raises(ValueError, match=r'labels.shape=\(3,\)'):
             function(logits, torch.zeros(3).long())
         with pytest.raises(ValueError, match='labels from 0 to 2'):
             function(logits, torch.tensor([0, 2]))
     with pytest.raises(ValueError, match='bins=0'):
         expected_calibration_error(logits, labels, bins=0)
-    with pytest.raises(ValueError, match='a logit is NaN'):
+    with pytest.raises(ValueError, match='logits with NaN'):
         fit_temperature(torch.full((2, 2), math.nan), labels)
     with pytest.raises(ValueError, match='0 < low < high'):
         fit_temperature(logits, labels, limits=(2, 1))
-    with pytest.raises(ValueError, match='outside'):
-        cost_threshold(torch.tensor([0.5, 1.5]), labels, 1, 1)
-    with pytest.raises(ValueError, match='outside'):
-        cost_threshold(torch.tensor([0.5, math.nan]), labels, 1, 1)
-    with pytest.raises(ValueError, match=r'scores of shape \(2, 2\)'):
+    for wrong in (1.5, math.nan):
+        with pytest.raises(ValueError, match='outside'):
+            cost_threshold(torch.tensor([0.5, wrong]), labels, 1, 1)
+    with pytest.raises(ValueError, match=r'scores.shape=\(2, 2\)'):
         cost_threshold(logits, labels, 1, 1)
-    with pytest.raises(ValueError, match='two positive numbers'):
-        cost_threshold(torch.ones(2), labels, 0, 1)
-    with pytest.raises(ValueError, match='two positive numbers'):
-        cost_threshold(torch.ones(2), labels, 1, math.inf)
+    for costs in ((0, 1), (1, math.inf)):
+        with pytest.raises(ValueError, match='expected finite numbers above 0'):
+            cost_threshold(torch.ones(2), labels, *costs)

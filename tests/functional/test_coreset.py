@@ -30,13 +30,7 @@ def test_feature_no_more_than_there_are():
 
 
 def test_exception_nothing_to_choose():
-    with pytest.raises(ValueError, match=r'^3 of 0 points'):
+    with pytest.raises(ValueError, match=r'^number=3 of 0 points'):
         k_center_greedy(torch.zeros(0, 2), 3)
-    with pytest.raises(ValueError, match=r'^0 of 5 points'):
+    with pytest.raises(ValueError, match=r'^number=0 of 5 points'):
         k_center_greedy(LINE, 0)
-
-
-def test_feature_nearest_distance():
-    memory = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
-    points = torch.tensor([[3.0, 3.0], [0.0, 0.0], [0.0, -2.0]])
-    assert nearest_distance(points, memory).tolist() == [1.0, 0.0, 2.0]

@@ -29,10 +29,6 @@ ALEXNET = {
 NAN = float('nan')
 
 
-def test_smoke() -> None:
-    assert pareto_front([3, 1, 2], [0.9, 0.7, 0.6]) == [1, 0]
-
-
 # Recorded by the authors of FTL.
 @pytest.mark.parametrize(
     ('candidate', 'reference', 'score'),
@@ -46,18 +42,6 @@ def test_feature_published_scores(candidate, reference, score) -> None:
     assert ftl_published(*candidate, **reference) == pytest.approx(score, abs=1e-9)
 
 
-@pytest.mark.parametrize('reference', [VGG16, ALEXNET], ids=['vgg16', 'alexnet'])
-def test_feature_reference_scores_two(reference) -> None:
-    score = ftl_published(*reference.values(), **reference)
-    assert score == pytest.approx(2, abs=1e-12)
-    fractions = {
-        **reference,
-        'reference_accuracy': reference['reference_accuracy'] / 100,
-    }
-    score = ftl_fraction(*fractions.values(), **fractions)
-    assert score == pytest.approx(2, abs=1e-12)
-
-
 def test_feature_percent_turns_the_accuracy_term_around() -> None:
     """As published a better accuracy costs; in fractions it pays."""
     f1, parameters = VGG16['reference_f1'], VGG16['reference_parameters']
@@ -68,27 +52,6 @@ def test_feature_percent_turns_the_accuracy_term_around() -> None:
     fine = [ftl_fraction(a, f1, parameters, **fractions) for a in (0.5, 0.946, 0.99)]
     assert fine == sorted(fine)
     assert fine[-1] - fine[0] > 0.9
-
-
-# F1 and parameters of the whole networks without the slips above: by hand, for VGG16,
-# (0.974 / 0.946 - 0.473) / 0.527 + 0.97384 / 0.9435 + 1 - 0.06744.
-@pytest.mark.parametrize(
-    ('candidate', 'reference', 'score'),
-    [
-        ((0.974, 0.973843058350101, 992_359), (0.946, 0.9435, 14_714_688), 3.0209),
-        ((0.959, 0.959921798631476, 86_871), (0.942, 0.943, 3_747_584), 3.0289),
-    ],
-    ids=['vgg16-0.20', 'alexnet-0.15'],
-)
-def test_feature_fractions_with_clean_references(candidate, reference, score) -> None:
-    accuracy, f1, parameters = reference
-    found = ftl_fraction(
-        *candidate,
-        reference_accuracy=accuracy,
-        reference_f1=f1,
-        reference_parameters=parameters,
-    )
-    assert found == pytest.approx(score, abs=5e-5)
 
 
 def test_feature_each_term() -> None:
@@ -142,7 +105,7 @@ def test_feature_weighted() -> None:
 
 
 def test_exception_fractions_in_place_of_percent() -> None:
-    with pytest.raises(ValueError, match=r'0\.974 and 0\.946 .* use ftl_fraction'):
+    with pytest.raises(ValueError, match=r'=0\.974, .*=0\.946: .* use ftl_fraction'):
         ftl_published(0.974, 0.97, 10, **{**VGG16, 'reference_accuracy': 0.946})
 
 
@@ -190,28 +153,27 @@ def test_exception_lists(rule) -> None:
         rule([], [])
     with pytest.raises(ValueError, match='2 costs and 1 accuracies'):
         rule([1, 2], [0.5])
-    with pytest.raises(ValueError, match='is NaN'):
-        rule([1, NAN], [0.5, 0.5])
-    with pytest.raises(ValueError, match='is NaN'):
-        rule([1, 2], [0.5, NAN])
+    for wrong in (([1, NAN], [0.5, 0.5]), ([1, 2], [0.5, NAN])):
+        with pytest.raises(ValueError, match='of NaN'):
+            rule(*wrong)
 
 
 def test_exception_standard_error() -> None:
-    with pytest.raises(ValueError, match='on 0 images were given'):
+    with pytest.raises(ValueError, match='images=0: expected'):
         one_standard_error([1], [0.5], 0)
-    with pytest.raises(ValueError, match=r'accuracies up to 94 .* expected fractions'):
+    with pytest.raises(ValueError, match=r'accuracy=94, .* expected fractions'):
         one_standard_error([1], [94.0], 10)
 
 
 def test_exception_weights() -> None:
     numbers = {'accuracy': 0.9, 'macs': 5.0}
-    with pytest.raises(ValueError, match=r"a weight of 'speed' .* expected accuracy"):
+    with pytest.raises(ValueError, match=r"weights='speed': expected some of accuracy"):
         weighted(numbers, numbers, {'speed': 1.0})
-    with pytest.raises(ValueError, match=r"a weight of 'f1' .* that were measured"):
+    with pytest.raises(ValueError, match=r"weights='f1': .* measured"):
         weighted(numbers, numbers, {'f1': 1.0})
     with pytest.raises(ValueError, match='not 0 for the whole network'):
         weighted(numbers, {'accuracy': 0.0}, {'accuracy': 1.0})
-    with pytest.raises(ValueError, match='no weights were given'):
+    with pytest.raises(ValueError, match=r'weights={}: expected one of'):
         weighted(numbers, numbers, {})
     with pytest.raises(ValueError, match='expected finite numbers'):
         weighted({'accuracy': NAN}, numbers, {'accuracy': 1.0})

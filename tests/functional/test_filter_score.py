@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F  # noqa: N812
 
 from mmdefect.functional.filter_score import (
     l1_norm,
@@ -42,18 +40,6 @@ def random_case(seed=0, images=2, channels=3, size=(5, 7)):
     return maps, mask
 
 
-def test_smoke() -> None:
-    active = one_map([1, 1, 0], [0, 0, 0]) > 0
-    mask = one_mask([1, 0, 1], [0, 0, 0])
-    assert seg_iou(active, mask).item() == pytest.approx(1 / 3)
-
-
-def test_feature_legacy_values() -> None:
-    found = legacy_active(VALUES)
-    assert found.dtype == torch.uint8
-    assert found.tolist() == [0, 0, 1, 255, 0, 44]
-
-
 def test_feature_legacy_values_are_numpys() -> None:
     values = torch.linspace(0, 2000, 3001)
     numpy = np.trunc(values.numpy()).astype(np.int64).astype(np.uint8)
@@ -66,9 +52,7 @@ def test_feature_legacy_active_flags() -> None:
     scores = seg_iou_legacy(maps, torch.full((1, 1, 1), 255, dtype=torch.uint8))
     assert scores.tolist() == [[0, 0, 1, 1, 0, 1]]
     # All of them as one map of six object pixels: 3 of 6.
-    together = seg_iou_legacy(
-        VALUES.reshape(1, 1, 2, 3), one_mask([255] * 3, [255] * 3)
-    )
+    together = seg_iou_legacy(VALUES.view(1, 1, 2, 3), one_mask([255] * 3, [255] * 3))
     assert together.item() == 0.5
 
 
@@ -84,29 +68,11 @@ def test_feature_legacy_rim_misses_bits() -> None:
     assert seg_iou(positive_active(maps), mask > 0).item() == 1
 
 
-def test_feature_legacy_rim_of_a_shrunk_mask() -> None:
-    """OpenCV makes a 128 of half an object; an activation of 127 misses it."""
-    whole = np.array([[255, 0, 255, 255], [0, 255, 255, 255]], dtype=np.uint8)
-    small = torch.from_numpy(cv2.resize(whole, (2, 1), interpolation=cv2.INTER_LINEAR))
-    assert small.tolist() == [[128, 255]]
-    found = [
-        seg_iou_legacy(one_map([rim, 9.0]), small[None]).item()
-        for rim in (127.0, 129.0)
-    ]
-    assert found == [0.5, 1]
-
-
 def test_feature_legacy_is_set_logic_with_full_masks() -> None:
     maps, mask = random_case()
     expected = seg_iou(maps.trunc().to(torch.int64) % 256 != 0, mask)
     found = seg_iou_legacy(maps, mask.byte() * 255)
     torch.testing.assert_close(found, expected)
-
-
-def test_feature_iou_of_shares() -> None:
-    """Sum of minima over sum of maxima: (0.5 + 0.2) / (1 + 0.4)."""
-    active, mask = one_map([0.5, 0.4]), one_mask([1.0, 0.2], dtype=torch.float32)
-    assert seg_iou(active, mask).item() == pytest.approx(0.5)
 
 
 def test_feature_iou_bounds() -> None:
@@ -135,21 +101,20 @@ def test_feature_scores_add_up_over_batches() -> None:
             score(maps[i : i + 1], gradient[i : i + 1], mask[i : i + 1])
             for i in range(4)
         ]
-        torch.testing.assert_close(score(maps, gradient, mask), torch.cat(alone))
-
-
-def test_feature_positive() -> None:
-    assert positive_active(one_map([-1.0, 0.0, 1e-9])).tolist() == [[[[0, 0, 1]]]]
+        together = score(maps, gradient, mask)
+        assert together.shape == (4, 3)
+        torch.testing.assert_close(together, torch.cat(alone))
+        assert together.dtype == torch.float64
 
 
 def test_feature_quantile() -> None:
     maps = torch.arange(1.0, 11.0).reshape(1, 1, 2, 5)
     shown = [quantile_active(maps, q).sum().item() for q in (0, 0.5, 0.7, 0.9, 1)]
     assert shown == [10, 5, 3, 1, 1]
-    assert quantile_active(maps, 0.7).flatten().nonzero().flatten().tolist() == [
-        7,
-        8,
-        9,
+    assert quantile_active(maps, 0.7).nonzero()[:, 2:].tolist() == [
+        [1, 2],
+        [1, 3],
+        [1, 4],
     ]
     # Each map has a quantile of its own.
     both = torch.cat([maps, 100 * maps.flip(3)], dim=1)
@@ -232,29 +197,6 @@ def test_feature_taylor_is_what_zeroing_changes() -> None:
         torch.testing.assert_close(scores[:, channel], change)
 
 
-def test_feature_taylor_is_the_slope() -> None:
-    """Of any loss it is the derivative by the filter's scale: finite differences."""
-    maps, _ = linear_toy()
-    base = maps.detach()
-
-    def losses(scale):
-        return F.softplus((base * scale[:, None, None]).square().sum(dim=3)).sum((1, 2))
-
-    maps = base.clone().requires_grad_(True)
-    loss = F.softplus(maps.square().sum(dim=3)).sum()
-    (gradient,) = torch.autograd.grad(loss, maps)
-    step = 1e-6
-    for channel in range(3):
-        by = step * torch.eye(3, dtype=torch.float64)[channel]
-        slope = (losses(1 + by) - losses(1 - by)) / (2 * step)
-        torch.testing.assert_close(
-            taylor(maps, gradient)[:, channel].detach(),
-            slope.abs(),
-            rtol=1e-6,
-            atol=1e-6,
-        )
-
-
 def test_feature_masked_taylor() -> None:
     maps, gradient = one_map([1.0, -2.0, 3.0]), one_map([1.0, 1.0, 1.0])
     # Signs cancel out in the sum over the map, and not pixel by pixel.
@@ -264,29 +206,6 @@ def test_feature_masked_taylor() -> None:
     half = one_mask([0.5, 0.0, 0.0], dtype=torch.float32)
     assert masked_taylor(maps, gradient, half).item() == 0.5
     assert masked_taylor(maps, gradient, one_mask([0, 0, 0])).item() == 0
-
-
-def test_feature_scores_are_differentiable() -> None:
-    """In the maps: whoever likes may train for them."""
-    generator = torch.Generator().manual_seed(0)
-    maps = torch.randn(1, 2, 3, 3, generator=generator, dtype=torch.float64)
-    maps.requires_grad_(True)
-    mask = (torch.arange(9).reshape(1, 3, 3) % 2).double()
-    assert torch.autograd.gradcheck(lambda a: seg_contrast(a, mask), maps)
-    assert torch.autograd.gradcheck(lambda a: seg_iou(soft_active(a), mask), maps)
-
-
-def test_shape_of_scores() -> None:
-    maps, mask = random_case(4, images=4, channels=6)
-    for scores in (
-        seg_iou(positive_active(maps), mask),
-        seg_iou_legacy(maps, mask.byte()),
-        seg_contrast(maps, mask),
-        taylor(maps, maps),
-        masked_taylor(maps, maps, mask),
-    ):
-        assert scores.shape == (4, 6)
-        assert scores.dtype == torch.float64
 
 
 def test_feature_l1() -> None:
@@ -302,24 +221,6 @@ def test_feature_resize_any_keeps_thin_cracks() -> None:
     assert resize_mask(mask, (2, 2), 'area').tolist() == [[[0.25, 0], [0.25, 0]]]
 
 
-def test_feature_resize_of_sizes_that_do_not_divide() -> None:
-    """7 pixels onto 3: from 0 to 2, 2 to 4 and 4 to 6; the shared ones count twice."""
-    mask = torch.zeros(1, 1, 7)
-    mask[0, 0, 4] = 1
-    assert resize_mask(mask, (1, 3), 'any').tolist() == [[[0, 1, 1]]]
-    third = resize_mask(mask, (1, 3), 'area').flatten()
-    torch.testing.assert_close(third, torch.tensor([0, 1 / 3, 1 / 3]))
-
-
-def test_feature_resize_to_the_same_size_and_larger() -> None:
-    mask = torch.rand(2, 3, 4)
-    for mode in ('any', 'area'):
-        assert torch.equal(resize_mask(mask, (3, 4), mode), mask)
-        larger = resize_mask(mask, (6, 8), mode)
-        assert torch.equal(larger[:, ::2, ::2], mask)
-    assert resize_mask(mask > 0.5, (1, 1), 'any').dtype == torch.float32
-
-
 @pytest.mark.parametrize('score', [seg_iou, seg_iou_legacy, seg_contrast])
 @pytest.mark.parametrize(
     ('maps', 'mask'),
@@ -332,18 +233,18 @@ def test_exception_shapes(score, maps, mask) -> None:
 
 def test_exception_gradients() -> None:
     maps, mask = torch.rand(1, 2, 3, 3), torch.ones(1, 3, 3)
-    with pytest.raises(ValueError, match=r'gradients of shape \(1, 2, 3, 4\)'):
+    with pytest.raises(ValueError, match=r'gradient.shape=\(1, 2, 3, 4\)'):
         taylor(maps, torch.rand(1, 2, 3, 4))
-    with pytest.raises(ValueError, match=r'expected both \(N, C, h, w\)'):
+    with pytest.raises(ValueError, match=r'expected \(N, C, h, w\) of both'):
         taylor(maps[0], maps[0])
-    with pytest.raises(ValueError, match=r'maps of shape .* and gradients'):
+    with pytest.raises(ValueError, match=r'activation.shape=.* gradient.shape='):
         masked_taylor(maps, maps[:, :1], mask)
-    with pytest.raises(ValueError, match=r'masks of shape \(1, 2, 3\)'):
+    with pytest.raises(ValueError, match=r'mask.shape=\(1, 2, 3\)'):
         masked_taylor(maps, maps, mask[:, :2])
 
 
 def test_exception_legacy_mask() -> None:
-    with pytest.raises(ValueError, match=r'torch.float32 was given: expected uint8'):
+    with pytest.raises(ValueError, match=r'torch.float32: expected uint8'):
         seg_iou_legacy(torch.rand(1, 2, 3, 3), torch.ones(1, 3, 3))
 
 
@@ -362,18 +263,20 @@ def test_exception_legacy_mask() -> None:
 def test_exception_not_finite(score, value) -> None:
     maps = torch.ones(1, 2, 3, 3)
     maps[0, 1, 2, 2] = value
-    with pytest.raises(ValueError, match='an activation is not finite'):
+    with pytest.raises(ValueError, match='activation with NaN or infinity'):
         score(maps)
 
 
 @pytest.mark.parametrize('quantile', [-0.1, 1.1, NAN])
 def test_exception_quantile(quantile) -> None:
-    with pytest.raises(ValueError, match=r'quantile=.*: expected a number in \[0, 1\]'):
+    with pytest.raises(
+        ValueError, match=r'quantile=.*: expected at least 0 and at most 1'
+    ):
         quantile_active(torch.rand(1, 1, 2, 2), quantile)
 
 
 def test_exception_resize() -> None:
-    with pytest.raises(ValueError, match="mode='bilinear': expected 'any' or 'area'"):
+    with pytest.raises(ValueError, match="mode='bilinear': expected one of any, area"):
         resize_mask(torch.rand(1, 4, 4), (2, 2), 'bilinear')
-    with pytest.raises(ValueError, match=r'shape \(4, 4\) were given: expected \(N, H'):
+    with pytest.raises(ValueError, match=r'shape=\(4, 4\): expected \(N, H'):
         resize_mask(torch.rand(4, 4), (2, 2), 'any')

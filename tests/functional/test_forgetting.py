@@ -31,23 +31,10 @@ MATRIX = torch.tensor(
 )
 
 
-def test_smoke() -> None:
-    assert group_mean(MATRIX[2], torch.tensor([True, True, False, False])) == 0.25
-
-
 def test_feature_group_mean_leaves_nan_out() -> None:
     mask = torch.tensor([False, True, True, True])
     assert group_mean(MATRIX[1], mask).item() == pytest.approx(0.7)
     assert group_mean(MATRIX[0], torch.tensor([False, False, True, True])).isnan()
-
-
-def test_feature_step_forgetting() -> None:
-    lost = step_forgetting(MATRIX, 1)
-    torch.testing.assert_close(
-        lost,
-        torch.tensor([-0.10, 0.30, NAN, NAN], dtype=torch.float64),
-        equal_nan=True,
-    )
 
 
 def test_feature_forgetting_measure() -> None:
@@ -69,14 +56,6 @@ def test_feature_negative_values_are_values() -> None:
 @pytest.mark.parametrize('measure', [forgetting_measure, backward_transfer])
 def test_feature_one_step_has_nothing_to_forget(measure) -> None:
     assert math.isnan(measure(MATRIX[:1]).item())
-
-
-def test_feature_gap_is_what_is_missing() -> None:
-    torch.testing.assert_close(
-        gap(MATRIX[1], MATRIX[2]),
-        torch.tensor([-0.3, -0.4, -0.3, NAN], dtype=torch.float64),
-        equal_nan=True,
-    )
 
 
 def test_feature_stages_of_iuf() -> None:
@@ -114,20 +93,20 @@ def test_feature_stages_without_a_value() -> None:
 
 @pytest.mark.parametrize('measure', [average_stage, base_mean, stage_drop, last_mean])
 def test_exception_stages_need_a_matrix(measure) -> None:
-    with pytest.raises(ValueError, match='steps x classes'):
+    with pytest.raises(ValueError, match=r'expected \(T, C\)'):
         measure(MATRIX[0])
 
 
 def test_exception_shapes() -> None:
-    with pytest.raises(ValueError, match=r'shape \(4,\).*steps x classes'):
+    with pytest.raises(ValueError, match=r'matrix.shape=\(4,\): expected \(T, C\)'):
         forgetting_measure(MATRIX[0])
-    with pytest.raises(ValueError, match=r'shapes \(4,\) and \(3,\)'):
+    with pytest.raises(ValueError, match=r'shape=\(4,\), reference_row.shape=\(3,\)'):
         gap(MATRIX[0], MATRIX[0, :3])
-    with pytest.raises(ValueError, match=r'shape \(0, 4\)'):
+    with pytest.raises(ValueError, match=r'shape=\(0, 4\)'):
         backward_transfer(MATRIX[:0])
 
 
 @pytest.mark.parametrize('step', [0, 3, -1])
 def test_exception_step_without_predecessor(step) -> None:
-    with pytest.raises(ValueError, match='1 to 2 was expected'):
+    with pytest.raises(ValueError, match=f'step={step}: expected 1 to 2'):
         step_forgetting(MATRIX, step)

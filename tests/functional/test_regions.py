@@ -89,13 +89,6 @@ def random_boxes(count, seed, size=96):
     return torch.cat([corner, corner + sides], dim=1)
 
 
-def test_smoke_grid_of_the_specification():
-    priors, sizes = grid()
-    assert sizes == SIZES == (1024, 256, 64, 16, 4)
-    assert priors.shape == (1364, 4)
-    assert priors[33].tolist() == [8 - 32, 8 - 32, 8 + 32, 8 + 32]
-
-
 def test_feature_confident_of_the_specification():
     """SD-IDD specification vector 1; a biased deviation would give 0.4252285."""
     scores = [0.01, 0.02, 0.01, 0.03, 0.02, 0.01, 0.02, 0.01, 0.60, 0.02]
@@ -132,34 +125,29 @@ def test_feature_confident_among_too_few(count):
     assert not confident(torch.arange(5.0), valid=valid).any()
 
 
+# As in the specification, and as in training: the same priors.
+@pytest.mark.parametrize(
+    ('dtype', 'off'), [(torch.float64, 6e-7), (torch.float32, 2e-5)]
+)
 @by_box
-def test_feature_regions_of_the_specification(box, threshold, br, around, best, fr):
-    priors, sizes = grid()
-    boxes = as_tensor(box)
+def test_feature_regions_of_the_specification(
+    box, threshold, br, around, best, fr, dtype, off
+):
+    priors, sizes = grid(dtype=dtype)
+    assert sizes == SIZES
+    boxes = as_tensor(box).to(dtype)
     assert candidates(priors, boxes, sizes).shape == (40, 1)  # 9 + 9 + 9 + 9 + 4
     region, thresholds = statistical(priors, boxes, sizes)
-    assert thresholds.tolist() == [pytest.approx(threshold, abs=6e-7)]
+    assert thresholds.tolist() == [pytest.approx(threshold, abs=off)]
     assert per_level(region.mask) == br[0]
-    assert region.iou.sum().item() == pytest.approx(br[1], abs=6e-7)
+    assert region.iou.dtype == dtype
+    assert region.iou.sum().item() == pytest.approx(br[1], abs=off)
     below = ring(priors, boxes, sizes)
     assert per_level(below.mask) == around[0]
-    assert below.iou.sum().item() == pytest.approx(around[1], abs=6e-7)
+    assert below.iou.sum().item() == pytest.approx(around[1], abs=off)
     assert not (below.mask & region.mask).any()
     ious = pairwise_iou(priors, boxes)
-    assert ious.max().item() == pytest.approx(best, abs=6e-7)
-    assert per_level(difficult(priors, boxes)) == fr
-
-
-@by_box
-def test_feature_regions_in_float32(box, threshold, br, around, best, fr):
-    """As in training: the same priors."""
-    priors, sizes = grid(dtype=torch.float32)
-    boxes = as_tensor(box).float()
-    region, _ = statistical(priors, boxes, sizes)
-    assert region.iou.dtype == torch.float32
-    assert per_level(region.mask) == br[0]
-    assert region.iou.sum().item() == pytest.approx(br[1], abs=2e-5)
-    assert per_level(ring(priors, boxes, sizes).mask) == around[0]
+    assert ious.max().item() == pytest.approx(best, abs=off)
     assert per_level(difficult(priors, boxes)) == fr
 
 
@@ -182,19 +170,9 @@ def test_feature_regions_of_several_boxes():
             (ious * claims)[together.mask].argmax(dim=1),
         )
         torch.testing.assert_close(together.iou, (ious * claims).amax(dim=1))
+        assert not together.owner[~together.mask].any()
     fr = torch.stack([difficult(priors, box[None]) for box in boxes]).any(dim=0)
     assert torch.equal(difficult(priors, boxes), fr)
-
-
-def test_feature_region_is_zero_outside():
-    priors, sizes = grid()
-    boxes = as_tensor(TABLE[2][0], TABLE[0][0])
-    for region in (statistical(priors, boxes, sizes)[0], ring(priors, boxes, sizes)):
-        assert region.mask.any()
-        assert region.owner[region.mask].unique().tolist() == [0, 1]
-        assert region.owner[~region.mask].eq(0).all()
-        assert region.iou[~region.mask].eq(0).all()
-        assert (region.iou[region.mask] > 0).all()
 
 
 def test_feature_ring_bounds():
@@ -253,7 +231,7 @@ def test_feature_difficult_ratio():
     assert not difficult(priors, boxes, ratio=1.0).any()
 
 
-@pytest.mark.parametrize('seed', range(8))
+@pytest.mark.parametrize('seed', range(4))
 @pytest.mark.parametrize('topk', [9, 4])
 def test_feature_statistical_equals_mmdets_assigner(seed, topk):
     """The same positives with the same owners; random boxes tie with nothing."""
@@ -275,7 +253,7 @@ def test_feature_statistical_equals_mmdets_assigner(seed, topk):
     )
 
 
-@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('seed', range(2))
 def test_feature_padding_is_no_prior(seed):
     """Regions in a padded image are those of the image without its padding.
 

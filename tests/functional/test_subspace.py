@@ -28,31 +28,18 @@ class TestGram:
         parts = gram(found[:13]) + gram(found[13:13]) + gram(found[13:])
         torch.testing.assert_close(parts, found.T @ found)
 
-    def test_shape_and_precision(self):
-        assert gram(torch.zeros(0, 5)).shape == (5, 5)
-        assert gram(torch.ones(3, 5)).dtype == torch.float64
-
 
 class TestWeights:
     def test_feature_specification(self):
         """IUF: ln(c) / ln(256), c from 1."""
         weights = suppression_weights(256)
-        expected = {
-            1: 0.0,
-            2: 0.125,
-            3: 0.198,
-            5: 0.290,
-            10: 0.415,
-            32: 0.625,
-            128: 0.875,
-            256: 1.0,
-        }
-        for rank, weight in expected.items():
-            assert weights[rank - 1] == pytest.approx(weight, abs=5e-4), rank
+        expected = [0.0, 0.125, 0.198, 0.290, 0.415, 0.625, 0.875, 1.0]
+        ranks = torch.tensor([1, 2, 3, 5, 10, 32, 128, 256])
+        assert weights[ranks - 1].tolist() == pytest.approx(expected, abs=5e-4)
 
     @pytest.mark.parametrize('size', [0, 1])
     def test_exception_one_direction(self, size):
-        with pytest.raises(ValueError, match=rf'^{size} directions .* at least 2'):
+        with pytest.raises(ValueError, match=rf'^size={size}: expected at least 2'):
             suppression_weights(size)
 
 
@@ -89,7 +76,7 @@ class TestMatrix:
         torch.testing.assert_close(matrix, torch.eye(6, dtype=torch.float64))
 
     def test_exception_not_a_gram_matrix(self):
-        with pytest.raises(ValueError, match=r'shape \(3, 4\) .* square'):
+        with pytest.raises(ValueError, match=r'\(3, 4\): expected .* \(D, D\)'):
             suppression_matrix(torch.zeros(3, 4))
         with pytest.raises(ValueError, match='finite'):
             suppression_matrix(torch.full((3, 3), torch.nan))
@@ -132,18 +119,5 @@ class TestSingularValues:
 
 
 class TestTails:
-    VALUES = torch.tensor([[6.0, 3.0, 0.9, 0.1], [4.0, 3.0, 2.0, 1.0]])
-
-    def test_feature_beyond_an_index(self):
-        torch.testing.assert_close(
-            tail_beyond(self.VALUES, 2), torch.tensor([1.0, 3.0])
-        )
-        assert tail_beyond(self.VALUES, 4).tolist() == [0, 0]
-
-    def test_feature_below_a_share(self):
-        torch.testing.assert_close(
-            tail_below(self.VALUES, 0.15), torch.tensor([0.1, 0.1])
-        )
-
     def test_feature_nothing_has_no_tail(self):
         assert tail_below(torch.zeros(3), 0.5) == 0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from mmdefect.utils.checks import check_choice
 
 
 class Conditions(NamedTuple):
-    """What the conditioner says of a batch.
+    """Output of the conditioner for a batch.
 
     Attributes:
         maps: One map a block, shape ``(B, grid * grid, width)``, without gradient.
@@ -113,10 +112,7 @@ class ConditionerBlock(nn.Module):
     def __init__(self, *, width: int, heads: int, rows: bool, fused: bool) -> None:
         super().__init__()
         if width % heads:
-            raise ValueError(
-                f'width {width} with {heads} heads was given, a multiple of the number '
-                'of heads was expected.'
-            )
+            raise ValueError(f'width={width}: expected a multiple of heads={heads}')
         self.heads = heads
         self.rows = rows
         self.fused = fused
@@ -148,12 +144,3 @@ class ConditionerBlock(nn.Module):
             scores = query @ key.mT / query.shape[-1] ** 0.5
             mixed = scores.softmax(dim=-1) @ value
         return self.out(mixed.transpose(1, 2).flatten(2)).view_as(x)
-
-
-def build_conditioner(
-    cfg: Mapping[str, Any] | None, **defaults: Any
-) -> ObjectConditioner | None:
-    """Build from a config, ``None`` for none; ``defaults`` fill what it leaves out."""
-    if cfg is None:
-        return None
-    return MODELS.build({'type': 'mmdefect.ObjectConditioner', **defaults, **cfg})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmengine.dist import all_gather_object, broadcast
@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from mmdefect.functional.coreset import k_center_greedy, nearest_distance
-from mmdefect.models.anomaly.features import FrozenFeatures, check_channels
+from mmdefect.models.anomaly.features import FrozenFeatures
 from mmdefect.models.anomaly.scoring import check_score, with_scores
 from mmdefect.registry import MODELS
 from mmdefect.structures import AnomalySample
+from mmdefect.utils.checks import check_choice
 
 
 @MODELS.register_module()
 class IncrementalCoreset(BaseModel):
-    """PatchCore (Roth et al., CVPR 2022) whose memory has a place for every product.
+    """PatchCore (Roth et al., CVPR 2022) with a place in memory for every product.
 
     The training-free reference for IUF: the same frozen features, a patch's anomaly is
     its distance to the nearest patch in memory, whatever the product. A step fills the
@@ -69,6 +70,8 @@ class IncrementalCoreset(BaseModel):
 
     #: The features are all that it takes from an image.
     needs_images = False
+    #: Buffers whose rows are products.
+    class_keys: ClassVar[tuple[str, ...]] = ('memory', 'filled')
 
     def init_weights(self) -> None:
         """Load the backbone."""
@@ -113,8 +116,8 @@ class IncrementalCoreset(BaseModel):
         """
         if not int(self.filled.sum()):
             raise ValueError(
-                'the memory is empty: expected a trained model; train it for an epoch '
-                'with mmdefect.CoresetHook'
+                'memory without patches: expected a trained model; train it for an '
+                'epoch with mmdefect.CoresetHook'
             )
         given = {'images': inputs} if isinstance(inputs, Tensor) else inputs
         patches = self.patches(given)
@@ -123,23 +126,16 @@ class IncrementalCoreset(BaseModel):
         maps = distance.view(len(patches), 1, side, side)
         if mode == 'tensor':
             return maps
-        if mode != 'predict':
-            raise ValueError(
-                f"mode {mode!r} was given, 'predict' or 'tensor' was expected: a "
-                'memory has no loss.'
-            )
+        check_choice('mode', mode, ('predict', 'tensor'))
         return with_scores(maps, data_samples or [], self.score)
 
     def patches(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Features averaged over 3 x 3 neighbours, ``(B, grid * grid, C)``."""
-        features = inputs.get('features')
-        if features is None:
-            features = self.features(inputs['images'])
-        check_channels(features, self.memory.shape[-1])
+        features = self.features.of(inputs, self.memory.shape[-1])
         near = F.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
         return near.flatten(2).mT
 
     def remembered(self) -> Tensor:
-        """All patches in memory, shape ``(M, C)``."""
+        """Patches in memory, shape ``(M, C)``."""
         rows = zip(self.memory, self.filled.tolist(), strict=True)
         return torch.cat([places[:number] for places, number in rows])

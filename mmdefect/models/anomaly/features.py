@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from mmdefect.registry import MODELS
-from mmdefect.utils.checkpoint import state_dict_of, use_safe_loading
+from mmdefect.utils.pretrained import load_strictly
 
 
 def align_concat(features: Sequence[Tensor], grid: int) -> Tensor:
@@ -39,8 +38,8 @@ def align_concat(features: Sequence[Tensor], grid: int) -> Tensor:
 class FrozenFeatures(nn.Module):
     """A pretrained backbone that never learns, and its taps on one grid.
 
-    Always in eval mode and without gradients, so its features are a function of the
-    image and can be cached.
+    Always in evaluation mode and without gradients, so its features are a function of
+    the image and can be cached.
 
     Args:
         backbone: A backbone that returns several feature maps, or its config.
@@ -63,14 +62,14 @@ class FrozenFeatures(nn.Module):
         self.train(False)
 
     def train(self, mode: bool = True) -> FrozenFeatures:
-        """Stay in eval mode whatever is asked for."""
+        """Stay in evaluation mode whatever is asked for."""
         return super().train(False)
 
     def init_weights(self) -> None:
         """Load what the backbone's ``init_cfg`` names, and stay frozen."""
         pretrained = getattr(self.backbone, 'init_cfg', None) or {}
         if isinstance(pretrained, Mapping) and pretrained.get('type') == 'Pretrained':
-            load_pretrained(self.backbone, pretrained)
+            load_strictly(self.backbone, pretrained)
         elif hasattr(self.backbone, 'init_weights'):
             # A random backbone hangs on the seed of the run alone, not on what else the
             # model draws: methods and steps that are compared have the same features.
@@ -86,60 +85,27 @@ class FrozenFeatures(nn.Module):
         maps = self.backbone(images)
         if not isinstance(maps, (tuple, list)) or not maps:
             raise ValueError(
-                f'{type(self.backbone).__name__} returned a {type(maps).__name__}, '
-                'several feature maps were expected: set its out_indices.'
+                f'backbone={type(self.backbone).__name__} gives a '
+                f'{type(maps).__name__}: expected several feature maps; set its '
+                'out_indices'
             )
         return align_concat(maps, self.grid)
 
+    def of(self, inputs: Mapping[str, Tensor], channels: int) -> Tensor:
+        """Features of a batch, those of a cache if they are given.
 
-def check_channels(features: Tensor, expected: int) -> None:
-    """Refuse features of another number of channels than the config says.
-
-    Raises:
-        ValueError: Naming both.
-    """
-    if features.shape[1] != expected:
-        raise ValueError(
-            f'the backbone gives {features.shape[1]} channels, in_channels={expected} '
-            'were expected: write their sum into the config.'
-        )
-
-
-def load_pretrained(backbone: nn.Module, cfg: Mapping[str, Any]) -> None:
-    """Load all weights of a frozen backbone, or none.
-
-    MMEngine's own loading passes over names that do not fit, and a backbone that never
-    learns would stay random without a word.
-
-    Args:
-        backbone: The module to fill.
-        cfg: ``checkpoint``, and the ``prefix`` of the backbone's weights in it.
-
-    Raises:
-        ValueError: A weight of the backbone is missing or has another shape.
-    """
-    prefix = cfg.get('prefix', '').rstrip('.')
-    prefix = f'{prefix}.' if prefix else ''
-    use_safe_loading()  # whichever tool has built the model
-    loaded = CheckpointLoader.load_checkpoint(cfg['checkpoint'], map_location='cpu')
-    found = {
-        name.removeprefix(prefix): value
-        for name, value in state_dict_of(loaded, cfg['checkpoint']).items()
-        if name.startswith(prefix)
-    }
-    expected = backbone.state_dict()
-    wrong = [
-        name
-        for name, value in expected.items()
-        if name not in found or found[name].shape != value.shape
-    ]
-    if wrong:
-        raise ValueError(
-            f'{cfg["checkpoint"]} lacks {len(wrong)} of the {len(expected)} weights of '
-            f'{type(backbone).__name__}, such as {", ".join(wrong[:3])}: expected '
-            'weights of the same package and architecture; see tools/model_converters'
-        )
-    backbone.load_state_dict({name: found[name] for name in expected})
+        Raises:
+            ValueError: They have another number of channels than the config says.
+        """
+        features = inputs.get('features')
+        if features is None:
+            features = self(inputs['images'])
+        if features.shape[1] != channels:
+            raise ValueError(
+                f'in_channels={channels}: expected {features.shape[1]}, the channels '
+                'of the backbone; write their sum into the config'
+            )
+        return features
 
 
 def drop_unused_stages(backbone: Any) -> None:
@@ -155,17 +121,13 @@ def drop_unused_stages(backbone: Any) -> None:
     if layers is None or not taps or min(taps) < 0:
         return
     keep = max(taps) + 1
-    if isinstance(layers, nn.ModuleList):
-        dropped = len(layers) - keep
-        setattr(backbone, kept_in, layers[:keep])
-    elif isinstance(layers, list) and all(isinstance(name, str) for name in layers):
-        dropped = len(layers) - keep
+    if isinstance(layers, list) and all(isinstance(name, str) for name in layers):
         for name in layers[keep:]:
             delattr(backbone, name)
-        setattr(backbone, kept_in, layers[:keep])
-    else:
+    elif not isinstance(layers, nn.ModuleList):
         return
-    if dropped > 0:
+    setattr(backbone, kept_in, layers[:keep])
+    if (dropped := len(layers) - keep) > 0:
         print_log(
             f'{type(backbone).__name__}: {dropped} unused stages dropped', 'current'
         )

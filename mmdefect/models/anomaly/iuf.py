@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from mmdefect.functional.class_rows import CONDITIONER_CLASS_KEYS
-from mmdefect.models.anomaly.conditioner import Conditions, build_conditioner
-from mmdefect.models.anomaly.features import FrozenFeatures, check_channels
+from mmdefect.models.anomaly.conditioner import Conditions, ObjectConditioner
+from mmdefect.models.anomaly.features import FrozenFeatures
 from mmdefect.models.anomaly.scoring import anomaly_map, check_score, with_scores
 from mmdefect.models.anomaly.transformer import FeatureReconstructor, initialise
 from mmdefect.registry import MODELS
 from mmdefect.structures import AnomalySample
+from mmdefect.utils.checks import check_choice
 
 
 @MODELS.register_module()
@@ -28,10 +29,8 @@ class IUF(BaseModel):
     from a noised copy, its encoder conditioned on which product it sees. Without
     ``conditioner`` and ``compression`` it is UniAD (NeurIPS 2022).
 
-    How a step spares what earlier ones learnt is not the model's business but that of
-    hooks: :class:`~mmdefect.engine.hooks.continual.weight_anchor.WeightAnchorHook`,
-    :class:`~mmdefect.engine.hooks.continual.projected_update.ProjectedUpdateHook`, or a
-    penalty that a hook puts into ``penalties``.
+    Hooks spare what earlier steps learned: ``mmdefect.WeightAnchorHook``,
+    ``mmdefect.ProjectedUpdateHook``, or one that puts a penalty into ``penalties``.
 
     Args:
         backbone: Frozen backbone with several outputs, or its config.
@@ -75,15 +74,18 @@ class IUF(BaseModel):
         self.in_channels = in_channels
         self.reconstructor = FeatureReconstructor(in_channels=in_channels, **settings)
         self.features = FrozenFeatures(backbone=backbone, grid=self.reconstructor.grid)
-        source = (conditioner or {}).get('source', 'features')
-        self.conditioner = build_conditioner(
-            conditioner,
-            num_classes=num_classes,
-            in_channels=3 if source == 'image' else in_channels,
-            width=settings.get('width', 256),
-            depth=settings.get('depth', 4),
-            grid=self.reconstructor.grid,
-        )
+        self.conditioner: ObjectConditioner | None = None
+        if conditioner is not None:
+            image = conditioner.get('source') == 'image'
+            defaults = {
+                'type': 'mmdefect.ObjectConditioner',
+                'num_classes': num_classes,
+                'in_channels': 3 if image else in_channels,
+                'width': settings.get('width', 256),
+                'depth': settings.get('depth', 4),
+                'grid': self.reconstructor.grid,
+            }
+            self.conditioner = MODELS.build({**defaults, **conditioner})
         self.compression = MODELS.build(dict(compression)) if compression else None
         self.classification = classification
         self.jitter = jitter
@@ -130,39 +132,27 @@ class IUF(BaseModel):
             ValueError: Unknown mode, or a reconstruction of other features than these.
         """
         given = {'images': inputs} if isinstance(inputs, Tensor) else inputs
-        features = self.extract(given)
+        features = self.features.of(given, self.in_channels)
         if mode == 'loss':
             return self.loss(given, features, data_samples or [])
-        conditions = self.condition(given, features)
-        rebuilt = self.reconstructor(features, conditions and conditions.maps)
-        distance = anomaly_map(features, rebuilt.features)
+        rebuilt = self.outputs({**given, 'features': features})[0]
+        distance = anomaly_map(features, rebuilt)
         if mode == 'tensor':
             return distance
-        if mode != 'predict':
-            raise ValueError(
-                f"mode {mode!r} was given, 'loss', 'predict' or 'tensor' was expected."
-            )
+        check_choice('mode', mode, ('loss', 'predict', 'tensor'))
         return with_scores(distance, data_samples or [], self.score)
-
-    def extract(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Features ``(B, C, grid, grid)``, from the cache if they are given."""
-        features = inputs.get('features')
-        if features is None:
-            features = self.features(inputs['images'])
-        check_channels(features, self.in_channels)
-        return features
 
     def condition(
         self, inputs: Mapping[str, Tensor], features: Tensor
     ) -> Conditions | None:
-        """What the conditioner says, ``None`` without one."""
+        """Output of the conditioner, ``None`` without one."""
         if self.conditioner is None:
             return None
         return self.conditioner(inputs['images'] if self.needs_images else features)
 
     def outputs(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-        """All that the model says of a batch: reconstruction and logits."""
-        features = self.extract(inputs)
+        """Reconstruction and, with a conditioner, its logits."""
+        features = self.features.of(inputs, self.in_channels)
         conditions = self.condition(inputs, features)
         rebuilt = self.reconstructor(features, conditions and conditions.maps)
         return [rebuilt.features, *([conditions.logits] if conditions else [])]

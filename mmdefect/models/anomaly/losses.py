@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmdefect.functional.subspace import singular_values, tail_below, tail_beyond
 from mmdefect.registry import MODELS
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, check_range
 
 
 @MODELS.register_module()
@@ -64,9 +64,8 @@ class SemanticCompressionLoss(nn.Module):
         """
         if not hidden:
             raise ValueError(
-                'compression was given no decoder output, for it looks at all layers '
-                'but the last: expected transformer.depth of at least 2, or '
-                'compression=None'
+                'transformer.depth=1: expected at least 2, since compression looks at '
+                'all layers but the last; or set compression=None'
             )
         live = torch.stack([output.mean(dim=1) for output in hidden])
         if self.released:
@@ -81,11 +80,7 @@ class SemanticCompressionLoss(nn.Module):
         if self.selector == 'share':
             return tail_below(values, self.share)
         index = width // 2 if self.index is None else self.index
-        if index >= width:
-            raise ValueError(
-                f'compression.index={index} was given to features of width {width}, '
-                'which have no more singular values: expected a smaller one'
-            )
+        check_range('compression.index', index, high=width, open_high=True)
         return tail_beyond(values, index)
 
     def forget(self) -> None:

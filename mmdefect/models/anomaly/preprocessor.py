@@ -1,4 +1,4 @@
-"""From a batch of images, or of their cached features, to what the model takes."""
+"""Batches of images, or of their cached features, as the anomaly models take them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _stacked(items: Sequence[Tensor] | Tensor, what: str) -> Tensor:
         return items
     if len({item.shape for item in items}) != 1:
         raise ValueError(
-            f'{what} of shapes {sorted({tuple(item.shape) for item in items})} came in '
-            'one batch, equal shapes were expected: resize all images to one size.'
+            f'{what} of shapes {sorted({tuple(item.shape) for item in items})}: '
+            'expected one shape a batch; resize all images to one size'
         )
     return torch.stack(list(items))

@@ -1,4 +1,4 @@
-"""From reconstruction errors to maps and scores."""
+"""Maps and scores from reconstruction errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WINDOW = 16
 
 
 def check_score(score: str) -> None:
-    """Refuse a score that does not exist."""
+    """Refuse an unknown score."""
     check_choice('model.score', score, SCORES)
 
 
@@ -33,9 +33,7 @@ def with_scores(
     """
     for sample, small in zip(data_samples, maps, strict=True):
         size = tuple(sample.img_shape[:2])
-        full = F.interpolate(
-            small[None], size=size, mode='bilinear', align_corners=True
-        )
+        full = F.interpolate(small[None], size, mode='bilinear', align_corners=True)
         sample.pred_map = full[0, 0]
         sample.pred_score = image_scores(full, score)[0]
     return list(data_samples)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class Reconstruction(NamedTuple):
-    """What the transformer makes of a batch.
+    """Output of the transformer for a batch.
 
     Attributes:
         features: Reconstructed features, shape ``(B, C, grid, grid)``.
@@ -58,12 +58,7 @@ class FeatureReconstructor(nn.Module):
         self.grid = grid
         self.input = nn.Linear(in_channels, width)
         self.position = LearnedPosition(grid=grid, width=width)
-        sizes: dict[str, Any] = {
-            'width': width,
-            'heads': heads,
-            'ffn': ffn,
-            'dropout': dropout,
-        }
+        sizes: dict[str, Any] = dict(width=width, heads=heads, ffn=ffn, dropout=dropout)
         self.encoder = nn.ModuleList(EncoderLayer(**sizes) for _ in range(depth))
         self.decoder = nn.ModuleList(
             DecoderLayer(tokens=grid * grid, **sizes) for _ in range(depth)
@@ -144,11 +139,9 @@ class DecoderLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.queries = nn.Parameter(torch.randn(tokens, width))
-        self.memory_attention = nn.MultiheadAttention(
-            width, heads, dropout, batch_first=True
-        )
-        self.layer_attention = nn.MultiheadAttention(
-            width, heads, dropout, batch_first=True
+        self.memory_attention, self.layer_attention = (
+            nn.MultiheadAttention(width, heads, dropout, batch_first=True)
+            for _ in range(2)
         )
         self.ffn = FeedForward(width=width, hidden=ffn, dropout=dropout)
         self.norm_memory = nn.LayerNorm(width)
@@ -196,7 +189,7 @@ def attend(
 
 
 def neighbour_mask(grid: int, size: int) -> Tensor:
-    """Which tokens a token may not attend to: itself and its window.
+    """Mask of the tokens that a token may not attend to: itself and its window.
 
     Args:
         grid: Side of the feature map.
@@ -211,8 +204,8 @@ def neighbour_mask(grid: int, size: int) -> Tensor:
     """
     if size % 2 == 0 or not 0 < size < grid:
         raise ValueError(
-            f'a window of {size} tokens on a grid of {grid} was given, an odd number '
-            'below the grid was expected, or neighbours=0 for no mask.'
+            f'neighbours={size}: expected an odd number below grid={grid}, or 0 for no '
+            'mask'
         )
     place = torch.arange(grid)
     near = (place[:, None] - place).abs() <= size // 2

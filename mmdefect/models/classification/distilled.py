@@ -1,4 +1,4 @@
-"""A classifier that also learns what another one answers."""
+"""Knowledge distillation of classifiers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mmdefect.functional.distillation import distribution_kl
 from mmdefect.models.classification.pruned import in_scope
 from mmdefect.registry import MODELS
 from mmdefect.utils.checkpoint import load_exactly
+from mmdefect.utils.checks import check_range
 
 
 @MODELS.register_module()
@@ -26,16 +27,11 @@ class DistilledClassifier(ImageClassifier):
     Beside the head's losses there is ``loss_distill``, ``weight * T^2 * KL(q || p)``,
     the mean over the batch, with ``q = softmax(teacher / T)`` and ``p = softmax(student
     / T)`` (Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network,
-    2015; ``T^2`` keeps the gradients' size whatever the temperature). The teacher sees
-    the very batch that the student sees, augmented and normalised once.
+    2015). In MMEngine's log, ``loss`` is the head's alone.
 
-    It is no submodule: checkpoints, optimizer and DDP hold the student alone, and a
-    checkpoint loads into an ``ImageClassifier``. It is made by :meth:`init_weights`,
-    which MMEngine's Runner calls before it trains, never when it tests, so that testing
-    needs no file of it.
-
-    In MMEngine's log, ``loss`` is the head's alone, whose name it is; what is trained
-    on is the sum of both.
+    The teacher sees the batch that the student sees. It is no submodule: a checkpoint
+    holds the student alone and loads into an ``ImageClassifier``. :meth:`init_weights`
+    makes it, which MMEngine's Runner calls before it trains, never when it tests.
 
     Args:
         teacher: Config of a classifier, or one that is ready.
@@ -69,10 +65,10 @@ class DistilledClassifier(ImageClassifier):
         self.temperature = temperature
         # Both in tuples, so that no teacher becomes a submodule.
         self._given = (in_scope(teacher) if isinstance(teacher, Mapping) else teacher,)
-        self._teacher: tuple[Teacher, ...] = ()
+        self._teacher: tuple[FrozenClassifier, ...] = ()
 
     @property
-    def teacher(self) -> Teacher | None:
+    def teacher(self) -> FrozenClassifier | None:
         """The frozen teacher; ``None`` before :meth:`init_weights` and in inference."""
         return self._teacher[0] if self._teacher else None
 
@@ -80,11 +76,9 @@ class DistilledClassifier(ImageClassifier):
         """Initialise the student as its config says, then make the teacher."""
         super().init_weights()
         given = self._given[0]
-        model: Any = (
-            copy.deepcopy(given)
-            if isinstance(given, nn.Module)
-            else MODELS.build(copy.deepcopy(given))
-        )
+        model: Any = copy.deepcopy(given)
+        if not isinstance(given, nn.Module):
+            model = MODELS.build(model)
         if self.teacher_checkpoint is not None:
             load_exactly(model, self.teacher_checkpoint, name='model.teacher')
             print_log(
@@ -92,7 +86,7 @@ class DistilledClassifier(ImageClassifier):
             )
         _check_classes(self, model)
         _check_images(self, model)
-        self._teacher = (Teacher(model),)
+        self._teacher = (FrozenClassifier(model),)
 
     def loss(self, inputs: Tensor, data_samples: list[Any]) -> dict[str, Tensor]:
         """The head's losses and ``loss_distill``.
@@ -103,7 +97,7 @@ class DistilledClassifier(ImageClassifier):
         """
         if self.teacher is None:
             raise RuntimeError(
-                'the student has no teacher: call init_weights() before training '
+                'teacher=None: expected one in training; call init_weights() first '
                 "(MMEngine's Runner does)"
             )
         with recorded_logits(self.head) as logits:
@@ -115,11 +109,11 @@ class DistilledClassifier(ImageClassifier):
         return losses
 
 
-class Teacher(nn.Module):
+class FrozenClassifier(nn.Module):
     """A classifier that never changes.
 
     Args:
-        model: The classifier; it is frozen.
+        model: The classifier to freeze.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -127,11 +121,11 @@ class Teacher(nn.Module):
         self.model = model.requires_grad_(False)
         self.train(False)
 
-    def train(self, mode: bool = True) -> Teacher:
-        """Stay in eval mode whatever is asked for."""
+    def train(self, mode: bool = True) -> FrozenClassifier:
+        """Stay in evaluation mode whatever is asked for."""
         return super().train(False)
 
-    def __deepcopy__(self, memo: dict) -> Teacher:
+    def __deepcopy__(self, memo: dict) -> FrozenClassifier:
         """An averaged copy of the student looks at the same teacher."""
         return self
 
@@ -141,9 +135,12 @@ class Teacher(nn.Module):
         return self.model(images)
 
 
+Teacher = FrozenClassifier  # its name in pickles of before
+
+
 @contextmanager
 def recorded_logits(head: nn.Module) -> Iterator[list[Tensor]]:
-    """What a head computes within, so that it need not be run a second time.
+    """Logits that a head computes within, so that it need not be run a second time.
 
     Raises:
         RuntimeError: The head was not called as a function.
@@ -156,8 +153,8 @@ def recorded_logits(head: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
     if not found:
         raise RuntimeError(
-            f'{type(head).__name__} computes its loss without calling itself, so its '
-            'logits are not known: expected a head such as mmdefect.DefectClsHead'
+            f'head={type(head).__name__}: expected one whose loss calls the head, such '
+            'as mmdefect.DefectClsHead'
         )
 
 
@@ -174,8 +171,8 @@ def softened_kl(teacher: Tensor, student: Tensor, *, temperature: float) -> Tens
     """
     if teacher.shape != student.shape or student.ndim != 2:
         raise ValueError(
-            f'logits of the shape {tuple(student.shape)} and of the teacher '
-            f'{tuple(teacher.shape)} were given: expected (B, C) of both'
+            f'student.shape={tuple(student.shape)}, '
+            f'teacher.shape={tuple(teacher.shape)}: expected (B, C) of both'
         )
     bins = distribution_kl(teacher.float(), student.float(), temperature=temperature)
     return bins.mean() * student.shape[1]  # it averages over the classes
@@ -186,19 +183,17 @@ def _check_settings(
 ) -> None:
     if not isinstance(teacher, (Mapping, nn.Module)):
         raise TypeError(
-            f'model.teacher is a {type(teacher).__name__}: expected the config of a '
-            'classifier, or one'
+            f'model.teacher={teacher!r}: expected a classifier, or the config of one'
         )
     if checkpoint is None and not isinstance(teacher, nn.Module):
         raise ValueError(
-            'model.teacher is a config and model.teacher_checkpoint is None, so it '
-            "would be random: expected teacher_checkpoint='...pth'"
+            'model.teacher_checkpoint=None: expected a file where model.teacher is a '
+            'config, or it would be random'
         )
-    if not (0 <= weight < float('inf') and 0 < temperature < float('inf')):  # or NaN
-        raise ValueError(
-            f'weight={weight} and temperature={temperature}: expected a weight of 0 or '
-            'more and a temperature above 0'
-        )
+    check_range('weight', weight, 0, float('inf'), open_high=True)
+    check_range(
+        'temperature', temperature, 0, float('inf'), open_low=True, open_high=True
+    )
 
 
 def _check_classes(student: Any, teacher: Any) -> None:
@@ -206,8 +201,8 @@ def _check_classes(student: Any, teacher: Any) -> None:
     theirs = getattr(teacher.head, 'num_classes', None)
     if ours != theirs:
         raise ValueError(
-            f'the teacher tells {theirs} classes apart and the student {ours}: '
-            'expected as many, in the same order'
+            f'num_classes={theirs} of the teacher: expected {ours} as of the student, '
+            'in the same order'
         )
 
 
@@ -218,8 +213,8 @@ def _check_images(student: Any, teacher: Any) -> None:
     # student's.
     if theirs is not None and ours != theirs:
         raise ValueError(
-            f"the teacher's images are normalised with {theirs} and the student's with "
-            f'{ours} (mean, std, to_rgb): expected the same data_preprocessor of both'
+            f'mean, std, to_rgb={theirs} of the teacher: expected {ours} as of the '
+            'student; give both the same data_preprocessor'
         )
 
 

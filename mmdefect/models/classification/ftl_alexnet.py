@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmdefect.registry import MODELS
+from mmdefect.utils.checks import check_range
 
 # From here on the last of the three poolings has a pixel to give.
 SMALLEST = 41
@@ -42,8 +43,7 @@ class FTLAlexNet(BaseModule):
 
     def __init__(self, *, in_channels: int = 3, init_cfg: Any = None) -> None:
         super().__init__(init_cfg)
-        if in_channels < 1:
-            raise ValueError(f'in_channels={in_channels}: expected at least 1')
+        check_range('in_channels', in_channels, 1)
         self.features = nn.Sequential(
             Conv2dAdaptivePadding(in_channels, 96, 11, stride=4),
             nn.ReLU(inplace=True),
@@ -66,7 +66,7 @@ class FTLAlexNet(BaseModule):
         height, width = images.shape[-2:]
         if min(height, width) < SMALLEST:
             raise ValueError(
-                f'images of {height} x {width} pixels vanish in the poolings of '
-                f'FTLAlexNet: expected at least {SMALLEST} x {SMALLEST}'
+                f'images of {height} x {width} pixels: expected at least {SMALLEST} x '
+                f'{SMALLEST}, or they vanish in the poolings of FTLAlexNet'
             )
         return (self.features(images),)

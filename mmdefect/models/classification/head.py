@@ -11,6 +11,7 @@ from mmpretrain.models.heads import ClsHead
 from torch import Tensor, nn
 
 from mmdefect.registry import MODELS
+from mmdefect.utils.checks import check_range
 
 # Index of the defective class, the one whose probability meets the threshold.
 DEFECTIVE = 0
@@ -63,8 +64,7 @@ class DefectClsHead(ClsHead):
         double_softmax: bool = False,
         init_cfg: Any = None,
     ) -> None:
-        if num_classes < 2:
-            raise ValueError(f'num_classes={num_classes}: expected at least 2')
+        check_range('num_classes', num_classes, 2)
         if class_weight is not None:
             _check_class_weight(class_weight, num_classes)
         # With its prefix: other packages have a loss of this name.
@@ -90,10 +90,10 @@ class DefectClsHead(ClsHead):
         features = feats[-1]
         if features.ndim != 2 or features.shape[1] != self.in_channels:
             raise ValueError(
-                f'features of the shape {tuple(features.shape)} reached a head with '
-                f'in_channels={self.in_channels}: expected (B, {self.in_channels}); a '
-                'map needs a neck (GlobalAveragePooling or mmdefect.FlattenNeck), and '
-                'with FlattenNeck the number depends on the image size'
+                f'in_channels={self.in_channels}: expected features of shape '
+                f'(B, {self.in_channels}), not {tuple(features.shape)}; a map needs a '
+                'neck (GlobalAveragePooling or mmdefect.FlattenNeck), and with '
+                'FlattenNeck the number depends on the image size'
             )
         return features
 

@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmdefect.registry import MODELS
+from mmdefect.utils.checks import check_range
 
 
 def luna_block(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -55,12 +56,9 @@ class LunaNet(BaseModule):
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
-        numbers = (in_channels, base_channels, num_blocks)
-        if min(numbers) < 1:
-            raise ValueError(
-                f'in_channels={in_channels}, base_channels={base_channels} and '
-                f'num_blocks={num_blocks} were given: expected each to be at least 1'
-            )
+        check_range('in_channels', in_channels, 1)
+        check_range('base_channels', base_channels, 1)
+        check_range('num_blocks', num_blocks, 1)
         widths = [in_channels, *(base_channels * 2**i for i in range(num_blocks))]
         self.input_norm = nn.BatchNorm2d(in_channels) if input_norm else nn.Identity()
         self.blocks = nn.ModuleList(luna_block(*pair) for pair in pairwise(widths))
@@ -76,8 +74,8 @@ class LunaNet(BaseModule):
         if min(images.shape[-2:]) < least:
             height, width = images.shape[-2:]
             raise ValueError(
-                f'images of {height} x {width} pixels vanish in {len(self.blocks)} '
-                f'blocks of LunaNet: expected at least {least} x {least}'
+                f'images of {height} x {width} pixels: expected at least {least} x '
+                f'{least}, or they vanish in {len(self.blocks)} blocks of LunaNet'
             )
         maps = self.input_norm(images)
         for block in self.blocks:

@@ -1,4 +1,4 @@
-"""Between a backbone's map and a linear head."""
+"""Neck between a map and a linear head."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmdefect.registry import MODELS
 
 @MODELS.register_module()
 class FlattenNeck(BaseModule):
-    """All values of the last map in one row, channel by channel.
+    """Flatten the last map into one row, channel by channel.
 
     The head behind it is made for one image size; mmpretrain's
     ``GlobalAveragePooling`` instead is not, and has far fewer values.

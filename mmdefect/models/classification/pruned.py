@@ -26,11 +26,9 @@ class PrunedBackbone(BaseModule):
     """Another backbone with fewer channels, in place of it in any config.
 
     Its children, parameters and state dict are those of the inner backbone, under the
-    same names (``backbone.layer1.0.conv1.weight``, no ``backbone.net.``): a pruned
-    classifier's checkpoint loads as it is, and learning rates by name, freezing,
-    saliency and another pruning find the layers where they were. ``train()`` is the
-    inner one's, so ``frozen_stages`` and ``norm_eval`` act; other attributes are looked
-    up there, too.
+    same names: a pruned classifier's checkpoint loads as it is, and learning rates by
+    name, freezing, saliency and another pruning find the layers where they were.
+    ``train()`` and other attributes are the inner one's, too.
 
     Weights come, by :meth:`init_weights`, from one of
 
@@ -40,11 +38,8 @@ class PrunedBackbone(BaseModule):
        the whole network: they are loaded and then cut,
     3. else the inner backbone's own initialisation: random.
 
-    Files of 1 and 2 have to hold every weight. ``load_from`` overwrites all of that.
-    Nothing but the plan is read before, so that testing needs no pretrained file.
-
-    A plan may be made of a pruned backbone again: ``backbone`` is a ``PrunedBackbone``
-    then.
+    Files of 1 and 2 have to hold every weight. Nothing but the plan is read before, so
+    that testing needs no pretrained file. ``backbone`` may be a ``PrunedBackbone``.
 
     Args:
         backbone: The whole backbone's config, of any package (types without a prefix
@@ -98,7 +93,7 @@ class PrunedBackbone(BaseModule):
             return getattr(inner[0], name)
 
     def forward(self, images: Tensor) -> Any:
-        """What the inner backbone gives: a tuple of maps, ``(B, C, h, w)`` each."""
+        """Maps of the inner backbone: a tuple, ``(B, C, h, w)`` each."""
         return self._inner[0](images)
 
     def train(self, mode: bool = True) -> PrunedBackbone:
@@ -158,10 +153,10 @@ class PrunedBackbone(BaseModule):
                 continue
             if planned is None or {name, name.rpartition('.')[0]} & planned:
                 raise ValueError(
-                    f'{prefix}{name} has the shape {tuple(given.shape)} in the weights '
-                    f'that are loaded, and {tuple(own.shape)} by the plan: expected '
-                    'weights of a network that was cut to this plan; those of the '
-                    'whole network belong into the init_cfg of the inner backbone'
+                    f'{prefix}{name} of shape {tuple(given.shape)}: expected '
+                    f'{tuple(own.shape)}, weights of a network that was cut to this '
+                    'plan; give those of the whole one in the init_cfg of the inner '
+                    'backbone'
                 )
         inner._load_from_state_dict(state_dict, prefix, *args)
 
@@ -184,16 +179,14 @@ def pruned_widths(
 
 
 def _backbone_part(plan: Any) -> ChannelPlan:
+    read = plan
     if isinstance(plan, (str, Path)):
         read = read_plan(plan)
     elif isinstance(plan, Mapping):
         read = plan_from_dict(plan)
-    elif isinstance(plan, ChannelPlan):
-        read = plan
-    else:
+    elif not isinstance(plan, ChannelPlan):
         raise TypeError(
-            f'plan is a {type(plan).__name__}: expected a plan.json, what it holds, or '
-            'a ChannelPlan'
+            f'plan={plan!r}: expected a plan.json, what it holds, or a ChannelPlan'
         )
     named = any(name.startswith(f'{PART}.') for name in read.layers)
     return read.below(PART) if named else read
@@ -210,9 +203,7 @@ def _built(backbone: Any) -> nn.Module:
     if isinstance(backbone, nn.Module):
         return copy.deepcopy(backbone)
     if not isinstance(backbone, Mapping):
-        raise TypeError(
-            f'backbone is a {type(backbone).__name__}: expected a config or a module'
-        )
+        raise TypeError(f'backbone={backbone!r}: expected a config or a module')
     return MODELS.build(copy.deepcopy(dict(backbone)))
 
 
@@ -236,16 +227,13 @@ def _files(backbone: Any) -> list[Any]:
 
 def _check_nothing_to_cut(inner: nn.Module, given: bool) -> None:
     files = _files(inner)
-    if not files and not given:
-        return
-    weights = (
-        'of the module that was given' if given else f'in {files[0]["checkpoint"]}'
-    )
-    raise ValueError(
-        f'the weights {weights} are to be cut, but the plan only knows how many '
-        'channels stay and not which: expected a plan with indices, a backbone config '
-        'without pretrained weights, or init_cfg with weights that are cut already'
-    )
+    if files or given:
+        weights = 'of the backbone' if given else f'in {files[0]["checkpoint"]}'
+        raise ValueError(
+            f'plan: expected indices to cut the weights {weights}, not widths alone; '
+            'or give a backbone config without pretrained weights, or init_cfg with '
+            'weights that are cut already'
+        )
 
 
 def _widths(backbone: nn.Module, size: int | tuple[int, int]) -> list[int]:

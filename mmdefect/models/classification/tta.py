@@ -27,15 +27,7 @@ class AverageDefectScoreTTA(BaseTTAModel):
     def merge_preds(
         self, data_samples_list: Sequence[Sequence[DataSample]]
     ) -> list[DataSample]:
-        """Merge the views of each image.
-
-        Args:
-            data_samples_list: For each image its samples, one a view, with
-                ``pred_score`` of shape ``(C,)``.
-
-        Returns:
-            One sample an image.
-        """
+        """Merge the views of each image, with ``pred_score`` of shape ``(C,)``."""
         return [self._merge(views) for views in data_samples_list]
 
     def _merge(self, views: Sequence[DataSample]) -> DataSample:

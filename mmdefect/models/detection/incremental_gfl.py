@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmdet.models.detectors import GFL
@@ -12,7 +12,7 @@ from mmdet.models.utils import unpack_gt_instances
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmdefect.functional.class_rows import expand_by_class
+from mmdefect.functional.class_rows import GFL_CLASS_KEYS, expand_by_class
 from mmdefect.models.detection.distill.context import DenseOutputs, DistillContext
 from mmdefect.models.detection.teacher import Teacher, load_teacher
 from mmdefect.registry import MODELS
@@ -40,6 +40,9 @@ class IncrementalGFL(GFL):
         ValueError: ``teacher`` names no checkpoint.
     """
 
+    #: Parameters whose rows are classes.
+    class_keys: ClassVar[tuple[str, ...]] = GFL_CLASS_KEYS
+
     def __init__(
         self,
         *,
@@ -54,8 +57,8 @@ class IncrementalGFL(GFL):
         self.teacher_cfg = dict(teacher) if teacher else None
         if self.teacher_cfg is not None and 'checkpoint' not in self.teacher_cfg:
             raise ValueError(
-                f'model.teacher has {sorted(self.teacher_cfg)} and no checkpoint: '
-                "expected teacher=dict(checkpoint='...')"
+                f'model.teacher={self.teacher_cfg}: expected '
+                "dict(checkpoint='...', classes=...)"
             )
         # In a tuple, so that it does not become a submodule.
         self._teacher: tuple[Teacher, ...] = ()
@@ -77,8 +80,8 @@ class IncrementalGFL(GFL):
         if self.teacher_cfg is None:
             if self.distill is not None:
                 raise ValueError(
-                    f'{type(self.distill).__name__} needs a teacher: expected '
-                    "model.teacher=dict(checkpoint='...'), which a stream sets itself"
+                    f'model.teacher=None: expected dict(checkpoint=...) for '
+                    f'{type(self.distill).__name__}; a stream sets it itself'
                 )
             return
         state, old = load_teacher(
@@ -100,8 +103,8 @@ class IncrementalGFL(GFL):
         """
         if len(old_classes) != self.bbox_head.num_old_classes:
             raise ValueError(
-                f'{len(old_classes)} old classes were given to a head that counts '
-                f'{self.bbox_head.num_old_classes} as old: expected as many'
+                f'old_classes={old_classes}: expected '
+                f'{self.bbox_head.num_old_classes} names, num_old_classes of the head'
             )
         fresh = self.bbox_head.num_classes - len(old_classes)
         filled, report = expand_by_class(
@@ -140,7 +143,7 @@ class IncrementalGFL(GFL):
             return None
         if self.teacher is None:
             raise RuntimeError(
-                'the student has no teacher: call init_weights() before training '
+                'teacher=None: expected one in training; call init_weights() first '
                 "(MMEngine's Runner does), or start_from()"
             )
         return self.teacher.to(device)
@@ -157,15 +160,15 @@ class IncrementalGFL(GFL):
             sizes, metas, device=student.boxes.device
         )
         levels = tuple(len(level) for level in priors[0])
-        strides = [stride for stride, _ in self.bbox_head.prior_generator.strides]
+        strides = self.bbox_head.prior_generator.strides
         return DistillContext(
             teacher=teacher,
             student=student,
             priors=torch.cat(priors[0]),
             strides=torch.cat(
                 [
-                    level.new_full((len(level),), s)
-                    for level, s in zip(priors[0], strides, strict=True)
+                    level.new_full((len(level),), stride)
+                    for level, (stride, _) in zip(priors[0], strides, strict=True)
                 ]
             ),
             level_sizes=levels,

@@ -34,8 +34,8 @@ class IncrementalGFLHead(GFLHead):
         super().__init__(*args, **kwargs)
         if not 0 <= num_old_classes < self.num_classes:
             raise ValueError(
-                f'num_old_classes {num_old_classes} of {self.num_classes} classes was '
-                'given: expected at least one new class; a stream sets both numbers'
+                f'num_old_classes={num_old_classes}: expected at least 0 and less than '
+                f'num_classes={self.num_classes}; a stream sets both'
             )
         self.num_old_classes = num_old_classes
 
@@ -73,10 +73,10 @@ class IncrementalGFLHead(GFLHead):
             low, high = (int(value) for value in labels.aminmax())
             if low < self.num_old_classes or high >= self.num_classes:
                 raise ValueError(
-                    f'an image of the new step has labels from {low} to {high}: '
-                    f'expected new classes, {self.num_old_classes} to '
-                    f'{self.num_classes - 1}, since old ones get no detection loss; '
-                    'set seen_classes and keep_classes of the dataset as a stream does'
+                    f'labels from {low} to {high}: expected new classes, '
+                    f'{self.num_old_classes} to {self.num_classes - 1}, since old ones '
+                    'get no detection loss; set seen_classes and keep_classes of the '
+                    'dataset as a stream does'
                 )
         shifted = copy.copy(instances)
         shifted.labels = labels - self.num_old_classes

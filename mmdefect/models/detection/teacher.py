@@ -1,4 +1,4 @@
-"""The frozen model of the step before, and what it need not compute twice."""
+"""The frozen model of the step before, and stages that it shares with the student."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mmdefect.utils.checkpoint import (
 
 
 class Teacher(nn.Module):
-    """The student's architecture with the old classes only, frozen, in eval mode.
+    """The student's architecture with the old classes only, frozen for good.
 
     Args:
         student: Detector with ``backbone``, ``neck`` and a GFL ``bbox_head``.
@@ -52,7 +52,7 @@ class Teacher(nn.Module):
         self.prefix = SharedPrefix(student.backbone, self.backbone)
 
     def train(self, mode: bool = True) -> Teacher:
-        """Stay in eval mode whatever is asked for (mmdet's backbones freeze here)."""
+        """Stay in evaluation mode whatever is asked for."""
         return super().train(False)
 
     def __deepcopy__(self, memo: dict) -> Teacher:
@@ -144,7 +144,7 @@ class SharedPrefix:
 
 
 class _Constant(nn.Module):
-    """Answers what it was given, whatever comes in."""
+    """Returns a given output, whatever comes in."""
 
     def __init__(self, output: Tensor) -> None:
         super().__init__()
@@ -168,19 +168,17 @@ def _frozen_in_common(student: nn.Module, teacher: nn.Module) -> tuple[str, ...]
 
 def _frozen(backbone: nn.Module, names: Sequence[str]) -> bool:
     """Whether stages can change neither by a gradient nor by seeing data."""
-    for name in names:
-        stage = backbone.get_submodule(name)
-        if any(p.requires_grad for p in stage.parameters()):
-            return False
-        for module in stage.modules():
-            if module.training and isinstance(module, (_NormBase, _DropoutNd)):
-                return False
-    return True
+    stages = [backbone.get_submodule(name) for name in names]
+    return not any(p.requires_grad for s in stages for p in s.parameters()) and not any(
+        module.training and isinstance(module, (_NormBase, _DropoutNd))
+        for stage in stages
+        for module in stage.modules()
+    )
 
 
 def _equal(ours: nn.Module, theirs: nn.Module) -> bool:
     other = theirs.state_dict()
-    # How many batches were seen changes nothing in eval mode.
+    # How many batches were seen changes nothing in evaluation mode.
     return all(
         torch.equal(value.cpu(), other[key].cpu())
         for key, value in ours.state_dict().items()
@@ -210,14 +208,14 @@ def load_teacher(
     rows = len(state.get('bbox_head.gfl_cls.bias', ()))
     if rows != num_classes:
         raise ValueError(
-            f'teacher {checkpoint} has {rows} classes, the student takes over '
-            f'{num_classes} old classes: use the checkpoint of the step before'
+            f'{checkpoint}: expected a teacher of {num_classes} classes, not {rows}; '
+            'use the checkpoint of the step before'
         )
     names = checkpoint_classes(loaded, checkpoint)
     if names and classes and list(names) != list(classes):
         raise ValueError(
-            f'teacher {checkpoint} knows the classes {list(names)}, the student takes '
-            f'over {list(classes)}: use the checkpoint of the step before'
+            f'{checkpoint}: expected a teacher of the classes {list(classes)}, not '
+            f'{list(names)}; use the checkpoint of the step before'
         )
     fallback = [f'old class {k}' for k in range(rows)]
     return state, list(classes or names or fallback)

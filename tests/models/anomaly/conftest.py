@@ -88,7 +88,7 @@ def build(cfg: dict[str, Any], scope: str | None = 'mmdefect') -> Any:
 
 
 def item(index: int, label: int, *, size: int = SIZE, name: str = '') -> dict[str, Any]:
-    """An item of a data set; the product decides on the colour."""
+    """An item of a dataset; the product decides on the colour."""
     generator = torch.Generator().manual_seed(index)
     image = torch.randint(0, 128, (3, size, size), generator=generator)
     image[label % 3] += 100

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
-
 import pytest
 import torch
 from torch import nn
 
 from mmdefect.models.anomaly.iuf import IUF, jittered
 from mmdefect.models.anomaly.transformer import Reconstruction
-from tests.conftest import REPO, tool_env
 from tests.models.anomaly.conftest import (
     CHANNELS,
     GRID,
@@ -50,11 +45,11 @@ class TestSize:
 
     def test_feature_numbers_of_parameters(self, paper):
         rebuilt = paper.reconstructor
-        assert count(paper) == 9_107_996  # 9.108 M
-        assert count(rebuilt.encoder) == 3_159_040  # 3.159 M
-        assert count(rebuilt.decoder) + count(rebuilt.norm) == 4_414_976  # 4.415 M
-        assert count(paper.conditioner) == 1_390_604  # 1.391 M
-        assert count(rebuilt.input) == 69_888  # 0.070 M
+        assert count(paper) == 9_107_996
+        assert count(rebuilt.encoder) == 3_159_040
+        assert count(rebuilt.decoder) + count(rebuilt.norm) == 4_414_976
+        assert count(paper.conditioner) == 1_390_604
+        assert count(rebuilt.input) == 69_888
         assert count(rebuilt.output) == 69_904
         assert count(rebuilt.position) == 3_584
         frozen = sum(p.numel() for p in paper.features.parameters())
@@ -100,22 +95,21 @@ class Silent(nn.Module):
 
 
 class TestJitter:
-    def test_feature_statistics(self):
+    def test_feature_in_proportion_to_each_token(self):
         """Deviation 20 |x| / C in every channel, mean zero."""
         torch.manual_seed(0)
-        features = torch.randn(1, 16, 1, 1) * 3
-        noise = torch.cat([jittered(features, 20.0) - features for _ in range(3000)])
-        expected = float(20 * features.norm() / 16)
-        assert float(noise.std()) == pytest.approx(expected, rel=0.02)
-        assert noise.mean().abs() < 0.02 * expected
-        assert noise.std(dim=0).max() < 1.1 * expected
-
-    def test_feature_in_proportion_to_each_token(self):
-        features = torch.ones(200, 4, 1, 2)
+        features = torch.randn(1, 16, 1, 2) * 3
         features[..., 1] *= 5
-        torch.manual_seed(0)
-        noise = (jittered(features, 1.0) - features).std(dim=(0, 1)).flatten()
-        assert float(noise[1] / noise[0]) == pytest.approx(5, rel=0.15)
+        noise = torch.cat([jittered(features, 20.0) - features for _ in range(3000)])
+        expected = 20 * features.norm(dim=1, keepdim=True) / 16
+        relative = noise / expected
+        assert relative.std(dim=0).flatten().tolist() == pytest.approx(
+            [1] * 32, abs=0.1
+        )
+        assert relative.std(dim=(0, 1)).flatten().tolist() == pytest.approx(
+            [1, 1], abs=0.02
+        )
+        assert relative.mean().abs() < 0.02
         assert jittered(features, 0) is features
 
     def test_feature_the_target_is_clean(self):
@@ -127,7 +121,7 @@ class TestJitter:
         torch.testing.assert_close(losses['loss_rec'], clean.square().mean())
         assert (model.reconstructor.given - clean).abs().max() > clean.abs().mean()
 
-    def test_feature_off_in_eval_mode(self):
+    def test_feature_off_in_evaluation_mode(self):
         model = tiny_iuf(conditioner=None).eval()
         model.reconstructor = Silent()
         data = prepared(model)
@@ -221,30 +215,26 @@ class TestPrediction:
         assert torch.equal(model(given), model(images))
 
     def test_exception_mode(self):
-        with pytest.raises(ValueError, match=r"^mode 'los' was given"):
+        with pytest.raises(ValueError, match=r"^mode='los': expected one of loss"):
             tiny_iuf()(torch.zeros(1, 3, SIZE, SIZE), mode='los')
 
     def test_exception_channels(self):
         model = tiny_iuf(in_channels=12)
-        message = rf'^the backbone gives {CHANNELS} channels, in_channels=12'
+        message = rf'^in_channels=12: expected {CHANNELS}, the channels'
         with pytest.raises(ValueError, match=message):
             model(torch.zeros(1, 3, SIZE, SIZE))
 
     def test_exception_score(self):
-        with pytest.raises(ValueError, match=r"model\.score is 'sum'"):
+        with pytest.raises(ValueError, match=r"model\.score='sum'"):
             tiny_iuf(score='sum')
 
     def test_exception_compression_of_one_layer(self):
         model = tiny_iuf(compression=COMPRESSION, transformer={'depth': 1})
-        with pytest.raises(ValueError, match=r'depth of at least 2'):
+        with pytest.raises(ValueError, match=r'depth=1: expected at least 2'):
             model(**prepared(model), mode='loss')
 
-    def test_exception_neighbours(self):
-        with pytest.raises(ValueError, match=r'^a window of 2 tokens on a grid of 4'):
-            tiny_iuf(transformer={'neighbours': 2})
 
-
-@pytest.mark.parametrize('scope', ['mmdefect', 'mmpretrain', None])
+@pytest.mark.parametrize('scope', ['mmpretrain', None])
 def test_smoke_builds_under_every_scope(scope):
     cfg = {
         'type': 'mmdefect.IUF',
@@ -259,72 +249,6 @@ def test_smoke_builds_under_every_scope(scope):
     model.init_weights()
     losses = model.train()(**prepared(model, size=32), mode='loss')
     assert losses['loss_rec'].isfinite()
-
-
-ALONE = """
-    import sys
-    import torch
-    from mmengine.registry import DefaultScope, MODELS
-    from torch import nn
-
-    class Taps(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.first = nn.Conv2d(3, 12, 3, 4)
-
-        def forward(self, x):
-            return (self.first(x),)
-
-    class Refused:
-        def find_spec(self, name, path=None, target=None):
-            if name.split('.')[0] == 'mmdet':
-                raise ModuleNotFoundError(name)
-
-    def run(backbone):
-        with DefaultScope.overwrite_default_scope('mmdefect'):
-            model = MODELS.build(dict(
-                type='mmdefect.IUF', backbone=backbone, in_channels=12, num_classes=2,
-                transformer=dict(grid=4, width=16, depth=2, heads=2, ffn=16),
-                conditioner=dict(heads=2),
-                compression=dict(type='mmdefect.SemanticCompressionLoss')))
-        from mmdefect.structures import AnomalySample
-
-        model.init_weights()
-        images = [torch.randint(0, 255, (3, 32, 32)).byte() for _ in range(2)]
-        samples = [AnomalySample(metainfo=dict(class_label=k, img_shape=(32, 32)))
-                   for k in range(2)]
-        data = model.data_preprocessor(dict(inputs=images, data_samples=samples), True)
-        model.train()
-        assert set(model(**data, mode='loss')) == {'loss_cls', 'loss_rec', 'loss_scl'}
-        model.eval()
-        assert model(**data, mode='predict')[1].pred_map.shape == (32, 32)
-        found = {name.split('.')[0] for name in sys.modules}
-        print(sorted(found & {'mmdet', 'mmpretrain'}))
-
-    run(Taps())
-    sys.meta_path.insert(0, Refused())
-    run(dict(type='mmpretrain.ResNet', depth=18, base_channels=4, stem_channels=4,
-             out_indices=(0, 1)))
-"""
-
-
-def test_feature_needs_no_mmdet():
-    """Nothing of ours imports it, and with a backbone of mmpretrain it may be absent.
-
-    mmpretrain itself imports mmdet where there is one, so it is refused here.
-    """
-    done = subprocess.run(
-        [sys.executable, '-c', textwrap.dedent(ALONE)],
-        cwd=REPO,
-        env=tool_env(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = [line for line in done.stdout.splitlines() if line.startswith('[')]
-    assert found == ['[]', "['mmpretrain']"]
 
 
 def test_feature_backbone_without_init_weights():

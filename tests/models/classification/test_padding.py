@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mmcv.cnn import ConvModule
 from torch import nn
 
 from mmdefect.models.classification.padding import HalfPaddedConv2d
@@ -29,15 +28,6 @@ def test_feature_is_an_ordinary_convolution(size):
     theirs.load_state_dict(ours.state_dict())
     image = torch.randn(1, 2, size, size)
     assert torch.equal(ours(image), theirs(image))
-
-
-def test_feature_as_a_config_asks_for_it():
-    module = ConvModule(
-        2, 3, 3, stride=2, conv_cfg={'type': 'mmdefect.HalfPaddedConv2d'}
-    )
-    assert type(module.conv) is HalfPaddedConv2d
-    assert module.conv.padding == (1, 1)
-    assert module.conv.stride == (2, 2)
 
 
 def test_feature_the_five_of_efficientnet():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -15,7 +13,6 @@ from mmengine.runner.checkpoint import load_state_dict
 from mmdefect.models.classification.pruned import PrunedBackbone, pruned_widths
 from mmdefect.pruning.channels.plan import ChannelPlan, LayerCut, write_plan
 from mmdefect.pruning.channels.rebuild import rebuild
-from tests.conftest import tool_env
 from tests.helpers.configs import scope
 from tests.helpers.networks import (
     BACKBONES,
@@ -73,18 +70,17 @@ def same(one, other) -> bool:
 
 
 class TestInPlace:
-    @pytest.mark.parametrize('name', [n for n in BACKBONES if n != 'EfficientNetV2'])
+    @pytest.mark.parametrize('name', ['ResNet18', 'MobileNetV2', 'LunaNet'])
     def test_smoke(self, name):
         whole = build_backbone(name)
-        size = 64 if name == 'FTLAlexNet' else 32
-        plan = half(whole, groups_of(whole, size=size))
+        plan = half(whole, groups_of(whole, size=32))
         with scope('mmpretrain'):
             backbone = PrunedBackbone(backbone=BACKBONES[name], plan=plan)
         backbone.init_weights()
-        maps = backbone(images(2, size=size))
+        maps = backbone(images(2, size=32))
         assert isinstance(maps, tuple)
-        assert [level.shape[1] for level in maps] == backbone.widths(size)
-        assert backbone.widths(size)[-1] == whole(images(size=size))[-1].shape[1] // 2
+        assert [level.shape[1] for level in maps] == backbone.widths(32)
+        assert maps[-1].shape[1] == whole(images(size=32))[-1].shape[1] // 2
 
     def test_feature_names_are_the_inner_ones(self, classifier):
         """A pruned classifier's checkpoint loads as it is."""
@@ -103,27 +99,6 @@ class TestInPlace:
         backbone.eval()
         for ours, theirs in zip(backbone(images(2)), cut(images(2)), strict=True):
             assert torch.equal(ours, theirs)
-
-    def test_feature_whole_classifier_from_a_checkpoint(self, classifier):
-        """The config that pruning writes: another backbone and fewer features."""
-        model, plan = classifier
-        cfg = {
-            'type': 'ImageClassifier',
-            'backbone': {
-                'type': 'mmdefect.PrunedBackbone',
-                'backbone': {**RESNET, 'type': 'ResNet'},
-                'plan': plan,
-            },
-            'neck': {'type': 'GlobalAveragePooling'},
-            'head': {'type': 'LinearClsHead', 'num_classes': 3, 'in_channels': 32},
-        }
-        with scope('mmpretrain'):
-            pruned = MODELS.build(cfg)
-        assert isinstance(pruned.backbone, PrunedBackbone)
-        pruned.init_weights()
-        cut = rebuild(model, plan)
-        pruned.load_state_dict(cut.state_dict())
-        assert torch.equal(pruned.eval()(images(2)), cut(images(2)))
 
     @pytest.mark.parametrize('default', ['mmpretrain', 'mmdet', None])
     def test_feature_types_are_found(self, default):
@@ -180,21 +155,6 @@ class TestInPlace:
         assert not backbone.training
         assert not backbone.layer4.training
 
-    def test_feature_mmdet_is_not_imported(self):
-        """Not by it; some of mmpretrain's modules do so if they can."""
-        code = (
-            'import sys, mmdefect.models.classification.pruned as _\n'
-            "print('mmdet' in sys.modules)"
-        )
-        done = subprocess.run(
-            [sys.executable, '-c', code],
-            env=tool_env(),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert done.stdout.splitlines()[-1] == 'False'
-
 
 class TestPlan:
     def test_feature_forms_of_a_plan(self, tmp_path):
@@ -235,15 +195,14 @@ class TestPlan:
         with pytest.raises(ValueError, match=r'names blocks\.0\.conv1, which ResNet'):
             PrunedBackbone(backbone=RESNET, plan=LUNA_PLAN)
 
-    def test_exception_another_width(self):
-        with pytest.raises(ValueError, match=r'conv1 has 4 channels \(out\).* has 8'):
-            PrunedBackbone(backbone={'type': 'mmdefect.LunaNet'}, plan=LUNA_PLAN)
-
     @pytest.mark.parametrize(
         ('given', 'message'),
         [
-            ({'backbone': LUNA, 'plan': 3}, 'plan is a int: expected'),
-            ({'backbone': 'LunaNet', 'plan': LUNA_PLAN}, 'backbone is a str: expected'),
+            ({'backbone': LUNA, 'plan': 3}, r'^plan=3: expected'),
+            (
+                {'backbone': 'LunaNet', 'plan': LUNA_PLAN},
+                r"^backbone='LunaNet': expected",
+            ),
         ],
     )
     def test_exception_types(self, given, message):
@@ -276,19 +235,17 @@ class TestWeights:
         backbone.init_weights()
         assert same(backbone, cut)
 
-    def test_feature_random_by_the_inner_config(self):
+    @pytest.mark.parametrize('own', [True, False])
+    def test_feature_random_by_a_config(self, own):
         """Drawn for the channels that there are: Kaiming's fan is the cut network's."""
         init = {'type': 'Constant', 'layer': 'Conv2d', 'val': 0.25, 'bias': 0.5}
-        backbone = PrunedBackbone(backbone={**LUNA, 'init_cfg': init}, plan=LUNA_WIDTHS)
+        cfg = LUNA if own else {**LUNA, 'init_cfg': init}
+        backbone = PrunedBackbone(
+            backbone=cfg, plan=LUNA_WIDTHS, init_cfg=init if own else None
+        )
         backbone.init_weights()
         assert bool((backbone.blocks[0].conv2.weight == 0.25).all())
         assert bool((backbone.blocks[0].conv2.bias == 0.5).all())
-
-    def test_feature_own_initialisation(self):
-        init = {'type': 'Constant', 'layer': 'Conv2d', 'val': 0.25}
-        backbone = PrunedBackbone(backbone=LUNA, plan=LUNA_PLAN, init_cfg=init)
-        backbone.init_weights()
-        assert bool((backbone.blocks[0].conv1.weight == 0.25).all())
 
     def test_feature_of_a_module(self):
         """As they are, whatever its config says."""
@@ -350,31 +307,28 @@ class TestWeightExceptions:
                 'backbone': cfg,
                 'plan': ChannelPlan(layers={}),
             }
-        message = r'^the weights .* only knows how many channels stay and not which'
+        message = r'^plan: expected indices to cut the weights .* not widths alone'
         with pytest.raises(ValueError, match=message):
             PrunedBackbone(
                 backbone=luna() if given == 'module' else cfg, plan=LUNA_WIDTHS
             )
 
-    @pytest.mark.parametrize('mmengine', [True, False])
-    def test_exception_whole_weights_into_the_cut_network(self, mmengine):
+    def test_exception_whole_weights_into_the_cut_network(self):
         """MMEngine alone would warn and go on with random ones."""
         backbone = PrunedBackbone(backbone=LUNA, plan=LUNA_PLAN)
-        load = load_state_dict if mmengine else type(backbone).load_state_dict
         message = (
-            r'^blocks\.0\.conv1\.weight has the shape \(4, 3, 3, 3\) .*\(2, 3, 3, 3\) '
-            'by the plan: expected .* init_cfg of the inner backbone$'
+            r'^blocks\.0\.conv1\.weight of shape \(4, 3, 3, 3\): expected '
+            r'\(2, 3, 3, 3\), .* init_cfg of the inner backbone$'
         )
         with pytest.raises(ValueError, match=message):
-            load(backbone, luna().state_dict())
+            load_state_dict(backbone, luna().state_dict())
 
     def test_exception_names_the_place_in_a_model(self):
         model = torch.nn.Module()
         model.backbone = PrunedBackbone(backbone=LUNA, plan=LUNA_PLAN)
         state = {f'backbone.{k}': v for k, v in luna().state_dict().items()}
-        with pytest.raises(
-            ValueError, match=r'^backbone\.blocks\.0\.conv1\.weight has'
-        ):
+        message = r'^backbone\.blocks\.0\.conv1\.weight of shape'
+        with pytest.raises(ValueError, match=message):
             model.load_state_dict(state)
 
     @pytest.mark.parametrize('where', ['inner', 'own'])
@@ -392,13 +346,7 @@ class TestWeightExceptions:
         backbone = PrunedBackbone(
             backbone=LUNA, plan=LUNA_PLAN, init_cfg=pretrained(path)
         )
-        with pytest.raises(ValueError, match='by the plan: expected weights'):
-            backbone.init_weights()
-
-    def test_exception_weights_of_another_whole_network(self, tmp_path):
-        path = save(tmp_path / 'x.pth', MODELS.build({'type': 'mmdefect.LunaNet'}))
-        backbone = PrunedBackbone(
-            backbone={**LUNA, 'init_cfg': pretrained(path)}, plan=LUNA_PLAN
-        )
-        with pytest.raises(ValueError, match=r'x\.pth does not fit LunaNet: size mism'):
+        with pytest.raises(
+            ValueError, match='weights of a network that was cut to this plan'
+        ):
             backbone.init_weights()

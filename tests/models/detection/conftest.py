@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 
@@ -20,7 +21,6 @@ OLD = ['crazing', 'inclusion', 'patches']
 NEW = ['pitted_surface', 'rolled-in_scale', 'scratches']
 DISTILL = {
     'sd_idd': {'type': 'mmdefect.SelectiveDistillation'},
-    'erd': {'type': 'mmdefect.ElasticDistillation'},
     'lwf': {'type': 'mmdefect.LogitDistillation'},
     # All but released_classes, which is not zero for equal models.
     'all': {
@@ -40,6 +40,29 @@ DISTILL = {
         'per_images': None,
     },
 }
+HEAD = {
+    'in_channels': 16,
+    'feat_channels': 16,
+    'stacked_convs': 1,
+    'norm_cfg': {'type': 'GN', 'num_groups': 4},
+    'anchor_generator': {
+        'type': 'AnchorGenerator',
+        'ratios': [1.0],
+        'octave_base_scale': 4,
+        'scales_per_octave': 1,
+        'strides': [8, 16, 32],
+    },
+    'loss_cls': {'type': 'QualityFocalLoss', 'use_sigmoid': True, 'loss_weight': 2.0},
+    'loss_dfl': {'type': 'DistributionFocalLoss', 'loss_weight': 0.25},
+    'loss_bbox': {'type': 'GIoULoss', 'loss_weight': 2.0},
+    'train_cfg': {
+        'assigner': {'type': 'ATSSAssigner', 'topk': 9},
+        'allowed_border': -1,
+        'pos_weight': -1,
+    },
+    'test_cfg': {},
+}
+META = {'img_shape': (96, 96), 'pad_shape': (96, 96), 'scale_factor': (1.0, 1.0)}
 DETECTION = {'loss_cls', 'loss_bbox', 'loss_dfl'}
 BOXES = ((8.3, 9.1, 40.2, 44.7), (50.4, 30.2, 90.1, 88.6))
 
@@ -90,6 +113,43 @@ def make_teacher(num_classes=3, **backbone):
         teacher.bbox_head.gfl_cls.weight.mul_(15)
         teacher.bbox_head.gfl_reg.weight.mul_(10)
     return teacher
+
+
+def make_head(kind, **changes):
+    """A small head, its class logits spread."""
+    head = build(ConfigDict({**HEAD, **changes}, type=kind))
+    torch.manual_seed(0)
+    head.init_weights()
+    torch.nn.init.normal_(head.gfl_cls.weight, std=0.1)
+    return head
+
+
+def head_features():
+    generator = torch.Generator().manual_seed(1)
+    return tuple(
+        torch.randn(2, 16, size, size, generator=generator, requires_grad=True)
+        for size in (12, 6, 3)
+    )
+
+
+def truths(*labels, boxes=2):
+    """Ground truth of an image a pair of labels."""
+    found = torch.tensor([[8.0, 8.0, 40.0, 44.0], [30.0, 20.0, 90.0, 88.0]])[:boxes]
+    return [
+        InstanceData(bboxes=found, labels=torch.tensor(pair)[:boxes]) for pair in labels
+    ]
+
+
+def losses_of_head(head, gt, maps=None):
+    return head.loss_by_feat(*head(maps or head_features()), gt, [META] * len(gt))
+
+
+class Recorder(torch.nn.Module):
+    """A strategy that costs nothing and remembers what it saw."""
+
+    def forward(self, context):
+        self.context = context
+        return {}
 
 
 def save(path, state, classes=None):

@@ -10,15 +10,14 @@ import torch
 
 from mmdefect.apis import load_config
 from mmdefect.functional.class_rows import GFL_CLASS_KEYS
-from mmdefect.models.detection.teacher import Teacher
 from mmdefect.streams.resolve import resolve_step_config
 from tests.models.detection.conftest import (
     BOXES,
     DETECTION,
-    DISTILL,
     NEW,
     OLD,
     TOY,
+    Recorder,
     build,
     make_batch,
     make_student,
@@ -31,41 +30,12 @@ from tests.models.detection.conftest import (
 )
 
 WEIGHT, BIAS = GFL_CLASS_KEYS
-each = pytest.mark.parametrize('distill', DISTILL)
-exact = pytest.mark.parametrize('distill', [n for n in DISTILL if n != 'release'])
-
-
-class Recorder(torch.nn.Module):
-    """A strategy that costs nothing and remembers what it saw."""
-
-    def forward(self, context):
-        self.context = context
-        return {}
+# Together they hold every term; each strategy alone is tested in distill/
+each = pytest.mark.parametrize('distill', ['all', 'release'])
 
 
 def total_of(losses):
     return sum(part for kind in split_losses(losses) for part in kind.values())
-
-
-@each
-def test_smoke_a_training_step(teacher_file, distill):
-    """Forward, backward, step; old and new classes in one loss dict."""
-    student = make_student(teacher_file, distill)
-    perturb(student)
-    optimizer = torch.optim.SGD(student.parameters(), lr=1e-4)
-    before = copy.deepcopy(student.state_dict())
-    losses = student.loss(*make_batch())
-    total, log = student.parse_losses(losses)
-    assert log.keys() >= {'loss', *DETECTION, 'loss_dist_cls', 'priors_cls'}
-    total.backward()
-    assert all(
-        p.grad is not None and p.grad.isfinite().all()
-        for p in student.parameters()
-        if p.requires_grad
-    )
-    optimizer.step()
-    after = student.state_dict()
-    assert not torch.equal(after[WEIGHT], before[WEIGHT])
 
 
 def mmdets_gfl():
@@ -80,10 +50,9 @@ def mmdets_gfl():
 # At the start
 
 
-@exact
-def test_feature_equal_at_the_start(teacher_file, distill):
+def test_feature_equal_at_the_start(teacher_file):
     """Nothing to distil yet, at priors that are compared all the same."""
-    student = make_student(teacher_file, distill)
+    student = make_student(teacher_file, 'all')
     _, found = split_losses(student.loss(*make_batch()))
     assert found
     for key, value in found.items():
@@ -111,24 +80,6 @@ def test_feature_starts_from_the_teacher(teacher_file, teacher_state):
     torch.testing.assert_close(
         student.bbox_head.gfl_cls.bias[3:], torch.full((3,), -math.log(99))
     )
-
-
-def test_feature_outputs_are_the_teachers(teacher_file):
-    """Old channels, boxes and features of the first step."""
-    student = make_student(teacher_file, Recorder())
-    student.loss(*make_batch())
-    context = student.distill.context
-    assert context.num_old == 3
-    torch.testing.assert_close(
-        context.student_old, context.teacher.classes, rtol=0, atol=1e-5
-    )
-    assert torch.equal(context.student.boxes, context.teacher.boxes)
-    for ours, theirs in zip(
-        context.student.features, context.teacher.features, strict=True
-    ):
-        assert torch.equal(ours, theirs)
-    assert context.teacher.classes.std() > 0.5
-    assert context.teacher.boxes.std() > 0.5
 
 
 def test_feature_first_classification_loss(teacher_file, tmp_path):
@@ -162,14 +113,8 @@ def test_feature_first_classification_loss(teacher_file, tmp_path):
         (
             'sd_idd/sd-idd-release',
             2.0,
-            {
-                'cls': 1.0,
-                'box': 0.25,
-                'feat': 2.0,
-                'ring': 0.25,
-                'elastic': 0.25,
-                'kd': 0.25,
-            },
+            {'cls': 1, 'box': 0.25, 'feat': 2}
+            | dict.fromkeys(('ring', 'elastic', 'kd'), 0.25),
         ),
     ],
 )
@@ -188,20 +133,11 @@ def test_feature_published_methods(config, weight, terms):
         return
     released = config.endswith('release')
     assert student.distill.per_images == (None if released else 2)
-    if 'cls' in found:
-        region = 'all' if config == 'erd/lwf' else 'confident'
-        assert (found['cls'].region, found['cls'].num_std) == (region, 2.0)
+    assert config != 'erd/lwf' or found['cls'].region == 'all'
     if 'box' in found:
         weighted = 'student_score' if released else 'prior_iou'
-        assert (found['box'].br_weight, found['box'].temperature) == (weighted, 10.0)
-        assert (found['box'].norm, found['box'].divisor) == ('sum', 4.0)
-        assert (found['feat'].ratio, found['feat'].released) == (0.5, released)
-    if 'elastic' in found:
-        elastic = found['elastic']
-        assert (elastic.temperature, elastic.nms_iou) == (10.0, 0.005)
-        assert elastic.released is released
-    if released:
-        assert (found['ring'].divisor, found['kd'].temperature) == (16.0, 2.0)
+        assert (found['box'].br_weight, found['feat'].released) == (weighted, released)
+    assert 'elastic' not in found or found['elastic'].released is released
 
 
 # Who learns from what
@@ -237,8 +173,7 @@ def test_feature_no_teacher_without_distillation(teacher_file):
     )
 
 
-@pytest.mark.parametrize(('old', 'new'), [(3, 1), (1, 2)])
-@pytest.mark.parametrize('distill', ['all', 'lwf'])
+@pytest.mark.parametrize(('distill', 'old', 'new'), [('all', 3, 1), ('lwf', 1, 2)])
 def test_feature_unequal_numbers_of_classes(tmp_path, distill, old, new):
     path = save(tmp_path / 'teacher.pth', make_teacher(old).state_dict())
     student = make_student(path, distill, num_old=old, num_new=new)
@@ -255,16 +190,14 @@ def test_feature_unequal_numbers_of_classes(tmp_path, distill, old, new):
 def test_exception_teacher_without_a_checkpoint():
     cfg = student_cfg('lwf', num_old=3, num_new=3)
     cfg['teacher'] = {'classes': ['a', 'b', 'c']}
-    with pytest.raises(
-        ValueError, match=r"teacher has \['classes'\] and no checkpoint"
-    ):
+    with pytest.raises(ValueError, match=r'model\.teacher=.*: expected dict\(check'):
         build(cfg)
 
 
 def test_exception_unequal_numbers_for_the_release(tmp_path):
     path = save(tmp_path / 'teacher.pth', make_teacher(2).state_dict())
     student = make_student(path, 'release', num_old=2, num_new=1)
-    with pytest.raises(ValueError, match='compares 1 new with 2 old classes'):
+    with pytest.raises(ValueError, match='as many new classes as old, not 1 and 2'):
         student.loss(*make_batch(labels=(2, 2)))
 
 
@@ -291,20 +224,6 @@ def test_feature_student_becomes_the_teacher(teacher_file, tmp_path):
 # The teacher is no part of the student
 
 
-def test_feature_teacher_is_no_submodule(teacher_file):
-    student = make_student(teacher_file)
-    plain = mmdets_gfl()
-    assert isinstance(student.teacher, Teacher)
-    for names in (
-        [student.state_dict(), plain.state_dict()],
-        [dict(student.named_parameters()), dict(plain.named_parameters())],
-        [dict(student.named_buffers()), dict(plain.named_buffers())],
-    ):
-        assert list(names[0]) == list(names[1])
-    inside = {id(module) for module in student.teacher.modules()}
-    assert not inside & {id(module) for module in student.modules()}
-
-
 def test_feature_copies_share_the_teacher(teacher_file):
     """An average of the student's weights needs no second teacher."""
     student = make_student(teacher_file)
@@ -321,7 +240,7 @@ def test_feature_copies_share_the_teacher(teacher_file):
 
 
 def test_feature_teacher_never_changes(teacher_file, teacher_state):
-    """To the last bit, statistics included, and in eval mode, whatever is trained."""
+    """To the last bit, statistics included, and never in training mode."""
     student = make_student(teacher_file, norm_eval=False)
     perturb(student)
     optimizer = torch.optim.SGD(student.parameters(), lr=0.05, momentum=0.9)
@@ -350,10 +269,14 @@ def test_feature_loads_into_mmdets_gfl(teacher_file):
     plain = mmdets_gfl()
     plain.load_state_dict(student.state_dict(), strict=True)
     plain.eval()
-    count = [sum(p.numel() for p in model.parameters()) for model in (student, plain)]
-    assert count[0] == count[1] > 0
-    names = [[name for name, _ in model.named_modules()] for model in (student, plain)]
-    assert [name for name in names[0] if not name.startswith('distill')] == names[1]
+    for kind in ('parameters', 'buffers', 'modules'):
+        names = [
+            [n for n, _ in getattr(model, f'named_{kind}')()]
+            for model in (student, plain)
+        ]
+        assert [n for n in names[0] if not n.startswith('distill')] == names[1]
+    inside = {id(module) for module in student.teacher.modules()}
+    assert not inside & {id(module) for module in student.modules()}
     images, samples = make_batch()
     found = []
     for model in (student.eval(), plain.eval()):
@@ -376,6 +299,7 @@ def test_feature_images_without_boxes(teacher_file, distill):
     """Of one image, of all, of the only one: every key, finite, connected."""
     student = perturb(make_student(teacher_file, distill))
     keys = student.loss(*make_batch()).keys()
+    assert keys >= {*DETECTION, 'loss_dist_cls', 'priors_cls'}
     for boxes in ((BOXES, ()), ((), ()), (BOXES,), ((),)):
         losses = student.loss(*make_batch(boxes))
         assert losses.keys() == keys
@@ -405,50 +329,6 @@ def test_feature_context_of_a_batch(teacher_file):
     ]
 
 
-@exact
-def test_feature_regions_leave_padding_out(teacher_file, distill):
-    """What the model says of the padding changes no distillation loss."""
-    student = perturb(make_student(teacher_file, distill))
-    inner = student.distill
-
-    class Louder(torch.nn.Module):
-        def forward(self, context):
-            quiet = {k: v.clone() for k, v in inner(context).items()}
-            padding = ~context.valid
-            for outputs, shift in ((context.teacher, 5.0), (context.student, -5.0)):
-                outputs.classes.data[padding] += shift
-                outputs.boxes.data[padding] *= shift
-            for key, value in inner(context).items():
-                torch.testing.assert_close(value, quiet[key])
-            context.teacher.classes.data += 0.5
-            assert not torch.equal(
-                inner(context)['loss_dist_cls'], quiet['loss_dist_cls']
-            )
-            return quiet
-
-    student.distill = Louder()
-    batch = make_batch((BOXES, BOXES[:1]), shapes=[(64, 96), (96, 64)])
-    assert split_losses(student.loss(*batch))[1]
-
-
-@each
-def test_feature_bfloat16(teacher_file, distill):
-    """Mixed precision on CPU: finite, and near float32."""
-    student = perturb(make_student(teacher_file, distill))
-    batch = make_batch()
-    expected = total_of(student.loss(*batch))
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        losses = student.loss(*batch)
-    for kind in split_losses(losses):
-        for value in kind.values():
-            assert value.isfinite()
-            assert value.dtype == torch.float32
-    total = total_of(losses)
-    assert total.item() == pytest.approx(expected.item(), rel=0.25)
-    total.backward()
-    assert all(p.grad.isfinite().all() for p in student.parameters())
-
-
 # Without a teacher
 
 
@@ -463,50 +343,18 @@ def test_feature_inference_needs_no_teacher(tmp_path):
     assert student.teacher is None
 
 
-def test_exception_missing_checkpoint(tmp_path):
-    student = build(student_cfg(teacher=tmp_path / 'lost.pth'))
-    with pytest.raises(FileNotFoundError, match=r'no checkpoint at .*lost\.pth'):
-        student.init_weights()
-
-
-def test_exception_wrong_number_of_classes(tmp_path):
-    path = save(tmp_path / 'two.pth', make_teacher(2).state_dict())
-    student = build(student_cfg(teacher=path))
-    message = r'two\.pth has 2 classes, the student takes over 3 old classes'
-    with pytest.raises(ValueError, match=message):
-        student.init_weights()
-
-
-def test_exception_other_class_names(teacher_file):
+def test_exception_other_architecture(teacher_file):
     cfg = student_cfg(teacher=teacher_file)
-    cfg.teacher.classes = ['crazing', 'patches', 'inclusion']
-    message = r"knows the classes \['crazing', 'inclusion', 'patches'\], the student "
-    with pytest.raises(ValueError, match=message):
-        build(cfg).init_weights()
-    cfg.teacher.classes = OLD
-    build(cfg).init_weights()
-
-
-@pytest.mark.parametrize(
-    ('change', 'message'),
-    [
-        ({'stacked_convs': 1}, r'6 not in the model: bbox_head\.cls_convs\.1\.conv'),
-        ({'reg_max': 8}, r'of another shape: .*gfl_reg\.weight \(68, .*-> \(36,'),
-    ],
-)
-def test_exception_other_architecture(teacher_file, change, message):
-    cfg = student_cfg(teacher=teacher_file)
-    cfg.bbox_head.update(change)
+    cfg.bbox_head.stacked_convs = 1
+    message = r'6 not in the model: bbox_head\.cls_convs\.1\.conv'
     with pytest.raises(ValueError, match=message):
         build(cfg).init_weights()
 
 
-@each
-def test_exception_no_teacher_given(distill):
-    with pytest.raises(
-        ValueError, match=r'Distillation needs a teacher: .*teacher=dict'
-    ):
-        build(student_cfg(distill)).init_weights()
+def test_exception_no_teacher_given():
+    message = r'^model\.teacher=None: .* for LogitDistillation'
+    with pytest.raises(ValueError, match=message):
+        build(student_cfg('lwf')).init_weights()
 
 
 def test_feature_nothing_to_distil_needs_no_teacher():
@@ -518,7 +366,7 @@ def test_feature_nothing_to_distil_needs_no_teacher():
 
 def test_exception_loss_before_the_teacher(teacher_file):
     student = build(student_cfg(teacher=teacher_file))
-    with pytest.raises(RuntimeError, match=r'no teacher: call init_weights\(\)'):
+    with pytest.raises(RuntimeError, match=r'teacher=None: .* call init_weights\(\)'):
         student.loss(*make_batch())
 
 
@@ -531,11 +379,11 @@ def test_feature_start_from_weights_in_memory(teacher_state):
     assert student.distill.context.num_old == 3
 
 
-@pytest.mark.parametrize('number', [2, 4, 7])
+@pytest.mark.parametrize('number', [2, 4])
 def test_exception_start_from_another_number_of_classes(number):
     """Of fewer, a class would neither be trained nor distilled."""
     student = build(student_cfg('lwf'))
-    message = f'{number} old classes were given to a head that counts 3 as old'
+    message = r'^old_classes=\[.*: expected 3 names'
     with pytest.raises(ValueError, match=message):
         student.start_from(make_teacher(number).state_dict(), list('abcdefg')[:number])
 
@@ -543,5 +391,5 @@ def test_exception_start_from_another_number_of_classes(number):
 def test_exception_start_from_other_rows():
     """As many names as the head counts as old, but not as the weights have rows."""
     student = build(student_cfg('lwf'))
-    with pytest.raises(ValueError, match='has 2 rows in the old weights'):
+    with pytest.raises(ValueError, match='expected 2 names, one for each row'):
         student.start_from(make_teacher(2).state_dict(), OLD)

@@ -10,11 +10,10 @@ from mmengine.registry import MODELS
 
 from mmdefect.models.classification.pruned import PrunedBackbone, pruned_widths
 from mmdefect.pruning.channels.groups import trace_groups
-from mmdefect.pruning.channels.rebuild import rebuild
 from mmdefect.pruning.scoring.activations import filter_layers
 from mmdefect.pruning.sweep.keep import KeepPolicy, plan_of_fraction
 from tests.helpers.configs import scope
-from tests.models.detection.conftest import build, make_batch, split_losses, toy_model
+from tests.models.detection.conftest import build, make_batch, toy_model
 
 RESNET = {
     'type': 'ResNet',
@@ -43,11 +42,11 @@ def plan():
     return plan_of_fraction(groups, [scores], KeepPolicy(), 0.5)
 
 
-def detector(plan, **backbone):
+def detector(plan):
     cfg = toy_model(0)
     cfg.backbone = {
         'type': 'mmdefect.PrunedBackbone',
-        'backbone': {**RESNET, **backbone},
+        'backbone': RESNET,
         'plan': plan,
     }
     cfg.neck.in_channels = pruned_widths(
@@ -81,41 +80,3 @@ def test_feature_one_step(plan):
     }
     # The frozen stage and, in all others, the statistics of batch norms stay.
     assert moved == {'layer2', 'layer3', 'layer4'}
-
-
-def test_shape_predictions(plan):
-    model = detector(plan).eval()
-    images, samples = make_batch()
-    with torch.no_grad():
-        found = model.predict(images, samples)
-    assert len(found) == len(samples)
-    assert all(sample.pred_instances.bboxes.shape[1] == 4 for sample in found)
-
-
-def test_feature_whole_weights_are_cut(plan, tmp_path):
-    """As for any detector: the pretrained file of the whole backbone, by init_cfg."""
-    torch.manual_seed(2)
-    with scope('mmdet'):
-        whole = MODELS.build(dict(RESNET))
-    path = tmp_path / 'resnet.pth'
-    torch.save({'state_dict': whole.state_dict()}, path)
-    model = detector(plan, init_cfg={'type': 'Pretrained', 'checkpoint': str(path)})
-    model.init_weights()
-    expected = rebuild(whole, plan).state_dict()
-    for name, value in model.backbone.state_dict().items():
-        assert torch.equal(value, expected[name]), name
-
-
-def test_feature_checkpoint_of_the_detector(plan, tmp_path):
-    """Loads into another one, and names show no wrapper."""
-    model, other = detector(plan), detector(plan)
-    assert 'backbone.layer1.0.conv1.weight' in model.state_dict()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.01)
-    other.load_state_dict(model.state_dict())
-    images, samples = make_batch()
-    with torch.no_grad():
-        ours = split_losses(model.eval().loss(images, samples))
-        theirs = split_losses(other.eval().loss(images, samples))
-    torch.testing.assert_close(ours, theirs)

@@ -137,7 +137,7 @@ def test_feature_budget_of_the_whole_classifier_is_met(
 def test_exception_budget_that_no_network_meets(line_config: Config) -> None:
     keep = {'type': 'global', 'min_channels': 4}
     grid = {'kind': 'parameters', 'values': [0.001]}
-    with pytest.raises(ValueError, match='smallest network costs'):
+    with pytest.raises(ValueError, match='what the smallest network'):
         STAGES['score'](begun(line_config, grid=grid, keep=keep))
 
 

@@ -198,7 +198,7 @@ def test_exception(case, tmp_path) -> None:
         (['--method', 'occlusion', '--layer', 'backbone'], 'method=occlusion'),
         (['--method', 'attention'], 'LunaNet was given, a VisionTransformer'),
         (['--target', 'def'], 'expected one of predicted, def_front, ok_front'),
-        (['--threshold', 40], 'a share of the largest value'),
+        (['--threshold', 40], 'threshold=40: expected'),
     ):
         with pytest.raises(ValueError, match=reason):
             run(case, tmp_path, *args)

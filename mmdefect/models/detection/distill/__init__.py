@@ -1,1 +1,1 @@
-"""What a student learns from its teacher: context, terms, strategies."""
+"""Distillation of detectors: context, terms, strategies."""

@@ -1,10 +1,11 @@
-"""What a distillation strategy gets to see of one batch."""
+"""Teacher, student and ground truth of a batch, as distillation sees them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from mmdefect.functional.regions import (
 
 @dataclass(frozen=True, kw_only=True)
 class DenseOutputs:
-    """What a detector says at every prior of ``N`` images, before any selection.
+    """Outputs of a detector at every prior of ``N`` images, before any selection.
 
     Attributes:
         classes: Class logits, shape ``(N, A, C)``.
@@ -118,43 +119,23 @@ class DistillContext:
     def fitting(self, topk: int = 9) -> Region:
         """SD-IDD's region BR of every image, ``(N, A)``; computed once."""
         if topk not in self._regions:
-            self._regions[topk] = _stacked(
-                [
-                    statistical(
-                        self.priors,
-                        boxes,
-                        self.level_sizes,
-                        topk=topk,
-                        valid=self.valid_of(image),
-                    )[0]
-                    for image, boxes in enumerate(self.gt_boxes)
-                ]
-            )
+            found = self._of_images(statistical, self.level_sizes, topk=topk)
+            self._regions[topk] = _stacked([region for region, _ in found])
         return self._regions[topk]
 
     def ring(self, topk: int = 9) -> Region:
         """LD's ring just below region BR, of every image, ``(N, A)``."""
-        return _stacked(
-            [
-                ring(
-                    self.priors,
-                    boxes,
-                    self.level_sizes,
-                    topk=topk,
-                    valid=self.valid_of(image),
-                )
-                for image, boxes in enumerate(self.gt_boxes)
-            ]
-        )
+        return _stacked(self._of_images(ring, self.level_sizes, topk=topk))
 
     def difficult(self, ratio: float = 0.5) -> Tensor:
         """SD-IDD's region FR of every image, ``(N, A)``."""
-        return torch.stack(
-            [
-                difficult(self.priors, boxes, ratio=ratio, valid=self.valid_of(image))
-                for image, boxes in enumerate(self.gt_boxes)
-            ]
-        )
+        return torch.stack(self._of_images(difficult, ratio=ratio))
+
+    def _of_images(self, region: Callable, *args: Any, **kwargs: Any) -> list[Any]:
+        return [
+            region(self.priors, boxes, *args, valid=self.valid_of(image), **kwargs)
+            for image, boxes in enumerate(self.gt_boxes)
+        ]
 
     def confident(self, scores: Tensor, num_std: float = 2.0) -> Tensor:
         """Priors whose score stands out in their image, ``(N, A)`` like ``scores``."""

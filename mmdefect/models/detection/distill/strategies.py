@@ -1,4 +1,4 @@
-"""Which terms make a method."""
+"""Strategies: the terms that make a method."""
 
 from __future__ import annotations
 
@@ -58,9 +58,8 @@ class Distillation(nn.Module):
                 values, sizes = term(context)
                 factor = term.weight / images
                 if term.summed:
-                    factor = term.weight * (
-                        1 if self.per_images is None else self.per_images / images
-                    )
+                    share = 1 if self.per_images is None else self.per_images / images
+                    factor = term.weight * share
                 losses[f'loss_dist_{name}'] = factor * values.sum()
                 losses[f'priors_{name}'] = sizes.float().mean()
         return losses
@@ -118,21 +117,17 @@ class ElasticDistillation(Distillation):
     Args:
         classification: :class:`OldLogits` where the teacher is confident.
         regression: :class:`ElasticBoxes`.
-        per_images: See :class:`Distillation`.
+        kwargs: As for :class:`Distillation`.
     """
 
     def __init__(
-        self,
-        *,
-        classification: Switch = True,
-        regression: Switch = True,
-        per_images: int | None = 2,
+        self, *, classification: Switch = True, regression: Switch = True, **kwargs: Any
     ) -> None:
         terms = {
             'cls': build_term(OldLogits, classification),
             'elastic': build_term(ElasticBoxes, regression),
         }
-        super().__init__(terms=terms, per_images=per_images)
+        super().__init__(terms=terms, **kwargs)
 
 
 @MODELS.register_module()
@@ -142,21 +137,17 @@ class QualityDistillation(Distillation):
     Args:
         classification: :class:`SoftQuality` at all priors.
         regression: :class:`ElasticBoxes`.
-        per_images: See :class:`Distillation`.
+        kwargs: As for :class:`Distillation`.
     """
 
     def __init__(
-        self,
-        *,
-        classification: Switch = True,
-        regression: Switch = True,
-        per_images: int | None = 2,
+        self, *, classification: Switch = True, regression: Switch = True, **kwargs: Any
     ) -> None:
         terms = {
             'quality': build_term(SoftQuality, classification),
             'elastic': build_term(ElasticBoxes, regression),
         }
-        super().__init__(terms=terms, per_images=per_images)
+        super().__init__(terms=terms, **kwargs)
 
 
 @MODELS.register_module()
@@ -167,14 +158,12 @@ class LogitDistillation(Distillation):
 
     Args:
         classification: :class:`OldLogits` on all priors.
-        per_images: See :class:`Distillation`.
+        kwargs: As for :class:`Distillation`.
     """
 
-    def __init__(
-        self, *, classification: Switch = True, per_images: int | None = 2
-    ) -> None:
+    def __init__(self, *, classification: Switch = True, **kwargs: Any) -> None:
         term = build_term(OldLogits, classification, region='all')
-        super().__init__(terms={'cls': term}, per_images=per_images)
+        super().__init__(terms={'cls': term}, **kwargs)
 
 
 def build_term(cls: type[Term], switch: Switch, **defaults: Any) -> Term | None:
@@ -185,11 +174,8 @@ def build_term(cls: type[Term], switch: Switch, **defaults: Any) -> Term | None:
     """
     if switch is False or switch is None:
         return None
-    if switch is True:
-        switch = {}
-    if not isinstance(switch, Mapping):
+    if switch is not True and not isinstance(switch, Mapping):
         raise TypeError(
-            f'{cls.__name__} got {switch!r}: expected True, False or its settings as '
-            'a dict'
+            f'{cls.__name__}={switch!r}: expected True, False or its settings as a dict'
         )
-    return cls(**{**defaults, **switch})
+    return cls(**{**defaults, **({} if switch is True else switch)})

@@ -1,8 +1,7 @@
 """Distillation terms: where teacher and student are compared, how, and how much.
 
 A term maps a context to one value an image, shape ``(N,)``, and tells how many priors
-it looked at. Its ``weight`` is the published one. Which terms make a method is said in
-:mod:`mmdefect.models.detection.distill.strategies`.
+it looked at. Its ``weight`` is the published one.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from mmdefect.functional.boxes import aligned_iou, decode_distribution
 from mmdefect.functional.distillation import distribution_kl, quality_focal
 from mmdefect.functional.regions import Region
 from mmdefect.models.detection.distill.context import DistillContext
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, check_range
 
 
 class Term(nn.Module):
@@ -35,11 +34,7 @@ class Term(nn.Module):
 
     def __init__(self, *, weight: float) -> None:
         super().__init__()
-        if weight < 0:
-            raise ValueError(
-                f'{type(self).__name__} got weight {weight}: expected 0 or more; '
-                'switch a term off with False instead of a settings dict'
-            )
+        check_range(f'{type(self).__name__}.weight', weight, 0)
         self.weight = weight
 
     def forward(self, context: DistillContext) -> tuple[Tensor, Tensor]:
@@ -183,10 +178,8 @@ class DifficultFeatures(Term):
         levels = mask.split(context.level_sizes, dim=1)
         for (theirs, ours), here in zip(pairs, levels, strict=True):
             gap = (ours.float() - theirs.float()).square().mean(dim=1).flatten(1)
-            if self.released:
-                total = total + (gap * here).sum() / here.sum().clamp(min=1)
-            else:
-                total = total + _masked_mean(gap, here)
+            pooled = (gap * here).sum() / here.sum().clamp(min=1)
+            total = total + (pooled if self.released else _masked_mean(gap, here))
         return total, mask.sum(dim=1)
 
     @staticmethod
@@ -277,8 +270,8 @@ class ReleasedClasses(Term):
         new = context.student_new.shape[2]
         if new != context.num_old:
             raise ValueError(
-                f'released_classes compares {new} new with {context.num_old} old '
-                'classes and needs equally many: set released_classes=False'
+                f'released_classes=True: expected as many new classes as old, not '
+                f'{new} and {context.num_old}; set released_classes=False'
             )
         kl = distribution_kl(
             context.teacher.classes, context.student_new, temperature=self.temperature

@@ -5,19 +5,7 @@ from __future__ import annotations
 import torch
 
 from mmdefect.functional.regions import confident, difficult, ring, statistical
-from mmdefect.models.detection.distill.context import DenseOutputs
 from tests.models.detection.distill.conftest import BOXES, random_context, random_maps
-
-
-def test_smoke():
-    context = random_context()
-    assert context.num_images == 2
-    assert context.num_old == 3
-    assert context.level_sizes == (144, 36, 9)
-    assert context.student_new.shape == (2, 189, 2)
-    torch.testing.assert_close(
-        context.teacher_scores, torch.sigmoid(context.teacher.classes)
-    )
 
 
 def test_feature_maps_are_lined_up_as_gfl_reads_them():
@@ -43,26 +31,6 @@ def test_feature_logits_are_float32_in_mixed_precision():
     dense = half.dense()
     assert dense.classes.dtype == dense.boxes.dtype == torch.float32
     assert torch.equal(dense.classes[0, 0], half.classes[0][0, :, 0, 0].float())
-
-
-def test_feature_gradients_reach_the_maps():
-    maps = random_maps(1, 3).map(lambda level: level.requires_grad_())
-    dense = DenseOutputs.from_head(*maps)
-    (dense.classes.sum() + 2 * dense.boxes.sum()).backward()
-    assert all(level.grad.eq(1).all() for level in maps.classes)
-    assert all(level.grad.eq(2).all() for level in maps.boxes)
-
-
-def test_feature_old_channels_come_first():
-    context = random_context(old=1, new=4)
-    assert torch.equal(context.student_old, context.student.classes[..., :1])
-    assert torch.equal(context.student_new, context.student.classes[..., 1:])
-
-
-def test_feature_points_are_the_locations():
-    context = random_context()
-    assert context.points[13].tolist() == [8, 8]
-    assert context.points[144 + 7].tolist() == [16, 16]
 
 
 def test_feature_regions_are_those_of_each_image():
@@ -100,11 +68,3 @@ def test_feature_fitting_is_computed_once_for_each_topk():
     assert context.fitting() is context.fitting(9)
     assert context.fitting(4) is not context.fitting(9)
     assert context.fitting(4).mask.sum() < context.fitting(9).mask.sum()
-
-
-def test_feature_contexts_share_no_regions():
-    """A new batch, new regions."""
-    first, second = random_context(), random_context(boxes=(BOXES[1], BOXES[0]))
-    assert first.fitting().mask.sum() > 0
-    assert torch.equal(first.fitting().mask[0], second.fitting().mask[1])
-    assert not torch.equal(first.fitting().mask[0], second.fitting().mask[0])
