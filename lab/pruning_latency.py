@@ -79,8 +79,8 @@ def build_network(folder: Path) -> Any:
     for file in (CONFIG, CLASSIFIER):
         if not (folder / file).is_file():
             raise FileNotFoundError(
-                f"'{folder}' has no {file}, a network that tools/prune.py has tested "
-                'was expected; run it again, or do not time anew.'
+                f'{folder / file}: expected a network that tools/prune.py has tested; '
+                'run it again, or do not time anew'
             )
     cfg = read_dumped_config(folder / CONFIG)
     built = [cfg.model, cfg.get('data_preprocessor')]

@@ -67,7 +67,7 @@ def write_results(
         path: The JSON file, in the repository whose commit produced the numbers.
         name: Name of the experiment; tables refer to it.
         command: What was run, as a reader would type it.
-        dataset: Name of the data set.
+        dataset: Name of the dataset.
         seeds: Seed of each repetition.
         metrics: Flat name -> number.
         duration_s: Time of all repetitions together.
@@ -122,7 +122,7 @@ def write_runs(
 
     Args:
         path: The JSON file; its stem is the name of the experiment.
-        dataset: Name of the data set.
+        dataset: Name of the dataset.
         runs: Name -> seed as text -> the run. Commands are joined by ``'; '``.
         metrics: What the file says of them, as of :func:`write_results`.
         notes: Anything a reader must know.
@@ -162,14 +162,14 @@ def read_growing(path: str | Path, *, name: str, dataset: str) -> dict[str, Any]
     Args:
         path: The JSON file.
         name: Name of the experiment whose runs are to be added.
-        dataset: Name of their data set.
+        dataset: Name of their dataset.
 
     Returns:
         Its content, empty if there is no such file yet.
 
     Raises:
         ValueError: If it is no results file with ``runs``, or one of another
-            experiment or data set.
+            experiment or dataset.
     """
     path = Path(path)
     if not path.is_file():
@@ -178,19 +178,18 @@ def read_growing(path: str | Path, *, name: str, dataset: str) -> dict[str, Any]
         content = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
         raise ValueError(
-            f"'{path}' is not JSON ({error}), a results file was expected; restore it "
-            'from git.'
+            f'{path}: expected a results file in JSON ({error}); restore it from git'
         ) from error
     if 'runs' not in content:
         raise ValueError(
-            f"'{path}' has no 'runs', a results file with every single run was "
-            'expected to add to; write it anew without --add, from all work dirs.'
+            f"{path}: expected a results file with every single run in 'runs'; write "
+            'it anew without --add, from all work dirs'
         )
     for key, value in (('name', name), ('dataset', dataset)):
         if content.get(key) != value:
             raise ValueError(
-                f"{key} {value!r} was given, {content.get(key)!r} as in '{path}' was "
-                'expected to add to it; give that, or another file.'
+                f'{key}={value!r}: expected {content.get(key)!r} as in {path}; give '
+                'that, or another file'
             )
     return dict(content)
 
@@ -204,8 +203,8 @@ def _check_commits(commit: str, runs: Runs) -> None:
         # A run that was resumed at a later commit names both.
         if not all(re.fullmatch('[0-9a-f]{7,40}', one) for one in value.split('; ')):
             raise RuntimeError(
-                f'{what} came from commit {value!r}, a clean commit was expected so '
-                'that it can be run again; commit first, then run.'
+                f'{what} came from commit {value!r}: expected a clean commit, so that '
+                'it can be run again; commit first, then run'
             )
 
 
@@ -217,8 +216,8 @@ def _check_metrics(metrics: Mapping[str, float]) -> None:
     ]
     if bad or not metrics:
         raise ValueError(
-            f'metrics {", ".join(bad) or "without any entry"} were given, finite '
-            'numbers were expected; leave out what was not measured.'
+            f'metrics {", ".join(bad) or "without any entry"}: expected finite '
+            'numbers; leave out what was not measured'
         )
 
 
@@ -246,8 +245,8 @@ def clean_commit(folder: str | Path, *, ignore: str | Path | None = None) -> str
     ]
     if changed:
         raise RuntimeError(
-            f"'{root}' has uncommitted changes ({some_of(changed, 3)}), a "
-            'clean tree was expected so that the commit tells what ran; commit first.'
+            f'{root}: expected a clean tree, so that the commit tells what ran, there '
+            f'are uncommitted changes ({some_of(changed, 3)}); commit first'
         )
     return _git(root, 'rev-parse', 'HEAD')
 
@@ -260,8 +259,8 @@ def _git(folder: Path, *args: str) -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, 'stderr', None) or str(error)
         raise RuntimeError(
-            f"'{folder}' is in no git repository with a commit ({reason.strip()}), one "
-            'was expected because results name their commit; run from a clone.'
+            f'{folder}: expected a git repository with a commit, which results name '
+            f'({reason.strip()}); run from a clone'
         ) from error
     # Not strip(): the first status entry may start with a space.
     return done.stdout.rstrip('\n')
@@ -274,17 +273,16 @@ def distinct(texts: Iterable[str]) -> str:
 
 
 def environment_of(runs: Iterable[Run]) -> dict[str, str]:
-    """``commit``, ``hardware``, ``software``; ``'a; b'`` where runs differ."""
-    found = list(runs)
+    """Join ``commit``, ``hardware``, ``software``, ``'a; b'`` where runs differ."""
+    found: list[Mapping[str, Any]] = list(runs)
     return {
-        'commit': distinct(run['commit'] for run in found),
-        'hardware': distinct(run['hardware'] for run in found),
-        'software': distinct(run['software'] for run in found),
+        key: distinct(run[key] for run in found)
+        for key in ('commit', 'hardware', 'software')
     }
 
 
 def mean_std(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mean and sample standard deviation (ddof = 1) over repetitions.
+    """Compute mean and sample standard deviation (ddof = 1) over repetitions.
 
     Args:
         rows: Metrics of each repetition, the same names in each.
@@ -297,13 +295,13 @@ def mean_std(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
         ValueError: If there is no row, or the names differ.
     """
     if not rows:
-        raise ValueError('no repetitions were given, at least one was expected.')
+        raise ValueError('rows=[]: expected at least one repetition')
     names = list(rows[0])
     for row in rows[1:]:
         if different := set(names) ^ set(row):
             raise ValueError(
-                f'{", ".join(sorted(different))} is in some repetitions only, the same '
-                'metrics were expected in each; collect finished runs of one protocol.'
+                f'{", ".join(sorted(different))}: expected in every repetition, it is '
+                'in some only; collect finished runs of one protocol'
             )
     found: dict[str, float] = {}
     for name in names:

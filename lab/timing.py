@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mmdefect.utils.checks import check_range
+
 Progress = Callable[[int, int], None]
 
 
@@ -89,23 +91,15 @@ def interleaved(
     Raises:
         ValueError: If there are too few pairs, or ``warmup`` is negative.
     """
-    if pairs < 2 or warmup < 0:
-        raise ValueError(
-            f'{pairs} pairs after {warmup} to warm up were given: expected at least 2, '
-            'so that there are quartiles, after 0 or more'
-        )
+    check_range('pairs', pairs, 2)  # so that there are quartiles
+    check_range('warmup', warmup, 0)
     taken: tuple[list[float], list[float]] = ([], [])
     for pair in range(-warmup, pairs):
         for side in (0, 1) if pair % 2 == 0 else (1, 0):
-            seconds = _seconds((a, b)[side], clock)
+            begin = clock()
+            (a, b)[side]()
             if pair >= 0:
-                taken[side].append(seconds)
+                taken[side].append(clock() - begin)
         if progress is not None and pair >= 0:
             progress(pair + 1, pairs)
     return PairTimes(a=tuple(taken[0]), b=tuple(taken[1]))
-
-
-def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
-    begin = clock()
-    run()
-    return clock() - begin

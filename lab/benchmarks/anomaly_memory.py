@@ -91,8 +91,8 @@ def max_difference(ours: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     """
     if ours.keys() != other.keys():
         raise RuntimeError(
-            f'{", ".join(sorted(ours.keys() ^ other.keys()))} is on one side only: the '
-            'two conditioners differ in more than how they compute.'
+            f'{", ".join(sorted(ours.keys() ^ other.keys()))}: expected on both sides; '
+            'the two conditioners differ in more than how they compute'
         )
     return max(float((ours[name] - other[name]).abs().max()) for name in ours)
 
@@ -105,7 +105,7 @@ def statistics_megabytes(model: nn.Module, items: list[Any], steps: int) -> list
         items: Training items of a step, the same in every step.
         steps: How many steps follow each other.
     """
-    data: Any = items  # a list is a data set
+    data: Any = items  # a list is a dataset
     loader: Any = DataLoader(data, batch_size=4, collate_fn=pseudo_collate)
     runner: Any = SimpleNamespace(model=model, train_dataloader=loader)
     sizes = []

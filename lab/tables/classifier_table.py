@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mmdefect.visualization.page import Table, markdown_table
+
 HEAD = (
     'errors',
     'accuracy, % (95 % interval)',
@@ -18,7 +20,7 @@ HEAD = (
 
 
 def is_study(metrics: Mapping[str, float]) -> bool:
-    """Whether a results file is one of ``<model>/<recipe>/<split>/errors``."""
+    """Tell whether a results file is one of ``<model>/<recipe>/<split>/errors``."""
     return any(name.endswith('/errors') for name in metrics)
 
 
@@ -31,10 +33,10 @@ def classifier_lines(metrics: Mapping[str, float]) -> list[str]:
     """
     names = [name.rpartition('/')[0] for name in metrics if name.endswith('/errors')]
     names.sort(key=lambda name: name.rpartition('/')[2])  # stable
-    header = ('split', 'classifier', *HEAD)
-    rule = ['---', '---'] + ['---:'] * len(HEAD)
     rows = [_row(name, metrics) for name in names]
-    return [f'| {" | ".join(cells)} |' for cells in (header, rule, *rows)]
+    return markdown_table(
+        Table(('split', 'classifier', *HEAD), rows, HEAD)
+    ).splitlines()
 
 
 def _row(name: str, metrics: Mapping[str, float]) -> list[str]:

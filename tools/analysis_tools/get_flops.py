@@ -58,7 +58,7 @@ def image_size_of(cfg: Config) -> tuple[int, int]:
     try:
         return image_size(cfg)
     except ValueError as error:
-        raise ValueError(f'{error} Give it with --shape H W.') from None
+        raise ValueError(f'{error}; give it with --shape H W') from None
 
 
 if __name__ == '__main__':

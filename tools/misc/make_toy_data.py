@@ -1,4 +1,4 @@
-"""Draw toy data sets, on disk exactly like the real ones.
+"""Draw toy datasets, on disk exactly like the real ones.
 
 NEU-DET, DeepPCB, products as MVTec-AD, VisA, castings with their split file, and
 cracks.

@@ -78,9 +78,7 @@ def test_feature_quality() -> None:
     assert found.balanced_accuracy == pytest.approx((1 / 2 + 3 / 4) / 2)
     assert found.f1 == pytest.approx(2 / (2 + 1 + 1))
 
-
-def test_exception_quality_of_one_class() -> None:
-    with pytest.raises(ValueError, match='0 images of the object and 1 others'):
+    with pytest.raises(ValueError, match='object=0 and others=1: expected one or more'):
         quality({'a': Prediction(1, 1, 0.1)})
 
 
