@@ -39,11 +39,6 @@ def add_rows(path: str | Path, rows: Sequence[ComparedRun], *, dataset: str) -> 
     The file's ``metrics`` are ``<model>/<recipe>/<split>/errors`` and so on. It holds
     one run of a classifier on a split; an earlier one is replaced, whatever its seed.
 
-    Args:
-        path: The JSON file; its stem is the name of the experiment.
-        rows: The classifiers.
-        dataset: Name of the data.
-
     Raises:
         RuntimeError: The tree or a run is of no clean commit.
         ValueError: The file is of another experiment or dataset, or two classifiers

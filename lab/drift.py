@@ -101,11 +101,6 @@ def compare_checkpoints(
 ) -> WeightDrift:
     """Compare the weights of two checkpoints.
 
-    Args:
-        frozen: Checkpoint of the classifier whose backbone was not trained.
-        tuned: Checkpoint of the one that was.
-        part: Prefix of what is compared; the heads were trained in both.
-
     Raises:
         ValueError: They are of different architectures, or have no such part.
     """

@@ -41,11 +41,6 @@ class TimeAgain:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Time a network of a sweep, and the whole one.
 
-        Args:
-            work_dir: Of ``tools/prune.py``.
-            name: ``'dense'``, ``'parent'`` (the same network with another head, so the
-                whole one is timed), or such as ``'parameters-0.10'``.
-
         Raises:
             FileNotFoundError: A network's files are not there.
         """
@@ -68,9 +63,6 @@ class TimeAgain:
 
 def build_network(folder: Path) -> Any:
     """Build a network of a sweep on the CPU.
-
-    Args:
-        folder: ``<work dir>/<name>``.
 
     Raises:
         FileNotFoundError: It lacks ``classifier.py`` or ``classifier.pth``.

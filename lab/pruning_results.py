@@ -36,18 +36,8 @@ def add_sweeps(
     seeds on the first test set, ``<variant>/<set>_balanced_accuracy_mean`` and so on
     of the others, and the means of ``params``, ``params_share`` (of the parent),
     ``macs``, ``latency_ms_p50`` and ``latency_speedup`` (of the parent, measured by
-    the same sweep).
-
-    Args:
-        path: The JSON file; its stem is the name of the experiment.
-        variants: ``<parent>/<variant>`` -> work dirs of ``tools/prune.py``, one a seed.
-        dataset: Name of the data.
-        take: Which network: ``'chosen'``, ``'parent'`` (as ``load_from`` has it), or
-            its name such as ``'dense'`` or ``'parameters-0.10'``.
-        notes: What a reader must know; what the file has by default.
-        timer: Times the networks anew, such as
-            :class:`~lab.pruning_latency.TimeAgain`; the latency is that of
-            the sweep by default.
+    the same sweep). ``take`` is ``'chosen'``, ``'parent'`` or a network's name; a
+    ``timer`` times the networks anew.
 
     Raises:
         FileNotFoundError: A sweep is not finished.

@@ -63,22 +63,8 @@ def write_results(
 ) -> dict[str, Any]:
     """Write a results file with all that is needed to run it again.
 
-    Args:
-        path: The JSON file, in the repository whose commit produced the numbers.
-        name: Name of the experiment; tables refer to it.
-        command: What was run, as a reader would type it.
-        dataset: Name of the dataset.
-        seeds: Seed of each repetition.
-        metrics: Flat name -> number.
-        duration_s: Time of all repetitions together.
-        notes: Anything a reader must know.
-        environment: ``commit``, ``hardware`` and ``software`` of the run, as its
-            ``stream.json`` holds them; those of this machine by default.
-        runs: Preset -> seed as text -> the run, where ``metrics`` are means of runs;
-            ``commit`` may then name several, ``'a; b'``.
-
-    Returns:
-        What was written.
+    ``metrics`` are flat numbers. Of several ``runs``, preset -> seed as text -> run,
+    they are means, and ``environment`` may name more than one commit, ``'a; b'``.
 
     Raises:
         RuntimeError: If the repository has uncommitted changes or there is none, or
@@ -120,19 +106,8 @@ def write_runs(
 ) -> dict[str, Any]:
     """Write a results file of single runs: what they have in common is theirs.
 
-    Args:
-        path: The JSON file; its stem is the name of the experiment.
-        dataset: Name of the dataset.
-        runs: Name -> seed as text -> the run. Commands are joined by ``'; '``.
-        metrics: What the file says of them, as of :func:`write_results`.
-        notes: Anything a reader must know.
-
-    Returns:
-        What was written.
-
     Raises:
-        RuntimeError: As of :func:`write_results`.
-        ValueError: As of :func:`write_results`.
+        RuntimeError, ValueError: As of :func:`write_results`.
     """
     flat = [run for entries in runs.values() for run in entries.values()]
     # Several networks of a sweep are one run.
@@ -157,15 +132,7 @@ def today() -> str:
 
 
 def read_growing(path: str | Path, *, name: str, dataset: str) -> dict[str, Any]:
-    """Read a results file that runs are to be added to.
-
-    Args:
-        path: The JSON file.
-        name: Name of the experiment whose runs are to be added.
-        dataset: Name of their dataset.
-
-    Returns:
-        Its content, empty if there is no such file yet.
+    """Read a results file that runs are to be added to, nothing if there is none.
 
     Raises:
         ValueError: If it is no results file with ``runs``, or one of another
@@ -224,10 +191,6 @@ def _check_metrics(metrics: Mapping[str, float]) -> None:
 def clean_commit(folder: str | Path, *, ignore: str | Path | None = None) -> str:
     """Return the commit that a folder's repository stands at.
 
-    Args:
-        folder: Any folder of the repository; it need not exist yet.
-        ignore: A file whose changes do not count: the results file itself.
-
     Raises:
         RuntimeError: If there is no repository or commit, or anything is changed or
             untracked.
@@ -284,12 +247,7 @@ def environment_of(runs: Iterable[Run]) -> dict[str, str]:
 def mean_std(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Compute mean and sample standard deviation (ddof = 1) over repetitions.
 
-    Args:
-        rows: Metrics of each repetition, the same names in each.
-
-    Returns:
-        ``name`` and ``name_std`` for each name; without ``name_std`` when there is one
-        repetition, because nothing is known about the spread then.
+    Without ``name_std`` of a single repetition: nothing is known about its spread.
 
     Raises:
         ValueError: If there is no row, or the names differ.

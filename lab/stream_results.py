@@ -66,12 +66,6 @@ def collect(
     The teacher is step 0, the same for all presets of a seed; every group is taken
     after the last step.
 
-    Args:
-        presets: Name -> work dirs, one per seed.
-        command: What produced these work dirs, as a reader would type it.
-        known: Runs of a results file, which stay unless the same preset and seed is
-            read again.
-
     Raises:
         FileNotFoundError: If a folder is no work dir of a stream.
         ValueError: If a stream is unfinished or came from several commits, a preset

@@ -46,16 +46,7 @@ class PairTimes:
         return statistics.median(self.a), statistics.median(self.b)
 
     def metrics(self, name: str) -> dict[str, float]:
-        """Return flat numbers for a results file.
-
-        Args:
-            name: What ``a`` and ``b`` are, ``'ours/other'``.
-
-        Returns:
-            ``name``, ``name_q25`` and ``name_q75``: median and quartiles of the ratio;
-            ``name_ours_ms`` and ``name_other_ms``: median milliseconds. They belong to
-            these pairs: another comparison of the same thing may find a busier machine.
-        """
+        """Return flat numbers for a results file: the ratio, its quartiles, medians."""
         return {
             name: self.ratio,
             f'{name}_q25': self.quartiles[0],
@@ -79,14 +70,6 @@ def interleaved(
     A machine that is busy with something else slows both runs of a pair, so the ratio
     of a pair says more than two times measured apart. Pairs start with ``a`` and with
     ``b`` in turn, because the second finds caches as the first left them.
-
-    Args:
-        a: What is compared. It returns when its work is done: on a GPU it waits.
-        b: What it is compared with.
-        pairs: How many pairs, at least 2.
-        warmup: Pairs that are run first and not counted.
-        progress: Called with how many pairs are done, and of how many.
-        clock: Seconds.
 
     Raises:
         ValueError: If there are too few pairs, or ``warmup`` is negative.

@@ -72,12 +72,7 @@ def _ellipse(size: int, rng: np.random.Generator) -> Tensor:
 
 
 def flat_pixels(records: Sequence[ImageRecord], *, rounded: bool) -> tuple[Any, Any]:
-    """Return scores, float32, and labels, bool, of all pixels of all records.
-
-    Args:
-        records: Images with maps and masks.
-        rounded: To float16, as streaming does.
-    """
+    """Return scores, float32, and labels, bool, of all pixels of all records."""
     scores = torch.cat([record.scores(True).flatten() for record in records])
     labels = torch.cat([_mask(record).flatten() for record in records])
     return (scores.half().float() if rounded else scores), labels

@@ -22,16 +22,7 @@ from mmdefect.pruning.sweep.settings import ProbeSettings
 
 
 class NaiveSweep:
-    """FTL network by network, as if there were one.
-
-    Args:
-        model: A classifier.
-        groups: Its layers.
-        batches: Images with masks.
-        images: Images of the classes; kept as PNG files are, and decoded every time.
-        batch_size: Images at a time.
-        probe: Settings of the regression.
-    """
+    """FTL network by network, as if there were one."""
 
     def __init__(
         self,

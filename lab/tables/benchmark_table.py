@@ -36,13 +36,7 @@ _HEAD = ('measured', 'quartiles', 'ours, other', 'target')
 
 
 def benchmark_lines(metrics: Mapping[str, float]) -> list[str]:
-    """Return a Markdown table, a row per number that stands for itself.
-
-    Args:
-        metrics: Name, such as ``ours/other``, its ``_q25`` and ``_q75`` if it was
-            repeated, and ``_ours_ms`` and ``_other_ms``, or ``_bytes`` in their place,
-            if it is a ratio.
-    """
+    """Return a Markdown table, a row per number that stands for itself."""
     names = ratios(metrics)
     first = 'ratio' if all(_sides(name, metrics) for name in names) else 'number'
     rows = [_row(name, metrics) for name in names]

@@ -25,12 +25,7 @@ def is_study(metrics: Mapping[str, float]) -> bool:
 
 
 def classifier_lines(metrics: Mapping[str, float]) -> list[str]:
-    """Return a Markdown table, a row a classifier, the splits one after the other.
-
-    Args:
-        metrics: ``<model>/<recipe>/<split>/errors``, ``miss`` and so on, as
-            :func:`lab.classifier_results.metrics_of` names them.
-    """
+    """Return a Markdown table, a row a classifier, the splits one after the other."""
     names = [name.rpartition('/')[0] for name in metrics if name.endswith('/errors')]
     names.sort(key=lambda name: name.rpartition('/')[2])  # stable
     rows = [_row(name, metrics) for name in names]

@@ -23,11 +23,7 @@ def is_leakage(metrics: Mapping[str, float]) -> bool:
 
 
 def leakage_lines(metrics: Mapping[str, float]) -> list[str]:
-    """Return the lines of two Markdown tables.
-
-    Args:
-        metrics: Numbers of the split by name, and ``<method>/<threshold>/<column>``.
-    """
+    """Return the lines of two Markdown tables."""
     tried = [name for name in metrics if of_a_threshold(name)]
     plain = {name: value for name, value in metrics.items() if name not in tried}
     rows = [

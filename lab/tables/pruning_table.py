@@ -16,11 +16,7 @@ def is_pruning(metrics: Mapping[str, float]) -> bool:
 
 
 def pruning_lines(metrics: Mapping[str, float]) -> list[str]:
-    """Return a Markdown table, a row a variant, the parents one after the other.
-
-    Args:
-        metrics: As :func:`lab.pruning_results.add_sweeps` names them.
-    """
+    """Return a Markdown table, a row a variant, the parents one after the other."""
     variants: dict[str, dict[str, float]] = {}
     for name, value in metrics.items():
         variant, _, key = name.rpartition('/')

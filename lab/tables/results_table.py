@@ -38,20 +38,10 @@ _LONGEST = 1000
 
 
 def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
-    """Render one results file.
+    """Render one results file as a Markdown table, and a line of where it comes from.
 
-    Args:
-        results: Its content; metrics ``teacher/old`` and ``<preset>/old|new|all``, each
-            with an optional ``..._std``, as fractions. Where it has ``runs``, a preset
-            with fewer seeds than the file is marked. Of a benchmark, ratios; of
-            classifiers, ``<model>/<recipe>/<split>/errors`` and so on; of pruned
-            networks, ``<parent>/<variant>/balanced_accuracy_mean``.
-        paper: Content of ``paper.json``: name of results -> row label -> flat metrics
-            in the same form; rows of other names are left out.
-
-    Returns:
-        A Markdown table, a row per preset in the order of the file (of a benchmark, a
-        row per ratio), and a line that says where it comes from.
+    Metrics are fractions, each with an optional ``..._std``; ``paper`` is name of
+    results -> row label -> flat metrics in the same form.
     """
     if results['name'].startswith(BENCHMARK):
         lines = benchmark_lines(results['metrics'])
@@ -193,11 +183,6 @@ def _commits(joined: str) -> str:
 def render_text(text: str, results_dir: Path, *, source: str = 'text') -> str:
     """Fill every ``<!-- results:NAME -->`` block of a document.
 
-    Args:
-        text: The document.
-        results_dir: Folder of the JSON files.
-        source: What to call the document in errors.
-
     Raises:
         FileNotFoundError: If a block names a results file that does not exist.
         ValueError: If a block is not closed, or a results file lacks a field.
@@ -243,14 +228,6 @@ def documents(root: Path) -> Iterator[Path]:
 
 def render_documents(root: str | Path, *, check: bool = False) -> list[Path]:
     """Fill the results blocks of all documents of a repository.
-
-    Args:
-        root: The repository.
-        check: Only look, write nothing.
-
-    Returns:
-        Documents that differ from what their results files say (and, without ``check``,
-        have been rewritten).
 
     Raises:
         FileNotFoundError: If a block names a results file that does not exist.

@@ -44,12 +44,7 @@ class Suggestion(NamedTuple):
 
 
 def suggest(images: int, similarity: str) -> Suggestion:
-    """Apply the rule.
-
-    Args:
-        images: Number of training images.
-        similarity: ``'low'`` or ``'high'``: whether the images look like those that the
-            weights were pretrained on. Grey castings are not like ImageNet.
+    """Apply the rule, ``'high'`` for images like those of the pretraining.
 
     Raises:
         ValueError: No images, or an unknown similarity.

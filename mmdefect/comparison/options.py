@@ -21,10 +21,6 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 def freeze_options(freeze: str, cfg: Config | None = None) -> list[str]:
     """Make config options of ``none``, ``head``, ``fraction=0.33`` or ``quadrant=Q3``.
 
-    Args:
-        freeze: One of those.
-        cfg: The config, whose own share of another mode is taken back.
-
     Raises:
         ValueError: It is none of them.
     """
@@ -97,14 +93,7 @@ def epochs_options(cfg: Config, epochs: int) -> list[str]:
 
 
 def check_run(config: str | Path, options: Sequence[str]) -> list[str]:
-    """Refuse now what would fail when its turn comes, maybe hours later.
-
-    Args:
-        config: Config of a classifier.
-        options: ``key=value`` for ``--cfg-options``.
-
-    Returns:
-        Warnings: a schedule that goes on behind the last epoch.
+    """Refuse now what would fail hours later; return warnings of schedules.
 
     Raises:
         FileNotFoundError: There is no such config, or no file of pretrained weights.

@@ -75,10 +75,7 @@ class RunRecord:
 
 
 def begin_run(work_dir: str | Path, command: str) -> dict[str, str]:
-    """Note in ``begun.json`` what is about to be trained here, and where.
-
-    Returns:
-        ``commit``, ``hardware`` and ``software`` of all parts of the run so far.
+    """Note in ``begun.json`` what is trained here; return its environment so far.
 
     Raises:
         ValueError: Something else was begun in this folder: it would be resumed under

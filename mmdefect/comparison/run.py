@@ -65,13 +65,6 @@ def train_and_test(
 ) -> RunRecord:
     """Train, test, and write ``run.json``; what is finished is not done again.
 
-    Args:
-        config: Config of a classifier.
-        work_dir: Its work dir; a killed training is resumed from it.
-        tools: Folder of ``dist_train.sh`` and ``dist_test.sh``.
-        processes: GPUs, or processes on a CPU.
-        options: ``key=value`` for ``--cfg-options`` of both.
-
     Raises:
         subprocess.CalledProcessError: One of the tools failed; it said why.
         ValueError: Another config or other options were begun or finished here.
@@ -114,12 +107,7 @@ def train_only(
 ) -> Path:
     """Train a config that loads weights itself; return the checkpoint to take.
 
-    Args:
-        config: Config with ``load_from``; it is read by the first try only, a killed
-            training is resumed from its own checkpoint.
-        work_dir: Its work dir.
-        tools: Folder of ``dist_train.sh``.
-        processes: GPUs, or processes on a CPU.
+    ``load_from`` is read by the first try only, a killed training is resumed.
 
     Raises:
         subprocess.CalledProcessError: The tool failed; it said why.
@@ -211,10 +199,6 @@ def image_size(cfg: Config) -> tuple[int, int]:
 
 def epoch_times(work_dir: str | Path, iterations: int) -> tuple[int, float]:
     """Count trained epochs, and mean seconds of one, from the training's log.
-
-    Args:
-        work_dir: Of a training.
-        iterations: Of an epoch; the log need not hold the last of them.
 
     Raises:
         ValueError: There is no log.

@@ -37,16 +37,9 @@ _ROWS = 20
 
 
 def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
-    """Write ``sweep.csv``, ``summary.json``, the plots and ``index.html``.
+    """Write ``sweep.csv``, ``summary.json`` and the plots; return ``index.html``.
 
-    Args:
-        run: The run.
-        sweep: Its networks.
-        command: What made them, as a reader would type it, if the work dir does not
-            know what made all of them.
-
-    Returns:
-        The HTML file.
+    ``command`` made the networks, if the work dir does not know what made all of them.
     """
     folder = run.work_dir
     scores = decision_scores(sweep.outcomes, run.settings.decide)

@@ -23,12 +23,7 @@ def parse_args() -> argparse.Namespace:
         metavar=('H', 'W'),
         help='size of the image; by default that of the test pipeline',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override config entries, key=value',
-    )
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     return parser.parse_args()
 
 

@@ -112,12 +112,7 @@ def _plain(value: Any) -> Any:
 
 
 def split_images(cfg: Config, split: str) -> ImageSet:
-    """Read the images of a split as they are tested: no augmentation, in order.
-
-    Args:
-        cfg: The config; ``val_dataloader``'s pipeline is taken for the training images.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-    """
+    """Read images of a split as they are tested, by ``val_dataloader``'s pipeline."""
     loader = copy.deepcopy(cfg[SPLITS[split]])
     if split == 'train':
         loader.dataset.pipeline = copy.deepcopy(cfg.val_dataloader.dataset.pipeline)

@@ -77,13 +77,7 @@ def load_images(loader: Iterable[Mapping[str, Any]]) -> ImageSet:
 def extract_features(
     model: Any, images: ImageSet, *, batch_size: int = 32
 ) -> np.ndarray:
-    """Compute the inputs of a classifier's head, shape ``(N, D)``, float32.
-
-    Args:
-        model: A classifier of mmpretrain.
-        images: See :class:`ImageSet`.
-        batch_size: Images at a time.
-    """
+    """Compute the inputs of a classifier's head, shape ``(N, D)``, float32."""
     with evaluating(model), torch.inference_mode():
         parts = [
             model.extract_feat(inputs, stage='neck')[-1].float().cpu().numpy()

@@ -61,12 +61,7 @@ class Outcome:
     tested_on: str = ''
 
     def number(self, name: str) -> float:
-        """Return what a decision is made by, on the validation images.
-
-        Args:
-            name: A cost (``parameters``, ``macs``, ``latency_ms``) or ``accuracy``,
-                ``balanced_accuracy`` or ``f1``.
-        """
+        """Return a cost, or a quality on the validation images, by its name."""
         if name == 'latency_ms':
             return self.cost.latency_ms_p50
         found = {**asdict(self.cost), **asdict(self.val)}

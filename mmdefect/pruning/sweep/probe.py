@@ -145,10 +145,6 @@ def _best_penalty(results: Mapping[str, Any]) -> int:
 def sources_of(paths: Sequence[str], pattern: str | None) -> tuple[str, ...] | None:
     """Find the photograph that each image is cut of, in its file name.
 
-    Args:
-        paths: Files of the images.
-        pattern: See :class:`ProbeSettings`; without it nothing is known.
-
     Raises:
         ValueError: A name does not have it.
     """
@@ -168,10 +164,6 @@ def sources_of(paths: Sequence[str], pattern: str | None) -> tuple[str, ...] | N
 
 def fold_into_head(head: Any, probe: FittedProbe) -> None:
     """Make a classifier's head compute the probe.
-
-    Args:
-        head: Has one linear layer ``fc`` (``DefectClsHead``, ``LinearClsHead``).
-        probe: Fitted on the head's inputs.
 
     Raises:
         ValueError: The head has no such layer, or one of another shape.

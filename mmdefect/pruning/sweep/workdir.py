@@ -45,11 +45,6 @@ def claim(work_dir: Path, cfg: Config, *, processes: int = 1) -> None:
     Sizes may be added and the decision changed. While no network is in it, a work dir
     is unclaimed: whoever mistyped a path tries again.
 
-    Args:
-        work_dir: The work dir.
-        cfg: The config.
-        processes: Of the training, each with batches of its own.
-
     Raises:
         ValueError: It was begun with another config, other pretrained weights or
             another number of processes, or holds networks of unknown origin.
@@ -72,10 +67,6 @@ def take_dense(work_dir: Path, other: Path) -> None:
     """Take the whole network of another run: no score has a say in it.
 
     Its measurements stay behind, as latencies compare within one run only.
-
-    Args:
-        work_dir: A run's work dir, claimed.
-        other: The work dir of a run with another score, or other sizes.
 
     Raises:
         FileNotFoundError: The other run has no whole network, or not yet.
@@ -103,13 +94,7 @@ def take_dense(work_dir: Path, other: Path) -> None:
 
 
 def identity(cfg: Config, processes: int = 1, *, of: Sequence[str] = ()) -> str:
-    """Digest what plans and weights depend on.
-
-    Args:
-        cfg: The config.
-        processes: Of the training.
-        of: Entries of ``prune`` that count; by default all but sizes and the choice.
-    """
+    """Digest what plans and weights depend on, ``of`` some entries of ``prune``."""
     entries = _of_networks(cfg)
     if of:
         entries['prune'] = {key: cfg.prune.get(key) for key in of}
