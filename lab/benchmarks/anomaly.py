@@ -235,10 +235,7 @@ class AnomalySuite:
         """Time two ways to one number, and note how far they are apart."""
         difference = abs(float(ours()) - float(other()))
         times = interleaved(ours, other, pairs=self.pairs, warmup=0, progress=progress)
-        return {
-            **speedup(f'{name}_speedup', times),
-            f'{name}_difference': difference,
-        }
+        return {**speedup(f'{name}_speedup', times), f'{name}_difference': difference}
 
     def _memory(self, progress: Progress | None = None) -> dict[str, float]:
         images = torch.randn(1, 3, self.image_size, self.image_size)

@@ -105,10 +105,7 @@ def _measure_table(
 
 
 def _measure_row(
-    label: str,
-    metrics: Mapping[str, float],
-    preset: str,
-    measures: Mapping[str, str],
+    label: str, metrics: Mapping[str, float], preset: str, measures: Mapping[str, str]
 ) -> list[str]:
     cells = [label]
     for measure in measures:

@@ -54,11 +54,7 @@ def test_exception_freeze_options() -> None:
 def test_feature_options_are_read_as_by_the_tools() -> None:
     options = parsed(protocol_options('legacy'))  # of all loaders
     assert list(options.values()) == ['legacy'] * 3
-    assert parsed(['a.b=1', 'c=[1,2]', 'd=None']) == {
-        'a.b': 1,
-        'c': [1, 2],
-        'd': None,
-    }
+    assert parsed(['a.b=1', 'c=[1,2]', 'd=None']) == {'a.b': 1, 'c': [1, 2], 'd': None}
     assert parsed([]) == {}
 
 

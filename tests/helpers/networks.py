@@ -26,12 +26,7 @@ BACKBONES: dict[str, dict] = {
     'VGG11': {'type': 'VGG', 'depth': 11},
     'FTLAlexNet': {'type': 'mmdefect.FTLAlexNet'},
     'LunaNet': {'type': 'mmdefect.LunaNet'},
-    'ResNet18': {
-        'type': 'ResNet',
-        'depth': 18,
-        'base_channels': 8,
-        'stem_channels': 8,
-    },
+    'ResNet18': {'type': 'ResNet', 'depth': 18, 'base_channels': 8, 'stem_channels': 8},
     'MobileNetV2': {'type': 'MobileNetV2', 'widen_factor': 0.25},
     'EfficientNetV2': {'type': 'EfficientNetV2', 'arch': 'tiny'},
     'ConvNeXt': {

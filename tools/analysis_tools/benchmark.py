@@ -34,11 +34,7 @@ from lab.tables.benchmark_table import BENCHMARK, benchmark_lines, missed
 from lab.timing import Progress
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-SUITES = {
-    'detection': DetectionSuite,
-    'anomaly': AnomalySuite,
-    'pruning': PruningSuite,
-}
+SUITES = {'detection': DetectionSuite, 'anomaly': AnomalySuite, 'pruning': PruningSuite}
 Suite = DetectionSuite | AnomalySuite | PruningSuite
 # Which of the options a suite has; each has its own defaults.
 SIZES = ('pairs', 'train_pairs', 'image_size', 'batch_size')

@@ -11,12 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from mmdefect.converters.casting import (
-    THRESHOLD,
-    make_split,
-    scan_casting,
-    study,
-)
+from mmdefect.converters.casting import THRESHOLD, make_split, scan_casting, study
 from mmdefect.datasets.casting.split import split_file_name, write_split
 from mmdefect.testing import (
     make_toy_casting,

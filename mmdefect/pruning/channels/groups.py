@@ -91,11 +91,7 @@ class ChannelGroup:
 
 
 def trace_groups(
-    model: nn.Module,
-    example: Tensor,
-    *,
-    layers: Sequence[str],
-    forward: Any = None,
+    model: nn.Module, example: Tensor, *, layers: Sequence[str], forward: Any = None
 ) -> list[ChannelGroup]:
     """Find the groups that some layers' filters belong to.
 

@@ -21,12 +21,7 @@ from mmdefect.pruning.sweep.candidates import (
 from mmdefect.pruning.sweep.decide import choose
 from mmdefect.pruning.sweep.dense import build_parent, split_images
 from mmdefect.pruning.sweep.features import ImageSet, predict
-from mmdefect.pruning.sweep.outcome import (
-    Outcome,
-    quality,
-    read_outcome,
-    write_outcome,
-)
+from mmdefect.pruning.sweep.outcome import Outcome, quality, read_outcome, write_outcome
 from mmdefect.pruning.sweep.run import PruneRun
 from mmdefect.pruning.sweep.workdir import digest_of
 

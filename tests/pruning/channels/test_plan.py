@@ -62,8 +62,7 @@ class TestFile:
 
 class TestRefusals:
     @pytest.mark.parametrize(
-        'content',
-        [[], {}, 'plan', {'format': 'mmdefect-channel-plan/2', 'layers': {}}],
+        'content', [[], {}, 'plan', {'format': 'mmdefect-channel-plan/2', 'layers': {}}]
     )
     def test_exception_no_plan(self, content):
         with pytest.raises(ValueError, match=r'the plan: expected \{.format'):
