@@ -115,10 +115,7 @@ def test_feature_macs_by_hand() -> None:
     ]
     assert [count_macs(model, images) for model, _ in cases] == [n for _, n in cases]
 
-
-def test_feature_macs_of_functions_and_attention() -> None:
-    """Nothing is overlooked because it is no module."""
-
+    # Nothing is overlooked because it is no module.
     class Functional(nn.Module):
         def forward(self, images):
             maps = F.conv2d(images, torch.ones(4, 3, 1, 1, device=images.device))
@@ -127,10 +124,7 @@ def test_feature_macs_of_functions_and_attention() -> None:
 
     expected = 30 * 3 * 4 + 2 * (4 * 4 * 30)
     assert count_macs(Functional(), torch.randn(1, 3, *SIZE)) == expected
-
-
-def test_feature_macs_are_those_of_mmengine() -> None:
-    """It counts norms as well, so without any."""
+    # Those of mmengine, which counts norms as well, so without any.
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=2), nn.ReLU()
     )
@@ -166,6 +160,7 @@ def test_feature_percentiles(watched) -> None:
 
 
 def test_feature_threads_modes_and_gradients(watched) -> None:
+    """They come back, also after a failure."""
     before = torch.get_num_threads()
     watched.train()
     watched.frozen.eval()
@@ -175,11 +170,7 @@ def test_feature_threads_modes_and_gradients(watched) -> None:
     assert torch.get_num_threads() == before
     assert torch.is_grad_enabled()
     assert [module.training for module in watched.modules()] == [True, True, False]
-
-
-def test_feature_state_comes_back_after_a_failure() -> None:
     model = nn.Sequential(nn.Conv2d(5, 2, 1))  # of 5 channels
-    before = torch.get_num_threads()
     with pytest.raises(RuntimeError, match='channels'):
         measure_cost(model, 4, runs=2, threads=before + 1)
     assert model.training
@@ -245,9 +236,8 @@ def test_feature_plan_cost_leaves_images_and_threads(watched) -> None:
     assert cost(ChannelPlan(layers={})) > 0
     assert len(Watched.seen) == 7 + 2
     assert set(Watched.seen) == {(torch.get_num_threads(), False, False)}
-
-
-def test_feature_plans_of_the_same_widths_are_measured_once(watched) -> None:
+    # Plans of the same widths are measured once.
+    Watched.seen.clear()
     cost = plan_cost(watched, torch.randn(1, 3, 4, 4), 'latency_ms', runs=3)
     plans = [
         ChannelPlan(layers={'conv': LayerCut(out=kept, out_of=2)})

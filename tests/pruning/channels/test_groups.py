@@ -73,15 +73,12 @@ class TestNetworks:
         ]  # fmt: skip
         assert all(len(group.filters) == 1 for group in groups)
 
-    def test_feature_a_depthwise_convolution_belongs_to_the_one_before(self):
+    def test_feature_depthwise_convolution_layer_scale_and_norm(self):
         groups = groups_of(build_backbone('MobileNetV2'))
         (group,) = [g for g in groups if g.name == 'layer3.1.conv.0.conv']
         assert group.filters == ('layer3.1.conv.0.conv', 'layer3.1.conv.1.conv')
-        assert ('layer3.1.conv.2.conv', 'in') in {
-            (member.layer, member.side) for member in group.members
-        }
-
-    def test_feature_layer_scale_and_norm(self):
+        reached = {(member.layer, member.side) for member in group.members}
+        assert ('layer3.1.conv.2.conv', 'in') in reached
         stem = groups_of(build_backbone('ConvNeXt'))[0]
         reached = {member.layer for member in stem.members}
         names = {'stages.0.0.gamma', 'stages.0.0.norm', 'downsample_layers.0.1'}

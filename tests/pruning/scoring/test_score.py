@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from mmengine.registry import MODELS
@@ -64,9 +66,7 @@ class TestScoreFilters:
 
     def test_feature_background(self, model):
         given = batch()
-        inverse = MaskedBatch(
-            images=given.images, masks=255 - given.masks, labels=given.labels
-        )
+        inverse = replace(given, masks=255 - given.masks)
         found = score_filters(model, [given], POSITIVE, [FIRST], background=True)
         expected = score_filters(model, [inverse], POSITIVE, [FIRST])
         assert torch.equal(found[FIRST], expected[FIRST])

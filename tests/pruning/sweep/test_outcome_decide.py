@@ -92,9 +92,6 @@ def test_feature_one_standard_error() -> None:
     # sqrt(0.95 * 0.05 / 100) = 0.022: 0.94 is as good, 0.80 is not.
     assert choose(SWEEP, DecideSettings()) == 1
     assert decision_scores(SWEEP, DecideSettings()) == []
-
-
-def test_feature_cost_of_one_standard_error() -> None:
     fast = [SWEEP[0], SWEEP[1], outcome('fast', 500, 0.94, 1.0)]
     assert choose(fast, DecideSettings(cost='latency_ms')) == 2
     assert choose(fast, DecideSettings(cost='parameters')) == 1

@@ -100,9 +100,7 @@ def test_feature_same_seed_same_probe_and_no_weight_of_a_constant() -> None:
     assert np.array_equal(probe.weight, again.weight)
     assert np.isfinite(probe.weight).all()
     assert np.abs(probe.weight[:, 2]).max() == 0
-
-
-def test_feature_stopped_solver_is_said() -> None:
+    # A stopped solver is said.
     values, labels = cloud(60, 20)
     probe = fit_probe(values, labels, 2, ProbeSettings(c=(1e5,), max_iter=1), 0)
     assert not probe.converged
@@ -145,9 +143,6 @@ def test_feature_sources_stand_in_file_names() -> None:
     found = sources_of(paths, r'(.+)_\d+_\d+')
     assert found == ('road_1_361', 'road_1_361', 'wall_7')
     assert sources_of(paths, None) is None
-
-
-def test_exception_sources() -> None:
     values, labels = cloud(40, 4)
     with pytest.raises(ValueError, match=r'names of all .*, a_1_1/b\.png does not'):
         sources_of(['a_1_1/b.png'], r'(.+)_\d+_\d+')
@@ -165,11 +160,6 @@ def test_feature_calibration_of_the_head_before_is_gone() -> None:
     probe = fit_probe(values, labels, 2, ProbeSettings(c=(1.0,)), 0)
     fold_into_head(head, probe)
     assert (float(head.temperature), float(head.threshold)) == (1.0, 0.5)
-
-
-def test_exception_head_of_another_kind() -> None:
-    values, labels = cloud(40, 4)
-    probe = fit_probe(values, labels, 2, ProbeSettings(c=(1.0,)), 0)
     with pytest.raises(ValueError, match=r'Head\.fc=\(2, 5\): expected'):
         fold_into_head(Head(5, 2), probe)
     with pytest.raises(ValueError, match='one linear layer'):

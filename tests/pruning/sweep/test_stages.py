@@ -160,7 +160,12 @@ def test_feature_every_score_cuts_to_the_same_size(
     assert widths_of(begun(line_config, scorer=scorer)) == expected
 
 
-def test_exception_no_images_to_score(line_config: Config) -> None:
+def test_exception_nothing_to_score_or_to_plan(line_config: Config) -> None:
+    keep = {'type': 'global', 'min_channels': 4}
+    grid = {'kind': 'parameters', 'values': [0.001]}
+    with pytest.raises(ValueError, match='smallest network costs'):
+        STAGES['score'](begun(line_config, grid=grid, keep=keep))
+    line_config.work_dir += '_again'
     line_config.pop('mask_dataloader')
     with pytest.raises(ValueError, match=r'expected one of mmdefect\.PairedMask'):
         STAGES['score'](begun(line_config, scorer={'type': 'mmdefect.SegIoU'}))
@@ -181,13 +186,6 @@ def test_feature_budget_of_the_whole_classifier_is_met(
         for model in (run.build(one, 'weights.pth') for one in run.candidates)
     )
     assert 0.2 * whole < small <= 0.4 * whole
-
-
-def test_exception_budget_that_no_network_meets(line_config: Config) -> None:
-    keep = {'type': 'global', 'min_channels': 4}
-    grid = {'kind': 'parameters', 'values': [0.001]}
-    with pytest.raises(ValueError, match='smallest network costs'):
-        STAGES['score'](begun(line_config, grid=grid, keep=keep))
 
 
 def test_feature_protected_layers_stay_whole(line_config: Config) -> None:
@@ -361,10 +359,7 @@ def test_feature_features_are_what_the_head_takes(finished: Finished) -> None:
     logits = logits + run.parent.head.fc.bias.detach().numpy()
     assert features.shape == (24, 16 * 64)
     assert [row.pred for row in said.values()] == logits.argmax(axis=1).tolist()
-
-
-def test_exception_images_of_two_sizes(line_config: Config) -> None:
-    batches = list(build_loader(line_config, line_config.val_dataloader))
+    batches = list(build_loader(run.cfg, run.cfg.val_dataloader))
     batches[0]['inputs'][0] = batches[0]['inputs'][0][:, :16]
     with pytest.raises(ValueError, match='one size'):
         load_images(batches)
@@ -504,10 +499,8 @@ class TestDenseFrom:
         with pytest.raises(ValueError, match='expected a whole network of the parent'):
             take_dense(run.work_dir, finished.run.work_dir)
         assert not (run.work_dir / 'dense').exists()
-
-    def test_exception_none_there(self, line_config: Config, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match='whole network is trained'):
-            take_dense(begun(line_config).work_dir, tmp_path)
+            take_dense(run.work_dir, run.work_dir.parent)
 
 
 def test_feature_one_impossible_size_does_not_stop_the_others(
