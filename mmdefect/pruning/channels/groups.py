@@ -132,7 +132,7 @@ def _dependency_graph(
         import torch_pruning
     except ImportError as error:
         raise ImportError(
-            'pruning needs the package torch-pruning, which is not installed: '
+            'torch_pruning: expected the package torch-pruning; '
             'pip install torch-pruning'
         ) from error
     # One by one: the backbones of mmpretrain and mmdet return nothing from train().

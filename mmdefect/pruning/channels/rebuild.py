@@ -43,13 +43,10 @@ def cut_in_place(model: nn.Module, plan: ChannelPlan) -> None:
         else:
             before = channels_of(target, 'in')
             _cut_module(target, cut)
-            _tell_owner(parent, target, before)
-
-
-def _tell_owner(owner: Any, layer: nn.Module, before: int) -> None:
-    """Tell a head that knows how many features its linear layer takes of fewer."""
-    if isinstance(layer, nn.Linear) and getattr(owner, 'in_channels', None) == before:
-        owner.in_channels = layer.in_features
+            # A head knows how many features its linear layer takes.
+            owner: Any = parent if isinstance(target, nn.Linear) else None
+            if getattr(owner, 'in_channels', None) == before:
+                owner.in_channels = target.in_features
 
 
 def reset_norms(model: nn.Module) -> None:

@@ -61,7 +61,11 @@ def measure(run: PruneRun) -> Sweep:
     if run.cfg.get('load_from'):
         trained = [Candidate(name=PARENT, size=None, folder=run.work_dir / PARENT)]
     networks = [*run.candidates, *trained]
-    todo = [one for one in networks if not _is_tested(one, tested_on)]
+    todo = [  # all but those with a result on these very sets
+        one
+        for one in networks
+        if not one.has(RESULT) or read_outcome(one).tested_on != tested_on
+    ]
     sets = sets_to_test(run.cfg) if todo else {}
     for candidate in todo:
         outcome = _measure(run, candidate, sets, tested_on)
@@ -91,11 +95,6 @@ def sets_to_test(cfg: Config) -> dict[str, ImageSet]:
         other.test_dataloader.dataset.data_root = root
         sets[name] = split_images(other, 'test')
     return sets
-
-
-def _is_tested(candidate: Candidate, tested_on: str) -> bool:
-    """Tell whether there is a result, on these very sets."""
-    return candidate.has(RESULT) and read_outcome(candidate).tested_on == tested_on
 
 
 def _measure(

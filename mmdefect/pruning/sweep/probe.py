@@ -104,7 +104,7 @@ def _search(
         )
     except ImportError as error:
         raise ImportError(
-            'the linear probe needs the package scikit-learn, which is not installed: '
+            'sklearn: expected the package scikit-learn for the linear probe; '
             'pip install scikit-learn'
         ) from error
     split = StratifiedKFold if sources is None else StratifiedGroupKFold
