@@ -135,9 +135,6 @@ def plan_cost(
             the network that it finds is to be measured again.
         runs: Forward passes a plan for the latency.
 
-    Returns:
-        Plan -> cost of one image.
-
     Raises:
         ValueError: An unknown kind, too few runs, or an example of another shape.
     """

@@ -103,9 +103,6 @@ def trace_groups(
         forward: How the copy is called, ``forward(model, example)``; by default as a
             function.
 
-    Returns:
-        Groups in the order of their first layers.
-
     Raises:
         ImportError: Torch-Pruning is not installed.
         ValueError: The network cannot be traced, or a group reaches a module that
@@ -253,11 +250,6 @@ def make_plan(
     origin: Mapping[str, Any] | None = None,
 ) -> ChannelPlan:
     """Turn kept channels of groups into cuts of layers.
-
-    Args:
-        groups: All groups.
-        kept: Kept channels by name of the group; groups without an entry stay whole.
-        origin: What the reader of the plan should know.
 
     Raises:
         ValueError: A group keeps nothing.
