@@ -61,12 +61,7 @@ def add_rows(path: str | Path, rows: Sequence[ComparedRun], *, dataset: str) -> 
         path,
         dataset=dataset,
         runs=runs,
-        metrics={
-            f'{key}/{name}': value
-            for key, seeds in runs.items()
-            for run in seeds.values()
-            for name, value in run['metrics'].items()
-        },
+        summed_up=lambda found: found[-1]['metrics'],
         notes=known.get('notes', ''),
     )
 

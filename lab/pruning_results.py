@@ -56,11 +56,7 @@ def add_sweeps(
         path,
         dataset=dataset,
         runs=runs,
-        metrics={
-            f'{name}/{key}': value
-            for name, seeds in runs.items()
-            for key, value in _summed_up(list(seeds.values())).items()
-        },
+        summed_up=_summed_up,
         notes=known.get('notes', '') if notes is None else notes,
     )
 

@@ -7,7 +7,7 @@ import math
 import re
 import statistics
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypedDict
@@ -101,10 +101,12 @@ def write_runs(
     *,
     dataset: str,
     runs: Runs,
-    metrics: Mapping[str, float],
+    summed_up: Callable[[list[Run]], Mapping[str, float]],
     notes: str = '',
 ) -> dict[str, Any]:
     """Write a results file of single runs: what they have in common is theirs.
+
+    ``summed_up`` makes metrics of the runs of one name, which come below that name.
 
     Raises:
         RuntimeError, ValueError: As of :func:`write_results`.
@@ -118,7 +120,11 @@ def write_runs(
         command='; '.join(dict.fromkeys(run['command'] for run in flat)),
         dataset=dataset,
         seeds=sorted({int(seed) for entries in runs.values() for seed in entries}),
-        metrics=metrics,
+        metrics={
+            f'{name}/{key}': value
+            for name, entries in runs.items()
+            for key, value in summed_up(list(entries.values())).items()
+        },
         duration_s=sum(durations.values()),
         notes=notes,
         environment=environment_of(flat),
