@@ -1,18 +1,17 @@
-"""Runs of a study in a results file."""
+"""Compared classifiers in a results file."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from lab.results import Run, Runs, read_growing, today, write_runs
-from mmdefect.comparison.report import Row
+from mmdefect.comparison.report import ComparedRun
 
 
-def metrics_of(row: Row) -> dict[str, float]:
-    """Numbers of one classifier, without its name."""
+def metrics_of(row: ComparedRun) -> dict[str, float]:
+    """Collect the numbers of one classifier, without its name."""
     found, record = row.measures, row.record
     low, high = found.accuracy_range
     # Not a number where the test images are all of one class.
@@ -34,24 +33,26 @@ def metrics_of(row: Row) -> dict[str, float]:
     }
 
 
-def add_rows(path: str | Path, rows: Sequence[Row], *, dataset: str) -> None:
+def add_rows(path: str | Path, rows: Sequence[ComparedRun], *, dataset: str) -> None:
     """Add classifiers to a results file, or begin it.
 
     The file's ``metrics`` are ``<model>/<recipe>/<split>/errors`` and so on. It holds
     one run of a classifier on a split; an earlier one is replaced, whatever its seed.
 
-    Args:
-        path: The JSON file; its stem is the name of the experiment.
-        rows: The classifiers.
-        dataset: Name of the data.
-
     Raises:
         RuntimeError: The tree or a run is of no clean commit.
-        ValueError: The file is of another experiment or data set, or two classifiers
+        ValueError: The file is of another experiment or dataset, or two classifiers
             have one name.
     """
     path = Path(path)
-    _check_names(rows)
+    commands: dict[str, str] = {}
+    for record in (row.record for row in rows):
+        if (first := commands.setdefault(record.key, record.command)) != record.command:
+            raise ValueError(
+                f'{record.key}: expected one classifier of this name, not those of '
+                f"'{first}' and '{record.command}'; give the other a config of its own "
+                '(<model>_<recipe>_casting.py), which names it'
+            )
     known = read_growing(path, name=path.stem, dataset=dataset)
     runs: Runs = dict(known.get('runs', {}))
     for row in rows:
@@ -60,36 +61,19 @@ def add_rows(path: str | Path, rows: Sequence[Row], *, dataset: str) -> None:
         path,
         dataset=dataset,
         runs=runs,
-        metrics={
-            f'{key}/{name}': value
-            for key, seeds in runs.items()
-            for run in seeds.values()
-            for name, value in run['metrics'].items()
-        },
+        summed_up=lambda found: found[-1]['metrics'],
         notes=known.get('notes', ''),
     )
 
 
-def _check_names(rows: Sequence[Row]) -> None:
-    known: dict[str, str] = {}
-    for row in rows:
-        key, command = row.record.key, row.record.command
-        if known.setdefault(key, command) != command:
-            raise ValueError(
-                f"'{known[key]}' and '{command}' were given, both are {key} in a "
-                'results file: expected one of them; give the other a config of its '
-                'own (<model>_<recipe>_casting.py), which names it'
-            )
-
-
-def _run(row: Row) -> Run:
-    record = asdict(row.record)
+def _run(row: ComparedRun) -> Run:
+    record = row.record
     return Run(
         metrics=metrics_of(row),
-        commit=record['commit'],
+        commit=record.commit,
         date=today(),
-        duration_s=round(record['epochs'] * record['seconds_per_epoch'], 1),
-        hardware=record['hardware'],
-        software=record['software'],
-        command=record['command'],
+        duration_s=round(record.epochs * record.seconds_per_epoch, 1),
+        hardware=record.hardware,
+        software=record.software,
+        command=record.command,
     )

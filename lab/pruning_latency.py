@@ -41,11 +41,6 @@ class TimeAgain:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Time a network of a sweep, and the whole one.
 
-        Args:
-            work_dir: Of ``tools/prune.py``.
-            name: ``'dense'``, ``'parent'`` (the same network with another head, so the
-                whole one is timed), or such as ``'parameters-0.10'``.
-
         Raises:
             FileNotFoundError: A network's files are not there.
         """
@@ -69,9 +64,6 @@ class TimeAgain:
 def build_network(folder: Path) -> Any:
     """Build a network of a sweep on the CPU.
 
-    Args:
-        folder: ``<work dir>/<name>``.
-
     Raises:
         FileNotFoundError: It lacks ``classifier.py`` or ``classifier.pth``.
         ValueError: Its config is not what ``tools/prune.py`` writes.
@@ -79,8 +71,8 @@ def build_network(folder: Path) -> Any:
     for file in (CONFIG, CLASSIFIER):
         if not (folder / file).is_file():
             raise FileNotFoundError(
-                f"'{folder}' has no {file}, a network that tools/prune.py has tested "
-                'was expected; run it again, or do not time anew.'
+                f'{folder / file}: expected a network that tools/prune.py has tested; '
+                'run it again, or do not time anew'
             )
     cfg = read_dumped_config(folder / CONFIG)
     built = [cfg.model, cfg.get('data_preprocessor')]

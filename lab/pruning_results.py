@@ -36,23 +36,13 @@ def add_sweeps(
     seeds on the first test set, ``<variant>/<set>_balanced_accuracy_mean`` and so on
     of the others, and the means of ``params``, ``params_share`` (of the parent),
     ``macs``, ``latency_ms_p50`` and ``latency_speedup`` (of the parent, measured by
-    the same sweep).
-
-    Args:
-        path: The JSON file; its stem is the name of the experiment.
-        variants: ``<parent>/<variant>`` -> work dirs of ``tools/prune.py``, one a seed.
-        dataset: Name of the data.
-        take: Which network: ``'chosen'``, ``'parent'`` (as ``load_from`` has it), or
-            its name such as ``'dense'`` or ``'parameters-0.10'``.
-        notes: What a reader must know; what the file has by default.
-        timer: Times the networks anew, such as
-            :class:`~lab.pruning_latency.TimeAgain`; the latency is that of
-            the sweep by default.
+    the same sweep). ``take`` is ``'chosen'``, ``'parent'`` or a network's name; a
+    ``timer`` times the networks anew.
 
     Raises:
         FileNotFoundError: A sweep is not finished.
         RuntimeError: The tree or a run is of no clean commit.
-        ValueError: The file is of another experiment or data set, a sweep has no such
+        ValueError: The file is of another experiment or dataset, a sweep has no such
             network, a seed is given twice, or seeds of a variant do not belong
             together.
     """
@@ -66,11 +56,7 @@ def add_sweeps(
         path,
         dataset=dataset,
         runs=runs,
-        metrics={
-            f'{name}/{key}': value
-            for name, seeds in runs.items()
-            for key, value in _summed_up(list(seeds.values())).items()
-        },
+        summed_up=_summed_up,
         notes=known.get('notes', '') if notes is None else notes,
     )
 
@@ -86,45 +72,43 @@ def _by_seed(
         if len(kinds) > 1:
             first, other = list(kinds.values())[:2]
             raise ValueError(
-                f"'{first}' and '{other}' have other settings or other data "
-                'sets, seeds of one variant were expected; check which work dirs were '
-                'given.'
+                f'{other}: expected the settings and datasets of {first}; check which '
+                'work dirs were given'
             )
         seed = str(summary['seed'])
         if seed in found:
             raise ValueError(
-                f"'{folder}' has the seed {seed} that another work dir has, one work "
-                'dir per seed was expected; leave one of them out.'
+                f'{folder}: expected another seed than {seed}, which another work dir '
+                'has; leave one of them out'
             )
         found[seed] = _run(summary, take, Path(folder), timer)
     return found
 
 
 def _kind(summary: Mapping[str, Any]) -> Any:
-    """What seeds of one variant have in common."""
+    """Return what seeds of one variant have in common."""
     return summary.get('recipe'), summary['outcomes'][0]['tested_on']
 
 
 def _check_alike(name: str, runs: Mapping[str, Run]) -> None:
-    """A mean over seeds of numbers that only some have would be none."""
+    """Refuse a mean over seeds of numbers that only some have."""
     first, *others = [run['metrics'] for run in runs.values()]
     if len({run.get('recipe') for run in runs.values()}) > 1:
         raise ValueError(
-            f'seeds of {name} have other settings, data sets or networks (--take), the '
-            'same of all were expected; check which work dirs were given, or begin '
-            'another results file.'
+            f'{name}: expected seeds of the same settings, datasets and network '
+            '(--take); check which work dirs were given, or begin another results file'
         )
     for metrics in others:
         if odd := sorted(first.keys() ^ metrics.keys()):
             raise ValueError(
-                f'only some seeds of {name} have {", ".join(odd)}, the same numbers of '
-                'all were expected; test them on the same data sets.'
+                f'{name}: expected {", ".join(odd)} of all seeds or of none; test them '
+                'on the same datasets'
             )
         if first['threads'] != metrics['threads']:
             raise ValueError(
-                f'seeds of {name} were timed with {first["threads"]} and '
-                f'{metrics["threads"]} threads, the same number was expected: remove '
-                'result.json from the work dirs and test them again.'
+                f'{name}: expected seeds timed with as many threads, not with '
+                f'{first["threads"]} and {metrics["threads"]}; remove result.json from '
+                'the work dirs and test them again'
             )
 
 
@@ -137,8 +121,7 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / SUMMARY
     if not path.is_file():
         raise FileNotFoundError(
-            f"'{folder}' has no {SUMMARY}: a work dir that tools/prune.py has finished "
-            'was expected.'
+            f'{path}: expected a work dir that tools/prune.py has finished'
         )
     return json.loads(path.read_text(encoding='utf-8'))
 
@@ -151,10 +134,7 @@ def _run(
     if parent := summary.get('parent'):
         outcomes[PARENT] = parent
     if wanted not in outcomes:
-        raise ValueError(
-            f'a sweep has no network {wanted}, one of {", ".join(outcomes)} was '
-            'expected.'
-        )
+        raise ValueError(f'take={wanted}: expected one of {", ".join(outcomes)}')
     outcome, whole = outcomes[wanted], summary['outcomes'][0]
     costs = timer(folder, wanted) if timer else (outcome['cost'], whole['cost'])
     return Run(
@@ -189,7 +169,7 @@ def _metrics(
 
 
 def _summed_up(runs: Sequence[Run]) -> dict[str, float]:
-    """Accuracies as mean and deviation over seeds, what they cost as a mean."""
+    """Sum up accuracies as mean and deviation over seeds, costs as a mean."""
     found: dict[str, float] = {'seeds': len(runs)}
     for name in runs[0]['metrics']:
         values = [run['metrics'][name] for run in runs]

@@ -7,7 +7,7 @@ import math
 import re
 import statistics
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypedDict
@@ -63,22 +63,8 @@ def write_results(
 ) -> dict[str, Any]:
     """Write a results file with all that is needed to run it again.
 
-    Args:
-        path: The JSON file, in the repository whose commit produced the numbers.
-        name: Name of the experiment; tables refer to it.
-        command: What was run, as a reader would type it.
-        dataset: Name of the data set.
-        seeds: Seed of each repetition.
-        metrics: Flat name -> number.
-        duration_s: Time of all repetitions together.
-        notes: Anything a reader must know.
-        environment: ``commit``, ``hardware`` and ``software`` of the run, as its
-            ``stream.json`` holds them; those of this machine by default.
-        runs: Preset -> seed as text -> the run, where ``metrics`` are means of runs;
-            ``commit`` may then name several, ``'a; b'``.
-
-    Returns:
-        What was written.
+    ``metrics`` are flat numbers. Of several ``runs``, preset -> seed as text -> run,
+    they are means, and ``environment`` may name more than one commit, ``'a; b'``.
 
     Raises:
         RuntimeError: If the repository has uncommitted changes or there is none, or
@@ -115,24 +101,15 @@ def write_runs(
     *,
     dataset: str,
     runs: Runs,
-    metrics: Mapping[str, float],
+    summed_up: Callable[[list[Run]], Mapping[str, float]],
     notes: str = '',
 ) -> dict[str, Any]:
     """Write a results file of single runs: what they have in common is theirs.
 
-    Args:
-        path: The JSON file; its stem is the name of the experiment.
-        dataset: Name of the data set.
-        runs: Name -> seed as text -> the run. Commands are joined by ``'; '``.
-        metrics: What the file says of them, as of :func:`write_results`.
-        notes: Anything a reader must know.
-
-    Returns:
-        What was written.
+    ``summed_up`` makes metrics of the runs of one name, which come below that name.
 
     Raises:
-        RuntimeError: As of :func:`write_results`.
-        ValueError: As of :func:`write_results`.
+        RuntimeError, ValueError: As of :func:`write_results`.
     """
     flat = [run for entries in runs.values() for run in entries.values()]
     # Several networks of a sweep are one run.
@@ -143,7 +120,11 @@ def write_runs(
         command='; '.join(dict.fromkeys(run['command'] for run in flat)),
         dataset=dataset,
         seeds=sorted({int(seed) for entries in runs.values() for seed in entries}),
-        metrics=metrics,
+        metrics={
+            f'{name}/{key}': value
+            for name, entries in runs.items()
+            for key, value in summed_up(list(entries.values())).items()
+        },
         duration_s=sum(durations.values()),
         notes=notes,
         environment=environment_of(flat),
@@ -157,19 +138,11 @@ def today() -> str:
 
 
 def read_growing(path: str | Path, *, name: str, dataset: str) -> dict[str, Any]:
-    """Read a results file that runs are to be added to.
-
-    Args:
-        path: The JSON file.
-        name: Name of the experiment whose runs are to be added.
-        dataset: Name of their data set.
-
-    Returns:
-        Its content, empty if there is no such file yet.
+    """Read a results file that runs are to be added to, nothing if there is none.
 
     Raises:
         ValueError: If it is no results file with ``runs``, or one of another
-            experiment or data set.
+            experiment or dataset.
     """
     path = Path(path)
     if not path.is_file():
@@ -178,19 +151,18 @@ def read_growing(path: str | Path, *, name: str, dataset: str) -> dict[str, Any]
         content = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
         raise ValueError(
-            f"'{path}' is not JSON ({error}), a results file was expected; restore it "
-            'from git.'
+            f'{path}: expected a results file in JSON ({error}); restore it from git'
         ) from error
     if 'runs' not in content:
         raise ValueError(
-            f"'{path}' has no 'runs', a results file with every single run was "
-            'expected to add to; write it anew without --add, from all work dirs.'
+            f"{path}: expected a results file with every single run in 'runs'; write "
+            'it anew without --add, from all work dirs'
         )
     for key, value in (('name', name), ('dataset', dataset)):
         if content.get(key) != value:
             raise ValueError(
-                f"{key} {value!r} was given, {content.get(key)!r} as in '{path}' was "
-                'expected to add to it; give that, or another file.'
+                f'{key}={value!r}: expected {content.get(key)!r} as in {path}; give '
+                'that, or another file'
             )
     return dict(content)
 
@@ -204,8 +176,8 @@ def _check_commits(commit: str, runs: Runs) -> None:
         # A run that was resumed at a later commit names both.
         if not all(re.fullmatch('[0-9a-f]{7,40}', one) for one in value.split('; ')):
             raise RuntimeError(
-                f'{what} came from commit {value!r}, a clean commit was expected so '
-                'that it can be run again; commit first, then run.'
+                f'{what} came from commit {value!r}: expected a clean commit, so that '
+                'it can be run again; commit first, then run'
             )
 
 
@@ -217,17 +189,13 @@ def _check_metrics(metrics: Mapping[str, float]) -> None:
     ]
     if bad or not metrics:
         raise ValueError(
-            f'metrics {", ".join(bad) or "without any entry"} were given, finite '
-            'numbers were expected; leave out what was not measured.'
+            f'metrics {", ".join(bad) or "without any entry"}: expected finite '
+            'numbers; leave out what was not measured'
         )
 
 
 def clean_commit(folder: str | Path, *, ignore: str | Path | None = None) -> str:
     """Return the commit that a folder's repository stands at.
-
-    Args:
-        folder: Any folder of the repository; it need not exist yet.
-        ignore: A file whose changes do not count: the results file itself.
 
     Raises:
         RuntimeError: If there is no repository or commit, or anything is changed or
@@ -246,8 +214,8 @@ def clean_commit(folder: str | Path, *, ignore: str | Path | None = None) -> str
     ]
     if changed:
         raise RuntimeError(
-            f"'{root}' has uncommitted changes ({some_of(changed, 3)}), a "
-            'clean tree was expected so that the commit tells what ran; commit first.'
+            f'{root}: expected a clean tree, so that the commit tells what ran, there '
+            f'are uncommitted changes ({some_of(changed, 3)}); commit first'
         )
     return _git(root, 'rev-parse', 'HEAD')
 
@@ -260,8 +228,8 @@ def _git(folder: Path, *args: str) -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, 'stderr', None) or str(error)
         raise RuntimeError(
-            f"'{folder}' is in no git repository with a commit ({reason.strip()}), one "
-            'was expected because results name their commit; run from a clone.'
+            f'{folder}: expected a git repository with a commit, which results name '
+            f'({reason.strip()}); run from a clone'
         ) from error
     # Not strip(): the first status entry may start with a space.
     return done.stdout.rstrip('\n')
@@ -274,36 +242,30 @@ def distinct(texts: Iterable[str]) -> str:
 
 
 def environment_of(runs: Iterable[Run]) -> dict[str, str]:
-    """``commit``, ``hardware``, ``software``; ``'a; b'`` where runs differ."""
-    found = list(runs)
+    """Join ``commit``, ``hardware``, ``software``, ``'a; b'`` where runs differ."""
+    found: list[Mapping[str, Any]] = list(runs)
     return {
-        'commit': distinct(run['commit'] for run in found),
-        'hardware': distinct(run['hardware'] for run in found),
-        'software': distinct(run['software'] for run in found),
+        key: distinct(run[key] for run in found)
+        for key in ('commit', 'hardware', 'software')
     }
 
 
 def mean_std(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mean and sample standard deviation (ddof = 1) over repetitions.
+    """Compute mean and sample standard deviation (ddof = 1) over repetitions.
 
-    Args:
-        rows: Metrics of each repetition, the same names in each.
-
-    Returns:
-        ``name`` and ``name_std`` for each name; without ``name_std`` when there is one
-        repetition, because nothing is known about the spread then.
+    Without ``name_std`` of a single repetition: nothing is known about its spread.
 
     Raises:
         ValueError: If there is no row, or the names differ.
     """
     if not rows:
-        raise ValueError('no repetitions were given, at least one was expected.')
+        raise ValueError('rows=[]: expected at least one repetition')
     names = list(rows[0])
     for row in rows[1:]:
         if different := set(names) ^ set(row):
             raise ValueError(
-                f'{", ".join(sorted(different))} is in some repetitions only, the same '
-                'metrics were expected in each; collect finished runs of one protocol.'
+                f'{", ".join(sorted(different))}: expected in every repetition, it is '
+                'in some only; collect finished runs of one protocol'
             )
     found: dict[str, float] = {}
     for name in names:

@@ -66,12 +66,6 @@ def collect(
     The teacher is step 0, the same for all presets of a seed; every group is taken
     after the last step.
 
-    Args:
-        presets: Name -> work dirs, one per seed.
-        command: What produced these work dirs, as a reader would type it.
-        known: Runs of a results file, which stay unless the same preset and seed is
-            read again.
-
     Raises:
         FileNotFoundError: If a folder is no work dir of a stream.
         ValueError: If a stream is unfinished or came from several commits, a preset
@@ -85,7 +79,7 @@ def collect(
 
 
 def _summed_up(runs: Runs) -> Collected:
-    """Means over the seeds that each preset has, and where all of it ran."""
+    """Average over the seeds that each preset has, and join where all of it ran."""
     seeds = sorted({int(seed) for entries in runs.values() for seed in entries})
     flat = [run for entries in runs.values() for run in entries.values()]
     metrics: dict[str, float] = {}
@@ -109,8 +103,8 @@ def _by_seed(name: str, folders: Sequence[str | Path], command: str) -> dict[str
         seed = str(_seed(record))
         if seed in found:
             raise ValueError(
-                f"'{folder}' has the seed {seed} that another work dir of {name} has, "
-                'one work dir per seed was expected; leave one of them out.'
+                f'{folder}: expected another seed than {seed}, which another work dir '
+                f'of {name} has; leave one of them out'
             )
         found[seed] = _run(record, command)
     return found
@@ -131,7 +125,7 @@ def _run(record: StreamRecord, command: str) -> Run:
 
 
 def _measured(record: StreamRecord) -> dict[str, float]:
-    """What a table shows of a stream: groups of boxes, or measures of products."""
+    """Collect what a table shows: groups of boxes, or measures of products."""
     if record.matrix is not None and record.metric in MEASURED:
         return product_measures(record.matrix)
     last = _groups(record, record.scored[-1], ('old', 'new', 'all'))
@@ -139,7 +133,7 @@ def _measured(record: StreamRecord) -> dict[str, float]:
 
 
 def product_measures(matrix: StreamMatrix) -> dict[str, float]:
-    """``ACC``, ``FM_iuf``, ``forgetting``, ``base`` and ``last``, of images and pixels.
+    """Compute ``ACC``, ``FM_iuf``, ``forgetting``, ``base`` and ``last``.
 
     ``ACC`` and ``FM_iuf`` as IUF computes them, ``forgetting`` as Chaudhry et al. 2018,
     ``base`` and ``last`` the means after the first and the last step;
@@ -167,9 +161,9 @@ def _teacher(runs: Runs, seed: str) -> float:
     for name, value in others:
         if abs(value - expected) > _SAME_TEACHER:
             raise ValueError(
-                f'{name} of seed {seed} has a teacher of {value}, {expected} as of '
-                f'{first} was expected because a table compares presets that learn '
-                'from one teacher; share step 0 with stream.start_from.'
+                f'{name} of seed {seed}: expected a teacher of {expected} as of '
+                f'{first}, not of {value}, to compare presets that learn from one '
+                'teacher; share step 0 with stream.start_from'
             )
     return expected
 
@@ -183,7 +177,7 @@ def _mean(name: str, entries: Mapping[str, Run]) -> dict[str, float]:
 
 
 def _environment(record: StreamRecord) -> dict[str, str]:
-    """What the steps say of where they ran; reused steps say nothing."""
+    """Join what the steps say of where they ran; reused steps say nothing."""
     steps = [step for step in record.state['steps'] if not step.get('reused_from')]
     found = [step.get('environment') or {} for step in steps]
     joined = {
@@ -192,9 +186,9 @@ def _environment(record: StreamRecord) -> dict[str, str]:
     }
     if '; ' in joined['commit']:
         raise ValueError(
-            f"the steps of '{record.work_dir}' came from the commits "
-            f'{joined["commit"].replace("; ", ", ")}, one commit was expected; run all '
-            'steps of a stream from the same checkout.'
+            f'{record.work_dir}: expected steps of one commit, not of '
+            f'{joined["commit"].replace("; ", ", ")}; run all steps of a stream from '
+            'the same checkout'
         )
     return joined
 
@@ -204,9 +198,9 @@ def _finished(folder: str | Path) -> StreamRecord:
     states = [entry['state'] for entry in record.state['steps']]
     if set(states) != {'finished'} or record.scored != list(range(len(states))):
         raise ValueError(
-            f"'{folder}' has steps {', '.join(states)} with scores of "
-            f'{record.scored}, a finished and scored stream was expected; finish it '
-            'with --resume.'
+            f'{folder}: expected a finished and scored stream, its steps are '
+            f'{", ".join(states)} with scores of {record.scored}; finish it with '
+            '--resume'
         )
     return record
 
@@ -217,8 +211,8 @@ def _seed(record: StreamRecord) -> int:
     seed = read_dumped_config(path).get('randomness', {}).get('seed')
     if seed is None:
         raise ValueError(
-            f"'{path}' has no randomness.seed, one was expected because results name "
-            'their seeds; train with a seed.'
+            f'{path}: expected randomness.seed, as results name their seeds; train '
+            'with a seed'
         )
     return int(seed)
 
@@ -228,8 +222,8 @@ def _groups(record: StreamRecord, step: int, names: Sequence[str]) -> dict[str, 
     groups = {name: value for name, value in found.items() if value is not None}
     if len(groups) != len(names):
         raise ValueError(
-            f"'{record.work_dir}' has no score of "
-            f'{", ".join(sorted(found.keys() - groups.keys()))} after step {step}, a '
-            'stream of two steps or more with ground truth was expected.'
+            f'{record.work_dir}: expected scores of '
+            f'{", ".join(sorted(found.keys() - groups.keys()))} after step {step}; '
+            'give a stream of two steps or more with ground truth'
         )
     return groups

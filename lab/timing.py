@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mmdefect.utils.checks import check_range
+
 Progress = Callable[[int, int], None]
 
 
@@ -44,16 +46,7 @@ class PairTimes:
         return statistics.median(self.a), statistics.median(self.b)
 
     def metrics(self, name: str) -> dict[str, float]:
-        """Return flat numbers for a results file.
-
-        Args:
-            name: What ``a`` and ``b`` are, ``'ours/other'``.
-
-        Returns:
-            ``name``, ``name_q25`` and ``name_q75``: median and quartiles of the ratio;
-            ``name_ours_ms`` and ``name_other_ms``: median milliseconds. They belong to
-            these pairs: another comparison of the same thing may find a busier machine.
-        """
+        """Return flat numbers for a results file: the ratio, its quartiles, medians."""
         return {
             name: self.ratio,
             f'{name}_q25': self.quartiles[0],
@@ -78,34 +71,18 @@ def interleaved(
     of a pair says more than two times measured apart. Pairs start with ``a`` and with
     ``b`` in turn, because the second finds caches as the first left them.
 
-    Args:
-        a: What is compared. It returns when its work is done: on a GPU it waits.
-        b: What it is compared with.
-        pairs: How many pairs, at least 2.
-        warmup: Pairs that are run first and not counted.
-        progress: Called with how many pairs are done, and of how many.
-        clock: Seconds.
-
     Raises:
         ValueError: If there are too few pairs, or ``warmup`` is negative.
     """
-    if pairs < 2 or warmup < 0:
-        raise ValueError(
-            f'{pairs} pairs after {warmup} to warm up were given: expected at least 2, '
-            'so that there are quartiles, after 0 or more'
-        )
+    check_range('pairs', pairs, 2)  # so that there are quartiles
+    check_range('warmup', warmup, 0)
     taken: tuple[list[float], list[float]] = ([], [])
     for pair in range(-warmup, pairs):
         for side in (0, 1) if pair % 2 == 0 else (1, 0):
-            seconds = _seconds((a, b)[side], clock)
+            begin = clock()
+            (a, b)[side]()
             if pair >= 0:
-                taken[side].append(seconds)
+                taken[side].append(clock() - begin)
         if progress is not None and pair >= 0:
             progress(pair + 1, pairs)
     return PairTimes(a=tuple(taken[0]), b=tuple(taken[1]))
-
-
-def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
-    begin = clock()
-    run()
-    return clock() - begin

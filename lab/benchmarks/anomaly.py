@@ -120,11 +120,7 @@ class AnomalySuite:
         return said
 
     def model(self, **conditioner: Any) -> Any:
-        """Build the IUF of the presets with random weights.
-
-        Args:
-            conditioner: Settings of the conditioner; the presets' by default.
-        """
+        """Build the IUF of the presets with random weights."""
         init_default_scope('mmdefect')
         torch.manual_seed(0)
         cfg = Config.fromfile(self.configs / MODEL).model
@@ -164,14 +160,7 @@ class AnomalySuite:
     def predictor(
         self, model: Any, batch: int, compiled: bool = False
     ) -> Callable[[], list[AnomalySample]]:
-        """Return what judges preprocessed images, up to maps and scores.
-
-        Args:
-            model: Where images become small maps; scores are made from those by the
-                same code, compiled or not.
-            batch: How many images.
-            compiled: Whether ``torch.compile`` may have the model.
-        """
+        """Return what judges preprocessed images, up to maps and scores."""
         model.eval()
         data = model.data_preprocessor(self.random_batch(batch))
         images, samples = data['inputs']['images'], data['data_samples']
@@ -246,10 +235,7 @@ class AnomalySuite:
         """Time two ways to one number, and note how far they are apart."""
         difference = abs(float(ours()) - float(other()))
         times = interleaved(ours, other, pairs=self.pairs, warmup=0, progress=progress)
-        return {
-            **speedup(f'{name}_speedup', times),
-            f'{name}_difference': difference,
-        }
+        return {**speedup(f'{name}_speedup', times), f'{name}_difference': difference}
 
     def _memory(self, progress: Progress | None = None) -> dict[str, float]:
         images = torch.randn(1, 3, self.image_size, self.image_size)
@@ -277,12 +263,7 @@ class AnomalySuite:
 
 
 def speedup(name: str, times: PairTimes) -> dict[str, float]:
-    """Return how many times faster ``a`` is than ``b``, as numbers of a results file.
-
-    Args:
-        name: What is faster than what.
-        times: ``a`` is ours.
-    """
+    """Return how many times faster ``a`` is than ``b``, for a results file."""
     inverse = PairTimes(a=times.b, b=times.a).metrics(name)
     ours, other = f'{name}_ours_ms', f'{name}_other_ms'
     return {**inverse, ours: inverse[other], other: inverse[ours]}

@@ -23,15 +23,10 @@ from mmdefect.models.anomaly.conditioner import ObjectConditioner
 
 
 def saved_bytes(run: Callable[[], Any], *, spared: Iterable[Tensor] = ()) -> int:
-    """Count what autograd keeps for the backward pass of something.
+    """Count the bytes that autograd keeps for the backward pass, each storage once.
 
-    Args:
-        run: Does a forward pass, and returns its output or puts it somewhere: with the
-            last output what is kept would go too.
-        spared: Tensors that are in memory anyway, such as weights.
-
-    Returns:
-        Bytes of all storages, each once.
+    ``run`` returns the output or puts it somewhere: with the last output what is kept
+    would go too. ``spared`` are in memory anyway, such as weights.
     """
     known = {tensor.untyped_storage().data_ptr() for tensor in spared}
     found: dict[int, int] = {}
@@ -54,14 +49,12 @@ def conditioner_memory(
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
     """Train the released conditioner by one batch and look at what it keeps.
 
+    ``model`` and ``block`` are GiB an image: of all after a forward pass, and of one
+    block that is not recomputed. With them come outputs and gradients by name.
+
     Args:
         images: Preprocessed, shape ``(B, 3, H, W)``.
         settings: ``fused`` and ``recompute`` of :class:`ObjectConditioner`.
-
-    Returns:
-        ``model`` and ``block``, in GiB an image: what all of it holds after a forward
-        pass, and what one block holds that is not recomputed. And by name all outputs
-        and the gradients of all weights.
     """
     torch.manual_seed(0)
     model = ObjectConditioner(num_classes=15, in_channels=3, source='image', **settings)
@@ -91,21 +84,15 @@ def max_difference(ours: dict[str, Tensor], other: dict[str, Tensor]) -> float:
     """
     if ours.keys() != other.keys():
         raise RuntimeError(
-            f'{", ".join(sorted(ours.keys() ^ other.keys()))} is on one side only: the '
-            'two conditioners differ in more than how they compute.'
+            f'{", ".join(sorted(ours.keys() ^ other.keys()))}: expected on both sides; '
+            'the two conditioners differ in more than how they compute'
         )
     return max(float((ours[name] - other[name]).abs().max()) for name in ours)
 
 
 def statistics_megabytes(model: nn.Module, items: list[Any], steps: int) -> list[float]:
-    """What :class:`FeatureStatisticsHook` adds to the checkpoint of each step, in MB.
-
-    Args:
-        model: An IUF.
-        items: Training items of a step, the same in every step.
-        steps: How many steps follow each other.
-    """
-    data: Any = items  # a list is a data set
+    """Measure what :class:`FeatureStatisticsHook` adds to each checkpoint, in MB."""
+    data: Any = items  # a list is a dataset
     loader: Any = DataLoader(data, batch_size=4, collate_fn=pseudo_collate)
     runner: Any = SimpleNamespace(model=model, train_dataloader=loader)
     sizes = []

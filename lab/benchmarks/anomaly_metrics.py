@@ -72,12 +72,7 @@ def _ellipse(size: int, rng: np.random.Generator) -> Tensor:
 
 
 def flat_pixels(records: Sequence[ImageRecord], *, rounded: bool) -> tuple[Any, Any]:
-    """Return scores, float32, and labels, bool, of all pixels of all records.
-
-    Args:
-        records: Images with maps and masks.
-        rounded: To float16, as streaming does.
-    """
+    """Return scores, float32, and labels, bool, of all pixels of all records."""
     scores = torch.cat([record.scores(True).flatten() for record in records])
     labels = torch.cat([_mask(record).flatten() for record in records])
     return (scores.half().float() if rounded else scores), labels
@@ -101,9 +96,8 @@ def sklearn_auroc() -> Callable[[np.ndarray, np.ndarray], float]:
         module: Any = import_module('sklearn.metrics')
     except ImportError as error:
         raise RuntimeError(
-            'scikit-learn is not installed, and the AUROC is measured beside its own: '
-            'install scikit-learn (the extra mmdefect[bench]), or leave the AUROC out '
-            'with --only.'
+            'scikit-learn is not installed: expected it, to measure the AUROC beside '
+            'its own; install mmdefect[bench], or leave the AUROC out with --only'
         ) from error
     return module.roc_auc_score
 
@@ -164,5 +158,5 @@ def stacked_pixels(records: Sequence[ImageRecord]) -> tuple[np.ndarray, np.ndarr
 
 def _mask(record: ImageRecord) -> Tensor:
     if record.mask is None:
-        raise ValueError('a record without a mask was given, one with it was expected.')
+        raise ValueError('record.mask=None: expected a mask')
     return record.mask

@@ -28,6 +28,7 @@ from lab.timing import Progress, interleaved
 from mmdefect import mmcv_ext_standin
 from mmdefect.apis import load_config
 from mmdefect.streams.resolve import resolve_step_config
+from mmdefect.utils.checks import check_choice
 
 Measurement = Callable[[Progress | None], dict[str, float]]
 Batch = dict[str, list]
@@ -76,9 +77,7 @@ class DetectionSuite:
         batch_size: int = 2,
         depth: int = 50,
     ) -> None:
-        if depth not in WIDTHS:
-            known = ', '.join(map(str, WIDTHS))
-            raise ValueError(f'depth {depth} was given: expected one of {known}')
+        check_choice('depth', depth, WIDTHS)
         self.configs = Path(configs)
         self.pairs = pairs
         self.train_pairs = train_pairs
@@ -215,8 +214,8 @@ class DetectionSuite:
         ours = torch_nms(mmcv_ext_standin, size=self.image_size)
         if ours().tolist() != other().tolist():
             raise RuntimeError(
-                f'the two sides of {name} keep different boxes: a comparison of their '
-                'speed would mean nothing, find out which of them is wrong'
+                f'{name}: expected the same boxes of both sides; find out which is '
+                'wrong'
             )
         times = interleaved(ours, other, pairs=self.pairs, progress=progress)
         return times.metrics(name)

@@ -13,26 +13,16 @@ from torch import Tensor
 
 from mmdefect.pruning.channels.groups import ChannelGroup, make_plan
 from mmdefect.pruning.channels.plan import ChannelPlan
-from mmdefect.pruning.channels.rebuild import reset_norms
+from mmdefect.pruning.channels.rebuild import rebuild, reset_norms
 from mmdefect.pruning.scoring.score import MaskedBatch, score_filters
 from mmdefect.pruning.scoring.scorers import SegIoU
-from mmdefect.pruning.sweep.dense import cut_classifier
 from mmdefect.pruning.sweep.features import ImageSet, extract_features
 from mmdefect.pruning.sweep.keep import KeepPolicy, best
 from mmdefect.pruning.sweep.settings import ProbeSettings
 
 
 class NaiveSweep:
-    """FTL network by network, as if there were one.
-
-    Args:
-        model: A classifier.
-        groups: Its layers.
-        batches: Images with masks.
-        images: Images of the classes; kept as PNG files are, and decoded every time.
-        batch_size: Images at a time.
-        probe: Settings of the regression.
-    """
+    """FTL network by network, as if there were one."""
 
     def __init__(
         self,
@@ -61,8 +51,7 @@ class NaiveSweep:
             scores = score_filters(
                 small, self.batches, SegIoU(active='legacy'), [group.name]
             )
-            count = policy.count(group.channels, share)
-            kept[group.name] = best(group, [scores], count)
+            kept[group.name] = best(group, [scores], policy.count(group, share))
         plan = make_plan(self.groups, kept)
         decoded = ImageSet(
             images=torch.stack([_decoded(file) for file in self.files]),
@@ -76,7 +65,7 @@ class NaiveSweep:
         return plan
 
     def _cut(self, plan: ChannelPlan) -> Any:
-        small = cut_classifier(self.model, plan)
+        small = rebuild(self.model, plan)
         reset_norms(small)
         return small
 

@@ -18,13 +18,12 @@ from torch import Tensor
 from lab.benchmarks.naive_sweep import NaiveSweep
 from lab.timing import Progress
 from mmdefect.functional.keep_counts import legacy_fractions
-from mmdefect.pruning.channels.cost import Cost, measure_cost
+from mmdefect.pruning.channels.cost import measure_cost
 from mmdefect.pruning.channels.groups import ChannelGroup, trace_groups
 from mmdefect.pruning.channels.plan import ChannelPlan
-from mmdefect.pruning.channels.rebuild import reset_norms
+from mmdefect.pruning.channels.rebuild import rebuild, reset_norms
 from mmdefect.pruning.scoring.score import MaskedBatch, Scores, score_filters
 from mmdefect.pruning.scoring.scorers import SegIoU
-from mmdefect.pruning.sweep.dense import cut_classifier
 from mmdefect.pruning.sweep.features import ImageSet, extract_features
 from mmdefect.pruning.sweep.greedy import GreedyPlanner
 from mmdefect.pruning.sweep.keep import KeepPolicy
@@ -126,11 +125,11 @@ class PruningSuite:
         return model.eval()
 
     def blank(self) -> Tensor:
-        """An image of zeros."""
+        """Return an image of zeros."""
         return torch.zeros(1, 3, self.image_size, self.image_size)
 
     def masked(self) -> list[MaskedBatch]:
-        """Images that filters are scored on, levels 0 to 255."""
+        """Draw images that filters are scored on, levels 0 to 255."""
         drawn = [self._drawn(number) for number in range(self.segmented)]
         images = torch.stack([image.float() for image, _ in drawn])
         masks = torch.stack([mask for _, mask in drawn])
@@ -138,7 +137,7 @@ class PruningSuite:
         return [MaskedBatch(images=images, masks=masks, labels=labels)]
 
     def image_set(self) -> ImageSet:
-        """Images that the classifiers learn; every other one has its crack removed."""
+        """Draw images for the classifiers, every other one with its crack removed."""
         images, labels = [], []
         for number in range(self.images):
             image, mask = self._drawn(1000 + number)
@@ -159,7 +158,7 @@ class PruningSuite:
         return pixels.permute(2, 0, 1).contiguous(), mask
 
     def groups(self, model: Any) -> list[ChannelGroup]:
-        """What is pruned of a network."""
+        """Trace what is pruned of a network."""
         layers = [
             f'backbone.{name}'
             for name, module in model.backbone.named_modules()
@@ -170,7 +169,7 @@ class PruningSuite:
         )
 
     def planner(self, model: Any, batches: list[MaskedBatch]) -> GreedyPlanner:
-        """FTL's greedy order."""
+        """Plan in FTL's greedy order."""
         return GreedyPlanner(
             model=model,
             groups=self.groups(model),
@@ -189,7 +188,7 @@ class PruningSuite:
     def _sweep(self, progress: Progress | None = None) -> dict[str, float]:
         model = self.classifier(ALEXNET)
         planner, images = self.planner(model, self.masked()), self.image_set()
-        shares = _shares()
+        shares = legacy_fractions()
         seconds = [0.0, 0.0, 0.0]
         for done, share in enumerate(shares, start=1):
             taken, _ = sweep_one(model, planner, images, share, self.batch_size)
@@ -215,7 +214,7 @@ class PruningSuite:
             batch_size=self.batch_size,
             probe=PROBE,
         )
-        shares = _shares()[NAIVE_STEP - 1 :: NAIVE_STEP]
+        shares = legacy_fractions()[NAIVE_STEP - 1 :: NAIVE_STEP]
         ours = theirs = 0.0
         for done, share in enumerate(shares, start=1):
             taken, plan = sweep_one(model, planner, images, share, self.batch_size)
@@ -225,7 +224,7 @@ class PruningSuite:
             ours += sum(taken)
             if plan.layers != other.layers:
                 raise RuntimeError(
-                    f'the naive sweep found another network at {share:g}'
+                    f'share={share:g}: expected the same network of both'
                 )
             if progress is not None:
                 progress(done, len(shares))
@@ -238,33 +237,34 @@ class PruningSuite:
     def _latency(self, progress: Progress | None = None) -> dict[str, float]:
         model = self.classifier(ALEXNET)
         plan = self.planner(model, self.masked()).plan(0.15)
-        small = cut_classifier(model, plan).eval()
-        found: dict[str, float] = {}
-        eager = {
-            name: self._cost(network, compiled=False)
-            for name, network in (('dense', model), ('pruned', small))
-        }
+        small: Any = rebuild(model, plan)
+        small.eval()
+        networks = {'dense': model, 'pruned': small}
+        found = self._latencies(networks, compiled=False)
         found['latency_dense/pruned'] = (
-            eager['dense'].latency_ms_p50 / eager['pruned'].latency_ms_p50
+            found['dense_eager_p50_ms'] / found['pruned_eager_p50_ms']
         )
-        found.update(_latencies('eager', eager))
         try:
-            compiled = {
-                name: self._cost(network, compiled=True)
-                for name, network in (('dense', model), ('pruned', small))
-            }
+            found |= self._latencies(networks, compiled=True)
         except RuntimeError as error:
             self._not_compiled = str(error).partition('\n')[0]
-        else:
-            found.update(_latencies('compiled', compiled))
         return found
 
-    def _cost(self, model: Any, *, compiled: bool) -> Cost:
-        return measure_cost(model, self.image_size, runs=self.pairs, compiled=compiled)
+    def _latencies(
+        self, networks: dict[str, Any], *, compiled: bool
+    ) -> dict[str, float]:
+        kind, found = 'compiled' if compiled else 'eager', {}
+        for name, network in networks.items():
+            cost = measure_cost(
+                network, self.image_size, runs=self.pairs, compiled=compiled
+            )
+            found[f'{name}_{kind}_p50_ms'] = cost.latency_ms_p50
+            found[f'{name}_{kind}_p95_ms'] = cost.latency_ms_p95
+        return found
 
 
 def legacy_scores(model: Any, batches: list[MaskedBatch], layer: str) -> Scores:
-    """FTL's scores of one layer, computed no further than there."""
+    """Score one layer as FTL, computed no further than there."""
     scorer = SegIoU(active='legacy')
     return score_filters(model, batches, scorer, [layer], stop_after=layer)
 
@@ -272,10 +272,10 @@ def legacy_scores(model: Any, batches: list[MaskedBatch], layer: str) -> Scores:
 def sweep_one(
     model: Any, planner: GreedyPlanner, images: ImageSet, share: float, batch: int
 ) -> tuple[list[float], ChannelPlan]:
-    """One network of a sweep: seconds of scoring, of features, of the probe."""
+    """Make a network of a sweep: seconds of scoring, of features, of the probe."""
     times = [time.perf_counter()]
     plan = planner.plan(share)
-    small = cut_classifier(model, plan)
+    small = rebuild(model, plan)
     reset_norms(small)
     times.append(time.perf_counter())
     features = extract_features(small, images, batch_size=batch)
@@ -283,18 +283,3 @@ def sweep_one(
     fit_probe(features, images.labels.numpy(), 2, PROBE, 0)
     times.append(time.perf_counter())
     return [b - a for a, b in pairwise(times)], plan
-
-
-def _shares() -> list[float]:
-    return legacy_fractions()
-
-
-def _latencies(kind: str, costs: dict[str, Cost]) -> dict[str, float]:
-    return {
-        f'{name}_{kind}_{which}_ms': value
-        for name, cost in costs.items()
-        for which, value in (
-            ('p50', cost.latency_ms_p50),
-            ('p95', cost.latency_ms_p95),
-        )
-    }

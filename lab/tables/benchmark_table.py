@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mmdefect.visualization.page import Table, markdown_table
+
 # A results file whose name begins so holds costs and speeds, not accuracies.
 BENCHMARK = 'bench_'
 
@@ -34,18 +36,11 @@ _HEAD = ('measured', 'quartiles', 'ours, other', 'target')
 
 
 def benchmark_lines(metrics: Mapping[str, float]) -> list[str]:
-    """Return a Markdown table, a row per number that stands for itself.
-
-    Args:
-        metrics: Name, such as ``ours/other``, its ``_q25`` and ``_q75`` if it was
-            repeated, and ``_ours_ms`` and ``_other_ms``, or ``_bytes`` in their place,
-            if it is a ratio.
-    """
+    """Return a Markdown table, a row per number that stands for itself."""
     names = ratios(metrics)
-    rows = [_row(name, metrics) for name in names]
     first = 'ratio' if all(_sides(name, metrics) for name in names) else 'number'
-    rule = ['---'] + ['---:'] * len(_HEAD)
-    return [f'| {" | ".join(cells)} |' for cells in ((first, *_HEAD), rule, *rows)]
+    rows = [_row(name, metrics) for name in names]
+    return markdown_table(Table((first, *_HEAD), rows, _HEAD)).splitlines()
 
 
 def ratios(metrics: Mapping[str, float]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mmdefect.visualization.page import Table, markdown_table
+
 HEAD = (
     'errors',
     'accuracy, % (95 % interval)',
@@ -18,23 +20,18 @@ HEAD = (
 
 
 def is_study(metrics: Mapping[str, float]) -> bool:
-    """Whether a results file is one of ``<model>/<recipe>/<split>/errors``."""
+    """Tell whether a results file is one of ``<model>/<recipe>/<split>/errors``."""
     return any(name.endswith('/errors') for name in metrics)
 
 
 def classifier_lines(metrics: Mapping[str, float]) -> list[str]:
-    """Return a Markdown table, a row a classifier, the splits one after the other.
-
-    Args:
-        metrics: ``<model>/<recipe>/<split>/errors``, ``miss`` and so on, as
-            :func:`lab.classifier_results.metrics_of` names them.
-    """
+    """Return a Markdown table, a row a classifier, the splits one after the other."""
     names = [name.rpartition('/')[0] for name in metrics if name.endswith('/errors')]
     names.sort(key=lambda name: name.rpartition('/')[2])  # stable
-    header = ('split', 'classifier', *HEAD)
-    rule = ['---', '---'] + ['---:'] * len(HEAD)
     rows = [_row(name, metrics) for name in names]
-    return [f'| {" | ".join(cells)} |' for cells in (header, rule, *rows)]
+    return markdown_table(
+        Table(('split', 'classifier', *HEAD), rows, HEAD)
+    ).splitlines()
 
 
 def _row(name: str, metrics: Mapping[str, float]) -> list[str]:

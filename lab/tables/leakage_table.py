@@ -1,9 +1,11 @@
-"""Near-duplicates of a data set as two tables: the split, then its threshold."""
+"""Near-duplicates of a dataset as two tables: the split, then its threshold."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+
+from mmdefect.visualization.page import Table, markdown_table
 
 # What a threshold does, as the calibration names it.
 COLUMNS = {
@@ -16,31 +18,35 @@ COLUMNS = {
 
 
 def is_leakage(metrics: Mapping[str, float]) -> bool:
-    """Whether a results file holds ``<method>/<threshold>/leak``."""
+    """Tell whether a results file holds ``<method>/<threshold>/leak``."""
     return any(name.endswith('/leak') and of_a_threshold(name) for name in metrics)
 
 
 def leakage_lines(metrics: Mapping[str, float]) -> list[str]:
-    """Return the lines of two Markdown tables.
-
-    Args:
-        metrics: Numbers of the split by name, and ``<method>/<threshold>/<column>``.
-    """
+    """Return the lines of two Markdown tables."""
     tried = [name for name in metrics if of_a_threshold(name)]
     plain = {name: value for name, value in metrics.items() if name not in tried}
-    lines = ['| measure | value |', '| --- | ---: |']
-    lines += [f'| {name} | {_number(value)} |' for name, value in plain.items()]
-    rows = dict.fromkeys(tuple(name.split('/')[:2]) for name in tried)
-    lines += ['', f'| method | threshold | {" | ".join(COLUMNS.values())} |']
-    lines += [f'| {" | ".join(["---"] + ["---:"] * (len(COLUMNS) + 1))} |']
-    for method, threshold in rows:
-        cells = [_cell(metrics, f'{method}/{threshold}', name) for name in COLUMNS]
-        lines.append(f'| `{method}` | {threshold} | {" | ".join(cells)} |')
-    return lines
+    rows = [
+        (
+            f'`{method}`',
+            threshold,
+            *(_cell(metrics, f'{method}/{threshold}', name) for name in COLUMNS),
+        )
+        for method, threshold in dict.fromkeys(
+            tuple(name.split('/')[:2]) for name in tried
+        )
+    ]
+    split = [(name, _number(value)) for name, value in plain.items()]
+    numbers = ('threshold', *COLUMNS.values())
+    tables = (
+        Table(('measure', 'value'), split, ('value',)),
+        Table(('method', *numbers), rows, numbers),
+    )
+    return '\n\n'.join(map(markdown_table, tables)).splitlines()
 
 
 def of_a_threshold(name: str) -> bool:
-    """Whether a metric is ``<method>/<threshold>/<column>``."""
+    """Tell whether a metric is ``<method>/<threshold>/<column>``."""
     return re.fullmatch(r'[^/]+/[0-9.]+/[^/]+', name) is not None
 
 

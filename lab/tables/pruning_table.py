@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mmdefect.visualization.page import Table, markdown_table
+
 MEAN = 'balanced_accuracy_mean'
 _COSTS = ('parameters', 'of the parent', 'ms an image', 'times as fast', 'seeds')
 
 
 def is_pruning(metrics: Mapping[str, float]) -> bool:
-    """Whether a file has ``<parent>/<variant>/balanced_accuracy_mean``."""
+    """Tell whether a file has ``<parent>/<variant>/balanced_accuracy_mean``."""
     return any(name.endswith(f'/{MEAN}') for name in metrics)
 
 
 def pruning_lines(metrics: Mapping[str, float]) -> list[str]:
-    """Return a Markdown table, a row a variant, the parents one after the other.
-
-    Args:
-        metrics: As :func:`lab.pruning_results.add_sweeps` names them.
-    """
+    """Return a Markdown table, a row a variant, the parents one after the other."""
     variants: dict[str, dict[str, float]] = {}
     for name, value in metrics.items():
         variant, _, key = name.rpartition('/')
@@ -31,11 +29,11 @@ def pruning_lines(metrics: Mapping[str, float]) -> list[str]:
         for key in given
         if key.endswith(MEAN)
     )
-    titles = [f'{start.rstrip("_") or "test"}, %' for start in sets]
-    header = ('parent', 'variant', *titles, *_COSTS)
-    rule = ['---', '---'] + ['---:'] * (len(header) - 2)
+    numbers = (*(f'{start.rstrip("_") or "test"}, %' for start in sets), *_COSTS)
     rows = [_row(name, variants[name], list(sets)) for name in names]
-    return [f'| {" | ".join(cells)} |' for cells in (header, rule, *rows)]
+    return markdown_table(
+        Table(('parent', 'variant', *numbers), rows, numbers)
+    ).splitlines()
 
 
 def _row(name: str, given: Mapping[str, float], sets: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ from lab.tables.classifier_table import classifier_lines, is_study
 from lab.tables.leakage_table import is_leakage, leakage_lines
 from lab.tables.pruning_table import is_pruning, pruning_lines
 from mmdefect.utils.files import write_text
+from mmdefect.visualization.page import Table, markdown_table
 
+# Label, metrics, and the preset whose metrics are meant.
+LabelledRow = tuple[str, Mapping[str, float], str]
 OPENING = re.compile(r'^<!-- results:(\S+) -->$', re.MULTILINE)
 BLOCK = re.compile(
     r'^(?P<open><!-- results:(?P<name>\S+) -->\n)(?P<body>.*?)'
@@ -35,20 +38,10 @@ _LONGEST = 1000
 
 
 def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
-    """Render one results file.
+    """Render one results file as a Markdown table, and a line of where it comes from.
 
-    Args:
-        results: Its content; metrics ``teacher/old`` and ``<preset>/old|new|all``, each
-            with an optional ``..._std``, as fractions. Where it has ``runs``, a preset
-            with fewer seeds than the file is marked. Of a benchmark, ratios; of
-            classifiers, ``<model>/<recipe>/<split>/errors`` and so on; of pruned
-            networks, ``<parent>/<variant>/balanced_accuracy_mean``.
-        paper: Content of ``paper.json``: name of results -> row label -> flat metrics
-            in the same form; rows of other names are left out.
-
-    Returns:
-        A Markdown table, a row per preset in the order of the file (of a benchmark, a
-        row per ratio), and a line that says where it comes from.
+    Metrics are fractions, each with an optional ``..._std``; ``paper`` is name of
+    results -> row label -> flat metrics in the same form.
     """
     if results['name'].startswith(BENCHMARK):
         lines = benchmark_lines(results['metrics'])
@@ -65,30 +58,17 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
 
 
 def _preset_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
-    metrics = results['metrics']
-    return [
-        f'| {" | ".join(("AP50, %", *COLUMNS))} |',
-        f'| {" | ".join(["---"] + ["---:"] * len(COLUMNS))} |',
-        *(_row(_label(results, name), metrics, name) for name in _presets(metrics)),
-        *(
-            _row(f'{label} (printed in the paper)', published, '')
-            for label, published in paper.get(results['name'], {}).items()
-        ),
-    ]
+    cells = [_row(*row) for row in _rows(results, paper)]
+    return _table('AP50, %', COLUMNS, cells)
 
 
 def _measure_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
     """AUROC of images / of pixels, a column a measure."""
-    metrics = results['metrics']
-    rows = [(_label(results, name), metrics, name) for name in _presets(metrics)]
-    rows += [
-        (f'{label} (printed in the paper)', published, '')
-        for label, published in paper.get(results['name'], {}).items()
-    ]
+    rows = _rows(results, paper)
     lines = _measure_table(rows, 'AUROC, %: images / pixels', MEASURES)
     products = dict.fromkeys(
         key.rpartition('/')[2]
-        for key in metrics
+        for key in results['metrics']
         if '/image_last/' in key and not key.endswith('_std')
     )
     if not products:
@@ -98,25 +78,36 @@ def _measure_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list
     return [*lines, '', *_measure_table(ours, 'the same, after the last step', shown)]
 
 
-def _measure_table(
-    rows: Sequence[tuple[str, Mapping[str, float], str]],
-    title: str,
-    measures: Mapping[str, str],
-) -> list[str]:
+def _rows(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list[LabelledRow]:
+    """Label, metrics and preset of each row, those of the paper last."""
+    metrics = results['metrics']
     return [
-        f'| {" | ".join((title, *measures.values()))} |',
-        f'| {" | ".join(["---"] + ["---:"] * len(measures))} |',
-        *(_measure_row(*row, measures) for row in rows),
+        *((_label(results, name), metrics, name) for name in _presets(metrics)),
+        *(
+            (f'{label} (printed in the paper)', published, '')
+            for label, published in paper.get(results['name'], {}).items()
+        ),
     ]
 
 
+def _table(
+    title: str, columns: Collection[str], rows: Sequence[Sequence[str]]
+) -> list[str]:
+    numbers = tuple(columns)
+    return markdown_table(Table((title, *numbers), rows, numbers)).splitlines()
+
+
+def _measure_table(
+    rows: Sequence[LabelledRow], title: str, measures: Mapping[str, str]
+) -> list[str]:
+    cells = [_measure_row(*row, measures) for row in rows]
+    return _table(title, measures.values(), cells)
+
+
 def _measure_row(
-    label: str,
-    metrics: Mapping[str, float],
-    preset: str,
-    measures: Mapping[str, str],
-) -> str:
-    cells = []
+    label: str, metrics: Mapping[str, float], preset: str, measures: Mapping[str, str]
+) -> list[str]:
+    cells = [label]
     for measure in measures:
         # `last_image` of all products, `image_last/bottle` of one.
         name, _, product = measure.partition('/')
@@ -127,7 +118,7 @@ def _measure_row(
         cells.append(
             ' / '.join(_cell(metrics, f'{preset}/{key}'.lstrip('/')) for key in keys)
         )
-    return f'| {" | ".join([label, *cells])} |'
+    return cells
 
 
 def _presets(metrics: Mapping[str, float]) -> list[str]:
@@ -142,10 +133,10 @@ def _label(results: Mapping[str, Any], preset: str) -> str:
     return f'`{preset}`{share}'
 
 
-def _row(label: str, metrics: Mapping[str, float], preset: str) -> str:
+def _row(label: str, metrics: Mapping[str, float], preset: str) -> list[str]:
     keys = ['teacher/old']
     keys += [f'{preset}/{group}'.lstrip('/') for group in ('old', 'new', 'all')]
-    return f'| {" | ".join([label, *(_cell(metrics, key) for key in keys)])} |'
+    return [label, *(_cell(metrics, key) for key in keys)]
 
 
 def _cell(metrics: Mapping[str, float], key: str) -> str:
@@ -189,11 +180,6 @@ def _commits(joined: str) -> str:
 def render_text(text: str, results_dir: Path, *, source: str = 'text') -> str:
     """Fill every ``<!-- results:NAME -->`` block of a document.
 
-    Args:
-        text: The document.
-        results_dir: Folder of the JSON files.
-        source: What to call the document in errors.
-
     Raises:
         FileNotFoundError: If a block names a results file that does not exist.
         ValueError: If a block is not closed, or a results file lacks a field.
@@ -201,8 +187,8 @@ def render_text(text: str, results_dir: Path, *, source: str = 'text') -> str:
     opened, closed = len(OPENING.findall(text)), len(BLOCK.findall(text))
     if opened != closed:
         raise ValueError(
-            f'{source} opens {opened} results blocks that are not all closed, '
-            "'<!-- /results -->' on a line of its own was expected after each."
+            f"{source}: expected '<!-- /results -->' on a line of its own after each "
+            f'of {opened} results blocks; it closes {closed}'
         )
     paper_path = results_dir / PAPER
     paper = (
@@ -215,15 +201,15 @@ def render_text(text: str, results_dir: Path, *, source: str = 'text') -> str:
         path = results_dir / f'{match["name"]}.json'
         if not path.is_file():
             raise FileNotFoundError(
-                f"{source} shows results '{match['name']}', but '{path}' does not "
-                'exist; run the experiment or remove the block.'
+                f'{source}: expected {path}, which a block shows; run the experiment '
+                'or remove the block'
             )
         try:
             table = render_table(json.loads(path.read_text(encoding='utf-8')), paper)
         except KeyError as error:
             raise ValueError(
-                f"'{path}' lacks {error}, a file of write_results was expected; write "
-                'it again with the script.'
+                f'{path}: expected {error} as write_results writes it; write it again '
+                'with the script'
             ) from error
         return f'{match["open"]}\n{table}\n{match["close"]}'
 
@@ -239,14 +225,6 @@ def documents(root: Path) -> Iterator[Path]:
 
 def render_documents(root: str | Path, *, check: bool = False) -> list[Path]:
     """Fill the results blocks of all documents of a repository.
-
-    Args:
-        root: The repository.
-        check: Only look, write nothing.
-
-    Returns:
-        Documents that differ from what their results files say (and, without ``check``,
-        have been rewritten).
 
     Raises:
         FileNotFoundError: If a block names a results file that does not exist.

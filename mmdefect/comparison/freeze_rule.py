@@ -1,8 +1,7 @@
 """How much of a pretrained network to train: the four-quadrant rule, as a suggestion.
 
-The rule is folklore of transfer learning; the casting study quotes it, and doubts it:
-on its data, training everything at a small learning rate was better. So it is printed
-as a starting point, and the table of the runs decides.
+The rule is folklore of transfer learning. The casting study quotes it, and found that
+training everything at a small learning rate was better; the table of the runs decides.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mmdefect.engine.freezing import QUADRANTS
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, check_range
 
 # The study calls 6,633 images small. A convention, not a measured border.
 LARGE = 10_000
@@ -45,24 +44,12 @@ class Suggestion(NamedTuple):
 
 
 def suggest(images: int, similarity: str) -> Suggestion:
-    """Apply the rule.
-
-    Args:
-        images: Number of training images.
-        similarity: ``'low'`` or ``'high'``: whether the images look like those that the
-            weights were pretrained on. Grey castings are not like ImageNet.
+    """Apply the rule, ``'high'`` for images like those of the pretraining.
 
     Raises:
         ValueError: No images, or an unknown similarity.
     """
-    if images < 1:
-        raise ValueError(f'{images} training images were given, 1 or more expected.')
+    check_range('images', images, 1)
     check_choice('similarity', similarity, SIMILARITIES)
-    large, similar = images >= LARGE, similarity == 'high'
-    quadrant = {
-        (True, False): 'Q1',
-        (True, True): 'Q2',
-        (False, False): 'Q3',
-        (False, True): 'Q4',
-    }[large, similar]
+    quadrant = f'Q{1 + 2 * (images < LARGE) + (similarity == "high")}'
     return Suggestion(quadrant, QUADRANTS[quadrant], REASONS[quadrant])

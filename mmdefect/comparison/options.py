@@ -12,17 +12,14 @@ from mmengine.config import Config, DictAction
 
 from mmdefect.apis import load_config
 from mmdefect.engine.freezing import trainable_fraction
+from mmdefect.utils.checks import check_range
 from mmdefect.utils.pretrained import check_weights_file, weight_files
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def freeze_options(freeze: str, cfg: Config | None = None) -> list[str]:
-    """Config options of ``none``, ``head``, ``fraction=0.33`` or ``quadrant=Q3``.
-
-    Args:
-        freeze: One of those.
-        cfg: The config, whose own share of another mode is taken back.
+    """Make config options of ``none``, ``head``, ``fraction=0.33`` or ``quadrant=Q3``.
 
     Raises:
         ValueError: It is none of them.
@@ -31,8 +28,7 @@ def freeze_options(freeze: str, cfg: Config | None = None) -> list[str]:
     known = ('none', 'head') if not value else ('fraction', 'quadrant')
     if mode not in known:
         raise ValueError(
-            f'freeze {freeze!r} was given, none, head, fraction=SHARE or '
-            'quadrant=Q1..Q4 was expected.'
+            f'freeze={freeze!r}: expected none, head, fraction=SHARE or quadrant=Q1..Q4'
         )
     hook = 'default_hooks.freeze'
     own = ((cfg and cfg.get('default_hooks')) or {}).get('freeze') or {}
@@ -46,7 +42,7 @@ def freeze_options(freeze: str, cfg: Config | None = None) -> list[str]:
 
 
 def freezing_of(cfg: Config) -> tuple[str, float]:
-    """How a config freezes, ``fraction-0.33`` for example, and what share trains.
+    """Tell how a config freezes, such as ``fraction-0.33``, and what share trains.
 
     Raises:
         ValueError: Layers cannot be frozen so.
@@ -81,31 +77,23 @@ def epochs_options(cfg: Config, epochs: int) -> list[str]:
         ValueError: Fewer than one; or a schedule that takes the whole training begins
             behind them.
     """
-    if epochs < 1:
-        raise ValueError(f'epochs={epochs} was given: expected at least 1')
+    check_range('epochs', epochs, 1)
     options = [f'train_cfg.max_epochs={epochs}']
     for index, schedule in _by_epoch(cfg):
         if schedule.get('end') != cfg.train_cfg.max_epochs:
             continue
         if schedule.get('begin', 0) >= epochs:
             raise ValueError(
-                f'epochs={epochs} was given and param_scheduler.{index} of '
-                f'{cfg.filename} begins after {schedule["begin"]}: expected more, or '
-                'its begin, and the end of what comes before, in --cfg-options'
+                f'epochs={epochs}: expected more, as param_scheduler.{index} of '
+                f'{cfg.filename} begins after {schedule["begin"]}; or give its begin, '
+                'and the end of what comes before, in --cfg-options'
             )
         options.append(f'param_scheduler.{index}.end={epochs}')
     return options
 
 
 def check_run(config: str | Path, options: Sequence[str]) -> list[str]:
-    """Refuse now what would fail when its turn comes, maybe hours later.
-
-    Args:
-        config: Config of a classifier.
-        options: ``key=value`` for ``--cfg-options``.
-
-    Returns:
-        Warnings: a schedule that goes on behind the last epoch.
+    """Refuse now what would fail hours later; return warnings of schedules.
 
     Raises:
         FileNotFoundError: There is no such config, or no file of pretrained weights.

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from mmdefect.utils.environment import describe_environment, joined
 from mmdefect.utils.files import write_json
+from mmdefect.utils.work_dir import add_environment, begin, read_state
 
 BEGUN = 'begun.json'
 RECORD = 'run.json'
@@ -16,7 +16,7 @@ PREDICTIONS = 'test.jsonl'
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """One classifier of a study.
+    """One trained and tested classifier.
 
     Attributes:
         model: ``luna``, ``resnet18`` and so on: the config's name up to the first
@@ -75,27 +75,22 @@ class RunRecord:
 
 
 def begin_run(work_dir: str | Path, command: str) -> dict[str, str]:
-    """Note in ``begun.json`` what is about to be trained here, and where.
-
-    Returns:
-        ``commit``, ``hardware`` and ``software`` of all parts of the run so far.
+    """Note in ``begun.json`` what is trained here; return its environment so far.
 
     Raises:
         ValueError: Something else was begun in this folder: it would be resumed under
             options that it was not trained with.
     """
     path = Path(work_dir) / BEGUN
-    known = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
-    if not known and (Path(work_dir) / 'last_checkpoint').is_file():
-        raise ValueError(
-            f"'{work_dir}' holds checkpoints and no {BEGUN}: what trained them is not "
-            'known; give another --work-dir, or delete it.'
-        )
-    check_same(known.get('command', command), command, work_dir)
-    here = describe_environment()
-    environment = joined(known.get('environment', here), here)
-    write_json(path, {'command': command, 'environment': environment})
-    return environment
+    known = read_state(path).get('command', 'unknown')
+    begin(
+        path,
+        'command',
+        command,
+        occupied=path.is_file() or path.with_name('last_checkpoint').is_file(),
+        expected=f'the command that began it ({BEGUN}: {known}), not {command}',
+    )
+    return add_environment(path)['environment']
 
 
 def check_same(known: str, command: str, work_dir: str | Path) -> None:
@@ -106,8 +101,8 @@ def check_same(known: str, command: str, work_dir: str | Path) -> None:
     """
     if known != command:
         raise ValueError(
-            f"'{work_dir}' was trained by '{known}', '{command}' was expected; "
-            'give another --work-dir, or delete it.'
+            f'{work_dir}: expected the command that trained it, {known}, not '
+            f'{command}; give another --work-dir, or delete this one'
         )
 
 
@@ -128,8 +123,8 @@ def read_record(work_dir: str | Path) -> RunRecord:
     path = Path(work_dir) / RECORD
     if not path.is_file():
         raise FileNotFoundError(
-            f"'{work_dir}' has no {RECORD}: a work dir was expected that "
-            'compare_classifiers.py has trained and tested.'
+            f'{path}: expected a work dir that compare_classifiers.py has trained and '
+            'tested'
         )
     names = {field.name for field in fields(RunRecord)}
     try:
@@ -137,12 +132,12 @@ def read_record(work_dir: str | Path) -> RunRecord:
         given = set(content)
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"'{path}' is no run record ({error}); test it again."
+            f'{path}: expected a run record ({error}); test the run again'
         ) from error
     if given != names:
         odd = ', '.join(sorted(given ^ names))
         raise ValueError(
-            f"'{path}' has other entries than a run record ({odd}); delete it and test "
-            'the run again.'
+            f'{path}: expected the entries of a run record, not more or fewer ({odd}); '
+            'delete it and test the run again'
         )
     return RunRecord(**content)

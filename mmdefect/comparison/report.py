@@ -1,4 +1,4 @@
-"""The table and the plots of a study."""
+"""Table, plots and page of compared classifiers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HEADER = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ComparedRun:
     """One classifier: what it took, what it said, how good that was."""
 
     record: RunRecord
@@ -48,7 +48,7 @@ class Row:
     measures: Measures
 
 
-def read_rows(work_dirs: Sequence[str | Path]) -> list[Row]:
+def read_rows(work_dirs: Sequence[str | Path]) -> list[ComparedRun]:
     """Read trained and tested classifiers.
 
     Raises:
@@ -56,26 +56,28 @@ def read_rows(work_dirs: Sequence[str | Path]) -> list[Row]:
         ValueError: There is none.
     """
     if not work_dirs:
-        raise ValueError('no classifiers were given, one or more were expected.')
+        raise ValueError('work_dirs=[]: expected one classifier or more')
     rows = []
     for folder in work_dirs:
         said = read_predictions(Path(folder) / PREDICTIONS)
         rows.append(
-            Row(record=read_record(folder), predictions=said, measures=measure(said))
+            ComparedRun(
+                record=read_record(folder), predictions=said, measures=measure(said)
+            )
         )
     return rows
 
 
-def by_protocol(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows of one test set each: numbers of two splits never share a table."""
-    found: dict[str, list[Row]] = {}
+def by_protocol(rows: Sequence[ComparedRun]) -> dict[str, list[ComparedRun]]:
+    """Group by test set: numbers of two splits never share a table."""
+    found: dict[str, list[ComparedRun]] = {}
     for row in rows:
         found.setdefault(row.record.protocol, []).append(row)
     return found
 
 
-def comparison_table(rows: Sequence[Row]) -> Table:
-    """Table of classifiers that were tested on the same images.
+def comparison_table(rows: Sequence[ComparedRun]) -> Table:
+    """Tabulate classifiers that were tested on the same images.
 
     Raises:
         ValueError: They were not.
@@ -84,7 +86,7 @@ def comparison_table(rows: Sequence[Row]) -> Table:
     return Table(HEADER, [_cells(row, best) for row in rows], HEADER[1:])
 
 
-def _cells(row: Row, best: Row) -> list[str]:
+def _cells(row: ComparedRun, best: ComparedRun) -> list[str]:
     record, found = row.record, row.measures
     low, high = found.accuracy_range
     accuracy = 1 - found.wrong / found.images
@@ -103,12 +105,13 @@ def _cells(row: Row, best: Row) -> list[str]:
     ]
 
 
-def write_comparison(rows: Sequence[Row], out_dir: str | Path) -> Path:
+def write_classifiers(rows: Sequence[ComparedRun], out_dir: str | Path) -> Path:
     """Write ``index.html``, ``comparison.md`` and the plots; return the HTML file."""
     folder = Path(out_dir)
-    sections = []
-    for protocol, group in by_protocol(rows).items():
-        sections.append(
+    page = Page(
+        name='Comparison of classifiers',
+        headline=_headline(rows),
+        sections=[
             Section(
                 title=f'Split: {protocol}',
                 text='p: exact McNemar test against the classifier with the fewest '
@@ -116,18 +119,15 @@ def write_comparison(rows: Sequence[Row], out_dir: str | Path) -> Path:
                 table=comparison_table(group),
                 pictures=_plots(group, folder, protocol),
             )
-        )
-    page = Page(
-        name='Comparison of classifiers',
-        headline=_headline(rows),
-        sections=sections,
+            for protocol, group in by_protocol(rows).items()
+        ],
         footer=_origin(rows),
         footer_text=footer_text('the run records and predictions of the work dirs'),
     )
     return write_page(page, folder, markdown='comparison.md')
 
 
-def _plots(rows: Sequence[Row], folder: Path, protocol: str) -> list[Picture]:
+def _plots(rows: Sequence[ComparedRun], folder: Path, protocol: str) -> list[Picture]:
     accuracies = [1 - row.measures.wrong / row.measures.images for row in rows]
     intervals = [row.measures.accuracy_range for row in rows]
     labels = [row.record.label for row in rows]
@@ -149,7 +149,7 @@ def _plots(rows: Sequence[Row], folder: Path, protocol: str) -> list[Picture]:
     return pictures
 
 
-def _headline(rows: Sequence[Row]) -> str:
+def _headline(rows: Sequence[ComparedRun]) -> str:
     parts = []
     for protocol, group in by_protocol(rows).items():
         best = group[best_of([row.measures for row in group])]
@@ -160,19 +160,12 @@ def _headline(rows: Sequence[Row]) -> str:
     return '; '.join(parts) + '.'
 
 
-def _origin(rows: Sequence[Row]) -> Table:
+def _origin(rows: Sequence[ComparedRun]) -> Table:
     header = ('classifier', 'split', 'seed', 'commit', 'hardware', 'command')
     return Table(
         header,
         [
-            (
-                row.record.label,
-                row.record.protocol,
-                str(row.record.seed),
-                row.record.commit[:12],
-                row.record.hardware,
-                row.record.command,
-            )
-            for row in rows
+            (r.label, r.protocol, str(r.seed), r.commit[:12], r.hardware, r.command)
+            for r in (row.record for row in rows)
         ],
     )

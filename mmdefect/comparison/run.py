@@ -51,7 +51,7 @@ def checkpoint_to_test(work_dir: str | Path) -> Path:
     if last := pointed_checkpoint(folder):
         return last
     raise FileNotFoundError(
-        f"'{folder}' has no checkpoint, a work dir of a training was expected."
+        f'{folder}: expected a work dir of a training, with a checkpoint'
     )
 
 
@@ -65,13 +65,6 @@ def train_and_test(
 ) -> RunRecord:
     """Train, test, and write ``run.json``; what is finished is not done again.
 
-    Args:
-        config: Config of a classifier.
-        work_dir: Its work dir; a killed training is resumed from it.
-        tools: Folder of ``dist_train.sh`` and ``dist_test.sh``.
-        processes: GPUs, or processes on a CPU.
-        options: ``key=value`` for ``--cfg-options`` of both.
-
     Raises:
         subprocess.CalledProcessError: One of the tools failed; it said why.
         ValueError: Another config or other options were begun or finished here.
@@ -79,9 +72,11 @@ def train_and_test(
     folder = Path(work_dir)
     train = [
         str(tools / 'dist_train.sh'), str(config), str(processes),
-        '--work-dir', str(folder), '--resume', *_switch(options),
+        '--work-dir', str(folder), '--resume',
+        *(['--cfg-options', *options] if options else []),
     ]  # fmt: skip
-    command = shlex.join(_relative(train, tools.parent))
+    root = f'{tools.parent}/'
+    command = shlex.join(word.removeprefix(root) for word in train)
     if (folder / RECORD).is_file():
         record = read_record(folder)
         check_same(record.command, command, folder)
@@ -92,11 +87,9 @@ def train_and_test(
         _run(train)
     checkpoint = checkpoint_to_test(folder)
     predictions = f'test_evaluator.out_file={(folder / PREDICTIONS).absolute()}'
-    test = [
-        str(tools / 'dist_test.sh'), str(config), str(checkpoint), str(processes),
-        '--work-dir', str(folder), *_switch([*options, predictions]),
-    ]  # fmt: skip
-    _run(test)
+    given = [str(config), str(checkpoint), str(processes), '--work-dir', str(folder)]
+    more = ['--cfg-options', *options, predictions]
+    _run([str(tools / 'dist_test.sh'), *given, *more])
     record = describe(
         config,
         folder,
@@ -114,23 +107,15 @@ def train_only(
 ) -> Path:
     """Train a config that loads weights itself; return the checkpoint to take.
 
-    Args:
-        config: Config with ``load_from``; it is read by the first try only, a killed
-            training is resumed from its own checkpoint.
-        work_dir: Its work dir.
-        tools: Folder of ``dist_train.sh``.
-        processes: GPUs, or processes on a CPU.
+    ``load_from`` is read by the first try only, a killed training is resumed.
 
     Raises:
         subprocess.CalledProcessError: The tool failed; it said why.
     """
     folder = Path(work_dir)
     begun = (folder / 'last_checkpoint').is_file()
-    train = [
-        str(tools / 'dist_train.sh'), str(config), str(processes),
-        '--work-dir', str(folder), *(['--resume'] if begun else []),
-    ]  # fmt: skip
-    _run(train)
+    given = [str(config), str(processes), '--work-dir', str(folder)]
+    _run([str(tools / 'dist_train.sh'), *given, *['--resume'] * begun])
     return checkpoint_to_test(folder)
 
 
@@ -143,7 +128,7 @@ def describe(
     command: str,
     environment: Mapping[str, str],
 ) -> RunRecord:
-    """Everything about a finished run that is not a prediction.
+    """Describe all of a finished run that is not a prediction.
 
     The latency is that of the CPU, whatever the network was trained on.
     """
@@ -163,7 +148,7 @@ def describe(
         # Built, not loaded: time and counts do not depend on the weights.
         model = MODELS.build(without_weights(cfg.model))
         dataset = {**cfg.train_dataloader.dataset, 'pipeline': []}
-        dataset.pop('cache_gb', None)  # not every data set has one
+        dataset.pop('cache_gb', None)  # not every dataset has one
         images = len(DATASETS.build(dataset))
     freeze, share = freezing_of(cfg)
     plan = plan_freezing(model, share, (3, *image_size(cfg)))
@@ -193,7 +178,7 @@ def describe(
 
 
 def image_size(cfg: Config) -> tuple[int, int]:
-    """Height and width that the test pipeline resizes or crops to.
+    """Find the height and width that the test pipeline resizes or crops to.
 
     Raises:
         ValueError: It has no ``Resize`` to a fixed size, and no ``CenterCrop``.
@@ -205,28 +190,22 @@ def image_size(cfg: Config) -> tuple[int, int]:
         found = transform.get(key, found) if key else found
     if found is None:
         raise ValueError(
-            'the test pipeline has no Resize, one was expected: without it the size of '
-            'the images is unknown.'
+            'test_dataloader.dataset.pipeline: expected a Resize, without it the size '
+            'of the images is unknown'
         )
     width, height = (found, found) if isinstance(found, int) else found
     return height, width
 
 
 def epoch_times(work_dir: str | Path, iterations: int) -> tuple[int, float]:
-    """Number of trained epochs, and mean seconds of one, from the training's log.
-
-    Args:
-        work_dir: Of a training.
-        iterations: Of an epoch; the log need not hold the last of them.
+    """Count trained epochs, and mean seconds of one, from the training's log.
 
     Raises:
         ValueError: There is no log.
     """
     rows = [row for row in read_scalars(work_dir) if is_training(row)]
     if not rows:
-        raise ValueError(
-            f"'{work_dir}' has no logged training, it cannot be described."
-        )
+        raise ValueError(f'{work_dir}: expected a work dir with a logged training')
     seconds = statistics.fmean(row['time'] for row in rows) * iterations
     return rows[-1]['epoch'], seconds
 
@@ -249,11 +228,3 @@ def _environment() -> dict[str, str]:
     """This process's, in which the tools find the torchrun beside this Python."""
     here = str(Path(sys.executable).parent)
     return {**os.environ, 'PATH': f'{here}{os.pathsep}{os.environ.get("PATH", "")}'}
-
-
-def _switch(options: Sequence[str]) -> list[str]:
-    return ['--cfg-options', *options] if options else []
-
-
-def _relative(words: Sequence[str], root: Path) -> list[str]:
-    return [word.removeprefix(f'{root}/') for word in words]

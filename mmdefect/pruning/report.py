@@ -31,21 +31,15 @@ from mmdefect.visualization.page import (
 from mmdefect.visualization.plots import curves, save_figure, trade_off
 
 SUMMARY = 'summary.json'
+ORIGIN = ('seed', 'commit', 'hardware', 'command')
 # A sweep of a hundred networks is a curve, not a table.
 _ROWS = 20
 
 
 def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
-    """Write ``sweep.csv``, ``summary.json``, the plots and ``index.html``.
+    """Write ``sweep.csv``, ``summary.json`` and the plots; return ``index.html``.
 
-    Args:
-        run: The run.
-        sweep: Its networks.
-        command: What made them, as a reader would type it, if the work dir does not
-            know what made all of them.
-
-    Returns:
-        The HTML file.
+    ``command`` made the networks, if the work dir does not know what made all of them.
     """
     folder = run.work_dir
     scores = decision_scores(sweep.outcomes, run.settings.decide)
@@ -70,7 +64,7 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
                 pictures=_plots(run, sweep, scores),
             )
         ],
-        footer=_origin(summary),
+        footer=Table(ORIGIN, [tuple(str(summary[name]) for name in ORIGIN)]),
         footer_text=footer_text('result.json of every network in the work dir'),
     )
     return write_page(page, folder, markdown='sweep.md')
@@ -79,7 +73,7 @@ def write_sweep(run: PruneRun, sweep: Sweep, *, command: str) -> Path:
 def _summary(
     run: PruneRun, sweep: Sweep, state: Mapping[str, Any], command: str
 ) -> dict[str, Any]:
-    """What ``summary.json`` holds: the networks, and where they came from."""
+    """Return what ``summary.json`` holds: the networks, and where they came from."""
     return {
         'chosen': sweep.outcomes[sweep.chosen].name,
         'rule': run.settings.decide.rule,
@@ -95,13 +89,8 @@ def _summary(
     }
 
 
-def _origin(summary: Mapping[str, Any]) -> Table:
-    header = ('seed', 'commit', 'hardware', 'command')
-    return Table(header, [tuple(str(summary[name]) for name in header)])
-
-
 def headline(sweep: Sweep) -> str:
-    """What the chosen network costs and says, beside the whole one."""
+    """Tell what the chosen network costs and says, beside the whole one."""
     whole, small = sweep.outcomes[0], sweep.outcomes[sweep.chosen]
     share = small.cost.parameters / whole.cost.parameters
     faster = whole.cost.latency_ms_p50 / small.cost.latency_ms_p50
@@ -117,7 +106,7 @@ def headline(sweep: Sweep) -> str:
 
 
 def sweep_table(sweep: Sweep) -> Table:
-    """All networks, or about twenty of them with the first, the last and the chosen."""
+    """Tabulate all networks, or about twenty, with the first, last and chosen."""
     outcomes = sweep.outcomes
     step = max(1, len(outcomes) // _ROWS)
     shown = sorted({*range(0, len(outcomes), step), len(outcomes) - 1, sweep.chosen})
@@ -159,9 +148,8 @@ def _write_csv(sweep: Sweep, scores: Sequence[float], folder: Path) -> None:
         [one.cost.parameters for one in sweep.outcomes],
         [one.val.accuracy for one in sweep.outcomes],
     )
-    path = folder / 'sweep.csv'
     with (
-        in_one_piece(path) as draft,
+        in_one_piece(folder / 'sweep.csv') as draft,
         draft.open('w', newline='', encoding='utf-8') as file,
     ):
         writer = csv.writer(file)
@@ -194,32 +182,30 @@ def _plots(run: PruneRun, sweep: Sweep, scores: Sequence[float]) -> list[Picture
     series = {'val': [one.val.balanced_accuracy for one in outcomes]}
     for name in outcomes[0].test:
         series[name] = [one.test[name].balanced_accuracy for one in outcomes]
-    pictures = []
+    figures: dict[str, tuple[Figure, str]] = {}
     for name, axis, values in (
         ('parameters', 'parameters', [one.cost.parameters for one in outcomes]),
         ('latency', 'ms an image', [one.cost.latency_ms_p50 for one in outcomes]),
     ):
+        what = 'balanced accuracy'
         figure = trade_off(
-            values,
-            series,
-            chosen=sweep.chosen,
-            xlabel=axis,
-            ylabel='balanced accuracy',
+            values, series, chosen=sweep.chosen, xlabel=axis, ylabel=what
         )
-        path = save_figure(figure, folder / f'sweep_{name}.png')
-        pictures.append(Picture(path, f'balanced accuracy against {axis}', 460))
+        figures[f'sweep_{name}.png'] = figure, f'{what} against {axis}'
     if scores:
-        figure = scatter_of_scores(outcomes, scores)
-        path = save_figure(figure, folder / 'sweep_scores.png')
-        pictures.append(Picture(path, 'decision score against parameters', 460))
+        figure = _scores(outcomes, scores)
+        figures['sweep_scores.png'] = figure, 'decision score against parameters'
     if len(outcomes) > 2:
-        path = save_figure(_widths(run), folder / 'sweep_widths.png')
-        pictures.append(Picture(path, 'kept filters of each layer by size', 460))
-    return pictures
+        figure = _widths(run)
+        figures['sweep_widths.png'] = figure, 'kept filters of each layer by size'
+    return [
+        Picture(save_figure(figure, folder / name), text, 460)
+        for name, (figure, text) in figures.items()
+    ]
 
 
-def scatter_of_scores(outcomes: Sequence[Outcome], scores: Sequence[float]) -> Figure:
-    """Decision score against the share of parameters, in the order of the size."""
+def _scores(outcomes: Sequence[Outcome], scores: Sequence[float]) -> Figure:
+    """Draw the decision score against the share of parameters, ordered by size."""
     costs = [outcome.cost.parameters for outcome in outcomes]
     order = sorted(range(len(costs)), key=lambda index: costs[index])
     shares = [100 * costs[index] / costs[0] for index in order]
@@ -231,18 +217,17 @@ def scatter_of_scores(outcomes: Sequence[Outcome], scores: Sequence[float]) -> F
 
 
 def _widths(run: PruneRun) -> Figure:
-    """Kept filters of the scored layers against the size of the network."""
+    """Draw the kept filters of the scored layers against the network's size."""
     small = [one for one in run.candidates if one.size is not None]
-    plans = [read_plan(one.path(PLAN)) for one in small]
-    names = [group.name for group in run.groups]
+    widths = [read_plan(one.path(PLAN)).widths() for one in small]
     sizes = [float(one.size or 0) for one in small]
     return curves(
         {
-            name.removeprefix('backbone.'): (
+            group.name.removeprefix('backbone.'): (
                 sizes,
-                [plan.widths().get(name, group.channels) for plan in plans],
+                [found.get(group.name, group.channels) for found in widths],
             )
-            for name, group in zip(names, run.groups, strict=True)
+            for group in run.groups
         },
         xlabel=run.settings.grid.kind,
         ylabel='kept filters',

@@ -26,7 +26,7 @@ def test_feature_quadrants(
 
 
 def test_exception_bad_input() -> None:
-    with pytest.raises(ValueError, match='0 training images'):
+    with pytest.raises(ValueError, match='images=0: expected at least 1'):
         suggest(0, 'low')
     with pytest.raises(ValueError, match='similarity'):
         suggest(10, 'middling')

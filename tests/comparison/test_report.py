@@ -11,7 +11,7 @@ from mmdefect.comparison.report import (
     by_protocol,
     comparison_table,
     read_rows,
-    write_comparison,
+    write_classifiers,
 )
 from tests.helpers.study_runs import PERFECT, WorkDir
 
@@ -41,7 +41,7 @@ def test_feature_table(make_run: WorkDir) -> None:
 def test_feature_splits_stay_apart(make_run: WorkDir, tmp_path: Path) -> None:
     rows = read_rows([make_run('a'), make_run('b', PERFECT, protocol='legacy')])
     assert list(by_protocol(rows)) == ['cluster_level', 'legacy']
-    page = write_comparison(rows, tmp_path / 'out')
+    page = write_classifiers(rows, tmp_path / 'out')
     text = (tmp_path / 'out/comparison.md').read_text(encoding='utf-8')
     assert page.is_file()
     assert 'Split: cluster_level' in text
@@ -53,7 +53,7 @@ def test_feature_splits_stay_apart(make_run: WorkDir, tmp_path: Path) -> None:
 
 
 def test_exception_nothing_or_unfinished(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match='no classifiers'):
+    with pytest.raises(ValueError, match='expected one classifier or more'):
         read_rows([])
     with pytest.raises(FileNotFoundError, match=r'test\.jsonl'):
         read_rows([tmp_path])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
+
+if TYPE_CHECKING:  # every test session reads this file
+    from mmdefect.pruning.sweep.measure import Sweep
+    from mmdefect.pruning.sweep.run import PruneRun
 
 SIDE = 32
 PATCHES = {'train': 24, 'val': 12, 'test': 12}
@@ -60,6 +65,7 @@ def loader(root: Path, split: str) -> dict[str, Any]:
         'sampler': {'type': 'DefaultSampler', 'shuffle': False},
         'dataset': {
             'type': 'CustomDataset',
+            'serialize_data': False,  # collects garbage for seconds
             'data_root': str(root),
             'ann_file': f'{split}.txt',
             'data_prefix': split,
@@ -72,8 +78,42 @@ def loader(root: Path, split: str) -> dict[str, Any]:
 @pytest.fixture
 def line_config(lines: Path, tmp_path: Path) -> Config:
     """LUNA with two blocks on lines, pruned in one shot to half of its filters."""
+    return make_line_config(lines, tmp_path / 'sweep')
+
+
+class Finished(NamedTuple):
+    """A finished run: nothing is written to its work dir."""
+
+    run: PruneRun
+    sweep: Sweep
+    said: list[str]
+
+
+@pytest.fixture(scope='session')
+def finished(lines: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A sweep of a quarter and a half of the filters."""
+    from mmdefect.pruning.sweep.run import PruneRun
+    from mmdefect.pruning.sweep.stages import run_all
+
+    cfg = make_line_config(lines, tmp_path_factory.mktemp('finished') / 'sweep')
+    cfg.prune.grid.update(values=[0.25, 0.5])
+    said: list[str] = []
+    run = PruneRun(cfg, progress=said.append)
+    return Finished(run, run_all(run), said)
+
+
+@pytest.fixture
+def done_config(line_config: Config, finished: Finished) -> Config:
+    """The finished run's config, and a copy of its work dir."""
+    shutil.copytree(finished.run.work_dir, line_config.work_dir)
+    line_config.prune.grid.update(values=[0.25, 0.5])
+    return line_config
+
+
+def make_line_config(lines: Path, work_dir: Path) -> Config:
     segmented = {
         'type': 'mmdefect.PairedMaskDataset',
+        'serialize_data': False,
         'data_root': str(lines / 'segmented'),
         'pipeline': [
             {'type': 'LoadImageFromFile'},
@@ -84,7 +124,7 @@ def line_config(lines: Path, tmp_path: Path) -> Config:
     return Config(
         {
             'default_scope': 'mmpretrain',
-            'work_dir': str(tmp_path / 'sweep'),
+            'work_dir': str(work_dir),
             'randomness': {'seed': 0},
             'data_preprocessor': {
                 'num_classes': 2,

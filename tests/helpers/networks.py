@@ -20,16 +20,13 @@ from tests.helpers.configs import scope
 
 # Of images; FTLAlexNet needs larger ones.
 SIZE = 32
+# Output channels of VGG16's convolutions.
+VGG16 = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
 BACKBONES: dict[str, dict] = {
     'VGG11': {'type': 'VGG', 'depth': 11},
     'FTLAlexNet': {'type': 'mmdefect.FTLAlexNet'},
     'LunaNet': {'type': 'mmdefect.LunaNet'},
-    'ResNet18': {
-        'type': 'ResNet',
-        'depth': 18,
-        'base_channels': 8,
-        'stem_channels': 8,
-    },
+    'ResNet18': {'type': 'ResNet', 'depth': 18, 'base_channels': 8, 'stem_channels': 8},
     'MobileNetV2': {'type': 'MobileNetV2', 'widen_factor': 0.25},
     'EfficientNetV2': {'type': 'EfficientNetV2', 'arch': 'tiny'},
     'ConvNeXt': {
@@ -52,7 +49,7 @@ TINY = [
 
 
 def build_backbone(name: str) -> nn.Module:
-    """A backbone in eval mode."""
+    """A backbone in evaluation mode."""
     model = _build(dict(BACKBONES[name]))
     model.eval()
     return stir(model)
@@ -61,7 +58,7 @@ def build_backbone(name: str) -> nn.Module:
 def build_classifier(
     name: str, *, neck: str = 'GlobalAveragePooling', pixels: int = 1
 ) -> nn.Module:
-    """A classifier of three classes in eval mode.
+    """A classifier of three classes in evaluation mode.
 
     Args:
         name: The backbone.
@@ -91,7 +88,7 @@ def _build(cfg: dict) -> nn.Module:
 
 
 def stir(model: nn.Module, seed: int = 0) -> nn.Module:
-    """Random weights that let signals through, and batch norms that have learnt."""
+    """Random weights that let signals through, and batch norms that have learned."""
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(like: Tensor, low: float, high: float) -> Tensor:
@@ -150,8 +147,7 @@ def half(model: nn.Module, groups: Sequence[ChannelGroup]) -> ChannelPlan:
 
 
 def zeroed(model: nn.Module, plan: ChannelPlan, given: Tensor) -> Tensor:
-    """What the whole classifier gives if later layers see zeros for dropped "
-    "channels."""
+    """What the whole classifier gives if later layers see zeros for dropped ones."""
     handles = []
     for name, module in model.named_modules():
         cut = plan.layers.get(name)

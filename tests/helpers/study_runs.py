@@ -1,9 +1,15 @@
+"""Work dirs of compared classifiers, a repository for results, and tools as modules."""
+
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +44,36 @@ SAID = [
 ]
 PERFECT = [Prediction(0, 0, 0.9)] * 2 + [Prediction(1, 1, 0.1)] * 2
 WorkDir = Callable[..., Path]
+ROOT = Path(__file__).parents[2]
+
+
+@lru_cache
+def load_tool(script: str) -> Any:
+    """A tool as a module: ``main(argv)`` costs no new interpreter."""
+    path = ROOT / script
+    spec: Any = spec_from_file_location(path.stem, path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def git(folder: Path, *args: str) -> str:
+    identity = ['-c', 'user.name=t', '-c', 'user.email=t@example.invalid']
+    command = ['git', *identity, *args]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return done.stdout.decode().strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with one commit, of ``code.py``."""
+    folder = tmp_path / 'repository'
+    folder.mkdir()
+    (folder / 'code.py').write_text('x = 1\n', encoding='utf-8')
+    git(folder, 'init', '-q')
+    git(folder, 'add', 'code.py')
+    git(folder, 'commit', '-qm', 'first')
+    return folder
 
 
 @pytest.fixture

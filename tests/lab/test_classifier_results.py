@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,16 +10,6 @@ import pytest
 from lab.classifier_results import add_rows
 from mmdefect.comparison.report import read_rows
 from tests.helpers.study_runs import PERFECT, WorkDir
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    folder = tmp_path / 'repository'
-    folder.mkdir()
-    who = ['-c', 'user.name=a', '-c', 'user.email=a@b']
-    for words in (['init', '-q'], [*who, 'commit', '-q', '--allow-empty', '-m', 'a']):
-        subprocess.run(['git', *words], cwd=folder, check=True)
-    return folder
 
 
 def test_feature_runs_are_added(make_run: WorkDir, repository: Path) -> None:
@@ -39,32 +28,18 @@ def test_feature_runs_are_added(make_run: WorkDir, repository: Path) -> None:
     assert content['seeds'] == [0]
     assert content['duration_s'] == 50.0  # 2 x 2 epochs of 12.5 s
     assert content['command'].endswith('luna_casting.py 1; other')
-
-
-def test_feature_a_run_is_replaced(make_run: WorkDir, repository: Path) -> None:
-    path = repository / 'casting_cpu.json'
-    add_rows(path, read_rows([make_run('a')]), dataset='castings')
     add_rows(path, read_rows([make_run('again', PERFECT)]), dataset='castings')
     content = json.loads(path.read_text(encoding='utf-8'))
     assert content['metrics']['luna/default/cluster_level/errors'] == 0
-    assert len(content['runs']) == 1
+    assert len(content['runs']) == 2
+    with pytest.raises(ValueError, match="dataset='bolts': expected 'castings'"):
+        add_rows(path, read_rows([other]), dataset='bolts')
 
 
-def test_exception_another_dataset(make_run: WorkDir, repository: Path) -> None:
-    path = repository / 'casting_cpu.json'
-    rows = read_rows([make_run('a')])
-    add_rows(path, rows, dataset='castings')
-    with pytest.raises(ValueError, match='dataset'):
-        add_rows(path, rows, dataset='bolts')
-
-
-def test_exception_a_run_of_a_dirty_tree(make_run: WorkDir, repository: Path) -> None:
-    rows = read_rows([make_run('a', commit='0123456789-dirty')])
+def test_exception(make_run: WorkDir, repository: Path) -> None:
+    rows = read_rows([make_run('c', commit='0123456789-dirty')])
     with pytest.raises(RuntimeError, match='clean commit'):
         add_rows(repository / 'x.json', rows, dataset='castings')
-
-
-def test_exception_two_of_one_name(make_run: WorkDir, repository: Path) -> None:
     rows = read_rows([make_run('a'), make_run('b', command='with other options')])
     with pytest.raises(ValueError, match='a config of its own'):
         add_rows(repository / 'x.json', rows, dataset='castings')

@@ -52,7 +52,7 @@ def test_feature_the_whole_network_is_timed_once(clock: list[str], name: str) ->
 
 
 def test_exception_no_network(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r'has no classifier\.py, a network'):
+    with pytest.raises(FileNotFoundError, match=r'classifier\.py: expected a network'):
         build_network(tmp_path)
 
 

@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from lab.results import (
-    clean_commit,
-    mean_std,
-    read_growing,
-    write_results,
-)
-
-
-def git(folder: Path, *args: str) -> str:
-    identity = ['-c', 'user.name=t', '-c', 'user.email=t@example.invalid']
-    done = subprocess.run(
-        ['git', *identity, *args],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout.strip()
+from lab.results import clean_commit, mean_std, read_growing, write_results
+from tests.helpers.study_runs import git
 
 
 @pytest.fixture
-def repo(tmp_path) -> Path:
-    root = tmp_path / 'repo'
-    root.mkdir()
-    git(root, 'init', '-q')
-    (root / 'code.py').write_text('x = 1\n', encoding='utf-8')
-    git(root, 'add', 'code.py')
-    git(root, 'commit', '-qm', 'first')
-    return root
+def repo(repository: Path) -> Path:
+    return repository
 
 
 def write(path: Path, **changes):
@@ -55,40 +32,20 @@ def test_smoke(repo) -> None:
     path = repo / 'docs' / 'results' / 'toy.json'
     content = write(path, notes='a note')
     assert json.loads(path.read_text(encoding='utf-8')) == content
-    assert list(content) == [
-        'name',
-        'command',
-        'commit',
-        'date',
-        'duration_s',
-        'hardware',
-        'software',
-        'dataset',
-        'seeds',
-        'metrics',
-        'notes',
-    ]
+    first = 'name command commit date duration_s hardware software dataset'
+    assert ' '.join(content) == f'{first} seeds metrics notes'
     assert content['commit'] == git(repo, 'rev-parse', 'HEAD')
     assert content['metrics'] == {'teacher/old': 0.71}
     assert content['duration_s'] == 12.3
-
-
-def test_feature_a_results_file_may_be_written_again(repo) -> None:
-    write(repo / 'toy.json')
-    assert write(repo / 'toy.json', seeds=[7])['seeds'] == [7]
-
-
-def test_feature_environment_of_the_run(repo) -> None:
+    # It may be written again, of a run elsewhere.
     ran = {'commit': 'abcdef0123', 'hardware': 'a GPU', 'software': 'torch 2'}
-    content = write(repo / 'toy.json', environment=ran)
+    content = write(path, environment=ran)
     assert {key: content[key] for key in ran} == ran
-
-
-@pytest.mark.parametrize('commit', ['unknown', 'abcdef0123-dirty'])
-def test_exception_run_of_no_clean_commit(repo, commit) -> None:
-    ran = {'commit': commit, 'hardware': '', 'software': ''}
-    with pytest.raises(RuntimeError, match=f"came from commit '{commit}'"):
-        write(repo / 'toy.json', environment=ran)
+    for commit in ('unknown', 'abcdef0123-dirty'):
+        with pytest.raises(
+            RuntimeError, match=f"came from commit '{commit}': expected"
+        ):
+            write(path, environment=ran | {'commit': commit})
 
 
 def run_of(commit: str) -> dict:
@@ -115,10 +72,12 @@ def test_feature_runs_of_several_commits(repo) -> None:
     assert content['commit'] == 'abcdef0123; bcdef01234'
     assert content['runs']['finetune']['1'] == run_of('bcdef01234')
     assert read_growing(path, name='toy', dataset='toy NEU-DET') == content
-
-
-def test_feature_a_run_that_was_resumed_at_a_later_commit(repo) -> None:
-    content = write_runs(repo / 'toy.json', 'abcdef0123; bcdef01234', 'abcdef0123')
+    with pytest.raises(ValueError, match="name='other': expected 'toy' as in"):
+        read_growing(path, name='other', dataset='toy NEU-DET')
+    with pytest.raises(ValueError, match="dataset='COCO': expected 'toy NEU-DET' as"):
+        read_growing(path, name='toy', dataset='COCO')
+    # One was resumed at a later commit.
+    content = write_runs(path, 'abcdef0123; bcdef01234', 'abcdef0123')
     assert content['runs']['finetune']['0']['commit'] == 'abcdef0123; bcdef01234'
 
 
@@ -126,33 +85,21 @@ def test_feature_a_run_that_was_resumed_at_a_later_commit(repo) -> None:
     'commit', ['unknown', 'abcdef0123-dirty', 'abcdef0123; bcdef01234-dirty']
 )
 def test_exception_one_run_of_no_clean_commit(repo, commit) -> None:
-    message = f"the run of finetune, seed 1, came from commit '{commit}'"
+    message = f"the run of finetune, seed 1, came from commit '{commit}': expected"
     with pytest.raises(RuntimeError, match=message):
         write_runs(repo / 'toy.json', 'abcdef0123', commit)
     assert not (repo / 'toy.json').exists()
 
 
-def test_feature_nothing_to_add_to_yet(repo) -> None:
-    assert read_growing(repo / 'toy.json', name='toy', dataset='x') == {}
-
-
 def test_exception_nothing_can_be_added(repo) -> None:
     path = repo / 'toy.json'
+    assert read_growing(path, name='toy', dataset='x') == {}
     write(path)
-    with pytest.raises(ValueError, match=r"toy\.json' has no 'runs'.*without --add"):
+    with pytest.raises(ValueError, match=r"toy\.json: .* in 'runs'.*without --add"):
         read_growing(path, name='toy', dataset='toy NEU-DET')
     path.write_text('<<<<<<< HEAD\n', encoding='utf-8')
-    with pytest.raises(ValueError, match=r"toy\.json' is not JSON"):
+    with pytest.raises(ValueError, match=r'toy\.json: expected a results file in JSON'):
         read_growing(path, name='toy', dataset='toy NEU-DET')
-
-
-def test_exception_runs_of_something_else(repo) -> None:
-    path = repo / 'toy.json'
-    write_runs(path, 'abcdef0123')
-    with pytest.raises(ValueError, match="name 'other' was given, 'toy' as in"):
-        read_growing(path, name='other', dataset='toy NEU-DET')
-    with pytest.raises(ValueError, match="dataset 'COCO' was given, 'toy NEU-DET' as"):
-        read_growing(path, name='toy', dataset='COCO')
 
 
 def test_feature_a_killed_write_leaves_the_old_file(repo, monkeypatch) -> None:
@@ -182,32 +129,28 @@ def test_feature_mean_std_of_samples() -> None:
 @pytest.mark.parametrize('name', ['code.py', 'new.py'])
 def test_exception_dirty_tree(repo, name) -> None:
     (repo / name).write_text('x = 2\n', encoding='utf-8')
-    with pytest.raises(
-        RuntimeError, match=rf'uncommitted changes \({name}\).*commit f'
-    ):
+    said = rf'uncommitted changes \({name}\).*commit f'
+    with pytest.raises(RuntimeError, match=said):
         write(repo / 'toy.json')
     assert not (repo / 'toy.json').exists()
 
 
 def test_exception_no_repository(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv('GIT_CEILING_DIRECTORIES', str(tmp_path.parent))
-    with pytest.raises(RuntimeError, match='is in no git repository'):
+    with pytest.raises(RuntimeError, match='expected a git repository'):
         clean_commit(tmp_path)
 
 
-@pytest.mark.parametrize('value', [float('nan'), float('inf'), None, 'high'])
-def test_exception_not_a_number(repo, value) -> None:
-    with pytest.raises(ValueError, match='metrics joint/all were given, finite'):
-        write(repo / 'toy.json', metrics={'joint/all': value})
-
-
-def test_exception_no_metrics(repo) -> None:
+def test_exception_not_a_number(tmp_path) -> None:
+    for value in (float('nan'), float('inf'), None, 'high'):
+        with pytest.raises(ValueError, match='metrics joint/all: expected finite'):
+            write(tmp_path / 'toy.json', metrics={'joint/all': value})
     with pytest.raises(ValueError, match='without any entry'):
-        write(repo / 'toy.json', metrics={})
+        write(tmp_path / 'toy.json', metrics={})
 
 
 def test_exception_repetitions_differ() -> None:
-    with pytest.raises(ValueError, match='no repetitions'):
+    with pytest.raises(ValueError, match='expected at least one repetition'):
         mean_std([])
-    with pytest.raises(ValueError, match='b is in some repetitions only'):
+    with pytest.raises(ValueError, match='b: expected in every repetition'):
         mean_std([{'a': 1.0}, {'a': 1.0, 'b': 2.0}])

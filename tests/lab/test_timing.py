@@ -75,10 +75,10 @@ def test_feature_slow_spell_of_the_machine_hardly_counts() -> None:
     assert times.quartiles == pytest.approx((1.4, 1.4))
 
 
-@pytest.mark.parametrize(('pairs', 'warmup'), [(1, 0), (0, 2), (2, -1)])
-def test_exception_too_few_pairs(pairs: int, warmup: int) -> None:
-    with pytest.raises(ValueError, match=f'{pairs} pairs after {warmup} to warm up'):
-        interleaved(print, print, pairs=pairs, warmup=warmup)
+def test_exception_too_few_pairs() -> None:
+    for name, value in (('pairs', 1), ('warmup', -1)):
+        with pytest.raises(ValueError, match=f'{name}={value}: expected at least'):
+            interleaved(print, print, **{'pairs': 2, name: value})
 
 
 METRICS = {

@@ -1,4 +1,7 @@
-"""From drawn cracks to a pruned classifier and a pruned detector, by the tools."""
+"""From drawn cracks to a pruned classifier and a pruned detector, by the tools.
+
+Slow: a sweep, a classifier in two processes and a detector are trained.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from mmengine.config import Config
 from lab.pruning_latency import TimeAgain
 from mmdefect.pruning.channels.plan import read_plan
 from tests.conftest import REPO, run_tool, tool_env, toy_options
+from tests.helpers.study_runs import load_tool
 
+pytestmark = pytest.mark.slow
 FTL = REPO / 'configs/ftl'
 SMALL = [
     'train_cfg.max_epochs=1',
@@ -26,15 +31,11 @@ SMALL = [
 def cracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Toy cracks and their patches."""
     root = tmp_path_factory.mktemp('cracks')
-    run_tool('tools/misc/make_toy_data.py', root, '--dataset', 'cracks', '--seed', 0)
-    run_tool(
-        'tools/dataset_converters/crack_patches.py',
-        root / 'cracks',
-        '--out',
-        root / 'patches',
-        '--target-ids',
-        1,
-    )
+    draw = load_tool('tools/misc/make_toy_data.py').main
+    draw([str(root), '--dataset', 'cracks', '--seed', '0'])
+    cut = load_tool('tools/dataset_converters/crack_patches.py').main
+    out = ['--out', str(root / 'patches'), '--target-ids', '1']
+    assert cut([str(root / 'cracks'), *out]) == 0
     return root
 
 
@@ -46,23 +47,19 @@ def options(root: Path) -> list[str]:
     return [*roots, f'mask_dataloader.dataset.data_root={root}/cracks/train', *SMALL]
 
 
+def prune(cracks: Path, *args: str) -> str:
+    """Two networks from a random parent, recovered for one epoch."""
+    config, work_dir = FTL / 'resnet18-w16_pruned_toy_cracks.py', cracks / 'sweep'
+    settings = ['load_from=None', 'prune.untrained=True', 'prune.grid.values=[0.3]']
+    settings += ['prune.recovery.bn_images=64', *options(cracks)]
+    given = [config, '--work-dir', work_dir, *args, '--cfg-options', *settings]
+    return run_tool('tools/prune.py', *given).stdout
+
+
 @pytest.fixture(scope='module')
 def sweep(cracks: Path) -> Path:
-    """A sweep of two networks from a random parent, recovered for one epoch."""
-    work_dir = cracks / 'sweep'
-    run_tool(
-        'tools/prune.py',
-        FTL / 'resnet18-w16_pruned_toy_cracks.py',
-        '--work-dir',
-        work_dir,
-        '--cfg-options',
-        *options(cracks),
-        'load_from=None',
-        'prune.untrained=True',
-        'prune.grid.values=[0.3]',
-        'prune.recovery.bn_images=64',
-    )
-    return work_dir
+    prune(cracks)
+    return cracks / 'sweep'
 
 
 def run_script(script: str, *args: object) -> str:
@@ -89,21 +86,7 @@ def test_smoke_sweep(sweep: Path) -> None:
 
 def test_feature_same_command_again_does_nothing(sweep: Path, cracks: Path) -> None:
     before = (sweep / 'parameters-0.30/classifier.pth').stat().st_mtime_ns
-    done = run_tool(
-        'tools/prune.py',
-        FTL / 'resnet18-w16_pruned_toy_cracks.py',
-        '--work-dir',
-        sweep,
-        '--stage',
-        'train',
-        '--cfg-options',
-        *options(cracks),
-        'load_from=None',
-        'prune.untrained=True',
-        'prune.grid.values=[0.3]',
-        'prune.recovery.bn_images=64',
-    )
-    assert 'fine-tuning' not in done.stdout
+    assert 'fine-tuning' not in prune(cracks, '--stage', 'train')
     assert (sweep / 'parameters-0.30/classifier.pth').stat().st_mtime_ns == before
 
 

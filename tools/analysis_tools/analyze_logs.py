@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mmdefect.visualization.logs import is_training, read_scalars, series
 from mmdefect.visualization.plots import curves, save_figure
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     tasks = parser.add_subparsers(dest='task', required=True)
     plot = tasks.add_parser('plot_curve', help='plot scalars over iterations')
@@ -24,11 +25,11 @@ def parse_args() -> argparse.Namespace:
     plot.add_argument('--title', default='')
     time = tasks.add_parser('cal_train_time', help='time of an iteration')
     time.add_argument('work_dirs', nargs='+', type=Path)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def read_runs(work_dirs: list[Path]) -> dict[str, list[dict[str, Any]]]:
-    """Return name of each run -> its logged rows; refuses runs without any."""
+    """Read name of each run -> its logged rows; refuse runs without any."""
     runs = {}
     for work_dir in work_dirs:
         is_stream = (work_dir / 'stream.json').is_file()
@@ -41,8 +42,8 @@ def read_runs(work_dirs: list[Path]) -> dict[str, list[dict[str, Any]]]:
         print(f'{name}: nothing was logged')
     if not logged:
         raise SystemExit(
-            f'no vis_data/scalars.json in {", ".join(map(str, work_dirs))}, work dirs '
-            'of training were expected'
+            f'{", ".join(map(str, work_dirs))}: expected work dirs of training, with '
+            'vis_data/scalars.json'
         )
     return logged
 
@@ -57,8 +58,8 @@ def plot_curve(args: argparse.Namespace) -> None:
     if not lines:
         known = sorted({key for rows in runs.values() for row in rows for key in row})
         raise SystemExit(
-            f'{", ".join(args.keys)} was never logged, one of {", ".join(known)} was '
-            'expected'
+            f'--keys {" ".join(args.keys)}: expected of what was logged, '
+            f'{", ".join(known)}'
         )
     ylabel = ', '.join(args.keys)
     print(save_figure(curves(lines, title=args.title, ylabel=ylabel), args.out))
@@ -77,8 +78,8 @@ def cal_train_time(args: argparse.Namespace) -> None:
         )
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
     {'plot_curve': plot_curve, 'cal_train_time': cal_train_time}[args.task](args)
 
 

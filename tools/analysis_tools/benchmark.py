@@ -34,11 +34,7 @@ from lab.tables.benchmark_table import BENCHMARK, benchmark_lines, missed
 from lab.timing import Progress
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-SUITES = {
-    'detection': DetectionSuite,
-    'anomaly': AnomalySuite,
-    'pruning': PruningSuite,
-}
+SUITES = {'detection': DetectionSuite, 'anomaly': AnomalySuite, 'pruning': PruningSuite}
 Suite = DetectionSuite | AnomalySuite | PruningSuite
 # Which of the options a suite has; each has its own defaults.
 SIZES = ('pairs', 'train_pairs', 'image_size', 'batch_size')
@@ -86,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
         write_results(
             args.out,
             name=f'{BENCHMARK}{args.suite}',
-            command=f'python {shlex.join(sys.argv)}',
+            command=f'python {shlex.join([sys.argv[0], *(argv or sys.argv[1:])])}',
             dataset=suite.dataset,
             seeds=[0],
             metrics=metrics,
@@ -102,7 +98,7 @@ def build_suite(args: argparse.Namespace) -> Suite:
     if unknown := given - set(OPTIONS[args.suite]):
         flags = ', '.join(f'--{name.replace("_", "-")}' for name in sorted(unknown))
         raise SystemExit(
-            f'{flags}: given, but not for the suite {args.suite}; leave it out'
+            f'{flags}: expected options of the suite {args.suite} only; leave it out'
         )
     suite: Any = SUITES[args.suite]
     return suite(configs=CONFIGS, **{name: getattr(args, name) for name in given})
@@ -111,8 +107,8 @@ def build_suite(args: argparse.Namespace) -> Suite:
 def chosen(suite: Suite, only: list[str] | None) -> list[str]:
     if unknown := set(only or ()) - set(suite.comparisons):
         raise SystemExit(
-            f'--only {" ".join(sorted(unknown))}: not measured here, one of '
-            f'{", ".join(suite.comparisons)} was expected'
+            f'--only {" ".join(sorted(unknown))}: expected measurements of '
+            f'{", ".join(suite.comparisons)}'
         )
     return only or list(suite.comparisons)
 

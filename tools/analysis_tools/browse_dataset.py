@@ -39,7 +39,7 @@ def write_plain(item: dict[str, Any], out_file: Path) -> None:
     """Write an image without boxes."""
     image = np.ascontiguousarray(item['inputs'].permute(1, 2, 0).numpy())
     if not cv2.imwrite(str(out_file), image):
-        raise OSError(f'{out_file} could not be written; free some space')
+        raise OSError(f'{out_file}: expected to write it; free some space')
 
 
 def label_of(sample: Any, classes: Sequence[str]) -> str:

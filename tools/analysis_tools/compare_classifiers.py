@@ -37,7 +37,7 @@ from mmdefect.comparison.report import (
     by_protocol,
     comparison_table,
     read_rows,
-    write_comparison,
+    write_classifiers,
 )
 from mmdefect.comparison.run import train_and_test
 from mmdefect.utils.console import quiet_console
@@ -48,7 +48,7 @@ TOOLS = ROOT / 'tools'
 sys.path.append(str(ROOT))  # for lab/
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -93,13 +93,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options', nargs='+', default=[], help='overrides for all, key=value'
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if not (args.configs or args.collect or args.drift):
-        parser.error('nothing was given, configs, --collect or --drift was expected')
+        parser.error('nothing to do: expected configs, --collect or --drift')
     if args.results and not args.dataset:
-        parser.error('--results was given without --dataset, its name was expected')
+        parser.error('--results: expected --dataset too, the name of the data')
     if (args.results or args.drift) and not (ROOT / 'lab').is_dir():
-        parser.error('--results and --drift need a checkout: git clone the repository')
+        parser.error('--results and --drift: expected a checkout; git clone it')
     return args
 
 
@@ -166,8 +166,8 @@ def check_results(args: argparse.Namespace) -> None:
         clean_commit(args.results.parent, ignore=spared)
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
     quiet_console()
     if args.drift:
         from lab.drift import compare_checkpoints, drift_table
@@ -185,7 +185,7 @@ def main() -> None:
     rows = read_rows(folders)
     for protocol, group in by_protocol(rows).items():
         print(f'\nSplit: {protocol}\n\n{markdown_table(comparison_table(group))}')
-    print(f'\npage: {write_comparison(rows, args.work_dir / "comparison")}')
+    print(f'\npage: {write_classifiers(rows, args.work_dir / "comparison")}')
     if args.similarity:
         print(suggest(max(row.record.train_images for row in rows), args.similarity))
     if args.results:

@@ -72,7 +72,7 @@ def detections(args: argparse.Namespace, name: str, env: dict[str, str]) -> list
     print(f'{name}: mmcv ops from {ops}', flush=True)
     if ('standin' in Path(ops).name) != (name == 'standin'):
         raise SystemExit(
-            f'{ops} is not the {name} version of mmcv ops: check --ops and what is '
+            f'{ops}: expected the {name} version of mmcv ops; check --ops and what is '
             'installed'
         )
     prefix = Path(args.work_dir) / name

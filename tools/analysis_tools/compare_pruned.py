@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
@@ -23,7 +24,7 @@ from lab.tables.results_table import render_table
 from mmdefect.visualization.plots import save_figure
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -55,18 +56,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--plot', type=Path, help='draw accuracy, parameters and latency into this PNG'
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     for entry in args.variants:
         name, _, folders = entry.partition('=')
         if name.count('/') != 1 or not all([*name.split('/'), folders]):
-            parser.error(
-                f"'{entry}' was given, PARENT/VARIANT=WORK_DIR[,...] was expected"
-            )
+            parser.error(f'{entry}: expected PARENT/VARIANT=WORK_DIR[,...]')
     return args
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
     pairs = (entry.split('=', 1) for entry in args.variants)
     add_sweeps(
         args.results,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
@@ -16,7 +17,7 @@ from mmdefect.streams.report.comparison import (
 from mmdefect.visualization.page import markdown_table
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         'streams',
@@ -25,15 +26,15 @@ def parse_args() -> argparse.Namespace:
         help='a stream to compare; one named joint is the upper bound',
     )
     parser.add_argument('--out', type=Path, required=True, help='folder to write to')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     for entry in args.streams:
         if not all(entry.partition('=')):
-            parser.error(f"'{entry}' was given, NAME=WORK_DIR was expected")
+            parser.error(f'{entry}: expected NAME=WORK_DIR')
     return args
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
     work_dirs = dict(entry.split('=', 1) for entry in args.streams)
     path = write_comparison(work_dirs, args.out)
     print(f'{textwrap.fill(LEGEND, 88)}\n')

@@ -23,12 +23,7 @@ def parse_args() -> argparse.Namespace:
         metavar=('H', 'W'),
         help='size of the image; by default that of the test pipeline',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override config entries, key=value',
-    )
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     return parser.parse_args()
 
 
@@ -58,7 +53,7 @@ def image_size_of(cfg: Config) -> tuple[int, int]:
     try:
         return image_size(cfg)
     except ValueError as error:
-        raise ValueError(f'{error} Give it with --shape H W.') from None
+        raise ValueError(f'{error}; give it with --shape H W') from None
 
 
 if __name__ == '__main__':

@@ -80,13 +80,11 @@ def choose(dataset: Any, label: str | None, most: int) -> list[int]:
     classes = list(dataset.metainfo['classes'])
     if label is not None:
         if label not in classes:
-            raise SystemExit(
-                f'--label {label} was given, one of {", ".join(classes)} was expected'
-            )
+            raise SystemExit(f'--label {label}: expected one of {", ".join(classes)}')
         wanted = classes.index(label)
         indices = [k for k in indices if dataset.get_data_info(k)['gt_label'] == wanted]
     if not indices:
-        raise SystemExit('the test set has no such image, one or more were expected')
+        raise SystemExit(f'--label {label}: expected images of it in the test set')
     return [indices[k] for k in spread(len(indices), most or len(indices))]
 
 
@@ -98,7 +96,7 @@ def write(
     mask = None if entry.mask is None else entry.mask.numpy()
     panels = saliency_panels(entry.image, entry.saliency.numpy(), mask)
     if not cv2.imwrite(str(folder / name), side_by_side(list(panels.values()))):
-        raise SystemExit(f'{folder / name} could not be written; free some space')
+        raise SystemExit(f'{folder / name}: expected to write it; free some space')
     return {
         'picture': name,
         'img_path': entry.path,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
@@ -23,12 +24,12 @@ from lab.stream_results import collect
 from mmdefect.utils.checks import repeated
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--name', required=True, help='name of the experiment')
-    parser.add_argument('--dataset', required=True, help='name of the data set')
+    parser.add_argument('--dataset', required=True, help='name of the dataset')
     parser.add_argument('--out', required=True, help='JSON file to write')
     parser.add_argument('--command', required=True, help='what produced the work dirs')
     parser.add_argument(
@@ -45,20 +46,18 @@ def parse_args() -> argparse.Namespace:
         metavar='PRESET=WORK_DIR[,WORK_DIR...]',
         help='work dirs of a preset, one per seed',
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     for entry in args.presets:
         if not all(entry.partition('=')):
-            parser.error(f"'{entry}' was given, PRESET=WORK_DIR[,...] was expected")
+            parser.error(f'{entry}: expected PRESET=WORK_DIR[,...]')
     names = [entry.partition('=')[0] for entry in args.presets]
     if twice := sorted(repeated(names)):
-        parser.error(
-            f'{twice[0]} was given twice, once with all work dirs was expected'
-        )
+        parser.error(f'{twice[0]}: expected it once, with all work dirs')
     return args
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
     pairs = (entry.split('=', 1) for entry in args.presets)
     known = {}
     if args.add:

@@ -1,4 +1,4 @@
-"""Draw toy data sets, on disk exactly like the real ones.
+"""Draw toy datasets, on disk exactly like the real ones.
 
 NEU-DET, DeepPCB, products as MVTec-AD, VisA, castings with their split file, and
 cracks.
@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from mmdefect.converters.casting import (
-    THRESHOLD,
-    make_split,
-    scan_casting,
-    study,
-)
+from mmdefect.converters.casting import THRESHOLD, make_split, scan_casting, study
 from mmdefect.datasets.casting.split import split_file_name, write_split
 from mmdefect.testing import (
     make_toy_casting,
@@ -46,43 +42,32 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
-    if 'neu-det' in args.dataset:
-        path = make_toy_neu_det(
-            args.root / 'NEU-DET',
-            seed=args.seed,
-            per_class=args.per_class,
-            size=args.size,
-        )
-        print(
-            f'{path}: {6 * args.per_class} images; next: '
-            f'python tools/dataset_converters/neu_det.py {path} --protocol 3+3'
-        )
-    if 'deeppcb' in args.dataset:
-        path = make_toy_deeppcb(args.root / 'DeepPCB', seed=args.seed)
-        print(
-            f'{path}: toy boards; next: '
-            f'python tools/dataset_converters/deeppcb.py {path} --protocol 3+3'
-        )
-    if 'products' in args.dataset:
-        path = make_toy_products(args.root / 'products', seed=args.seed)
-        print(
-            f'{path}: toy products; next: '
-            f'python tools/dataset_converters/mvtec_ad.py {path}'
-        )
-    if 'visa' in args.dataset:
-        path = make_toy_visa(args.root / 'VisA', seed=args.seed)
-        print(
-            f'{path}: a toy VisA; next: python tools/dataset_converters/visa.py {path}'
-        )
+    root, seed, number = args.root, args.seed, 6 * args.per_class
+    cracks = f'--out {root / "crack_patches"} --target-ids 1'
+    # Folder, what draws it, what it is, and what comes next.
+    drawn = {
+        'neu-det': (
+            'NEU-DET',
+            partial(make_toy_neu_det, per_class=args.per_class, size=args.size),
+            f'{number} images',
+            'neu_det.py {} --protocol 3+3',
+        ),
+        'deeppcb': (
+            'DeepPCB', make_toy_deeppcb, 'toy boards', 'deeppcb.py {} --protocol 3+3'
+        ),
+        'products': ('products', make_toy_products, 'toy products', 'mvtec_ad.py {}'),
+        'visa': ('VisA', make_toy_visa, 'a toy VisA', 'visa.py {}'),
+        'cracks': (
+            'cracks', make_toy_cracks, 'toy cracks', f'crack_patches.py {{}} {cracks}'
+        ),
+    }  # fmt: skip
+    for name, (folder, draw, what, following) in drawn.items():
+        if name in args.dataset:
+            path = draw(root / folder, seed=seed)
+            command = f'tools/dataset_converters/{following.format(path)}'
+            print(f'{path}: {what}; next: python {command}')
     if 'casting' in args.dataset:
-        draw_castings(args.root / 'casting', seed=args.seed)
-    if 'cracks' in args.dataset:
-        path = make_toy_cracks(args.root / 'cracks', seed=args.seed)
-        print(
-            f'{path}: toy cracks; next: '
-            f'python tools/dataset_converters/crack_patches.py {path} '
-            f'--out {args.root / "crack_patches"} --target-ids 1'
-        )
+        draw_castings(root / 'casting', seed=seed)
     return 0
 
 

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmdefect.pruning.channels.plan import ChannelPlan, Kept, number_kept
-from mmdefect.pruning.channels.rebuild import cut_in_place
-from mmdefect.utils.checks import check_choice
+from mmdefect.pruning.channels.plan import ChannelPlan, number_kept
+from mmdefect.pruning.channels.rebuild import rebuild
+from mmdefect.utils.checks import check_choice, check_range
+from mmdefect.utils.modules import evaluating
 
 KINDS = ('parameters', 'macs', 'latency_ms')
 # Forward passes before those that are timed.
@@ -65,7 +66,7 @@ def measure_cost(
     compiled: bool = False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Cost:
-    """Measure a network on one image, in inference mode and on its own device.
+    """Measure a network on one image, in evaluation mode and on its own device.
 
     Args:
         model: Called as ``model(images)``; a classifier gives its logits then.
@@ -88,7 +89,7 @@ def measure_cost(
         run = _compiled(model, example) if compiled else model
         times = _milliseconds(lambda: run(example), example, runs, warmup, clock)
     return Cost(
-        parameters=count_parameters(model),
+        parameters=parameter_count(model),
         macs=macs,
         latency_ms_p50=statistics.median(times),
         latency_ms_p95=statistics.quantiles(times, n=20, method='inclusive')[-1],
@@ -98,13 +99,13 @@ def measure_cost(
     )
 
 
-def count_parameters(model: nn.Module) -> int:
-    """Parameters, one that is used twice counted once; buffers are none."""
+def parameter_count(model: nn.Module) -> int:
+    """Count parameters, one that is used twice once, buffers not at all."""
     return sum(value.numel() for value in model.parameters())
 
 
 def count_macs(model: nn.Module, images: Tensor) -> int:
-    """Multiply-adds of one forward pass.
+    """Count the multiply-adds of one forward pass.
 
     Args:
         model: Called as ``model(images)``.
@@ -120,7 +121,7 @@ def count_macs(model: nn.Module, images: Tensor) -> int:
 def plan_cost(
     model: nn.Module, example: Tensor, kind: str = 'macs', *, runs: int = _SEARCH_RUNS
 ) -> Callable[[ChannelPlan], float]:
-    """What plans cost, for :func:`mmdefect.pruning.sweep.keep.plan_of_budget`.
+    """Tell what plans cost, for :func:`mmdefect.pruning.sweep.keep.plan_of_budget`.
 
     Parameters and MACs come from a copy on the meta device, which has shapes and no
     numbers: nothing is computed, whatever the network. The latency is timed. Plans of
@@ -134,24 +135,21 @@ def plan_cost(
             the network that it finds is to be measured again.
         runs: Forward passes a plan for the latency.
 
-    Returns:
-        Plan -> cost of one image.
-
     Raises:
         ValueError: An unknown kind, too few runs, or an example of another shape.
     """
     check_choice('kind', kind, KINDS)
     if example.ndim != 4 or len(example) != 1:
         raise ValueError(
-            f'an example of shape {tuple(example.shape)} was given: expected one '
-            'image, (1, channels, height, width)'
+            f'example.shape={tuple(example.shape)}: expected one image, '
+            '(1, channels, height, width)'
         )
     if kind == 'latency_ms':
         _check_runs(runs, _SEARCH_WARMUP, None)
         return _remembered(model, lambda smaller: _latency(smaller, example, runs))
     whole, image = _shapes_only(model, example)
     if kind == 'parameters':
-        return _remembered(whole, count_parameters)
+        return _remembered(whole, parameter_count)
     return _remembered(whole, lambda smaller: count_macs(smaller, image))
 
 
@@ -162,24 +160,15 @@ def _remembered(
 
     def cost(plan: ChannelPlan) -> float:
         widths = tuple(
-            (name, _number(cut.out), _number(cut.into))
+            (name, *(None if kept is None else number_kept(kept) for kept in sides))
             for name, cut in plan.layers.items()
+            for sides in [(cut.out, cut.into)]
         )
         if widths not in known:
-            known[widths] = float(measure(_cut(whole, plan)))
+            known[widths] = float(measure(rebuild(whole, plan)))
         return known[widths]
 
     return cost
-
-
-def _number(kept: Kept | None) -> int | None:
-    return None if kept is None else number_kept(kept)
-
-
-def _cut(model: nn.Module, plan: ChannelPlan) -> nn.Module:
-    smaller = copy.deepcopy(model)
-    cut_in_place(smaller, plan)
-    return smaller
 
 
 def _latency(model: nn.Module, example: Tensor, runs: int) -> float:
@@ -191,7 +180,7 @@ def _latency(model: nn.Module, example: Tensor, runs: int) -> float:
 
 
 def _shapes_only(model: nn.Module, example: Tensor) -> tuple[nn.Module, Tensor]:
-    """Both on the meta device; as they are if the network needs numbers to run."""
+    """Move both to the meta device; leave a network that needs numbers to run."""
     whole, image = copy.deepcopy(model).to('meta'), example.to('meta')
     try:
         with _inference(whole):
@@ -213,12 +202,9 @@ def _example(model: nn.Module, size: Size) -> Tensor:
 
 
 def _check_runs(runs: int, warmup: int, threads: int | None) -> None:
-    if runs < 2 or warmup < 0 or (threads is not None and threads < 1):
-        raise ValueError(
-            f'runs={runs}, warmup={warmup} and threads={threads} were given: expected '
-            '2 runs or more, so that there is a spread, after 0 or more to warm up, on '
-            '1 thread or more'
-        )
+    check_range('runs', runs, 2)  # so that there is a spread
+    check_range('warmup', warmup, 0)
+    check_range('threads', 1 if threads is None else threads, 1)
 
 
 def _milliseconds(
@@ -251,8 +237,8 @@ def _compiled(model: nn.Module, example: Tensor) -> Callable[[Tensor], object]:
     # Without a C++ compiler, or with something in the network that it does not know.
     except Exception as error:
         raise RuntimeError(
-            f'torch.compile failed with {type(model).__name__} '
-            f'({type(error).__name__}: {str(error).strip().partition(chr(10))[0]}): '
+            f'compiled=True: torch.compile failed with {type(model).__name__} '
+            f'({type(error).__name__}: {str(error).strip().partition(chr(10))[0]}); '
             'measure with compiled=False, or install a C++ compiler'
         ) from error
     return network
@@ -260,17 +246,13 @@ def _compiled(model: nn.Module, example: Tensor) -> Callable[[Tensor], object]:
 
 @contextmanager
 def _inference(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; every module gets its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
+    """Evaluation mode without gradients."""
+    training = model.training
+    with evaluating(model), torch.no_grad():
+        try:
             yield
-    finally:
-        # First its own way, which may know of modules that are no children.
-        model.train(modes[0][1])
-        for module, training in modes:
-            module.training = training
+        finally:  # its own way, which may know of modules that are no children
+            model.train(training)
 
 
 @contextmanager

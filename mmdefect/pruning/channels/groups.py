@@ -91,11 +91,7 @@ class ChannelGroup:
 
 
 def trace_groups(
-    model: nn.Module,
-    example: Tensor,
-    *,
-    layers: Sequence[str],
-    forward: Any = None,
+    model: nn.Module, example: Tensor, *, layers: Sequence[str], forward: Any = None
 ) -> list[ChannelGroup]:
     """Find the groups that some layers' filters belong to.
 
@@ -106,9 +102,6 @@ def trace_groups(
             an earlier one began belongs to that one.
         forward: How the copy is called, ``forward(model, example)``; by default as a
             function.
-
-    Returns:
-        Groups in the order of their first layers.
 
     Raises:
         ImportError: Torch-Pruning is not installed.
@@ -136,7 +129,7 @@ def _dependency_graph(
         import torch_pruning
     except ImportError as error:
         raise ImportError(
-            'pruning needs the package torch-pruning, which is not installed: '
+            'torch_pruning: expected the package torch-pruning; '
             'pip install torch-pruning'
         ) from error
     # One by one: the backbones of mmpretrain and mmdet return nothing from train().
@@ -156,9 +149,9 @@ def _dependency_graph(
     # Whatever a strange network makes it raise, the network is what is to be named.
     except Exception as error:
         raise ValueError(
-            f'{type(getattr(model, "backbone", model)).__name__} cannot be traced '
-            f'({type(error).__name__}: {error}): expected a network whose forward pass '
-            'is made of PyTorch modules and differentiable functions'
+            f'{type(getattr(model, "backbone", model)).__name__}: expected a network '
+            'whose forward pass is made of PyTorch modules and differentiable '
+            f'functions; tracing it failed with {type(error).__name__}: {error}'
         ) from error
     return graph, traced
 
@@ -169,8 +162,8 @@ def _group(
     module = traced.get_submodule(name)
     if module not in graph.module2node:
         raise ValueError(
-            f'{name} is not reached from the outputs of the network by gradients: '
-            'expected a layer that they depend on, without detach() in between'
+            f'{name}: expected a layer that the outputs depend on by gradients; '
+            'remove detach() in between'
         )
     size = channels_of(module, OUT)
     reach = _Reach(graph, module, names)
@@ -193,9 +186,8 @@ def _group(
             index = tuple(place for row in rows for place in row)
             if len({len(row) for row in rows}) > 1 or len(set(index)) < len(index):
                 raise ValueError(
-                    f'the {size} channels that {name} makes do not lead one by one to '
-                    f'{len(set(index))} of {layer}: this coupling cannot be cut; leave '
-                    f'{name} out (prune.protect)'
+                    f'{name}: expected its {size} channels to lead one by one to the '
+                    f'{len(set(index))} of {layer}; leave {name} out (prune.protect)'
                 )
         members.append(
             Member(layer=layer, side=side, index=index, total=channels_of(target, side))
@@ -207,13 +199,7 @@ def _group(
 
 
 class _Reach:
-    """What some channels of one layer reach.
-
-    Args:
-        graph: Torch-Pruning's.
-        module: The layer.
-        names: Names of modules and parameters by identity.
-    """
+    """What some channels of one layer reach; names are by identity."""
 
     def __init__(self, graph: Any, module: nn.Module, names: Mapping[int, str]) -> None:
         self.graph = graph
@@ -247,13 +233,13 @@ def _check_operation(node: Any, name: str) -> None:
     moves = step is not None and step.name().startswith(('Transpose', 'Permute'))
     if moves and any(len(given.shape) > 4 for given in step._input_metadata):
         raise ValueError(
-            f'the channels of {name} are shuffled before they are used: this coupling '
-            f'cannot be cut; leave {name} out (prune.protect)'
+            f'{name}: expected channels that are not shuffled before they are used; '
+            f'leave {name} out (prune.protect)'
         )
 
 
 def _passes_through(target: Any) -> bool:
-    """Whether a layer has one row of channels, which are its inputs and its outputs."""
+    """Tell whether a layer's inputs are its outputs, channel by channel."""
     depthwise = isinstance(target, nn.Conv2d) and target.groups > 1
     return depthwise or not isinstance(target, (nn.Conv2d, nn.Linear))
 
@@ -265,11 +251,6 @@ def make_plan(
 ) -> ChannelPlan:
     """Turn kept channels of groups into cuts of layers.
 
-    Args:
-        groups: All groups.
-        kept: Kept channels by name of the group; groups without an entry stay whole.
-        origin: What the reader of the plan should know.
-
     Raises:
         ValueError: A group keeps nothing.
     """
@@ -280,9 +261,8 @@ def make_plan(
             continue
         if not kept[group.name]:
             raise ValueError(
-                f'{group.name} would lose all of its {group.channels} channels: '
-                'expected at least one to stay; raise the share, or set '
-                'prune.keep.min_channels'
+                f'{group.name}: expected at least one of {group.channels} channels to '
+                'stay; raise the share, or set prune.keep.min_channels'
             )
         gone = complement(kept[group.name], group.channels)
         for member in group.members:

@@ -18,7 +18,7 @@ from mmdefect.utils.files import write_text
 
 FORMAT = 'mmdefect-channel-plan/1'
 Kept = Sequence[int] | int
-_ENTRY = {'out', 'out_of', 'in', 'in_of'}
+_ENTRY = ('out', 'out_of', 'in', 'in_of')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,6 @@ def indices_kept(kept: Kept) -> list[int]:
 def write_plan(plan: ChannelPlan, path: str | Path) -> Path:
     """Write a plan as JSON, one layer a line."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     lines = ',\n'.join(
         f'    {json.dumps(name)}: {json.dumps(_as_json(cut))}'
         for name, cut in plan.layers.items()
@@ -106,13 +105,8 @@ def write_plan(plan: ChannelPlan, path: str | Path) -> Path:
 
 
 def _as_json(cut: LayerCut) -> dict[str, Any]:
-    entry = {
-        'out': cut.out,
-        'out_of': cut.out_of,
-        'in': cut.into,
-        'in_of': cut.into_of,
-    }
-    return {key: value for key, value in entry.items() if value is not None}
+    sides = zip(_ENTRY, (cut.out, cut.out_of, cut.into, cut.into_of), strict=True)
+    return {key: value for key, value in sides if value is not None}
 
 
 def read_plan(path: str | Path) -> ChannelPlan:
@@ -125,13 +119,13 @@ def read_plan(path: str | Path) -> ChannelPlan:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f'there is no channel plan {path}: expected the plan.json that '
+            f'{path}: there is no channel plan; give the plan.json that '
             'tools/prune.py wrote'
         )
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
-        raise ValueError(f'{path} is no JSON ({error}): expected a plan') from error
+        raise ValueError(f'{path}: expected a plan in JSON ({error})') from error
     return plan_from_dict(content, where=str(path))
 
 
@@ -143,21 +137,19 @@ def plan_from_dict(content: Any, *, where: str = 'the plan') -> ChannelPlan:
     """
     if not isinstance(content, Mapping) or content.get('format') != FORMAT:
         raise ValueError(
-            f'{where} is no channel plan of this format: expected {{"format": '
-            f'"{FORMAT}", "layers": {{...}}}} as tools/prune.py writes it'
+            f'{where}: expected {{"format": "{FORMAT}", "layers": {{...}}}} as '
+            'tools/prune.py writes it'
         )
     listed = content.get('layers')
     if not isinstance(listed, Mapping):
-        raise ValueError(
-            f'{where} has no layers: expected "layers": {{"name": {{...}}}}'
-        )
+        raise ValueError(f'{where}: expected "layers": {{"name": {{...}}}}')
     layers = {}
     for name, entry in listed.items():
         place = f'{where}, layer {name}'
-        if not isinstance(entry, Mapping) or not entry.keys() <= _ENTRY:
+        if not isinstance(entry, Mapping) or not entry.keys() <= {*_ENTRY}:
             raise ValueError(
-                f'{place} says {_shown(entry)}: expected of out, out_of, in and in_of '
-                'what is cut'
+                f'{place}={_shown(entry)}: expected of out, out_of, in and in_of what '
+                'is cut'
             )
         layers[name] = LayerCut(
             out=_kept(entry.get('out'), entry.get('out_of'), f'{place}, out'),
@@ -172,14 +164,14 @@ def _kept(kept: Any, total: Any, place: str) -> Kept | None:
     if kept is None and total is None:
         return None
     if not isinstance(total, int) or total < 1:
-        raise ValueError(f'{place}_of is {total!r}: expected how many there were')
+        raise ValueError(f'{place}_of={total!r}: expected how many there were')
     if isinstance(kept, int) and 1 <= kept <= total:
         return kept
     if isinstance(kept, list) and _ascending(kept) and 0 <= kept[0] <= kept[-1] < total:
         return tuple(kept)
     raise ValueError(
-        f'{place} keeps {_shown(kept)} of {total} channels: expected one or more '
-        f'different indices below {total} in ascending order, or their number'
+        f'{place}={_shown(kept)}: expected one or more different indices below '
+        f'{total} in ascending order, or their number'
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdefect.pruning.channels.plan import ChannelPlan, Kept, LayerCut, indices_kept
+from mmdefect.utils.modules import evaluating
 
 
 def rebuild(model: nn.Module, plan: ChannelPlan) -> nn.Module:
@@ -42,27 +43,21 @@ def cut_in_place(model: nn.Module, plan: ChannelPlan) -> None:
         else:
             before = channels_of(target, 'in')
             _cut_module(target, cut)
-            _tell_owner(parent, target, before)
-
-
-def _tell_owner(owner: Any, layer: nn.Module, before: int) -> None:
-    """A head that knows how many features its linear layer takes is told of fewer."""
-    if isinstance(layer, nn.Linear) and getattr(owner, 'in_channels', None) == before:
-        owner.in_channels = layer.in_features
+            # A head knows how many features its linear layer takes.
+            owner: Any = parent if isinstance(target, nn.Linear) else None
+            if getattr(owner, 'in_channels', None) == before:
+                owner.in_channels = target.in_features
 
 
 def reset_norms(model: nn.Module) -> None:
-    """Forget all that batch norms have learnt, as FTL's release does when it rebuilds.
-
-    Scale 1, shift 0, mean 0, variance 1.
-    """
+    """Set batch norms to scale 1, shift 0, mean 0 and variance 1, as FTL's release."""
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             module.reset_parameters()
 
 
 def channels_of(target: Any, side: str) -> int:
-    """Number of channels of one side of a layer."""
+    """Count the channels of one side of a layer."""
     if isinstance(target, nn.Conv2d):
         return target.out_channels if side == 'out' else target.in_channels
     if isinstance(target, nn.Linear):
@@ -95,9 +90,9 @@ def check_sliceable(target: Any, name: str) -> None:
         reason = f'a {type(target).__name__}'
     if reason is not None:
         raise ValueError(
-            f'{name} is {reason}, which cannot be pruned: expected convolutions, '
-            'depthwise ones, linear layers, batch and layer norms; leave the layers '
-            'before it out (prune.protect)'
+            f'{name} is {reason}: expected convolutions, depthwise ones, linear '
+            'layers, batch and layer norms; leave the layers before it out '
+            '(prune.protect)'
         )
 
 
@@ -109,8 +104,8 @@ def _find(model: nn.Module, name: str) -> tuple[nn.Module, Any]:
         return parent, getattr(parent, leaf)
     except AttributeError as error:
         raise ValueError(
-            f'the plan names {name}, which {type(model).__name__} does not have: '
-            'expected a plan that was made of this architecture'
+            f'{name}: expected a plan that was made of this architecture, '
+            f'{type(model).__name__} does not have this layer'
         ) from error
 
 
@@ -118,15 +113,15 @@ def _check(target: Any, name: str, cut: LayerCut) -> None:
     check_sliceable(target, name)
     if cut.into is not None and not isinstance(target, (nn.Conv2d, nn.Linear)):
         raise ValueError(
-            f'the plan cuts inputs of {name}, a {type(target).__name__}, whose '
-            'channels are its inputs and outputs: expected a cut of its outputs only'
+            f'{name}: expected a cut of its outputs only, inputs and outputs of a '
+            f'{type(target).__name__} are the same channels'
         )
     for side, total in (('out', cut.out_of), ('in', cut.into_of)):
         if total is not None and total != channels_of(target, side):
             raise ValueError(
-                f'the plan was made of a network whose {name} has {total} channels '
-                f'({side}), here it has {channels_of(target, side)}: expected a plan '
-                'of this architecture and, for flattened maps, of this image size'
+                f'{name}: expected {channels_of(target, side)} channels ({side}), the '
+                f'plan was made of a network with {total}; give a plan of this '
+                'architecture and, for flattened maps, of this image size'
             )
 
 
@@ -180,10 +175,6 @@ def _cut(value: nn.Parameter, out: Tensor | None, into: Tensor | None) -> nn.Par
 
 
 def feature_widths(model: nn.Module, images: Tensor) -> Sequence[int]:
-    """Channels of each map that a backbone gives for images ``(N, 3, H, W)``."""
-    training = model.training
-    model.eval()
-    with torch.no_grad():
-        maps = model(images)
-    model.train(training)
-    return [level.shape[1] for level in maps]
+    """Count the channels of each map of a backbone for images ``(N, 3, H, W)``."""
+    with evaluating(model), torch.no_grad():
+        return [level.shape[1] for level in model(images)]

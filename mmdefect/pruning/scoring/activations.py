@@ -11,18 +11,19 @@ from torch import Tensor, nn
 from torch.nn.modules import activation
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmdefect.utils.modules import evaluating
+
 _ACTIVATIONS = tuple(
-    kind
+    getattr(activation, name)
     for name in activation.__all__
     if name != 'MultiheadAttention'
-    for kind in [getattr(activation, name)]
 )
 # mmcv writes two of them anew.
 _ACTIVATION_NAMES = ('Swish', 'HSwish')
 
 
 class StopForwardError(Exception):
-    """Raised to end a forward pass whose rest nobody needs."""
+    """Raised to end a forward pass whose rest is not needed."""
 
 
 class ActivationRecorder:
@@ -107,19 +108,18 @@ class ActivationRecorder:
 
 
 def is_activation(module: nn.Module) -> bool:
-    """Whether a module is an activation function."""
-    return isinstance(module, _ACTIVATIONS) or (
-        type(module).__name__ in _ACTIVATION_NAMES
-    )
+    """Tell whether a module is an activation function."""
+    name = type(module).__name__
+    return isinstance(module, _ACTIVATIONS) or name in _ACTIVATION_NAMES
 
 
 def channels_first(maps: Tensor, layer: nn.Module) -> Tensor:
-    """A linear layer has its channels last."""
+    """Move a linear layer's channels, which are last, behind the batch."""
     return maps.permute(0, 3, 1, 2) if isinstance(layer, nn.Linear) else maps
 
 
 def filter_layers(model: nn.Module, images: Tensor, *, below: str = '') -> list[str]:
-    """Convolutions, and linear layers that give maps, in the order in which they run.
+    """List convolutions, and linear layers that give maps, in order of running.
 
     Args:
         model: The network.
@@ -141,13 +141,10 @@ def filter_layers(model: nn.Module, images: Tensor, *, below: str = '') -> list[
         for name, module in start.named_modules()
         if isinstance(module, (nn.Conv2d, nn.Linear))
     ]
-    training = start.training
-    start.eval()
     try:
-        with torch.no_grad():
+        with evaluating(start), torch.no_grad():
             start(images)
     finally:
-        start.train(training)
         for handle in handles:
             handle.remove()
     return order

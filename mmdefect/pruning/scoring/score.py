@@ -15,10 +15,10 @@ from torch.nn import functional as F  # noqa: N812
 from mmdefect.pruning.scoring.activations import ActivationRecorder, channels_first
 from mmdefect.pruning.scoring.scorers import FilterScorer, Seen
 from mmdefect.utils.checks import check_choice
+from mmdefect.utils.modules import evaluating
 
 SELECT = ('object', 'background', 'union', 'contrast')
 Scores = dict[str, Tensor]
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,8 @@ def masked_batches(
         sizes = {tuple(image.shape[-2:]) for image in data['inputs']}
         if len(sizes) > 1:
             raise ValueError(
-                f'segmented images of the sizes {sorted(sizes)[:3]} are in one batch: '
-                'expected one size; set mask_dataloader.batch_size=1'
+                f'mask_dataloader: expected images of one size in a batch, not of '
+                f'{sorted(sizes)[:3]}; set mask_dataloader.batch_size=1'
             )
         if raw:
             images = torch.stack([image.float() for image in data['inputs']])
@@ -82,9 +82,8 @@ def score_filters(
     background: bool = False,
     stop_after: str | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
 ) -> Scores:
-    """Mean score of each filter over all images; no map outlives its batch.
+    """Average the score of each filter over all images; no map outlives its batch.
 
     Args:
         model: A classifier of mmpretrain, or anything with ``extract_feat`` and, for
@@ -95,7 +94,6 @@ def score_filters(
         background: Score against everything but the object.
         stop_after: Compute no further than this layer.
         seed: For scores that draw.
-        progress: Called with the number of batches that are done.
 
     Returns:
         Layer -> scores ``(C,)``, float64.
@@ -107,27 +105,21 @@ def score_filters(
         return _without_images(model, scorer, layers, seed)
     if not batches:
         raise ValueError(
-            f'{type(scorer).__name__} scores filters by what they show, and there are '
-            'no images: expected some in mask_dataloader'
+            f'mask_dataloader: expected images, {type(scorer).__name__} scores filters '
+            'by what they show'
         )
     sums: Scores = {}
-    images = 0
-    training = model.training
-    model.eval()
-    for number, batch in enumerate(batches, start=1):
-        recorder = ActivationRecorder(model, layers, stop_after=stop_after)
-        found = _score_batch(model, recorder, batch, scorer, background, seed)
-        for name, scores in found.items():
-            sums[name] = sums[name] + scores if name in sums else scores
-        images += len(batch.images)
-        if progress is not None:
-            progress(number)
-    model.train(training)
+    images = sum(len(batch.images) for batch in batches)
+    with evaluating(model):
+        for batch in batches:
+            recorder = ActivationRecorder(model, layers, stop_after=stop_after)
+            found = _score_batch(model, recorder, batch, scorer, background, seed)
+            for name, scores in found.items():
+                sums[name] = sums[name] + scores if name in sums else scores
     if unseen := [name for name in layers if name not in sums]:
         raise ValueError(
-            f'{unseen[0]} gave no map for the {images} segmented images: expected '
-            'layers that run, one segmented image at least, and stop_after behind the '
-            'last'
+            f'{unseen[0]}: expected a map of each of {images} segmented images; give '
+            'layers that run, and stop_after behind the last'
         )
     return {name: total / images for name, total in sums.items()}
 
@@ -140,7 +132,7 @@ def _score_batch(
     background: bool,
     seed: int,
 ) -> Scores:
-    """Scores of each filter, summed over the images of a batch."""
+    """Sum the scores of each filter over the images of a batch."""
     masks = 255 - batch.masks if background else batch.masks
     gradients = _record(model, recorder, batch, scorer.needs_gradient)
     scores = {}
@@ -156,30 +148,18 @@ def _score_batch(
 
 
 def _without_images(
-    model: nn.Module,
-    scorer: FilterScorer,
-    layers: Sequence[str],
-    seed: int,
+    model: nn.Module, scorer: FilterScorer, layers: Sequence[str], seed: int
 ) -> Scores:
-    none = torch.empty(0)
-    return {
-        name: scorer(
-            Seen(
-                weight=model.get_parameter(f'{name}.weight').detach(),
-                activation=none,
-                gradient=None,
-                mask=none,
-            ),
-            generator_of(name, seed),
-        )
-        .double()
-        .mean(dim=0)
-        for name in layers
-    }
+    none, scores = torch.empty(0), {}
+    for name in layers:
+        weight = model.get_parameter(f'{name}.weight').detach()
+        seen = Seen(weight=weight, activation=none, gradient=None, mask=none)
+        scores[name] = scorer(seen, generator_of(name, seed)).double().mean(dim=0)
+    return scores
 
 
 def generator_of(layer: str, seed: int) -> torch.Generator:
-    """Random numbers of one layer, whichever others are scored with it."""
+    """Draw a layer's own random numbers, whichever others are scored with it."""
     # On the CPU no more than 32 bits of a seed count.
     return torch.Generator().manual_seed(zlib.crc32(f'{seed}:{layer}'.encode()))
 
@@ -215,15 +195,15 @@ def _head(model: Any, images: Tensor) -> Tensor:
     except (ValueError, RuntimeError) as error:
         height, width = images.shape[-2:]
         raise ValueError(
-            f'the head does not take segmented images of {height} x {width} pixels '
-            f'({error}): expected, for scores that need gradients, a network with a '
-            'global average, or a mask_dataloader of images as the classifier has them '
-            '(crack_patches.py --masks)'
+            f'mask_dataloader: expected images of a size that the head takes, which '
+            f'{height} x {width} pixels are not ({error}); for scores that need '
+            'gradients, take a network with a global average, or images as the '
+            'classifier has them (crack_patches.py --masks)'
         ) from error
 
 
 def selected_scores(select: str, run: Callable[[bool], Scores]) -> list[Scores]:
-    """Scores that filters are selected by, one set each.
+    """Compute the scores that filters are selected by, one set each.
 
     Args:
         select: ``'object'``; ``'background'``; ``'union'``, both, the best of either

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmdefect.functional import filter_score as score
 from mmdefect.registry import TASK_UTILS
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, check_range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Seen:
     mask: Tensor
 
     def share(self) -> Tensor:
-        """The mask at the map's size, shape ``(N, h, w)``.
+        """Resize the mask to the map, shape ``(N, h, w)``.
 
         1 where any of it falls on a pixel: thin cracks vanish in an average.
         """
@@ -60,7 +60,7 @@ class FilterScorer:
     signed = False
 
     def __call__(self, seen: Seen, generator: torch.Generator) -> Tensor:
-        """Scores ``(N, C)`` of a batch, averaged over images by the caller.
+        """Score filters ``(N, C)`` on a batch; the caller averages over images.
 
         Args:
             seen: Filters of a layer and what they show.
@@ -92,8 +92,7 @@ class SegIoU(FilterScorer):
 
     def __init__(self, *, active: str = 'quantile', quantile: float = 0.9) -> None:
         check_choice('active', active, ACTIVE)
-        if not 0 < quantile < 1:
-            raise ValueError(f'quantile={quantile}: expected a number between 0 and 1')
+        check_range('quantile', quantile, 0, 1, open_low=True, open_high=True)
         self.active = active
         self.quantile = quantile
 
@@ -104,10 +103,12 @@ class SegIoU(FilterScorer):
             mask = shrink_bilinear(seen.mask, (maps.shape[-2], maps.shape[-1]))
             return score.seg_iou_legacy(maps, mask)
         if self.active == 'soft':
-            return score.seg_iou(score.soft_active(maps), seen.share())
-        if self.active == 'positive':
-            return score.seg_iou(score.positive_active(maps), seen.share())
-        return score.seg_iou(score.quantile_active(maps, self.quantile), seen.share())
+            active = score.soft_active(maps)
+        elif self.active == 'positive':
+            active = score.positive_active(maps)
+        else:
+            active = score.quantile_active(maps, self.quantile)
+        return score.seg_iou(active, seen.share())
 
 
 @TASK_UTILS.register_module()
@@ -169,7 +170,7 @@ class RandomScore(FilterScorer):
 
 
 def shrink_bilinear(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """Masks ``(N, H, W)`` uint8 at another size, by OpenCV's bilinear resize.
+    """Resize masks ``(N, H, W)`` uint8 by OpenCV's bilinear interpolation.
 
     OpenCV and not PyTorch, whose values at the rim differ: the release counts bits.
     """
@@ -183,5 +184,5 @@ def shrink_bilinear(mask: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _gradient(seen: Seen) -> Tensor:
     if seen.gradient is None:
-        raise RuntimeError('this score needs gradients: the caller sees needs_gradient')
+        raise RuntimeError('gradient=None: expected gradients; see needs_gradient')
     return seen.gradient

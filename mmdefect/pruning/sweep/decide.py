@@ -11,7 +11,7 @@ from mmdefect.pruning.sweep.settings import DecideSettings
 
 
 def choose(outcomes: Sequence[Outcome], settings: DecideSettings) -> int:
-    """Index of the network to take; the first one is the whole network.
+    """Choose the network to take by index; the first one is the whole network.
 
     Of networks that tie, the one with the lower loss on the validation images is taken.
 
@@ -34,7 +34,7 @@ def choose(outcomes: Sequence[Outcome], settings: DecideSettings) -> int:
 def decision_scores(
     outcomes: Sequence[Outcome], settings: DecideSettings
 ) -> list[float]:
-    """Score of each network, higher is better; none of ``'one_standard_error'``."""
+    """Score networks, higher is better; no scores of ``'one_standard_error'``."""
     if settings.rule == 'one_standard_error':
         return []
     if settings.rule == 'weighted':

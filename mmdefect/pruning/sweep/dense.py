@@ -11,10 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
-from torch import Tensor
 
-from mmdefect.pruning.channels.plan import ChannelPlan
-from mmdefect.pruning.channels.rebuild import rebuild
 from mmdefect.pruning.scoring.score import MaskedBatch, masked_batches
 from mmdefect.pruning.sweep.features import ImageSet, load_images
 from mmdefect.utils.checkpoint import load_exactly
@@ -29,7 +26,7 @@ SPLITS = {
 
 
 def seed_of(cfg: Config) -> int:
-    """The config's seed, 0 if it has none."""
+    """Read the config's seed, 0 if it has none."""
     return int((cfg.get('randomness') or {}).get('seed') or 0)
 
 
@@ -42,14 +39,14 @@ def check_two_classes(cfg: Config) -> None:
     classes = cfg.model.get('head', {}).get('num_classes', 2)
     if classes != 2:
         raise ValueError(
-            f'model.head.num_classes is {classes}: pruning compares networks by misses '
-            'and false alarms and expected 2 classes, 0 the defective one; put all '
-            'kinds of defects into one'
+            f'model.head.num_classes={classes}: expected 2 classes, 0 the defective '
+            'one, as networks are compared by misses and false alarms; put all kinds '
+            'of defects into one'
         )
 
 
 def build_parent(cfg: Config) -> Any:
-    """Build the classifier with its weights, in eval mode.
+    """Build the classifier with its weights, in evaluation mode.
 
     The weights are those of ``load_from``, all of them; without it those that the
     parts' ``init_cfg`` name.
@@ -69,7 +66,7 @@ def build_parent(cfg: Config) -> Any:
     if cfg.get('load_from'):
         if '://' in cfg.load_from:
             raise ValueError(
-                f'load_from is {cfg.load_from!r}: expected a file; download it first'
+                f'load_from={cfg.load_from!r}: expected a file; download it first'
             )
         noted = load_exactly(model, cfg.load_from).get('meta') or {}
         given = described.get('data_preprocessor') or {}
@@ -78,9 +75,9 @@ def build_parent(cfg: Config) -> Any:
     pretrained = list(pretrained_modules(model))
     if not pretrained and not cfg.prune.get('untrained'):
         raise ValueError(
-            f'load_from is None and no part of {type(model.backbone).__name__} has '
-            'pretrained weights: expected a trained parent, load_from=...pth; to prune '
-            'random filters set prune.untrained=True'
+            'load_from=None: expected a trained parent, as no part of '
+            f'{type(model.backbone).__name__} has pretrained weights; give '
+            'load_from=...pth, or prune.untrained=True to prune random filters'
         )
     # MMEngine's own loading passes over names that do not fit.
     for module, init_cfg in pretrained:
@@ -104,9 +101,9 @@ def _check_normalisation(
         before, now = (_plain(one.get(name)) for one in (noted, given))
         if before != now:
             raise ValueError(
-                f'{path} was trained with data_preprocessor.{name}={before}, this '
-                f'config has {now}: expected the same one; a network sees nothing on '
-                'images that are normalised in another way'
+                f'data_preprocessor.{name}={now}: expected {before}, which {path} was '
+                'trained with; a network sees nothing on images that are normalised '
+                'in another way'
             )
 
 
@@ -114,18 +111,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
-def cut_classifier(model: Any, plan: ChannelPlan | None) -> Any:
-    """Copy a classifier, smaller where there is a plan."""
-    return copy.deepcopy(model) if plan is None else rebuild(model, plan)
-
-
 def split_images(cfg: Config, split: str) -> ImageSet:
-    """Images of a split as they are tested: no augmentation, in order.
-
-    Args:
-        cfg: The config; ``val_dataloader``'s pipeline is taken for the training images.
-        split: ``'train'``, ``'val'`` or ``'test'``.
-    """
+    """Read images of a split as they are tested, by ``val_dataloader``'s pipeline."""
     loader = copy.deepcopy(cfg[SPLITS[split]])
     if split == 'train':
         loader.dataset.pipeline = copy.deepcopy(cfg.val_dataloader.dataset.pipeline)
@@ -135,16 +122,15 @@ def split_images(cfg: Config, split: str) -> ImageSet:
 
 
 def segmented_batches(cfg: Config, model: Any, *, raw: bool) -> list[MaskedBatch]:
-    """Images that filters are scored on.
+    """Read the images that filters are scored on.
 
     Raises:
         ValueError: The config has no ``mask_dataloader``.
     """
     if 'mask_dataloader' not in cfg:
         raise ValueError(
-            'this config has no mask_dataloader, which the scores are computed on: '
-            'expected one of mmdefect.PairedMaskDataset, or a score that needs no '
-            'images, mmdefect.L1Norm or mmdefect.RandomScore'
+            'mask_dataloader: expected one of mmdefect.PairedMaskDataset; or take a '
+            'score that needs no images, mmdefect.L1Norm or mmdefect.RandomScore'
         )
     return masked_batches(model, build_loader(cfg, cfg.mask_dataloader), raw=raw)
 
@@ -160,8 +146,3 @@ def build_loader(cfg: Config, loader: Mapping[str, Any]) -> Any:
         settings.pop(name, None)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
         return Runner.build_dataloader(settings, seed=seed_of(cfg))
-
-
-def example_image(images: ImageSet) -> Tensor:
-    """An input of the images' size, for tracing and timing: shape ``(1, 3, H, W)``."""
-    return torch.zeros(1, *images.images.shape[1:])

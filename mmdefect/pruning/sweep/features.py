@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdefect.evaluation.predictions import Prediction
-
-Progress = Callable[[int, int], None]
+from mmdefect.utils.modules import evaluating
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +28,14 @@ class ImageSet:
     labels: Tensor
     paths: tuple[str, ...]
 
-    def batches(self, size: int) -> Iterator[dict[str, Any]]:
-        """What a data preprocessor takes, ``size`` images at a time."""
+    def inputs(self, model: Any, size: int) -> Iterator[Tensor]:
+        """Preprocess them for a classifier, ``size`` images at a time."""
         for start in range(0, len(self.images), size):
-            yield {'inputs': list(self.images[start : start + size])}
+            batch = {'inputs': list(self.images[start : start + size])}
+            yield model.data_preprocessor(batch, False)['inputs']
 
     def pick(self, indices: Sequence[int]) -> ImageSet:
-        """Some of the images, in this order."""
+        """Take some of the images, in this order."""
         chosen = list(indices)
         return ImageSet(
             images=self.images[chosen],
@@ -59,18 +59,15 @@ def load_images(loader: Iterable[Mapping[str, Any]]) -> ImageSet:
     for data in loader:
         for image, sample in zip(data['inputs'], data['data_samples'], strict=True):
             if 'gt_label' not in sample:
-                raise ValueError(
-                    f'{sample.img_path} has no label: expected a data set of classes'
-                )
+                raise ValueError(f'{sample.img_path}: expected a label of a class')
             images.append(image)
             labels.append(int(sample.gt_label))
             paths.append(str(sample.img_path))
     sizes = {tuple(image.shape) for image in images}
     if len(sizes) != 1:
         raise ValueError(
-            f'{len(images)} images of the sizes {sorted(sizes)[:3]} were read: '
-            'expected one or more of one size; put a Resize to a fixed size in the '
-            'pipeline'
+            f'images={len(images)} of the sizes {sorted(sizes)[:3]}: expected one or '
+            'more of one size; put a Resize to a fixed size in the pipeline'
         )
     return ImageSet(
         images=torch.stack(images), labels=torch.tensor(labels), paths=tuple(paths)
@@ -78,42 +75,25 @@ def load_images(loader: Iterable[Mapping[str, Any]]) -> ImageSet:
 
 
 def extract_features(
-    model: Any,
-    images: ImageSet,
-    *,
-    batch_size: int = 32,
-    progress: Progress | None = None,
+    model: Any, images: ImageSet, *, batch_size: int = 32
 ) -> np.ndarray:
-    """Inputs of a classifier's head, shape ``(N, D)``, float32.
-
-    Args:
-        model: A classifier of mmpretrain.
-        images: See :class:`ImageSet`.
-        batch_size: Images at a time.
-        progress: Called with how many images are done, and of how many.
-    """
-    parts = []
-    done = 0
-    with _evaluating(model), torch.inference_mode():
-        for batch in images.batches(batch_size):
-            inputs = model.data_preprocessor(batch, False)['inputs']
-            found = model.extract_feat(inputs, stage='neck')[-1]
-            parts.append(found.float().cpu().numpy())
-            done += len(found)
-            if progress is not None:
-                progress(done, len(images))
+    """Compute the inputs of a classifier's head, shape ``(N, D)``, float32."""
+    with evaluating(model), torch.inference_mode():
+        parts = [
+            model.extract_feat(inputs, stage='neck')[-1].float().cpu().numpy()
+            for inputs in images.inputs(model, batch_size)
+        ]
     return np.concatenate(parts)
 
 
 def predict(
     model: Any, images: ImageSet, *, batch_size: int = 32
 ) -> dict[str, Prediction]:
-    """What a classifier says of each image, by its file; class 0 is the object's."""
+    """Classify each image, by its file; class 0 is the object's."""
     said: dict[str, Prediction] = {}
     paths, labels = iter(images.paths), iter(images.labels.tolist())
-    with _evaluating(model), torch.inference_mode():
-        for batch in images.batches(batch_size):
-            inputs = model.data_preprocessor(batch, False)['inputs']
+    with evaluating(model), torch.inference_mode():
+        for inputs in images.inputs(model, batch_size):
             for sample in model.predict(inputs):
                 said[next(paths)] = Prediction(
                     label=next(labels),
@@ -121,17 +101,3 @@ def predict(
                     score=float(sample.pred_score[0]),
                 )
     return said
-
-
-class _evaluating:  # noqa: N801  reads as a statement
-    """Put a network into eval mode and back."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-
-    def __enter__(self) -> None:
-        self.training = self.model.training
-        self.model.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self.model.train(self.training)

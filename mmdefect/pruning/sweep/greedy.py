@@ -28,7 +28,7 @@ class GreedyPlanner:
         groups: Its groups, each of one filter layer, in the order in which they run.
         policy: How many channels stay.
         score: Scores one layer.
-        reset_norms: Whether batch norms forget what they have learnt, as in the
+        reset_norms: Whether batch norms forget what they have learned, as in the
             release.
 
     Raises:
@@ -47,9 +47,9 @@ class GreedyPlanner:
         coupled = [group for group in groups if len(group.filters) > 1]
         if coupled:
             raise ValueError(
-                f'{coupled[0].name} is coupled with {coupled[0].filters[1]}, and '
-                'prune.greedy=True prunes layer by layer: expected a network without '
-                'residual connections such as VGG or AlexNet; set prune.greedy=False'
+                'prune.greedy=True: expected a network without residual connections '
+                f'such as VGG or AlexNet, {coupled[0].name} is coupled with '
+                f'{coupled[0].filters[1]}; set prune.greedy=False'
             )
         self.model = model
         self.groups = list(groups)
@@ -61,19 +61,14 @@ class GreedyPlanner:
     def plan(
         self, fraction: float, origin: dict[str, Any] | None = None
     ) -> ChannelPlan:
-        """The plan of one share.
+        """Plan one share.
 
         Raises:
             ValueError: A layer would lose all of its channels.
         """
         kept: dict[str, list[int]] = {}
         for group in self.groups:
-            count = self.policy.count(group.channels, fraction)
-            if count < 1:
-                raise ValueError(
-                    f'{group.name} would lose all of its {group.channels} channels at '
-                    f'the share {fraction:g}: expected one to stay; raise the share'
-                )
+            count = self.policy.count(group, fraction)
             scores = self._scores(make_plan(self.groups, kept), group.name)
             kept[group.name] = best(group, scores, count)
         return make_plan(self.groups, kept, origin)

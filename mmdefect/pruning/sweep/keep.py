@@ -18,7 +18,7 @@ from mmdefect.functional.keep_counts import (
 )
 from mmdefect.pruning.channels.groups import ChannelGroup, make_plan
 from mmdefect.pruning.channels.plan import ChannelPlan
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, check_range
 
 POLICIES = ('uniform_legacy', 'uniform', 'global')
 # Of the global threshold, from the mean score up and down: far beyond any score.
@@ -47,38 +47,42 @@ class KeepPolicy:
 
     def __post_init__(self) -> None:
         check_choice('prune.keep.type', self.type, POLICIES)
-        if self.min_channels < 1 or self.round_to < 1:
-            raise ValueError(
-                f'prune.keep has min_channels={self.min_channels} and '
-                f'round_to={self.round_to}: expected 1 or more of both'
-            )
-
+        check_range('prune.keep.min_channels', self.min_channels, 1)
+        check_range('prune.keep.round_to', self.round_to, 1)
         if self.type == 'uniform_legacy' and max(self.min_channels, self.round_to) > 1:
             raise ValueError(
-                "prune.keep has type='uniform_legacy', the release's own numbers, with "
-                f'min_channels={self.min_channels} and round_to={self.round_to}: '
-                "expected 1 of both, or type='uniform'"
+                f'prune.keep.min_channels={self.min_channels} and '
+                f"round_to={self.round_to}: expected 1 of both with 'uniform_legacy', "
+                "the release's own numbers; or set type='uniform'"
             )
 
-    def count(self, channels: int, fraction: float) -> int:
-        """Channels that stay of a group, given the same share of all groups.
+    def count(self, group: ChannelGroup, fraction: float) -> int:
+        """Count the channels that stay of a group, given the same share of all groups.
 
         Raises:
-            ValueError: The policy gives every group a share of its own.
+            ValueError: None would stay, or the policy gives every group a share of its
+                own.
         """
-        if self.type == 'uniform_legacy':
-            return legacy_keep_count(channels, fraction)
+        if self.type == 'global':
+            raise ValueError(
+                "prune.keep.type='global': expected a budget, not a share of channels; "
+                'set prune.grid.kind to parameters, macs or latency_ms'
+            )
         if self.type == 'uniform':
             return keep_count(
-                channels,
+                group.channels,
                 fraction,
                 min_channels=self.min_channels,
                 round_to=self.round_to,
             )
-        raise ValueError(
-            "prune.keep.type='global' was given a share of the channels: expected a "
-            'budget (prune.grid.kind parameters, macs or latency_ms)'
-        )
+        count = legacy_keep_count(group.channels, fraction)
+        if count < 1:
+            raise ValueError(
+                f'{group.name}: expected at least one of {group.channels} channels to '
+                f'stay, at the share {fraction:g} none does; raise the share, or use '
+                "prune.keep.type='uniform', which keeps prune.keep.min_channels"
+            )
+        return count
 
 
 def plan_of_fraction(
@@ -100,16 +104,10 @@ def plan_of_fraction(
     Raises:
         ValueError: A group would keep nothing.
     """
-    kept = {}
-    for group in groups:
-        count = policy.count(group.channels, fraction)
-        if count < 1:
-            raise ValueError(
-                f'{group.name} would lose all of its {group.channels} channels at the '
-                f'share {fraction:g}: expected one to stay; raise the share, or use '
-                "prune.keep.type='uniform', which keeps prune.keep.min_channels"
-            )
-        kept[group.name] = best(group, scores, count)
+    kept = {
+        group.name: best(group, scores, policy.count(group, fraction))
+        for group in groups
+    }
     return make_plan(groups, kept, origin)
 
 
@@ -155,7 +153,7 @@ def plan_of_budget(
 
 
 def best(group: ChannelGroup, scores: Sequence[Scores], count: int) -> list[int]:
-    """The channels of a group that stay, ascending."""
+    """Choose the channels of a group that stay, ascending."""
     chosen = [top_channels(group.gathered(one), count) for one in scores]
     return chosen[0] if len(chosen) == 1 else union_channels(*chosen)
 
@@ -167,9 +165,8 @@ def _above(
     threshold: float,
     origin: Mapping[str, Any] | None,
 ) -> ChannelPlan:
-    gathered = [group.gathered(scores[0]) for group in groups]
     counts = global_counts(
-        gathered,
+        [group.gathered(scores[0]) for group in groups],
         threshold,
         min_channels=policy.min_channels,
         round_to=policy.round_to,
@@ -182,7 +179,7 @@ def _above(
 
 
 def _shares(groups: Sequence[ChannelGroup], policy: KeepPolicy) -> tuple[float, float]:
-    """The smallest share at which every group keeps something, and all."""
+    """Return the smallest share at which every group keeps something, and all."""
     if policy.type == 'uniform':
         return 1e-6, 1.0
     narrowest = min(group.channels for group in groups)

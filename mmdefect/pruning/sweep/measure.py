@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmdefect.pruning.channels.cost import measure_cost, parameter_count
 from mmdefect.pruning.sweep.candidates import (
     CLASSIFIER,
     PARENT,
@@ -20,13 +21,7 @@ from mmdefect.pruning.sweep.candidates import (
 from mmdefect.pruning.sweep.decide import choose
 from mmdefect.pruning.sweep.dense import build_parent, split_images
 from mmdefect.pruning.sweep.features import ImageSet, predict
-from mmdefect.pruning.sweep.outcome import (
-    Outcome,
-    costs,
-    quality,
-    read_outcome,
-    write_outcome,
-)
+from mmdefect.pruning.sweep.outcome import Outcome, quality, read_outcome, write_outcome
 from mmdefect.pruning.sweep.run import PruneRun
 from mmdefect.pruning.sweep.workdir import digest_of
 
@@ -47,7 +42,7 @@ class Sweep:
     parent: Outcome | None = None
 
 
-def test(run: PruneRun) -> Sweep:
+def measure(run: PruneRun) -> Sweep:
     """Measure all networks, ``result.json`` of each, and choose one.
 
     Raises:
@@ -56,16 +51,22 @@ def test(run: PruneRun) -> Sweep:
     for candidate in run.candidates:
         if not candidate.has(CLASSIFIER):
             raise FileNotFoundError(
-                f'{candidate.path(CLASSIFIER)} does not exist: expected what stage '
-                'train writes; run --stage train first'
+                f'{candidate.path(CLASSIFIER)}: expected what stage train writes; run '
+                '--stage train first'
             )
     tested_on = digest_of(
         [run.cfg.val_dataloader, run.cfg.test_dataloader, run.cfg.get('test_roots')]
     )
-    trained = _parents(run)
+    trained = []
+    if run.cfg.get('load_from'):
+        trained = [Candidate(name=PARENT, size=None, folder=run.work_dir / PARENT)]
     networks = [*run.candidates, *trained]
-    todo = [one for one in networks if not _is_tested(one, tested_on)]
-    sets = test_sets(run.cfg) if todo else {}
+    todo = [  # all but those with a result on these very sets
+        one
+        for one in networks
+        if not one.has(RESULT) or read_outcome(one).tested_on != tested_on
+    ]
+    sets = sets_to_test(run.cfg) if todo else {}
     for candidate in todo:
         outcome = _measure(run, candidate, sets, tested_on)
         write_outcome(outcome, candidate)
@@ -82,15 +83,8 @@ def test(run: PruneRun) -> Sweep:
     )
 
 
-def _parents(run: PruneRun) -> list[Candidate]:
-    """The network of ``load_from``, if there is one."""
-    if not run.cfg.get('load_from'):
-        return []
-    return [Candidate(name=PARENT, size=None, folder=run.work_dir / PARENT)]
-
-
-def test_sets(cfg: Config) -> dict[str, ImageSet]:
-    """Images of ``test_dataloader`` (called ``test``) and of ``test_roots``.
+def sets_to_test(cfg: Config) -> dict[str, ImageSet]:
+    """Read the images of ``test_dataloader`` (called ``test``) and of ``test_roots``.
 
     ``test_roots``, if the config has it, names more sets in the same layout:
     ``dict(crackforest='data/crack_patches/crackforest')``.
@@ -101,11 +95,6 @@ def test_sets(cfg: Config) -> dict[str, ImageSet]:
         other.test_dataloader.dataset.data_root = root
         sets[name] = split_images(other, 'test')
     return sets
-
-
-def _is_tested(candidate: Candidate, tested_on: str) -> bool:
-    """Whether there is a result, on these very sets."""
-    return candidate.has(RESULT) and read_outcome(candidate).tested_on == tested_on
 
 
 def _measure(
@@ -120,12 +109,11 @@ def _measure(
         probe = json.loads(candidate.path(PROBE).read_text(encoding='utf-8'))
     images = run.images['val']
     height, width = images.images.shape[2:]
-    backbone, cost = costs(model, (height, width))
     return Outcome(
         name=candidate.name,
         size=candidate.size,
-        backbone_parameters=backbone,
-        cost=cost,
+        backbone_parameters=parameter_count(model.backbone),
+        cost=measure_cost(model, (height, width)),
         val=quality(predict(model, images)),
         test={name: quality(predict(model, one)) for name, one in sets.items()},
         probe=probe,

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from torch import nn
-
 from mmdefect.evaluation.predictions import Predictions, measure
-from mmdefect.pruning.channels.cost import Cost, count_parameters, measure_cost
+from mmdefect.pruning.channels.cost import Cost
 from mmdefect.pruning.sweep.candidates import RESULT, Candidate
 from mmdefect.utils.files import write_json
 
@@ -50,7 +48,7 @@ class Outcome:
         val: Quality on the validation images, by which one network is chosen.
         test: Quality on each test set, by its name.
         probe: What the fit of the head said.
-        tested_on: Digest of the data sets' configs; others are tested anew.
+        tested_on: Digest of the datasets' configs; others are tested anew.
     """
 
     name: str
@@ -63,12 +61,7 @@ class Outcome:
     tested_on: str = ''
 
     def number(self, name: str) -> float:
-        """What a decision is made by, on the validation images.
-
-        Args:
-            name: A cost (``parameters``, ``macs``, ``latency_ms``) or ``accuracy``,
-                ``balanced_accuracy`` or ``f1``.
-        """
+        """Return a cost, or a quality on the validation images, by its name."""
         if name == 'latency_ms':
             return self.cost.latency_ms_p50
         found = {**asdict(self.cost), **asdict(self.val)}
@@ -85,8 +78,8 @@ def quality(said: Predictions) -> Quality:
     errors = found.errors
     if not errors.defects or not errors.others:
         raise ValueError(
-            f'{errors.defects} images of the object and {errors.others} others are to '
-            'be tested on: expected one or more of both'
+            f'images of the object={errors.defects} and others={errors.others}: '
+            'expected one or more of both to test on'
         )
     hits = errors.defects - errors.misses
     return Quality(
@@ -98,12 +91,6 @@ def quality(said: Predictions) -> Quality:
         false_alarms=errors.false_alarms,
         nll=found.nll,
     )
-
-
-def costs(model: Any, size: tuple[int, int]) -> tuple[int, Cost]:
-    """Parameters of the backbone, and the costs of the whole classifier."""
-    backbone: nn.Module = model.backbone
-    return count_parameters(backbone), measure_cost(model, size)
 
 
 def write_outcome(outcome: Outcome, candidate: Candidate) -> None:

@@ -36,10 +36,6 @@ class FittedProbe:
     accuracy: float
     converged: bool
 
-    def logits(self, features: Features) -> Features:
-        """Shape ``(N, K)`` of features ``(N, D)``."""
-        return features.astype(np.float64) @ self.weight.T + self.bias
-
 
 def fit_probe(
     features: Features,
@@ -97,7 +93,7 @@ def _search(
     seed: int,
     sources: Sequence[str] | None,
 ) -> Any:
-    """scikit-learn's search for the penalty, fitted."""
+    """Fit scikit-learn's search for the penalty."""
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
@@ -108,7 +104,7 @@ def _search(
         )
     except ImportError as error:
         raise ImportError(
-            'the linear probe needs the package scikit-learn, which is not installed: '
+            'sklearn: expected the package scikit-learn for the linear probe; '
             'pip install scikit-learn'
         ) from error
     split = StratifiedKFold if sources is None else StratifiedGroupKFold
@@ -126,7 +122,7 @@ def _search(
 
 
 def _judge(model: Any, features: Features, labels: Features) -> dict[str, float]:
-    """Accuracy and mean log-likelihood of a fold, which may lack a class."""
+    """Measure accuracy and mean log-likelihood of a fold, which may lack a class."""
     likelihood = model.predict_log_proba(features)
     known = np.isin(labels, model.classes_)
     column = np.searchsorted(model.classes_, labels[known])
@@ -147,11 +143,7 @@ def _best_penalty(results: Mapping[str, Any]) -> int:
 
 
 def sources_of(paths: Sequence[str], pattern: str | None) -> tuple[str, ...] | None:
-    """Photograph that each image is cut of, as its file name says.
-
-    Args:
-        paths: Files of the images.
-        pattern: See :class:`ProbeSettings`; without it nothing is known.
+    """Find the photograph that each image is cut of, in its file name.
 
     Raises:
         ValueError: A name does not have it.
@@ -163,8 +155,8 @@ def sources_of(paths: Sequence[str], pattern: str | None) -> tuple[str, ...] | N
         match = re.search(pattern, Path(path).name)
         if match is None or match[1] is None:
             raise ValueError(
-                f'prune.probe.source is {pattern!r}, which {path} does not have in its '
-                'name: expected a pattern that all training images have'
+                f'prune.probe.source={pattern!r}: expected a pattern that the names of '
+                f'all training images have, {path} does not'
             )
         found.append(match[1])
     return tuple(found)
@@ -173,10 +165,6 @@ def sources_of(paths: Sequence[str], pattern: str | None) -> tuple[str, ...] | N
 def fold_into_head(head: Any, probe: FittedProbe) -> None:
     """Make a classifier's head compute the probe.
 
-    Args:
-        head: Has one linear layer ``fc`` (``DefectClsHead``, ``LinearClsHead``).
-        probe: Fitted on the head's inputs.
-
     Raises:
         ValueError: The head has no such layer, or one of another shape.
     """
@@ -184,9 +172,9 @@ def fold_into_head(head: Any, probe: FittedProbe) -> None:
     if not isinstance(layer, nn.Linear) or layer.weight.shape != probe.weight.shape:
         shape = tuple(layer.weight.shape) if isinstance(layer, nn.Linear) else None
         raise ValueError(
-            f'{type(head).__name__} has a linear layer fc of {shape}, the probe has '
-            f'{probe.weight.shape}: expected a head of one linear layer on the same '
-            'features, such as mmdefect.DefectClsHead'
+            f'{type(head).__name__}.fc={shape}: expected {probe.weight.shape}, as the '
+            'probe has; take a head of one linear layer on the same features, such as '
+            'mmdefect.DefectClsHead'
         )
     with torch.no_grad():
         layer.weight.copy_(_tensor(probe.weight))
@@ -201,7 +189,7 @@ def _tensor(values: Features) -> Tensor:
 
 
 def _scaling(values: Features, *, standardize: bool) -> tuple[Features, Features]:
-    """Mean and deviation of each feature; a constant one is divided by 1."""
+    """Return mean and deviation of each feature, 1 of a constant one."""
     if not standardize:
         return np.zeros(values.shape[1]), np.ones(values.shape[1])
     deviation = values.std(axis=0)
@@ -212,7 +200,7 @@ def _scaling(values: Features, *, standardize: bool) -> tuple[Features, Features
 
 
 def _span(values: Features) -> tuple[Features | None, Features]:
-    """Orthonormal basis of the rows, and the rows in it: ``values = rows @ basis``."""
+    """Find an orthonormal basis and the rows in it: ``values = rows @ basis``."""
     if values.shape[0] >= values.shape[1]:
         return None, values
     # Of the transposed, so that Q's columns span the images.
@@ -229,26 +217,26 @@ def _check(
 ) -> None:
     if features.ndim != 2 or len(features) != len(labels):
         raise ValueError(
-            f'features of shape {features.shape} and {len(labels)} labels were given: '
-            'expected (N, D) and N'
+            f'features.shape={features.shape} and {len(labels)} labels: expected '
+            '(N, D) and N'
         )
     counts = np.bincount(labels, minlength=classes)
     if len(counts) != classes or counts.min() < folds:
         raise ValueError(
-            f'images of the classes are {counts.tolist()}: expected {classes} classes '
-            f'of at least {folds} images, one a fold (prune.probe.folds)'
+            f'prune.probe.folds={folds}: expected {classes} classes of at least '
+            f'{folds} images, one a fold; there are {counts.tolist()}'
         )
     if sources is not None:
         pairs = set(zip(labels.tolist(), sources, strict=True))
         shown = [sum(label == one for label, _ in pairs) for one in range(classes)]
         if min(shown) < folds:
             raise ValueError(
-                f'images of the classes are cut of {shown} photographs: expected at '
-                f'least {folds} of each class, one a fold (prune.probe.folds); check '
+                f'prune.probe.folds={folds}: expected at least {folds} photographs of '
+                f'each class, one a fold; images are cut of {shown}, check '
                 'prune.probe.source'
             )
     if not np.isfinite(features).all():
         raise ValueError(
-            'a feature is not finite: expected finite numbers; check the weights of '
-            'the network that gave them'
+            'features: expected finite numbers; check the weights of the network that '
+            'gave them'
         )

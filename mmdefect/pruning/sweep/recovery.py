@@ -22,8 +22,10 @@ from mmdefect.pruning.sweep.candidates import (
     Candidate,
 )
 from mmdefect.pruning.sweep.features import ImageSet
+from mmdefect.pruning.sweep.run import PruneRun
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
 from mmdefect.utils.files import write_text
+from mmdefect.utils.modules import evaluating
 from mmdefect.utils.pretrained import without_weights
 
 # Entries of the config that have done their work once a network is cut.
@@ -50,27 +52,23 @@ def recalibrate(
     if not norms:
         return
     momentum = [norm.momentum for norm in norms]
-    training = model.training
-    model.eval()  # dropout stays off
-    for norm in norms:
-        norm.train()
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain mean of all batches
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     chosen = images.pick(order[:count].tolist())
     size = min(batch_size, len(chosen))
-    with torch.no_grad():
-        for batch in chosen.batches(size):
-            if len(batch['inputs']) == size:
-                inputs = model.data_preprocessor(batch, False)['inputs']
+    with evaluating(model), torch.no_grad():  # dropout stays off
+        for norm in norms:
+            norm.train()
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean of all batches
+        for inputs in chosen.inputs(model, size):
+            if len(inputs) == size:
                 model.extract_feat(inputs)
     for norm, before in zip(norms, momentum, strict=True):
         norm.momentum = before
-    model.train(training)
 
 
 def candidate_config(cfg: Config, candidate: Candidate, weights: Path) -> Config:
-    """An ordinary config of a candidate, for the training and test tools.
+    """Make an ordinary config of a candidate, for the training and test tools.
 
     Args:
         cfg: The run's config.
@@ -106,14 +104,14 @@ def write_config(cfg: Config, candidate: Candidate) -> None:
         write_text(path, text)
 
 
-def finetune(run: Any, candidate: Candidate) -> dict[str, Tensor]:
+def finetune(run: PruneRun, candidate: Candidate) -> dict[str, Tensor]:
     """Train a candidate by the config's schedule; return its best weights.
 
     The parent teaches by its soft labels if the settings say so. The whole network gets
     the same training without a teacher: it is the row that the others are held against.
 
     Args:
-        run: The :class:`mmdefect.pruning.sweep.run.PruneRun`.
+        run: Has a trainer.
         candidate: One of its networks, with a probed head.
     """
     cfg = candidate_config(run.cfg, candidate, candidate.path(PROBED))

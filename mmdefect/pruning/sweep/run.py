@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.registry import TASK_UTILS, DefaultScope
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from mmdefect.pruning.channels.cost import plan_cost
 from mmdefect.pruning.channels.groups import ChannelGroup, trace_groups
 from mmdefect.pruning.channels.plan import ChannelPlan, read_plan
+from mmdefect.pruning.channels.rebuild import rebuild
 from mmdefect.pruning.scoring.activations import filter_layers
 from mmdefect.pruning.scoring.score import (
     MaskedBatch,
@@ -26,8 +28,6 @@ from mmdefect.pruning.sweep.candidates import DENSE, PLAN, TEST, Candidate
 from mmdefect.pruning.sweep.dense import (
     build_parent,
     check_two_classes,
-    cut_classifier,
-    example_image,
     seed_of,
     segmented_batches,
     split_images,
@@ -38,8 +38,21 @@ from mmdefect.pruning.sweep.settings import PruneSettings, prune_settings
 from mmdefect.pruning.sweep.workdir import claim
 from mmdefect.utils.checkpoint import load_exactly
 
+WHOLE = ChannelPlan(layers={})  # cuts nothing
 Progress = Callable[[str], None]
 Trainer = Callable[[Path, Path], Path]
+
+
+def no_trainer(*_: Path) -> Path:
+    """Refuse ``prune.recovery.finetune``.
+
+    Raises:
+        ValueError: A run was made without a trainer.
+    """
+    raise ValueError(
+        'prune.recovery.finetune=True: expected a trainer, a function that trains a '
+        'config as tools/prune.py has; none was given'
+    )
 
 
 class PruneRun:
@@ -62,7 +75,7 @@ class PruneRun:
         self,
         cfg: Config,
         *,
-        trainer: Trainer | None = None,
+        trainer: Trainer = no_trainer,
         processes: int = 1,
         progress: Progress = print,
     ) -> None:
@@ -72,11 +85,8 @@ class PruneRun:
         self.progress = progress
         self.trainer = trainer
         self.seed = seed_of(cfg)
-        if self.settings.recovery.finetune and trainer is None:
-            raise ValueError(
-                'prune.recovery.finetune is True and no trainer was given: expected a '
-                'function that trains a config, as tools/prune.py has'
-            )
+        if self.settings.recovery.finetune and trainer is no_trainer:
+            no_trainer()
         with DefaultScope.overwrite_default_scope('mmpretrain'):
             self.scorer: FilterScorer = TASK_UTILS.build(dict(self.settings.scorer))
         self.worked = False
@@ -89,24 +99,24 @@ class PruneRun:
         kind = type(self.scorer).__name__
         if self.settings.select != 'object' and not self.scorer.needs_mask:
             raise ValueError(
-                f'prune.select is {self.settings.select!r} and {kind} does not look at '
-                "masks: expected select='object'"
+                f"prune.select={self.settings.select!r}: expected 'object', as {kind} "
+                'does not look at masks'
             )
         if self.scorer.signed and self.settings.keep.type == 'global':
             raise ValueError(
-                f"{kind} gives negative scores and prune.keep.type is 'global', one "
-                "threshold for all layers: expected keep.type='uniform'"
+                f"prune.keep.type='global': expected 'uniform', as {kind} gives "
+                'negative scores and there is one threshold for all layers'
             )
         for name, root in (self.cfg.get('test_roots') or {}).items():
             if name == TEST:
                 raise ValueError(
-                    f'test_roots has a set called {TEST}, which is the name of '
-                    "test_dataloader's: expected another one"
+                    f"test_roots.{TEST}: expected another name, as test_dataloader's "
+                    'set has this one'
                 )
             if not Path(root).is_dir():
                 raise FileNotFoundError(
-                    f'test_roots names {root} ({name}), which does not exist: expected '
-                    'a folder of patches; make it, or set test_roots=None'
+                    f'test_roots.{name}={root}: expected a folder of patches; make it, '
+                    'or set test_roots=None'
                 )
 
     def done(self, line: str) -> None:
@@ -141,9 +151,9 @@ class PruneRun:
         return found
 
     @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return int(self.parent.head.num_classes)
+    def example(self) -> Tensor:
+        """An input for tracing and timing, shape ``(1, 3, H, W)``."""
+        return torch.zeros(1, *self.images['val'].images.shape[1:])
 
     @cached_property
     def batches(self) -> list[MaskedBatch]:
@@ -155,34 +165,33 @@ class PruneRun:
     @cached_property
     def groups(self) -> list[ChannelGroup]:
         """What is pruned together, in the order in which it runs."""
-        example = example_image(self.images['val'])
-        names = filter_layers(self.parent, example, below='backbone')
-        whole = [name for name in names if self._protected(name)]
+        names = filter_layers(self.parent, self.example, below='backbone')
+        whole: set[str] = set()
         for start in self.settings.protect:
-            if not any(is_within(name, start) for name in names):
+            within = [name for name in names if is_within(name, start)]
+            if not within:
                 raise ValueError(
-                    f'prune.protect names {start}, in which no layer is: expected some '
+                    f'prune.protect={start}: expected layers, or modules with layers, '
                     f'of {", ".join(names)}'
                 )
-        free = [name for name in names if name not in whole]
+            whole.update(within)
         groups = trace_groups(
-            self.parent, example, layers=free, forward=forward_classifier
+            self.parent,
+            self.example,
+            layers=[name for name in names if name not in whole],
+            forward=forward_classifier,
         )
         # What is added to a protected layer's maps has to stay, too.
-        found = [g for g in groups if not g.makers() & set(whole)]
+        found = [group for group in groups if not group.makers() & whole]
         if not found:
             raise ValueError(
-                f'{type(self.parent.backbone).__name__} has {len(names)} layers of '
-                'filters and none of them may be cut: expected some outside of '
-                'prune.protect'
+                f'prune.protect={list(self.settings.protect)}: expected some of the '
+                f'{len(names)} layers of filters outside'
             )
         return found
 
-    def _protected(self, name: str) -> bool:
-        return any(is_within(name, start) for start in self.settings.protect)
-
     def score(self, model: nn.Module, layers: list[str]) -> list[Scores]:
-        """Scores of layers; of a single one, computed no further than it."""
+        """Score layers; a single one computed no further than it."""
         ends = len(layers) == 1 and not self.scorer.needs_gradient
         return selected_scores(
             self.settings.select,
@@ -198,24 +207,24 @@ class PruneRun:
         )
 
     def cost(self, kind: str) -> Callable[[ChannelPlan], float]:
-        """What a plan's network costs, as a share of what the whole one costs."""
-        absolute = plan_cost(self.parent, example_image(self.images['val']), kind)
-        whole = absolute(ChannelPlan(layers={}))
+        """Tell what a plan's network costs, as a share of the whole one's cost."""
+        absolute = plan_cost(self.parent, self.example, kind)
+        whole = absolute(WHOLE)
         return lambda plan: absolute(plan) / whole
 
     def build(self, candidate: Candidate, file: str) -> Any:
-        """A candidate's classifier with the weights of one of its files."""
-        plan = None if candidate.dense else read_plan(candidate.path(PLAN))
-        model = cut_classifier(self.parent, plan)
+        """Build a candidate's classifier with the weights of one of its files."""
+        plan = WHOLE if candidate.dense else read_plan(candidate.path(PLAN))
+        model = rebuild(self.parent, plan)
         load_exactly(model, candidate.path(file))
         return model.eval()
 
 
 def is_within(name: str, start: str) -> bool:
-    """Whether a layer is a module or in it: ``layer1.0.conv1`` is in ``layer1``."""
+    """Tell whether a layer is a module or in it, ``layer1.0.conv1`` in ``layer1``."""
     return name == start or name.startswith(f'{start}.')
 
 
 def forward_classifier(model: Any, images: Tensor) -> Tensor:
-    """How Torch-Pruning calls a classifier."""
+    """Call a classifier as Torch-Pruning does."""
     return model(images, mode='tensor')

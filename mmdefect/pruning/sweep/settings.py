@@ -12,7 +12,7 @@ from mmdefect.functional.keep_counts import legacy_fractions
 from mmdefect.pruning.channels.cost import KINDS
 from mmdefect.pruning.scoring.score import SELECT
 from mmdefect.pruning.sweep.keep import KeepPolicy
-from mmdefect.utils.checks import check_choice, repeated
+from mmdefect.utils.checks import check_choice, check_range, repeated
 
 RULES = ('ftl_published', 'ftl_fraction', 'one_standard_error', 'weighted')
 # FTL's nine powers of ten.
@@ -43,8 +43,7 @@ class Grid:
         """
         if set(given) != {'kind', 'values'}:
             raise ValueError(
-                f'prune.grid has {", ".join(given) or "nothing"}: expected kind and '
-                'values'
+                f'prune.grid={dict(given)}: expected the entries kind and values'
             )
         kind, values = given['kind'], given['values']
         check_choice('prune.grid.kind', kind, ('fraction', *KINDS))
@@ -54,14 +53,14 @@ class Grid:
         numbers = all(isinstance(value, (int, float)) for value in values)
         if not values or not numbers or not all(0 < value <= 1 for value in values):
             raise ValueError(
-                f'prune.grid.values is {list(values)}: expected shares of the parent '
+                f'prune.grid.values={list(values)}: expected shares of the parent '
                 "above 0 and up to 1 (or 'legacy' for the kind 'fraction')"
             )
         names = [candidate_name(kind, value) for value in values]
         if twice := repeated(names):
             raise ValueError(
-                f'prune.grid.values has two sizes of the name {twice[0]}: expected '
-                'different ones, to four digits'
+                f'prune.grid.values={list(values)}: expected different ones, to four '
+                f'digits; two are called {twice[0]}'
             )
         return cls(kind=kind, values=values)
 
@@ -72,7 +71,7 @@ class Grid:
 
 
 def candidate_name(kind: str, value: float) -> str:
-    """Name of a network in work dirs and tables, such as ``fraction-0.20``."""
+    """Name a network in work dirs and tables, such as ``fraction-0.20``."""
     digits = f'{value:.4f}'.rstrip('0')
     return f'{kind}-{digits}{"0" * (2 - len(digits.partition(".")[2]))}'
 
@@ -101,20 +100,17 @@ class ProbeSettings:
     def __post_init__(self) -> None:
         if self.source is not None and _groups_in(self.source) < 1:
             raise ValueError(
-                f'prune.probe.source is {self.source!r}: expected a regular expression '
+                f'prune.probe.source={self.source!r}: expected a regular expression '
                 r"with a group, such as r'(.+)_\d+_\d+'"
             )
-        positive = bool(self.c) and all(value > 0 for value in self.c)
-        if not positive or self.folds < 2 or self.max_iter < 1:
-            raise ValueError(
-                f'prune.probe has c={list(self.c)}, folds={self.folds} and '
-                f'max_iter={self.max_iter}: expected positive strengths, 2 folds or '
-                'more, 1 step or more'
-            )
+        low = min(self.c, default=0)
+        check_range('prune.probe.c', low, 0, open_low=True)
+        check_range('prune.probe.folds', self.folds, 2)
+        check_range('prune.probe.max_iter', self.max_iter, 1)
 
 
 def _groups_in(pattern: str) -> int:
-    """How many groups a regular expression has; none if it is no such thing."""
+    """Count the groups of a regular expression; 0 if it is no such thing."""
     try:
         return re.compile(pattern).groups
     except (re.error, TypeError):  # the command line reads '(a)' as a list
@@ -139,19 +135,13 @@ class RecoverySettings:
     distill: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.bn_images < 0:
-            raise ValueError(
-                f'prune.recovery.bn_images is {self.bn_images}: expected 0 or more'
-            )
-        if odd := set(self.distill or ()) - {'weight', 'temperature'}:
-            raise ValueError(
-                f'prune.recovery.distill has {", ".join(sorted(odd))}: expected weight '
-                'and temperature'
-            )
+        check_range('prune.recovery.bn_images', self.bn_images, 0)
+        for name in self.distill or ():
+            check_choice('prune.recovery.distill', name, ('weight', 'temperature'))
         if self.distill is not None and not self.finetune:
             raise ValueError(
-                'prune.recovery has distill without finetune=True: expected both, the '
-                "parent's labels are learnt by training"
+                'prune.recovery.finetune=False: expected True with distill, as the '
+                "parent's labels are learned by training"
             )
 
 
@@ -174,11 +164,11 @@ class DecideSettings:
         check_choice('prune.decide.rule', self.rule, RULES)
         check_choice('prune.decide.cost', self.cost, KINDS)
         for name in self.weights:
-            check_choice('a name in prune.decide.weights', name, HIGH + LOW)
+            check_choice('prune.decide.weights', name, HIGH + LOW)
         if (self.rule == 'weighted') != bool(self.weights):
             raise ValueError(
-                f'prune.decide has rule={self.rule!r} and weights='
-                f"{dict(self.weights)}: expected weights with rule='weighted' only"
+                f'prune.decide.rule={self.rule!r} and weights={dict(self.weights)}: '
+                "expected weights with rule='weighted' only"
             )
 
 
@@ -196,7 +186,8 @@ class PruneSettings:
             in FTL; for networks without residual connections.
         raw: Whether filters are scored on images of 0 to 255 without normalisation, as
             in FTL's release.
-        reset_norms: Whether cut batch norms forget what they learnt, as in the release.
+        reset_norms: Whether cut batch norms forget what they learned, as in the
+            release.
         protect: Names of layers, or of modules around them, that stay whole.
         untrained: Whether a parent without any trained weights is taken; its filters
             are random.
@@ -220,33 +211,35 @@ class PruneSettings:
 
     def __post_init__(self) -> None:
         check_choice('prune.select', self.select, SELECT)
-        if self.greedy and self.keep.type == 'global':
-            raise ValueError(
-                "prune has greedy=True and keep.type='global': expected one of them, a "
-                'threshold for all layers needs the scores of all layers first'
+        glob, shares = self.keep.type == 'global', self.grid.kind == 'fraction'
+        reason = None
+        if self.greedy and glob:
+            reason = (
+                "greedy=True and keep.type='global': expected one of them, a threshold "
+                'for all layers needs the scores of all layers first'
             )
-        if self.select == 'union' and self.keep.round_to > 1:
-            raise ValueError(
-                f"prune has select='union' and keep.round_to={self.keep.round_to}: "
-                'expected one of them, united filters are no multiple'
+        elif self.select == 'union' and self.keep.round_to > 1:
+            reason = (
+                f"select='union' and keep.round_to={self.keep.round_to}: expected one "
+                'of them, united filters are no multiple'
             )
-        if self.select == 'contrast' and self.keep.type == 'global':
-            raise ValueError(
-                "prune has select='contrast' and keep.type='global': expected "
-                "keep.type='uniform', differences are negative and one threshold "
-                'cannot cut them'
+        elif self.select == 'contrast' and glob:
+            reason = (
+                "select='contrast' and keep.type='global': expected keep.type="
+                "'uniform', one threshold cannot cut negative differences"
             )
-        if self.grid.kind == 'fraction' and self.keep.type == 'global':
-            raise ValueError(
-                "prune has keep.type='global' and shares of the channels "
-                "(grid.kind='fraction'): expected a budget, parameters, macs or "
-                'latency_ms'
+        elif shares and glob:
+            reason = (
+                "keep.type='global' and grid.kind='fraction': expected a budget, "
+                'parameters, macs or latency_ms'
             )
-        if self.grid.kind != 'fraction' and self.greedy:
-            raise ValueError(
-                f'prune has greedy=True and grid.kind={self.grid.kind!r}: expected '
-                "the kind 'fraction', a budget is met by scores of all layers at once"
+        elif self.greedy and not shares:
+            reason = (
+                f"greedy=True and grid.kind={self.grid.kind!r}: expected 'fraction', "
+                'a budget is met by scores of all layers at once'
             )
+        if reason:
+            raise ValueError(f'prune: {reason}')
 
 
 def prune_settings(given: Mapping[str, Any] | None) -> PruneSettings:
@@ -257,8 +250,8 @@ def prune_settings(given: Mapping[str, Any] | None) -> PruneSettings:
     """
     if not given:
         raise ValueError(
-            'this config has no prune, so nothing can be pruned by it: expected one '
-            'such as those under configs/ftl/'
+            'prune: expected settings such as those of configs/ftl/, this config has '
+            'none'
         )
     values = _known(PruneSettings, given, 'prune')
     if missing := {'scorer', 'grid'} - set(values):
@@ -287,8 +280,7 @@ def prune_settings(given: Mapping[str, Any] | None) -> PruneSettings:
 
 def _known(kind: Any, given: Mapping[str, Any], place: str) -> dict[str, Any]:
     if not isinstance(given, Mapping):
-        raise ValueError(f'{place} is {given!r}: expected a dict; {{}} is the default')
-    names = [entry.name for entry in fields(kind)]
-    if odd := next((key for key in given if key not in names), None):
-        raise ValueError(f'{place} has {odd!r}: expected {", ".join(names)}')
+        raise ValueError(f'{place}={given!r}: expected a dict; {{}} is the default')
+    for key in given:
+        check_choice(place, key, [entry.name for entry in fields(kind)])
     return dict(given)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mmdefect.pruning.channels.plan import ChannelPlan, write_plan
-from mmdefect.pruning.channels.rebuild import reset_norms
+from mmdefect.pruning.channels.rebuild import rebuild, reset_norms
 from mmdefect.pruning.scoring.score import Scores
 from mmdefect.pruning.sweep.candidates import (
     CLASSIFIER,
@@ -28,11 +28,10 @@ from mmdefect.pruning.sweep.candidates import (
     Candidate,
     save_weights,
 )
-from mmdefect.pruning.sweep.dense import cut_classifier
 from mmdefect.pruning.sweep.features import extract_features
 from mmdefect.pruning.sweep.greedy import GreedyPlanner
 from mmdefect.pruning.sweep.keep import plan_of_budget, plan_of_fraction
-from mmdefect.pruning.sweep.measure import test
+from mmdefect.pruning.sweep.measure import measure
 from mmdefect.pruning.sweep.probe import (
     FittedProbe,
     fit_probe,
@@ -40,7 +39,7 @@ from mmdefect.pruning.sweep.probe import (
     sources_of,
 )
 from mmdefect.pruning.sweep.recovery import finetune, recalibrate, write_config
-from mmdefect.pruning.sweep.run import PruneRun
+from mmdefect.pruning.sweep.run import WHOLE, PruneRun
 from mmdefect.utils.files import in_one_piece, write_json
 
 Planner = Callable[[float, dict[str, Any]], ChannelPlan]
@@ -56,7 +55,7 @@ def score(run: PruneRun) -> None:
     planner: Planner | None = None
     failed: dict[str, ValueError] = {}
     for candidate in todo:
-        plan = None
+        plan = WHOLE
         if candidate.size is not None:
             planner = planner or _planner(run)
             try:
@@ -74,8 +73,8 @@ def score(run: PruneRun) -> None:
         ) from first
 
 
-def _cut(run: PruneRun, candidate: Candidate, plan: ChannelPlan | None) -> None:
-    model = cut_classifier(run.parent, plan)
+def _cut(run: PruneRun, candidate: Candidate, plan: ChannelPlan) -> None:
+    model: Any = rebuild(run.parent, plan)
     if run.settings.reset_norms and not candidate.dense:
         reset_norms(model)
     images = run.settings.recovery.bn_images
@@ -171,9 +170,9 @@ def _probe(run: PruneRun, candidate: Candidate) -> None:
     images = len(run.images['train'])
     if len(features) != images:
         raise ValueError(
-            f'{candidate.path(FEATURES)} has {len(features)} rows and there are '
-            f'{images} training images: expected one each; the data changed, '
-            'delete the file and extract again'
+            f'{candidate.path(FEATURES)}: expected a row for each of {images} training '
+            f'images, there are {len(features)}; the data changed, delete the file and '
+            'extract again'
         )
     probe = _fitted(run, features)
     model = run.build(candidate, WEIGHTS)
@@ -196,7 +195,7 @@ def _fitted(run: PruneRun, features: np.ndarray) -> FittedProbe:
     return fit_probe(
         features,
         images.labels.numpy(),
-        run.classes,
+        int(run.parent.head.num_classes),
         settings,
         run.seed,
         sources=sources_of(images.paths, settings.source),
@@ -211,8 +210,8 @@ def _said(probe: FittedProbe) -> str:
 def _need(candidate: Candidate, file: str, stage: str) -> None:
     if not candidate.has(file):
         raise FileNotFoundError(
-            f'{candidate.path(file)} does not exist: expected what stage {stage} '
-            f'writes; run --stage {stage} first'
+            f'{candidate.path(file)}: expected what stage {stage} writes; run --stage '
+            f'{stage} first'
         )
 
 
@@ -256,7 +255,7 @@ STAGES: dict[str, Stage] = {
         Stage('score', score, 'filters are scored, networks cut', (WEIGHTS,)),
         Stage('extract', extract, 'features of the images', (FEATURES, PROBE)),
         Stage('train', train, 'heads are fitted, networks trained', (CLASSIFIER,)),
-        Stage('test', test, 'costs and answers are measured', (RESULT,)),
+        Stage('test', measure, 'costs and answers are measured', (RESULT,)),
     )
 }
 

@@ -13,9 +13,9 @@ from mmengine.config import Config
 
 from mmdefect.pruning.sweep.candidates import CLASSIFIER, DENSE, PLAN, RESULT, WEIGHTS
 from mmdefect.utils.checkpoint import file_sha256
-from mmdefect.utils.environment import describe_environment, joined
-from mmdefect.utils.files import new_folder, write_json, write_text
+from mmdefect.utils.files import new_folder, write_text
 from mmdefect.utils.pretrained import weight_files
+from mmdefect.utils.work_dir import add_environment, begin, read_state
 
 STATE, CONFIG_FILE = 'prune.json', 'config.py'
 # Entries of a config that plans and weights depend on.
@@ -43,42 +43,30 @@ def claim(work_dir: Path, cfg: Config, *, processes: int = 1) -> None:
     """Note what the work dir is for; networks of two configs never mix in it.
 
     Sizes may be added and the decision changed. While no network is in it, a work dir
-    is nobody's: whoever mistyped a path tries again.
-
-    Args:
-        work_dir: The work dir.
-        cfg: The config.
-        processes: Of the training, each with batches of its own.
+    is unclaimed: whoever mistyped a path tries again.
 
     Raises:
         ValueError: It was begun with another config, other pretrained weights or
-            another number of processes, or holds networks of nobody knows which.
+            another number of processes, or holds networks of unknown origin.
     """
-    digest = identity(cfg, processes)
-    state = _read(work_dir)
-    if state.get('identity') != digest and _networks(work_dir):
-        raise ValueError(
-            f'{work_dir} was begun with another config, other files of weights or '
-            f'another number of processes (see its {CONFIG_FILE}): expected the same '
-            'ones; give another --work-dir, or delete this one'
-        )
-    work_dir.mkdir(parents=True, exist_ok=True)
+    begin(
+        work_dir / STATE,
+        'identity',
+        identity(cfg, processes),
+        occupied=bool([*work_dir.glob(f'*/{WEIGHTS}'), *work_dir.glob(f'*/{PLAN}')]),
+        expected='the config, files of weights and number of processes that it was '
+        f'begun with (see its {CONFIG_FILE})',
+        dense=identity(cfg, processes, of=_OF_DENSE),
+    )
     path, text = work_dir / CONFIG_FILE, cfg.dump()
     if not path.is_file() or path.read_text(encoding='utf-8') != text:
         write_text(path, text)
-    if state.get('identity') != digest:
-        dense = identity(cfg, processes, of=_OF_DENSE)
-        write_json(work_dir / STATE, {**state, 'identity': digest, 'dense': dense})
 
 
 def take_dense(work_dir: Path, other: Path) -> None:
     """Take the whole network of another run: no score has a say in it.
 
     Its measurements stay behind, as latencies compare within one run only.
-
-    Args:
-        work_dir: A run's work dir, claimed.
-        other: The work dir of a run with another score, or other sizes.
 
     Raises:
         FileNotFoundError: The other run has no whole network, or not yet.
@@ -87,14 +75,16 @@ def take_dense(work_dir: Path, other: Path) -> None:
     source, target = other / DENSE, work_dir / DENSE
     if not (source / CLASSIFIER).is_file():
         raise FileNotFoundError(
-            f'{source / CLASSIFIER} does not exist: expected a work dir of '
-            'tools/prune.py whose whole network is trained'
+            f'{source / CLASSIFIER}: expected a work dir of tools/prune.py whose whole '
+            'network is trained'
         )
-    mine, theirs = (_read(folder).get('dense') for folder in (work_dir, other))
+    mine, theirs = (
+        read_state(folder / STATE).get('dense') for folder in (work_dir, other)
+    )
     if theirs is None or mine != theirs:
         raise ValueError(
-            f'the whole network of {other} has another parent, seed, head or training '
-            f'(see its {CONFIG_FILE}): expected the same ones as of {work_dir}'
+            f'{other}: expected a whole network of the parent, seed, head and training '
+            f'of {work_dir} (see {CONFIG_FILE} of both)'
         )
     if target.exists():
         return
@@ -104,19 +94,16 @@ def take_dense(work_dir: Path, other: Path) -> None:
 
 
 def identity(cfg: Config, processes: int = 1, *, of: Sequence[str] = ()) -> str:
-    """Digest of what plans and weights depend on.
-
-    Args:
-        cfg: The config.
-        processes: Of the training.
-        of: Entries of ``prune`` that count; by default all but sizes and the choice.
-    """
+    """Digest what plans and weights depend on, ``of`` some entries of ``prune``."""
     entries = _of_networks(cfg)
     if of:
         entries['prune'] = {key: cfg.prune.get(key) for key in of}
         del entries['mask_dataloader']
     files = [cfg.get('load_from'), *weight_files(cfg.model)]
-    entries['weights'] = [file_sha256(f) if _is_file(f) else f for f in files]
+    entries['weights'] = [
+        file_sha256(file) if isinstance(file, str) and Path(file).is_file() else file
+        for file in files
+    ]
     entries['seed'] = cfg.get('randomness')
     if (cfg.prune.get('recovery') or {}).get('finetune'):
         entries['processes'] = processes
@@ -124,7 +111,7 @@ def identity(cfg: Config, processes: int = 1, *, of: Sequence[str] = ()) -> str:
 
 
 def recipe(cfg: Config) -> str:
-    """Digest of what makes networks of one variant, whatever the seed and size."""
+    """Digest what makes networks of one variant, whatever the seed and size."""
     return digest_of(_of_networks(cfg))
 
 
@@ -137,7 +124,7 @@ def _of_networks(cfg: Config) -> dict[str, Any]:
 
 
 def digest_of(entries: Any) -> str:
-    """SHA-256 of anything that JSON can write."""
+    """Return the SHA-256 of anything that JSON can write."""
     text = json.dumps(entries, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -156,32 +143,16 @@ def add_work(
         environment: ``commit``, ``hardware`` and ``software`` when the part began.
         command: What makes all of it; ``None`` of a single stage.
     """
-    state = _read(work_dir)
-    if command is not None:
-        state['command'] = command
-    state['environment'] = joined(state.get('environment', {}), environment)
-    state['seconds'] = round(state.get('seconds', 0.0) + seconds, 1)
-    write_json(work_dir / STATE, state)
+    before = read_state(work_dir / STATE).get('seconds', 0.0)
+    made = {} if command is None else {'command': command}
+    add_environment(
+        work_dir / STATE, environment, seconds=round(before + seconds, 1), **made
+    )
 
 
 def worked(work_dir: Path) -> Mapping[str, Any]:
-    """``seconds`` and ``environment`` of all parts, ``command`` if one made all."""
-    state = _read(work_dir)
+    """Return ``seconds`` and ``environment`` of all parts, ``command`` of a whole."""
+    state = read_state(work_dir / STATE)
     if 'seconds' not in state:  # nothing was done, or a part was killed
-        add_work(work_dir, 0.0, describe_environment())
-        state = _read(work_dir)
+        return add_environment(work_dir / STATE, seconds=0.0)
     return state
-
-
-def _read(work_dir: Path) -> dict[str, Any]:
-    path = work_dir / STATE
-    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
-
-
-def _networks(work_dir: Path) -> bool:
-    found = (*work_dir.glob(f'*/{WEIGHTS}'), *work_dir.glob(f'*/{PLAN}'))
-    return bool(found)
-
-
-def _is_file(path: Any) -> bool:
-    return isinstance(path, str) and Path(path).is_file()

@@ -36,7 +36,7 @@ def test_feature_naive_sweep_finds_the_same_networks(
     suite: PruningSuite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It raises if one is different."""
-    monkeypatch.setattr(pruning, '_shares', lambda: [0.05, 0.1])
+    monkeypatch.setattr(pruning, 'legacy_fractions', lambda: [0.05, 0.1])
     monkeypatch.setattr(pruning, 'NAIVE_STEP', 1)
     found = suite.comparisons['sweep_speedup_over_naive'](None)
     ours, other = (
@@ -48,7 +48,7 @@ def test_feature_naive_sweep_finds_the_same_networks(
 def test_feature_sweep_is_the_sum_of_its_parts(
     suite: PruningSuite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pruning, '_shares', lambda: [0.05, 0.1])
+    monkeypatch.setattr(pruning, 'legacy_fractions', lambda: [0.05, 0.1])
     seen = []
     found = suite.comparisons['legacy_sweep_minutes'](
         lambda done, of: seen.append((done, of))

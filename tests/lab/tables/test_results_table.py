@@ -108,15 +108,12 @@ def test_feature_two_blocks_of_one_name(root) -> None:
     assert text.count('| `finetune` |') == 2
 
 
-def test_exception_unknown_results(root) -> None:
+def test_exception_documents(root) -> None:
     (root / 'README.md').write_text(EMPTY.replace('toy', 'rust'), encoding='utf-8')
-    with pytest.raises(FileNotFoundError, match=r"README\.md shows results 'rust'"):
+    with pytest.raises(FileNotFoundError, match=r'README\.md: expected .*rust\.json'):
         render_documents(root)
-
-
-def test_exception_not_closed(root) -> None:
     (root / 'README.md').write_text('<!-- results:toy -->\n' + EMPTY, encoding='utf-8')
-    with pytest.raises(ValueError, match='opens 2 results blocks'):
+    with pytest.raises(ValueError, match='of 2 results blocks; it closes 1'):
         render_documents(root)
 
 
@@ -124,7 +121,7 @@ def test_exception_not_a_results_file(root) -> None:
     (root / 'docs' / 'results' / 'toy.json').write_text(
         '{"name": "toy"}', encoding='utf-8'
     )
-    with pytest.raises(ValueError, match=r"toy\.json' lacks 'metrics'"):
+    with pytest.raises(ValueError, match=r"toy\.json: expected 'metrics'"):
         render_documents(root)
 
 

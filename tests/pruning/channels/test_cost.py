@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -11,19 +10,19 @@ from mmengine.analysis import get_model_complexity_info
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from lab.pruned_size import VGG16
 from mmdefect.models.classification.pruned import PrunedBackbone
 from mmdefect.pruning.channels.cost import (
     KINDS,
     count_macs,
-    count_parameters,
     measure_cost,
+    parameter_count,
     plan_cost,
 )
 from mmdefect.pruning.channels.groups import trace_groups
 from mmdefect.pruning.channels.plan import ChannelPlan, LayerCut
 from mmdefect.pruning.channels.rebuild import rebuild
 from mmdefect.pruning.sweep.keep import KeepPolicy, plan_of_budget
+from tests.helpers.networks import VGG16
 
 SIZE = (5, 6)
 
@@ -116,10 +115,7 @@ def test_feature_macs_by_hand() -> None:
     ]
     assert [count_macs(model, images) for model, _ in cases] == [n for _, n in cases]
 
-
-def test_feature_macs_of_functions_and_attention() -> None:
-    """Nothing is overlooked because it is no module."""
-
+    # Nothing is overlooked because it is no module.
     class Functional(nn.Module):
         def forward(self, images):
             maps = F.conv2d(images, torch.ones(4, 3, 1, 1, device=images.device))
@@ -128,36 +124,29 @@ def test_feature_macs_of_functions_and_attention() -> None:
 
     expected = 30 * 3 * 4 + 2 * (4 * 4 * 30)
     assert count_macs(Functional(), torch.randn(1, 3, *SIZE)) == expected
-
-
-def test_feature_macs_are_those_of_mmengine() -> None:
-    """It counts norms as well, so without any."""
+    # Those of mmengine, which counts norms as well, so without any.
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=2), nn.ReLU()
     )
     info = get_model_complexity_info(model, (3, 32, 40), show_table=False)
     assert count_macs(model, torch.randn(1, 3, 32, 40)) == info['flops']
-    assert count_parameters(model) == info['params']
+    assert parameter_count(model) == info['params']
 
 
 def test_feature_vgg16() -> None:
     """15.35 G multiply-adds at 224 px; on the meta device nothing is computed."""
     with torch.device('meta'):
-        widths = [3, *VGG16.widths]
         layers = []
-        for index, (into, out) in enumerate(pairwise(widths)):
+        for index, (into, out) in enumerate(pairwise([3, *VGG16])):
             if index in (2, 4, 7, 10):
                 layers.append(nn.MaxPool2d(2))
             layers.append(nn.Conv2d(into, out, 3, padding=1))
         model = nn.Sequential(*layers)
         images = torch.empty(1, 3, 224, 224)
     assert count_macs(model, images) == 15_346_630_656
-    assert count_parameters(model) == 14_714_688
-
-
-def test_feature_shared_parameters_count_once() -> None:
-    layer = nn.Linear(3, 3)
-    assert count_parameters(nn.Sequential(layer, layer)) == 12
+    assert parameter_count(model) == 14_714_688
+    layer = nn.Linear(3, 3)  # shared
+    assert parameter_count(nn.Sequential(layer, layer)) == 12
 
 
 def test_feature_percentiles(watched) -> None:
@@ -171,6 +160,7 @@ def test_feature_percentiles(watched) -> None:
 
 
 def test_feature_threads_modes_and_gradients(watched) -> None:
+    """They come back, also after a failure."""
     before = torch.get_num_threads()
     watched.train()
     watched.frozen.eval()
@@ -180,33 +170,21 @@ def test_feature_threads_modes_and_gradients(watched) -> None:
     assert torch.get_num_threads() == before
     assert torch.is_grad_enabled()
     assert [module.training for module in watched.modules()] == [True, True, False]
-
-
-def test_feature_state_comes_back_after_a_failure() -> None:
     model = nn.Sequential(nn.Conv2d(5, 2, 1))  # of 5 channels
-    before = torch.get_num_threads()
     with pytest.raises(RuntimeError, match='channels'):
         measure_cost(model, 4, runs=2, threads=before + 1)
     assert model.training
     assert torch.get_num_threads() == before
 
 
-def test_feature_norms_learn_nothing() -> None:
-    model = Toy()
-    measure_cost(model, SIZE, runs=2)
-    assert torch.equal(model.norm.running_mean, torch.zeros(8))
-    assert model.norm.num_batches_tracked == 0
-
-
-def test_feature_random_numbers_are_left_alone() -> None:
+def test_feature_norms_and_random_numbers_are_left_alone() -> None:
     model = Toy()
     before = torch.get_rng_state()
     measure_cost(model, SIZE, runs=2)
+    assert torch.equal(model.norm.running_mean, torch.zeros(8))
+    assert model.norm.num_batches_tracked == 0
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_feature_network_without_parameters() -> None:
-    cost = measure_cost(nn.MaxPool2d(2), 4, runs=2)
+    cost = measure_cost(nn.MaxPool2d(2), 4, runs=2)  # without parameters
     assert (cost.parameters, cost.macs) == (0, 0)
 
 
@@ -219,22 +197,29 @@ def test_feature_pruned_backbone_keeps_its_mode() -> None:
     assert model._inner[0].training
 
 
-def test_feature_compiled(monkeypatch) -> None:
-    """The real compiler needs half a minute: here its back end does nothing."""
-    monkeypatch.setattr(torch, 'compile', partial(torch.compile, backend='eager'))
-    cost = measure_cost(Toy(), SIZE, runs=3, compiled=True)
+def test_feature_compiled(watched, monkeypatch) -> None:
+    """What the compiler gives is run once, and then timed; the real one is slow."""
+    calls = []
+
+    def compiling(model, **settings):
+        calls.append(settings)
+        return lambda images: calls.append(model(images))
+
+    monkeypatch.setattr(torch, 'compile', compiling)
+    cost = measure_cost(watched, 4, runs=3, warmup=0, compiled=True)
     assert cost.compiled
-    assert cost.macs == toy_macs(8)
-    assert cost.latency_ms_p50 > 0
+    assert cost.macs == 4 * 4 * 3 * 2
+    assert calls[0] == {'dynamic': False}
+    assert len(calls) == 1 + 1 + 3
 
 
-@pytest.mark.parametrize('width', [1, 5, 8])
+@pytest.mark.parametrize('width', [1, 8])
 def test_feature_plan_cost(width) -> None:
     model, example = Toy(), torch.randn(1, 3, *SIZE)
     plan = toy_plan(width)
     smaller = rebuild(model, plan)
     found = {kind: plan_cost(model, example, kind)(plan) for kind in KINDS}
-    assert found['parameters'] == count_parameters(smaller) == toy_parameters(width)
+    assert found['parameters'] == parameter_count(smaller) == toy_parameters(width)
     assert found['macs'] == count_macs(smaller, example) == toy_macs(width)
     assert found['latency_ms'] > 0
     # The network itself stays whole, with its weights where they were.
@@ -251,9 +236,8 @@ def test_feature_plan_cost_leaves_images_and_threads(watched) -> None:
     assert cost(ChannelPlan(layers={})) > 0
     assert len(Watched.seen) == 7 + 2
     assert set(Watched.seen) == {(torch.get_num_threads(), False, False)}
-
-
-def test_feature_plans_of_the_same_widths_are_measured_once(watched) -> None:
+    # Plans of the same widths are measured once.
+    Watched.seen.clear()
     cost = plan_cost(watched, torch.randn(1, 3, 4, 4), 'latency_ms', runs=3)
     plans = [
         ChannelPlan(layers={'conv': LayerCut(out=kept, out_of=2)})
@@ -294,23 +278,19 @@ def test_feature_budget(kind, policy) -> None:
     assert plan.widths() == {'a': 5, 'norm': 5}
 
 
-def test_exception_runs() -> None:
+def test_exception_runs_and_size() -> None:
     for wrong in ({'runs': 1}, {'warmup': -1}, {'threads': 0}):
-        with pytest.raises(
-            ValueError, match='2 runs or more, so that there is a spread'
-        ):
+        ((name, value),) = wrong.items()
+        with pytest.raises(ValueError, match=f'{name}={value}: expected at least'):
             measure_cost(Toy(), SIZE, **wrong)
-    with pytest.raises(ValueError, match=r'runs=1, .* were given'):
-        plan_cost(Toy(), torch.randn(1, 3, *SIZE), 'latency_ms', runs=1)
-
-
-@pytest.mark.parametrize('size', [0, (0, 5), (5, -1)])
-def test_exception_size(size) -> None:
-    with pytest.raises(ValueError, match='expected a height and a width of 1 or more'):
-        measure_cost(Toy(), size)
+    for size in (0, (0, 5), (5, -1)):
+        with pytest.raises(ValueError, match='expected a height and a width of 1 or'):
+            measure_cost(Toy(), size)
 
 
 def test_exception_plan_cost() -> None:
+    with pytest.raises(ValueError, match='runs=1: expected at least 2'):
+        plan_cost(Toy(), torch.randn(1, 3, *SIZE), 'latency_ms', runs=1)
     with pytest.raises(ValueError, match="kind='flops': expected one of parameters"):
         plan_cost(Toy(), torch.randn(1, 3, *SIZE), 'flops')
     for shape in ((2, 3, *SIZE), (3, *SIZE)):
@@ -326,6 +306,6 @@ def test_exception_compiler(monkeypatch) -> None:
         return run
 
     monkeypatch.setattr(torch, 'compile', failing)
-    said = r'torch.compile failed with Toy \(OSError: no compiler\): measure with'
+    said = r'torch.compile failed with Toy \(OSError: no compiler\); measure with'
     with pytest.raises(RuntimeError, match=said):
         measure_cost(Toy(), SIZE, compiled=True)

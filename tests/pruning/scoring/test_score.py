@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from mmengine.registry import MODELS
@@ -64,9 +66,7 @@ class TestScoreFilters:
 
     def test_feature_background(self, model):
         given = batch()
-        inverse = MaskedBatch(
-            images=given.images, masks=255 - given.masks, labels=given.labels
-        )
+        inverse = replace(given, masks=255 - given.masks)
         found = score_filters(model, [given], POSITIVE, [FIRST], background=True)
         expected = score_filters(model, [inverse], POSITIVE, [FIRST])
         assert torch.equal(found[FIRST], expected[FIRST])
@@ -123,8 +123,6 @@ class TestScoreFilters:
         weight = model.get_submodule(LAST).weight
         expected = weight.double().abs().sum(dim=(1, 2, 3))
         torch.testing.assert_close(found[LAST], expected.detach())
-
-    def test_feature_random_by_seed(self, model):
         one, again, other = (
             score_filters(model, [], RandomScore(), [FIRST, LAST], seed=seed)
             for seed in (0, 0, 1)
@@ -132,17 +130,11 @@ class TestScoreFilters:
         assert torch.equal(one[LAST], again[LAST])
         assert not torch.equal(one[LAST], other[LAST])
 
-    def test_feature_progress(self, model):
-        numbers = []
-        parts = [batch(0, 2), batch(2, 4)]
-        score_filters(model, parts, POSITIVE, [FIRST], progress=numbers.append)
-        assert numbers == [1, 2]
-
-    def test_exception_no_images(self, model):
-        with pytest.raises(
-            ValueError, match=r'^SegIoU scores filters by what they show'
-        ):
+    def test_exception_no_images_or_no_map(self, model):
+        with pytest.raises(ValueError, match=r'expected images, SegIoU scores filters'):
             score_filters(model, [], POSITIVE, [FIRST])
+        with pytest.raises(ValueError, match=r'none: expected a map of each of 4 '):
+            score_filters(model, [batch()], POSITIVE, ['none'])
 
 
 class TestSelect:
@@ -190,19 +182,14 @@ class TestMaskedBatches:
         with scope('mmpretrain'):
             return MODELS.build(cfg)
 
-    def test_feature_as_the_network_takes_them(self):
-        (found,) = masked_batches(self.classifier(), self.loader())
-        assert found.images.shape == (2, 3, 4, 4)
-        assert found.images[0, :, 0, 0].tolist() == [-5, -5, 95]
-
-    def test_feature_raw(self):
+    def test_feature_as_the_network_takes_them_or_raw(self):
         (found,) = masked_batches(self.classifier(), self.loader(), raw=True)
         assert found.images[0, :, 0, 0].tolist() == [200, 0, 0]
         assert found.images.dtype == torch.float32
-
-    def test_feature_masks_and_labels(self):
-        """Every index is the object."""
         (found,) = masked_batches(self.classifier(), self.loader())
+        assert found.images.shape == (2, 3, 4, 4)
+        assert found.images[0, :, 0, 0].tolist() == [-5, -5, 95]
+        # Every index is the object.
         assert found.masks.dtype == torch.uint8
         assert found.masks[0].sum() == found.masks[0, 1, 2] == 255
         assert found.labels.tolist() == [1, 1]

@@ -139,11 +139,11 @@ def plan_of_some(plan, groups):
 class TestExceptions:
     def test_exception_coupled(self):
         model = build_classifier('ResNet18')
-        message = r'^backbone\.conv1 is coupled with .*; set prune\.greedy=False$'
+        message = r'backbone\.conv1 is coupled with .*; set prune\.greedy=False$'
         with pytest.raises(ValueError, match=message):
             planner((model, groups_of(model)), response)
 
     def test_exception_nothing_left(self, luna):
-        message = r'conv1 would lose all of its 8 channels at the share 0\.01'
+        message = r'conv1: expected at least one of 8 channels .* share 0\.01'
         with pytest.raises(ValueError, match=message):
             planner(luna, response, kind='uniform_legacy').plan(0.01)

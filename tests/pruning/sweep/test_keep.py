@@ -76,26 +76,23 @@ class TestFraction:
         """The later of equals stays."""
         assert best(GROUPS[0], [{'a': torch.zeros(8)}], 3) == [5, 6, 7]
 
-    def test_exception_nothing_left(self):
-        policy = KeepPolicy(type='uniform_legacy')
-        message = r'^a would lose all of its 8 channels at the share 0\.05'
+    @pytest.mark.parametrize(
+        ('kind', 'fraction', 'message'),
+        [
+            ('uniform_legacy', 0.05, r'^a: expected at least one of 8 .* share 0\.05'),
+            ('global', 0.5, r"type='global': expected a budget, not a share"),
+            ('uniform', -0.1, r'fraction=-0\.1: expected'),
+            ('uniform', 1.1, r'fraction=1\.1: expected'),
+        ],
+    )
+    def test_exception(self, kind, fraction, message):
         with pytest.raises(ValueError, match=message):
-            plan_of_fraction(GROUPS, [SCORES], policy, 0.05)
-
-    def test_exception_global_has_no_share(self):
-        policy = KeepPolicy(type='global')
-        with pytest.raises(ValueError, match=r"'global' was given a share"):
-            plan_of_fraction(GROUPS, [SCORES], policy, 0.5)
-
-    @pytest.mark.parametrize('fraction', [-0.1, 1.1, 50])
-    def test_exception_share(self, fraction):
-        with pytest.raises(ValueError, match=r'fraction=.* at most 1'):
-            plan_of_fraction(GROUPS, [SCORES], KeepPolicy(), fraction)
+            plan_of_fraction(GROUPS, [SCORES], KeepPolicy(type=kind), fraction)
 
 
 class TestBudget:
     @pytest.mark.parametrize('kind', ['uniform', 'uniform_legacy', 'global'])
-    @pytest.mark.parametrize('budget', [4, 9, 14, 21, 27])
+    @pytest.mark.parametrize('budget', [4, 14, 27])
     def test_feature_as_much_as_is_allowed(self, kind, budget):
         policy = KeepPolicy(type=kind)
         plan = plan_of_budget(GROUPS, [SCORES], policy, width, budget)
@@ -118,27 +115,20 @@ class TestBudget:
 
     @pytest.mark.parametrize('kind', ['uniform', 'uniform_legacy', 'global'])
     def test_exception_too_small(self, kind):
-        policy = KeepPolicy(type=kind)
-        with pytest.raises(
-            ValueError, match=r'^budget=1: .* the smallest network costs'
-        ):
-            plan_of_budget(GROUPS, [SCORES], policy, width, 1)
+        with pytest.raises(ValueError, match=r'smallest network costs'):
+            plan_of_budget(GROUPS, [SCORES], KeepPolicy(type=kind), width, 1)
 
     def test_exception_negative_scores(self):
         """A contrast can be negative, and has no mean to divide by."""
         scores = {name: value - 3 for name, value in SCORES.items()}
-        with pytest.raises(ValueError, match=r'scores=-3: expected at least 0'):
+        with pytest.raises(ValueError, match='-3: expected'):
             plan_of_budget(GROUPS, [scores], KeepPolicy(type='global'), width, 9)
 
 
 class TestPolicy:
-    def test_exception_type(self):
-        with pytest.raises(
-            ValueError, match=r"prune.keep.type is 'best': expected one"
-        ):
+    def test_exception(self):
+        with pytest.raises(ValueError, match=r"prune.keep.type='best': expected one"):
             KeepPolicy(type='best')
-
-    @pytest.mark.parametrize('name', ['min_channels', 'round_to'])
-    def test_exception_numbers(self, name):
-        with pytest.raises(ValueError, match=rf'{name}=0.*: expected 1 or more'):
-            KeepPolicy(**{name: 0})
+        for name in ('min_channels', 'round_to'):
+            with pytest.raises(ValueError, match=rf'{name}=0: expected at least 1'):
+                KeepPolicy(**{name: 0})

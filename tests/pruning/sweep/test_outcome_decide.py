@@ -78,9 +78,7 @@ def test_feature_quality() -> None:
     assert found.balanced_accuracy == pytest.approx((1 / 2 + 3 / 4) / 2)
     assert found.f1 == pytest.approx(2 / (2 + 1 + 1))
 
-
-def test_exception_quality_of_one_class() -> None:
-    with pytest.raises(ValueError, match='0 images of the object and 1 others'):
+    with pytest.raises(ValueError, match='object=0 and others=1: expected one or more'):
         quality({'a': Prediction(1, 1, 0.1)})
 
 
@@ -94,9 +92,6 @@ def test_feature_one_standard_error() -> None:
     # sqrt(0.95 * 0.05 / 100) = 0.022: 0.94 is as good, 0.80 is not.
     assert choose(SWEEP, DecideSettings()) == 1
     assert decision_scores(SWEEP, DecideSettings()) == []
-
-
-def test_feature_cost_of_one_standard_error() -> None:
     fast = [SWEEP[0], SWEEP[1], outcome('fast', 500, 0.94, 1.0)]
     assert choose(fast, DecideSettings(cost='latency_ms')) == 2
     assert choose(fast, DecideSettings(cost='parameters')) == 1

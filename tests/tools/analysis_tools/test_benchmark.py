@@ -1,14 +1,14 @@
 """benchmark.py as a user runs it, and what of it holds on any machine.
 
-How fast anything is depends on the machine: no test here asserts a time.
+How fast anything is depends on the machine: no test here asserts a time. Slow: they
+train detectors and anomaly models by some iterations.
 """
 
 from __future__ import annotations
 
 import json
-import runpy
-import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,10 +21,10 @@ from lab.benchmarks.nms import numpy_nms, random_boxes
 from lab.tables.benchmark_table import benchmark_lines, missed
 from lab.timing import PairTimes
 from mmdefect import mmcv_ext_standin
-from tests.conftest import REPO, run_tool
+from tests.conftest import REPO
+from tests.helpers.study_runs import load_tool
 
-TOOL = 'tools/analysis_tools/benchmark.py'
-TINY = ['--depth', 18, '--image-size', 64, '--pairs', 2, '--train-pairs', 2]
+TINY = ['--depth', '18', '--image-size', '64', '--pairs', '2', '--train-pairs', '2']
 TIMED = [
     'sd_idd_iter/gfl_iter',
     'sd_idd_iter/sd_idd_release_iter',
@@ -50,21 +50,16 @@ def trained(suite):
     return student
 
 
-@pytest.fixture
-def results(tmp_path) -> Path:
-    """Folder of results files in a repository of its own."""
-    repo = tmp_path / 'repo'
-    repo.mkdir()
-    git = ['git', '-c', 'user.name=t', '-c', 'user.email=t@example.invalid']
-    for args in (['init', '-q'], ['commit', '-q', '--allow-empty', '-m', 'first']):
-        subprocess.run([*git, *args], cwd=repo, check=True)
-    return repo / 'docs' / 'results'
+@pytest.fixture(scope='module')
+def tool() -> Any:
+    return load_tool('tools/analysis_tools/benchmark.py')
 
 
 @pytest.mark.slow
-def test_smoke(results) -> None:
-    out = results / 'bench_detection.json'
-    done = run_tool(TOOL, *TINY, '--out', out)
+def test_smoke(tool, repository: Path, capsys) -> None:
+    out = repository / 'docs/results/bench_detection.json'
+    assert tool.main([*TINY, '--out', str(out)]) == 0
+    done = capsys.readouterr()
     content = json.loads(out.read_text(encoding='utf-8'))
     assert (content['name'], content['dataset']) == ('bench_detection', 'random images')
     assert content['seeds'] == [0]
@@ -74,24 +69,24 @@ def test_smoke(results) -> None:
         assert metrics[f'{name}_q25'] <= metrics[name] <= metrics[f'{name}_q75']
         assert metrics[f'{name}_ours_ms'] > 0
         assert metrics[f'{name}_other_ms'] > 0
-        assert f'| `{name}` |' in done.stdout
-        assert f'{name}: pair 2/2' in done.stderr
+        assert f'| `{name}` |' in done.out
+        assert f'{name}: pair 2/2' in done.err
     assert metrics['student_ckpt/gfl_ckpt'] <= 1.01
     compiled = 'standin_nms/compiled_nms'
     assert (compiled in metrics) != (compiled in content['notes'])
 
 
-def test_feature_only_what_is_asked_for(suite) -> None:
-    tool = runpy.run_path(str(REPO / TOOL))
+def test_feature_only_what_is_asked_for(tool, suite) -> None:
     name = 'standin_nms/numpy_nms'
-    assert tool['chosen'](suite, None) == list(suite.comparisons)
-    assert tool['chosen'](suite, [name]) == [name]
-    found = tool['measure'](suite, [name])
+    assert tool.chosen(suite, None) == list(suite.comparisons)
+    assert tool.chosen(suite, [name]) == [name]
+    found = tool.measure(suite, [name])
     assert set(found) == set(PairTimes(a=(1, 1), b=(1, 1)).metrics(name))
-    with pytest.raises(SystemExit, match='speed: not measured here, one of sd_idd_it'):
-        tool['chosen'](suite, [name, 'speed'])
+    with pytest.raises(SystemExit, match='--only speed: expected measurements of sd_'):
+        tool.chosen(suite, [name, 'speed'])
 
 
+@pytest.mark.slow
 def test_feature_student_is_stock_gfl_in_inference(suite, trained) -> None:
     """Equal modules, parameters and FLOPs, and the same boxes out of them."""
     stock = suite.stock(trained)
@@ -109,12 +104,8 @@ def test_feature_student_is_stock_gfl_in_inference(suite, trained) -> None:
     )
     assert ours['params'] == other['params'] > 30e6
     assert ours['flops'] == other['flops'] > 0
-
-
-def test_feature_same_boxes_as_stock_gfl(suite, trained) -> None:
     ours, other = (
-        suite.predictor(model)()[0].pred_instances
-        for model in (trained, suite.stock(trained))
+        suite.predictor(model)()[0].pred_instances for model in (trained, stock)
     )
     assert len(ours) > 0
     assert torch.equal(ours.bboxes, other.bboxes)
@@ -122,27 +113,23 @@ def test_feature_same_boxes_as_stock_gfl(suite, trained) -> None:
     assert torch.equal(ours.labels, other.labels)
 
 
-def test_feature_checkpoint_holds_no_teacher(suite) -> None:
+@pytest.mark.slow
+def test_feature_checkpoint_holds_no_teacher(suite, trained) -> None:
     found = suite.comparisons['student_ckpt/gfl_ckpt'](None)
     assert found['student_ckpt/gfl_ckpt'] <= 1.01
     # Weights of R50, FPN and head in float32; a teacher would double them.
     assert 120e6 < found['student_ckpt/gfl_ckpt_ours_bytes'] < 140e6
-
-
-def test_feature_teacher_shares_the_frozen_stages(trained) -> None:
+    # It shares the frozen stages.
     assert trained.teacher.prefix.names == ('conv1', 'bn1', 'relu', 'maxpool', 'layer1')
 
 
-@pytest.mark.parametrize('seed', range(3))
-def test_feature_numpy_nms_equals_standin(seed: int) -> None:
-    boxes, scores = random_boxes(300, seed=seed)
-    kept = numpy_nms(boxes, scores, iou_threshold=0.3)
-    found = mmcv_ext_standin.nms(torch.tensor(boxes), torch.tensor(scores), 0.3, 0)
-    assert kept.tolist() == found.tolist()
-    assert 0 < len(kept) < len(boxes)
-
-
-def test_feature_numpy_nms_by_hand() -> None:
+def test_feature_numpy_nms_equals_standin_and_by_hand() -> None:
+    for seed in range(3):
+        boxes, scores = random_boxes(300, seed=seed)
+        kept = numpy_nms(boxes, scores, iou_threshold=0.3)
+        found = mmcv_ext_standin.nms(torch.tensor(boxes), torch.tensor(scores), 0.3, 0)
+        assert kept.tolist() == found.tolist()
+        assert 0 < len(kept) < len(boxes)
     boxes = np.array([[0, 0, 4, 4], [0, 0, 4, 2], [9, 9, 10, 10]], dtype=np.float32)
     scores = np.array([0.5, 0.5, 0.9], dtype=np.float32)
     assert numpy_nms(boxes, scores, iou_threshold=0.5).tolist() == [2, 0, 1]
@@ -153,12 +140,9 @@ def test_feature_numpy_nms_by_hand() -> None:
 def test_exception_different_boxes(suite, monkeypatch) -> None:
     kept = torch_nms(mmcv_ext_standin, size=64)()
     monkeypatch.setattr(mmcv_ext_standin, 'nms', lambda *args, **kwargs: kept[:-1])
-    with pytest.raises(RuntimeError, match='numpy_nms keep different boxes'):
+    with pytest.raises(RuntimeError, match='numpy_nms: expected the same boxes'):
         suite.comparisons['standin_nms/numpy_nms'](None)
-
-
-def test_exception_depth() -> None:
-    with pytest.raises(ValueError, match='depth 20 was given: expected one of 18, 34'):
+    with pytest.raises(ValueError, match='depth=20: expected one of 18, 34'):
         DetectionSuite(configs=REPO / 'configs', depth=20)
 
 
@@ -166,13 +150,22 @@ COUNTED = ['aupro_speedup', 'statistics_mb_per_step', 'train_default_cached/comp
 
 
 @pytest.mark.slow
-def test_smoke_anomaly(results) -> None:
-    out = results / 'bench_anomaly.json'
-    sizes = ['--image-size', 32, '--batch-size', 1, '--maps', 3]
-    pairs = ['--pairs', 2, '--train-pairs', 2]
-    run_tool(
-        TOOL, '--suite', 'anomaly', *sizes, *pairs, '--only', *COUNTED, '--out', out
-    )
+def test_smoke_anomaly(tool, repository: Path) -> None:
+    out = repository / 'bench_anomaly.json'
+    args = [
+        '--suite',
+        'anomaly',
+        '--image-size',
+        '32',
+        '--batch-size',
+        '1',
+        '--maps',
+        '3',
+        '--pairs',
+        '2',
+    ]
+    args += ['--train-pairs', '2', '--only', *COUNTED, '--out', str(out)]
+    assert tool.main(args) == 0
     content = json.loads(out.read_text(encoding='utf-8'))
     assert (content['name'], content['dataset']) == ('bench_anomaly', 'random images')
     assert 'EfficientNet-b4 with random weights at 32 px' in content['notes']
@@ -181,16 +174,15 @@ def test_smoke_anomaly(results) -> None:
     assert '| `aupro_difference` |' in '\n'.join(benchmark_lines(content['metrics']))
 
 
-def test_feature_each_suite_has_its_own_sizes() -> None:
-    tool = runpy.run_path(str(REPO / TOOL))
-    build, parse = tool['build_suite'], tool['parse_args']
+def test_feature_each_suite_has_its_own_sizes(tool) -> None:
+    build, parse = tool.build_suite, tool.parse_args
     suite = build(parse(['--batch-size', '3']))
     assert isinstance(suite, DetectionSuite)
     assert (suite.pairs, suite.image_size, suite.batch_size) == (50, 320, 3)
     suite = build(parse(['--suite', 'anomaly', '--train-pairs', '4']))
     assert isinstance(suite, AnomalySuite)
     assert (suite.maps, suite.image_size, suite.train_pairs) == (200, 224, 4)
-    with pytest.raises(SystemExit, match=r'--depth: given, .* the suite anomaly'):
+    with pytest.raises(SystemExit, match=r'--depth: expected .* the suite anomaly'):
         build(parse(['--suite', 'anomaly', '--depth', '18']))
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,9 @@ from PIL import Image
 from mmdefect.converters.neu_det import convert_neu_det
 from mmdefect.datasets.boxes.coco_file import save_json
 from mmdefect.testing import make_toy_neu_det
+from tests.helpers.study_runs import ROOT, load_tool
 
-ROOT = Path(__file__).parents[3]
-TOOL = ROOT / 'tools/analysis_tools/browse_dataset.py'
+TOOL = 'tools/analysis_tools/browse_dataset.py'
 CONFIG = """
 data_root = '{root}/'
 dataset = dict(
@@ -35,8 +34,10 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_smoke(config: Path, tmp_path: Path) -> None:
-    main = runpy.run_path(str(TOOL))['main']
+def test_smoke(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = load_tool(TOOL).main
     out = tmp_path / 'out'
     assert main([str(config), '--output-dir', str(out), '--max-images', '3']) == 0
     images = sorted(out.iterdir())
@@ -44,22 +45,13 @@ def test_smoke(config: Path, tmp_path: Path) -> None:
     # The toy is grey: colour can only come from the boxes drawn.
     pixels = np.asarray(Image.open(images[0]).convert('RGB')).astype(int)
     assert np.ptp(pixels, axis=-1).max() > 50
-
-
-def test_feature_cfg_options(
-    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    main = runpy.run_path(str(TOOL))['main']
-    out = tmp_path / 'out'
     keep = 'train_dataloader.dataset.keep_classes=[scratches]'
     assert main([str(config), '--output-dir', str(out), '--cfg-options', keep]) == 0
     assert '2 of 2 images' in capsys.readouterr().out
 
 
-def test_feature_step_of_a_stream(
-    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    main = runpy.run_path(str(TOOL))['main']
+def test_feature_step_of_a_stream(config: Path, tmp_path: Path) -> None:
+    main = load_tool(TOOL).main
     stream = ROOT / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
     root = f'train_dataloader.dataset.data_root={tmp_path}/toy/'
     out = tmp_path / 'out'

@@ -1,24 +1,23 @@
-"""compare_streams.py as a user runs it."""
+"""A page of streams, and its table."""
 
 from __future__ import annotations
 
-from tests.conftest import run_tool
+import pytest
+
+from tests.helpers.study_runs import load_tool
 from tests.helpers.synthetic_stream import make_stream
 
-TOOL = 'tools/analysis_tools/compare_streams.py'
 
-
-def test_smoke(tmp_path) -> None:
-    work_dir = make_stream(tmp_path)
-    done = run_tool(TOOL, f'finetune={work_dir}', '--out', tmp_path / 'out')
+def test_smoke(tmp_path, capsys) -> None:
+    main = load_tool('tools/analysis_tools/compare_streams.py').main
+    out = ['--out', str(tmp_path / 'out')]
+    main([f'finetune={make_stream(tmp_path)}', *out])
+    said = capsys.readouterr().out
     # What the numbers are, before the numbers.
-    assert done.stdout.index('Old kept is the score') < done.stdout.index('| Model |')
-    assert '| finetune | 2.7 % | 72.3 % | 37.5 % | 4 % |' in done.stdout
-    assert done.stdout.endswith(f'report: {tmp_path / "out" / "index.html"}\n')
+    assert said.index('Old kept is the score') < said.index('| Model |')
+    assert '| finetune | 2.7 % | 72.3 % | 37.5 % | 4 % |' in said
+    assert said.endswith(f'report: {tmp_path / "out" / "index.html"}\n')
     assert (tmp_path / 'out' / 'index.html').is_file()
-
-
-def test_exception_argument(tmp_path) -> None:
-    done = run_tool(TOOL, tmp_path, '--out', tmp_path / 'out', check=False)
-    assert done.returncode == 2
-    assert 'NAME=WORK_DIR was expected' in done.stderr
+    with pytest.raises(SystemExit, match='2'):
+        main([str(tmp_path), *out])
+    assert 'expected NAME=WORK_DIR' in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 from pathlib import Path
 
 import cv2
@@ -14,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from mmdefect.visualization.anomaly import GAP
-from tests.conftest import REPO, run_tool
+from tests.helpers.study_runs import load_tool
 
 TOOL = 'tools/analysis_tools/saliency.py'
 SIDE = 48
@@ -104,27 +103,23 @@ def save(config: Path, path: Path, fill=None) -> Path:
 
 
 def run(case, out: Path, *args: object) -> dict:
-    main = runpy.run_path(str(REPO / TOOL))['main']
+    main = load_tool(TOOL).main
     assert main([*map(str, case), '--out', str(out), *map(str, args)]) == 0
     return json.loads((out / 'saliency.json').read_text(encoding='utf-8'))
 
 
-def test_smoke(case, tmp_path) -> None:
-    """As a command, with the defaults."""
-    done = run_tool(TOOL, *case, '--out', tmp_path)
-    assert 'grad_cam of backbone.blocks.1, 5 images' in done.stdout
-    assert 'mean over 2 images with a mask' in done.stdout
-    assert '3 images without a mask are drawn and not scored' in done.stdout
-    content = json.loads((tmp_path / 'saliency.json').read_text(encoding='utf-8'))
+def test_smoke(case, tmp_path, capsys) -> None:
+    """With the defaults."""
+    content = run(case, tmp_path)
+    said = capsys.readouterr().out
+    assert 'grad_cam of backbone.blocks.1, 5 images' in said
+    assert 'mean over 2 images with a mask' in said
+    assert '3 images without a mask are drawn and not scored' in said
     assert (content['scored'], content['unmasked']) == (2, 3)
     found = content['localisation']
     assert found['pointing_game'] == 1
     assert found['iou'] > 0.4
     assert found['energy'] > 0.4
-
-
-def test_feature_pictures(case, tmp_path) -> None:
-    content = run(case, tmp_path)
     assert [entry['pred'] for entry in content['images']] == [0, 0, 0, 1, 1]
     for entry, panels in zip(content['images'], (3, 3, 2, 2, 2), strict=True):
         picture = cv2.imread(str(tmp_path / entry['picture']))
@@ -151,20 +146,14 @@ def test_feature_label_target_and_number(case, tmp_path) -> None:
     assert len(run(case, tmp_path / 'all', '--max-images', 0)['images']) == 5
 
 
-def test_feature_a_layer_by_name(case, tmp_path) -> None:
+def test_feature_layers_and_methods(case, tmp_path) -> None:
     content = run(case, tmp_path, '--layer', 'backbone.blocks.0.conv1')
     assert content['place'] == 'backbone.blocks.0.conv1'
     assert content['localisation']['iop'] > 0.8
-
-
-def test_feature_integrated_gradients(case, tmp_path) -> None:
     content = run(case, tmp_path, '--method', 'integrated_gradients', '--max-images', 1)
     assert content['localisation']['pointing_game'] == 1
     assert content['localisation']['energy'] > 0.9
-
-
-def test_feature_occlusion(case, tmp_path) -> None:
-    """One window of 15 pixels covers the square of 8: nothing else matters."""
+    # One window of 15 pixels covers the square of 8: nothing else matters.
     content = run(case, tmp_path, '--method', 'occlusion', '--max-images', 1)
     assert set(content['localisation'].values()) == {64 / 225}
 
@@ -202,7 +191,7 @@ def test_exception(case, tmp_path) -> None:
     ):
         with pytest.raises(ValueError, match=reason):
             run(case, tmp_path, *args)
-    with pytest.raises(SystemExit, match='--label def was given'):
+    with pytest.raises(SystemExit, match='--label def: expected one of'):
         run(case, tmp_path, '--label', 'def')
     other = tmp_path / 'other.pth'
     torch.save({'head.fc.weight': torch.ones(3, 2)}, other)
