@@ -155,8 +155,8 @@ DATASETS = _child(
     'DATASETS',
     {
         'AnomalyDataset': 'mmdefect.datasets.anomaly.dataset',
-        'MVTecADDataset': 'mmdefect.datasets.anomaly.dataset',
-        'VisADataset': 'mmdefect.datasets.anomaly.dataset',
+        'MVTecADDataset': 'mmdefect.datasets.anomaly.mvtec_ad',
+        'VisADataset': 'mmdefect.datasets.anomaly.visa',
         'CastingDataset': 'mmdefect.datasets.casting.dataset',
         'DefectDetDataset': 'mmdefect.datasets.boxes.dataset',
         'NEUDETDataset': 'mmdefect.datasets.boxes.neu_det',
