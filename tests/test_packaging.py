@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from packaging.utils import canonicalize_name
 import mmdefect
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ('mmdefect', 'tools', 'configs', 'requirements')
+SOURCES = ('mmdefect', 'lab', 'tools', 'configs', 'requirements')
+LAB = re.compile(r'^(from|import) lab\b', re.MULTILINE)
 CODE = """
 import sys
 from setuptools import build_meta
@@ -88,6 +90,17 @@ def test_smoke_wheel(clone: Path, tmp_path: Path) -> None:
     assert 'mmdefect/.mim/tools/dist_train.sh' in names
     configs = {str(path.relative_to(ROOT)) for path in ROOT.glob('configs/*/*.py')}
     assert {f'mmdefect/.mim/{name}' for name in configs} <= names
+    # The laboratory stays at home, and so do the tools that need it.
+    assert {name.partition('/')[0] for name in names} == {
+        'mmdefect',
+        f'mmdefect-{mmdefect.__version__}.dist-info',
+    }
+    tools = set((ROOT / 'tools').rglob('*.py'))
+    need_lab = {path for path in tools if LAB.search(path.read_text(encoding='utf-8'))}
+    assert len(need_lab) >= 5
+    assert {f'mmdefect/.mim/{path.relative_to(ROOT)}' for path in tools - need_lab} == {
+        name for name in names if re.match(r'mmdefect/\.mim/tools/.*\.py$', name)
+    }
     metadata = zipfile.ZipFile(wheel).read(
         f'mmdefect-{mmdefect.__version__}.dist-info/METADATA'
     )

@@ -6,7 +6,6 @@ On disk like the real sets, a few small images each.
 from __future__ import annotations
 
 import json
-import runpy
 import shutil
 from collections.abc import Callable, Sequence
 from itertools import cycle
@@ -29,13 +28,8 @@ from mmdefect.testing import (
     make_toy_products,
     make_toy_visa,
 )
-from tests.conftest import REPO
+from tests.conftest import REPO, load_tool
 from tests.helpers.toy_coco import draw_coco
-
-
-def tool(script: str) -> Callable[[list[str]], int]:
-    """Return ``main`` of a script under ``tools/``."""
-    return runpy.run_path(str(REPO / 'tools' / script))['main']
 
 
 def convert(script: str, *arguments: object) -> None:
@@ -44,7 +38,8 @@ def convert(script: str, *arguments: object) -> None:
     Raises:
         RuntimeError: It failed.
     """
-    if tool(f'dataset_converters/{script}')([str(a) for a in arguments]):
+    tool = load_tool(f'tools/dataset_converters/{script}')
+    if tool.main([str(argument) for argument in arguments]):
         raise RuntimeError(f'{script} failed')
 
 
@@ -159,7 +154,7 @@ def shapes(root: Path) -> None:
 
 
 def boxes(root: Path) -> None:
-    """A COCO file of three classes, listed in another order than they are learnt."""
+    """A COCO file of three classes, listed in another order than they are learned."""
     (root / 'images').mkdir(parents=True)
     Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(root / 'images/1.png')
     names = ['third', 'first', 'second']
