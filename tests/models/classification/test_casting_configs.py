@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from mmengine.registry import MODELS
 
 from mmdefect.converters.weight_layouts import BACKBONES
-from tests.conftest import REPO, tool_env
 from tests.helpers.configs import scope, without
 from tests.models.classification.conftest import (
     CONFIGS,
@@ -79,34 +75,3 @@ def test_feature_builds_in_any_scope(name):
     assert type(built).__module__.startswith('mmpretrain.')
     assert type(built.head).__module__.startswith('mmdefect.')
     assert type(built.head.loss_module).__module__.startswith('mmpretrain.')
-
-
-# mmpretrain looks for mmdet by itself, so it is made impossible to import.
-CODE = """
-import sys
-sys.modules['mmdet'] = None
-import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
-import mmdefect.converters.weights
-import mmdefect.models.classification.padding
-
-for name in sys.argv[1:]:
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        model = MODELS.build(Config.fromfile(name).model)
-    print(type(model).__name__)
-"""
-
-
-def test_feature_needs_no_mmdet():
-    configs = [str(CONFIGS / f'{name}.py') for name in ('luna', 'efficientnetv2_s')]
-    done = subprocess.run(
-        [sys.executable, '-c', CODE, *configs],
-        cwd=REPO,
-        env=tool_env(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split()[-2:] == ['ImageClassifier'] * 2
