@@ -31,8 +31,8 @@ test-slow: install  ## Run what is marked slow: trainings, and the commands of t
 
 test-all: install  ## Run the whole suite and print what it took
 	@start=$$(date +%s); $(MAKE) test test-slow && \
-		echo "make test-all: $$(( ($$(date +%s) - start) / 60 )) minutes of wall time;" \
-			"$$(uptime)"
+		echo "make test-all: $$(($$(date +%s) - start)) s of wall time on" \
+			"$$(getconf _NPROCESSORS_ONLN) cores, $$(uptime)"
 
 lint: install  ## Check style, types and shell scripts
 	$(BIN)/ruff check .

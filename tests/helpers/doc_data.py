@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner.checkpoint import get_torchvision_models
 from mmpretrain.registry import MODELS
@@ -28,7 +27,7 @@ from mmdefect.testing import (
     make_toy_products,
     make_toy_visa,
 )
-from tests.conftest import REPO, load_tool
+from tests.conftest import load_tool
 from tests.helpers.toy_coco import draw_coco
 
 
@@ -236,8 +235,4 @@ def fill_hub(hub: Path) -> Path:
     folder.mkdir(parents=True)
     address = get_torchvision_models()['resnet50']
     torch.save(resnet50().state_dict(), folder / Path(address).name)
-    cfg = Config.fromfile(REPO / 'configs/_base_/models/iuf_b4.py')
-    backbone = dict(cfg.model.backbone)
-    address = backbone.pop('init_cfg').checkpoint
-    _save(_random(backbone, 'backbone.'), folder / Path(address).name)
     return hub
