@@ -12,23 +12,23 @@ from pluggy import Result
 from tests.helpers import tiers
 
 
-def after(
-    monkeypatch: pytest.MonkeyPatch, spent: float, *, slow: bool = False
-) -> BaseException | None:
+def after(spent: float, *, slow: bool = False) -> BaseException | None:
     """What becomes of a test that passed after so many seconds."""
     seconds = iter([1.0, 1.0 + spent])
-    monkeypatch.setattr(tiers, 'cpu_seconds', lambda: next(seconds))
     item = SimpleNamespace(nodeid='a::test', get_closest_marker=lambda name: slow)
-    call = tiers.pytest_runtest_call(item)
-    next(call)
     outcome = Result.from_call(lambda: None)
-    with pytest.raises(StopIteration):
-        call.send(outcome)
+    # Undone at once: the clock of this very test is the same.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiers, 'cpu_seconds', lambda: next(seconds))
+        call = tiers.pytest_runtest_call(item)
+        next(call)
+        with pytest.raises(StopIteration):
+            call.send(outcome)
     return outcome.exception
 
 
-def test_exception_a_fast_test_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
-    error = after(monkeypatch, 6.5)
+def test_exception_a_fast_test_has_grown() -> None:
+    error = after(6.5)
     assert isinstance(error, pytest.fail.Exception)
     assert str(error).startswith(
         'a::test took 6.5 s of the processor: expected at most 5'
@@ -36,9 +36,9 @@ def test_exception_a_fast_test_has_grown(monkeypatch: pytest.MonkeyPatch) -> Non
     assert 'mark it slow' in str(error)
 
 
-def test_feature_within_the_limit_or_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert after(monkeypatch, 4.9) is None
-    assert after(monkeypatch, 60.0, slow=True) is None
+def test_feature_within_the_limit_or_slow() -> None:
+    assert after(4.9) is None
+    assert after(60.0, slow=True) is None
 
 
 def test_feature_children_count() -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.registry import DefaultScope
-from mmengine.runner.checkpoint import get_torchvision_models
 from mmpretrain.registry import MODELS
 from PIL import Image
 
@@ -225,14 +224,3 @@ DATA: dict[str, Callable[[Path], object]] = {
     'torchvision weights': torchvision_file,
     'visa': make_toy_visa,
 }
-
-
-def fill_hub(hub: Path) -> Path:
-    """Write pretrained weights where torch keeps what it has downloaded."""
-    from torchvision.models import resnet50
-
-    folder = hub / 'hub/checkpoints'
-    folder.mkdir(parents=True)
-    address = get_torchvision_models()['resnet50']
-    torch.save(resnet50().state_dict(), folder / Path(address).name)
-    return hub
