@@ -164,7 +164,7 @@ def test_feature_where_nothing_says_a_name_of_either_host_is_found() -> None:
 
 
 def test_feature_a_prefix_imports_what_its_name_needs() -> None:
-    """With only mmengine imported: no host, then the host of a classifier's pipeline."""
+    """With only mmengine imported: no host, or that of a classifier's pipeline."""
     code = (
         'import sys, mmengine\n'
         'from mmengine.registry import HOOKS, OPTIM_WRAPPERS\n'
