@@ -31,7 +31,7 @@ def test_exception_a_fast_test_has_grown() -> None:
     error = after(6.5)
     assert isinstance(error, pytest.fail.Exception)
     assert str(error).startswith(
-        'a::test took 6.5 s of the processor: expected at most 5'
+        'a::test took 6.50 s of the processor: expected at most 5'
     )
     assert 'mark it slow' in str(error)
 

@@ -34,7 +34,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, None]:
         and not item.get_closest_marker('slow')
     ):
         message = (
-            f'{item.nodeid} took {spent:.1f} s of the processor: expected at most '
+            f'{item.nodeid} took {spent:.2f} s of the processor: expected at most '
             f'{LIMIT:g} in the fast tier; make it smaller, share what it sets up, or '
             'mark it slow and say why in the docstring of the file'
         )
