@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINNED := $(PIP) install --constraint constraints.txt
-PYTEST = $(BIN)/python -m pytest --durations=15 -n auto --maxprocesses 4 --dist loadfile
+PYTEST = $(BIN)/python -m pytest --durations=30 -n auto --maxprocesses 4 --dist loadfile
 STAMP := .venv/.installed
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
@@ -30,7 +30,10 @@ test: install  ## Run the test suite without what is marked slow, and the exampl
 test-slow: install  ## Run what is marked slow: trainings, and the commands of the docs
 	$(PYTEST) -m slow $(PYTEST_ARGS)
 
-test-all: test test-slow  ## Run the whole suite
+test-all: install  ## Run the whole suite and print what it took
+	@start=$$(date +%s); $(MAKE) test test-slow && \
+		echo "make test-all: $$(($$(date +%s) - start)) s of wall time on" \
+			"$$(getconf _NPROCESSORS_ONLN) cores, $$(uptime)"
 
 lint: install  ## Check style, types and shell scripts
 	$(BIN)/ruff check .

@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import lru_cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 # CPU only, also on a machine with a GPU: bit equality is promised there.
 os.environ['CUDA_VISIBLE_DEVICES'] = ''
 
-# Fixtures that tests of several packages share.
+# Fixtures that tests of several packages share, and the fast tier's limit.
 pytest_plugins = (
     'tests.helpers.dataset_files',
     'tests.helpers.lines',
     'tests.helpers.process_group',
     'tests.helpers.study_runs',
+    'tests.helpers.tiers',
 )
 
 REPO = Path(__file__).parent.parent
@@ -40,7 +44,7 @@ def toy_neu_det(tmp_path_factory) -> Path:
 
     root = tmp_path_factory.mktemp('toy') / 'NEU-DET'
     make_toy_neu_det(root, seed=0, per_class=10, size=96)
-    run_tool('tools/dataset_converters/neu_det.py', root)
+    assert not load_tool('tools/dataset_converters/neu_det.py').main([str(root)])
     return root
 
 
@@ -52,6 +56,15 @@ def toy_options(root: Path) -> dict:
         'val_evaluator.ann_file': f'{root}/coco/test.json',
         'test_evaluator.ann_file': f'{root}/coco/test.json',
     }
+
+
+@lru_cache
+def load_tool(script: str) -> ModuleType:
+    """A script of the repository as a module: its ``main`` runs in this process."""
+    spec = spec_from_file_location(f'tool_{Path(script).stem}', REPO / script)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def run_tool(

@@ -1,7 +1,8 @@
 """Every config of an anomaly model loads, resolves and builds without data or weights.
 
-A test takes a config and looks at all its steps. Metafiles and READMEs are compared
-with the folders in ``test_configs.py``.
+A test takes the configs of a method in turn and says which one fails. Metafiles and
+names of all configs are looked at in ``test_config_names.py``. That no mmdet is needed
+takes a process of its own: slow.
 """
 
 from __future__ import annotations
@@ -28,23 +29,22 @@ from tests.helpers.configs import (
     build_anomaly_model,
     configs_in,
     evaluators,
+    families,
     loaded,
+    named,
     resolved,
-    run_id,
+    runs,
     scope,
-    steps_of,
     stream_of,
     without,
 )
 
 CONFIGS = configs_in(ANOMALY)
 PAPER_SCALE = [path for path in CONFIGS if '_b4_' in path.stem]
-CPU_SIZED = [path for path in CONFIGS if path not in PAPER_SCALE]
+CONFIGS_OF = families(CONFIGS)
 BASELINES = ('ewc', 'finetune', 'joint', 'mas', 'replay', 'si')
-FOLDER = dict.fromkeys(BASELINES, 'anomaly_stream')
-FOLDER |= {name: name for name in ('coreset', 'iuf', 'uniad')}
 SCOPE = 'mmdefect'
-each_config = pytest.mark.parametrize('path', CONFIGS, ids=run_id)
+each_method = pytest.mark.parametrize('method', CONFIGS_OF)
 
 # The published protocols: products of each step, and (base, then increments) how many
 # epochs. Where the release runs 199 we run 200, where it runs none (pcb2) 600.
@@ -89,47 +89,42 @@ PUBLISHED = {
 }
 
 
-def method_of(path: Path) -> str:
-    return path.stem.partition('_')[0]
-
-
-def tail_of(path: Path) -> str:
-    """Backbone, data and protocol."""
-    return path.stem.removeprefix(method_of(path))
-
-
-CONFIGS_OF = {name: [p for p in CONFIGS if method_of(p) == name] for name in FOLDER}
-
-
 def test_smoke_something_is_tested() -> None:
     assert len(PAPER_SCALE) >= 80
-    assert len(CPU_SIZED) >= 16
+    assert len(CONFIGS) - len(PAPER_SCALE) >= 16
+    assert set(CONFIGS_OF) == {*BASELINES, 'coreset', 'iuf', 'uniad'}
 
 
-@pytest.mark.parametrize('method', FOLDER)
-@pytest.mark.parametrize('protocol', PUBLISHED)
-def test_feature_published_protocols(method: str, protocol: str) -> None:
-    path = ROOT / f'configs/{FOLDER[method]}/{method}_b4_{protocol}.py'
-    products, epochs = PUBLISHED[protocol]
-    assert stream_of(path).steps == products
-    if method == 'coreset':
-        epochs = [1] * len(products)
-    elif method == 'joint':
-        epochs = [epochs[0]] * len(products)
-    found = [resolved(path, step).train_cfg.max_epochs for step in steps_of(path)]
-    assert found == epochs
+@each_method
+def test_feature_published_protocols(method: str) -> None:
+    found = 0
+    for path in CONFIGS_OF[method]:
+        _, _, protocol = path.stem.partition('_b4_')
+        if protocol not in PUBLISHED:
+            continue
+        products, epochs = PUBLISHED[protocol]
+        if method == 'coreset':
+            epochs = [1] * len(products)
+        elif method == 'joint':
+            epochs = [epochs[0]] * len(products)
+        with named(path):
+            assert stream_of(path).steps == products
+            assert [cfg.train_cfg.max_epochs for _, _, cfg in runs([path])] == epochs
+        found += 1
+    assert found == len(PUBLISHED)
 
 
-@each_config
-def test_smoke_models_build(path: Path) -> None:
+@each_method
+def test_smoke_models_build(method: str) -> None:
     """One place or one score a product seen so far, on the features of the backbone."""
-    for step in steps_of(path):
-        model = build_anomaly_model(resolved(path, step).model)
-        seen = len(stream_of(path).seen_classes(step))
-        if method_of(path) == 'coreset':
-            assert model.memory.shape[0] == len(model.filled) == seen
-        elif model.conditioner is not None:
-            assert model.conditioner.classifier.out_features == seen
+    for path, step, cfg in runs(CONFIGS_OF[method]):
+        with named(path, step):
+            model = build_anomaly_model(cfg.model)
+            seen = len(stream_of(path).seen_classes(step))
+            if method == 'coreset':
+                assert model.memory.shape[0] == len(model.filled) == seen
+            elif model.conditioner is not None:
+                assert model.conditioner.classifier.out_features == seen
 
 
 @pytest.mark.parametrize(
@@ -152,16 +147,15 @@ def test_shape_in_channels_is_what_the_backbone_gives(name: str, side: int) -> N
     assert maps[-1].shape[-1] == grid
 
 
-@each_config
+@each_method
 def test_smoke_data_metric_and_hooks_build_without_data(
-    path: Path, tmp_path: Path
+    method: str, tmp_path: Path
 ) -> None:
-    stream = stream_of(path)
-    for step in steps_of(path):
-        cfg = copy.deepcopy(resolved(path, step))
+    for path, step, resolved_cfg in runs(CONFIGS_OF[method]):
+        cfg, stream = copy.deepcopy(resolved_cfg), stream_of(path)
         if stream.starts_from_previous(step):
             stream.chain(cfg, step, 'before.pth')
-        with scope(SCOPE):
+        with named(path, step), scope(SCOPE):
             for split in ('train', 'test'):
                 dataset = dict(cfg[f'{split}_dataloader'].dataset, lazy_init=True)
                 found = DATASETS.build(dict(dataset, data_root=str(tmp_path)))
@@ -173,47 +167,47 @@ def test_smoke_data_metric_and_hooks_build_without_data(
                 HOOKS.build(dict(hook))
 
 
-@each_config
-def test_feature_classes_of_a_step(path: Path) -> None:
+@each_method
+def test_feature_classes_of_a_step(method: str) -> None:
     """Model, data and metric agree with the protocol in the name."""
-    stream = stream_of(path)
-    first, _, rest = path.stem.rsplit('_', 1)[1].partition('-')
-    size, _, times = rest.partition('x')
-    sizes = [int(first), *[int(size)] * int(times or 1)]
-    assert [len(names) for names in stream.steps] == sizes
-    for step in steps_of(path):
-        cfg = resolved(path, step)
+    for path, step, cfg in runs(CONFIGS_OF[method]):
+        stream = stream_of(path)
+        first, _, rest = path.stem.rsplit('_', 1)[1].partition('-')
+        size, _, times = rest.partition('x')
+        sizes = [int(first), *[int(size)] * int(times or 1)]
         old, seen = sum(sizes[:step]), sum(sizes[: step + 1])
-        assert cfg.model.num_classes == seen
-        train = cfg.train_dataloader.dataset
-        assert train.seen_classes == cfg.test_dataloader.dataset.seen_classes
-        assert train.seen_classes == stream.classes[:seen]
-        joint = method_of(path) == 'joint'
-        assert train.keep_classes == stream.classes[0 if joint else old : seen]
-        assert 'keep_classes' not in cfg.test_dataloader.dataset
-        for metric in evaluators(cfg):
-            assert metric.old_classes == stream.classes[:old]
+        with named(path, step):
+            assert [len(names) for names in stream.steps] == sizes
+            assert cfg.model.num_classes == seen
+            train = cfg.train_dataloader.dataset
+            assert train.seen_classes == cfg.test_dataloader.dataset.seen_classes
+            assert train.seen_classes == stream.classes[:seen]
+            kept = stream.classes[0 if method == 'joint' else old : seen]
+            assert train.keep_classes == kept
+            assert 'keep_classes' not in cfg.test_dataloader.dataset
+            for metric in evaluators(cfg):
+                assert metric.old_classes == stream.classes[:old]
 
 
-@each_config
-def test_feature_nothing_is_selected_on_the_test_set(path: Path) -> None:
-    for step in steps_of(path):
-        cfg = resolved(path, step)
-        assert cfg.default_scope == SCOPE
-        assert 'save_best' not in cfg.default_hooks.checkpoint
-        assert cfg.test_dataloader.sampler.round_up is False
-        assert cfg.val_dataloader is None
-        assert None not in cfg.default_hooks.values()  # MMEngine's Runner refuses it
-        assert not {'stream', 'method', 'runner_type'} & cfg.keys()
+@each_method
+def test_feature_nothing_is_selected_on_the_test_set(method: str) -> None:
+    for path, step, cfg in runs(CONFIGS_OF[method]):
+        with named(path, step):
+            assert cfg.default_scope == SCOPE
+            assert 'save_best' not in cfg.default_hooks.checkpoint
+            assert cfg.test_dataloader.sampler.round_up is False
+            assert cfg.val_dataloader is None
+            assert (
+                None not in cfg.default_hooks.values()
+            )  # MMEngine's Runner refuses it
+            assert not {'stream', 'method', 'runner_type'} & cfg.keys()
 
 
-@each_config
-def test_feature_what_a_method_adds(path: Path) -> None:
+@each_method
+def test_feature_what_a_method_adds(method: str) -> None:
     """To the steps that start from the one before, and to no other."""
-    method = method_of(path)
     own = {'anchor', 'projection', 'penalty', 'coreset'}
-    for step in steps_of(path):
-        cfg = resolved(path, step)
+    for path, step, cfg in runs(CONFIGS_OF[method]):
         added: set[str] = set()
         if method == 'coreset':
             added = {'coreset'}
@@ -221,65 +215,71 @@ def test_feature_what_a_method_adds(path: Path) -> None:
             added = {'anchor', 'projection'}
         elif step and method in ('ewc', 'si', 'mas'):
             added = {'penalty'}
-            assert cfg.default_hooks.penalty.method == method
-        assert own & cfg.default_hooks.keys() == added
         # What the next step may need is collected whatever the method is.
         collects = {'feature_statistics', 'weight_importance'} <= (
             cfg.default_hooks.keys()
         )
-        assert collects is (method != 'coreset')
         train = cfg.train_dataloader.dataset
         replayed = stream_of(path).old_classes(step) if method == 'replay' else []
-        assert train.get('replay_classes', []) == replayed
-        assert train.get('replay', 0) == (10 if replayed else 0)
+        with named(path, step):
+            assert own & cfg.default_hooks.keys() == added
+            if 'penalty' in added:
+                assert cfg.default_hooks.penalty.method == method
+            assert collects is (method != 'coreset')
+            assert train.get('replay_classes', []) == replayed
+            assert train.get('replay', 0) == (10 if replayed else 0)
 
 
-@pytest.mark.parametrize('path', CONFIGS_OF['iuf'], ids=run_id)
-def test_feature_update_of_iuf(path: Path) -> None:
+def test_feature_update_of_iuf() -> None:
     """Base: AdamW with compression. Later: plain SGD, clipped, anchored."""
-    base = resolved(path, 0)
-    assert base.optim_wrapper.optimizer.type == 'AdamW'
-    assert base.model.compression.type == 'mmdefect.SemanticCompressionLoss'
-    for step in steps_of(path)[1:]:
-        cfg = resolved(path, step)
-        assert cfg.optim_wrapper.optimizer == {
-            'type': 'SGD',
-            'lr': 1.0 if path in PAPER_SCALE else 0.1,
-            'momentum': 0,
-            'weight_decay': 0,
-        }
-        assert cfg.optim_wrapper.clip_grad == {'max_norm': 0.1}
-        assert cfg.default_hooks.anchor.beta == 0.05
-        assert cfg.model.compression is None
+    for path, step, cfg in runs(CONFIGS_OF['iuf']):
+        with named(path, step):
+            if step == 0:
+                assert cfg.optim_wrapper.optimizer.type == 'AdamW'
+                compression = cfg.model.compression
+                assert compression.type == 'mmdefect.SemanticCompressionLoss'
+                continue
+            assert cfg.optim_wrapper.optimizer == {
+                'type': 'SGD',
+                'lr': 1.0 if path in PAPER_SCALE else 0.1,
+                'momentum': 0,
+                'weight_decay': 0,
+            }
+            assert cfg.optim_wrapper.clip_grad == {'max_norm': 0.1}
+            assert cfg.default_hooks.anchor.beta == 0.05
+            assert cfg.model.compression is None
 
 
-@pytest.mark.parametrize('path', CONFIGS_OF['finetune'], ids=run_id)
-def test_feature_methods_share_one_base(path: Path) -> None:
+@pytest.mark.parametrize('method', ['joint', 'ewc', 'si', 'mas', 'replay', 'iuf'])
+def test_feature_methods_share_one_base(method: str) -> None:
     """What `stream.start_from` needs: their first steps are equal."""
-    base = config_hash(resolved(path, 0))
-    for method in ('joint', 'ewc', 'si', 'mas', 'replay', 'iuf'):
-        (other,) = (p for p in CONFIGS_OF[method] if p.stem.endswith(tail_of(path)))
-        assert config_hash(resolved(other, 0)) == base, other.stem
+    for path in CONFIGS_OF['finetune']:
+        tail = path.stem.removeprefix('finetune')
+        (other,) = (p for p in CONFIGS_OF[method] if p.stem.endswith(tail))
+        with named(other):
+            assert config_hash(resolved(other, 0)) == config_hash(resolved(path, 0))
 
 
-@pytest.mark.parametrize('path', CPU_SIZED, ids=run_id)
-def test_feature_cpu_sized_keep_the_method(path: Path) -> None:
+@each_method
+def test_feature_cpu_sized_keep_the_method(method: str) -> None:
     """They change sizes and schedules; the method section is the parent's."""
-    parent = path.with_name(f'{method_of(path)}_b4_mvtec-ad_10-1x5.py')
-    small, full = loaded(path), loaded(parent)
     free = {'protocol', 'base', 'increment', 'steps'}
-    assert without(small.stream, free) == without(full.stream, free)
-    later = [cfg.stream.get('increment', {}).get('model') for cfg in (small, full)]
-    assert later[0] == later[1]
-    assert method_section(small) == method_section(full)
     sizes = {'backbone', 'in_channels', 'num_classes', 'transformer', 'grid'}
     sizes |= {'per_class'}
-    assert without(small.model, sizes) == without(full.model, sizes)
-    assert small.test_evaluator == full.test_evaluator
-    if method_of(path) != 'coreset':
-        # UniAD's window shrinks with the grid, but whoever has none gets none.
-        windows = [bool(cfg.model.transformer.neighbours) for cfg in (small, full)]
-        assert windows == [method_of(path) == 'uniad'] * 2
+    for path in set(CONFIGS_OF[method]) - set(PAPER_SCALE):
+        parent = path.with_name(f'{method}_b4_mvtec-ad_10-1x5.py')
+        small, full = loaded(path), loaded(parent)
+        later = [cfg.stream.get('increment', {}).get('model') for cfg in (small, full)]
+        with named(path):
+            assert without(small.stream, free) == without(full.stream, free)
+            assert later[0] == later[1]
+            assert method_section(small) == method_section(full)
+            assert without(small.model, sizes) == without(full.model, sizes)
+            assert small.test_evaluator == full.test_evaluator
+            if method != 'coreset':
+                # UniAD's window shrinks with the grid, but whoever has none gets none.
+                windows = [bool(c.model.transformer.neighbours) for c in (small, full)]
+                assert windows == [method == 'uniad'] * 2
 
 
 def method_section(cfg: Config) -> dict:
@@ -289,12 +289,14 @@ def method_section(cfg: Config) -> dict:
     return found
 
 
-@pytest.mark.parametrize('path', PAPER_SCALE, ids=run_id)
-def test_feature_pixels_are_scored_as_published(path: Path) -> None:
+@each_method
+def test_feature_pixels_are_scored_as_published(method: str) -> None:
     """At 224 x 224; our own products at the resolution of their files."""
-    load = loaded(path).test_dataloader.dataset.pipeline[2]
-    assert load.type == 'mmdefect.LoadAnomalyMask'
-    assert load.size == (224, 224)
+    for path in CONFIGS_OF[method]:
+        load = loaded(path).test_dataloader.dataset.pipeline[2]
+        with named(path):
+            assert load.type == 'mmdefect.LoadAnomalyMask'
+            assert load.get('size') == ((224, 224) if path in PAPER_SCALE else None)
 
 
 def test_feature_own_products(tmp_path: Path) -> None:
@@ -336,6 +338,11 @@ from mmdefect.streams.resolve import build_stream, resolve_step_config
 
 for name in sys.argv[1:]:
     cfg = load_config(name)
+    if 'stream' not in cfg:
+        with DefaultScope.overwrite_default_scope(cfg.default_scope):
+            MODELS.build(cfg.model)
+        print(cfg.default_scope)
+        continue
     stream = build_stream(cfg)
     step = resolve_step_config(cfg, 1, stream)
     if stream.starts_from_previous(1):
@@ -357,12 +364,17 @@ for name in sys.argv[1:]:
 
 @pytest.mark.slow
 def test_feature_needs_no_mmdet() -> None:
-    """All parts of a later step are found in the scope of this package."""
+    """All parts of a later step are found in the scope of this package.
+
+    A classifier's model is found in mmpretrain's.
+    """
     names = [
         'coreset/coreset_b4_visa_8-4',
         'uniad/uniad_toy_3-1x2',
         'anomaly_stream/ewc_mobilenet-v2_cpu_products_3-1x2',
         'iuf/iuf_b4_mvtec-ad_10-5',
+        'casting/luna_casting',
+        'casting/efficientnetv2-s_casting',
     ]
     done = subprocess.run(
         [sys.executable, '-c', CODE, *(f'configs/{name}.py' for name in names)],
@@ -373,4 +385,5 @@ def test_feature_needs_no_mmdet() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.splitlines().count(SCOPE) == len(names)  # between log lines
+    said = done.stdout.splitlines()  # between log lines
+    assert (said.count(SCOPE), said.count('mmpretrain')) == (4, 2)

@@ -1,7 +1,7 @@
 """Every config of a classifier loads and builds without data or weights.
 
-Metafile and README are compared with the folder in ``test_configs.py``; the models'
-parameters with the study's in ``models/classification/test_casting_configs.py``.
+Metafile and README are compared with the folder in ``test_config_names.py``; the
+parameters of models are compared with the study in the tests of those.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.helpers.configs import (
     configs_in,
     evaluators,
     loaded,
-    run_id,
+    named,
     scope,
 )
 
@@ -35,7 +35,6 @@ LEGACY = [path for path in CONFIGS if '_legacy' in path.stem]
 DEFAULT = [path for path in CONFIGS if path not in LEGACY]
 TRANSFORMERS = ('vit-b16', 'swin-tiny', 'dino-vits8')
 SCOPE = 'mmpretrain'
-each_config = pytest.mark.parametrize('path', CONFIGS, ids=run_id)
 
 
 def name_of(path: Path) -> str:
@@ -54,100 +53,128 @@ def test_smoke_something_is_tested() -> None:
     assert {name_of(path) for path in LEGACY} < {name_of(path) for path in DEFAULT}
 
 
-@each_config
-def test_smoke_data_metric_and_hooks_build_without_data(
-    path: Path, tmp_path: Path
-) -> None:
-    cfg = copy.deepcopy(loaded(path))
-    with scope(SCOPE):
-        for split in ('train', 'val', 'test'):
-            dataset = dict(cfg[f'{split}_dataloader'].dataset, lazy_init=True)
-            found = DATASETS.build(dict(dataset, data_root=str(tmp_path)))
-            assert list(found.metainfo['classes']) == ['def_front', 'ok_front']
-        Evaluator([dict(metric) for metric in evaluators(cfg)])
-        Visualizer.get_instance('casting_configs')  # which a hook asks for
-        for hook in [*cfg.default_hooks.values(), *cfg.custom_hooks]:
-            HOOKS.build(dict(hook))
-        MODELS.build(dict(cfg.data_preprocessor, type='ClsDataPreprocessor'))
+def test_smoke_data_metric_and_hooks_build_without_data(tmp_path: Path) -> None:
+    for path in CONFIGS:
+        with named(path), scope(SCOPE):
+            build_parts(copy.deepcopy(loaded(path)), tmp_path)
 
 
-@each_config
-def test_shape_image_size(path: Path) -> None:
-    """That of the study: what the weights were pretrained with, or the camera's."""
-    small = (*TRANSFORMERS, 'mobilenet-v2')
-    expected = (224, 224) if name_of(path) in small else (300, 300)
-    cfg = loaded(path)
-    assert {side(cfg, split) for split in ('train', 'val', 'test')} == {expected}
-
-
-@each_config
-def test_feature_nothing_is_selected_on_test_images(path: Path) -> None:
-    cfg = loaded(path)
-    splits = [cfg[f'{s}_dataloader'].dataset.split for s in ('train', 'val', 'test')]
-    assert splits == ['train', 'val', 'test']
-    for split in ('val', 'test'):
-        assert cfg[f'{split}_dataloader'].sampler.round_up is False
-        # Augmented images would be validated otherwise, as in the study.
-        assert len(cfg[f'{split}_dataloader'].dataset.pipeline) == 3
-
-
-@pytest.mark.parametrize('path', LEGACY, ids=run_id)
-def test_feature_the_study_s_recipe(path: Path) -> None:
-    cfg = loaded(path)
-    luna = name_of(path) == 'luna'
-    optimizer = dict(cfg.optim_wrapper.optimizer)
-    assert optimizer == {
-        'type': 'Adam',
-        'lr': 1e-3 if luna else 2e-5,
-        'weight_decay': 2.5e-4,
-    }
-    assert cfg.train_cfg.max_epochs == (50 if luna else 6)
-    assert cfg.train_dataloader.batch_size == 16
-    assert cfg.train_dataloader.dataset.protocol == 'legacy'
-    assert cfg.test_dataloader.dataset.protocol == 'legacy'
-    assert cfg.randomness.seed == 42
-    assert cfg.param_scheduler == []
-    published = path.stem == 'luna_legacy_casting'
-    assert cfg.model.head.get('double_softmax', False) is published
-    assert not {'early_stopping', 'calibration', 'ema'} & cfg.default_hooks.keys()
-    assert 'save_best' not in cfg.default_hooks.checkpoint
-    assert cfg.data_preprocessor.mean == [143.9] * 3
-
-
-@pytest.mark.parametrize('path', DEFAULT, ids=run_id)
-def test_feature_the_default_recipe(path: Path) -> None:
-    cfg = loaded(path)
+def build_parts(cfg: Config, root: Path) -> None:
+    """Build data, metrics and hooks; nothing is read."""
     for split in ('train', 'val', 'test'):
-        assert cfg[f'{split}_dataloader'].dataset.protocol == 'cluster_level'
-    monitored = 'defect/f1_defective'
-    assert cfg.default_hooks.checkpoint.save_best == monitored
-    assert cfg.default_hooks.early_stopping.monitor == monitored
-    # Grey images have no hue, and the border is no black wedge.
-    jitter = next(t for t in cfg.train_pipeline if t.type == 'ColorJitter')
-    assert not {'hue', 'saturation'} & jitter.keys()
-    rigid = next(t for t in cfg.train_pipeline if t.type == 'mmdefect.RandomRigid')
-    assert rigid.border == 'reflect'
+        dataset = dict(cfg[f'{split}_dataloader'].dataset, lazy_init=True)
+        found = DATASETS.build(dict(dataset, data_root=str(root)))
+        assert list(found.metainfo['classes']) == ['def_front', 'ok_front']
+    Evaluator([dict(metric) for metric in evaluators(cfg)])
+    Visualizer.get_instance('casting_configs')  # which a hook asks for
+    for hook in [*cfg.default_hooks.values(), *cfg.custom_hooks]:
+        HOOKS.build(dict(hook))
+    MODELS.build(dict(cfg.data_preprocessor, type='ClsDataPreprocessor'))
 
 
-@pytest.mark.parametrize('path', DEFAULT, ids=run_id)
-def test_feature_schedule_ends_with_the_training(path: Path) -> None:
+def test_shape_image_size() -> None:
+    """That of the study: what the weights were pretrained with, or the camera's."""
+    for path in CONFIGS:
+        with named(path):
+            small = (*TRANSFORMERS, 'mobilenet-v2')
+            expected = (224, 224) if name_of(path) in small else (300, 300)
+            cfg = loaded(path)
+            assert {side(cfg, split) for split in ('train', 'val', 'test')} == {
+                expected
+            }
+
+
+def test_feature_nothing_is_selected_on_test_images() -> None:
+    for path in CONFIGS:
+        with named(path):
+            cfg = loaded(path)
+            splits = [
+                cfg[f'{s}_dataloader'].dataset.split for s in ('train', 'val', 'test')
+            ]
+            assert splits == ['train', 'val', 'test']
+            for split in ('val', 'test'):
+                assert cfg[f'{split}_dataloader'].sampler.round_up is False
+                # Augmented images would be validated otherwise, as in the study.
+                assert len(cfg[f'{split}_dataloader'].dataset.pipeline) == 3
+
+
+def test_feature_the_study_s_recipe() -> None:
+    for path in LEGACY:
+        with named(path):
+            cfg = loaded(path)
+            luna = name_of(path) == 'luna'
+            optimizer = dict(cfg.optim_wrapper.optimizer)
+            assert optimizer == {
+                'type': 'Adam',
+                'lr': 1e-3 if luna else 2e-5,
+                'weight_decay': 2.5e-4,
+            }
+            assert cfg.train_cfg.max_epochs == (50 if luna else 6)
+            assert cfg.train_dataloader.batch_size == 16
+            assert cfg.train_dataloader.dataset.protocol == 'legacy'
+            assert cfg.test_dataloader.dataset.protocol == 'legacy'
+            assert cfg.randomness.seed == 42
+            assert cfg.param_scheduler == []
+            published = path.stem == 'luna_legacy_casting'
+            assert cfg.model.head.get('double_softmax', False) is published
+            assert (
+                not {'early_stopping', 'calibration', 'ema'} & cfg.default_hooks.keys()
+            )
+            assert 'save_best' not in cfg.default_hooks.checkpoint
+            assert cfg.data_preprocessor.mean == [143.9] * 3
+
+
+def test_feature_the_default_recipe() -> None:
+    for path in DEFAULT:
+        with named(path):
+            cfg = loaded(path)
+            for split in ('train', 'val', 'test'):
+                assert cfg[f'{split}_dataloader'].dataset.protocol == 'cluster_level'
+            monitored = 'defect/f1_defective'
+            assert cfg.default_hooks.checkpoint.save_best == monitored
+            assert cfg.default_hooks.early_stopping.monitor == monitored
+            # Grey images have no hue, and the border is no black wedge.
+            jitter = next(t for t in cfg.train_pipeline if t.type == 'ColorJitter')
+            assert not {'hue', 'saturation'} & jitter.keys()
+            rigid = next(
+                t for t in cfg.train_pipeline if t.type == 'mmdefect.RandomRigid'
+            )
+            assert rigid.border == 'reflect'
+
+
+def test_feature_schedule_ends_with_the_training() -> None:
     """The learning rate goes up, then down to nothing in the last epoch."""
-    cfg = loaded(path)
-    epochs, length = cfg.train_cfg.max_epochs, 10
+    seen = []
+    for path in DEFAULT:
+        cfg = loaded(path)
+        schedule = (cfg.train_cfg.max_epochs, cfg.param_scheduler)
+        if schedule not in seen:
+            seen.append(schedule)
+            with named(path):
+                check_rates(rates_of(*schedule))
+    assert len(seen) == 2  # from scratch, and from pretrained weights
+
+
+def rates_of(epochs: int, param_scheduler: list[dict]) -> list[float]:
+    """Learning rates of a training with ten iterations an epoch, its largest is 1."""
     optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
     schedulers = []
     with scope(SCOPE):
-        for scheduler in cfg.param_scheduler:
+        for scheduler in param_scheduler:
             made = dict(scheduler, optimizer=optimizer)
             assert made.pop('convert_to_iter_based')
             kind = PARAM_SCHEDULERS.get(made.pop('type'))
-            schedulers.append(kind.build_iter_from_epoch(**made, epoch_length=length))
+            schedulers.append(kind.build_iter_from_epoch(**made, epoch_length=10))
     rates = []
-    for _ in range(epochs * length):
+    for _ in range(epochs * 10):
         rates.append(optimizer.param_groups[0]['lr'])
         optimizer.step()
         for scheduler in schedulers:
             scheduler.step()
+    return rates
+
+
+def check_rates(rates: list[float]) -> None:
     assert max(rates) == pytest.approx(1.0)
     assert rates.index(max(rates)) <= 0.06 * len(rates)
     assert rates[0] < 0.05

@@ -57,7 +57,7 @@ def test_exception_no_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(error.value) == (
         'mmdefect needs mmengine, mmcv and mmdet, and no OpenMMLab build is installed: '
         'run `pip install onedl-mmengine onedl-mmcv onedl-mmdetection '
-        'onedl-mmpretrain`'
+        'onedl-mmpretrain`.'
     )
 
 
@@ -66,10 +66,10 @@ def test_exception_two_providers(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImportError) as error:
         compat.check_provider()
     assert str(error.value) == (
-        'two OpenMMLab builds are installed over each other (onedl-mmengine, '
-        'onedl-mmcv and mmcv): expected one; run `pip uninstall -y onedl-mmengine '
+        'Two OpenMMLab builds are installed over each other (onedl-mmengine, '
+        'onedl-mmcv and mmcv); keep one: run `pip uninstall -y onedl-mmengine '
         'onedl-mmcv mmcv`, then `pip install onedl-mmengine onedl-mmcv '
-        'onedl-mmdetection onedl-mmpretrain`'
+        'onedl-mmdetection onedl-mmpretrain`.'
     )
 
 
@@ -83,7 +83,7 @@ def test_exception_incomplete_provider(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_feature_import_is_light() -> None:
-    """Time of the processor, best of 3: what else the machine does counts little."""
+    """Time of the processor, once in five tries: the machine does other things too."""
     code = f"""
         import sys, time
         start = time.process_time()
@@ -92,9 +92,12 @@ def test_feature_import_is_light() -> None:
         loaded = [name for name in {HEAVY!r} if name in sys.modules]
         print(seconds, loaded)
     """
-    runs = [_python(code).split(' ', 1) for _ in range(3)]
-    assert {loaded for _, loaded in runs} == {'[]'}
-    assert min(float(seconds) for seconds, _ in runs) <= 0.5
+    for _ in range(5):
+        seconds, loaded = _python(code).split(' ', 1)
+        assert loaded == '[]'
+        if float(seconds) <= 0.5:
+            return
+    pytest.fail(f'import mmdefect took {seconds} s')
 
 
 def test_feature_import_without_mmengine_defers_the_error() -> None:

@@ -1,7 +1,7 @@
-"""Every config of a detector loads, resolves and builds, with and without its data.
+"""Every config of a detector loads, resolves and builds, without its data.
 
-Metafiles, READMEs and names are those of all configs; what is special about anomaly
-models is in ``test_anomaly_configs.py``.
+A test takes the configs of a method in turn and says which one fails. Metafiles and
+names of all configs are looked at in ``test_config_names.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.registry import (
@@ -35,34 +34,33 @@ from tests.helpers.configs import (
     FOLDERS,
     PRUNING,
     ROOT,
+    build_head,
     configs_in,
     evaluators,
+    families,
     loaded,
-    metafile,
+    named,
     resolved,
-    run_id,
+    runs,
     scope,
-    steps_of,
     without,
 )
 
 CONFIGS = configs_in(DETECTION)
-STREAMS = [path for path in CONFIGS if 'stream' in loaded(path)]
-CPU_SIZED = [p for p in STREAMS if re.search(r'_(cpu|toy)_', p.stem)]
+FAMILIES = families(CONFIGS)
+CPU_SIZED = families(
+    path
+    for path in CONFIGS
+    if re.search(r'_(cpu|toy)_', path.stem) and not path.stem.startswith('gfl_')
+)
 # mmdet's own types stand in configs without a prefix.
 HOST = 'mmdet'
-
-# (config, step), step None for a config without a stream
-RUNS = [(path, step) for path in CONFIGS for step in steps_of(path)]
-
-
-each_run = pytest.mark.parametrize(('path', 'step'), RUNS, ids=run_id)
+each_family = pytest.mark.parametrize('family', FAMILIES)
 
 
 def test_smoke_something_is_tested() -> None:
     assert len(CONFIGS) >= 100
-    assert len(STREAMS) >= 100
-    assert len(CPU_SIZED) >= 40
+    assert sum(map(len, CPU_SIZED.values())) >= 40
 
 
 def test_smoke_every_folder_is_tested() -> None:
@@ -72,14 +70,14 @@ def test_smoke_every_folder_is_tested() -> None:
     ]
 
 
-@each_run
-def test_smoke_model_builds(path: Path, step: int | None) -> None:
+@each_family
+def test_smoke_models_build(family: str) -> None:
     """Without pretrained files; one score a class on every level."""
-    with scope(HOST), torch.device('meta'):
-        model = MODELS.build(resolved(path, step).model)
-    classes = expected_classes(path, step)
-    assert model.bbox_head.num_classes == len(classes)
-    assert model.bbox_head.gfl_cls.out_channels == len(classes)
+    for path, step, cfg in runs(FAMILIES[family]):
+        with named(path, step):
+            head = build_head(cfg.model)
+            classes = len(expected_classes(path, step))
+            assert head.num_classes == head.gfl_cls.out_channels == classes
 
 
 @pytest.mark.parametrize('name', ['mmdet', 'mmpretrain', None])
@@ -91,24 +89,22 @@ def test_feature_model_builds_in_any_scope(name: str | None) -> None:
         assert type(MODELS.build(model).bbox_head).__module__.startswith('mmdefect.')
 
 
-@each_run
-def test_smoke_data_and_metric_build_without_data(
-    path: Path, step: int | None, tmp_path: Path
-) -> None:
-    cfg = resolved(path, step)
-    metrics = [dict(e, ann_file=str(tmp_path / 'none.json')) for e in evaluators(cfg)]
-    with scope(HOST):
-        for split in ('train', 'test'):
-            dataset = dict(cfg[f'{split}_dataloader'].dataset, lazy_init=True)
-            dataset['data_root'] = str(tmp_path)
-            built = DATASETS.build(dataset)
-            # Without metainfo.classes it reads them, and their order, from the file.
-            classes = built.metainfo.get('classes') or built.seen_classes
-            assert list(classes) == expected_classes(path, step)
-            assert built.test_mode is (split == 'test')
-        Evaluator(metrics)
-        for hook in [cfg.default_hooks.checkpoint, *cfg.custom_hooks]:
-            HOOKS.build(hook)
+@each_family
+def test_smoke_data_and_metric_build_without_data(family: str, tmp_path: Path) -> None:
+    for path, step, cfg in runs(FAMILIES[family]):
+        metrics = [dict(e, ann_file=str(tmp_path / 'none')) for e in evaluators(cfg)]
+        with named(path, step), scope(HOST):
+            for split in ('train', 'test'):
+                dataset = dict(cfg[f'{split}_dataloader'].dataset, lazy_init=True)
+                dataset['data_root'] = str(tmp_path)
+                built = DATASETS.build(dataset)
+                # Without metainfo.classes it reads them, and their order, from a file.
+                classes = built.metainfo.get('classes') or built.seen_classes
+                assert list(classes) == expected_classes(path, step)
+                assert built.test_mode is (split == 'test')
+            Evaluator(metrics)
+            for hook in [cfg.default_hooks.checkpoint, *cfg.custom_hooks]:
+                HOOKS.build(hook)
 
 
 def expected_classes(path: Path, step: int | None) -> list[str]:
@@ -122,37 +118,53 @@ def expected_classes(path: Path, step: int | None) -> list[str]:
         return list(registry.get(dataset.type).METAINFO['classes'])
 
 
-@each_run
-def test_feature_class_counts(path: Path, step: int | None) -> None:
+@each_family
+def test_feature_class_counts(family: str) -> None:
     """Head, datasets and metric agree with the numbers in the protocol."""
-    cfg = resolved(path, step)
-    if step is None:
-        assert cfg.model.bbox_head.num_classes == len(expected_classes(path, step))
-        return
-    protocol = path.stem.rsplit('_', 1)[1].replace('1-1x5', '1+1+1+1+1+1')
-    sizes = [int(size) for size in protocol.split('+')]
-    assert cfg.model.bbox_head.num_classes == sum(sizes[: step + 1])
-    train = cfg.train_dataloader.dataset
-    assert len(train.seen_classes) == sum(sizes[: step + 1])
-    joint = path.stem.startswith('joint_')
-    assert len(train.keep_classes) == sum(sizes[0 if joint else step : step + 1])
-    for evaluator in evaluators(cfg):
-        assert len(evaluator.old_classes) == sum(sizes[:step])
-    if cfg.model.type == 'mmdefect.IncrementalGFL':
-        assert cfg.model.bbox_head.num_old_classes == sum(sizes[:step])
+    for path, step, cfg in runs(FAMILIES[family]):
+        with named(path, step):
+            if step is None:
+                expected = len(expected_classes(path, step))
+                assert cfg.model.bbox_head.num_classes == expected
+                continue
+            protocol = path.stem.rsplit('_', 1)[1].replace('1-1x5', '1+1+1+1+1+1')
+            sizes = [int(size) for size in protocol.split('+')]
+            assert cfg.model.bbox_head.num_classes == sum(sizes[: step + 1])
+            train = cfg.train_dataloader.dataset
+            assert len(train.seen_classes) == sum(sizes[: step + 1])
+            kept = sizes[0 if family == 'joint' else step : step + 1]
+            assert len(train.keep_classes) == sum(kept)
+            for evaluator in evaluators(cfg):
+                assert len(evaluator.old_classes) == sum(sizes[:step])
+            if cfg.model.type == 'mmdefect.IncrementalGFL':
+                assert cfg.model.bbox_head.num_old_classes == sum(sizes[:step])
 
 
-@each_run
-def test_feature_nothing_is_selected_on_the_test_set(
-    path: Path, step: int | None
-) -> None:
-    cfg = resolved(path, step)
-    assert 'save_best' not in cfg.default_hooks.checkpoint
-    assert cfg.test_dataloader.sampler.round_up is False  # padded images count twice
-    if step is not None:
-        assert cfg.val_dataloader is None
-        assert 'stream' not in cfg
-        assert 'runner_type' not in cfg
+@each_family
+def test_feature_nothing_is_selected_on_the_test_set(family: str) -> None:
+    for path, step, cfg in runs(FAMILIES[family]):
+        with named(path, step):
+            assert 'save_best' not in cfg.default_hooks.checkpoint
+            # Padded images count twice.
+            assert cfg.test_dataloader.sampler.round_up is False
+            if step is not None:
+                assert cfg.val_dataloader is None
+                assert 'stream' not in cfg
+                assert 'runner_type' not in cfg
+
+
+@each_family
+def test_feature_epochs(family: str) -> None:
+    """As published; a toy's joint training is as long as its base in every step."""
+    for path, step, cfg in runs(FAMILIES[family]):
+        if '_toy_' in path.stem:
+            epochs = 25 if not step or family == 'joint' else 15
+        elif '_cpu_deeppcb' in path.stem:
+            epochs = 8
+        else:
+            epochs = 12 if '_1x_' in path.stem else 24
+        with named(path, step):
+            assert cfg.train_cfg.max_epochs == epochs
 
 
 def test_feature_cross_library_base(tmp_path: Path) -> None:
@@ -233,17 +245,19 @@ class TestOurTypesInAnyScope:
         assert OPTIM_WRAPPERS.get('mmdefect.CPUAmpOptimWrapper') is not None
 
 
-@pytest.mark.parametrize('path', CPU_SIZED, ids=run_id)
-def test_feature_cpu_sized_keep_the_method(path: Path) -> None:
+@pytest.mark.parametrize('family', CPU_SIZED)
+def test_feature_cpu_sized_keep_the_method(family: str) -> None:
     """They change sizes and schedules; stream, losses and assigner are the parent's."""
-    (parent,) = path.parent.glob(
-        re.sub(r'_[^_]+_fpn_(cpu|toy)_(.+)', r'_r50_fpn_*_\2', path.stem) + '.py'
-    )
-    small, full = loaded(path), loaded(parent)
-    sizes = {'base', 'increment', 'steps', 'start_from'}
-    assert without(small.stream, sizes) == without(full.stream, sizes)
-    assert small.get('method') == full.get('method')
-    assert _method_of(small) == _method_of(full)
+    for path in CPU_SIZED[family]:
+        (parent,) = path.parent.glob(
+            re.sub(r'_[^_]+_fpn_(cpu|toy)_(.+)', r'_r50_fpn_*_\2', path.stem) + '.py'
+        )
+        small, full = loaded(path), loaded(parent)
+        sizes = {'base', 'increment', 'steps', 'start_from'}
+        with named(path):
+            assert without(small.stream, sizes) == without(full.stream, sizes)
+            assert small.get('method') == full.get('method')
+            assert _method_of(small) == _method_of(full)
 
 
 def _method_of(cfg: Config) -> dict[str, Any]:
@@ -286,43 +300,3 @@ def test_feature_coco_config_is_mmdets() -> None:
         assert (
             ours.train_dataloader.dataset[key] == (theirs.train_dataloader.dataset[key])
         ), key
-
-
-each_folder = pytest.mark.parametrize('folder', FOLDERS, ids=lambda f: f.name)
-
-
-@each_folder
-def test_feature_metafile_readme_and_folder_agree(folder: Path) -> None:
-    meta = metafile(folder)
-    (collection,) = meta['Collections']
-    assert (ROOT / collection['README']) == folder / 'README.md'
-    models = meta['Models']
-    files = sorted(path.relative_to(ROOT).as_posix() for path in folder.glob('*.py'))
-    assert sorted(model['Config'] for model in models) == files
-    assert [model['Name'] for model in models] == [
-        Path(model['Config']).stem for model in models
-    ]
-    assert {model['In Collection'] for model in models} == {collection['Name']}
-    linked = re.findall(
-        r'\]\(([^)/]+\.py)\)', (folder / 'README.md').read_text(encoding='utf-8')
-    )
-    assert sorted(linked) == sorted(Path(name).name for name in files)
-
-
-@each_folder
-def test_feature_epochs_in_metafiles(folder: Path) -> None:
-    """`Epochs: 12 + 8` is what the steps resolve to."""
-    models = {model['Name']: model for model in metafile(folder)['Models']}
-    for path in folder.glob('*.py'):
-        epochs = [resolved(path, s).train_cfg.max_epochs for s in steps_of(path)]
-        written = str(models[path.stem]['Metadata']['Epochs'])
-        assert written == ' + '.join(map(str, epochs)), path.stem
-
-
-def test_feature_names_are_unique() -> None:
-    names = [path.stem for folder in FOLDERS for path in folder.glob('*.py')]
-    assert len(set(names)) == len(names)
-    collections = [
-        entry['Name'] for folder in FOLDERS for entry in metafile(folder)['Collections']
-    ]
-    assert len(set(collections)) == len(collections)

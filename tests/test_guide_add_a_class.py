@@ -232,7 +232,7 @@ class TestGuide:
         assert distance[:2].argmin(dim=1).tolist() == [0, 1]
         assert torch.all(distance[:2].amin(dim=1) < 0.1 * distance[2].min())
         bias = new['state_dict']['bbox_head.gfl_cls.bias']
-        assert bias[2] != pytest.approx(-np.log(99), abs=1e-6)  # it has learnt
+        assert bias[2] != pytest.approx(-np.log(99), abs=1e-6)  # it has learned
 
     def test_feature_loads_in_stock_mmdet(self, followed: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:

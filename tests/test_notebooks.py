@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom on toy castings, one after the other.
 
-As plain Python in a process of their own: Jupyter is not needed to test them.
+As plain Python in a process of their own: Jupyter is not needed to test them. They
+train: slow.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def test_smoke_nothing_of_a_run_is_committed(name: str) -> None:
         assert cell.get('execution_count') is None
 
 
+@pytest.mark.slow
 def test_feature_notebooks_run(tmp_path: Path) -> None:
     """In a copy of what they use, so that data and work dirs are fresh."""
     for folder in ('configs', 'demo', 'tools'):

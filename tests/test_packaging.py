@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from packaging.utils import canonicalize_name
 import mmdefect
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ('mmdefect', 'tools', 'configs', 'requirements')
+SOURCES = ('mmdefect', 'lab', 'tools', 'configs', 'requirements')
+LAB = re.compile(r'^(from|import) lab\b', re.MULTILINE)
 CODE = """
 import sys
 from setuptools import build_meta
@@ -29,10 +31,10 @@ print(name, sorted(heavy))
 """
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
+@pytest.fixture(scope='module')
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of what a build reads, so that it leaves nothing in the tree."""
-    clone = tmp_path / 'clone'
+    clone = tmp_path_factory.mktemp('packaging') / 'clone'
     ignored = shutil.ignore_patterns('__pycache__', '.mim')
     for name in SOURCES:
         shutil.copytree(ROOT / name, clone / name, ignore=ignored)
@@ -71,9 +73,18 @@ def _pins() -> dict[str, Requirement]:
     return {canonicalize_name(pin.name): pin for pin in pins}
 
 
-def test_smoke_wheel(clone: Path, tmp_path: Path) -> None:
-    """A wheel holds all code and data, and the configs and tools below `.mim`."""
-    wheel = _build('build_wheel', clone, tmp_path / 'wheel')
+@pytest.fixture(scope='module')
+def wheel(clone: Path) -> Path:
+    """Return a wheel that is built from the source distribution, as an index's is."""
+    folder = clone.parent
+    archive = _build('build_sdist', clone, folder / 'sdist')
+    shutil.unpack_archive(archive, folder, filter='data')
+    unpacked = folder / f'mmdefect-{mmdefect.__version__}'
+    return _build('build_wheel', unpacked, folder / 'wheel')
+
+
+def test_smoke_wheel(wheel: Path) -> None:
+    """It holds all code and data, and the configs and tools below `.mim`."""
     assert wheel.name == f'mmdefect-{mmdefect.__version__}-py3-none-any.whl'
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {
@@ -86,8 +97,19 @@ def test_smoke_wheel(clone: Path, tmp_path: Path) -> None:
     assert 'mmdefect/datasets/splits/neu_det_train.txt' in names
     assert 'mmdefect/datasets/splits/casting_cluster_level.csv' in names
     assert 'mmdefect/.mim/tools/dist_train.sh' in names
-    configs = {str(path.relative_to(ROOT)) for path in ROOT.glob('configs/*/*.py')}
+    configs = {str(path.relative_to(ROOT)) for path in ROOT.glob('configs/**/*.py')}
     assert {f'mmdefect/.mim/{name}' for name in configs} <= names
+    # The laboratory stays at home, and so do the tools that need it.
+    assert {name.partition('/')[0] for name in names} == {
+        'mmdefect',
+        f'mmdefect-{mmdefect.__version__}.dist-info',
+    }
+    tools = set((ROOT / 'tools').rglob('*.py'))
+    need_lab = {path for path in tools if LAB.search(path.read_text(encoding='utf-8'))}
+    assert len(need_lab) >= 5
+    assert {f'mmdefect/.mim/{path.relative_to(ROOT)}' for path in tools - need_lab} == {
+        name for name in names if re.match(r'mmdefect/\.mim/tools/.*\.py$', name)
+    }
     metadata = zipfile.ZipFile(wheel).read(
         f'mmdefect-{mmdefect.__version__}.dist-info/METADATA'
     )
@@ -114,17 +136,6 @@ def test_smoke_editable(clone: Path, tmp_path: Path) -> None:
     # Once more: links are renewed, not followed and emptied.
     _build('build_editable', clone, tmp_path / 'again')
     assert (clone / 'tools' / 'train.py').is_file()
-
-
-def test_smoke_sdist(clone: Path, tmp_path: Path) -> None:
-    """A wheel built from the source distribution is as complete."""
-    archive = _build('build_sdist', clone, tmp_path / 'sdist')
-    shutil.unpack_archive(archive, tmp_path, filter='data')
-    unpacked = tmp_path / f'mmdefect-{mmdefect.__version__}'
-    wheel = _build('build_wheel', unpacked, tmp_path / 'wheel')
-    names = zipfile.ZipFile(wheel).namelist()
-    assert 'mmdefect/.mim/configs/_base_/default_runtime.py' in names
-    assert 'mmdefect/datasets/splits/neu_det_train.txt' in names
 
 
 def test_feature_every_requirement_is_pinned() -> None:

@@ -1,4 +1,7 @@
-"""The ResNet-50 presets train: two iterations, small toy images, random weights."""
+"""The ResNet-50 presets train: two iterations, small toy images, random weights.
+
+Networks of the papers' size: slow.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ from mmengine.runner import Runner
 
 from mmdefect.apis import load_config
 from mmdefect.streams.resolve import build_stream, resolve_step_config
-from tests.conftest import REPO, run_tool
+from tests.conftest import REPO, load_tool
 
-PRESETS = ['sd_idd/sd-idd', 'erd/erd']
-DATA = {'neu-det': 'neu_det', 'deeppcb': 'deeppcb'}
+# Each method and each dataset once.
+PRESETS = {'sd_idd/sd-idd': 'neu-det', 'erd/erd': 'deeppcb'}
 
 
 class Losses(Hook):
@@ -31,8 +34,8 @@ def toy_deeppcb(tmp_path_factory) -> Path:
     from mmdefect.testing import make_toy_deeppcb
 
     root = tmp_path_factory.mktemp('toy') / 'DeepPCB'
-    make_toy_deeppcb(root, seed=0)
-    run_tool('tools/dataset_converters/deeppcb.py', root)
+    make_toy_deeppcb(root, seed=0, train=6, test=4, size=128)
+    assert not load_tool('tools/dataset_converters/deeppcb.py').main([str(root)])
     return root
 
 
@@ -59,10 +62,10 @@ def student(path: Path, root: Path, work_dir: Path):
     return step
 
 
-@pytest.mark.parametrize('preset', PRESETS)
-@pytest.mark.parametrize('data', DATA)
+@pytest.mark.slow
+@pytest.mark.parametrize(('preset', 'data'), PRESETS.items())
 def test_smoke_two_iterations(preset, data, tmp_path, request):
-    root = request.getfixturevalue(f'toy_{DATA[data]}')
+    root = request.getfixturevalue(f'toy_{data.replace("-", "_")}')
     path = REPO / f'configs/{preset}_r50_fpn_2x_{data}_3+3.py'
     runner = Runner.from_cfg(student(path, root, tmp_path / 'work'))
     losses = Losses()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from mmdefect.models.detection.distill import terms
 from mmdefect.pruning.sweep.settings import prune_settings
 from mmdefect.streams.resolve import resolve_step_config
 from mmdefect.streams.state import canonical
-from tests.helpers.configs import ANOMALY, ROOT, build_anomaly_model
+from tests.helpers.configs import ANOMALY, ROOT, build_anomaly_model, loaded
 
 CONFIGS = {
     'sd_idd': ROOT / 'configs/sd_idd/sd-idd_r18_fpn_toy_neu-det_3+3.py',
@@ -63,6 +64,12 @@ def switches(method: str) -> list[tuple[str, str]]:
 ALL = [(method, *switch) for method in CONFIGS for switch in switches(method)]
 
 
+@lru_cache
+def plain(path: Path, step: int) -> Config:
+    """A step without options, of which a test changes nothing."""
+    return resolve_step_config(load_config(path), step)
+
+
 def step_1(path: Path, **options: object) -> Config:
     named = {f'method.model.distill.{name}': value for name, value in options.items()}
     return resolve_step_config(load_config(path, cfg_options=named), 1)
@@ -82,7 +89,7 @@ def test_smoke_something_is_tested() -> None:
 def test_feature_switch(method: str, name: str, text: str) -> None:
     """On the command line it reaches the term, or puts it in, or takes it out."""
     value = DictAction._parse_iterable(text)
-    before = distill_of(step_1(CONFIGS[method]))
+    before = distill_of(plain(CONFIGS[method], 1))
     after = distill_of(step_1(CONFIGS[method], **{name: value}))
     if '.' in name:
         setting = name.split('.')[1]
@@ -101,7 +108,7 @@ def test_feature_release() -> None:
     """What the table says gives the release is what the preset of it sets."""
     cells = (row[2] for row in rows('sd_idd', 'What the release does differently'))
     named = {name for cell in cells for name in re.findall(r'`([a-z_.]+)', cell)}
-    ours, theirs = (step_1(p).model.distill for p in (CONFIGS['sd_idd'], RELEASE))
+    ours, theirs = (plain(p, 1).model.distill for p in (CONFIGS['sd_idd'], RELEASE))
     assert named == changed(ours, theirs)
 
 
@@ -160,6 +167,8 @@ ANOMALY_SWITCHES = [
 def steps_with(preset: str, **options: Any) -> list[Config]:
     """Both steps of a stream of two, with options of the command line."""
     path = ROOT / f'configs/{PRESETS[preset]}.py'
+    if not options:
+        return [plain(path, step) for step in (0, 1)]
     cfg = load_config(path, cfg_options=options)
     return [resolve_step_config(cfg, step) for step in (0, 1)]
 
@@ -249,6 +258,6 @@ def test_feature_pruning_switch(line: str) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     given = parser.parse_args(['--cfg-options', *shlex.split(line)]).cfg_options
-    before, after = load_config(PRUNED), load_config(PRUNED, cfg_options=given)
+    before, after = loaded(PRUNED), load_config(PRUNED, cfg_options=given)
     assert canonical(before) != canonical(after)
     prune_settings(after.prune)

@@ -1,4 +1,8 @@
-"""OpenMMLab's own inferencers give what our test loop gives, on configs of ours."""
+"""OpenMMLab's own inferencers give what our test loop gives, on configs of ours.
+
+Every network is built several times, by us and by them: one of each kind is in the fast
+tier, the others are slow.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,10 @@ DETECTORS = {
     'stream': 'sd_idd/sd-idd_r18_fpn_toy_neu-det_3+3.py',
     'mobilenet': 'gfl/gfl_mobilenet-v2_fpn_cpu_neu-det.py',
 }
-CLASSIFIERS = ['luna-gap_casting.py', 'resnet18_casting.py']
+CLASSIFIERS = [
+    'luna-gap_casting.py',
+    pytest.param('resnet18_casting.py', marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +71,12 @@ def saved(cfg: Config, folder: Path) -> tuple[str, str, list[Any]]:
     return str(path), str(folder / 'drawn.pth'), [s for p in predictions for s in p]
 
 
-@pytest.fixture(params=[*DETECTORS, 'base'])
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=() if name == 'plain' else pytest.mark.slow)
+        for name in (*DETECTORS, 'base')
+    ]
+)
 def detector(
     request: pytest.FixtureRequest, toy_neu_det: Path, tmp_path: Path
 ) -> tuple[str, str, list[Any]]:
@@ -150,6 +162,7 @@ def test_feature_classifiers(name: str, tmp_path: Path) -> None:
     assert single['pred_score'] == pytest.approx(float(samples[0].pred_score.max()))
 
 
+@pytest.mark.slow
 def test_feature_a_classifier_on_a_base_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -1,19 +1,6 @@
 # Ten products, then one more five times. Plain fine-tuning of IUF's model.
-_base_ = [
-    '../_base_/models/iuf_b4.py', '../_base_/datasets/mvtec_ad.py',
-    '../_base_/schedules/adamw_anomaly.py', '../_base_/anomaly_runtime.py'
-]
-runner_type = 'mmdefect.StreamRunner'
+_base_ = './finetune_b4_mvtec-ad_14-1.py'
 stream = dict(
-    type='mmdefect.AnomalyStream',
     protocol='10-1x5',
     base=dict(train_cfg=dict(max_epochs=1901)),
-    increment=dict(
-        # The release's schedule never fires in later steps.
-        param_scheduler=[],
-        train_cfg=dict(max_epochs=200),
-        train_dataloader=dict(batch_size=30),
-        # The semantic compression loss belongs to the base step.
-        model=dict(compression=None)),
-    steps={},
-    start_from=None)
+    increment=dict(train_cfg=dict(max_epochs=200), train_dataloader=dict(batch_size=30)))

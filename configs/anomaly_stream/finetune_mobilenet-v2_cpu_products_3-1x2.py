@@ -2,7 +2,8 @@
 # a CPU: features of MobileNetV2 from a cache, a transformer half as wide and deep.
 _base_ = [
     '../_base_/models/iuf_b4.py', '../_base_/datasets/products.py',
-    '../_base_/schedules/adamw_anomaly.py', '../_base_/anomaly_runtime.py'
+    '../_base_/schedules/adamw_anomaly.py', '../_base_/anomaly_runtime.py',
+    '../_base_/streams/anomaly.py'
 ]
 model = dict(
     backbone=dict(
@@ -25,11 +26,7 @@ default_hooks = dict(
     feature_cache=dict(
         type='mmdefect.FeatureCacheHook', folder='work_dirs/feature_cache'))
 
-runner_type = 'mmdefect.StreamRunner'
 stream = dict(
-    type='mmdefect.AnomalyStream',
     protocol='3-1x2',
     base=dict(train_cfg=dict(max_epochs=30)),
-    increment=dict(train_cfg=dict(max_epochs=20), model=dict(compression=None)),
-    steps={},
-    start_from=None)
+    increment=dict(train_cfg=dict(max_epochs=20)))

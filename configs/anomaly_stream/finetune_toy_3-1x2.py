@@ -3,7 +3,8 @@
 # seed of the run: enough for textures, and nothing to download.
 _base_ = [
     '../_base_/models/iuf_b4.py', '../_base_/datasets/toy_products.py',
-    '../_base_/schedules/adamw_anomaly.py', '../_base_/anomaly_runtime.py'
+    '../_base_/schedules/adamw_anomaly.py', '../_base_/anomaly_runtime.py',
+    '../_base_/streams/anomaly.py'
 ]
 model = dict(
     backbone=dict(
@@ -21,11 +22,7 @@ default_hooks = dict(
     checkpoint=dict(interval=10),
     feature_cache=dict(type='mmdefect.FeatureCacheHook'))
 
-runner_type = 'mmdefect.StreamRunner'
 stream = dict(
-    type='mmdefect.AnomalyStream',
     protocol=[['cloth', 'marble', 'wood'], ['metal'], ['tiles']],
     base=dict(train_cfg=dict(max_epochs=60)),
-    increment=dict(train_cfg=dict(max_epochs=60), model=dict(compression=None)),
-    steps={},
-    start_from=None)
+    increment=dict(train_cfg=dict(max_epochs=60)))

@@ -1,10 +1,5 @@
 # The upper bound: every step trains anew on all products so far, as long as the base.
 _base_ = './finetune_b4_mvtec-ad_3-3x4.py'
 stream = dict(
-    train_on='seen',
-    init='scratch',
-    increment=dict(
-        _delete_=True,
-        train_cfg=dict(max_epochs=500),
-        train_dataloader=dict(batch_size=20)),
-    steps=dict(_delete_=True))
+    train_on='seen', init='scratch',
+    increment=dict(_delete_=True, **_base_.stream.base), steps=dict(_delete_=True))

@@ -1,9 +1,5 @@
 # The upper bound: every step trains anew on all products so far, as long as the base.
 _base_ = './finetune_b4_visa_1-1x11.py'
 stream = dict(
-    train_on='seen',
-    init='scratch',
-    increment=dict(
-        _delete_=True,
-        train_cfg=dict(max_epochs=1000)),
-    steps=dict(_delete_=True))
+    train_on='seen', init='scratch',
+    increment=dict(_delete_=True, **_base_.stream.base), steps=dict(_delete_=True))

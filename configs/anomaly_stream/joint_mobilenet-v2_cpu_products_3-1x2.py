@@ -1,8 +1,5 @@
 # The upper bound: every step trains anew on all products so far, as long as the base.
 _base_ = './finetune_mobilenet-v2_cpu_products_3-1x2.py'
 stream = dict(
-    train_on='seen',
-    init='scratch',
-    increment=dict(
-        _delete_=True,
-        train_cfg=dict(max_epochs=30)))
+    train_on='seen', init='scratch',
+    increment=dict(_delete_=True, **_base_.stream.base), steps=dict(_delete_=True))

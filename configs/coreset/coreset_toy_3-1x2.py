@@ -1,7 +1,7 @@
 # Toy products remembered instead of reconstructed; features as in the toy streams.
 _base_ = [
     '../_base_/models/coreset_b4.py', '../_base_/datasets/toy_products.py',
-    '../_base_/schedules/memory.py', '../_base_/anomaly_runtime.py'
+    '../_base_/schedules/coreset.py'
 ]
 model = dict(
     backbone=dict(
@@ -16,16 +16,6 @@ model = dict(
     per_class=200)
 # Every image counts, also those of the last batch.
 train_dataloader = dict(drop_last=False)
-# Nothing is trained: several processes have no gradients to average.
-model_wrapper_cfg = dict(type='mmdefect.ReplicatedModel')
-runner_type = 'mmdefect.StreamRunner'
-stream = dict(
-    type='mmdefect.AnomalyStream',
-    protocol=[['cloth', 'marble', 'wood'], ['metal'], ['tiles']],
-    class_keys=['memory', 'filled'])
-# Nor is there anything that a later method could need.
+stream = dict(protocol=[['cloth', 'marble', 'wood'], ['metal'], ['tiles']])
 default_hooks = dict(
-    feature_statistics=None,
-    weight_importance=None,
-    coreset=dict(type='mmdefect.CoresetHook'),
     feature_cache=dict(type='mmdefect.FeatureCacheHook'))

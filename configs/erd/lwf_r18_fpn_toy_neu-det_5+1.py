@@ -1,3 +1,1 @@
-_base_ = [
-    '../gfl_stream/finetune_r18_fpn_toy_neu-det_5+1.py', '../_base_/methods/lwf.py'
-]
+_base_ = ['../gfl_stream/finetune_r18_fpn_toy_neu-det_5+1.py', '../_base_/methods/lwf.py']

@@ -7,10 +7,8 @@
 #   python tools/prune.py configs/ftl/ftl-alexnet_legacy_cracks.py --cfg-options \
 #       load_from=work_dirs/ftl-alexnet_keras/best_defect_balanced_accuracy_epoch_N.pth
 _base_ = [
-    '../_base_/models/cracks/ftl_alexnet.py', '../_base_/datasets/cracks.py',
+    '../_base_/models/cracks/ftl_alexnet.py', '../_base_/datasets/cracks_crackforest.py',
     '../_base_/schedules/cracks.py', '../_base_/prune/ftl_legacy.py'
 ]
 data_preprocessor = dict(
     mean=[103.939, 116.779, 123.68], std=[1.0, 1.0, 1.0], to_rgb=False)
-# The same classes on another pavement: nothing is learnt or chosen there.
-test_roots = dict(crackforest='data/crack_patches/crackforest/')

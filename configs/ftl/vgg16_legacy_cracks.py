@@ -3,9 +3,7 @@
 # green, red. With those named here the maps are of another size and the counts of united
 # filters differ; plans/vgg16_ftl-0.20-union.json has the published ones.
 _base_ = [
-    '../_base_/models/cracks/vgg16.py', '../_base_/datasets/cracks.py',
+    '../_base_/models/cracks/vgg16.py', '../_base_/datasets/cracks_crackforest.py',
     '../_base_/schedules/cracks.py', '../_base_/prune/ftl_legacy.py'
 ]
 prune = dict(select='union')
-# The same classes on another pavement: nothing is learnt or chosen there.
-test_roots = dict(crackforest='data/crack_patches/crackforest/')

@@ -24,21 +24,14 @@ model = dict(
         # Images are a quarter of the parent's size: priors of 32 to 256 px.
         anchor_generator=dict(octave_base_scale=4, strides=[8, 16, 32, 64])))
 
+size = dict(type='Resize', scale=(200, 200), keep_ratio=True)
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='Resize', scale=(200, 200), keep_ratio=True),
+    *_base_.train_pipeline[:2],
+    size,
     dict(type='RandomFlip', prob=0.5, direction=['horizontal', 'vertical']),
-    dict(type='PackDetInputs'),
+    _base_.train_pipeline[-1],
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(200, 200), keep_ratio=True),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
-]
+test_pipeline = [_base_.test_pipeline[0], size, *_base_.test_pipeline[2:]]
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
@@ -46,6 +39,7 @@ train_dataloader = dict(
 test_dataloader = dict(
     batch_size=8, num_workers=0, dataset=dict(pipeline=test_pipeline))
 val_dataloader = test_dataloader
+del size
 
 # SGD at the parent's 1e-3 does not move a new neck and head in 24 epochs.
 optim_wrapper = dict(

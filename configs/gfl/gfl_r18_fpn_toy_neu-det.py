@@ -28,21 +28,14 @@ model = dict(
         anchor_generator=dict(octave_base_scale=4, strides=[8, 16, 32])),
     test_cfg=dict(score_thr=0.02))
 
+size = dict(type='Resize', scale=(96, 96), keep_ratio=True)
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='Resize', scale=(96, 96), keep_ratio=True),
+    *_base_.train_pipeline[:2],
+    size,
     dict(type='RandomFlip', prob=0.75, direction=['horizontal', 'vertical', 'diagonal']),
-    dict(type='PackDetInputs'),
+    _base_.train_pipeline[-1],
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(96, 96), keep_ratio=True),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
-]
+test_pipeline = [_base_.test_pipeline[0], size, *_base_.test_pipeline[2:]]
 train_dataloader = dict(
     batch_size=12,
     num_workers=0,
@@ -52,6 +45,7 @@ test_dataloader = dict(
     num_workers=0,
     dataset=dict(data_root=data_root, pipeline=test_pipeline))
 val_dataloader = test_dataloader
+del size
 test_evaluator = dict(ann_file=data_root + 'coco/test.json')
 val_evaluator = test_evaluator
 

@@ -1,15 +1,10 @@
 # The NEU-DET stream at the size of `make demo`: under a minute a step on two cores.
-_base_ = '../gfl/gfl_r18_fpn_toy_neu-det.py'
+_base_ = ['../gfl/gfl_r18_fpn_toy_neu-det.py', '../_base_/streams/detection.py']
 
-runner_type = 'mmdefect.StreamRunner'
 stream = dict(
-    type='mmdefect.DetectionStream',
     protocol='3+3',
-    base=dict(),
     increment=dict(
         model=dict(backbone=dict(norm_eval=True)),
         optim_wrapper=dict(optimizer=dict(lr=0.001)),
         train_cfg=dict(max_epochs=15),
-        param_scheduler={'1': dict(end=15)}),
-    steps={},
-    start_from=None)
+        param_scheduler={'1': dict(end=15)}))

@@ -1,10 +1,8 @@
 # Plain fine-tuning in steps: what a user of stock mmdet gets. Step 1 trains all six
 # channels on images of the new kinds; old defects in view count as background.
-_base_ = '../gfl/gfl_r50_fpn_2x_neu-det.py'
+_base_ = ['../gfl/gfl_r50_fpn_2x_neu-det.py', '../_base_/streams/detection.py']
 
-runner_type = 'mmdefect.StreamRunner'
 stream = dict(
-    type='mmdefect.DetectionStream',
     protocol='3+3',
     # The released teacher is trained at random sizes, the increment at one size.
     base=dict(
@@ -20,6 +18,4 @@ stream = dict(
                     dict(type='PackDetInputs'),
                 ]))),
     # Released so: 1e-3 is for 16 images, two images on one GPU train at 1.25e-4.
-    increment=dict(auto_scale_lr=dict(enable=True)),
-    steps={},
-    start_from=None)
+    increment=dict(auto_scale_lr=dict(enable=True)))

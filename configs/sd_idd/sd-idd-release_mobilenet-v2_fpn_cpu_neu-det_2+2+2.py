@@ -1,5 +1,1 @@
-_base_ = [
-    '../gfl_stream/finetune_mobilenet-v2_fpn_cpu_neu-det_2+2+2.py', '../_base_/methods/sd_idd_release.py'
-]
-# Its loss_kd compares as many new classes as old ones.
-method = dict(model=dict(distill=dict(released_classes=False)))
+_base_ = ['../gfl_stream/finetune_mobilenet-v2_fpn_cpu_neu-det_2+2+2.py', '../_base_/methods/sd_idd_release_uneven.py']

@@ -1,3 +1,1 @@
-_base_ = [
-    '../gfl_stream/finetune_r50_fpn_2x_neu-det_5+1.py', '../_base_/methods/sd_idd.py'
-]
+_base_ = ['../gfl_stream/finetune_r50_fpn_2x_neu-det_5+1.py', '../_base_/methods/sd_idd.py']

@@ -1,3 +1,2 @@
 _base_ = '../anomaly_stream/finetune_b4_visa_8-4.py'
-# UniAD has neither conditioner nor compression, and masks a token's neighbours.
 model = dict(conditioner=None, compression=None, transformer=dict(neighbours=7))

@@ -8,17 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.doc_commands import clone_to, read_tables, run_document
-from tests.helpers.doc_data import DATA, fill_hub
-
-
-@pytest.fixture(scope='session')
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where torch keeps what it has downloaded."""
-    return fill_hub(tmp_path_factory.mktemp('hub'))
+from tests.helpers.doc_data import DATA
 
 
 @pytest.fixture
-def follow(tmp_path: Path, hub: Path) -> Callable[[str], None]:
+def follow(tmp_path: Path) -> Callable[[str], None]:
     """Return a function that runs a document's commands in a clone of its own."""
 
     def follow(document: str) -> None:
@@ -26,7 +20,7 @@ def follow(tmp_path: Path, hub: Path) -> Callable[[str], None]:
         clone = clone_to(tmp_path / 'mmdefect')
         for folder, name in plan.data.items():
             DATA[name](clone / folder)
-        if wrong := run_document(document, plan, clone, hub):
+        if wrong := run_document(document, plan, clone):
             pytest.fail('\n\n'.join(wrong), pytrace=False)
 
     return follow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmdefect.apis import load_config
+from mmdefect.pruning.channels.plan import FORMAT
 from mmdefect.streams.resolve import build_stream, resolve_step_config
 from mmdefect.streams.stream import Stream
 
@@ -25,11 +26,30 @@ DETECTION = ('erd', 'gfl', 'gfl_increment', 'gfl_stream', 'quality', 'sd_idd')
 ANOMALY = ('anomaly_stream', 'coreset', 'iuf', 'uniad')
 CLASSIFICATION = ('casting',)
 PRUNING = ('ftl',)
+# Half of the first layer's filters of a small ResNet.
+KEPT = {'out': list(range(8)), 'out_of': 16}
+HALF_PLAN = {
+    'format': FORMAT,
+    'origin': {},
+    'layers': {
+        'backbone.layer1.0.conv1': KEPT,
+        'backbone.layer1.0.bn1': KEPT,
+        'backbone.layer1.0.conv2': {'in': KEPT['out'], 'in_of': 16},
+    },
+}
 
 
 def configs_in(names: tuple[str, ...]) -> list[Path]:
-    """Configs of some folders."""
+    """Configs of some folders; none is read."""
     return sorted(p for f in FOLDERS if f.name in names for p in f.glob('*.py'))
+
+
+def families(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Configs by what their names begin with: the method, or the network."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(path.stem.partition('_')[0], []).append(path)
+    return found
 
 
 @lru_cache
@@ -55,23 +75,35 @@ def resolved(path: Path, step: int | None) -> Config:
     return cfg if step is None else resolve_step_config(cfg, step, stream_of(path))
 
 
+def runs(paths: Iterable[Path]) -> Iterator[tuple[Path, int | None, Config]]:
+    """Everything that some configs run: config, step, resolved config of the step."""
+    for path in paths:
+        for step in steps_of(path):
+            yield path, step, resolved(path, step)
+
+
+@contextmanager
+def named(path: Path, step: int | None = None) -> Iterator[None]:
+    """Name the config, of many in one test, whose check fails."""
+    try:
+        yield
+    except Exception as error:
+        raise AssertionError(f'{path.stem}, step {step}: {error}') from error
+
+
 def evaluators(cfg: Config) -> list[dict]:
     found = cfg.test_evaluator
     return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 def metafile(folder: Path) -> dict[str, Any]:
-    return yaml.safe_load((folder / 'metafile.yml').read_text(encoding='utf-8'))
+    return yaml.safe_load((folder / 'metafile.yml').readmodel_text(encoding='utf-8'))
 
 
 @contextmanager
 def scope(name: str | None) -> Iterator[None]:
     with DefaultScope.overwrite_default_scope(name):
         yield
-
-
-def run_id(value: Any) -> str:
-    return value.stem if isinstance(value, Path) else f'step_{value}'
 
 
 def without(values: dict, keys: set[str]) -> dict:
@@ -82,6 +114,36 @@ def without(values: dict, keys: set[str]) -> dict:
 def _frozen(backbone: str) -> nn.Module:
     with scope('mmdefect'):
         return MODELS.build(json.loads(backbone))
+
+
+def model_text(model: dict, left_out: set[str]) -> str:
+    """A model config as a key, without some entries wherever they stand."""
+
+    def plain(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {k: plain(v) for k, v in part.items() if k not in left_out}
+        return [plain(v) for v in part] if isinstance(part, (list, tuple)) else part
+
+    return json.dumps(plain(model), default=str, sort_keys=True)
+
+
+_detectors: dict[str, nn.Module] = {}
+
+
+def build_head(model: ConfigDict) -> nn.Module:
+    """Build a detector without weights or memory, and return its head.
+
+    Detectors of one network and method are built once, their heads for each number of
+    classes.
+    """
+    head = dict(model.bbox_head, train_cfg=model.train_cfg, test_cfg=model.test_cfg)
+    whole = model_text(model, {'num_classes', 'num_old_classes', 'teacher'})
+    with scope('mmdet'), torch.device('meta'):
+        if whole not in _detectors:
+            _detectors[whole] = MODELS.build(model)
+        if (key := model_text(head, set())) not in _detectors:
+            _detectors[key] = MODELS.build(head)
+    return _detectors[key]
 
 
 @lru_cache

@@ -41,7 +41,9 @@ class Drawn(Dataset):
     def __init__(self, cfg: Config) -> None:
         pipeline = cfg.train_dataloader.dataset.pipeline
         scope = cfg.default_scope
-        self.side = 64 if scope == 'mmdet' else _side(pipeline)
+        # What looks at any size looks at a small one.
+        averages = (cfg.model.get('neck') or {}).get('type') == 'GlobalAveragePooling'
+        self.side = 64 if scope == 'mmdet' or averages else _side(pipeline)
         self.scope = scope
         self.classes = cfg.model.get('bbox_head', {}).get('num_classes', 1)
         with DefaultScope.overwrite_default_scope(scope):

@@ -19,7 +19,16 @@ from mmengine.registry import METRICS, MODELS, DefaultScope
 from mmdefect.apis import load_config
 from tests.conftest import REPO
 
-FOLDERS = ('configs', 'demo', 'docs', 'mmdefect', 'requirements', 'tests', 'tools')
+FOLDERS = (
+    'configs',
+    'demo',
+    'docs',
+    'lab',
+    'mmdefect',
+    'requirements',
+    'tests',
+    'tools',
+)
 PATH = re.compile(rf'(?<![\w/.])(?:{"|".join(FOLDERS)})/[\w./+-]*[\w+-]')
 FENCED = re.compile(r'^ *```.*?^ *```$', re.MULTILINE | re.DOTALL)
 

@@ -27,7 +27,10 @@ STRUCTURE = re.compile(r'\w+=\S*|for .+; do|done')
 COMMENT = re.compile(r'(^|\s+)#(\s.*)?$')
 TABLES = sorted((REPO / 'tests/docs').glob('*.yml'))
 # What a clone holds that commands read.
-CLONED = ('configs', 'docs', 'mmdefect', 'requirements', 'tools', 'data/README.md')
+CLONED = (
+    *('configs', 'docs', 'lab', 'mmdefect', 'requirements', 'tools'),
+    'data/README.md',
+)
 TIME_LIMIT = 900  # seconds a document
 
 
@@ -265,23 +268,20 @@ def _logs(clone: Path) -> Path:
     return clone.with_name('logs')
 
 
-def run_document(document: str, plan: Plan, folder: Path, hub: Path) -> list[str]:
+def run_document(document: str, plan: Plan, folder: Path) -> list[str]:
     """Run a document's commands in a clone, one after the other.
 
     Args:
         document: Its path.
         plan: What the table says of it.
         folder: The clone, with the data that the reader has.
-        hub: What pretrained weights were downloaded to.
 
     Returns:
         What went wrong, a message a command.
     """
     _logs(folder).mkdir()
     path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
-    env = tool_env(
-        PATH=path, PYTHONPATH=str(folder), TORCH_HOME=str(hub), LOGS=str(_logs(folder))
-    )
+    env = tool_env(PATH=path, PYTHONPATH=str(folder), LOGS=str(_logs(folder)))
     with subprocess.Popen(
         ['bash', '-c', script_of(document, plan)],
         cwd=folder,

@@ -6,7 +6,6 @@ On disk like the real sets, a few small images each.
 from __future__ import annotations
 
 import json
-import runpy
 import shutil
 from collections.abc import Callable, Sequence
 from itertools import cycle
@@ -14,9 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from mmengine.runner.checkpoint import get_torchvision_models
 from mmpretrain.registry import MODELS
 from PIL import Image
 
@@ -29,13 +26,8 @@ from mmdefect.testing import (
     make_toy_products,
     make_toy_visa,
 )
-from tests.conftest import REPO
+from tests.conftest import load_tool
 from tests.helpers.toy_coco import draw_coco
-
-
-def tool(script: str) -> Callable[[list[str]], int]:
-    """Return ``main`` of a script under ``tools/``."""
-    return runpy.run_path(str(REPO / 'tools' / script))['main']
 
 
 def convert(script: str, *arguments: object) -> None:
@@ -44,7 +36,8 @@ def convert(script: str, *arguments: object) -> None:
     Raises:
         RuntimeError: It failed.
     """
-    if tool(f'dataset_converters/{script}')([str(a) for a in arguments]):
+    tool = load_tool(f'tools/dataset_converters/{script}')
+    if tool.main([str(argument) for argument in arguments]):
         raise RuntimeError(f'{script} failed')
 
 
@@ -159,7 +152,7 @@ def shapes(root: Path) -> None:
 
 
 def boxes(root: Path) -> None:
-    """A COCO file of three classes, listed in another order than they are learnt."""
+    """A COCO file of three classes, listed in another order than they are learned."""
     (root / 'images').mkdir(parents=True)
     Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(root / 'images/1.png')
     names = ['third', 'first', 'second']
@@ -231,18 +224,3 @@ DATA: dict[str, Callable[[Path], object]] = {
     'torchvision weights': torchvision_file,
     'visa': make_toy_visa,
 }
-
-
-def fill_hub(hub: Path) -> Path:
-    """Write pretrained weights where torch keeps what it has downloaded."""
-    from torchvision.models import resnet50
-
-    folder = hub / 'hub/checkpoints'
-    folder.mkdir(parents=True)
-    address = get_torchvision_models()['resnet50']
-    torch.save(resnet50().state_dict(), folder / Path(address).name)
-    cfg = Config.fromfile(REPO / 'configs/_base_/models/iuf_b4.py')
-    backbone = dict(cfg.model.backbone)
-    address = backbone.pop('init_cfg').checkpoint
-    _save(_random(backbone, 'backbone.'), folder / Path(address).name)
-    return hub

@@ -1,4 +1,5 @@
 # Pump impellers seen from above, defective or ok; grey images of 300 px.
+_base_ = './classification.py'
 dataset_type = 'mmdefect.CastingDataset'
 data_root = 'data/casting_data/'
 # No image of the train split has a relative in val or test.
@@ -24,46 +25,11 @@ test_pipeline = [
     dict(type='PackInputs'),
 ]
 
-data_preprocessor = dict(
-    num_classes=2,
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    to_rgb=True)
-
+images = dict(
+    type=dataset_type, data_root=data_root, protocol=protocol, pipeline=test_pipeline)
+# 270 kB an image decoded, 1.6 GB all.
 train_dataloader = dict(
-    batch_size=32,
-    num_workers=2,
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        protocol=protocol,
-        split='train',
-        # 270 kB an image decoded, 1.6 GB all.
-        cache_gb=2.0,
-        pipeline=train_pipeline),
-    # MMEngine's workers repeat their random numbers every epoch.
-    worker_init_fn=dict(type='mmdefect.seed_worker'),
-    sampler=dict(type='DefaultSampler', shuffle=True))
-val_dataloader = dict(
-    batch_size=32,
-    num_workers=2,
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        protocol=protocol,
-        split='val',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False))
-test_dataloader = dict(
-    batch_size=32,
-    num_workers=2,
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        protocol=protocol,
-        split='test',
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False))
-
-val_evaluator = dict(type='mmdefect.DefectClassMetric')
-test_evaluator = dict(type='mmdefect.DefectClassMetric')
+    dataset=dict(images, split='train', cache_gb=2.0, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(images, split='val'))
+test_dataloader = dict(dataset=dict(images, split='test'))
+del images

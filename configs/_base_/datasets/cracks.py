@@ -1,4 +1,5 @@
 # Patches of pavement with and without a crack, 112 px, cut of CRACK500 (data/README.md).
+_base_ = './classification.py'
 dataset_type = 'CustomDataset'
 data_root = 'data/crack_patches/crack500/'
 # In label order: 0 is the defective class. The lists of the converter say so too, as
@@ -17,50 +18,14 @@ test_pipeline = [
     dict(type='PackInputs'),
 ]
 
-data_preprocessor = dict(
-    num_classes=2,
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    to_rgb=True)
-
+patches = dict(
+    type=dataset_type, data_root=data_root, classes=classes, pipeline=test_pipeline)
 train_dataloader = dict(
-    batch_size=32,
-    num_workers=2,
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        ann_file='train.txt',
-        data_prefix='train',
-        classes=classes,
-        pipeline=train_pipeline),
-    # MMEngine's workers repeat their random numbers every epoch.
-    worker_init_fn=dict(type='mmdefect.seed_worker'),
-    sampler=dict(type='DefaultSampler', shuffle=True))
-val_dataloader = dict(
-    batch_size=32,
-    num_workers=2,
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        ann_file='val.txt',
-        data_prefix='val',
-        classes=classes,
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False))
-test_dataloader = dict(
-    batch_size=32,
-    num_workers=2,
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        ann_file='test.txt',
-        data_prefix='test',
-        classes=classes,
-        pipeline=test_pipeline),
-    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False))
-
-val_evaluator = dict(type='mmdefect.DefectClassMetric')
-test_evaluator = dict(type='mmdefect.DefectClassMetric')
+        patches, ann_file='train.txt', data_prefix='train', pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(patches, ann_file='val.txt', data_prefix='val'))
+test_dataloader = dict(dataset=dict(patches, ann_file='test.txt', data_prefix='test'))
+del patches
 
 # Whole images with outlined cracks, which filters are scored on; any size, so one by one.
 mask_dataloader = dict(

@@ -1,52 +1,10 @@
 # NEU-DET: 1,800 steel images of 200x200, six kinds (data/README.md).
+_base_ = './boxes.py'
 dataset_type = 'mmdefect.NEUDETDataset'
 data_root = 'data/NEU-DET/'
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='Resize', scale=(1333, 800), keep_ratio=True),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(1333, 800), keep_ratio=True),
-    # After Resize: ground truth stays in the pixels of the original image.
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
-]
-train_dataloader = dict(
-    batch_size=2,
-    num_workers=2,
-    persistent_workers=False,
-    worker_init_fn=dict(type='mmdefect.seed_worker'),
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    batch_sampler=dict(type='AspectRatioBatchSampler'),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        ann_file='coco/train.json',
-        data_prefix=dict(img=''),
-        filter_cfg=dict(filter_empty_gt=True, min_size=32),
-        pipeline=train_pipeline))
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=False,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        ann_file='coco/test.json',
-        data_prefix=dict(img=''),
-        test_mode=True,
-        pipeline=test_pipeline))
-test_dataloader = val_dataloader
-
-val_evaluator = dict(
-    type='mmdefect.GroupedCocoMetric', ann_file=data_root + 'coco/test.json', metric='bbox')
+train_dataloader = dict(dataset=dict(type=dataset_type, data_root=data_root))
+val_dataloader = train_dataloader
+test_dataloader = train_dataloader
+val_evaluator = dict(ann_file=data_root + 'coco/test.json')
 test_evaluator = val_evaluator

@@ -1,47 +1,18 @@
 # Toy products: six textures of 128x128 (data/README.md), sized for a CPU.
-dataset_type = 'mmdefect.AnomalyDataset'
+_base_ = './products.py'
 data_root = 'data/toy/products/'
 # In the order of the stream.
-metainfo = dict(classes=('cloth', 'dots', 'marble', 'metal', 'tiles', 'wood'))
+metainfo = dict(
+    classes=('cloth', 'dots', 'marble', 'metal', 'tiles', 'wood'))
 
-train_pipeline = [
-    dict(type='mmdefect.LoadAnomalyImage'),
-    # Pillow's bilinear resize reduces with anti-aliasing, OpenCV's does not.
-    dict(type='Resize', scale=(128, 128), keep_ratio=False, backend='pillow'),
-    # The paper augments nothing: features may be cached as long as all three are off.
-    dict(type='mmdefect.AnomalyFlipRotate', hflip=False, vflip=False, rotate=False),
-    dict(type='mmdefect.PackAnomalyInputs'),
-]
-test_pipeline = [
-    dict(type='mmdefect.LoadAnomalyImage'),
-    dict(type='Resize', scale=(128, 128), keep_ratio=False, backend='pillow'),
-    # At the resolution of the image files.
-    dict(type='mmdefect.LoadAnomalyMask'),
-    dict(type='mmdefect.PackAnomalyInputs'),
-]
+size = dict(type='Resize', scale=(128, 128), keep_ratio=False, backend='pillow')
+train_pipeline = [_base_.train_pipeline[0], size, *_base_.train_pipeline[2:]]
+test_pipeline = [_base_.test_pipeline[0], size, *_base_.test_pipeline[2:]]
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
-    persistent_workers=False,
-    worker_init_fn=dict(type='mmdefect.seed_worker'),
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=metainfo,
-        split='train',
-        pipeline=train_pipeline))
+    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=train_pipeline))
 test_dataloader = dict(
-    batch_size=8,
     num_workers=0,
-    persistent_workers=False,
-    drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        metainfo=metainfo,
-        split='test',
-        pipeline=test_pipeline))
-test_evaluator = dict(type='mmdefect.AnomalyMetric', mode='streaming')
+    dataset=dict(data_root=data_root, metainfo=metainfo, pipeline=test_pipeline))
+del size

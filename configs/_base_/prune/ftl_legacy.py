@@ -1,6 +1,6 @@
 # Finicky Transfer Learning as published: 99 shares of the filters, each layer scored
 # behind the layers that are cut already, on images without normalisation, activations as
-# uint8; batch norms forget what they learnt; a logistic regression, and no training.
+# uint8; batch norms forget what they learned; a logistic regression, and no training.
 prune = dict(
     scorer=dict(type='mmdefect.SegIoU', active='legacy'),
     # 'object' for AlexNet; VGG16 took 'union', the best for cracks and for background.
