@@ -153,8 +153,8 @@ DATASETS = _child(
     'DATASETS',
     {
         'AnomalyDataset': 'mmdefect.datasets.anomaly.dataset',
-        'MVTecADDataset': 'mmdefect.datasets.anomaly.mvtec_ad',
-        'VisADataset': 'mmdefect.datasets.anomaly.visa',
+        'MVTecADDataset': 'mmdefect.datasets.anomaly.dataset',
+        'VisADataset': 'mmdefect.datasets.anomaly.dataset',
         'CastingDataset': 'mmdefect.datasets.casting.dataset',
         'DefectDetDataset': 'mmdefect.datasets.boxes.dataset',
         'NEUDETDataset': 'mmdefect.datasets.boxes.neu_det',

@@ -26,12 +26,15 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
 
     ``model.train(True)`` afterwards would wake batch norms that are frozen.
     """
+    whole = [(module, module.training) for module in modules]
     before = [(part, part.training) for module in modules for part in module.modules()]
     for module in modules:
         module.eval()
     try:
         yield
     finally:
+        for module, training in whole:  # what it holds that is no part of it
+            module.train(training)
         for part, training in before:
             part.training = training
 

@@ -99,7 +99,7 @@ def main(out: str, weights: str) -> int:
 # In the environment that the first command made.
 WRITE = f"""
 import ast, sys
-from mmdefect.utils.results import write_results
+from lab.results import write_results
 ran, status, seconds = ast.literal_eval(sys.argv[3])
 metrics = {{}}
 for line, code, duration in zip(ran, status, seconds, strict=True):
