@@ -29,50 +29,30 @@ SHAPES = ('polygon', 'rectangle', 'circle', 'mask', 'line', 'linestrip')
 """Those of LabelMe's that can be drawn; points have no area."""
 MAX_OUTLINE = 10_000_000
 """Length of all edges of a polygon in pixels; drawing it takes that much time."""
-_FINE = 5  # as in pycocotools
 
 
 def fill(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Fill a closed outline, to the pixel as pycocotools does (``rleFrPoly``).
-
-    Edges are drawn on a grid five times as fine. Where one crosses the middle of a
-    column, filling down the column begins or ends.
+    """Fill a closed outline as pycocotools does, for files of LabelMe and of COCO.
 
     Args:
-        points: x and y in pixels from the corner of the image, shape (N, 2).
+        points: x and y in pixels from the corner of the image, shape (N, 2), N >= 3.
         size: Height and width of the image.
 
     Returns:
         Boolean, shape (H, W).
+
+    Raises:
+        ImportError: If pycocotools is not installed.
     """
-    height, width = size
-    corners = np.trunc(_FINE * points + 0.5).astype(np.int64)
-    ends = corners[:, 0].min() // _FINE, corners[:, 0].max() // _FINE + 1
-    begin, end = np.clip(ends, 0, width).tolist()
-    turns = np.zeros(height * (end - begin) + 1, bool)
-    for first, last in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        x, y = _edge(first, last)
-        at = np.flatnonzero(np.diff(x))
-        column, off = np.divmod(np.minimum(x[at], x[at + 1]) - _FINE // 2, _FINE)
-        row = -((_FINE // 2 - np.minimum(y[at], y[at + 1])) // _FINE)
-        seen = (off == 0) & (column >= begin) & (column < end)
-        place = (column[seen] - begin) * height + row[seen].clip(0, height)
-        np.logical_xor.at(turns, place, True)
-    filled = np.zeros((width, height), bool)
-    filled[begin:end] = np.logical_xor.accumulate(turns[:-1]).reshape(-1, height)
-    return filled.T
-
-
-def _edge(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whole x and y of a straight line, one point a step of its longer side."""
-    side = int(abs(last[1] - first[1]) > abs(last[0] - first[0]))
-    if first[side] > last[side]:
-        first, last = last, first
-    steps = np.arange(last[side] - first[side] + 1)
-    slope = (last - first)[1 - side] / max(steps[-1], 1)
-    across = np.trunc(first[1 - side] + slope * steps + 0.5).astype(np.int64)
-    along = first[side] + steps
-    return (across, along) if side else (along, across)
+    try:
+        from pycocotools import mask
+    except ImportError as error:
+        raise ImportError(
+            'outlines are filled by pycocotools, which is not installed: expected it '
+            'in this environment; do pip install pycocotools'
+        ) from error
+    runs = mask.frPyObjects([points.ravel().tolist()], *size)
+    return mask.decode(mask.merge(runs)).astype(bool)
 
 
 def labelme_images(folder: Path, *, line_width: int | None) -> Iterator[Drawable]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +63,10 @@ def test_smoke_labelme(tmp_path: Path, given: dict, expected: np.ndarray) -> Non
     np.testing.assert_array_equal(pixels, expected)
 
 
-def test_feature_outlines_fill_what_pycocotools_fills() -> None:
-    """Of any shape, on the grid of pixels or off it, and beyond the image."""
-    coco_mask = pytest.importorskip('pycocotools.mask')
-    rng = np.random.default_rng(0)
-    for number in range(120):
-        points = rng.uniform(-15, 45, (rng.integers(3, 9), 2))
-        points = np.round(points, number % 3) if number % 2 else points
-        (rle,) = coco_mask.frPyObjects([points.ravel().tolist()], 25, 31)
-        expected = coco_mask.decode(rle) > 0
-        np.testing.assert_array_equal(fill(points, (25, 31)), expected)
+def test_exception_without_pycocotools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, 'pycocotools', None)
+    with pytest.raises(ImportError, match=r'outlines .*; do pip install pycocotools$'):
+        fill(np.array([[0, 0], [2, 0], [2, 2]]), (4, 4))
 
 
 def test_feature_one_outline_is_one_mask(tmp_path: Path) -> None:
