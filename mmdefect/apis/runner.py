@@ -30,6 +30,10 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     training, a detector needs as many classes as its data, mmdet's ``CocoDataset`` is
     read as ours (:mod:`mmdefect.streams.plain`), and the console shows no config
     (:mod:`mmdefect.utils.console`).
+
+    Example:
+        >>> runner = build_runner(load_config('my_config.py'))  # doctest: +SKIP
+        >>> runner.train()  # doctest: +SKIP
     """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
@@ -56,13 +60,17 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
 
 
 def recorded(cure: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Have what ends a tool early said once and last, not by every process.
+    """Report what ends a tool early once and last, not by every process.
 
     A signal ends it in one sentence (:mod:`mmdefect.utils.interrupts`). An error of a
     process that torchrun has started goes to the file that the launcher reads.
 
     Args:
         cure: What to do after an interruption, such as ``'start it again'``.
+
+    Example:
+        >>> @recorded('start it again')
+        ... def main() -> None: ...
     """
 
     def wrapped(main: Callable[[], None]) -> Callable[[], None]:
@@ -95,7 +103,11 @@ def _record_errors(main: Callable[[], None]) -> None:
 
 
 def finish() -> None:
-    """End a process of a CPU group cleanly; does nothing elsewhere."""
+    """End a process of a CPU group cleanly; does nothing elsewhere.
+
+    Example:
+        >>> finish()
+    """
     from mmdefect.utils.distributed import leave_process_group
 
     leave_process_group()

@@ -80,8 +80,8 @@ class ImageRecord:
         """
         if self.pixels is None:
             raise ValueError(
-                f"an image of '{self.product}' without its anomaly map was given, one "
-                'with it was expected; rank before forget_pixels.'
+                f'pixels=None of an image of {self.product!r}: expected its anomaly '
+                'map; rank before forget_pixels'
             )
         if self.mask is None or self.mask.shape == self.pixels.shape:
             return self.pixels

@@ -240,7 +240,7 @@ class TestErrors:
 
     def test_exception_out_suffix(self, tmp_path: Path, call: RunTool) -> None:
         (tmp_path / 'x.pth').touch()
-        with pytest.raises(ValueError, match=r'must be a \.pkl file'):
+        with pytest.raises(ValueError, match=r'expected a \.pkl file'):
             call(
                 'tools/test.py', PLAIN, tmp_path / 'x.pth', '--out', 'predictions.json'
             )

@@ -1,4 +1,4 @@
-"""How much each weight matters to what was learnt: EWC, MAS and SI."""
+"""Importance of each weight to what was learned: EWC, MAS and SI."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class WeightImportanceHook(PreviousStepHook):
     ) -> None:
         super().__init__(**kwargs)
         for method in methods:
-            check_choice('weight importance', method, METHODS)
+            check_choice('methods', method, METHODS)
         self.methods = tuple(methods)
         self.batch_size = batch_size
         self._found: dict[str, Tensors] = {}
@@ -130,7 +130,7 @@ class ImportancePenaltyHook(PreviousStepHook):
 
     def __init__(self, *, method: str, weight: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_choice('penalty method', method, METHODS)
+        check_choice('method', method, METHODS)
         self.method = method
         self.weight = weight
 
@@ -141,8 +141,8 @@ class ImportancePenaltyHook(PreviousStepHook):
         found = self.collected(loaded, KEY, WeightImportanceHook.__name__)
         if self.method not in found:
             raise ValueError(
-                f'checkpoint {self.checkpoint} holds the importances {sorted(found)}: '
-                f"expected '{self.method}' among the methods of WeightImportanceHook"
+                f'{self.checkpoint} holds the importances {sorted(found)}: expected '
+                f'{self.method!r}; name it in the methods of WeightImportanceHook'
             )
         parameters = trainable(model)
         rows = old_rows(runner, loaded)
@@ -231,11 +231,10 @@ class WeightPath:
     @torch.no_grad()
     def importance(self) -> Tensors:
         """Saved loss over squared distance, not negative."""
-        found = {}
-        for name, parameter in self.parameters.items():
-            way = (parameter - self.start[name]).square()
-            found[name] = (self.saved[name] / (way + DAMPING)).relu()
-        return found
+        return {
+            n: (self.saved[n] / ((p - self.start[n]).square() + DAMPING)).relu()
+            for n, p in self.parameters.items()
+        }
 
 
 def zeros_like(parameters: dict[str, nn.Parameter]) -> Tensors:
