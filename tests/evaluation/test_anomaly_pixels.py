@@ -117,7 +117,7 @@ def test_feature_counted_alone_or_together(at_once, monkeypatch) -> None:
 def test_exception_forgotten_pixels() -> None:
     image = record([[0.5, 0.25]], [[0, 1]])
     image.forget_pixels()
-    with pytest.raises(ValueError, match="'bottle' without its anomaly map"):
+    with pytest.raises(ValueError, match="pixels=None of an image of 'bottle'"):
         rank_pixels([image], align_corners=True)
     with pytest.raises(ValueError, match='rank before forget_pixels'):
         PixelHistograms(1).add(0, image, align_corners=True)

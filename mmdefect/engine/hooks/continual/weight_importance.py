@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -150,7 +151,9 @@ class ImportancePenaltyHook(PreviousStepHook):
             found[self.method], zeros_like(parameters), rows, class_keys_of(model)
         )
         old = old_weights(runner, loaded)
-        model.penalties[self.method] = Penalty(self.weight, parameters, importance, old)
+        model.penalties[self.method] = partial(
+            penalty, self.weight, parameters, importance, old
+        )
 
     def after_train(self, runner: Runner) -> None:
         """Take it away again."""
@@ -158,26 +161,15 @@ class ImportancePenaltyHook(PreviousStepHook):
         model.penalties.pop(self.method, None)
 
 
-class Penalty:
-    """Weighted squared distance of parameters from old ones; call it for its value."""
-
-    def __init__(
-        self,
-        weight: float,
-        parameters: dict[str, nn.Parameter],
-        importance: Tensors,
-        old: Tensors,
-    ) -> None:
-        self.weight = weight
-        self.terms = [(p, importance[n], old[n]) for n, p in parameters.items()]
-
-    def __call__(self) -> Tensor:
-        """A scalar with gradient."""
-        total = sum(
-            (importance * (parameter - old).square()).sum()
-            for parameter, importance, old in self.terms
-        )
-        return self.weight * torch.as_tensor(total)
+def penalty(
+    weight: float, parameters: Mapping[str, Tensor], importance: Tensors, old: Tensors
+) -> Tensor:
+    """Weighted squared distance of parameters from old ones, a scalar with gradient."""
+    total = sum(
+        (importance[name] * (parameter - old[name]).square()).sum()
+        for name, parameter in parameters.items()
+    )
+    return weight * torch.as_tensor(total)
 
 
 class WeightPath:
