@@ -32,9 +32,6 @@ DETERMINISTIC = (
 def check_deterministic(transforms: Iterable[Any]) -> None:
     """Refuse a pipeline whose result may differ from one time to the next.
 
-    Args:
-        transforms: Built transforms.
-
     Raises:
         ValueError: Naming the first one that is random, or not known not to be.
     """
@@ -120,8 +117,7 @@ class FeatureStore:
     def _keep(self, digest: str, features: Tensor) -> None:
         if digest in self._kept or digest in self._on_disk_only:
             return
-        full = self._bytes + features.nbytes > self.max_bytes
-        if full and self.folder is not None:
+        if self.folder and self._bytes + features.nbytes > self.max_bytes:
             self._on_disk_only.add(digest)
             return
         self.reserve(features)
@@ -155,10 +151,9 @@ class CachedItems:
     """Packed items with features for the image; stands in for a dataset's pipeline.
 
     Args:
-        items: Packed items by image path, ``inputs`` an image.
+        items: Packed items by image path, ``inputs`` an image where it is kept.
         digests: Digest of each image's file, by path.
         store: Where their features are.
-        with_image: Keep the image beside the features.
     """
 
     def __init__(
@@ -166,20 +161,17 @@ class CachedItems:
         items: dict[str, dict[str, Any]],
         digests: dict[str, str],
         store: FeatureStore,
-        *,
-        with_image: bool,
     ) -> None:
         self.items = items
         self.digests = digests
         self.store = store
-        self.with_image = with_image
 
     def __call__(self, info: dict[str, Any]) -> dict[str, Any]:
         """Return the item of a data info."""
         path = info['img_path']
         item = self.items[path]
         inputs = {'features': self.store.get(self.digests[path])}
-        if self.with_image:
+        if 'inputs' in item:
             inputs['image'] = item['inputs']
         # The model writes its prediction into the sample.
         return {'inputs': inputs, 'data_samples': item['data_samples'].clone()}
@@ -238,4 +230,4 @@ def fill(
             progress(index + 1, len(dataset))
     if waiting:
         compute()
-    return CachedItems(items, digests, store, with_image=with_image)
+    return CachedItems(items, digests, store)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -28,14 +28,8 @@ QUADRANTS = {'Q1': 1.0, 'Q2': 0.33, 'Q3': 0.67, 'Q4': 0.0}
 PARTS = ('backbone', 'neck')
 
 
-@dataclass(frozen=True)
-class Unit:
-    """What is frozen as one: a module's own parameters, without its children's.
-
-    Attributes:
-        name: Name of the module.
-        parameters: Names of its parameters.
-    """
+class Unit(NamedTuple):
+    """Name of a module and of its own parameters, without its children's."""
 
     name: str
     parameters: tuple[str, ...]
@@ -61,8 +55,7 @@ class FreezePlan:
         return self.units[: self.number]
 
 
-@dataclass(frozen=True)
-class Calls:
+class Calls(NamedTuple):
     """First and last call of each module, as numbers of a count."""
 
     first: dict[str, int]

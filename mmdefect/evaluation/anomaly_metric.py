@@ -111,10 +111,7 @@ class AnomalyMetric(BaseMetric):
             self.results.append(record)
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Score the whole test set, on all ranks.
-
-        Args:
-            size: How many images the test set has.
+        """Score the whole test set of ``size`` images, on all ranks.
 
         Raises:
             ValueError: Streaming, if another number of images was processed; or as in
@@ -139,14 +136,9 @@ class AnomalyMetric(BaseMetric):
         return {f'{self.prefix}/{name}': value for name, value in metrics.items()}
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Score all images, one product after the other.
+        """Score all images of all ranks; name -> value, without the prefix.
 
-        Args:
-            results: What :meth:`process` kept, from all ranks; its maps are dropped as
-                soon as their product is done.
-
-        Returns:
-            Name -> value, without the prefix.
+        Maps are dropped as soon as their product is done.
 
         Raises:
             ValueError: If no image was evaluated or an old class is unknown.
@@ -184,8 +176,7 @@ class AnomalyMetric(BaseMetric):
         return IMAGE_METRICS + PIXEL_METRICS if self.pixel else IMAGE_METRICS
 
     def _opened_histograms(self) -> PixelHistograms:
-        if self._histograms is None:
-            self._histograms = PixelHistograms(len(self._classes))
+        self._histograms = self._histograms or PixelHistograms(len(self._classes))
         return self._histograms
 
     def _record(self, sample: Mapping[str, Any]) -> ImageRecord:
@@ -195,11 +186,8 @@ class AnomalyMetric(BaseMetric):
                 f'class_name={product!r}: expected one of {", ".join(self._classes)}; '
                 'let the dataset keep the classes seen so far only'
             )
-        record = ImageRecord(
-            product=product,
-            label=int(sample['gt_label']),
-            score=float(sample['pred_score']),
-        )
+        label, score = int(sample['gt_label']), float(sample['pred_score'])
+        record = ImageRecord(product=product, label=label, score=score)
         if self.pixel:
             self._add_pixels(record, sample)
         if not record.is_finite:
@@ -254,9 +242,7 @@ class AnomalyMetric(BaseMetric):
         if not images:
             image_reason = pixel_reason = 'it has no test image'
         elif len(labels) < 2:
-            image_reason = (
-                f'all its images are {"defective" if 1 in labels else "good"}'
-            )
+            image_reason = f'all its images are {("good", "defective")[1 in labels]}'
         else:
             found |= self._image_metrics(images)
         if self.pixel and images:
@@ -284,10 +270,8 @@ class AnomalyMetric(BaseMetric):
         # float64 holds every float32 as it is.
         scores = torch.tensor([record.score for record in images], dtype=torch.float64)
         ranking = rank_scores(scores, torch.tensor([r.label for r in images]))
-        return {
-            'image_auroc': float(ranking.auroc()),
-            'image_f1max': float(ranking.f1_max()),
-        }
+        values = (ranking.auroc(), ranking.f1_max())
+        return dict(zip(IMAGE_METRICS, map(float, values), strict=True))
 
     def _pixel_ranking(self, name: str, images: Sequence[ImageRecord]) -> Ranking:
         if self.mode == 'streaming':
@@ -303,9 +287,6 @@ class AnomalyMetric(BaseMetric):
         return rank_pixels(images, align_corners=self.align_corners)
 
     def _pixel_metrics(self, ranking: Ranking) -> dict[str, float]:
-        return {
-            'pixel_auroc': float(ranking.auroc()),
-            'pixel_ap': float(ranking.average_precision()),
-            'pixel_f1max': float(ranking.f1_max()),
-            'aupro': float(ranking.aupro(self.fpr_limit)),
-        }
+        curve = (ranking.auroc(), ranking.average_precision(), ranking.f1_max())
+        values = (*curve, ranking.aupro(self.fpr_limit))
+        return dict(zip(PIXEL_METRICS, map(float, values), strict=True))

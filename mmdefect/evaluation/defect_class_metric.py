@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -34,16 +33,8 @@ INTERVALS = ('wilson', 'bootstrap')
 PER_CLASS = ('precision', 'recall', 'f1')
 
 
-@dataclass(frozen=True)
-class ImageResult:
-    """What one image is judged by.
-
-    Attributes:
-        path: Its file.
-        label: True class.
-        pred: Predicted class.
-        scores: Probability of each class.
-    """
+class ImageResult(NamedTuple):
+    """File of an image, its true and its predicted class, and probabilities."""
 
     path: str
     label: int
@@ -210,16 +201,12 @@ class DefectClassMetric(BaseMetric):
     def _accuracies(self, right: Tensor) -> dict[str, float]:
         """Accuracy and its interval."""
         if self.interval == 'wilson':
-            errors = int((~right).sum())
-            low, high = wilson_interval(errors, len(right))
+            low, high = wilson_interval(int((~right).sum()), len(right))
             low, high = 1 - high, 1 - low
         else:
             low, high = bootstrap_interval(right.double())
-        return {
-            'accuracy': float(right.double().mean()),
-            'accuracy_low': low,
-            'accuracy_high': high,
-        }
+        accuracy = float(right.double().mean())
+        return {'accuracy': accuracy, 'accuracy_low': low, 'accuracy_high': high}
 
     def _class_metrics(self, confusion: Tensor) -> dict[str, float]:
         """Precision, recall and F1 of each class, and their means."""
@@ -258,10 +245,4 @@ def confusion_table(confusion: Tensor, classes: Sequence[str]) -> str:
     for name, counts in zip(classes, confusion.tolist(), strict=True):
         rows.append([name, *map(str, counts)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return '\n'.join(
-        '  '.join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    return '\n'.join('  '.join(map(str.rjust, row, widths)) for row in rows)

@@ -35,10 +35,7 @@ AREAS = ('all', 'small', 'medium', 'large')
 
 
 def coco_backend(name: str) -> tuple[type, type]:
-    """Return the classes ``(COCO, COCOeval)`` of a backend.
-
-    ``auto`` takes faster-coco-eval when it is installed, pycocotools otherwise; both
-    give the same numbers.
+    """Return the classes ``(COCO, COCOeval)`` of a backend, all of the same numbers.
 
     Raises:
         ValueError: If the name is unknown.
@@ -217,8 +214,8 @@ class GroupedCocoMetric(CocoMetric):
         if missing:
             absent, known = (', '.join(map(visible, names)) for names in (missing, ids))
             raise ValueError(
-                f'{self.ann_file}: expected class {absent} in it, and it has {known}; '
-                'use the annotation file of these classes'
+                f"class {absent} is not in '{self.ann_file}', which has {known}: "
+                'expected the annotation file of these classes; give it'
             )
         check_known(self.old_classes, self._classes, what='old_classes')
         return [ids[name] for name in self._classes]
@@ -244,12 +241,7 @@ class GroupedCocoMetric(CocoMetric):
         return evaluation
 
     def _precision(
-        self,
-        evaluation: Any,
-        *,
-        iou: float | None = None,
-        area: str = 'all',
-        name: str | None = None,
+        self, evaluation: Any, iou: float | None, area: str, name: str | None = None
     ) -> float | None:
         """Mean of COCO's precision array (IoU, recall, class, area, max boxes)."""
         ious = slice(None) if iou is None else np.isclose(self.iou_thrs, iou)
@@ -265,8 +257,7 @@ class GroupedCocoMetric(CocoMetric):
         found = {}
         for item in self.metric_items or PRECISION_ITEMS:
             if item in PRECISION_ITEMS:
-                iou, area = PRECISION_ITEMS[item]
-                value = self._precision(evaluation, iou=iou, area=area)
+                value = self._precision(evaluation, *PRECISION_ITEMS[item])
             else:
                 value = self._recall(evaluation, item)
             found[f'bbox_{item}'] = -1.0 if value is None else value
@@ -292,8 +283,8 @@ class GroupedCocoMetric(CocoMetric):
         undefined = []
         for name in self._classes:
             row = [
-                self._precision(evaluation, iou=iou, area=area, name=name)
-                for iou, area in PRECISION_ITEMS.values()
+                self._precision(evaluation, *item, name)
+                for item in PRECISION_ITEMS.values()
             ]
             values = [float('nan') if value is None else value for value in row]
             metrics[f'AP50/{name}'] = values[1]

@@ -22,13 +22,7 @@ from mmdefect.functional.ranking import auroc
 
 
 class Prediction(NamedTuple):
-    """Of one image.
-
-    Attributes:
-        label: True class, an index.
-        pred: Predicted class.
-        score: Probability of being defective.
-    """
+    """True and predicted class of an image, and its probability of being defective."""
 
     label: int
     pred: int
@@ -102,11 +96,7 @@ def read_predictions(path: str | Path) -> dict[str, Prediction]:
 
 
 def measure(predictions: Predictions, *, defective: int = 0) -> Measures:
-    """Sum up the predictions of one classifier.
-
-    Args:
-        predictions: By path of the image.
-        defective: Index of the defective class of two.
+    """Sum up the predictions of one classifier, class ``defective`` of two.
 
     Raises:
         ValueError: There is none.

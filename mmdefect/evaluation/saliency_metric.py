@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
@@ -25,14 +24,8 @@ from mmdefect.utils.checks import check_range
 MEASURES = ('iou', 'iop', 'pointing_game', 'energy')
 
 
-@dataclass(frozen=True)
-class ImageLocalisation:
-    """What is kept of one image.
-
-    Attributes:
-        path: Its file.
-        values: Measure -> value; None where the image has no mask.
-    """
+class ImageLocalisation(NamedTuple):
+    """File of an image; measure -> value, None where it has no mask."""
 
     path: str
     values: dict[str, float] | None
@@ -122,11 +115,7 @@ class SaliencyMetric(BaseMetric):
         return found | {'scored': len(scored), 'unmasked': unmasked}
 
     def score(self, saliency: Tensor, mask: Tensor) -> dict[str, float]:
-        """Measures of one image.
-
-        Args:
-            saliency: Not negative, shape ``(h, w)``.
-            mask: Not 0 where the defect is, shape ``(H, W)``.
+        """Measures of one image, of a map ``(h, w)`` and a mask ``(H, W)``.
 
         Raises:
             ValueError: As in :meth:`process`.

@@ -121,12 +121,9 @@ class CalibrationHook(Hook):
         runner.call_hook('after_load_checkpoint', checkpoint=calibrated)
 
     def fit(self, logits: Tensor, labels: Tensor, logger: Any) -> dict[str, float]:
-        """Fit both numbers; the logger is told what cannot be fitted.
+        """Fit both numbers on logits ``(N, C)`` and labels ``(N,)``.
 
-        Args:
-            logits: Of the validation images, shape ``(N, C)``.
-            labels: Their classes, shape ``(N,)``.
-            logger: Of the runner.
+        The logger is told what cannot be fitted.
 
         Returns:
             ``temperature`` and ``threshold``, and the negative log-likelihood
@@ -161,13 +158,9 @@ class CalibrationHook(Hook):
         """Name and content of the best checkpoint, else of the last, else of now."""
         hook = _checkpoint_hook(runner)
         bests = getattr(hook, 'best_ckpt_path_dict', None) or {}
-        candidates = [
-            getattr(hook, 'best_ckpt_path', None),
-            *bests.values(),
-            getattr(hook, 'last_ckpt', None),
-        ]
+        best, last = (getattr(hook, n, None) for n in ('best_ckpt_path', 'last_ckpt'))
         barrier()  # rank 0 may still be writing
-        known = list(filter(None, candidates))
+        known = list(filter(None, (best, *bests.values(), last)))
         for candidate in known:
             if path := _existing(runner, candidate):
                 if candidate != known[0]:

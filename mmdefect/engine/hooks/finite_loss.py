@@ -79,17 +79,22 @@ class FiniteLossHook(Hook):
         }
         found = [part for part in all_gather_object(mine) if part['not_finite']]
         rates = set(chain.from_iterable(runner.optim_wrapper.get_lr().values()))
-        place = {'epoch': runner.epoch + 1, 'iteration': runner.iter + 1}
+        epoch, iteration = runner.epoch + 1, runner.iter + 1
+        noted = {
+            'epoch': epoch,
+            'iteration': iteration,
+            'learning_rates': sorted(rates),
+        }
         path = Path(runner.work_dir) / NON_FINITE_FILE
         if is_main_process():
-            rated = {**place, 'learning_rates': sorted(rates)}
-            write_json(path, {**rated, 'batches': found})
+            noted |= {'learning_rates': sorted(rates), 'batches': found}
+            write_json(path, noted)
         names = [Path(name).name for part in found for name in part['images']]
         limit = getattr(runner.optim_wrapper, 'clip_grad_kwargs', None)
         amp = isinstance(runner.optim_wrapper, AmpOptimWrapper)
         return ValueError(
-            f'training stopped in {runner.work_dir}, epoch {place["epoch"]}, iteration '
-            f'{place["iteration"]}: {", ".join(found[0]["not_finite"])} is not finite '
+            f'training stopped in {runner.work_dir}, epoch {epoch}, iteration '
+            f'{iteration}: {", ".join(found[0]["not_finite"])} is not finite '
             f'on a batch of {some_of(names, 4) or "unnamed images"} (see '
             f'{path.name}); lower the learning rate (now {max(rates):g}), limit the '
             f'gradients (optim_wrapper.clip_grad=dict(max_norm=10), now {limit}), '

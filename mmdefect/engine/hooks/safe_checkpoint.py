@@ -52,11 +52,10 @@ class SafeCheckpointHook(CheckpointHook):
         for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
             self.best_ckpt_path_dict[key] = self._here(path)
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            loader = runner.train_dataloader
-            if not len(loader):  # MMEngine would count its epochs and train nothing
-                raise no_batch(
-                    len(loader.dataset), loader.batch_size, drop_last=loader.drop_last
-                )
+            data = runner.train_dataloader
+            if not len(data):  # MMEngine would count its epochs and train nothing
+                size, last = data.batch_size, data.drop_last
+                raise no_batch(len(data.dataset), size, drop_last=last)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the step, the classes and how images were normalised to the meta.

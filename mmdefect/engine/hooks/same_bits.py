@@ -72,7 +72,7 @@ def check_bits(
     if None not in (learned, found) and learned != found:
         raise ValueError(
             f'16-bit images are read as {learned} bits in {where} and as {found} bits '
-            f'in the {name} set: expected the same; give bits=... to the datasets of '
+            f'in the {name} set; expected the same: give bits=... to the datasets of '
             'training, validation and test'
         )
 

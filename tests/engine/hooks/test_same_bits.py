@@ -76,7 +76,7 @@ def test_smoke(tmp_path: Path, train: int | None, val: int | None) -> None:
 
 
 def test_exception_validation(tmp_path: Path) -> None:
-    message = 'as 12 bits in the training set and as 16 bits in the validation set:'
+    message = 'as 12 bits in the training set and as 16 bits in the validation set;'
     with pytest.raises(ValueError, match=message):
         runner_of(tmp_path, train=12, val=16).train()
 
@@ -86,6 +86,6 @@ def test_exception_checkpoint(tmp_path: Path, task: str) -> None:
     runner_of(tmp_path, train=16).train()
     runner = runner_of(tmp_path, **{task: 12})
     runner._load_from = str(tmp_path / 'epoch_1.pth')
-    message = r'16 bits in the checkpoint and as 12 .*: expected the same; give bits='
+    message = r'16 bits in the checkpoint and as 12 .*; expected the same: give bits='
     with pytest.raises(ValueError, match=message):
         getattr(runner, task)()

@@ -115,8 +115,7 @@ class AnomalyMapHook(Hook):
             example TensorBoard.
 
     Raises:
-        ValueError: If ``per_class`` is below 1, an end of the scale is not finite, or
-            ``min_score`` not below ``max_score``.
+        ValueError: If a setting is outside its range.
     """
 
     def __init__(
@@ -144,9 +143,6 @@ class AnomalyMapHook(Hook):
         self.compound = compound
         self.out_dir = Path(out_dir or '')
         self.backend = backend
-        self._wanted: dict[str, str] = {}
-        self._files: dict[str, Path] = {}
-        self._infos: dict[str, dict[str, Any]] = {}
         self._kept: dict[str, _Kept] = {}
         self._range = (math.inf, -math.inf)
 
@@ -238,17 +234,14 @@ class AnomalyMapHook(Hook):
 
 
 def choose(infos: Iterable[dict[str, Any]], *, per_class: int) -> dict[str, str]:
-    """Choose images of a test set for the report.
+    """Choose images for the report: path -> name of its picture.
 
     Args:
         infos: ``img_path``, ``class_name``, ``defect`` and ``gt_label`` of each image,
-            in the order of the dataset.
+            in the order of the dataset. Products keep their order of appearance, the
+            good image of each comes last.
         per_class: Defective images of each product. Every kind has its first image
             before any has a second.
-
-    Returns:
-        Image path -> name of its picture, ``<product>_<number>``; products in their
-        order of appearance, the good image of each last.
     """
     good: dict[str, str] = {}
     defective: dict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -272,14 +265,10 @@ def choose(infos: Iterable[dict[str, Any]], *, per_class: int) -> dict[str, str]
 
 
 def picture_files(infos: Iterable[dict[str, Any]]) -> dict[str, Path]:
-    """Name the pictures of a whole test set, each once.
+    """Image path -> ``<product>/<defect>/<stem>.png``, each name once.
 
-    Args:
-        infos: As in :func:`choose`.
-
-    Returns:
-        Image path -> ``<product>/<defect>/<stem>.png``, or ``<stem>_2.png`` and so on
-        where ``000.png`` and ``000.jpg``, or images of two folders, would share it.
+    It is ``<stem>_2.png`` and so on where ``000.png`` and ``000.jpg``, or images of two
+    folders, would share it.
     """
     files: dict[Path, str] = {}
     for path, info in {str(info['img_path']): info for info in infos}.items():
