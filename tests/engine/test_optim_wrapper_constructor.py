@@ -109,7 +109,5 @@ def test_smoke_frozen_rows_are_left_out() -> None:
 
 
 def test_exception_head_without_old_classes() -> None:
-    with pytest.raises(
-        ValueError, match='num_old_classes=None of Detector: '
-    ):
+    with pytest.raises(ValueError, match='num_old_classes=None of Detector: '):
         constructor()(Detector(num_old_classes=None))

@@ -166,28 +166,6 @@ def test_feature_a_killed_and_resumed_step_has_the_same_past(base_file, tmp_path
         assert torch.equal(runner.model.state_dict()[name], value), name
 
 
-def test_feature_rows_of_new_products_start_fresh_and_old_ones_by_name(
-    base_file, tmp_path
-):
-    """Two products, then three: the chain knows them by name."""
-    runner, _ = increment(tmp_path / 'work', base_file)
-    fresh = {n: runner.model.state_dict()[n][2].clone() for n in CONDITIONER_CLASS_KEYS}
-    old = load_weights(base_file)['state_dict']
-    runner.model.init_weights = lambda: None
-    (chain,) = [h for h in runner.hooks if 'Chain' in type(h).__name__]
-    chain.before_train(runner)
-    for name in CONDITIONER_CLASS_KEYS:
-        now = runner.model.state_dict()[name]
-        assert len(now) == 3
-        assert torch.equal(now[:2], old[name])
-        assert torch.equal(now[2], fresh[name])
-    # In another order the rows follow their names.
-    chain.classes = ['metal', 'dots', 'cloth']
-    chain.before_train(runner)
-    now = runner.model.state_dict()[CONDITIONER_CLASS_KEYS[0]]
-    assert torch.equal(now[[2, 1]], old[CONDITIONER_CLASS_KEYS[0]])
-
-
 class TestExceptions:
     @pytest.mark.parametrize('beta', [1.0, -0.1])
     def test_exception_beta(self, beta):
