@@ -8,9 +8,10 @@ of the frozen part quiet and has to be repeated after every ``model.train()``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -178,15 +179,12 @@ def record_calls(model: nn.Module, input_shape: Sequence[int] = (3, 224, 224)) -
     calls = Calls({}, {})
     clock = count()
 
-    def noting(name: str) -> Callable[..., None]:
-        def note(*_: Any) -> None:
-            calls.last[name] = next(clock)
-            calls.first.setdefault(name, calls.last[name])
-
-        return note
+    def note(name: str, *_: Any) -> None:
+        calls.last[name] = next(clock)
+        calls.first.setdefault(name, calls.last[name])
 
     handles = [
-        module.register_forward_pre_hook(noting(name))
+        module.register_forward_pre_hook(partial(note, name))
         for name, module in _modules(model).items()
     ]
     image = next(model.parameters()).new_zeros(1, *input_shape)

@@ -18,11 +18,8 @@ class ReplicatedModel(nn.Module):
     """Stands where DDP stands for a model that has no gradients to average.
 
     There are none of a model with nothing to train, which DDP refuses (it brings
-    together itself what its processes have seen), and none in a single process.
-
-    Args:
-        module: The model.
-        kwargs: DDP's settings, which do not matter here.
+    together itself what its processes have seen), and none in a single process. DDP's
+    settings do not matter here.
     """
 
     def __init__(self, module: BaseModel, **kwargs: Any) -> None:

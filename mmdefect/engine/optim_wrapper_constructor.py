@@ -42,16 +42,11 @@ class SpareOldRows(DefaultOptimWrapperConstructor):
 
 
 def spare_rows(optimizer: Optimizer, parameter: nn.Parameter, rows: int) -> None:
-    """Exclude the first ``rows`` of a parameter from weight decay.
+    """Exclude the first ``rows`` of a parameter ``(classes, ...)`` from weight decay.
 
     The parameter gets a group of its own without decay, and the other rows are decayed
     before every step exactly as the optimizer would have: through the gradient (SGD,
     Adam) or directly (AdamW).
-
-    Args:
-        optimizer: The optimizer that holds the parameter.
-        parameter: Shape ``(classes, ...)``.
-        rows: Rows to leave alone.
     """
     for group in optimizer.param_groups:
         kept = [p for p in group['params'] if p is not parameter]

@@ -48,10 +48,10 @@ class FreezeStrategyHook(Hook):
     The numbers are logged, and ``trainable_parameters`` is in the message hub.
 
     Args:
-        mode: ``none`` trains everything, ``head`` nothing else, ``fraction`` a share of
-            the units, ``quadrant`` the share the casting study's rule names.
+        mode: See :func:`~mmdefect.engine.freezing.trainable_fraction`, as for
+            ``fraction`` and ``quadrant``.
         fraction: Share of the units that train, in [0, 1]; with its mode only.
-        quadrant: ``Q1`` to ``Q4`` for 1.0, 0.33, 0.67 and 0.0; with its mode only.
+        quadrant: ``Q1`` to ``Q4``, of the casting study's rule; with its mode only.
         freeze_bn_stats: Keep batch norm and dropout of the frozen part in evaluation
             mode. The published study left them in training mode, and its frozen
             networks drifted.

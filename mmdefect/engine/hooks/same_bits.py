@@ -58,16 +58,10 @@ class SameBitsHook(Hook):
 def check_bits(
     learned: int | None, found: int | None, *, where: str, name: str
 ) -> None:
-    """Refuse a dataset that has another number of bits than was trained with.
-
-    Args:
-        learned: Bits in training; None for images of 8 bits.
-        found: Bits of the dataset.
-        where: The source of ``learned``, such as ``'the training set'``.
-        name: Of the dataset, such as ``'test'``.
+    """Refuse a dataset ``name`` of other bits than were learned from ``where``.
 
     Raises:
-        ValueError: If both have some and they differ.
+        ValueError: If both have some, as images of 8 bits have none, and they differ.
     """
     if None not in (learned, found) and learned != found:
         raise ValueError(

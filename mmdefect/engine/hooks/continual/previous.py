@@ -102,11 +102,8 @@ def aligned(
 ) -> dict[str, Tensor]:
     """Old tensors in today's shapes; rows of new classes as they are in ``now``.
 
-    Args:
-        old: Tensors of the step before; names that ``now`` lacks are left out.
-        now: Tensors of this step.
-        rows: See :func:`old_rows`.
-        class_keys: Names of those whose rows are classes.
+    Names that ``now`` lacks are left out; ``rows`` are those of :func:`old_rows`, of
+    the tensors named in ``class_keys``.
 
     Raises:
         ValueError: A tensor is missing in ``old`` or has another shape.

@@ -173,7 +173,7 @@ def penalty(
 
 
 class WeightPath:
-    """What each weight's way through training has saved of the loss (SI)."""
+    """Loss that each weight's way through training has saved (SI)."""
 
     def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
         self.parameters = parameters
@@ -183,17 +183,15 @@ class WeightPath:
         self._handles: list[Any] = []
 
     def state(self) -> dict[str, Tensors]:
-        """What a resumed run needs."""
-        return {
-            key: {n: v.cpu() for n, v in values.items()}
-            for key, values in (('start', self.start), ('saved', self.saved))
-        }
+        """Tensors that a resumed run needs."""
+        parts = {'start': self.start, 'saved': self.saved}
+        return {k: {n: v.cpu() for n, v in part.items()} for k, part in parts.items()}
 
     def restore(self, state: dict[str, Tensors]) -> None:
         """Go on from a :meth:`state`."""
-        for key, values in (('start', self.start), ('saved', self.saved)):
-            for name, value in values.items():
-                value.copy_(state[key][name])
+        for name in self.start:
+            self.start[name].copy_(state['start'][name])
+            self.saved[name].copy_(state['saved'][name])
 
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
         """Watch every step of the optimizer."""
