@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -33,7 +34,8 @@ INTERVALS = ('wilson', 'bootstrap')
 PER_CLASS = ('precision', 'recall', 'f1')
 
 
-class ImageResult(NamedTuple):
+@dataclass(frozen=True)  # MMEngine would make a named tuple a plain one
+class ImageResult:
     """File of an image, its true and its predicted class, and probabilities."""
 
     path: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
@@ -24,7 +25,8 @@ from mmdefect.utils.checks import check_range
 MEASURES = ('iou', 'iop', 'pointing_game', 'energy')
 
 
-class ImageLocalisation(NamedTuple):
+@dataclass(frozen=True)  # MMEngine would make a named tuple a plain one
+class ImageLocalisation:
     """File of an image; measure -> value, None where it has no mask."""
 
     path: str

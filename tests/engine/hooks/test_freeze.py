@@ -101,18 +101,11 @@ class TestTraining:
         assert torch.equal(weight, before['backbone.norm1.weight'])
         assert modes.still == [set()] * 4
 
-    def test_feature_eval_mode_in_every_iteration(self, make_runner):
+    def test_feature_logged_and_still_in_every_iteration(self, make_runner):
         """The loop's own call of ``train()`` comes after ``before_train_epoch``."""
-        modes = Modes()
-        hook = FreezeStrategyHook(mode='fraction', fraction=0.5)
-        make_runner(hook, modes).train()
-        still = {'conv1', 'norm1', 'drop1'}
-        assert modes.still == [{f'backbone.{name}' for name in still}] * 4
-
-    def test_feature_logged(self, make_runner):
-        lines = []
+        lines, modes = [], Modes()
         kind = {'type': 'mmdefect.FreezeStrategyHook', 'mode': 'fraction'}
-        runner = make_runner(HOOKS.build({**kind, 'fraction': 0.5}))
+        runner = make_runner(HOOKS.build({**kind, 'fraction': 0.5}), modes)
         runner.logger.info = lambda line, *args, **kwargs: lines.append(line)
         runner.call_hook('before_run')
         assert lines == []  # no optimizer yet: as before a test, which freezes nothing
@@ -123,6 +116,8 @@ class TestTraining:
             'Freezing (fraction): 166 of 286 parameters train; 2 of 4 units are '
             'frozen, the last is backbone.norm1'
         )
+        still = {f'backbone.{name}' for name in ('conv1', 'norm1', 'drop1')}
+        assert modes.still == [still] * 4
 
 
 class TestResume:
@@ -132,11 +127,10 @@ class TestResume:
 
         with pytest.raises(KeyboardInterrupt):
             make_runner(*hooks(), Stop(), folder='a', optimizer=ADAM).train()
-        resumed = make_runner(*hooks(), folder='a', optimizer=ADAM, resume=True)
-        started = Started()
-        resumed.register_hook(started)
+        freeze, seed = hooks()
+        resumed = make_runner(freeze, seed, folder='a', optimizer=ADAM, resume=True)
         resumed.train()
-        assert started.epoch == 1
+        assert seed.began == 1
         whole = make_runner(*hooks(), folder='b', optimizer=ADAM)
         before = copied(whole.model)
         whole.train()
@@ -160,15 +154,13 @@ class TestResume:
         assert runner.message_hub.get_info('trainable_parameters') == 10
 
 
-class Started(Hook):
-    epoch = -1
-
-    def before_train(self, runner: Runner) -> None:
-        self.epoch = runner.epoch
-
-
 class EpochSeed(Hook):
     """Dropout draws the same numbers in a resumed run."""
+
+    began = -1
+
+    def before_train(self, runner: Runner) -> None:
+        self.began = runner.epoch
 
     def before_train_epoch(self, runner: Runner) -> None:
         torch.manual_seed(runner.epoch)
@@ -215,17 +207,6 @@ class TestRunner:
         runner.train()
         assert runner.model is wrapper
         assert not wrapper.module.backbone.conv1.weight.requires_grad
-
-    def test_exception_no_backbone(self, make_runner):
-        class Bare(Classifier):
-            def __init__(self) -> None:
-                super().__init__()
-                self.body = self.backbone
-                del self.backbone
-
-        runner = make_runner(FreezeStrategyHook(mode='head'), model=Bare())
-        with pytest.raises(ValueError, match=r'^Bare has no backbone to freeze'):
-            runner.train()
 
     def test_exception_settings(self):
         """All of them in tests/engine/test_freezing.py."""

@@ -40,17 +40,13 @@ def rows_of(model, images):
     """Token means of every layer, one image at a time."""
     model.eval()
     outputs = {}
-    handles = [
+    for name in LAYERS:
         model.get_submodule(name).register_forward_hook(
             lambda m, a, out, name=name: outputs.setdefault(name, []).append(out)
         )
-        for name in LAYERS
-    ]
     for found in images:
         data = {key: [value] for key, value in found.items()}
         model(**model.data_preprocessor(data, False))
-    for handle in handles:
-        handle.remove()
     return {n: torch.cat(v).mean(dim=1).detach() for n, v in outputs.items()}
 
 
