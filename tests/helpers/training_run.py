@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from frozen_classifier import SGD, Classifier, Images
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
@@ -25,7 +26,6 @@ from torch.utils.data import Dataset
 from mmdefect.engine.guards import guarded
 from mmdefect.engine.hooks.freeze import FreezeStrategyHook
 from mmdefect.utils.distributed import leave_process_group, prepare_distributed
-from tests.helpers.frozen_classifier import SGD, Classifier, Images
 
 
 class Watch(Hook):
