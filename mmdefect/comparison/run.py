@@ -151,7 +151,7 @@ def describe(
 
     from mmdefect.apis import load_config
     from mmdefect.engine.freezing import (
-        count_parameters,
+        count_trainable,
         freeze_parameters,
         plan_freezing,
     )
@@ -169,7 +169,7 @@ def describe(
     plan = plan_freezing(model, share, (3, *image_size(cfg)))
     freeze_parameters(model, plan)
     cost = measure_cost(model, image_size(cfg))
-    trainable, total = count_parameters(model)
+    trainable, total = count_trainable(model)
     found = NAME.match(Path(config).stem)
     batch = cfg.train_dataloader.batch_size * processes
     epochs, seconds = epoch_times(folder, math.ceil(images / batch))

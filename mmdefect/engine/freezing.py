@@ -167,7 +167,7 @@ def hold_still(model: nn.Module, plan: FreezePlan) -> None:
         model.get_submodule(name).training = False
 
 
-def count_parameters(model: nn.Module) -> tuple[int, int]:
+def count_trainable(model: nn.Module) -> tuple[int, int]:
     """Numbers of parameters that train, and of all."""
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     return sum(n for n, trains in sizes if trains), sum(n for n, _ in sizes)

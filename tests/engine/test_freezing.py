@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdefect.engine.freezing import (
-    count_parameters,
+    count_trainable,
     freeze_parameters,
     hold_still,
     number_frozen,
@@ -267,7 +267,7 @@ class TestStill:
 # ...         model = build(name, 'meta')
 # ...         plan = plan_freezing(model, fraction)
 # ...         freeze_parameters(model, plan)
-# ...         print(name, len(plan.units), plan.number, count_parameters(model)[0])
+# ...         print(name, len(plan.units), plan.number, count_trainable(model)[0])
 PARTLY = {
     'luna': (9, (7, 96_898), (3, 114_274)),
     'alexnet': (7, (5, 54_542_338), (3, 56_017_410)),
@@ -301,7 +301,7 @@ def test_feature_classifiers(name):
         plan = plan_freezing(model, fraction)
         freeze_parameters(model, plan)
         assert (len(plan.units), plan.number) == (units, number)
-        assert count_parameters(model) == (trainable, total)
+        assert count_trainable(model) == (trainable, total)
         assert all(p.requires_grad for p in model.head.parameters())
     # The last plan has the order in which they run.
     names = [unit.name.removeprefix('backbone.') for unit in plan.units]

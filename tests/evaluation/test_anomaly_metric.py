@@ -328,7 +328,7 @@ def test_exception_samples(mode) -> None:
 
 def test_exception_streaming_needs_non_negative_maps() -> None:
     negative = row('bottle', 0, 0.5, [-0.5, 0.5], [0, 0])
-    with pytest.raises(ValueError, match='negative or NaN score'):
+    with pytest.raises(ValueError, match='or NaN'):
         evaluate([negative], mode='streaming')
 
 

@@ -405,7 +405,7 @@ def test_feature_open_is_early_and_once(tmp_path) -> None:
     with pytest.raises(ValueError, match='dataset_meta=None: expected'):
         GroupedCocoMetric(ann_file=str(path)).open()
     metric = made(path)
-    with pytest.raises(FileNotFoundError, match='There is no annotation file'):
+    with pytest.raises(FileNotFoundError, match='here is no annotation file'):
         metric.open()
     write_json(path)
     metric.open()

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmdefect.engine.freezing import (
     FreezePlan,
-    count_parameters,
+    count_trainable,
     freeze_parameters,
     hold_still,
     plan_freezing,
@@ -87,16 +87,16 @@ class FreezeStrategyHook(Hook):
             return
         model = unwrapped(runner)
         self.plan = plan_freezing(model, self.share, self.input_shape)
-        before, _ = count_parameters(model)
+        before, _ = count_trainable(model)
         freeze_parameters(model, self.plan)
         # A test after the training comes by once more.
-        if count_parameters(model)[0] < before:
+        if count_trainable(model)[0] < before:
             _wrap_again(runner)
         runner.logger.info(self._summary(runner))
 
     def before_train(self, runner: Runner) -> None:
         """Say how many parameters train, also where a resumed run said otherwise."""
-        trains, _ = count_parameters(runner.model)
+        trains, _ = count_trainable(runner.model)
         runner.message_hub.update_info('trainable_parameters', trains)
 
     def before_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
@@ -105,7 +105,7 @@ class FreezeStrategyHook(Hook):
             hold_still(unwrapped(runner), self.plan)
 
     def _summary(self, runner: Runner) -> str:
-        trains, total = count_parameters(runner.model)
+        trains, total = count_trainable(runner.model)
         plan = self.plan
         last = f', the last is {plan.frozen[-1].name}' if plan.number else ''
         return (

@@ -169,7 +169,7 @@ def test_feature_average_is_tested_and_resumed(
             r"the classes \['patches', 'crazing'\]: expected .*\['crazing', 'patches'",
         ),
         (STATE, ('crazing',), r"knows the classes \['crazing'\]: expected"),
-        (STATE, 5, r'x\.pth has 5 as the names of its classes, and a list of texts'),
+        (STATE, 5, r'x\.pth has 5 as the names of its classes'),
     ],
 )
 def test_exception_test(

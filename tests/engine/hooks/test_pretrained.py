@@ -75,7 +75,7 @@ def test_feature_only_before_the_weights_are_initialised(make_runner, tmp_path):
 @pytest.mark.parametrize(
     ('change', 'reason'),
     [
-        ('missing', r'lacks 1 of the 7 weights of Body, such as norm1\.running_var: '),
+        ('missing', r'lacks 1 of the 7 weights of Body, such as norm1\.running_var'),
         ('shape', r'does not fit Body: size mismatch for conv1\.weight: .*5, 5'),
         ('prefix', r'lacks 6 of the 7 weights of Body, such as'),
     ],

@@ -107,7 +107,7 @@ def test_exception_names_the_keys(
 ) -> None:
     """MMEngine's own loader would warn and go on."""
     path = save(tmp_path / 'old.pth', old, ['a', 'b'])
-    with pytest.raises(ValueError, match=rf'do not fit the model \({named}\)'):
+    with pytest.raises(ValueError, match=named):
         chain(path, new, ['a', 'b'])
 
 
