@@ -43,7 +43,7 @@ class Explained:
         score: Probability of the predicted class.
         target: Class that is explained.
         saliency: ``(H, W)``, from 0 to 1.
-        mask: ``(H, W)``, True on the defect; None where nobody outlined it.
+        mask: ``(H, W)``, True on the defect; None where it is not outlined.
     """
 
     path: str

@@ -31,7 +31,7 @@ class ImageRecord:
 
     Attributes:
         product: Class of the image.
-        label: 0 good, 1 defective; from the data set, never from the mask, where a
+        label: 0 good, 1 defective; from the dataset, never from the mask, where a
             small defect may have vanished.
         score: Larger is more anomalous.
         outlined: Whether its defect pixels are known.

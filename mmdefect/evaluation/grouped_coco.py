@@ -77,7 +77,7 @@ class GroupedCocoMetric(CocoMetric):
     All numbers use the largest of ``proposal_nums`` (mmdet's ``bbox_mAP`` stops at 100
     boxes an image: the same number for a detector that keeps at most 100). Labels find
     their category by name, so a json with other or permuted categories works. The
-    annotation file is read at first use, as the data set reads it (see
+    annotation file is read at first use, as the dataset reads it (see
     :mod:`mmdefect.datasets.boxes.coco_file`).
 
     Args:

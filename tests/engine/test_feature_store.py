@@ -34,7 +34,7 @@ class Says:
 
 
 class Toy:
-    """A data set of five infos of four files, in place of MMEngine's."""
+    """A dataset of five infos of four files, in place of MMEngine's."""
 
     def __init__(self, folder, names='abcab'):
         for name in set(names):

@@ -69,10 +69,6 @@ def calls_of(model):
     return seen
 
 
-def store_of(runner):
-    return runner.train_dataloader.dataset.pipeline.store
-
-
 class TestTraining:
     def test_feature_computed_once(self, products, tmp_path):
         model = tiny_iuf(2)
@@ -81,7 +77,8 @@ class TestTraining:
         runner = runner_of(tmp_path / 'work', products, [hook], model, epochs=3)
         runner.train()
         assert seen == [3, 3, 2]
-        assert store_of(runner).computed == len(store_of(runner)) == 8
+        store = runner.train_dataloader.dataset.pipeline.store
+        assert store.computed == len(store) == 8
         hook.before_train(runner)
         assert len(seen) == 3
 

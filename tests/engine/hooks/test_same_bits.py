@@ -16,7 +16,7 @@ from mmdefect.engine.guards import guarded
 
 
 class Images(Dataset):
-    """A data set that knows the bits of its images."""
+    """A dataset that knows the bits of its images."""
 
     def __init__(self, bits: int | None) -> None:
         self.metainfo = {} if bits is None else {'bits': bits}

@@ -26,7 +26,7 @@ class Drawn:
 
 
 class Images(list):
-    """Data infos, as a data set gives them."""
+    """Data infos, as a dataset gives them."""
 
     data_prefix: dict[str, str]
     get_data_info = list.__getitem__
