@@ -258,19 +258,6 @@ def test_feature_undefined_is_nan_and_said_once(mode, cables, reason, warnings) 
 
 
 @both_modes
-def test_feature_constant_maps(mode) -> None:
-    flat = [0.5] * 4
-    samples = [
-        row('bottle', 0, 0.5, flat, [0] * 4),
-        row('bottle', 1, 0.5, flat, [1, 0, 0, 1]),
-    ]
-    found = evaluate(samples, mode=mode, classes=['bottle'])
-    assert found['anomaly/image_auroc/bottle'] == 0.5
-    assert found['anomaly/pixel_auroc/bottle'] == 0.5
-    assert found['anomaly/aupro/bottle'] == pytest.approx(0.15)
-
-
-@both_modes
 def test_feature_images_alone(mode) -> None:
     """No map is asked for and no pixel metric is reported."""
     bare = [{k: v for k, v in s.items() if k != 'pred_map'} for s in BOTTLES]

@@ -34,23 +34,18 @@ TEST_SET = [
 ]
 
 
-class Products:
+class Products(list):
     """The test set, its images written as grey 40 x 60 plates."""
 
+    get_data_info = list.__getitem__
+
     def __init__(self, root) -> None:
-        self.infos = []
         for number, (product, defect) in enumerate(TEST_SET):
             path = root / 'images' / product / defect / f'{number:03d}.png'
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), np.full((40, 60, 3), 20 * number, np.uint8))
             info = {'img_path': str(path), 'class_name': product, 'defect': defect}
-            self.infos.append({**info, 'gt_label': int(defect != 'good')})
-
-    def __len__(self) -> int:
-        return len(self.infos)
-
-    def get_data_info(self, index: int) -> dict:
-        return self.infos[index]
+            self.append({**info, 'gt_label': int(defect != 'good')})
 
 
 def prediction(info: dict, number: int) -> AnomalySample:
@@ -67,30 +62,21 @@ def prediction(info: dict, number: int) -> AnomalySample:
     return sample
 
 
-class Pictures:
-    """A visualizer that remembers."""
-
-    def __init__(self) -> None:
-        self.added: dict[str, np.ndarray] = {}
-
-    def add_image(self, name, image, step=0) -> None:
-        self.added[name] = image
-
-
 @pytest.fixture
 def runner(tmp_path) -> SimpleNamespace:
     work_dir = tmp_path / 'step_0'
     work_dir.mkdir()
+    added: dict[str, np.ndarray] = {}
     return SimpleNamespace(
         test_dataloader=SimpleNamespace(dataset=Products(tmp_path)),
         work_dir=str(work_dir),
-        visualizer=Pictures(),
+        visualizer=SimpleNamespace(added=added, add_image=added.__setitem__),
         logger=logging.getLogger('maps'),
     )
 
 
 def run(runner, hook, numbers=range(7)) -> dict:
-    infos = runner.test_dataloader.dataset.infos
+    infos = runner.test_dataloader.dataset
     hook.before_test_epoch(runner)
     for batch, number in enumerate(numbers):
         hook.after_test_iter(runner, batch, None, [prediction(infos[number], number)])
@@ -147,7 +133,7 @@ def test_feature_single_and_compound_of_all(runner, tmp_path) -> None:
         assert len(files) == len(TEST_SET)
         assert files[0] == 'tile/crack/002.png'
     overlay = cv2.imread(str(tmp_path / 'step_0/all/single/tile/oil/004.png'))
-    info = runner.test_dataloader.dataset.infos[4]
+    info = runner.test_dataloader.dataset[4]
     image, pixels = cv2.imread(info['img_path']), prediction(info, 4).pred_map
     expected = heat_overlay(image, pixels.half().numpy(), low=0, high=7)
     # Below it, the image score.
@@ -172,7 +158,7 @@ def test_feature_given_scale(runner) -> None:
 
 def test_feature_ranks_share_scale_and_list(runner, tmp_path, monkeypatch) -> None:
     other = {'picture': 'maps/zipper_0.png', 'product': 'zipper'}
-    path = runner.test_dataloader.dataset.infos[6]['img_path']
+    path = runner.test_dataloader.dataset[6]['img_path']
 
     def gather(mine):
         return [mine, (-3.0, 50.0) if isinstance(mine, tuple) else {path: other}]
@@ -200,7 +186,7 @@ def test_feature_backends_get_rgb(runner, tmp_path) -> None:
 
 
 def test_feature_large_images_are_shrunk_for_the_report(runner, tmp_path) -> None:
-    info = runner.test_dataloader.dataset.infos[2]
+    info = runner.test_dataloader.dataset[2]
     cv2.imwrite(info['img_path'], np.zeros((300, 1024, 3), np.uint8))
     run(runner, AnomalyMapHook(compound=True))
     small = cv2.imread(str(tmp_path / 'step_0' / 'maps' / 'tile_0.png'))
@@ -210,7 +196,7 @@ def test_feature_large_images_are_shrunk_for_the_report(runner, tmp_path) -> Non
 
 
 def test_feature_lost_image_and_broken_map(runner, caplog, tmp_path) -> None:
-    infos = runner.test_dataloader.dataset.infos
+    infos = runner.test_dataloader.dataset
     (tmp_path / 'images/tile/crack/002.png').unlink()
     hook = AnomalyMapHook()
     hook.before_test_epoch(runner)
@@ -258,7 +244,7 @@ def test_feature_pictures_of_one_name_do_not_replace_each_other() -> None:
 def test_feature_pictures_follow_the_stored_pixels(runner, tmp_path) -> None:
     from PIL import Image
 
-    info = runner.test_dataloader.dataset.infos[2]
+    info = runner.test_dataloader.dataset[2]
     info['img_path'] = str(tmp_path / 'turned.jpg')
     exif = Image.Exif()
     exif[0x0112] = 6  # a viewer turns it by 90 degrees, masks know nothing of it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -17,8 +18,7 @@ from mmdefect.registry import HOOKS
 class Plates:
     """Twelve images; image ``k`` shows one box of class ``k % 2`` and a crowd."""
 
-    def __init__(self) -> None:
-        self.metainfo = {'classes': ('crazing', 'patches')}
+    metainfo: ClassVar = {'classes': ('crazing', 'patches')}
 
     def __len__(self) -> int:
         return 12
@@ -26,11 +26,8 @@ class Plates:
     def get_data_info(self, index: int) -> dict:
         box = {'bbox': [1, 2, 30 + index, 40], 'bbox_label': index % 2}
         crowd = {'bbox': [0, 0, 5, 5], 'bbox_label': 0, 'ignore_flag': 1}
-        return {
-            'img_id': 100 + index,
-            'img_path': f'IMAGES/{index}.jpg',
-            'instances': [{**box, 'ignore_flag': 0}, crowd],
-        }
+        names = {'img_id': 100 + index, 'img_path': f'IMAGES/{index}.jpg'}
+        return {**names, 'instances': [{**box, 'ignore_flag': 0}, crowd]}
 
 
 def prediction(image: int) -> SimpleNamespace:
