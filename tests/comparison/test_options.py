@@ -104,7 +104,7 @@ def test_exception_pretrained_weights_are_not_there(
 
 
 @pytest.mark.parametrize(
-    ('freeze', 'message'), [('fraction=1.5', r'in \[0, 1\]'), ('quadrant=Q7', 'Q1')]
+    ('freeze', 'message'), [('fraction=1.5', r'=1\.5: expected'), ('quadrant=Q7', 'Q1')]
 )
 def test_exception_freeze(freeze: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
