@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict, DictAction
 
 from mmdefect.engine.run_config import add_evaluator, is_anomaly_hook
-from mmdefect.utils.config import as_list
+from mmdefect.utils.config import as_list, innermost
 
 DETECTION_TTA = {
     'type': 'DetTTAModel',
@@ -38,6 +38,11 @@ def load_config(
 
     Raises:
         FileNotFoundError: There is no such file.
+
+    Example:
+        >>> cfg = load_config('my_config.py', work_dir='here')  # doctest: +SKIP
+        >>> cfg.work_dir  # doctest: +SKIP
+        'here'
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
@@ -86,7 +91,14 @@ def only_step(step: int | None, cfg: Config) -> tuple[int, ...]:
 
 
 def use_amp(cfg: Config) -> None:
-    """Train in mixed precision: float16 on a GPU, bfloat16 without one."""
+    """Train in mixed precision: float16 on a GPU, bfloat16 without one.
+
+    Example:
+        >>> cfg = Config({'optim_wrapper': {'optimizer': {'type': 'SGD'}}})
+        >>> use_amp(cfg)
+        >>> cfg.optim_wrapper.type.endswith('AmpOptimWrapper')
+        True
+    """
     from mmengine.device import get_device
 
     options = {'optim_wrapper.type': 'mmdefect.CPUAmpOptimWrapper'}
@@ -112,6 +124,13 @@ def show_predictions(
     Raises:
         ValueError: The config has no visualization hook to draw with, or its anomaly
             maps were to be shown in a window.
+
+    Example:
+        >>> hooks = {'visualization': {'type': 'DetVisualizationHook'}}
+        >>> cfg = Config({'default_hooks': hooks})
+        >>> show_predictions(cfg, show=False, out_dir='/drawn', wait_time=0)
+        >>> cfg.default_hooks.visualization.test_out_dir
+        '/drawn'
     """
     hook = (cfg.get('default_hooks') or {}).get('visualization')
     # The hooks' own relative folders start at different places.
@@ -121,14 +140,14 @@ def show_predictions(
         kind = 'mmdefect.AnomalyMapHook' if anomaly else 'DetVisualizationHook'
         kind = 'VisualizationHook' if is_classifier(cfg) else kind
         raise ValueError(
-            f"this config cannot draw: add visualization=dict(type='{kind}') to "
-            'default_hooks'
+            'default_hooks.visualization=None: expected a hook that draws; add '
+            f"visualization=dict(type='{kind}') to default_hooks"
         )
     if is_anomaly_hook(hook):
         if show or folder is None:
             raise ValueError(
-                '--show was given, which an anomaly config cannot: its maps share one '
-                'scale and are drawn when the test is over; use --show-dir DIR'
+                f'show={show}: expected a folder with a config of anomaly maps, which '
+                'share one scale and are drawn when the test is over; use --show-dir'
             )
         hook.update(compound=True, out_dir=folder)
         return
@@ -152,6 +171,10 @@ def pictures_in(out_dir: str | Path, *, since: float) -> str:
         out_dir: As it was given to :func:`show_predictions`.
         since: When the test began, as :func:`time.time` has it; older files are of
             another test.
+
+    Example:
+        >>> pictures_in('no/such/folder', since=0)
+        '0 pictures in no/such/folder'
     """
     files = (path for path in Path(out_dir).rglob('*') if path.is_file())
     count = sum(path.stat().st_mtime >= since for path in files)
@@ -166,9 +189,15 @@ def dump_predictions(cfg: Config, path: str) -> None:
 
     Raises:
         ValueError: The file name does not end in ``.pkl``.
+
+    Example:
+        >>> cfg = Config({'test_evaluator': {'type': 'mmdefect.AnomalyMetric'}})
+        >>> dump_predictions(cfg, 'predictions.pkl')
+        >>> [metric['type'] for metric in cfg.test_evaluator]
+        ['mmdefect.AnomalyMetric', 'DumpResults']
     """
     if Path(path).suffix not in ('.pkl', '.pickle'):
-        raise ValueError(f'--out {path!r} must be a .pkl file')
+        raise ValueError(f'out={path!r}: expected a .pkl file; rename it')
     plain = is_anomaly(cfg) or is_classifier(cfg)
     kind = 'DumpResults' if plain else 'mmdet.DumpDetResults'
     dump = ConfigDict(type=kind, out_file_path=path)
@@ -194,15 +223,21 @@ def use_tta(cfg: Config) -> None:
 
     Raises:
         ValueError: The config is one of anomaly maps.
+
+    Example:
+        >>> dataset = {'pipeline': [{'type': 'PackDetInputs'}]}
+        >>> test = {'test_dataloader': {'dataset': dataset}}
+        >>> cfg = Config({'model': {'type': 'GFL'}, **test})
+        >>> use_tta(cfg)
+        >>> cfg.model.type, cfg.model.module.type
+        ('DetTTAModel', 'GFL')
     """
     if is_anomaly(cfg):
         raise ValueError(
-            '--tta was given, which an anomaly config cannot: boxes are averaged over '
-            'flips, anomaly maps are not; leave it out'
+            'tta=True: expected none for a config of anomaly maps, only boxes and '
+            'scores are averaged over flips; leave it out'
         )
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
+    dataset = innermost(cfg.test_dataloader.dataset)
     if 'tta_pipeline' not in cfg:
         pipeline = copy.deepcopy(dataset.pipeline)
         pack = copy.deepcopy(pipeline[-1])
@@ -212,11 +247,8 @@ def use_tta(cfg: Config) -> None:
         flips = [dict(type='RandomFlip', prob=p) for p in (1.0, 0.0)]
         pipeline[-1] = dict(type='TestTimeAug', transforms=[flips, [pack]])
         cfg.tta_pipeline = pipeline
-    tta_model = cfg.get('tta_model') or (
-        dict(type='mmdefect.AverageDefectScoreTTA')
-        if is_classifier(cfg)
-        else dict(DETECTION_TTA)
-    )
+    own = {'type': 'mmdefect.AverageDefectScoreTTA'}
+    tta_model = cfg.get('tta_model') or (own if is_classifier(cfg) else DETECTION_TTA)
     dataset.pipeline = cfg.tta_pipeline
     if 'stream' in cfg:
         cfg.tta = tta_model  # wrapped around the model of each step when it is tested

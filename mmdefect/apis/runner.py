@@ -20,6 +20,10 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     training, a detector needs as many classes as its data, mmdet's ``CocoDataset`` is
     read as ours (:mod:`mmdefect.streams.plain`), and the console shows no config
     (:mod:`mmdefect.utils.console`).
+
+    Example:
+        >>> runner = build_runner(load_config('my_config.py'))  # doctest: +SKIP
+        >>> runner.train()  # doctest: +SKIP
     """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
@@ -46,7 +50,11 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
 
 
 def finish() -> None:
-    """End a process of a CPU group cleanly; does nothing elsewhere."""
+    """End a process of a CPU group cleanly; does nothing elsewhere.
+
+    Example:
+        >>> finish()
+    """
     from mmdefect.utils.distributed import leave_process_group
 
     leave_process_group()

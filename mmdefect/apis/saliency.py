@@ -14,8 +14,8 @@ from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from torch import Tensor
 
+from mmdefect.apis.models import build_model
 from mmdefect.datasets.casting.masks import read_defect_mask
-from mmdefect.utils.checkpoint import load_exactly
 from mmdefect.utils.checks import check_choice
 from mmdefect.visualization.attention import swin_attention, vit_attention
 from mmdefect.visualization.saliency import (
@@ -33,7 +33,7 @@ Explainer = Callable[[Tensor, int], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Explained:
-    """One image, what was said of it, and why.
+    """One image, its prediction, and the evidence for it.
 
     Attributes:
         path: Its file.
@@ -43,7 +43,7 @@ class Explained:
         score: Probability of the predicted class.
         target: Class that is explained.
         saliency: ``(H, W)``, from 0 to 1.
-        mask: ``(H, W)``, True on the defect; None where nobody outlined it.
+        mask: ``(H, W)``, True on the defect; None where it is not outlined.
     """
 
     path: str
@@ -57,31 +57,25 @@ class Explained:
 
 
 def load_classifier(cfg: Config, checkpoint: str | Path) -> Any:
-    """Build the classifier of a config and load its weights, to the last tensor.
-
-    Args:
-        cfg: Config of a classifier.
-        checkpoint: Its checkpoint.
+    """Build a classifier; see :func:`~mmdefect.apis.models.build_model`.
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If the checkpoint holds other tensors than the model, or the config
             is none of a classifier.
-    """
-    from mmengine.registry import MODELS
 
-    settings = dict(cfg.model)
-    if cfg.get('data_preprocessor') is not None:  # as MMEngine's Runner does
-        settings.setdefault('data_preprocessor', cfg.data_preprocessor)
-    model: Any = MODELS.build(settings)
+    Example:
+        >>> cfg = load_config('luna.py')  # doctest: +SKIP
+        >>> model = load_classifier(cfg, 'calibrated.pth')  # doctest: +SKIP
+    """
+    model: Any = build_model(cfg, checkpoint, device=get_device())
     if not hasattr(model, 'backbone') or hasattr(model, 'bbox_head'):
         raise ValueError(
-            f'the config has a model {type(model).__name__}, a classifier such as '
-            'ImageClassifier was expected; what detectors and anomaly models see is '
-            'drawn by tools/test.py --show-dir.'
+            f'model.type={type(model).__name__}: expected a classifier such as '
+            'ImageClassifier; what detectors and anomaly models see is drawn by '
+            'tools/test.py --show-dir'
         )
-    load_exactly(model, checkpoint, name='the config')
-    return model.to(get_device()).eval()
+    return model
 
 
 def make_explainer(
@@ -94,7 +88,7 @@ def make_explainer(
     head: int | None = None,
     query: int | None = None,
 ) -> tuple[Explainer, str]:
-    """Choose how to explain, and where in the network.
+    """Return a function that explains, and where in the network it looks, in words.
 
     Args:
         model: Classifier.
@@ -106,12 +100,15 @@ def make_explainer(
         head: For ``attention``; the mean of all heads by default.
         query: For ``attention`` of a Swin transformer; the mean of all by default.
 
-    Returns:
-        The function, and what it looks at, in words.
-
     Raises:
         ValueError: If the method is unknown, a setting belongs to another method, the
             layer does not exist, or the network does not fit the method.
+
+    Example:
+        >>> images = torch.zeros(1, 3, 32, 32)
+        >>> explain, place = make_explainer(None, images, method='occlusion')
+        >>> place
+        'the image'
     """
     check_choice('method', method, METHODS)
     given = {'layer': layer, 'block': block, 'head': head, 'query': query}
@@ -119,8 +116,8 @@ def make_explainer(
     for name, value in given.items():
         if value is not None and name not in own.get(method, ()):
             raise ValueError(
-                f'{name}={value} was given with method={method}, which has none; leave '
-                'it out.'
+                f'{name}={value}: expected nothing with method={method}, which has '
+                'none; leave it out'
             )
     if method == 'grad_cam':
         name = layer or default_layer(model, images)
@@ -135,41 +132,38 @@ def make_explainer(
 def _attention(
     model: Any, block: Sequence[int] | None, head: int | None, query: int | None
 ) -> tuple[Explainer, str]:
-    place = tuple(block or ())
     kind = type(model.backbone).__name__
-    numbers = 2 if kind == 'SwinTransformer' else 1
-    if place and len(place) != numbers:
+    swin = kind == 'SwinTransformer'
+    place = tuple(block or ((2, 2) if swin else (-1,)))
+    if len(place) != 1 + swin:
         raise ValueError(
-            f'block={" ".join(map(str, place))} was given for a {kind}, {numbers} '
-            f'{"numbers, stage and block," if numbers == 2 else "number"} was expected.'
+            f'block={" ".join(map(str, place))} for a {kind}: expected '
+            f'{"2 numbers, stage and block" if swin else "1 number"}'
         )
-    if kind == 'SwinTransformer':
-        stage, index = place or (2, 2)
-        where = f'stage {stage}, block {index}'
+    if swin:
+        stage, index = place
         return (
-            lambda batch, target: swin_attention(
-                model, batch, (stage, index), head, query
-            ),
-            where,
+            lambda batch, _: swin_attention(model, batch, (stage, index), head, query),
+            f'stage {stage}, block {index}',
         )
     if query is not None:
         raise ValueError(
-            f'query={query} was given for a {kind}, where the class token looks; leave '
-            'it out.'
+            f'query={query} for a {kind}: expected none, the class token looks; leave '
+            'it out'
         )
-    index = place[0] if place else -1
-    return (
-        lambda batch, target: vit_attention(model, batch, index, head),
-        f'block {index}',
-    )
+    (index,) = place
+    return lambda batch, _: vit_attention(model, batch, index, head), f'block {index}'
 
 
 def prepared(model: Any, dataset: Any, index: int) -> tuple[Tensor, dict[str, Any]]:
-    """Run pipeline and preprocessor on one image.
+    """Run pipeline and preprocessor on one image of a dataset.
 
     Returns:
         The image as the pipeline left it, ``(C, H, W)``, and a batch of it: ``inputs``
         and ``data_samples``.
+
+    Example:
+        >>> image, data = prepared(model, dataset, 0)  # doctest: +SKIP
     """
     item = dataset[index]
     return item['inputs'], model.data_preprocessor(pseudo_collate([item]), False)
@@ -187,13 +181,17 @@ def explained(
 
     Args:
         model: Classifier.
-        dataset: Its data set, whose pipeline ends in ``PackInputs``.
+        dataset: Its dataset, whose pipeline ends in ``PackInputs``.
         indices: Which images.
         explain: What :func:`make_explainer` returns.
         target: Class to explain; the predicted one by default.
 
     Raises:
         ValueError: If a mask has another size than its image.
+
+    Example:
+        >>> for entry in explained(model, dataset, [0], explain):  # doctest: +SKIP
+        ...     print(entry.path, entry.score)
     """
     for index in indices:
         image, data = prepared(model, dataset, index)
@@ -222,9 +220,9 @@ def _mask(path: str, sample: Any, pipeline: Any) -> Tensor:
     mask = read_defect_mask(path)
     if tuple(sample.ori_shape[:2]) != mask.shape:
         raise ValueError(
-            f"the mask '{path}' has {mask.shape[0]} x {mask.shape[1]} pixels and its "
-            f'image {sample.ori_shape[0]} x {sample.ori_shape[1]}, the same size was '
-            'expected; draw it on this image.'
+            f'{path} has {mask.shape[0]} x {mask.shape[1]} pixels and its image '
+            f'{sample.ori_shape[0]} x {sample.ori_shape[1]}: expected the same size; '
+            'draw it on this image'
         )
     results: dict[str, Any] = {
         'img': np.repeat(255 * mask[..., None], 3, axis=2),
@@ -238,7 +236,12 @@ def _mask(path: str, sample: Any, pipeline: Any) -> Tensor:
 
 
 def spread(number: int, most: int) -> list[int]:
-    """Up to ``most`` indices of ``number``, evenly spaced."""
+    """Up to ``most`` indices of ``number``, evenly spaced.
+
+    Example:
+        >>> spread(10, 4)
+        [0, 2, 5, 7]
+    """
     chosen = min(number, most)
     return [k * number // chosen for k in range(chosen)]
 
@@ -248,6 +251,10 @@ def check_target(target: str, classes: Sequence[str]) -> int | None:
 
     Raises:
         ValueError: If it is neither that nor one of the classes.
+
+    Example:
+        >>> check_target('ok', ['defective', 'ok'])
+        1
     """
     check_choice('target', target, ('predicted', *classes))
     return None if target == 'predicted' else list(classes).index(target)

@@ -10,39 +10,38 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmcv import transforms as mmcv
 from torch import Tensor, nn
 
-# Transforms that give the same result every time; ours say so themselves by is_random.
-DETERMINISTIC = {
-    'LoadImageFromFile',
-    'LoadCachedImage',
-    'LoadAnomalyImage',
-    'LoadAnomalyMask',
-    'Resize',
-    'CenterCrop',
-    'Pad',
-    'Normalize',
-    'PackAnomalyInputs',
-}
+from mmdefect.datasets.transforms import anomaly
+from mmdefect.utils.checkpoint import file_sha256
+
+# Transforms, and kinds of them, that give the same result every time.
+DETERMINISTIC = (
+    mmcv.LoadImageFromFile,
+    mmcv.Resize,
+    mmcv.CenterCrop,
+    mmcv.Pad,
+    mmcv.Normalize,
+    anomaly.LoadAnomalyImage,
+    anomaly.LoadAnomalyMask,
+    anomaly.PackAnomalyInputs,
+)
 
 
 def check_deterministic(transforms: Iterable[Any]) -> None:
     """Refuse a pipeline whose result may differ from one time to the next.
 
-    Args:
-        transforms: Built transforms.
-
     Raises:
         ValueError: Naming the first one that is random, or not known not to be.
     """
     for transform in transforms:
-        name = type(transform).__name__
-        random = getattr(transform, 'is_random', name not in DETERMINISTIC)
-        if random:
+        known = isinstance(transform, DETERMINISTIC)
+        if getattr(transform, 'is_random', not known):
             raise ValueError(
-                f'the feature cache is on and {name} may change an image at random: '
-                'expected transforms without randomness; switch it off, or remove '
-                'FeatureCacheHook from the hooks'
+                f'the feature cache is on and {type(transform).__name__} may change an '
+                'image at random: expected transforms that say is_random=False; switch '
+                'it off, or remove FeatureCacheHook from the hooks'
             )
 
 
@@ -53,11 +52,6 @@ def weights_digest(module: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's content."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 class FeatureStore:
@@ -108,10 +102,9 @@ class FeatureStore:
         half = features.detach().half().cpu().contiguous()
         if not bool(half.isfinite().all()):
             raise ValueError(
-                f'features up to {float(features.abs().max()):g} were given to the '
-                'feature cache, finite ones up to 65504 were expected, which float16 '
-                'can hold; check the backbone and its weights, or remove '
-                'FeatureCacheHook from the hooks.'
+                f'features reach {float(features.abs().max()):g}: expected finite ones '
+                'up to 65504, which float16 can hold; check the backbone and its '
+                'weights, or remove FeatureCacheHook from the hooks'
             )
         self._keep(digest, half)
         self.computed += 1
@@ -124,8 +117,7 @@ class FeatureStore:
     def _keep(self, digest: str, features: Tensor) -> None:
         if digest in self._kept or digest in self._on_disk_only:
             return
-        full = self._bytes + features.nbytes > self.max_bytes
-        if full and self.folder is not None:
+        if self.folder and self._bytes + features.nbytes > self.max_bytes:
             self._on_disk_only.add(digest)
             return
         self.reserve(features)
@@ -140,9 +132,9 @@ class FeatureStore:
         self._bytes += tensor.nbytes
         if self._bytes > self.max_bytes:
             raise MemoryError(
-                f'the feature cache needs more than max_gb={self.max_bytes / 2**30:g} '
-                f'after {len(self)} images: give FeatureCacheHook more, or '
-                'remove it from the hooks'
+                f'max_gb={self.max_bytes / 2**30:g}: expected more, the feature cache '
+                f'is full after {len(self)} images; raise it, or remove '
+                'FeatureCacheHook from the hooks'
             )
 
 
@@ -156,13 +148,12 @@ def _load(path: Path) -> Tensor | None:
 
 
 class CachedItems:
-    """Packed items with features for the image; stands in for a data set's pipeline.
+    """Packed items with features for the image; stands in for a dataset's pipeline.
 
     Args:
-        items: Packed items by image path, ``inputs`` an image.
+        items: Packed items by image path, ``inputs`` an image where it is kept.
         digests: Digest of each image's file, by path.
         store: Where their features are.
-        with_image: Keep the image beside the features.
     """
 
     def __init__(
@@ -170,20 +161,17 @@ class CachedItems:
         items: dict[str, dict[str, Any]],
         digests: dict[str, str],
         store: FeatureStore,
-        *,
-        with_image: bool,
     ) -> None:
         self.items = items
         self.digests = digests
         self.store = store
-        self.with_image = with_image
 
     def __call__(self, info: dict[str, Any]) -> dict[str, Any]:
         """Return the item of a data info."""
         path = info['img_path']
         item = self.items[path]
         inputs = {'features': self.store.get(self.digests[path])}
-        if self.with_image:
+        if 'inputs' in item:
             inputs['image'] = item['inputs']
         # The model writes its prediction into the sample.
         return {'inputs': inputs, 'data_samples': item['data_samples'].clone()}
@@ -198,7 +186,7 @@ def fill(
     batch_size: int = 16,
     progress: Callable[[int, int], None] | None = None,
 ) -> CachedItems:
-    """Run a data set's pipeline once and compute the features that are missing.
+    """Run a dataset's pipeline once and compute the features that are missing.
 
     Args:
         dataset: With ``pipeline`` and ``get_data_info``.
@@ -228,7 +216,7 @@ def fill(
         # How the file is read belongs to its content.
         how = [info.get('bits'), info.get('exif')]
         changed = [str(word) for word in how if word not in (None, 'stored')]
-        digests[path] = '_'.join([file_digest(path), *changed])
+        digests[path] = '_'.join([file_sha256(path), *changed])
         if store.get(digests[path]) is None:
             waiting.append((digests[path], item['inputs']))
         if len(waiting) == batch_size:
@@ -242,4 +230,4 @@ def fill(
             progress(index + 1, len(dataset))
     if waiting:
         compute()
-    return CachedItems(items, digests, store, with_image=with_image)
+    return CachedItems(items, digests, store)

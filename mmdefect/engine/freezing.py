@@ -8,17 +8,18 @@ of the frozen part quiet and has to be repeated after every ``model.train()``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, check_range
+from mmdefect.utils.modules import evaluating
 
 MODES = ('none', 'head', 'fraction', 'quadrant')
 # The rule of the casting study, by amount of data and similarity to the pretraining
@@ -28,14 +29,8 @@ QUADRANTS = {'Q1': 1.0, 'Q2': 0.33, 'Q3': 0.67, 'Q4': 0.0}
 PARTS = ('backbone', 'neck')
 
 
-@dataclass(frozen=True)
-class Unit:
-    """What is frozen as one: a module's own parameters, without its children's.
-
-    Attributes:
-        name: Name of the module.
-        parameters: Names of its parameters.
-    """
+class Unit(NamedTuple):
+    """Name of a module and of its own parameters, without its children's."""
 
     name: str
     parameters: tuple[str, ...]
@@ -43,12 +38,12 @@ class Unit:
 
 @dataclass(frozen=True)
 class FreezePlan:
-    """What is frozen.
+    """Units that are frozen and modules that are held still.
 
     Attributes:
         units: All units of backbone and neck, in the order in which they run.
         number: How many of them are frozen, from the first.
-        still: Names of the modules that are in eval mode while the others train.
+        still: Names of modules in evaluation mode while the others train.
     """
 
     units: tuple[Unit, ...]
@@ -61,9 +56,8 @@ class FreezePlan:
         return self.units[: self.number]
 
 
-@dataclass(frozen=True)
-class Calls:
-    """When each module ran, as counted calls: for the first and for the last time."""
+class Calls(NamedTuple):
+    """First and last call of each module, as numbers of a count."""
 
     first: dict[str, int]
     last: dict[str, int]
@@ -87,16 +81,11 @@ def trainable_fraction(
     for name, value in (('fraction', fraction), ('quadrant', quadrant)):
         if (value is not None) != (mode == name):
             raise ValueError(
-                f'{name}={value!r} was given with mode={mode!r}: expected {name} with '
+                f'{name}={value!r} with mode={mode!r}: expected {name} with '
                 f'mode={name!r} and with no other'
             )
     if fraction is not None:
-        # Written so that NaN is refused, too.
-        if not 0 <= fraction <= 1:
-            raise ValueError(
-                f'fraction={fraction} was given, the share of the layers that train: '
-                'expected a number in [0, 1]'
-            )
+        check_range('fraction', fraction, 0, 1)
         return float(fraction)
     if quadrant is not None:
         check_choice('quadrant', quadrant, tuple(QUADRANTS))
@@ -120,7 +109,7 @@ def plan_freezing(
     Units are ordered by their first call when an image of zeros is classified. What is
     registered late may run early (ConvNeXt's downsampling, a ViT's final norm the other
     way round). Only a share between none and all needs the order, so only then the
-    model is run, in eval mode and without gradients; it may lie on the meta device.
+    model is run, in evaluation mode without gradients; it may lie on the meta device.
 
     Parameters that the backbone itself owns (class token, position embedding) belong to
     its first unit. A module that never runs itself (``out_proj`` of PyTorch's
@@ -172,7 +161,7 @@ def freeze_parameters(model: nn.Module, plan: FreezePlan) -> None:
 
 
 def hold_still(model: nn.Module, plan: FreezePlan) -> None:
-    """Put the frozen part into eval mode: statistics stay, dropout is off."""
+    """Put the frozen part into evaluation mode: statistics stay, dropout is off."""
     for name in plan.still:
         # Not `.eval()`, which would reach children that learn.
         model.get_submodule(name).training = False
@@ -186,29 +175,21 @@ def count_trainable(model: nn.Module) -> tuple[int, int]:
 
 @torch.no_grad()
 def record_calls(model: nn.Module, input_shape: Sequence[int] = (3, 224, 224)) -> Calls:
-    """Note when the modules of backbone and neck run for an image of zeros.
-
-    Args:
-        model: See :func:`plan_freezing`.
-        input_shape: Shape of the image, without the batch.
-    """
+    """Note when the modules of backbone and neck run; see :func:`plan_freezing`."""
     calls = Calls({}, {})
     clock = count()
 
-    def noting(name: str) -> Callable[..., None]:
-        def note(*_: Any) -> None:
-            calls.last[name] = next(clock)
-            calls.first.setdefault(name, calls.last[name])
-
-        return note
+    def note(name: str, *_: Any) -> None:
+        calls.last[name] = next(clock)
+        calls.first.setdefault(name, calls.last[name])
 
     handles = [
-        module.register_forward_pre_hook(noting(name))
+        module.register_forward_pre_hook(partial(note, name))
         for name, module in _modules(model).items()
     ]
     image = next(model.parameters()).new_zeros(1, *input_shape)
     try:
-        with _evaluating(model):
+        with evaluating(model):
             features = image
             for part in _parts(model).values():
                 features = part(features)
@@ -261,15 +242,3 @@ def _still_modules(
         if _lookup(calls.last, name) < begin
         and not any(f'{unit}.'.startswith(f'{name}.') for unit in learning)
     ]
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode for a while, then each module as it was."""
-    before = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before.items():
-            module.training = training

@@ -10,6 +10,7 @@ from mmengine.model import BaseModel, MMDistributedDataParallel
 from torch import nn
 
 from mmdefect.registry import MODEL_WRAPPERS
+from mmdefect.utils.checks import some_of
 
 
 @MODEL_WRAPPERS.register_module()
@@ -17,11 +18,8 @@ class ReplicatedModel(nn.Module):
     """Stands where DDP stands for a model that has no gradients to average.
 
     There are none of a model with nothing to train, which DDP refuses (it brings
-    together itself what its processes have seen), and none in a single process.
-
-    Args:
-        module: The model.
-        kwargs: DDP's settings, which do not matter here.
+    together itself what its processes have seen), and none in a single process. DDP's
+    settings do not matter here.
     """
 
     def __init__(self, module: BaseModel, **kwargs: Any) -> None:
@@ -84,19 +82,16 @@ class DistributedModel(MMDistributedDataParallel):
             if not (names := self._without_gradient(str(error))):
                 raise
             raise ValueError(
-                f'no gradient reached {len(names)} parameters that train, among them '
-                f'{", ".join(names[:5])}; in several processes every one must take '
-                'part in the loss: remove the layers whose output nothing uses, freeze '
-                'them (requires_grad=False), or set find_unused_parameters=True in the '
-                'config, which takes longer'
+                f'no gradient reached {some_of(names)}: expected every parameter that '
+                'trains to take part in the loss in several processes; remove layers '
+                'whose output nothing uses, freeze them (requires_grad=False), or set '
+                'find_unused_parameters=True in the config, which takes longer'
             ) from error
 
     def _without_gradient(self, message: str) -> list[str]:
         """Names of the parameters whose numbers stand in a message of torch's."""
         found = re.search(r'did not receive grad for rank \d+: ([\d ]+)', message)
-        return (
-            [self._shared[int(number)] for number in found[1].split()] if found else []
-        )
+        return [self._shared[int(n)] for n in found[1].split()] if found else []
 
 
 def _training(module: nn.Module) -> list[tuple[str, nn.Parameter]]:

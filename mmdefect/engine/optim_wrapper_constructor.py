@@ -9,8 +9,8 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 from torch.optim import Optimizer
 
-from mmdefect.functional.class_rows import GFL_CLASS_KEYS
 from mmdefect.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmdefect.utils.modules import class_keys_of
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -33,25 +33,20 @@ class SpareOldRows(DefaultOptimWrapperConstructor):
         old = getattr(getattr(detector, 'bbox_head', None), 'num_old_classes', None)
         if old is None:
             raise ValueError(
-                f'SpareOldRows got {type(detector).__name__}, whose head does not say '
-                'which classes are old: expected an IncrementalGFLHead'
+                f'num_old_classes=None of {type(detector).__name__}: expected a head '
+                'that says which classes are old, such as IncrementalGFLHead'
             )
-        for key in GFL_CLASS_KEYS:
+        for key in class_keys_of(detector):
             spare_rows(wrapper.optimizer, detector.get_parameter(key), old)
         return wrapper
 
 
 def spare_rows(optimizer: Optimizer, parameter: nn.Parameter, rows: int) -> None:
-    """Exclude the first ``rows`` of a parameter from weight decay.
+    """Exclude the first ``rows`` of a parameter ``(classes, ...)`` from weight decay.
 
     The parameter gets a group of its own without decay, and the other rows are decayed
     before every step exactly as the optimizer would have: through the gradient (SGD,
     Adam) or directly (AdamW).
-
-    Args:
-        optimizer: The optimizer that holds the parameter.
-        parameter: Shape ``(classes, ...)``.
-        rows: Rows to leave alone.
     """
     for group in optimizer.param_groups:
         kept = [p for p in group['params'] if p is not parameter]

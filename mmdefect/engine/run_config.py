@@ -8,7 +8,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-# Default hooks of MMEngine's Runner; `None` is how it is told to leave one out.
+from mmdefect.utils.config import as_list
+
+# Keys of the default hooks of MMEngine's Runner, which it does not tell; `None` is how
+# it is told to leave one out.
 OWN_HOOKS = (
     'runtime_info',
     'timer',
@@ -74,11 +77,7 @@ def name_apart(cfg: Config, name: str) -> None:
 
 def add_evaluator(cfg: Config, metric: dict[str, Any]) -> None:
     """Score the test set by one more metric."""
-    found = cfg['test_evaluator']
-    cfg['test_evaluator'] = [
-        *(found if isinstance(found, (list, tuple)) else [found]),
-        metric,
-    ]
+    cfg['test_evaluator'] = [*as_list(cfg['test_evaluator']), metric]
 
 
 def apply_test_flags(cfg: Config) -> None:
@@ -122,6 +121,6 @@ def drop_absent_hooks(cfg: Config) -> None:
     MMEngine takes ``None`` for its own default hooks only, and fails on any other name.
     """
     hooks = cfg.get('default_hooks') or {}
-    absent = [n for n, hook in hooks.items() if hook is None and n not in OWN_HOOKS]
-    for name in absent:
-        hooks.pop(name)
+    for name in [n for n, hook in hooks.items() if hook is None]:
+        if name not in OWN_HOOKS:
+            hooks.pop(name)

@@ -12,11 +12,7 @@ LOSSES = ('nll', 'loss')
 def validation_loss(metrics: Mapping[str, Any]) -> float:
     """The negative log-likelihood among validation metrics, or another loss.
 
-    Args:
-        metrics: Name -> value; ``defect/nll`` is one, as is ``loss``.
-
-    Returns:
-        The loss; infinity where none was measured or it is no number.
+    ``defect/nll`` is one, as is ``loss``; infinity where none was measured or is NaN.
     """
     for wanted in LOSSES:
         for name, value in metrics.items():

@@ -16,23 +16,15 @@ from mmdefect.evaluation.anomaly_pixels import (
     PixelHistograms,
     rank_pixels,
 )
-from mmdefect.evaluation.groups import (
-    check_old_classes,
-    forgotten,
-    gaps_to_joint,
-    group_means,
-    groups_of,
-    table,
-)
+from mmdefect.evaluation.groups import group_means, groups_of, table
 from mmdefect.functional.ranking import Ranking, check_fpr_limit, rank_scores
 from mmdefect.registry import METRICS
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, check_known
 from mmdefect.utils.distributed import on_main_process
 
 MODES = ('exact', 'streaming')
 IMAGE_METRICS = ('image_auroc', 'image_f1max')
 PIXEL_METRICS = ('pixel_auroc', 'pixel_ap', 'pixel_f1max', 'aupro')
-LEADING = 'image_auroc'
 
 
 @METRICS.register_module()
@@ -97,34 +89,12 @@ class AnomalyMetric(BaseMetric):
         self.fpr_limit = fpr_limit
         self.align_corners = align_corners
         self._histograms: PixelHistograms | None = None
-        self._previous: dict[str, float] | None = None
-        self._joint: dict[str, float] | None = None
         self._size: int | None = None
 
-    def compare_with(
-        self,
-        *,
-        previous: Mapping[str, float] | None = None,
-        joint: Mapping[str, float] | None = None,
-    ) -> None:
-        """Have later evaluations compare with other models.
-
-        Args:
-            previous: Image AUROC of each old product after the step before; adds
-                ``forgetting/<product>`` and ``forgetting_old``.
-            joint: Image AUROC of each product when all were trained at once; adds
-                ``gap_to_joint_<group>``.
-        """
-        self._previous = None if previous is None else dict(previous)
-        self._joint = None if joint is None else dict(joint)
-
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep what one batch needs to be judged by.
+        """Keep ``class_name``, ``gt_label`` and ``pred_score`` of a batch's samples.
 
-        Args:
-            data_batch: Not used.
-            data_samples: Samples with ``class_name``, ``gt_label``, ``pred_score``
-                and, for the pixels, ``pred_map`` and ``gt_mask``.
+        For the pixels ``pred_map`` and ``gt_mask``, too.
 
         Raises:
             ValueError: If a product is not among the classes, a map is missing or not
@@ -141,10 +111,7 @@ class AnomalyMetric(BaseMetric):
             self.results.append(record)
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Score the whole test set, on all ranks.
-
-        Args:
-            size: How many images the test set has.
+        """Score the whole test set of ``size`` images, on all ranks.
 
         Raises:
             ValueError: Streaming, if another number of images was processed; or as in
@@ -159,9 +126,9 @@ class AnomalyMetric(BaseMetric):
             all_reduce(self._opened_histograms().counts)
         if len(images) != size:
             raise ValueError(
-                f'{len(images)} images were processed, {size} were expected, the size '
-                'of the test set; give its loader drop_last=False and a sampler with '
-                'round_up=False, or images that fill up a batch count twice.'
+                f'{len(images)} images were processed: expected {size}, the size of '
+                'the test set; give its loader drop_last=False and a sampler with '
+                'round_up=False, or images that fill up a batch count twice'
             )
         metrics = on_main_process(lambda: self.compute_metrics(images))
         self.results.clear()
@@ -169,25 +136,18 @@ class AnomalyMetric(BaseMetric):
         return {f'{self.prefix}/{name}': value for name, value in metrics.items()}
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Score all images, one product after the other.
+        """Score all images of all ranks; name -> value, without the prefix.
 
-        Args:
-            results: What :meth:`process` kept, from all ranks; its maps are dropped as
-                soon as their product is done.
-
-        Returns:
-            Name -> value, without the prefix.
+        Maps are dropped as soon as their product is done.
 
         Raises:
-            ValueError: If no image was evaluated, an old class is unknown, or a product
-                is missing among those to compare with.
+            ValueError: If no image was evaluated or an old class is unknown.
         """
         if not results and self._size != 0:
             raise ValueError(
-                'no image was evaluated, at least one was expected; check that the '
-                'test data set is not empty.'
+                'no image was evaluated: expected at least one; check the test dataset'
             )
-        check_old_classes(self._classes, self.old_classes)
+        check_known(self.old_classes, self._classes, what='old_classes')
         rows: dict[str, dict[str, float]] = {}
         for name in self._classes:
             images = [record for record in results if record.product == name]
@@ -205,14 +165,7 @@ class AnomalyMetric(BaseMetric):
         groups = groups_of(self._classes, self.old_classes)
         logger: MMLogger = MMLogger.get_current_instance()
         logger.info('\n' + table(rows, groups))
-        metrics |= group_means(rows, groups)
-        now = {name: row[LEADING] for name, row in rows.items()}
-        if self._previous is not None:
-            old = [name for name in self._classes if name in self.old_classes]
-            metrics |= forgotten(now, self._previous, old)
-        if self._joint is not None:
-            metrics |= gaps_to_joint(now, self._joint, groups)
-        return metrics
+        return metrics | group_means(rows, groups)
 
     @property
     def _classes(self) -> list[str]:
@@ -223,41 +176,34 @@ class AnomalyMetric(BaseMetric):
         return IMAGE_METRICS + PIXEL_METRICS if self.pixel else IMAGE_METRICS
 
     def _opened_histograms(self) -> PixelHistograms:
-        if self._histograms is None:
-            self._histograms = PixelHistograms(len(self._classes))
+        self._histograms = self._histograms or PixelHistograms(len(self._classes))
         return self._histograms
 
     def _record(self, sample: Mapping[str, Any]) -> ImageRecord:
         product = sample['class_name']
         if product not in self._classes:
             raise ValueError(
-                f"an image of product '{product}' was given, one of "
-                f'{", ".join(self._classes)} was expected; let the data set keep the '
-                'classes seen so far only.'
+                f'class_name={product!r}: expected one of {", ".join(self._classes)}; '
+                'let the dataset keep the classes seen so far only'
             )
-        record = ImageRecord(
-            product=product,
-            label=int(sample['gt_label']),
-            score=float(sample['pred_score']),
-        )
+        label, score = int(sample['gt_label']), float(sample['pred_score'])
+        record = ImageRecord(product=product, label=label, score=score)
         if self.pixel:
             self._add_pixels(record, sample)
         if not record.is_finite:
             raise ValueError(
-                f"the score or the map of '{sample.get('img_path')}' has NaN or "
-                'infinity, numbers were expected; check the model and whether its '
-                'training diverged.'
+                f'{sample.get("img_path")}: expected a finite score and map, and one '
+                'has NaN or infinity; check whether the training diverged'
             )
         return record
 
     def _add_pixels(self, record: ImageRecord, sample: Mapping[str, Any]) -> None:
         pixels, mask = sample.get('pred_map'), sample.get('gt_mask')
         if pixels is None or pixels.ndim != 2:
-            given = 'no anomaly map' if pixels is None else f'{tuple(pixels.shape)}'
+            given = None if pixels is None else f'a map {tuple(pixels.shape)}'
             raise ValueError(
-                f"pred_map of '{sample.get('img_path')}': {given} was given, one of "
-                'shape (height, width) was expected; set pixel=False if the model has '
-                'none.'
+                f'pred_map={given} of {sample.get("img_path")}: expected one of shape '
+                '(height, width); set pixel=False if the model has none'
             )
         record.outlined = mask is not None or record.label == 0
         record.pixels = pixels.detach().float().cpu()
@@ -296,9 +242,7 @@ class AnomalyMetric(BaseMetric):
         if not images:
             image_reason = pixel_reason = 'it has no test image'
         elif len(labels) < 2:
-            image_reason = (
-                f'all its images are {"defective" if 1 in labels else "good"}'
-            )
+            image_reason = f'all its images are {("good", "defective")[1 in labels]}'
         else:
             found |= self._image_metrics(images)
         if self.pixel and images:
@@ -326,10 +270,8 @@ class AnomalyMetric(BaseMetric):
         # float64 holds every float32 as it is.
         scores = torch.tensor([record.score for record in images], dtype=torch.float64)
         ranking = rank_scores(scores, torch.tensor([r.label for r in images]))
-        return {
-            'image_auroc': float(ranking.auroc()),
-            'image_f1max': float(ranking.f1_max()),
-        }
+        values = (ranking.auroc(), ranking.f1_max())
+        return dict(zip(IMAGE_METRICS, map(float, values), strict=True))
 
     def _pixel_ranking(self, name: str, images: Sequence[ImageRecord]) -> Ranking:
         if self.mode == 'streaming':
@@ -339,15 +281,12 @@ class AnomalyMetric(BaseMetric):
                 logger.warning(
                     f"product '{name}': most defect pixels have scores above 65504 or "
                     'below 6e-8, which float16 cannot tell apart, so its pixel metrics '
-                    "mean little; use mode='exact'."
+                    "mean little; use mode='exact'"
                 )
             return histograms.ranking(index)
         return rank_pixels(images, align_corners=self.align_corners)
 
     def _pixel_metrics(self, ranking: Ranking) -> dict[str, float]:
-        return {
-            'pixel_auroc': float(ranking.auroc()),
-            'pixel_ap': float(ranking.average_precision()),
-            'pixel_f1max': float(ranking.f1_max()),
-            'aupro': float(ranking.aupro(self.fpr_limit)),
-        }
+        curve = (ranking.auroc(), ranking.average_precision(), ranking.f1_max())
+        values = (*curve, ranking.aupro(self.fpr_limit))
+        return dict(zip(PIXEL_METRICS, map(float, values), strict=True))

@@ -27,11 +27,11 @@ COUNTED_AT_ONCE = 1 << 20
 
 @dataclass(kw_only=True)
 class ImageRecord:
-    """What is kept of one image.
+    """One image of a product.
 
     Attributes:
         product: Class of the image.
-        label: 0 good, 1 defective; from the data set, never from the mask, where a
+        label: 0 good, 1 defective; from the dataset, never from the mask, where a
             small defect may have vanished.
         score: Larger is more anomalous.
         outlined: Whether its defect pixels are known.
@@ -56,12 +56,6 @@ class ImageRecord:
         low, high = self.pixels.aminmax()  # both NaN if any is
         return bool(low.isfinite() & high.isfinite())
 
-    @property
-    def num_pixels(self) -> int:
-        """How many pixels are judged: those of the mask where there is one."""
-        judged = self.pixels if self.mask is None else self.mask
-        return 0 if judged is None else judged.numel()
-
     def forget_pixels(self) -> None:
         """Let go of what takes memory."""
         self.pixels = self.mask = None
@@ -72,16 +66,13 @@ class ImageRecord:
         Args:
             align_corners: Whether corner pixels keep their values, as in torch.
 
-        Returns:
-            Shape ``(H, W)``, or that of the map when there is no mask.
-
         Raises:
             ValueError: If the map was not kept.
         """
         if self.pixels is None:
             raise ValueError(
-                f"an image of '{self.product}' without its anomaly map was given, one "
-                'with it was expected; rank before forget_pixels.'
+                f'pixels=None of an image of {self.product!r}: expected its anomaly '
+                'map; rank before forget_pixels'
             )
         if self.mask is None or self.mask.shape == self.pixels.shape:
             return self.pixels
@@ -139,15 +130,14 @@ def rank_pixels(images: Sequence[ImageRecord], *, align_corners: bool) -> Rankin
         images: Records with ``pixels``; without ``mask`` all are normal.
         align_corners: As in :meth:`ImageRecord.scores`.
     """
-    scores = torch.cat([image.scores(align_corners).flatten() for image in images])
-    shares = scores.new_zeros(len(scores), dtype=torch.float64)
-    begin = 0
-    for image in images:
+    scores = [image.scores(align_corners).flatten() for image in images]
+    shares = [torch.zeros(len(part), dtype=torch.float64) for part in scores]
+    for image, part in zip(images, shares, strict=True):
         if (defects := image.defects()) is not None:
             places, sizes = defects
-            shares[begin + places] = 1 / sizes.double()
-        begin += image.num_pixels
-    return rank_scores(scores, shares > 0, shares)
+            part[places] = 1 / sizes.double()
+    every = torch.cat(shares)
+    return rank_scores(torch.cat(scores), every > 0, every)
 
 
 @dataclass(kw_only=True)

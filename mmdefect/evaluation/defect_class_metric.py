@@ -34,16 +34,9 @@ INTERVALS = ('wilson', 'bootstrap')
 PER_CLASS = ('precision', 'recall', 'f1')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # MMEngine would make a named tuple a plain one
 class ImageResult:
-    """What one image is judged by.
-
-    Attributes:
-        path: Its file.
-        label: True class.
-        pred: Predicted class.
-        scores: Probability of each class.
-    """
+    """File of an image, its true and its predicted class, and probabilities."""
 
     path: str
     label: int
@@ -86,8 +79,8 @@ class DefectClassMetric(BaseMetric):
         ValueError: If the interval is unknown.
 
     Example:
-        >>> metric = DefectClassMetric(interval='bootstrap')
-        >>> metric.dataset_meta = {'classes': ['def_front', 'ok_front']}
+        >>> DefectClassMetric(interval='bootstrap').prefix
+        'defect'
     """
 
     default_prefix = 'defect'
@@ -108,9 +101,9 @@ class DefectClassMetric(BaseMetric):
 
     @property
     def dataset_meta(self) -> Any:
-        """What the data set tells of itself.
+        """Meta of the dataset; a loop sets it first, and the log says what a defect is.
 
-        A loop sets it before its first image, and the log says what is a defect.
+        That is before the first image.
         """
         return self._dataset_meta
 
@@ -131,12 +124,7 @@ class DefectClassMetric(BaseMetric):
             )
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep label, prediction and probabilities of each image.
-
-        Args:
-            data_batch: Not used.
-            data_samples: Samples with ``gt_label``, ``pred_label``, ``pred_score`` and
-                ``img_path``.
+        """Keep ``img_path``, ``gt_label``, ``pred_label`` and ``pred_score``.
 
         Raises:
             ValueError: If something is missing, there is not one probability a class,
@@ -145,13 +133,7 @@ class DefectClassMetric(BaseMetric):
         self.results.extend(self._result(sample) for sample in data_samples)
 
     def compute_metrics(self, results: list[ImageResult]) -> dict[str, float]:
-        """Score all images.
-
-        Args:
-            results: What :meth:`process` kept, from all ranks, in order.
-
-        Returns:
-            Name -> value, without the prefix.
+        """Score all images, in order and from all ranks; without the prefix.
 
         Raises:
             ValueError: If no image was evaluated, a label is none of the classes, or
@@ -159,8 +141,7 @@ class DefectClassMetric(BaseMetric):
         """
         if not results:
             raise ValueError(
-                'no image was evaluated, at least one was expected; check that the '
-                'data set is not empty.'
+                'no image was evaluated: expected at least one; check the test dataset'
             )
         labels = torch.tensor([result.label for result in results])
         predictions = torch.tensor([result.pred for result in results])
@@ -188,16 +169,16 @@ class DefectClassMetric(BaseMetric):
         needed = ('img_path', 'gt_label', 'pred_label', 'pred_score')
         if missing := [name for name in needed if name not in sample]:
             raise ValueError(
-                f'a sample without {", ".join(missing)} was given, one of a classifier '
-                'was expected; the pipeline has to end in PackInputs.'
+                f'a sample lacks {", ".join(missing)}: expected one of a classifier; '
+                'let the pipeline end in PackInputs'
             )
         scores = sample['pred_score'].detach().double().cpu().flatten()
         classes = self._classes
         if len(scores) != len(classes) or bool(scores.isnan().any()):
             raise ValueError(
-                f"pred_score {scores.tolist()} of '{sample['img_path']}' was given, a "
-                f'probability of each of {", ".join(classes)} was expected; check '
-                'num_classes of the head and whether the training diverged.'
+                f'pred_score={scores.tolist()} of {sample["img_path"]}: expected a '
+                f'probability of each of {", ".join(classes)}; check num_classes of '
+                'the head and whether the training diverged'
             )
         return ImageResult(
             path=str(sample['img_path']),
@@ -222,16 +203,12 @@ class DefectClassMetric(BaseMetric):
     def _accuracies(self, right: Tensor) -> dict[str, float]:
         """Accuracy and its interval."""
         if self.interval == 'wilson':
-            errors = int((~right).sum())
-            low, high = wilson_interval(errors, len(right))
+            low, high = wilson_interval(int((~right).sum()), len(right))
             low, high = 1 - high, 1 - low
         else:
             low, high = bootstrap_interval(right.double())
-        return {
-            'accuracy': float(right.double().mean()),
-            'accuracy_low': low,
-            'accuracy_high': high,
-        }
+        accuracy = float(right.double().mean())
+        return {'accuracy': accuracy, 'accuracy_low': low, 'accuracy_high': high}
 
     def _class_metrics(self, confusion: Tensor) -> dict[str, float]:
         """Precision, recall and F1 of each class, and their means."""
@@ -252,22 +229,16 @@ class DefectClassMetric(BaseMetric):
         if undefined := [name for name, value in found.items() if math.isnan(value)]:
             logger.warning(
                 f'{", ".join(undefined)} are NaN: a class has no image or was never '
-                'predicted.'
+                'predicted'
             )
 
     def _write(self, results: Sequence[ImageResult], path: Path) -> None:
-        lines = (
-            json.dumps(
-                {
-                    'path': result.path,
-                    'label': result.label,
-                    'pred': result.pred,
-                    'score': result.scores[self.defective],
-                }
-            )
-            for result in results
-        )
-        write_text(path, '\n'.join(lines) + '\n')
+        lines = [
+            {'path': r.path, 'label': r.label, 'pred': r.pred}
+            | {'score': r.scores[self.defective]}
+            for r in results
+        ]
+        write_text(path, '\n'.join(map(json.dumps, lines)) + '\n')
 
 
 def confusion_table(confusion: Tensor, classes: Sequence[str]) -> str:
@@ -276,10 +247,4 @@ def confusion_table(confusion: Tensor, classes: Sequence[str]) -> str:
     for name, counts in zip(classes, confusion.tolist(), strict=True):
         rows.append([name, *map(str, counts)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return '\n'.join(
-        '  '.join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    return '\n'.join('  '.join(map(str.rjust, row, widths)) for row in rows)

@@ -17,15 +17,9 @@ from mmengine.logging import MMLogger
 from terminaltables import AsciiTable
 
 from mmdefect.datasets.boxes.coco_file import boxes_in_frame, read_coco
-from mmdefect.evaluation.groups import (
-    check_old_classes,
-    forgotten,
-    gaps_to_joint,
-    group_means,
-    groups_of,
-)
+from mmdefect.evaluation.groups import group_means, groups_of
 from mmdefect.registry import METRICS
-from mmdefect.utils.checks import visible
+from mmdefect.utils.checks import check_choice, check_known, visible
 
 BACKENDS = ('auto', 'faster', 'pycocotools')
 # Name -> (IoU threshold or None for the mean over all, object area), as in mmdet.
@@ -41,24 +35,18 @@ AREAS = ('all', 'small', 'medium', 'large')
 
 
 def coco_backend(name: str) -> tuple[type, type]:
-    """Return the classes ``(COCO, COCOeval)`` of a backend.
-
-    ``auto`` takes faster-coco-eval when it is installed, pycocotools otherwise; both
-    give the same numbers.
+    """Return the classes ``(COCO, COCOeval)`` of a backend, all of the same numbers.
 
     Raises:
         ValueError: If the name is unknown.
         ModuleNotFoundError: If ``faster`` is asked for and not installed.
     """
-    if name not in BACKENDS:
-        raise ValueError(
-            f"backend '{name}' was given, one of {', '.join(BACKENDS)} was expected."
-        )
+    check_choice('backend', name, BACKENDS)
     installed = find_spec('faster_coco_eval') is not None
     if name == 'faster' and not installed:
         raise ModuleNotFoundError(
-            "backend 'faster' needs faster-coco-eval, which is not installed; run "
-            "`pip install faster-coco-eval` or use backend='pycocotools'."
+            "backend='faster': expected faster-coco-eval to be installed; run "
+            "`pip install faster-coco-eval` or use backend='pycocotools'"
         )
     if installed and name != 'pycocotools':
         from faster_coco_eval import COCO, COCOeval_faster
@@ -89,7 +77,7 @@ class GroupedCocoMetric(CocoMetric):
     All numbers use the largest of ``proposal_nums`` (mmdet's ``bbox_mAP`` stops at 100
     boxes an image: the same number for a detector that keeps at most 100). Labels find
     their category by name, so a json with other or permuted categories works. The
-    annotation file is read at first use, as the data set reads it (see
+    annotation file is read at first use, as the dataset reads it (see
     :mod:`mmdefect.datasets.boxes.coco_file`).
 
     Args:
@@ -119,40 +107,21 @@ class GroupedCocoMetric(CocoMetric):
         super().__init__(ann_file=None, **kwargs)
         if self.metrics != ['bbox']:
             raise ValueError(
-                f"metric {self.metrics} was given, only 'bbox' can be grouped; use "
-                'mmdet.CocoMetric for the others.'
+                f"metric={self.metrics}: expected 'bbox', the only one that is "
+                'grouped; use mmdet.CocoMetric for the others'
             )
         thresholds: Any = self.iou_thrs
         self.iou_thrs: np.ndarray = np.array(thresholds, dtype=np.float64, ndmin=1)
         if not np.isclose(self.iou_thrs, 0.5).any():
             raise ValueError(
-                f'iou_thrs {self.iou_thrs.tolist()} were given, 0.5 is expected among '
-                'them because AP50 is read there.'
+                f'iou_thrs={self.iou_thrs.tolist()}: expected 0.5 among them, where '
+                'AP50 is read; add it'
             )
         self._coco_api: Any = None
         self.ann_file = ann_file
         self.old_classes = list(old_classes)
         self.backend = backend
         self._coco_class, self._eval_class = coco_backend(backend)
-        self._previous: dict[str, float] | None = None
-        self._joint: dict[str, float] | None = None
-
-    def compare_with(
-        self,
-        *,
-        previous: Mapping[str, float] | None = None,
-        joint: Mapping[str, float] | None = None,
-    ) -> None:
-        """Have later evaluations compare with other models.
-
-        Args:
-            previous: AP50 of each old class after the step before; adds
-                ``forgetting/<class>`` and ``forgetting_old``.
-            joint: AP50 of each class when all were trained at once; adds
-                ``gap_to_joint_<group>``.
-        """
-        self._previous = None if previous is None else dict(previous)
-        self._joint = None if joint is None else dict(joint)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep the predictions of one batch, as mmdet does."""
@@ -162,10 +131,7 @@ class GroupedCocoMetric(CocoMetric):
         super().process(data_batch, data_samples)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Score all predictions.
-
-        Args:
-            results: What :meth:`process` kept, from all ranks.
+        """Score all predictions that :meth:`process` kept, on all ranks.
 
         Returns:
             Name -> value, without the prefix; empty with ``format_only``.
@@ -176,8 +142,7 @@ class GroupedCocoMetric(CocoMetric):
         self.open()
         if not results:
             raise ValueError(
-                'no image was evaluated, at least one was expected; check that the '
-                'test data set is not empty.'
+                'no image was evaluated: expected at least one; check the test dataset'
             )
         logger: MMLogger = MMLogger.get_current_instance()
         with tempfile.TemporaryDirectory() as folder:
@@ -187,11 +152,13 @@ class GroupedCocoMetric(CocoMetric):
                 logger.info(f'results are saved in {Path(prefix).parent}')
                 return {}
             evaluation = self._evaluate(load(files['bbox']))
-        metrics = self._host_metrics(evaluation)
-        metrics.update(self._class_metrics(evaluation))
-        metrics.update(self._group_metrics(metrics))
-        metrics.update(self._comparisons(metrics))
-        return metrics
+        metrics = self._host_metrics(evaluation) | self._class_metrics(evaluation)
+        rows = {
+            name: {metric: metrics[f'{metric}/{name}'] for metric in ('AP50', 'AP')}
+            for name in self._classes
+        }
+        groups = groups_of(self._classes, self.old_classes)
+        return metrics | group_means(rows, groups)
 
     @property
     def _classes(self) -> list[str]:
@@ -211,8 +178,8 @@ class GroupedCocoMetric(CocoMetric):
             return
         if not self.dataset_meta:
             raise ValueError(
-                'dataset_meta is not set; expected the classes of the data set before '
-                'the annotation file is read: set it first.'
+                'dataset_meta=None: expected the classes of the dataset; set it before '
+                'the annotation file is read'
             )
         annotations = read_coco(self.ann_file, backend_args=self.backend_args)
         annotations['annotations'], found = boxes_in_frame(annotations)
@@ -235,9 +202,9 @@ class GroupedCocoMetric(CocoMetric):
         if name is None or PurePosixPath(path).name != PurePosixPath(name).name:
             listed = 'nowhere' if name is None else f'as {name}'
             raise ValueError(
-                f'image {sample["img_id"]} ({path}) is listed {listed} in '
-                f"'{self.ann_file}'; expected the annotation file of the tested data: "
-                'give the data set and the evaluator the same ann_file.'
+                f'{self.ann_file}: image {sample["img_id"]} ({path}) is listed '
+                f'{listed}; expected the annotation file of the tested data: give the '
+                'dataset and the evaluator the same ann_file'
             )
 
     def _categories(self, annotations: Mapping[str, Any]) -> list[int]:
@@ -247,10 +214,10 @@ class GroupedCocoMetric(CocoMetric):
         if missing:
             absent, known = (', '.join(map(visible, names)) for names in (missing, ids))
             raise ValueError(
-                f"class {absent} is not in '{self.ann_file}', which knows {known}; use "
-                'the annotation file of these classes.'
+                f"class {absent} is not in '{self.ann_file}', which has {known}: "
+                'expected the annotation file of these classes; give it'
             )
-        check_old_classes(self._classes, self.old_classes)
+        check_known(self.old_classes, self._classes, what='old_classes')
         return [ids[name] for name in self._classes]
 
     def _evaluate(self, boxes: list[dict]) -> Any:
@@ -274,12 +241,7 @@ class GroupedCocoMetric(CocoMetric):
         return evaluation
 
     def _precision(
-        self,
-        evaluation: Any,
-        *,
-        iou: float | None = None,
-        area: str = 'all',
-        name: str | None = None,
+        self, evaluation: Any, iou: float | None, area: str, name: str | None = None
     ) -> float | None:
         """Mean of COCO's precision array (IoU, recall, class, area, max boxes)."""
         ious = slice(None) if iou is None else np.isclose(self.iou_thrs, iou)
@@ -295,8 +257,7 @@ class GroupedCocoMetric(CocoMetric):
         found = {}
         for item in self.metric_items or PRECISION_ITEMS:
             if item in PRECISION_ITEMS:
-                iou, area = PRECISION_ITEMS[item]
-                value = self._precision(evaluation, iou=iou, area=area)
+                value = self._precision(evaluation, *PRECISION_ITEMS[item])
             else:
                 value = self._recall(evaluation, item)
             found[f'bbox_{item}'] = -1.0 if value is None else value
@@ -309,9 +270,8 @@ class GroupedCocoMetric(CocoMetric):
         limits = [str(number) for number in sorted(self.proposal_nums)]
         if kind not in areas or limit not in limits:
             raise ValueError(
-                f"metric item '{item}' was given, {', '.join(PRECISION_ITEMS)} or "
-                f'AR, AR_s, AR_m, AR_l with @ and one of {", ".join(limits)} was '
-                'expected.'
+                f'metric_items={item!r}: expected {", ".join(PRECISION_ITEMS)} or '
+                f'AR, AR_s, AR_m, AR_l with @ and one of {", ".join(limits)}'
             )
         recall = evaluation.eval['recall']  # (IoU, class, area, max boxes)
         return _mean(recall[:, :, areas[kind], limits.index(limit)])
@@ -323,8 +283,8 @@ class GroupedCocoMetric(CocoMetric):
         undefined = []
         for name in self._classes:
             row = [
-                self._precision(evaluation, iou=iou, area=area, name=name)
-                for iou, area in PRECISION_ITEMS.values()
+                self._precision(evaluation, *item, name)
+                for item in PRECISION_ITEMS.values()
             ]
             values = [float('nan') if value is None else value for value in row]
             metrics[f'AP50/{name}'] = values[1]
@@ -343,23 +303,3 @@ class GroupedCocoMetric(CocoMetric):
                 'their AP is NaN and left out of the means.'
             )
         return metrics
-
-    def _group_metrics(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Mean of AP50 and AP over each group."""
-        rows = {
-            name: {metric: metrics[f'{metric}/{name}'] for metric in ('AP50', 'AP')}
-            for name in self._classes
-        }
-        return group_means(rows, groups_of(self._classes, self.old_classes))
-
-    def _comparisons(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Forgetting and the gap to joint training, where asked for."""
-        found: dict[str, float] = {}
-        now = {name: metrics[f'AP50/{name}'] for name in self._classes}
-        if self._previous is not None:
-            old = [name for name in self._classes if name in self.old_classes]
-            found |= forgotten(now, self._previous, old)
-        if self._joint is not None:
-            groups = groups_of(self._classes, self.old_classes)
-            found |= gaps_to_joint(now, self._joint, groups)
-        return found

@@ -1,4 +1,4 @@
-"""What a classifier said of each test image, and the measures taken from it."""
+"""Predictions of a classifier, one a test image, and measures of them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,7 @@ from mmdefect.functional.ranking import auroc
 
 
 class Prediction(NamedTuple):
-    """Of one image.
-
-    Attributes:
-        label: True class, an index.
-        pred: Predicted class.
-        score: Probability of being defective.
-    """
+    """True and predicted class of an image, and its probability of being defective."""
 
     label: int
     pred: int
@@ -77,8 +71,8 @@ def read_predictions(path: str | Path) -> dict[str, Prediction]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"'{path}' does not exist, the predictions of a tested classifier were "
-            'expected; test it with test_evaluator.out_file set to this file.'
+            f'{path} does not exist: expected the predictions of a classifier; test it '
+            'with test_evaluator.out_file set to this file'
         )
     found: dict[str, Prediction] = {}
     for number, line in enumerate(
@@ -90,30 +84,25 @@ def read_predictions(path: str | Path) -> dict[str, Prediction]:
             made = Prediction(int(row['label']), int(row['pred']), float(row['score']))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"line {number} of '{path}' is no prediction ({error!r}), an object "
-                'with path, label, pred and score was expected; test again.'
+                f'{path}, line {number} ({error!r}): expected an object with path, '
+                'label, pred and score; test again'
             ) from error
         if image in found:
             raise ValueError(
-                f"'{image}' occurs twice in '{path}', every image once was expected; "
-                'test again.'
+                f'{path} has {image!r} twice: expected every image once; test again'
             )
         found[image] = made
     return found
 
 
 def measure(predictions: Predictions, *, defective: int = 0) -> Measures:
-    """Sum up the predictions of one classifier.
-
-    Args:
-        predictions: By path of the image.
-        defective: Index of the defective class of two.
+    """Sum up the predictions of one classifier, class ``defective`` of two.
 
     Raises:
         ValueError: There is none.
     """
     if not predictions:
-        raise ValueError('no predictions were given, one or more were expected.')
+        raise ValueError('predictions={}: expected at least one')
     rows = list(predictions.values())
     labels = torch.tensor([row.label for row in rows])
     said = torch.tensor([row.pred for row in rows])
@@ -142,7 +131,7 @@ def mcnemar(a: Predictions, b: Predictions) -> float:
     if different := sorted(set(a) ^ set(b)):
         raise ValueError(
             f'{len(different)} images are in one of the two test sets only, such as '
-            f"'{different[0]}'; both tested on the same protocol were expected."
+            f'{different[0]!r}: expected the same images; test both on one protocol'
         )
     only_a = sum(a[name].wrong and not b[name].wrong for name in a)
     only_b = sum(b[name].wrong and not a[name].wrong for name in a)

@@ -20,18 +20,14 @@ from mmdefect.functional.saliency import (
     pointing_game,
 )
 from mmdefect.registry import METRICS
+from mmdefect.utils.checks import check_range
 
 MEASURES = ('iou', 'iop', 'pointing_game', 'energy')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # MMEngine would make a named tuple a plain one
 class ImageLocalisation:
-    """What is kept of one image.
-
-    Attributes:
-        path: Its file.
-        values: Measure -> value; None where the image has no mask.
-    """
+    """File of an image; measure -> value, None where it has no mask."""
 
     path: str
     values: dict[str, float] | None
@@ -61,6 +57,7 @@ class SaliencyMetric(BaseMetric):
         ValueError: If the threshold is not in [0, 1) or the tolerance is negative.
 
     Example:
+        >>> import torch
         >>> metric = SaliencyMetric(threshold=0.5)
         >>> metric.process({}, [{'img_path': 'a.png', 'saliency': torch.eye(4),
         ...                      'gt_mask': torch.eye(4)}])
@@ -75,11 +72,7 @@ class SaliencyMetric(BaseMetric):
     ) -> None:
         super().__init__(**kwargs)
         check_threshold(threshold)
-        if not tolerance >= 0:
-            raise ValueError(
-                f'tolerance {tolerance} was given, a distance from 0 pixels was '
-                'expected.'
-            )
+        check_range('tolerance', tolerance, 0)
         self.threshold = threshold
         self.tolerance = tolerance
 
@@ -87,10 +80,9 @@ class SaliencyMetric(BaseMetric):
         """Score each image that has a mask.
 
         Args:
-            data_batch: Not used.
-            data_samples: Samples with ``img_path``, ``saliency`` (h, w), not negative,
-                and ``gt_mask`` (H, W), None or missing where the defect is not
-                outlined.
+            data_batch: Ignored.
+            data_samples: Samples with ``img_path``, ``saliency`` ``(h, w)``, not
+                negative, and ``gt_mask`` ``(H, W)`` where the defect is outlined.
 
         Raises:
             ValueError: If a map is missing, negative or not finite, or a shape is
@@ -99,29 +91,21 @@ class SaliencyMetric(BaseMetric):
         self.results.extend(self._result(sample) for sample in data_samples)
 
     def compute_metrics(self, results: list[ImageLocalisation]) -> dict[str, float]:
-        """Average over the images that have a mask.
-
-        Args:
-            results: What :meth:`process` kept, from all ranks.
-
-        Returns:
-            Name -> value, without the prefix.
+        """Average over the images that have a mask; name -> value, without the prefix.
 
         Raises:
             ValueError: If no image was evaluated.
         """
         if not results:
             raise ValueError(
-                'no image was evaluated, at least one was expected; check that the '
-                'data set is not empty.'
+                'no image was evaluated: expected at least one; check the test dataset'
             )
         scored = [result.values for result in results if result.values is not None]
         unmasked = len(results) - len(scored)
         logger: MMLogger = MMLogger.get_current_instance()
         if unmasked:
             logger.warning(
-                f'{unmasked} of {len(results)} images have no mask: they are not '
-                'scored.'
+                f'{unmasked} of {len(results)} images have no mask: they are not scored'
             )
         found: dict[str, float] = {
             # In one order on any number of processes, so equal to the last bit.
@@ -133,19 +117,15 @@ class SaliencyMetric(BaseMetric):
         return found | {'scored': len(scored), 'unmasked': unmasked}
 
     def score(self, saliency: Tensor, mask: Tensor) -> dict[str, float]:
-        """Measures of one image.
-
-        Args:
-            saliency: Not negative, shape ``(h, w)``.
-            mask: Not 0 where the defect is, shape ``(H, W)``.
+        """Measures of one image, of a map ``(h, w)`` and a mask ``(H, W)``.
 
         Raises:
             ValueError: As in :meth:`process`.
         """
         if saliency.ndim != 2 or mask.ndim != 2:
             raise ValueError(
-                f'a saliency map of shape {tuple(saliency.shape)} and a mask of shape '
-                f'{tuple(mask.shape)} were given, (height, width) was expected of both.'
+                f'saliency of shape {tuple(saliency.shape)} and mask of shape '
+                f'{tuple(mask.shape)}: expected (height, width) of both'
             )
         saliency = fit_map(saliency, mask.shape)
         return {
@@ -161,8 +141,8 @@ class SaliencyMetric(BaseMetric):
         path, saliency = str(sample.get('img_path')), sample.get('saliency')
         if saliency is None:
             raise ValueError(
-                f"no saliency map of '{path}' was given, one of shape (height, width) "
-                'was expected; make maps with tools/analysis_tools/saliency.py.'
+                f'saliency=None of {path}: expected a map of shape (height, width); '
+                'make maps with tools/analysis_tools/saliency.py'
             )
         mask = sample.get('gt_mask')
         if mask is None:
@@ -171,12 +151,7 @@ class SaliencyMetric(BaseMetric):
 
 
 def fit_map(saliency: Tensor, shape: Sequence[int]) -> Tensor:
-    """Resize a map bilinearly.
-
-    Args:
-        saliency: Shape ``(h, w)``.
-        shape: Height and width to reach.
-    """
+    """Resize a map ``(h, w)`` bilinearly to a height and a width."""
     if tuple(saliency.shape) == tuple(shape):
         return saliency
     size = list(shape)

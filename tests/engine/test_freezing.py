@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from mmdefect.engine.freezing import (
-    MODES,
-    QUADRANTS,
     count_trainable,
     freeze_parameters,
     hold_still,
@@ -84,86 +82,72 @@ def frozen_names(model: nn.Module) -> set[str]:
     return {name for name, p in model.named_parameters() if not p.requires_grad}
 
 
-class TestFraction:
-    @pytest.mark.parametrize(
-        ('given', 'share'),
-        [
-            ({'mode': 'none'}, 1.0),
-            ({'mode': 'head'}, 0.0),
-            ({'mode': 'fraction', 'fraction': 0.25}, 0.25),
-            ({'mode': 'fraction', 'fraction': 0}, 0.0),
-            ({'mode': 'fraction', 'fraction': 1}, 1.0),
-            *(({'mode': 'quadrant', 'quadrant': q}, QUADRANTS[q]) for q in QUADRANTS),
-        ],
-    )
-    def test_feature_share(self, given, share):
-        assert trainable_fraction(**given) == share
+@pytest.mark.parametrize(
+    ('given', 'share'),
+    [
+        ({'mode': 'none'}, 1.0),
+        ({'mode': 'head'}, 0.0),
+        *(({'mode': 'fraction', 'fraction': f}, f) for f in (0.25, 0, 1)),
+        *(
+            ({'mode': 'quadrant', 'quadrant': name}, share)
+            for name, share in (('Q1', 1.0), ('Q2', 0.33), ('Q3', 0.67), ('Q4', 0.0))
+        ),
+    ],
+)
+def test_feature_share(given, share):
+    assert trainable_fraction(**given) == share
 
-    def test_feature_quadrants_of_the_study(self):
-        assert QUADRANTS == {'Q1': 1.0, 'Q2': 0.33, 'Q3': 0.67, 'Q4': 0.0}
 
-    @pytest.mark.parametrize(
-        ('units', 'fraction', 'number'),
-        [
-            (6, 1.0, 0),
-            (6, 0.0, 6),
-            (6, 0.5, 3),
-            (7, 0.5, 4),
-            (3, 0.33, 3),
-            (100, 0.33, 67),
-            (100, 0.67, 33),
-            # (1 - 0.7) * 10 is 3.0000000000000004
-            (10, 0.7, 3),
-            (10, 0.9, 1),
-            (0, 0.5, 0),
-        ],
-    )
-    def test_feature_number(self, units, fraction, number):
-        assert number_frozen(units, fraction) == number
+@pytest.mark.parametrize(
+    ('units', 'fraction', 'number'),
+    # (1 - 0.7) * 10 is 3.0000000000000004
+    [(6, 1.0, 0), (6, 0.0, 6), (7, 0.5, 4), (3, 0.33, 3), (10, 0.7, 3), (0, 0.5, 0)],
+)
+def test_feature_number(units, fraction, number):
+    assert number_frozen(units, fraction) == number
 
-    @pytest.mark.parametrize('fraction', [-0.01, 1.01, math.nan, math.inf])
-    def test_exception_outside_its_range(self, fraction):
-        message = rf'^fraction={fraction} was given.*expected a number in \[0, 1\]$'
-        with pytest.raises(ValueError, match=message):
-            trainable_fraction('fraction', fraction=fraction)
 
-    def test_exception_unknown_mode(self):
-        with pytest.raises(ValueError, match=r"^mode='all': expected one of none, "):
-            trainable_fraction('all')
+OF_ANOTHER = r"^{}=.* with mode='{}': expected {} with mode"
 
-    def test_exception_unknown_quadrant(self):
-        with pytest.raises(ValueError, match=r"^quadrant='Q5': expected one of Q1, "):
-            trainable_fraction('quadrant', quadrant='Q5')
 
-    @pytest.mark.parametrize('mode', [m for m in MODES if m != 'fraction'])
-    def test_exception_fraction_of_another_mode(self, mode):
-        quadrant = 'Q1' if mode == 'quadrant' else None
-        message = rf"^fraction=0.5 was given with mode='{mode}': expected fraction with"
-        with pytest.raises(ValueError, match=message):
-            trainable_fraction(mode, fraction=0.5, quadrant=quadrant)
-
-    @pytest.mark.parametrize('mode', [m for m in MODES if m != 'quadrant'])
-    def test_exception_quadrant_of_another_mode(self, mode):
-        fraction = 0.5 if mode == 'fraction' else None
-        with pytest.raises(ValueError, match=rf"^quadrant='Q1' .* mode='{mode}':"):
-            trainable_fraction(mode, fraction=fraction, quadrant='Q1')
-
-    @pytest.mark.parametrize('mode', ['fraction', 'quadrant'])
-    def test_exception_mode_without_its_value(self, mode):
-        with pytest.raises(ValueError, match=rf'^{mode}=None was given with mode='):
-            trainable_fraction(mode)
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        *(
+            ({'mode': 'fraction', 'fraction': f}, rf'^fraction={f}: .* 0 and at most 1')
+            for f in (-0.01, 1.01, math.nan, math.inf)
+        ),
+        ({'mode': 'all'}, r"^mode='all': expected one of none, "),
+        ({'mode': 'quadrant', 'quadrant': 'Q5'}, r"^quadrant='Q5': expected one of Q1"),
+        *(
+            ({'mode': mode, name: value}, OF_ANOTHER.format(name, mode, name))
+            for name, value in (('fraction', 0.5), ('quadrant', 'Q1'))
+            for mode in ('none', 'head')
+        ),
+        (
+            {'mode': 'quadrant', 'quadrant': 'Q1', 'fraction': 0.5},
+            OF_ANOTHER.format('fraction', 'quadrant', 'fraction'),
+        ),
+        (
+            {'mode': 'fraction', 'quadrant': 'Q1', 'fraction': 0.5},
+            OF_ANOTHER.format('quadrant', 'fraction', 'quadrant'),
+        ),
+        ({'mode': 'fraction'}, r'^fraction=None with mode='),
+        ({'mode': 'quadrant'}, r'^quadrant=None with mode='),
+    ],
+)
+def test_exception_share(given, message):
+    with pytest.raises(ValueError, match=message):
+        trainable_fraction(**given)
 
 
 class TestOrder:
     def test_feature_execution_not_registration(self):
         plan = plan_freezing(Classifier(), 0.5, SMALL)
-        assert [u.name for u in plan.units] == [f'backbone.{name}' for name in ORDER]
-        assert [u.name for u in plan.frozen] == [
-            f'backbone.{name}' for name in ORDER[:3]
-        ]
-
-    def test_feature_what_the_backbone_owns_is_of_the_first_unit(self):
-        plan = plan_freezing(Classifier(), 0.5, SMALL)
+        names = [f'backbone.{name}' for name in ORDER]
+        assert [u.name for u in plan.units] == names
+        assert [u.name for u in plan.frozen] == names[:3]
+        # What the backbone owns is of the first unit.
         assert plan.units[0].parameters == (
             'backbone.token',
             'backbone.stem.weight',
@@ -224,13 +208,11 @@ class TestOrder:
         for name, value in model.state_dict().items():
             assert torch.equal(value, before[name]), name
         assert not any(module._forward_pre_hooks for module in model.modules())
-
-    def test_feature_hooks_are_gone_after_an_error(self):
-        model = Classifier()
+        # After an error, neither.
         with pytest.raises(RuntimeError):
             record_calls(model, (5, 8, 8))
         assert not any(module._forward_pre_hooks for module in model.modules())
-        assert model.backbone.training
+        assert [module.training for module in model.modules()] == modes
 
     def test_feature_order_is_not_asked_for_where_it_does_not_matter(self):
         """So a backbone that cannot take an image of zeros can be frozen as a whole."""
@@ -252,15 +234,18 @@ class TestOrder:
 
 class TestStill:
     def test_feature_what_ran_before_the_first_that_learns(self):
-        """Dropout has no parameters and belongs to the part in which it runs."""
-        plan = plan_freezing(Classifier(), 0.5, SMALL)
-        assert set(plan.still) == {
-            'backbone.stem',
-            'backbone.one',
-            'backbone.one.conv',
-            'backbone.one.norm',
-            'backbone.one.drop',
-        }
+        """Dropout has no parameters and belongs to the part in which it runs.
+
+        The one ReLU (it could be a dropout) is used again in the learning part.
+        """
+        model = Classifier()
+        plan = plan_freezing(model, 0.5, SMALL)
+        parts = ('stem', 'one', 'one.conv', 'one.norm', 'one.drop')
+        assert set(plan.still) == {f'backbone.{part}' for part in parts}
+        model.train()
+        hold_still(model, plan)
+        off = {name for name, m in model.named_modules() if not m.training}
+        assert off == set(plan.still)
 
     def test_feature_the_middle_of_a_block(self):
         """Its convolution is frozen, its norm learns: the dropout after it is on."""
@@ -268,71 +253,12 @@ class TestStill:
         assert plan.frozen[-1].name == 'backbone.one.conv'
         assert set(plan.still) == {'backbone.stem', 'backbone.one.conv'}
 
-    def test_feature_a_module_used_again_later_is_not_still(self):
-        """One ReLU (it could be a dropout) for the frozen and the learning part."""
-        plan = plan_freezing(Classifier(), 0.5, SMALL)
-        assert 'backbone.relu' not in plan.still
-        assert 'backbone.relu' in plan_freezing(Classifier(), 0.0, SMALL).still
-
     def test_feature_all_and_nothing(self):
         model = Classifier(neck=Scale())
         assert plan_freezing(model, 1.0, SMALL).still == ()
         names = {n for n, _ in model.named_modules() if n.startswith(('back', 'neck'))}
+        assert 'backbone.relu' in names
         assert set(plan_freezing(model, 0.0, SMALL).still) == names
-
-    def test_feature_held_after_train(self):
-        model = Classifier()
-        plan = plan_freezing(model, 0.5, SMALL)
-        model.train()
-        hold_still(model, plan)
-        off = {name for name, m in model.named_modules() if not m.training}
-        assert off == set(plan.still)
-
-
-class TestStep:
-    """Part C of the specification: a step leaves what is frozen as it was."""
-
-    @staticmethod
-    def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        optimizer.zero_grad()
-        model(torch.randn(4, 3, 8, 8)).square().sum().backward()
-        optimizer.step()
-
-    def test_feature_frozen_weights_and_statistics_stay(self):
-        torch.manual_seed(0)
-        model = Classifier().train()
-        optimizer = torch.optim.SGD(
-            model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1
-        )
-        # Momentum from before, which must not move what is frozen now.
-        self.step(model, optimizer)
-        plan = plan_freezing(model, 0.5, SMALL)
-        freeze_parameters(model, plan)
-        before = {name: v.clone() for name, v in model.state_dict().items()}
-        hold_still(model, plan)
-        for _ in range(2):
-            self.step(model, optimizer)
-        still = tuple(f'{name}.' for name in (*plan.still, 'backbone.token'))
-        for name, value in model.state_dict().items():
-            kept = f'{name}.'.startswith(still)
-            assert torch.equal(value, before[name]) is kept, name
-
-    def test_feature_statistics_move_unless_held_still(self):
-        """As in the published study, whose frozen networks drifted."""
-        model = Classifier().train()
-        freeze_parameters(model, plan_freezing(model, 0.0, SMALL))
-        before = model.backbone.one.norm.running_mean.clone()
-        self.step(model, torch.optim.SGD(model.parameters(), lr=0.1))
-        assert not torch.equal(model.backbone.one.norm.running_mean, before)
-
-    def test_feature_dropout_of_the_frozen_part_is_off(self):
-        """The same features twice, different ones without."""
-        model = Classifier().train()
-        plan = plan_freezing(model, 0.0, SMALL)
-        image = torch.randn(1, 3, 8, 8)
-        assert not torch.equal(model.backbone(image)[0], model.backbone(image)[0])
-        hold_still(model, plan)
-        assert torch.equal(model.backbone(image)[0], model.backbone(image)[0])
 
 
 # Trainable parameters at a third and at two thirds of the units:
@@ -354,50 +280,38 @@ PARTLY = {
 }
 
 
-class TestClassifiers:
-    """The eight of the study, on the meta device."""
+ENDS = {
+    'resnet18': ('conv1', 'layer4.1.bn2'),
+    'convnext_tiny': ('downsample_layers.0.0', 'norm3'),
+    'vit_b16': ('patch_embed.projection', 'ln1'),
+    'swin_tiny': ('patch_embed.projection', 'norm3'),
+}
 
-    @pytest.mark.parametrize('name', PARAMETERS)
-    def test_feature_trainable_parameters(self, name):
-        """All, the head only, and the two shares between."""
-        model = build(name, 'meta')
-        units, *partly = PARTLY[name]
-        total, head = PARAMETERS[name]
-        expected = {1.0: (0, total), 0.0: (units, head)}
-        expected |= dict(zip((0.33, 0.67), partly, strict=True))
-        for fraction, (number, trainable) in expected.items():
-            model.requires_grad_(True)
-            plan = plan_freezing(model, fraction)
-            freeze_parameters(model, plan)
-            assert (len(plan.units), plan.number) == (units, number)
-            assert count_trainable(model) == (trainable, total)
-            assert all(p.requires_grad for p in model.head.parameters())
 
-    @pytest.mark.parametrize(
-        ('name', 'first', 'last'),
-        [
-            ('resnet18', 'conv1', 'layer4.1.bn2'),
-            ('convnext_tiny', 'downsample_layers.0.0', 'norm3'),
-            ('vit_b16', 'patch_embed.projection', 'ln1'),
-            ('swin_tiny', 'patch_embed.projection', 'norm3'),
-        ],
-    )
-    def test_feature_first_and_last(self, name, first, last):
-        units = plan_freezing(build(name, 'meta'), 0.5).units
-        assert units[0].name == f'backbone.{first}'
-        assert units[-1].name == f'backbone.{last}'
-
-    def test_feature_convnext_s_downsampling_is_where_it_runs(self):
-        """All four are registered before the first stage."""
-        plan = plan_freezing(build('convnext_tiny', 'meta'), 0.5)
-        names = [unit.name.removeprefix('backbone.') for unit in plan.units]
+@pytest.mark.parametrize('name', PARAMETERS)
+def test_feature_classifiers(name):
+    """The eight of the study on the meta device: all, the head, two shares between."""
+    model = build(name, 'meta')
+    units, *partly = PARTLY[name]
+    total, head = PARAMETERS[name]
+    expected = {1.0: (0, total), 0.0: (units, head)}
+    expected |= dict(zip((0.33, 0.67), partly, strict=True))
+    for fraction, (number, trainable) in expected.items():
+        model.requires_grad_(True)
+        plan = plan_freezing(model, fraction)
+        freeze_parameters(model, plan)
+        assert (len(plan.units), plan.number) == (units, number)
+        assert count_trainable(model) == (trainable, total)
+        assert all(p.requires_grad for p in model.head.parameters())
+    # The last plan has the order in which they run.
+    names = [unit.name.removeprefix('backbone.') for unit in plan.units]
+    assert (names[0], names[-1]) == ENDS.get(name, (names[0], names[-1]))
+    if name == 'vit_b16':
+        owned = {'backbone.cls_token', 'backbone.pos_embed'}
+        assert owned <= {*plan.units[0].parameters}
+    elif name == 'convnext_tiny':
+        # All four downsampling layers are registered before the first stage.
         stages = [n.split('.')[1] for n in names if n.split('.')[0] == 'stages']
         assert stages == sorted(stages)
         assert names.index('downsample_layers.3.0') > names.index('stages.2.8')
         assert names.index('downsample_layers.3.0') < names.index('stages.3.0')
-
-    def test_feature_vit_s_embedding_is_frozen_first(self):
-        plan = plan_freezing(build('vit_b16', 'meta'), 0.9)
-        assert {'backbone.cls_token', 'backbone.pos_embed'} <= {
-            *plan.units[0].parameters
-        }

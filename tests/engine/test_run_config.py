@@ -43,25 +43,18 @@ def test_feature_hooks_are_replaced_not_doubled():
 
 
 def test_feature_no_padded_test_images():
-    cfg = Config(
-        {
-            'test_dataloader': {'sampler': {'type': 'DefaultSampler'}},
-            'val_dataloader': {'sampler': {'type': 'Other'}},
-        }
-    )
+    tested = {'sampler': {'type': 'DefaultSampler'}}
+    other = {'sampler': {'type': 'Other'}}
+    cfg = Config({'test_dataloader': tested, 'val_dataloader': other})
     count_each_image_once(cfg)
     assert cfg.test_dataloader.sampler.round_up is False
     assert 'round_up' not in cfg.val_dataloader.sampler
 
 
 def test_feature_names_and_checkpoints():
-    cfg = Config(
-        {
-            'visualizer': {'name': 'visualizer'},
-            'val_cfg': {},
-            'default_hooks': {'checkpoint': {'type': 'CheckpointHook', 'interval': 5}},
-        }
-    )
+    hooks = {'checkpoint': {'type': 'CheckpointHook', 'interval': 5}}
+    cfg = Config({'visualizer': {'name': 'visualizer'}, 'val_cfg': {}})
+    cfg.default_hooks = hooks
     name_apart(cfg, 'run_step_1')
     save_safely(cfg, stream={'step': 1})
     drop_validation(cfg)
@@ -75,12 +68,9 @@ def test_feature_names_and_checkpoints():
 
 
 def test_feature_files_of_several_steps_are_apart():
-    cfg = Config(
-        {
-            'predictions': {'out_file_path': 'here/preds.pkl'},
-            'default_hooks': {'visualization': {'test_out_dir': '/drawn'}},
-        }
-    )
+    hooks = {'visualization': {'test_out_dir': '/drawn'}}
+    written = {'out_file_path': 'here/preds.pkl'}
+    cfg = Config({'predictions': written, 'default_hooks': hooks})
     write_apart(cfg, 2)
     draw_apart(cfg, 2)
     assert cfg.predictions.out_file_path == 'here/preds_step_2.pkl'
@@ -91,14 +81,8 @@ def test_feature_files_of_several_steps_are_apart():
 
 
 def test_feature_test_flags():
-    cfg = Config(
-        {
-            'model': {'type': 'GFL'},
-            'test_evaluator': {'type': 'A'},
-            'tta': {'type': 'TTA'},
-            'predictions': {'type': 'Dump'},
-        }
-    )
+    flags = {'tta': {'type': 'TTA'}, 'predictions': {'type': 'Dump'}}
+    cfg = Config({'model': {'type': 'GFL'}, 'test_evaluator': {'type': 'A'}, **flags})
     apply_test_flags(cfg)
     assert cfg.model == {'type': 'TTA', 'module': {'type': 'GFL'}}
     assert cfg.test_evaluator == [{'type': 'A'}, {'type': 'Dump'}]

@@ -1,27 +1,20 @@
-"""Classifier metric: by hand, scikit-learn, what is undefined, two processes."""
+"""Classifier metric: by hand, scikit-learn, and what is undefined."""
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 
 import pytest
 import torch
 from mmengine.evaluator import Evaluator
-from mmengine.logging import MMLogger
 from mmpretrain.structures import DataSample
 from sklearn.metrics import classification_report, log_loss, roc_auc_score
 
 from mmdefect.evaluation.defect_class_metric import DefectClassMetric, confusion_table
 from mmdefect.functional.calibration import expected_calibration_error
 from mmdefect.registry import METRICS
-from tests.helpers.class_metric_run import (
-    CLASSES,
-    make_results,
-    score,
-    two_processes_of,
-)
+from tests.helpers.metric_run import CLASSES, make_results
 
 
 def sample(label, defect_score, pred=None, path='a.png'):
@@ -42,44 +35,35 @@ SAMPLES = [
 ]
 
 
-def evaluate(samples, classes=CLASSES, **kwargs):
-    metric = DefectClassMetric(**kwargs)
+def evaluate(samples, classes=CLASSES, metric=None, **kwargs):
+    metric = metric or DefectClassMetric(**kwargs)
     metric.dataset_meta = {'classes': classes}
     metric.process({}, samples)
     return metric.evaluate(len(samples))
 
 
-@pytest.fixture
-def log(caplog):
-    """What MMEngine's logger says, which does not propagate."""
-    logger = MMLogger.get_instance('class metric')
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
-    yield caplog
-    logger.removeHandler(caplog.handler)
-
-
-def warnings(log) -> list[str]:
-    return [r.getMessage() for r in log.records if r.levelno == logging.WARNING]
-
-
-def test_smoke(log) -> None:
+def test_smoke(warnings) -> None:
     metric = METRICS.build({'type': 'mmdefect.DefectClassMetric'})
-    metric.dataset_meta = {'classes': CLASSES}
-    metric.process({}, SAMPLES)
-    found = metric.evaluate(9)
-    assert {name: found[f'defect/{name}'] for name in ('images', 'errors')} == {
+    found = evaluate(SAMPLES, metric=metric)
+    expected = {
         'images': 9,
         'errors': 3,
+        'miss': 2,
+        'false_alarm': 1,
+        'miss_rate': 2 / 5,
+        'false_alarm_rate': 1 / 4,
+        'accuracy': 6 / 9,
+        'balanced_accuracy': (3 / 5 + 3 / 4) / 2,
+        # Pairs won by the five defects against 0.6, 0.3, 0.2, 0.2: 4 + 4 + 4 + 3 + 0.
+        'auroc': 15 / 20,
     }
-    assert (found['defect/miss'], found['defect/false_alarm']) == (2, 1)
-    assert found['defect/miss_rate'] == pytest.approx(2 / 5)
-    assert found['defect/false_alarm_rate'] == pytest.approx(1 / 4)
-    assert found['defect/accuracy'] == pytest.approx(6 / 9)
-    assert found['defect/balanced_accuracy'] == pytest.approx((3 / 5 + 3 / 4) / 2)
-    # Pairs won by the five defects against 0.6, 0.3, 0.2, 0.2: 4 + 4 + 4 + 3 + 0.
-    assert found['defect/auroc'] == pytest.approx(15 / 20)
-    assert warnings(log) == []
+    assert {name: found[f'defect/{name}'] for name in expected} == pytest.approx(
+        expected
+    )
+    assert warnings() == []
+    # A second evaluation starts anew.
+    evaluate(SAMPLES[:4], metric=metric)
+    assert evaluate(SAMPLES, metric=metric) == found
 
 
 def test_feature_equals_scikit_learn() -> None:
@@ -92,13 +76,12 @@ def test_feature_equals_scikit_learn() -> None:
         labels, predictions, target_names=CLASSES, output_dict=True
     )
     for name, theirs in (('precision',) * 2, ('recall',) * 2, ('f1', 'f1-score')):
-        for entry in CLASSES:
-            assert found[f'defect/{name}/{entry}'] == pytest.approx(
-                report[entry][theirs]
-            )
-        assert found[f'defect/{name}_macro'] == pytest.approx(
-            report['macro avg'][theirs]
-        )
+        for ours, entry in [
+            *((f'/{name}', name) for name in CLASSES),
+            ('_macro', 'macro avg'),
+        ]:
+            expected = pytest.approx(report[entry][theirs])
+            assert found[f'defect/{name}{ours}'] == expected
     assert found['defect/accuracy'] == pytest.approx(report['accuracy'])
     area = roc_auc_score([label == 0 for label in labels], scores[:, 0])
     assert found['defect/auroc'] == pytest.approx(area)
@@ -130,22 +113,14 @@ def test_feature_intervals() -> None:
     assert other == evaluate(samples, interval='bootstrap')
 
 
-def test_feature_undefined_is_nan_and_said_once(log) -> None:
+def test_feature_undefined_is_nan_and_said_once(warnings) -> None:
     found = evaluate([sample(0, 0.9), sample(0, 0.8)])
-    undefined = {
-        'false_alarm_rate',
-        'precision/ok_front',
-        'recall/ok_front',
-        'f1/ok_front',
-        'precision_macro',
-        'recall_macro',
-        'f1_macro',
-        'balanced_accuracy',
-        'auroc',
-    }
+    undefined = {'false_alarm_rate', 'balanced_accuracy', 'auroc'}
+    for name in ('precision', 'recall', 'f1'):
+        undefined |= {f'{name}/ok_front', f'{name}_macro'}
     nan = {name.removeprefix('defect/') for name, v in found.items() if math.isnan(v)}
     assert nan == undefined
-    (message,) = warnings(log)
+    (message,) = warnings()
     assert all(name in message for name in undefined)
     assert found['defect/accuracy'] == found['defect/recall/def_front'] == 1
 
@@ -158,6 +133,8 @@ def test_feature_another_class_may_be_the_defective_one() -> None:
     found = evaluate(swapped, classes=CLASSES[::-1], defective=1)
     for name, value in evaluate(SAMPLES).items():
         assert found[name] == pytest.approx(value, abs=1e-7), name
+    # Whatever its name.
+    assert found['defect/f1_defective'] == found['defect/f1/def_front']
 
 
 def test_feature_says_at_once_which_class_is_defective(log) -> None:
@@ -174,12 +151,7 @@ def test_feature_says_at_once_which_class_is_defective(log) -> None:
 def test_feature_more_than_two_classes() -> None:
     scores = torch.tensor([[0.1, 0.7, 0.2], [0.2, 0.1, 0.7], [0.8, 0.1, 0.1]])
     samples = [
-        {
-            'img_path': 'a.png',
-            'gt_label': torch.tensor([2]),
-            'pred_label': row.argmax()[None],
-            'pred_score': row,
-        }
+        {**sample(2, 0.0), 'pred_label': row.argmax()[None], 'pred_score': row}
         for row in scores
     ]
     found = evaluate(samples, classes=('crack', 'ok', 'dust'))
@@ -221,45 +193,17 @@ def test_feature_works_in_the_evaluator() -> None:
     assert evaluator.evaluate(1)['defect/miss'] == 1
 
 
-def test_feature_a_second_evaluation_starts_anew() -> None:
-    metric = DefectClassMetric()
-    metric.dataset_meta = {'classes': CLASSES}
-    metric.process({}, SAMPLES[:4])
-    metric.evaluate(4)
-    metric.process({}, SAMPLES)
-    assert metric.evaluate(9) == evaluate(SAMPLES)
-
-
-def test_feature_two_processes_equal_one(tmp_path) -> None:
-    ranks = two_processes_of('class', tmp_path)
-    samples = make_results()
-    one = score('class', samples, len(samples))
-    assert ranks == [one, one]
-    assert one['defect/miss'] > 0
-    assert one['defect/false_alarm'] == 0
-    lines = (tmp_path / 'images.jsonl').read_text(encoding='utf-8').splitlines()
-    assert [json.loads(line)['path'] for line in lines] == [
-        entry['img_path'] for entry in samples
-    ]
-
-
 def test_exception() -> None:
-    with pytest.raises(ValueError, match="interval is 'normal'"):
-        DefectClassMetric(interval='normal')
-    with pytest.raises(ValueError, match='without pred_label, pred_score'):
-        evaluate([{'img_path': 'a.png', 'gt_label': torch.tensor([0])}])
-    with pytest.raises(ValueError, match='of each of a, b, c'):
-        evaluate(SAMPLES, classes=('a', 'b', 'c'))
-    with pytest.raises(ValueError, match='the training diverged'):
-        evaluate([sample(0, math.nan, pred=0)])
-    with pytest.raises(ValueError, match='labels from 0 to 2'):
-        evaluate([sample(0, 0.5), sample(2, 0.5)])
-    with pytest.raises(ValueError, match='defective=2'):
-        evaluate(SAMPLES, defective=2)
+    bare = {'img_path': 'a.png', 'gt_label': torch.tensor([0])}
+    for samples, options, reason in (
+        (SAMPLES, {'interval': 'normal'}, "interval='normal'"),
+        ([bare], {}, 'lacks pred_label, pred_score'),
+        (SAMPLES, {'classes': ('a', 'b', 'c')}, 'of each of a, b, c'),
+        ([sample(0, math.nan, pred=0)], {}, 'the training diverged'),
+        ([sample(0, 0.5), sample(2, 0.5)], {}, 'labels from 0 to 2'),
+        (SAMPLES, {'defective': 2}, 'defective=2'),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            evaluate(samples, **options)
     with pytest.raises(ValueError, match='no image was evaluated'):
         DefectClassMetric().compute_metrics([])
-
-
-def test_feature_f1_of_the_defective_class_whatever_its_name() -> None:
-    found = evaluate(SAMPLES, classes=('broken', 'good'))
-    assert found['defect/f1_defective'] == found['defect/f1/broken']

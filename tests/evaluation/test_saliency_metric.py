@@ -1,17 +1,14 @@
-"""Saliency metric: by hand, without masks, other sizes, two processes."""
+"""Saliency metric: by hand, without masks, and other sizes."""
 
 from __future__ import annotations
 
-import logging
 import math
 
 import pytest
 import torch
-from mmengine.logging import MMLogger
 
 from mmdefect.evaluation.saliency_metric import SaliencyMetric
 from mmdefect.registry import METRICS
-from tests.helpers.class_metric_run import make_maps, two_processes_of
 
 # Four of these are above 0.4 of the largest, three in the mask, two in both.
 MAP = torch.tensor([[10.0, 6, 0, 0], [5, 4, 0, 0], [0, 0, 0, 8], [0, 0, 2, 0]])
@@ -28,16 +25,6 @@ def evaluate(samples, **kwargs):
     return metric.evaluate(len(samples))
 
 
-@pytest.fixture
-def log(caplog):
-    """What MMEngine's logger says, which does not propagate."""
-    logger = MMLogger.get_instance('saliency metric')
-    logger.addHandler(caplog.handler)
-    caplog.set_level(logging.INFO)
-    yield caplog
-    logger.removeHandler(caplog.handler)
-
-
 def test_smoke() -> None:
     metric = METRICS.build({'type': 'mmdefect.SaliencyMetric', 'threshold': 0.4})
     metric.process({}, [sample()])
@@ -51,7 +38,7 @@ def test_smoke() -> None:
     }
 
 
-def test_feature_means_over_images_with_a_mask(log) -> None:
+def test_feature_means_over_images_with_a_mask(warnings) -> None:
     """The second is perfect, the third hits nothing, the fourth is not outlined."""
     perfect = sample(MASK.float())
     nothing = sample(torch.zeros(4, 4))
@@ -60,9 +47,7 @@ def test_feature_means_over_images_with_a_mask(log) -> None:
     assert found['saliency/iop'] == pytest.approx((1 / 2 + 1 + 0) / 3)
     assert found['saliency/pointing_game'] == pytest.approx(2 / 3)
     assert (found['saliency/scored'], found['saliency/unmasked']) == (3, 1)
-    assert [record.getMessage() for record in log.records] == [
-        '1 of 4 images have no mask: they are not scored.'
-    ]
+    assert warnings() == ['1 of 4 images have no mask: they are not scored']
 
 
 def test_feature_an_empty_mask_counts() -> None:
@@ -71,7 +56,7 @@ def test_feature_an_empty_mask_counts() -> None:
     assert found['saliency/scored'] == 2
 
 
-def test_feature_no_mask_at_all_is_nan(log) -> None:
+def test_feature_no_mask_at_all_is_nan() -> None:
     found = evaluate([{'img_path': 'a.png', 'saliency': MAP}])
     assert math.isnan(found['saliency/iou'])
     assert (found['saliency/scored'], found['saliency/unmasked']) == (0, 1)
@@ -96,24 +81,19 @@ def test_feature_a_map_is_resized_to_its_mask() -> None:
     assert evaluate([sample(small, mask)], threshold=0)['saliency/iop'] < 1
 
 
-def test_feature_two_processes_equal_one(tmp_path) -> None:
-    ranks = two_processes_of('saliency', tmp_path)
-    one = evaluate(make_maps())
-    assert ranks == [one, one]
-    assert one['saliency/unmasked'] == 2
-    assert 0 < one['saliency/iou'] < 1
-
-
 def test_exception() -> None:
-    with pytest.raises(ValueError, match='threshold=40: expected'):
-        SaliencyMetric(threshold=40)
-    with pytest.raises(ValueError, match='tolerance -2'):
-        SaliencyMetric(tolerance=-2)
-    with pytest.raises(ValueError, match=r"no saliency map of 'a.png'"):
-        evaluate([{'img_path': 'a.png'}])
-    with pytest.raises(ValueError, match=r'shape \(1, 4, 4\)'):
-        evaluate([sample(MAP[None])])
-    with pytest.raises(ValueError, match='finite numbers of at least 0'):
-        evaluate([sample(-MAP)])
+    for options, reason in (
+        ({'threshold': 40}, '^threshold'),
+        ({'tolerance': -2}, 'tolerance=-2: expected at least 0'),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            SaliencyMetric(**options)
+    for given, reason in (
+        ({'img_path': 'a.png'}, r'saliency=None of a\.png'),
+        (sample(MAP[None]), r'shape \(1, 4, 4\)'),
+        (sample(-MAP), 'finite numbers'),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            evaluate([given])
     with pytest.raises(ValueError, match='no image was evaluated'):
         SaliencyMetric().compute_metrics([])

@@ -22,7 +22,7 @@ from mmdefect.functional.calibration import (
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
 from mmdefect.utils.files import in_one_piece
-from mmdefect.utils.modules import unwrapped
+from mmdefect.utils.modules import evaluating, unwrapped
 
 CALIBRATED = 'calibrated.pth'
 BUFFERS = ('temperature', 'threshold')
@@ -30,7 +30,7 @@ BUFFERS = ('temperature', 'threshold')
 
 @HOOKS.register_module()
 class CalibrationHook(Hook):
-    """Fit the head's temperature and threshold on the validation images.
+    """Fits the head's temperature and threshold on the validation images.
 
     When training is over, the best checkpoint is loaded (the last one without
     ``save_best``; of several bests the first), the validation images are classified,
@@ -41,7 +41,7 @@ class CalibrationHook(Hook):
     The temperature is the likeliest (Guo et al., ICML 2017), the threshold the one that
     costs least at this temperature. Where the validation images cannot tell, what the
     head has by default stays, with a warning: a temperature when every image is
-    right or nothing was learnt, a threshold when all images are of one class. Where
+    right or nothing was learned, a threshold when all images are of one class. Where
     the last epoch has the lower negative log-likelihood, a warning says so.
 
     Args:
@@ -63,8 +63,8 @@ class CalibrationHook(Hook):
     ) -> None:
         if len(costs) != 2 or not all(0 < cost < math.inf for cost in costs):
             raise ValueError(
-                f'costs={tuple(costs)} was given, two positive numbers were expected: '
-                'what a miss and what a false alarm costs.'
+                f'costs={tuple(costs)}: expected two positive numbers, the cost of a '
+                'miss and of a false alarm'
             )
         self.costs = float(costs[0]), float(costs[1])
         self.temperature = temperature
@@ -76,14 +76,13 @@ class CalibrationHook(Hook):
         held = dict(head.named_buffers()) if isinstance(head, nn.Module) else {}
         if missing := [name for name in BUFFERS if name not in held]:
             raise ValueError(
-                f'{type(head).__name__} has no {" and no ".join(missing)} to set, a '
-                'mmdefect.DefectClsHead was expected; use it, or remove '
-                'CalibrationHook.'
+                f'{type(head).__name__} has no {" and no ".join(missing)} to set: '
+                'expected a mmdefect.DefectClsHead; use it, or remove CalibrationHook'
             )
         if runner.val_loop is None:
             raise ValueError(
-                'the config has no val_dataloader, which CalibrationHook fits on; add '
-                'one with val_cfg and val_evaluator, or remove the hook.'
+                'val_dataloader=None: expected one, which CalibrationHook fits on; add '
+                'it with val_cfg and val_evaluator, or remove the hook'
             )
 
     def after_train(self, runner: Runner) -> None:
@@ -111,28 +110,20 @@ class CalibrationHook(Hook):
                 "To choose by this one, set default_hooks.checkpoint.save_best='defect/"
                 "nll' and default_hooks.checkpoint.rule='less'."
             )
-        meta = {
-            **checkpoint.get('meta', {}),
-            'calibration': {
-                **found,
-                'costs': list(self.costs),
-                'images': len(labels),
-                'checkpoint': source,
-            },
+        note = {**found, 'costs': list(self.costs), 'images': len(labels)}
+        note['checkpoint'] = source
+        calibrated = {
+            'meta': {**checkpoint.get('meta', {}), 'calibration': note},
+            'state_dict': {n: value.cpu() for n, value in model.state_dict().items()},
         }
-        state = {name: value.cpu() for name, value in model.state_dict().items()}
-        calibrated = {'meta': meta, 'state_dict': state}
         _write(Path(runner.work_dir) / CALIBRATED, calibrated)
         # Averaged weights follow: a test in this process would swap them in.
         runner.call_hook('after_load_checkpoint', checkpoint=calibrated)
 
     def fit(self, logits: Tensor, labels: Tensor, logger: Any) -> dict[str, float]:
-        """Fit both numbers.
+        """Fit both numbers on logits ``(N, C)`` and labels ``(N,)``.
 
-        Args:
-            logits: Of the validation images, shape ``(N, C)``.
-            labels: Their classes, shape ``(N,)``.
-            logger: Told what cannot be fitted.
+        The logger is told what cannot be fitted.
 
         Returns:
             ``temperature`` and ``threshold``, and the negative log-likelihood
@@ -143,7 +134,7 @@ class CalibrationHook(Hook):
             temperature = 1.0
             logger.warning(
                 f'no temperature is best for {len(labels)} validation images (all of '
-                'them are right, or nothing was learnt): it stays 1.'
+                'them are right, or nothing was learned): it stays 1'
             )
         # As the head computes them, or a threshold between two neighbours may miss.
         factor = torch.tensor(temperature)
@@ -154,7 +145,7 @@ class CalibrationHook(Hook):
             threshold = 0.5
             logger.warning(
                 f'the {len(labels)} validation images are all of one kind, defective '
-                'or not: the threshold stays 0.5.'
+                'or not: the threshold stays 0.5'
             )
         return {
             'temperature': temperature,
@@ -167,24 +158,20 @@ class CalibrationHook(Hook):
         """Name and content of the best checkpoint, else of the last, else of now."""
         hook = _checkpoint_hook(runner)
         bests = getattr(hook, 'best_ckpt_path_dict', None) or {}
-        candidates = [
-            getattr(hook, 'best_ckpt_path', None),
-            *bests.values(),
-            getattr(hook, 'last_ckpt', None),
-        ]
+        best, last = (getattr(hook, n, None) for n in ('best_ckpt_path', 'last_ckpt'))
         barrier()  # rank 0 may still be writing
-        known = list(filter(None, candidates))
+        known = list(filter(None, (best, *bests.values(), last)))
         for candidate in known:
             if path := _existing(runner, candidate):
                 if candidate != known[0]:
                     runner.logger.warning(
                         f'{Path(known[0]).name} is gone, the checkpoint to be '
-                        f'calibrated: {path.name} is instead.'
+                        f'calibrated: {path.name} is instead'
                     )
                 return path.name, load_weights(path)
         runner.logger.warning(
             'there is no checkpoint in the work dir: the weights in memory are '
-            'calibrated.'
+            'calibrated'
         )
         meta = {'dataset_meta': dict(runner.val_dataloader.dataset.metainfo)}
         state = unwrapped(runner).state_dict()
@@ -215,34 +202,25 @@ def _existing(runner: Runner, candidate: str | None) -> Path | None:
 
 @torch.no_grad()
 def validation_logits(runner: Runner, model: Any) -> tuple[Tensor, Tensor]:
-    """Classify the validation images, on all ranks.
-
-    Args:
-        runner: Its validation loader is read.
-        model: Gives logits in ``mode='tensor'``.
+    """Classify the images of the runner's validation loader, on all ranks.
 
     Returns:
         Logits, float32, shape ``(N, C)``, and labels, shape ``(N,)``, in the order of
-        the data set, the same on every rank.
+        the dataset, the same on every rank.
     """
     loader = runner.val_dataloader
-    training = model.training
-    model.eval()
     rows: list[tuple[list[float], int]] = []
-    for batch in loader:
-        data = model.data_preprocessor(batch, False)
-        logits = model(data['inputs'], mode='tensor').float().cpu()
-        labels = [int(sample.gt_label) for sample in data['data_samples']]
-        rows += zip(logits.tolist(), labels, strict=True)
-    model.train(training)
+    with evaluating(model):
+        for batch in loader:
+            data = model.data_preprocessor(batch, False)
+            logits = model(data['inputs'], mode='tensor').float().cpu()
+            labels = [int(sample.gt_label) for sample in data['data_samples']]
+            rows += zip(logits.tolist(), labels, strict=True)
     # A sampler deals images out in turn, the last round may be short or filled up.
     parts = all_gather_object(rows)
-    everything = [row for row in chain.from_iterable(zip_longest(*parts)) if row]
-    everything = everything[: len(loader.dataset)]
-    return (
-        torch.tensor([row[0] for row in everything]),
-        torch.tensor([row[1] for row in everything]),
-    )
+    dealt = [row for row in chain.from_iterable(zip_longest(*parts)) if row]
+    found, classes = zip(*dealt[: len(loader.dataset)], strict=True)
+    return torch.tensor(found), torch.tensor(classes)
 
 
 def _write(path: Path, checkpoint: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from mmdefect.utils.modules import unwrapped
 
 @HOOKS.register_module()
 class ClassCountHook(Hook):
-    """Refuses a head of more or fewer classes than the data set has.
+    """Refuses a head of more or fewer classes than the dataset has.
 
     With more, training is silent and the rest of the head learns nothing; with fewer it
     breaks off in the loss. ``tools/train.py`` and ``tools/test.py`` add this hook to
@@ -52,10 +52,9 @@ def _check(runner: Runner, loader: Any) -> None:
         number = getattr(head, 'num_classes', len(classes))
         if number != len(classes):
             raise ValueError(
-                f'model.{name}.num_classes is {number}, but {type(dataset).__name__} '
-                f'has {len(classes)} classes ({some_of([*map(str, classes)], 10)}); '
-                f'expected the same number: set model.{name}.num_classes='
-                f'{len(classes)}, or correct the classes.'
+                f'model.{name}.num_classes={number}: expected {len(classes)}, as '
+                f'{type(dataset).__name__} has {some_of([*map(str, classes)], 10)}; '
+                'set it, or correct the classes'
             )
 
 
@@ -63,11 +62,10 @@ def _check_order(classes: list[str], folders: Mapping[str, int]) -> None:
     found = sorted(folders, key=lambda name: folders[name])
     if found != classes and set(found) == set(classes):
         raise ValueError(
-            f'classes are {some_of(classes, 10)}, but the folders of their names are '
-            f'numbered {some_of(found, 10)}, by the alphabet, so images would bear the '
-            'wrong name: leave classes out and rename the folders (0_scrap, 1_good), '
-            "or list images and labels in a file, ann_file='train.txt', with lines "
-            f"such as '{classes[0]}/1.png 0'."
+            f'classes={classes}: expected {found}, the order of the folders, which are '
+            'numbered by the alphabet; leave classes out and rename the folders '
+            '(0_scrap, 1_good), or list images and labels in a file, ann_file='
+            f"'train.txt', with lines such as '{classes[0]}/1.png 0'"
         )
 
 

@@ -29,8 +29,8 @@ class CoresetHook(Hook):
         refuse_iterations(runner, self)
         if runner.max_epochs != 1:
             raise ValueError(
-                f'train_cfg.max_epochs={runner.max_epochs} was given to a memory of '
-                'patches, 1 was expected: it learns nothing from a second look.'
+                f'train_cfg.max_epochs={runner.max_epochs} of a memory of patches: '
+                'expected 1, it learns nothing from a second look; set it'
             )
 
     def after_train_epoch(self, runner: Runner) -> None:

@@ -17,7 +17,6 @@ from mmdefect.utils.checkpoint import (
     pointed_checkpoint,
     state_dict_of,
 )
-from mmdefect.utils.checks import some_of
 from mmdefect.utils.modules import unwrapped
 from mmdefect.utils.plain_data import storable
 
@@ -27,14 +26,14 @@ COMPANIONS = ('ori_model.', 'teacher.', 'ema_')
 
 @HOOKS.register_module()
 class ExactCheckpointHook(Hook):
-    """Refuse to test or to resume a checkpoint that is another model's.
+    """Refuses to test or to resume a checkpoint that is another model's.
 
     MMEngine loads what fits and passes over the rest, so a model that was filled in
     part, or not at all, would be scored. Here every weight has to be in the file with
     its shape, no other may be (a teacher or the moving average beside the model may),
-    the classes that the file names have to be those of the data set, in their order,
-    and all weights finite. A training that only starts from a file (``load_from``) may
-    take over a part; its weights have to be finite.
+    the classes that the file names have to be those of the dataset, in their order, and
+    all weights finite. A training that only starts from a file (``load_from``) may take
+    over a part; its weights have to be finite.
 
     A work dir that was moved or copied resumes where it is now.
 
@@ -60,13 +59,13 @@ class ExactCheckpointHook(Hook):
     def before_save_checkpoint(
         self, runner: Runner, checkpoint: dict[str, Any]
     ) -> None:
-        """Write what a data set tells of itself so that it can be read again."""
+        """Write the meta of a dataset so that it can be read again."""
         meta = checkpoint['meta']
         if 'dataset_meta' in meta:
             meta['dataset_meta'] = storable(meta['dataset_meta'])
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Look at what MMEngine has read and is about to load.
+        """Check what MMEngine has read and is about to load.
 
         Raises:
             ValueError: It does not fit; naming file, weights or classes.
@@ -84,30 +83,20 @@ class ExactCheckpointHook(Hook):
         if trains:
             _check_progress(checkpoint, path)
         _check_classes(checkpoint, _dataset(runner, trains), path)
-        load_all(unwrapped(runner), state, path)
+        _load_all(unwrapped(runner), state, path)
 
 
-def load_all(model: nn.Module, state: Mapping[str, Any], path: str) -> None:
-    """Fill a model from weights of which none is missing or left over.
-
-    Raises:
-        ValueError: Naming the file and the first weights that do not fit.
-    """
+def _load_all(model: nn.Module, state: Mapping[str, Any], path: str) -> None:
+    """Fill a model from weights of which none is missing, none but companions over."""
+    own = model.state_dict()
+    kept = {n: v for n, v in state.items() if n in own or not n.startswith(COMPANIONS)}
     try:
-        missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:  # another shape
-        raise _other_model(path, model, first_mismatch(error)) from None
-    unexpected = [name for name in unexpected if not name.startswith(COMPANIONS)]
-    for names, what in ((missing, 'missing'), (unexpected, 'unknown to it')):
-        if names:
-            raise _other_model(path, model, f'{some_of(names, 3)} {what}')
-
-
-def _other_model(path: str, model: nn.Module, reason: str) -> ValueError:
-    return ValueError(
-        f'{path} does not fit the {type(model).__name__} of this config: {reason}; use '
-        'the config that it was trained with'
-    )
+        model.load_state_dict(kept)
+    except RuntimeError as error:
+        raise ValueError(
+            f'{path} does not fit the {type(model).__name__} of this config: '
+            f'{first_mismatch(error)}; use the config that it was trained with'
+        ) from None
 
 
 def _check_progress(checkpoint: Mapping[str, Any], path: str) -> None:
@@ -116,8 +105,8 @@ def _check_progress(checkpoint: Mapping[str, Any], path: str) -> None:
     counted = all(type(meta.get(name)) is int for name in ('epoch', 'iter'))
     if not counted or not isinstance(checkpoint.get('message_hub'), dict):
         raise ValueError(
-            f'{path} cannot be resumed: it holds weights, but not how far a training '
-            'had come; start from it with --cfg-options load_from=... instead'
+            f'{path} cannot be resumed: it holds weights, expected how far a training '
+            'had come, too; start from it with --cfg-options load_from=... instead'
         )
     for found, name, kinds in (
         (meta, 'seed', (int, type(None))),
@@ -127,8 +116,8 @@ def _check_progress(checkpoint: Mapping[str, Any], path: str) -> None:
         if name in found and not isinstance(found[name], kinds):
             raise ValueError(
                 f'{path} cannot be resumed: its {name} is a '
-                f'{type(found[name]).__name__}, and a {kinds[0].__name__} was '
-                'expected; use an earlier checkpoint'
+                f'{type(found[name]).__name__}, expected a {kinds[0].__name__}; use an '
+                'earlier checkpoint'
             )
 
 
@@ -147,7 +136,7 @@ def _check_classes(checkpoint: Mapping[str, Any], dataset: Any, path: str) -> No
     expected = [expected] if isinstance(expected, str) else list(expected)
     if found != expected:
         raise ValueError(
-            f'{path} knows the classes {found}, the data set has {expected}: give the '
-            'data set the same ones in this order (metainfo.classes), or use the '
-            'checkpoint that was trained on these'
+            f'{path} knows the classes {found}: expected those of the dataset, '
+            f'{expected}; give the dataset the same ones in this order '
+            '(metainfo.classes), or use the checkpoint that was trained on these'
         )

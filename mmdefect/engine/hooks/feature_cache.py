@@ -17,6 +17,7 @@ from mmdefect.engine.feature_store import (
     weights_digest,
 )
 from mmdefect.registry import HOOKS
+from mmdefect.utils.checks import some_of
 from mmdefect.utils.modules import unwrapped
 
 
@@ -43,11 +44,7 @@ class FeatureCacheHook(Hook):
     """
 
     def __init__(
-        self,
-        *,
-        folder: str | None = None,
-        max_gb: float = 2.0,
-        batch_size: int = 16,
+        self, *, folder: str | None = None, max_gb: float = 2.0, batch_size: int = 16
     ) -> None:
         self.folder = folder
         self.max_gb = max_gb
@@ -98,16 +95,15 @@ class FeatureCacheHook(Hook):
 def cache_key(model: Any, dataset: Any) -> str:
     """All that features depend on besides the file, as text."""
     preprocessor, backbone = model.data_preprocessor, model.features.backbone
-    return '\n'.join(
-        [
-            *map(_described, dataset.pipeline.transforms),
-            f'mean {preprocessor.mean.flatten().tolist()}',
-            f'std {preprocessor.std.flatten().tolist()}',
-            f'grid {model.features.grid}',
-            f'{type(backbone).__name__} {getattr(backbone, "out_indices", "")}',
-            weights_digest(model.features),
-        ]
-    )
+    lines = [
+        *map(_described, dataset.pipeline.transforms),
+        f'mean {preprocessor.mean.flatten().tolist()}',
+        f'std {preprocessor.std.flatten().tolist()}',
+        f'grid {model.features.grid}',
+        f'{type(backbone).__name__} {getattr(backbone, "out_indices", "")}',
+        weights_digest(model.features),
+    ]
+    return '\n'.join(lines)
 
 
 def _described(transform: Any) -> str:
@@ -125,13 +121,13 @@ def check_frozen(model: Any) -> None:
     features = getattr(model, 'features', None)
     if features is None or not hasattr(model, 'needs_images'):
         raise ValueError(
-            f'FeatureCacheHook got {type(model).__name__}: expected a model with '
-            'frozen features, such as mmdefect.IUF'
+            f'model.type={type(model).__name__} with FeatureCacheHook: expected a '
+            'model with frozen features, such as mmdefect.IUF'
         )
     learning = [name for name, p in features.named_parameters() if p.requires_grad]
     if learning:
         raise ValueError(
-            f'the feature cache is on and the backbone learns ({learning[0]} and '
-            f'{len(learning) - 1} more parameters): expected a frozen backbone; freeze '
-            'it, or remove FeatureCacheHook from the hooks'
+            f'the feature cache is on and the backbone learns ({some_of(learning, 1)}):'
+            ' expected a frozen one; freeze it, or remove FeatureCacheHook from the '
+            'hooks'
         )

@@ -1,4 +1,4 @@
-"""A training whose loss is no number stops, and says of which images."""
+"""Stop a training whose loss is no number, and name its images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NON_FINITE_FILE = 'non_finite_loss.json'
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stop every process at the first loss that is NaN or infinite.
+    """Stops every process at the first loss that is NaN or infinite.
 
     The weights that such a loss makes are lost for good, and every later score would be
     that of a model that sees nothing. It stops before a checkpoint is written, so
@@ -79,20 +79,22 @@ class FiniteLossHook(Hook):
         }
         found = [part for part in all_gather_object(mine) if part['not_finite']]
         rates = set(chain.from_iterable(runner.optim_wrapper.get_lr().values()))
-        place = {
-            'epoch': runner.epoch + 1,
-            'iteration': runner.iter + 1,
+        epoch, iteration = runner.epoch + 1, runner.iter + 1
+        noted = {
+            'epoch': epoch,
+            'iteration': iteration,
             'learning_rates': sorted(rates),
         }
         path = Path(runner.work_dir) / NON_FINITE_FILE
         if is_main_process():
-            write_json(path, {**place, 'batches': found})
+            noted |= {'learning_rates': sorted(rates), 'batches': found}
+            write_json(path, noted)
         names = [Path(name).name for part in found for name in part['images']]
         limit = getattr(runner.optim_wrapper, 'clip_grad_kwargs', None)
         amp = isinstance(runner.optim_wrapper, AmpOptimWrapper)
         return ValueError(
-            f'training stopped in {runner.work_dir}, epoch {place["epoch"]}, iteration '
-            f'{place["iteration"]}: {", ".join(found[0]["not_finite"])} is not finite '
+            f'training stopped in {runner.work_dir}, epoch {epoch}, iteration '
+            f'{iteration}: {", ".join(found[0]["not_finite"])} is not finite '
             f'on a batch of {some_of(names, 4) or "unnamed images"} (see '
             f'{path.name}); lower the learning rate (now {max(rates):g}), limit the '
             f'gradients (optim_wrapper.clip_grad=dict(max_norm=10), now {limit}), '

@@ -1,4 +1,4 @@
-"""One way of freezing for every classifier."""
+"""Freeze the first layers of any classifier by one rule."""
 
 from __future__ import annotations
 
@@ -48,12 +48,13 @@ class FreezeStrategyHook(Hook):
     The numbers are logged, and ``trainable_parameters`` is in the message hub.
 
     Args:
-        mode: ``none`` trains everything, ``head`` nothing else, ``fraction`` a share of
-            the units, ``quadrant`` the share the casting study's rule names.
+        mode: See :func:`~mmdefect.engine.freezing.trainable_fraction`, as for
+            ``fraction`` and ``quadrant``.
         fraction: Share of the units that train, in [0, 1]; with its mode only.
-        quadrant: ``Q1`` to ``Q4`` for 1.0, 0.33, 0.67 and 0.0; with its mode only.
-        freeze_bn_stats: Keep batch norm and dropout of the frozen part in eval mode.
-            The published study left them in training mode: its frozen networks drifted.
+        quadrant: ``Q1`` to ``Q4``, of the casting study's rule; with its mode only.
+        freeze_bn_stats: Keep batch norm and dropout of the frozen part in evaluation
+            mode. The published study left them in training mode, and its frozen
+            networks drifted.
         input_shape: Shape of the image of zeros that shows in which order layers run.
 
     Raises:
@@ -99,7 +100,7 @@ class FreezeStrategyHook(Hook):
         runner.message_hub.update_info('trainable_parameters', trains)
 
     def before_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        """Repeat eval mode; the loop trains all after the last hook of an epoch."""
+        """Repeat evaluation mode: the loop trains all after an epoch's last hook."""
         if self.freeze_bn_stats:
             hold_still(unwrapped(runner), self.plan)
 
@@ -120,9 +121,8 @@ def _wrap_again(runner: Runner) -> None:
         return
     if not isinstance(wrapper, DistributedDataParallel):
         raise ValueError(
-            f'the model is wrapped in {type(wrapper).__name__}, which cannot be told '
-            'what was frozen: expected DistributedDataParallel'
+            f'model_wrapper_cfg.type={type(wrapper).__name__}: expected '
+            'DistributedDataParallel, which can be told what was frozen'
         )
-    runner.model = runner.wrap_model(
-        runner.cfg.get('model_wrapper_cfg'), wrapper.module
-    )
+    wrapped = runner.cfg.get('model_wrapper_cfg')
+    runner.model = runner.wrap_model(wrapped, wrapper.module)

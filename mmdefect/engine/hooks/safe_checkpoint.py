@@ -52,11 +52,10 @@ class SafeCheckpointHook(CheckpointHook):
         for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
             self.best_ckpt_path_dict[key] = self._here(path)
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            loader = runner.train_dataloader
-            if not len(loader):  # MMEngine would count its epochs and train nothing
-                raise no_batch(
-                    len(loader.dataset), loader.batch_size, drop_last=loader.drop_last
-                )
+            data = runner.train_dataloader
+            if not len(data):  # MMEngine would count its epochs and train nothing
+                size, last = data.batch_size, data.drop_last
+                raise no_batch(len(data.dataset), size, drop_last=last)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the step, the classes and how images were normalised to the meta.
@@ -65,7 +64,7 @@ class SafeCheckpointHook(CheckpointHook):
             ValueError: The weights are not finite.
         """
         for part in ('state_dict', 'ema_state_dict'):
-            name = f'The model of {runner.work_dir} at iteration {runner.iter}'
+            name = f'the model of {runner.work_dir} at iteration {runner.iter}'
             check_finite(checkpoint.get(part) or {}, name)
         if self.stream is not None:
             checkpoint['meta']['stream'] = dict(self.stream)
@@ -126,8 +125,8 @@ class SafeCheckpointHook(CheckpointHook):
         for key, rule in zip(self.key_indicators, self.rules, strict=True):
             if key not in metrics:
                 raise ValueError(
-                    f'save_best={key!r} of default_hooks.checkpoint was not measured: '
-                    f'expected one of {", ".join(metrics)}'
+                    f'default_hooks.checkpoint.save_best={key!r}: expected one of '
+                    f'{", ".join(metrics)}, which are measured'
                 )
             name = 'best_score' if len(self.rules) == 1 else f'best_score_{key}'
             score, best = metrics[key], known.get(name, self.init_value_map[rule])
@@ -192,13 +191,7 @@ class _InOnePiece:
 
 
 def no_batch(images: int, batch_size: int | None, *, drop_last: bool) -> ValueError:
-    """Say that an epoch would have no batch.
-
-    Args:
-        images: Of the training set, which the processes share.
-        batch_size: Of each process.
-        drop_last: Whether a batch that is not full is left out.
-    """
+    """The error of an epoch without a batch; ``batch_size`` is that of each process."""
     processes = get_world_size()
     shared = f' for {processes} processes' if processes > 1 else ''
     each = ' of each process' if processes > 1 else ''

@@ -1,4 +1,4 @@
-"""Sixteen-bit images are scaled in testing as in training."""
+"""Scale sixteen-bit images in testing as in training."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mmdefect.registry import HOOKS
 
 @HOOKS.register_module()
 class SameBitsHook(Hook):
-    """Refuses data sets that found another number of bits than was trained with.
+    """Refuses datasets that found another number of bits than was trained with.
 
-    A data set of boxes finds out itself how many of 16 bits its images use, and notes
+    A dataset of boxes finds out itself how many of 16 bits its images use, and notes
     it in ``metainfo['bits']``, which checkpoints hold. Images of 8 bits have none.
 
     Raises:
@@ -58,21 +58,15 @@ class SameBitsHook(Hook):
 def check_bits(
     learned: int | None, found: int | None, *, where: str, name: str
 ) -> None:
-    """Refuse a data set that has another number of bits than was trained with.
-
-    Args:
-        learned: Bits in training; None for images of 8 bits.
-        found: Bits of the data set.
-        where: What says so of training, such as ``'the training set'``.
-        name: Of the data set, such as ``'test'``.
+    """Refuse a dataset ``name`` of other bits than were learned from ``where``.
 
     Raises:
-        ValueError: If both have some and they differ.
+        ValueError: If both have some, as images of 8 bits have none, and they differ.
     """
     if None not in (learned, found) and learned != found:
         raise ValueError(
             f'16-bit images are read as {learned} bits in {where} and as {found} bits '
-            f'in the {name} set; expected the same: give bits=... to the data sets of '
+            f'in the {name} set; expected the same: give bits=... to the datasets of '
             'training, validation and test'
         )
 

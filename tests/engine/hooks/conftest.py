@@ -35,40 +35,43 @@ class Points(Dataset):
         return {'x': torch.full((4,), float(index))}
 
 
+def loader(batch_size: int, *, shuffle: bool = False) -> dict[str, Any]:
+    """Of the four points."""
+    return {
+        'batch_size': batch_size,
+        'num_workers': 0,
+        'sampler': {'type': 'DefaultSampler', 'shuffle': shuffle},
+        'dataset': Points(),
+    }
+
+
 @pytest.fixture
 def make_runner(tmp_path: Path) -> Callable[..., Runner]:
     """Build a runner of two iterations an epoch with the given checkpoint hook."""
-    made = []
+    made: list[str] = []
 
     def make(
         *,
         epochs: int,
         checkpoint: dict,
-        resume: bool = False,
         model: BaseModel | None = None,
         **more: Any,
     ) -> Runner:
-        runner = Runner(
-            model=model or Line(),
-            work_dir=str(tmp_path / 'work'),
-            train_dataloader={
-                'batch_size': 2,
-                'num_workers': 0,
-                'sampler': {'type': 'DefaultSampler', 'shuffle': True},
-                'dataset': Points(),
-            },
-            train_cfg={'by_epoch': True, 'max_epochs': epochs},
+        # MMEngine tells runs apart by name, and by the second without one.
+        name = f'{tmp_path.name}_{len(made)}'
+        settings = {
+            'work_dir': str(tmp_path / 'work'),
+            'train_dataloader': loader(2, shuffle=True),
+            'train_cfg': {'by_epoch': True, 'max_epochs': epochs},
+            'optim_wrapper': {'optimizer': {'type': 'SGD', 'lr': 0.01}},
+            'default_hooks': {'checkpoint': checkpoint},
+            'default_scope': None,
+            'log_level': 'WARNING',
+            'experiment_name': name,
+            'visualizer': {'type': 'Visualizer', 'name': name},
             **more,
-            optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.01}},
-            default_hooks={'checkpoint': checkpoint},
-            default_scope=None,
-            resume=resume,
-            log_level='WARNING',
-            # MMEngine tells runs apart by name, and by the second without one.
-            experiment_name=f'{tmp_path.name}_{len(made)}',
-            visualizer={'type': 'Visualizer', 'name': f'{tmp_path.name}_{len(made)}'},
-        )
-        made.append(runner)
-        return runner
+        }
+        made.append(name)
+        return Runner(model=model or Line(), **settings)
 
     return make

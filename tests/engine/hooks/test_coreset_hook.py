@@ -21,13 +21,8 @@ from tests.models.anomaly.conftest import (
 
 def run(work_dir, number, keep, hooks=(), epochs=1):
     torch.manual_seed(number)
-    model = IncrementalCoreset(
-        backbone=Taps(),
-        in_channels=CHANNELS,
-        num_classes=number,
-        grid=GRID,
-        per_class=6,
-    )
+    sizes = {'in_channels': CHANNELS, 'grid': GRID, 'per_class': 6}
+    model = IncrementalCoreset(backbone=Taps(), num_classes=number, **sizes)
     runner = make_runner(
         work_dir,
         model,
@@ -59,5 +54,5 @@ def test_feature_memory_grows_step_by_step(tmp_path):
 
 
 def test_exception_epochs(tmp_path):
-    with pytest.raises(ValueError, match=r'^train_cfg\.max_epochs=2 .* 1 was expected'):
+    with pytest.raises(ValueError, match=r'^train_cfg\.max_epochs=2 .*: expected 1'):
         run(tmp_path / 'a', 2, PRODUCTS[:2], epochs=2)

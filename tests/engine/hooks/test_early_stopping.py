@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mmengine.evaluator import BaseMetric, Evaluator
@@ -10,13 +11,19 @@ from mmengine.runner import Runner
 
 from mmdefect.engine.hooks.early_stopping import ResumableEarlyStoppingHook
 from mmdefect.registry import HOOKS
-from tests.engine.hooks.conftest import Line, Points
+from tests.engine.hooks.conftest import Line, loader
 
 SCORES = [0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]
+CHECKPOINT = {
+    'type': 'mmdefect.SafeCheckpointHook',
+    'interval': 1,
+    'save_best': 'scripted/score',
+    'rule': 'greater',
+}
 
 
 class Scripted(BaseMetric):
-    """One number an epoch."""
+    """One number an epoch, or a tie with a loss."""
 
     default_prefix = 'scripted'
 
@@ -24,35 +31,25 @@ class Scripted(BaseMetric):
         self.results.append(None)
 
     def compute_metrics(self, results) -> dict[str, float]:
-        losses = getattr(self.runner, 'losses', None)
-        epoch = self.runner.epoch - 1
-        return (
-            {'score': SCORES[epoch]}
-            if losses is None
-            else {
-                'score': 0.5,
-                'nll': losses[epoch],
-            }
-        )
+        epoch, losses = self.runner.epoch - 1, getattr(self.runner, 'losses', None)
+        if losses is None:
+            return {'score': SCORES[epoch]}
+        return {'score': 0.5, 'nll': losses[epoch]}
 
 
 class Tell(Hook):
-    """A metric knows no runner."""
+    """A metric knows no runner. Stops as a killed process does, after validation."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, kill: int = 0) -> None:
+        self.kill = kill
 
     def before_val_epoch(self, runner: Runner) -> None:
         runner.val_evaluator.metrics[0].runner = runner
 
-
-class Kill(Hook):
-    """Stop as a killed process does, when an epoch was validated."""
-
-    priority = 'LOWEST'
-
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
-        if runner.epoch == self.epoch:
+        if runner.epoch == self.kill:
             raise KeyboardInterrupt
 
 
@@ -62,47 +59,28 @@ class Judged(Line):
 
 
 @pytest.fixture
-def make_runner(tmp_path: Path) -> Callable[..., Runner]:
-    made = []
+def last_epoch(make_runner: Callable[..., Runner]) -> Callable[..., int]:
+    """Train, and return the epoch at which it stopped."""
 
-    def make(*hooks: Hook, resume: bool = False, load_from=None) -> Runner:
-        loader = {
-            'batch_size': 4,
-            'num_workers': 0,
-            'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-            'dataset': Points(),
-        }
+    def run(kill: int = 0, losses: list[float] | None = None, **more: Any) -> int:
         stop = ResumableEarlyStoppingHook(
             monitor='scripted/score', rule='greater', patience=3, min_delta=0.0
         )
-        made.append(stop)
-        return Runner(
+        runner = make_runner(
+            epochs=len(SCORES),
+            checkpoint=CHECKPOINT,
             model=Judged(),
-            work_dir=str(tmp_path / f'work{bool(load_from)}'),
-            train_dataloader=loader,
-            val_dataloader=loader,
+            val_dataloader=loader(4),
             val_cfg={},
             val_evaluator=Evaluator(Scripted()),
-            train_cfg={'by_epoch': True, 'max_epochs': len(SCORES)},
-            optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.01}},
-            default_hooks={
-                'checkpoint': {
-                    'type': 'mmdefect.SafeCheckpointHook',
-                    'interval': 1,
-                    'save_best': 'scripted/score',
-                    'rule': 'greater',
-                }
-            },
-            custom_hooks=[Tell(), stop, *hooks],
-            default_scope=None,
-            resume=resume,
-            load_from=load_from,
-            log_level='WARNING',
-            experiment_name=f'{tmp_path.name}_{len(made)}',
-            visualizer={'type': 'Visualizer', 'name': f'{tmp_path.name}_{len(made)}'},
+            custom_hooks=[stop, Tell(kill)],
+            **more,
         )
+        runner.losses = losses
+        runner.train()
+        return runner.epoch
 
-    return make
+    return run
 
 
 def test_smoke_registered() -> None:
@@ -112,36 +90,27 @@ def test_smoke_registered() -> None:
     assert hook.rule == 'greater'
 
 
-def test_feature_stops_as_mmengine_does(make_runner) -> None:
-    runner = make_runner()
-    runner.train()
-    assert runner.epoch == 4
+def test_feature_stops_as_mmengine_does(last_epoch, tmp_path: Path) -> None:
+    assert last_epoch() == 4
+    # Weights of another run bring no patience.
+    assert last_epoch(load_from=str(tmp_path / 'work/epoch_4.pth')) == 4
 
 
-def test_feature_patience_survives_a_kill(make_runner) -> None:
+@pytest.mark.parametrize(
+    ('kill', 'losses', 'last'),
+    [
+        # The checkpoint of epoch 3 is older than its validation: one wait is lost. From
+        # the start it would have been epoch 7.
+        (3, None, 5),
+        (1, None, 4),  # a new best
+        # With the loss of the best forgotten, epoch 4 would begin anew.
+        (3, [0.6, 0.1, 0.3, 0.2, 0.2, 0.2, 0.2, 0.2], 6),
+    ],
+)
+def test_feature_patience_survives_a_kill(kill, losses, last, last_epoch) -> None:
     with pytest.raises(KeyboardInterrupt):
-        make_runner(Kill(3)).train()
-    runner = make_runner(resume=True)
-    runner.train()
-    # The checkpoint of epoch 3 is older than its validation: one wait is lost. From the
-    # start it would have been epoch 7.
-    assert runner.epoch == 5
-
-
-def test_feature_a_new_best_survives_a_kill(make_runner) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        make_runner(Kill(1)).train()
-    runner = make_runner(resume=True)
-    runner.train()
-    assert runner.epoch == 4
-
-
-def test_feature_other_weights_bring_no_patience(make_runner) -> None:
-    first = make_runner()
-    first.train()
-    runner = make_runner(load_from=str(Path(first.work_dir) / 'epoch_4.pth'))
-    runner.train()
-    assert runner.epoch == 4
+        last_epoch(kill, losses)
+    assert last_epoch(losses=losses, resume=True) == last
 
 
 @pytest.mark.parametrize(
@@ -152,26 +121,8 @@ def test_feature_other_weights_bring_no_patience(make_runner) -> None:
         ([0.1, 0.2, 0.2, 0.2, 0.0, 0.0, 0.0, 0.0], 4),
     ],
 )
-def test_feature_ties_count_when_the_loss_falls(
-    losses: list[float], last: int, make_runner
-) -> None:
-    runner = make_runner()
-    runner.losses = losses
-    runner.train()
-    assert runner.epoch == last
-
-
-def test_feature_the_loss_of_the_best_survives_a_kill(make_runner) -> None:
-    losses = [0.6, 0.1, 0.3, 0.2, 0.2, 0.2, 0.2, 0.2]
-    runner = make_runner(Kill(3))
-    runner.losses = losses
-    with pytest.raises(KeyboardInterrupt):
-        runner.train()
-    runner = make_runner(resume=True)
-    runner.losses = losses
-    runner.train()
-    # The wait of epoch 3 is lost; with its loss forgotten, epoch 4 would begin anew.
-    assert runner.epoch == 6
+def test_feature_ties_count_when_the_loss_falls(losses, last, last_epoch) -> None:
+    assert last_epoch(losses=losses) == last
 
 
 def test_feature_a_loss_that_falls_less_than_min_delta_waits() -> None:

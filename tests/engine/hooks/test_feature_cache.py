@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from mmdefect.engine.feature_store import CachedItems
@@ -67,10 +69,6 @@ def calls_of(model):
     return seen
 
 
-def store_of(runner):
-    return runner.train_dataloader.dataset.pipeline.store
-
-
 class TestTraining:
     def test_feature_computed_once(self, products, tmp_path):
         model = tiny_iuf(2)
@@ -79,7 +77,8 @@ class TestTraining:
         runner = runner_of(tmp_path / 'work', products, [hook], model, epochs=3)
         runner.train()
         assert seen == [3, 3, 2]
-        assert store_of(runner).computed == len(store_of(runner)) == 8
+        store = runner.train_dataloader.dataset.pipeline.store
+        assert store.computed == len(store) == 8
         hook.before_train(runner)
         assert len(seen) == 3
 
@@ -128,20 +127,14 @@ class TestTraining:
         from mmengine.dataset import RepeatDataset
 
         repeated = RepeatDataset(dataset(products), times=2)
-        model = tiny_iuf(2)
+        model, hook = tiny_iuf(2), FeatureCacheHook()
         seen = calls_of(model)
-        runner = runner_of(
-            tmp_path / 'work', products, [FeatureCacheHook()], model, dataset=repeated
-        )
-        runner.train()
-        assert seen == [8]
-
-    def test_feature_an_item_is_a_copy(self, products, tmp_path):
-        """The model writes its prediction into the sample."""
-        hook = FeatureCacheHook()
-        runner = runner_of(tmp_path / 'work', products, [hook])
+        work = tmp_path / 'work'
+        runner = runner_of(work, products, [hook], model, dataset=repeated)
         hook.before_train(runner)
-        data = runner.train_dataloader.dataset
+        assert seen == [8]
+        # An item is a copy: the model writes its prediction into the sample.
+        data = repeated.dataset
         data[0]['data_samples'].pred_score = torch.tensor(1.0)
         assert 'pred_score' not in data[0]['data_samples']
 
@@ -151,20 +144,16 @@ def test_feature_same_scores_in_testing(products, tmp_path):
     for hooks in ([], [FeatureCacheHook()]):
         model = tiny_iuf(2)
         seen = calls_of(model)
-        runner = runner_of(
-            tmp_path / f'{len(hooks)}',
-            products,
-            hooks,
-            model,
-            test_dataloader={
-                'batch_size': 4,
-                'num_workers': 0,
-                'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-                'dataset': dataset(products, 'test'),
-            },
-            test_cfg={},
-            test_evaluator={'type': 'mmdefect.AnomalyMetric'},
-        )
+        loader = {
+            'batch_size': 4,
+            'num_workers': 0,
+            'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+            'dataset': dataset(products, 'test'),
+        }
+        tested = {'test_cfg': {}, 'test_evaluator': {'type': 'mmdefect.AnomalyMetric'}}
+        tested['test_dataloader'] = loader
+        work = tmp_path / f'{len(hooks)}'
+        runner = runner_of(work, products, hooks, model, **tested)
         scores.append(runner.test())
         assert sum(seen) == 10
         if hooks:
@@ -175,36 +164,47 @@ def test_feature_same_scores_in_testing(products, tmp_path):
     assert scores[1] == pytest.approx(scores[0], abs=0.02, nan_ok=True)
 
 
-class TestOnDisk:
-    def run(self, work_dir, root, folder, **changes):
-        """Store of a run with a data set and a hook of its own."""
-        data = changes.pop('dataset', None) or dataset(root)
-        hook = FeatureCacheHook(folder=str(folder))
-        runner = runner_of(work_dir, root, [hook], dataset=data, **changes)
-        hook.before_train(runner)
-        return store_of(runner)
+def cached(data, hook, model=None):
+    """Store that a hook makes before a training."""
+    runner = SimpleNamespace(
+        model=model or tiny_iuf(2),
+        train_dataloader=SimpleNamespace(dataset=data),
+        logger=MMLogger.get_current_instance(),
+    )
+    hook.before_train(runner)
+    return data.pipeline.store
 
-    def test_feature_found_again(self, products, tmp_path):
-        first = self.run(tmp_path / 'a', products, tmp_path / 'cache')
-        again = self.run(tmp_path / 'b', products, tmp_path / 'cache')
+
+class TestOnDisk:
+    @pytest.fixture(scope='class')
+    def first(self, products, tmp_path_factory):
+        """The first store in a folder."""
+        folder = str(tmp_path_factory.mktemp('cache'))
+        return cached(dataset(products), FeatureCacheHook(folder=folder))
+
+    def run(self, first, folder, root, model=None, **changes):
+        """Store of a later hook, in a copy of the first one's folder."""
+        shutil.copytree(first.folder.parent, folder)
+        hook = FeatureCacheHook(folder=str(folder))
+        return cached(dataset(root, **changes), hook, model)
+
+    def test_feature_found_again(self, first, products, tmp_path):
+        again = self.run(first, tmp_path / 'b', products)
         assert (first.computed, again.computed, len(again)) == (8, 0, 8)
-        assert first.folder == again.folder
+        assert first.folder.name == again.folder.name
         moved = tmp_path / 'moved'
         shutil.copytree(products, moved)
-        assert self.run(tmp_path / 'c', moved, tmp_path / 'cache').computed == 0
+        assert self.run(first, tmp_path / 'c', moved).computed == 0
         for digest, kept in first._kept.items():
             assert torch.equal(kept, again._kept[digest])
 
     @pytest.mark.parametrize(
         'change', ['transform', 'weights', 'backbone', 'mean', 'grid', 'file']
     )
-    def test_feature_computed_anew(self, change, products, tmp_path):
-        root = tmp_path / 'products'
-        shutil.copytree(products, root)
-        self.run(tmp_path / 'a', root, tmp_path / 'cache')
-        model, settings = tiny_iuf(2), {}
+    def test_feature_computed_anew(self, change, first, products, tmp_path):
+        root, model, settings = products, tiny_iuf(2), {}
         if change == 'transform':
-            settings['dataset'] = dataset(root, size=12)
+            settings['size'] = 12
         elif change == 'weights':
             model.features.backbone.second.bias.data += 1e-3
         elif change == 'backbone':
@@ -214,51 +214,36 @@ class TestOnDisk:
         elif change == 'grid':
             model.features.grid = 5
         else:
+            root = tmp_path / 'products'
+            shutil.copytree(products, root)
             images = sorted(root.glob('*/train/good/*.png'))
             shutil.copy(images[0], images[1])
             shutil.copy(next(iter(root.glob('dots/test/*/*.png'))), images[0])
-        store = self.run(
-            tmp_path / 'b', root, tmp_path / 'cache', model=model, **settings
-        )
+        store = self.run(first, tmp_path / 'cache', root, model, **settings)
         # One image is new, the other was known under another name.
         assert store.computed == (1 if change == 'file' else 8)
 
     def test_feature_key_is_readable(self, products):
-        key = cache_key(tiny_iuf(2), dataset(products))
+        data = dataset(products)
+        key = cache_key(tiny_iuf(2), data)
         assert 'Resize(' in key
         assert f'scale=({SIZE}, {SIZE})' in key
         assert '0x' not in key  # no address, which is another one every time
-        assert key == cache_key(tiny_iuf(2), dataset(products))
+        assert key == cache_key(tiny_iuf(2), data)
 
 
-class TestExceptions:
-    def test_exception_random_transform(self, products, tmp_path):
-        runner = runner_of(
-            tmp_path / 'work',
-            products,
-            [FeatureCacheHook()],
-            dataset=dataset(products, hflip=True),
-        )
-        message = r'^the feature cache is on and AnomalyFlipRotate may change'
-        with pytest.raises(ValueError, match=message):
-            runner.train()
-
-    def test_exception_the_backbone_learns(self, products, tmp_path):
-        model = tiny_iuf(2)
-        hook = FeatureCacheHook()
-        runner = runner_of(tmp_path / 'work', products, [hook], model)
-        model.features.backbone.requires_grad_(True)
-        message = r'backbone learns \(backbone\.first\.weight and 3 more'
-        with pytest.raises(ValueError, match=message):
-            hook.before_train(runner)
-
-    def test_exception_too_little_memory(self, products, tmp_path):
-        """Three images of 10 x 4 x 4 numbers of 2 bytes fit."""
-        hook = FeatureCacheHook(max_gb=1000 / 2**30)
-        runner = runner_of(tmp_path / 'work', products, [hook])
-        with pytest.raises(MemoryError, match=r'more than max_gb=.* after 3 images'):
-            runner.train()
-
-    def test_exception_another_model(self):
-        with pytest.raises(ValueError, match=r'^FeatureCacheHook got Taps: expected'):
-            check_frozen(Taps())
+def test_exception(products):
+    hook, model = FeatureCacheHook(), tiny_iuf(2)
+    message = r'^the feature cache is on and AnomalyFlipRotate may change'
+    with pytest.raises(ValueError, match=message):
+        cached(dataset(products, hflip=True), hook)
+    # Three images of 10 x 4 x 4 numbers of 2 bytes fit.
+    data = dataset(products)
+    with pytest.raises(MemoryError, match=r'^max_gb=.* full after 3 images'):
+        cached(data, FeatureCacheHook(max_gb=1000 / 2**30))
+    model.features.backbone.requires_grad_(True)
+    message = r'backbone learns \(backbone\.first\.weight and 3 more'
+    with pytest.raises(ValueError, match=message):
+        cached(data, hook, model)
+    with pytest.raises(ValueError, match=r'^model\.type=Taps with FeatureCacheHook'):
+        check_frozen(Taps())

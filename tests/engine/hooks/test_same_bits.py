@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch.utils.data import Dataset
 
 from mmdefect.engine.guards import guarded
 
 
-class Images(Dataset):
-    """A data set that knows the bits of its images."""
+class Images(list):
+    """A dataset that knows the bits of its images."""
 
     def __init__(self, bits: int | None) -> None:
+        super().__init__([{'inputs': torch.ones(1)}])
         self.metainfo = {} if bits is None else {'bits': bits}
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int) -> dict:
-        return {'inputs': torch.ones(1)}
 
 
 class Model(BaseModel):
@@ -47,28 +42,19 @@ class Nothing(BaseMetric):
 
 def runner_of(work_dir: Path, **bits: int | None) -> Runner:
     """A real Runner with the loaders named, each of images of so many bits."""
-    loaders = {
-        f'{name}_dataloader': {
-            'batch_size': 1,
-            'dataset': Images(value),
-            'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-        }
-        for name, value in bits.items()
-    }
-    loops = {
-        f'{name}_cfg': {'by_epoch': True, 'max_epochs': 1} if name == 'train' else {}
-        for name in bits
-    }
-    scored = {f'{name}_evaluator': [Nothing()] for name in bits if name != 'train'}
-    if 'train' in bits:
-        sgd = {'type': 'SGD', 'lr': 0.1}
-        scored['optim_wrapper'] = {'type': 'OptimWrapper', 'optimizer': sgd}
+    settings: dict[str, Any] = {}
+    for name, value in bits.items():
+        trains = name == 'train'
+        sampler = {'type': 'DefaultSampler', 'shuffle': False}
+        loader = {'batch_size': 1, 'dataset': Images(value), 'sampler': sampler}
+        settings[f'{name}_dataloader'] = loader
+        settings[f'{name}_cfg'] = {'by_epoch': True, 'max_epochs': 1} if trains else {}
+        if trains:
+            settings['optim_wrapper'] = {'optimizer': {'type': 'SGD', 'lr': 0.1}}
+        else:
+            settings[f'{name}_evaluator'] = [Nothing()]
     name = '_'.join([work_dir.name, *bits, *map(str, bits.values())])
-    return guarded(
-        Runner(
-            Model(), str(work_dir), **loaders, **loops, **scored, experiment_name=name
-        )
-    )
+    return guarded(Runner(Model(), str(work_dir), **settings, experiment_name=name))
 
 
 @pytest.mark.parametrize(('train', 'val'), [(12, 12), (None, 12), (16, None)])
@@ -94,7 +80,6 @@ def test_exception_checkpoint(tmp_path: Path, task: str) -> None:
     runner_of(tmp_path, train=16).train()
     runner = runner_of(tmp_path, **{task: 12})
     runner._load_from = str(tmp_path / 'epoch_1.pth')
-    with pytest.raises(
-        ValueError, match=r'16 bits in the checkpoint and as 12 .*bits='
-    ):
+    message = r'16 bits in the checkpoint and as 12 .*; expected the same: give bits='
+    with pytest.raises(ValueError, match=message):
         getattr(runner, task)()

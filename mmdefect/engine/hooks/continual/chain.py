@@ -8,15 +8,15 @@ from pathlib import Path
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdefect.functional.class_rows import GFL_CLASS_KEYS, expand_by_class
+from mmdefect.functional.class_rows import expand_by_class
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import checkpoint_classes, load_weights, state_dict_of
-from mmdefect.utils.modules import unwrapped
+from mmdefect.utils.modules import class_keys_of, unwrapped
 
 
 @HOOKS.register_module()
 class ChainCheckpointHook(Hook):
-    """Copy a checkpoint into the model, and its class rows by class name.
+    """Copies a checkpoint into the model, and its class rows by class name.
 
     Every key is accounted for as copied, expanded or newly initialised; anything else
     is an error. (MMEngine's own loader drops a head of another size in silence.) Rows
@@ -28,7 +28,7 @@ class ChainCheckpointHook(Hook):
         classes: Classes of the model, in label order.
         checkpoint_classes: Classes of the checkpoint, in label order; read off its meta
             by default.
-        class_keys: Parameters whose rows are classes.
+        class_keys: Parameters whose rows are classes; what the model says by default.
         new_keys: Patterns of parameters that the checkpoint may lack.
     """
 
@@ -41,13 +41,13 @@ class ChainCheckpointHook(Hook):
         checkpoint: str,
         classes: Sequence[str],
         checkpoint_classes: Sequence[str] | None = None,
-        class_keys: Sequence[str] = GFL_CLASS_KEYS,
+        class_keys: Sequence[str] | None = None,
         new_keys: Sequence[str] = (),
     ) -> None:
         self.checkpoint = checkpoint
         self.classes = list(classes)
         self.checkpoint_classes = checkpoint_classes
-        self.class_keys = tuple(class_keys)
+        self.class_keys = class_keys
         self.new_keys = tuple(new_keys)
 
     def before_train(self, runner: Runner) -> None:
@@ -61,7 +61,7 @@ class ChainCheckpointHook(Hook):
             model.state_dict(),
             old_classes=self._classes_of(loaded),
             new_classes=self.classes,
-            class_keys=self.class_keys,
+            class_keys=self.class_keys or class_keys_of(model),
             new_keys=self.new_keys,
         )
         model.load_state_dict(state, strict=True)
@@ -71,8 +71,8 @@ class ChainCheckpointHook(Hook):
         classes = self.checkpoint_classes or checkpoint_classes(loaded, self.checkpoint)
         if classes is None:
             raise ValueError(
-                f'checkpoint {self.checkpoint} does not name its classes: expected '
-                'them in meta.dataset_meta.classes; name them with '
+                f'{self.checkpoint} does not name its classes: expected them in '
+                'meta.dataset_meta.classes; name them with '
                 'tools/model_converters/expand_classes.py --old-classes'
             )
         return list(classes)

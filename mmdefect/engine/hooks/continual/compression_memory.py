@@ -37,10 +37,8 @@ class CompressionMemoryHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Give them back."""
         loss: Any = getattr(unwrapped(runner), 'compression', None)
-        resumed, self._resumed = self._resumed, None
-        if loss is None or not runner.iter or resumed is None:
-            return
-        if len(resumed) == get_world_size():
+        resumed, self._resumed = self._resumed or [], None
+        if loss is not None and runner.iter and len(resumed) == get_world_size():
             loss.rows = resumed[get_rank()]
 
     def after_train_epoch(self, runner: Runner) -> None:

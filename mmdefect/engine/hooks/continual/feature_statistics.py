@@ -1,4 +1,4 @@
-"""At the end of a step, remember which directions its features use."""
+"""Directions that the features of a step use, collected at its end."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ class FeatureStatisticsHook(PreviousStepHook):
     IUF (ECCV 2024) stacks one row an image and layer, its output averaged over the
     tokens, and needs their right singular vectors. Those are the eigenvectors of the
     Gram matrix, which does not grow: 4.2 MB for its eight layers of 256 channels,
-    whatever the stream. The images are run once, at the end of the last epoch, in eval
-    mode and without noise. The sums go into the checkpoint as ``feature_statistics``.
+    whatever the stream. The images are run once, at the end of the last epoch, in
+    evaluation mode without noise. The sums go into the checkpoint as
+    ``feature_statistics``.
 
     Args:
         layers: Patterns of the names of layers with outputs ``(B, T, D)``.
@@ -106,8 +107,8 @@ def matching_layers(model: nn.Module, patterns: Sequence[str]) -> dict[str, nn.M
     }
     if not found:
         raise ValueError(
-            f'no layer of {type(model).__name__} fits {list(patterns)}: expected names '
-            'of layers, * for any part'
+            f'layers={list(patterns)}: expected names of layers of '
+            f'{type(model).__name__}, * for any part; none fits'
         )
     return found
 

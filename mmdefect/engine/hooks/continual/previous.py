@@ -1,4 +1,4 @@
-"""What a hook needs of the step before: its weights, and what was collected then."""
+"""The step before: its weights, and what hooks have collected in it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class PreviousStepHook(Hook):
         """
         if self.checkpoint is None:
             raise ValueError(
-                f'{type(self).__name__} has no checkpoint of a step before: expected '
-                'checkpoint=..., which a stream sets in every step but its first'
+                f'checkpoint=None of {type(self).__name__}: expected that of the step '
+                'before, which a stream sets in every step but its first'
             )
         return load_weights(self.checkpoint)
 
@@ -52,8 +52,8 @@ class PreviousStepHook(Hook):
         found = loaded.get(key)
         if not found:
             raise ValueError(
-                f'checkpoint {self.checkpoint} holds no {key}: expected one of a step '
-                f'whose hooks had mmdefect.{by}; train that step anew with it'
+                f'{self.checkpoint} holds no {key}: expected that of a step whose '
+                f'hooks had mmdefect.{by}; train that step anew with it'
             )
         return dict(found)
 
@@ -74,7 +74,7 @@ def running_statistics(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def learnt(model: nn.Module) -> dict[str, Tensor]:
+def learned(model: nn.Module) -> dict[str, Tensor]:
     """All that a step changes: what learns, and its running statistics."""
     return {**trainable(model), **running_statistics(model)}
 
@@ -89,8 +89,7 @@ def old_rows(runner: Runner, loaded: Mapping[str, Any]) -> Tensor:
     now = list(runner.train_dataloader.dataset.metainfo['classes'])
     if before is None or not set(before) <= set(now):
         raise ValueError(
-            f'the step before knows the classes {before}, this one {now}: expected '
-            'this step to know all of them by name'
+            f'classes={now}: expected all of the step before, {before}, among them'
         )
     return torch.tensor([now.index(name) for name in before])
 
@@ -103,11 +102,8 @@ def aligned(
 ) -> dict[str, Tensor]:
     """Old tensors in today's shapes; rows of new classes as they are in ``now``.
 
-    Args:
-        old: Tensors of the step before; names that ``now`` lacks are left out.
-        now: Tensors of this step.
-        rows: See :func:`old_rows`.
-        class_keys: Names of those whose rows are classes.
+    Names that ``now`` lacks are left out; ``rows`` are those of :func:`old_rows`, of
+    the tensors named in ``class_keys``.
 
     Raises:
         ValueError: A tensor is missing in ``old`` or has another shape.
@@ -117,10 +113,10 @@ def aligned(
         before = old.get(name)
         by_class = name in class_keys
         if before is None or before.shape[by_class:] != tensor.shape[by_class:]:
+            then = None if before is None else tuple(before.shape)
             raise ValueError(
-                f'{name} has the shape {tuple(tensor.shape)} and in the step before '
-                f'{None if before is None else tuple(before.shape)}: expected the same '
-                'architecture'
+                f'{name} of shape {tuple(tensor.shape)}: expected {then}, as in the '
+                'step before; keep the architecture'
             )
         found[name] = tensor.detach().clone()
         found[name][rows if by_class else slice(None)] = before.to(tensor)
@@ -131,7 +127,7 @@ def old_weights(runner: Runner, loaded: Mapping[str, Any]) -> dict[str, Tensor]:
     """Weights of the step before for everything that learns, in today's shapes."""
     model = unwrapped(runner)
     rows = old_rows(runner, loaded)
-    return aligned(state_dict_of(loaded), learnt(model), rows, class_keys_of(model))
+    return aligned(state_dict_of(loaded), learned(model), rows, class_keys_of(model))
 
 
 def own_images(dataset: Any) -> list[int]:
@@ -167,7 +163,6 @@ def refuse_iterations(runner: Runner, hook: Hook) -> None:
     """
     if isinstance(getattr(runner, 'train_loop', None), IterBasedTrainLoop):
         raise ValueError(
-            f'{type(hook).__name__} was given a training that counts iterations; '
-            'expected epochs, at whose end it collects: set train_cfg.by_epoch=True '
-            'and max_epochs'
+            f'train_cfg.by_epoch=False with {type(hook).__name__}: expected epochs, at '
+            'whose end it collects; set by_epoch=True and max_epochs'
         )

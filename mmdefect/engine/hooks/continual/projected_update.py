@@ -45,7 +45,7 @@ class ProjectedUpdateHook(PreviousStepHook):
         for name, total in found['grams'].items():
             layer = model.get_submodule(name)
             matrix = suppression_matrix(total)
-            pairs += [(parameter, matrix.to(parameter)) for parameter in _own(layer)]
+            pairs += [(p, matrix.to(p)) for p in layer.parameters(recurse=False)]
 
         def project(*_: Any) -> None:
             project_gradients(pairs)
@@ -65,7 +65,3 @@ def project_gradients(pairs: list[tuple[nn.Parameter, Tensor]]) -> None:
     for parameter, matrix in pairs:
         if parameter.grad is not None:
             parameter.grad.copy_(matrix @ parameter.grad)
-
-
-def _own(layer: nn.Module) -> list[nn.Parameter]:
-    return list(layer.parameters(recurse=False))

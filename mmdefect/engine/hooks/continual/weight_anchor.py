@@ -10,11 +10,12 @@ from torch import Tensor
 
 from mmdefect.engine.hooks.continual.previous import (
     PreviousStepHook,
-    learnt,
+    learned,
     old_rows,
     old_weights,
 )
 from mmdefect.registry import HOOKS
+from mmdefect.utils.checks import check_range
 from mmdefect.utils.modules import class_keys_of, unwrapped
 
 
@@ -38,8 +39,7 @@ class WeightAnchorHook(PreviousStepHook):
 
     def __init__(self, *, beta: float = 0.05, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not 0 <= beta < 1:
-            raise ValueError(f'beta={beta} was given, a share in [0, 1) was expected')
+        check_range('beta', beta, 0, 1, open_high=True)
         self.beta = beta
         self._pairs: tuple[list[Tensor], list[Tensor]] = ([], [])
 
@@ -47,7 +47,7 @@ class WeightAnchorHook(PreviousStepHook):
         """Read the old weights."""
         loaded = self.load_previous()
         model = unwrapped(runner)
-        now = learnt(model)
+        now = learned(model)
         old = old_weights(runner, loaded)
         rows = old_rows(runner, loaded)
         if not torch.equal(rows, torch.arange(len(rows))):

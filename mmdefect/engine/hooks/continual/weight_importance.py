@@ -1,8 +1,9 @@
-"""How much each weight matters to what was learnt: EWC, MAS and SI."""
+"""Importance of each weight to what was learned: EWC, MAS and SI."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -61,7 +62,7 @@ class WeightImportanceHook(PreviousStepHook):
     ) -> None:
         super().__init__(**kwargs)
         for method in methods:
-            check_choice('weight importance', method, METHODS)
+            check_choice('methods', method, METHODS)
         self.methods = tuple(methods)
         self.batch_size = batch_size
         self._found: dict[str, Tensors] = {}
@@ -130,7 +131,7 @@ class ImportancePenaltyHook(PreviousStepHook):
 
     def __init__(self, *, method: str, weight: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_choice('penalty method', method, METHODS)
+        check_choice('method', method, METHODS)
         self.method = method
         self.weight = weight
 
@@ -141,8 +142,8 @@ class ImportancePenaltyHook(PreviousStepHook):
         found = self.collected(loaded, KEY, WeightImportanceHook.__name__)
         if self.method not in found:
             raise ValueError(
-                f'checkpoint {self.checkpoint} holds the importances {sorted(found)}: '
-                f"expected '{self.method}' among the methods of WeightImportanceHook"
+                f'{self.checkpoint} holds the importances {sorted(found)}: expected '
+                f'{self.method!r}; name it in the methods of WeightImportanceHook'
             )
         parameters = trainable(model)
         rows = old_rows(runner, loaded)
@@ -150,7 +151,9 @@ class ImportancePenaltyHook(PreviousStepHook):
             found[self.method], zeros_like(parameters), rows, class_keys_of(model)
         )
         old = old_weights(runner, loaded)
-        model.penalties[self.method] = Penalty(self.weight, parameters, importance, old)
+        model.penalties[self.method] = partial(
+            penalty, self.weight, parameters, importance, old
+        )
 
     def after_train(self, runner: Runner) -> None:
         """Take it away again."""
@@ -158,30 +161,19 @@ class ImportancePenaltyHook(PreviousStepHook):
         model.penalties.pop(self.method, None)
 
 
-class Penalty:
-    """Weighted squared distance of parameters from old ones; call it for its value."""
-
-    def __init__(
-        self,
-        weight: float,
-        parameters: dict[str, nn.Parameter],
-        importance: Tensors,
-        old: Tensors,
-    ) -> None:
-        self.weight = weight
-        self.terms = [(p, importance[n], old[n]) for n, p in parameters.items()]
-
-    def __call__(self) -> Tensor:
-        """A scalar with gradient."""
-        total = sum(
-            (importance * (parameter - old).square()).sum()
-            for parameter, importance, old in self.terms
-        )
-        return self.weight * torch.as_tensor(total)
+def penalty(
+    weight: float, parameters: Mapping[str, Tensor], importance: Tensors, old: Tensors
+) -> Tensor:
+    """Weighted squared distance of parameters from old ones, a scalar with gradient."""
+    total = sum(
+        (importance[name] * (parameter - old[name]).square()).sum()
+        for name, parameter in parameters.items()
+    )
+    return weight * torch.as_tensor(total)
 
 
 class WeightPath:
-    """What each weight's way through training has saved of the loss (SI)."""
+    """Loss that each weight's way through training has saved (SI)."""
 
     def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
         self.parameters = parameters
@@ -191,17 +183,15 @@ class WeightPath:
         self._handles: list[Any] = []
 
     def state(self) -> dict[str, Tensors]:
-        """What a resumed run needs."""
-        return {
-            key: {n: v.cpu() for n, v in values.items()}
-            for key, values in (('start', self.start), ('saved', self.saved))
-        }
+        """Tensors that a resumed run needs."""
+        parts = {'start': self.start, 'saved': self.saved}
+        return {k: {n: v.cpu() for n, v in part.items()} for k, part in parts.items()}
 
     def restore(self, state: dict[str, Tensors]) -> None:
         """Go on from a :meth:`state`."""
-        for key, values in (('start', self.start), ('saved', self.saved)):
-            for name, value in values.items():
-                value.copy_(state[key][name])
+        for name in self.start:
+            self.start[name].copy_(state['start'][name])
+            self.saved[name].copy_(state['saved'][name])
 
     def follow(self, optimizer: torch.optim.Optimizer) -> None:
         """Watch every step of the optimizer."""
@@ -231,11 +221,10 @@ class WeightPath:
     @torch.no_grad()
     def importance(self) -> Tensors:
         """Saved loss over squared distance, not negative."""
-        found = {}
-        for name, parameter in self.parameters.items():
-            way = (parameter - self.start[name]).square()
-            found[name] = (self.saved[name] / (way + DAMPING)).relu()
-        return found
+        return {
+            n: (self.saved[n] / ((p - self.start[n]).square() + DAMPING)).relu()
+            for n, p in self.parameters.items()
+        }
 
 
 def zeros_like(parameters: dict[str, nn.Parameter]) -> Tensors:

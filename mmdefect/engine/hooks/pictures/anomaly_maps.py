@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 
 from mmdefect.datasets.images import read_info
 from mmdefect.registry import HOOKS
+from mmdefect.utils.checks import check_range
 from mmdefect.utils.files import write_json
 from mmdefect.visualization.anomaly import (
     captioned,
@@ -30,11 +31,12 @@ MAPS_FILE, MAPS_FOLDER = 'maps.json', 'maps'
 # Pictures of the report are shown small; this is the longer side of one panel.
 REPORT_SIDE = 256
 _HALF = np.finfo(np.float16).max
+Scale = dict[str, float]  # low, high
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is kept of a test image until the scale is known."""
+    """A test image, kept until the scale is known."""
 
     img_path: str
     product: str
@@ -68,17 +70,23 @@ class _Kept:
             return None
         return cv2.imdecode(self.png_mask, cv2.IMREAD_GRAYSCALE)
 
+    def panels(self, image: np.ndarray, scale: Scale) -> dict[str, np.ndarray]:
+        """Pictures side by side, by name."""
+        return compound_panels(
+            image, self.mask, self.anomaly_map, defective=self.defective, **scale
+        )
+
 
 @HOOKS.register_module()
 class AnomalyMapHook(Hook):
-    """Keep anomaly maps of a few test images, or draw those of all.
+    """Keeps anomaly maps of a few test images, or draws those of all.
 
     For the report, ``maps/*.png`` and ``maps.json`` are written into the step's work
     dir: of each product ``per_class`` defective images, of different kinds as far as
     there are, and one good one. The choice hangs on the test set alone, so every step
     and every model shows the same images. Each picture has the image, its mask, the map
     on the scale of the whole test set and, when defective, on its own scale; see
-    :func:`mmdefect.visualization.anomaly.compound`.
+    :func:`mmdefect.visualization.anomaly.compound_panels`.
 
     ``maps.json`` holds ``low`` and ``high``, the ends of the scale, and ``maps``, each
     with ``picture`` (path relative to the step's work dir), ``panels`` (their names
@@ -87,8 +95,8 @@ class AnomalyMapHook(Hook):
     The scale runs from the smallest to the largest value of all maps of the test, so
     pictures are written when the test is over. Until then the maps to be drawn are kept
     as float16 at their own resolution: 100 kB an image at 224 x 224, with ``single`` or
-    ``compound`` 170 MB for MVTec-AD's 1725 test images. With several processes each
-    writes its own images, on one scale.
+    ``compound`` 170 MB for MVTec-AD's 1725 test images. Each process writes its own
+    images, all on one scale.
 
     Args:
         per_class: Defective images of each product in the report.
@@ -107,8 +115,7 @@ class AnomalyMapHook(Hook):
             example TensorBoard.
 
     Raises:
-        ValueError: If ``per_class`` is below 1, an end of the scale is not finite, or
-            ``min_score`` not below ``max_score``.
+        ValueError: If a setting is outside its range.
     """
 
     def __init__(
@@ -122,21 +129,12 @@ class AnomalyMapHook(Hook):
         out_dir: str | Path | None = None,
         backend: bool = False,
     ) -> None:
-        if per_class < 1:
-            raise ValueError(
-                f'per_class {per_class} was given, at least 1 was expected; remove the '
-                'hook to keep no maps.'
-            )
+        check_range('per_class', per_class, 1)
         given = [end for end in (min_score, max_score) if end is not None]
-        if not all(map(math.isfinite, given)):
+        if not all(map(math.isfinite, given)) or given != sorted(set(given)):
             raise ValueError(
-                f'min_score {min_score} and max_score {max_score} were given, finite '
-                "numbers were expected; leave one out to use the maps' own."
-            )
-        if len(given) == 2 and given[0] >= given[1]:
-            raise ValueError(
-                f'min_score {min_score} and max_score {max_score} were given, the '
-                "first was expected to be smaller; leave one out to use the maps' own."
+                f'min_score={min_score}, max_score={max_score}: expected finite '
+                "numbers, the first smaller; leave one out to use the maps' own"
             )
         self.per_class = per_class
         self.min_score = min_score
@@ -145,14 +143,11 @@ class AnomalyMapHook(Hook):
         self.compound = compound
         self.out_dir = Path(out_dir or '')
         self.backend = backend
-        self._wanted: dict[str, str] = {}
-        self._files: dict[str, Path] = {}
-        self._infos: dict[str, dict[str, Any]] = {}
         self._kept: dict[str, _Kept] = {}
         self._range = (math.inf, -math.inf)
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Choose the images of the report from the data set."""
+        """Choose the images of the report from the dataset."""
         dataset = runner.test_dataloader.dataset
         infos = [dataset.get_data_info(index) for index in range(len(dataset))]
         self._wanted = choose(infos, per_class=self.per_class)
@@ -180,7 +175,7 @@ class AnomalyMapHook(Hook):
         self, runner: Runner, metrics: dict[str, float] | None = None
     ) -> None:
         """Agree on the scale, write the pictures, list those of the report."""
-        low, high = self._scale()
+        scale = self._scale()
         folder = Path(runner.work_dir)
         entries: dict[str, dict[str, Any]] = {}
         for kept in self._kept.values():
@@ -191,45 +186,37 @@ class AnomalyMapHook(Hook):
                 # The scores of a long test are worth more than its pictures.
                 runner.logger.warning(f'An anomaly map is not drawn: {error}')
                 continue
-            self._write_all(kept, image, folder / self.out_dir, low, high)
+            self._write_all(kept, image, folder / self.out_dir, scale)
             if name := self._wanted.get(kept.img_path):
-                entries[kept.img_path] = _report_entry(
-                    kept, image, folder, name, low, high
-                )
+                entries[kept.img_path] = _report_entry(kept, image, folder, name, scale)
         self._kept = {}
-        self._list(runner, entries, low, high)
+        self._list(runner, entries, scale)
 
-    def _scale(self) -> tuple[float, float]:
+    def _scale(self) -> Scale:
         """Ends of the scale: as given, else of the maps of all ranks."""
-        ranges = all_gather_object(self._range)
-        low = min(entry[0] for entry in ranges)
-        high = max(entry[1] for entry in ranges)
+        lows, highs = zip(*all_gather_object(self._range), strict=True)
+        low, high = min(lows), max(highs)
         if low > high:  # no map, or none with a finite value
             low = high = 0.0
         low = low if self.min_score is None else float(self.min_score)
-        high = high if self.max_score is None else float(self.max_score)
         # One given end may lie beyond all maps.
-        return (
-            (low, max(low, high)) if self.max_score is None else (min(low, high), high)
-        )
+        if self.max_score is None:
+            return {'low': low, 'high': max(low, high)}
+        return {'low': min(low, self.max_score), 'high': float(self.max_score)}
 
     def _write_all(
-        self, kept: _Kept, image: np.ndarray, folder: Path, low: float, high: float
+        self, kept: _Kept, image: np.ndarray, folder: Path, scale: Scale
     ) -> None:
         file, score = self._files[kept.img_path], f'image score {kept.score:.4g}'
         if self.single:
-            overlay = heat_overlay(image, kept.anomaly_map, low=low, high=high)
+            overlay = heat_overlay(image, kept.anomaly_map, **scale)
             _write(folder / 'single' / file, captioned(overlay, score))
         if self.compound:
-            strip = side_by_side(list(_panels(kept, image, low, high).values()))
+            strip = side_by_side(list(kept.panels(image, scale).values()))
             _write(folder / 'compound' / file, captioned(strip, score))
 
     def _list(
-        self,
-        runner: Runner,
-        entries: dict[str, dict[str, Any]],
-        low: float,
-        high: float,
+        self, runner: Runner, entries: dict[str, dict[str, Any]], scale: Scale
     ) -> None:
         """Gather what the ranks wrote; rank 0 lists it and shows it to the backends."""
         found: dict[str, dict[str, Any]] = {}
@@ -239,8 +226,7 @@ class AnomalyMapHook(Hook):
             return
         maps = [found[path] for path in self._wanted if path in found]
         folder = Path(runner.work_dir)
-        content = {'low': low, 'high': high, 'maps': maps}
-        write_json(folder / MAPS_FILE, content)
+        write_json(folder / MAPS_FILE, {**scale, 'maps': maps})
         for entry in maps if self.backend else ():
             picture = cv2.imread(str(folder / entry['picture']), cv2.IMREAD_COLOR)
             name = f'map_{Path(entry["picture"]).stem}'
@@ -248,17 +234,14 @@ class AnomalyMapHook(Hook):
 
 
 def choose(infos: Iterable[dict[str, Any]], *, per_class: int) -> dict[str, str]:
-    """Choose images of a test set for the report.
+    """Choose images for the report: path -> name of its picture.
 
     Args:
         infos: ``img_path``, ``class_name``, ``defect`` and ``gt_label`` of each image,
-            in the order of the data set.
+            in the order of the dataset. Products keep their order of appearance, the
+            good image of each comes last.
         per_class: Defective images of each product. Every kind has its first image
             before any has a second.
-
-    Returns:
-        Image path -> name of its picture, ``<product>_<number>``; products in their
-        order of appearance, the good image of each last.
     """
     good: dict[str, str] = {}
     defective: dict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -274,7 +257,7 @@ def choose(infos: Iterable[dict[str, Any]], *, per_class: int) -> dict[str, str]
             good.setdefault(product, path)
     wanted: dict[str, str] = {}
     for product, images in defective.items():
-        # Sorting is stable: within a turn the order of the data set stays.
+        # Sorting is stable: within a turn the order of the dataset stays.
         paths = [path for _, path in sorted(images, key=lambda entry: entry[0])]
         paths = paths[:per_class] + ([good[product]] if product in good else [])
         wanted |= {path: f'{_plain(product)}_{k}' for k, path in enumerate(paths)}
@@ -282,29 +265,20 @@ def choose(infos: Iterable[dict[str, Any]], *, per_class: int) -> dict[str, str]
 
 
 def picture_files(infos: Iterable[dict[str, Any]]) -> dict[str, Path]:
-    """Name the pictures of a whole test set, each once.
+    """Image path -> ``<product>/<defect>/<stem>.png``, each name once.
 
-    Args:
-        infos: As in :func:`choose`.
-
-    Returns:
-        Image path -> ``<product>/<defect>/<stem>.png``, or ``<stem>_2.png`` and so on
-        where ``000.png`` and ``000.jpg``, or images of two folders, would share it.
+    It is ``<stem>_2.png`` and so on where ``000.png`` and ``000.jpg``, or images of two
+    folders, would share it.
     """
-    files: dict[str, Path] = {}
-    taken: set[Path] = set()
-    for info in infos:
-        path = str(info['img_path'])
-        if path in files:
-            continue
+    files: dict[Path, str] = {}
+    for path, info in {str(info['img_path']): info for info in infos}.items():
         folder = Path(_plain(str(info['class_name'])), _plain(str(info['defect'])))
         stem = Path(path).stem
         file, number = folder / f'{stem}.png', 2
-        while file in taken:
+        while file in files:
             file, number = folder / f'{stem}_{number}.png', number + 1
-        taken.add(file)
-        files[path] = file
-    return files
+        files[file] = path
+    return {path: file for file, path in files.items()}
 
 
 def _plain(name: str) -> str:
@@ -312,16 +286,8 @@ def _plain(name: str) -> str:
     return name.replace('/', '_').replace('\\', '_').lstrip('.') or '_'
 
 
-def _panels(
-    kept: _Kept, image: np.ndarray, low: float, high: float
-) -> dict[str, np.ndarray]:
-    return compound_panels(
-        image, kept.mask, kept.anomaly_map, low=low, high=high, defective=kept.defective
-    )
-
-
 def _report_entry(
-    kept: _Kept, image: np.ndarray, folder: Path, name: str, low: float, high: float
+    kept: _Kept, image: np.ndarray, folder: Path, name: str, scale: Scale
 ) -> dict[str, Any]:
     """Write the picture of an image and return its entry of ``maps.json``."""
     shrink = min(1.0, REPORT_SIDE / max(image.shape[:2]))
@@ -329,7 +295,7 @@ def _report_entry(
         image = cv2.resize(
             image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA
         )
-    panels = _panels(kept, image, low, high)
+    panels = kept.panels(image, scale)
     picture = Path(MAPS_FOLDER, f'{name}.png')
     _write(folder / picture, side_by_side(list(panels.values())))
     return {
@@ -347,4 +313,4 @@ def _report_entry(
 def _write(path: Path, picture: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), picture):
-        raise OSError(f"the picture '{path}' could not be written; free some space.")
+        raise OSError(f'{path} could not be written: expected space; free some')

@@ -20,7 +20,7 @@ class BoxVisualizationHook(DetVisualizationHook):
 
     mmdet names a picture after its image without the folder, so that two images of one
     name overwrite each other, and turns pixels by their EXIF orientation although the
-    boxes lie on the stored ones. Here pictures keep the folders below the data set's
+    boxes lie on the stored ones. Here pictures keep the folders below the dataset's
     image folder, and pixels are those that the detector has seen.
 
     Args:
@@ -28,7 +28,7 @@ class BoxVisualizationHook(DetVisualizationHook):
     """
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Note how the data set reads its images, and where they lie."""
+        """Note how the dataset reads its images, and where they lie."""
         dataset = runner.test_dataloader.dataset
         infos = (dataset.get_data_info(index) for index in range(len(dataset)))
         self._read = {

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmdefect.datasets.images import HOW_TO_READ
 from mmdefect.registry import HOOKS
+from mmdefect.utils.checks import check_range
 from mmdefect.utils.files import write_json
 
 SAMPLES_FILE = 'samples.json'
@@ -26,7 +27,7 @@ def _corners(box: Sequence[float] | Tensor) -> list[float]:
 
 @HOOKS.register_module()
 class SamplePredictionsHook(Hook):
-    """Write ``samples.json`` with evenly spaced test images into the work dir.
+    """Writes ``samples.json`` with evenly spaced test images into the work dir.
 
     Each entry holds ``img_path``, ``gt`` (boxes x1, y1, x2, y2 in pixels of the file,
     with their class) and ``pred`` (the same with scores, best first). The choice hangs
@@ -42,18 +43,14 @@ class SamplePredictionsHook(Hook):
     """
 
     def __init__(self, *, max_samples: int = 6, score_thr: float = 0.3) -> None:
-        if max_samples < 1:
-            raise ValueError(
-                f'max_samples {max_samples} was given, at least 1 was expected; remove '
-                'the hook to keep no samples.'
-            )
+        check_range('max_samples', max_samples, 1)
         self.max_samples = max_samples
         self.score_thr = score_thr
         self._wanted: dict[Any, dict[str, Any]] = {}
         self._found: dict[Any, list[dict[str, Any]]] = {}
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Choose the images and read their ground truth from the data set."""
+        """Choose the images and read their ground truth from the dataset."""
         dataset = runner.test_dataloader.dataset
         classes = dataset.metainfo['classes']
         count = min(self.max_samples, len(dataset))

@@ -19,13 +19,7 @@ from tests.models.anomaly.conftest import (
     chain_hook,
     make_runner,
     tiny_iuf,
-    train_base,
 )
-
-
-@pytest.fixture(scope='module')
-def base_file(tmp_path_factory):
-    return train_base(tmp_path_factory.mktemp('base') / 'work')
 
 
 class Watch(Hook):
@@ -52,20 +46,19 @@ class Watch(Hook):
 def test_feature_after_clipping_and_before_the_step(base_file, tmp_path):
     before, after = Watch('before'), Watch('after')
     model = tiny_iuf(3, seed=5)
+    hook = ProjectedUpdateHook(checkpoint=str(base_file))
     runner = make_runner(
         tmp_path / 'work',
         model,
         Images(PRODUCTS, PRODUCTS[2:]),
-        [
-            chain_hook(base_file, PRODUCTS),
-            ProjectedUpdateHook(checkpoint=str(base_file)),
-            before,
-            after,
-        ],
+        [chain_hook(base_file, PRODUCTS), hook, before, after],
         optimizer={'type': 'SGD', 'lr': 1.0},
         clip=0.1,
     )
     runner.train()  # one iteration
+    # The optimizer keeps those of the watches alone.
+    assert len(runner.optim_wrapper.optimizer._optimizer_step_pre_hooks) == 2
+    hook.after_train(runner)  # nothing is left to remove
     length = torch.cat([g.flatten() for g in before.gradients.values()]).norm()
     assert float(length) == pytest.approx(0.1, rel=1e-4)
     grams = load_weights(base_file)['feature_statistics']['grams']
@@ -85,19 +78,6 @@ def test_feature_after_clipping_and_before_the_step(base_file, tmp_path):
     assert len([name for name in before.gradients if '.ffn.second.' in name]) == 8
 
 
-def test_feature_the_optimizer_is_left_as_it_was(base_file, tmp_path):
-    hook = ProjectedUpdateHook(checkpoint=str(base_file))
-    runner = make_runner(
-        tmp_path / 'work',
-        tiny_iuf(3, seed=5),
-        Images(PRODUCTS, PRODUCTS[2:]),
-        [chain_hook(base_file, PRODUCTS), hook],
-    )
-    runner.train()
-    assert not runner.optim_wrapper.optimizer._optimizer_step_pre_hooks
-    hook.after_train(runner)  # nothing is left to remove
-
-
 def test_feature_weights_without_a_gradient_are_left():
     one, other = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
     one.grad = torch.tensor([1.0, 2.0])
@@ -106,24 +86,19 @@ def test_feature_weights_without_a_gradient_are_left():
     assert other.grad is None
 
 
-def test_exception_no_statistics(base_file, tmp_path):
+@pytest.mark.parametrize(
+    ('before', 'message'),
+    [
+        (True, r'in\.pth holds no feature_statistics: .*FeatureStatisticsHook'),
+        (False, r'^checkpoint=None of ProjectedUpdateHook'),
+    ],
+)
+def test_exception_no_statistics(before, message, base_file, tmp_path):
     loaded = load_weights(base_file)
     del loaded['feature_statistics']
     torch.save(loaded, tmp_path / 'in.pth')
-    runner = make_runner(
-        tmp_path / 'work',
-        tiny_iuf(2),
-        Images(PRODUCTS[:2]),
-        [ProjectedUpdateHook(checkpoint=str(tmp_path / 'in.pth'))],
-    )
-    message = r'in\.pth holds no feature_statistics: .*FeatureStatisticsHook'
+    hook = ProjectedUpdateHook(checkpoint=str(tmp_path / 'in.pth') if before else None)
+    data = Images(PRODUCTS[:2])
+    runner = make_runner(tmp_path / 'work', tiny_iuf(2), data, [hook])
     with pytest.raises(ValueError, match=message):
-        runner.train()
-
-
-def test_exception_no_step_before(tmp_path):
-    runner = make_runner(
-        tmp_path / 'work', tiny_iuf(2), Images(PRODUCTS[:2]), [ProjectedUpdateHook()]
-    )
-    with pytest.raises(ValueError, match=r'^ProjectedUpdateHook has no checkpoint'):
         runner.train()

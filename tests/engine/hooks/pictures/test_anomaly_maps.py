@@ -34,29 +34,18 @@ TEST_SET = [
 ]
 
 
-class Products:
+class Products(list):
     """The test set, its images written as grey 40 x 60 plates."""
 
+    get_data_info = list.__getitem__
+
     def __init__(self, root) -> None:
-        self.infos = []
         for number, (product, defect) in enumerate(TEST_SET):
             path = root / 'images' / product / defect / f'{number:03d}.png'
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), np.full((40, 60, 3), 20 * number, np.uint8))
-            self.infos.append(
-                {
-                    'img_path': str(path),
-                    'class_name': product,
-                    'defect': defect,
-                    'gt_label': int(defect != 'good'),
-                }
-            )
-
-    def __len__(self) -> int:
-        return len(self.infos)
-
-    def get_data_info(self, index: int) -> dict:
-        return self.infos[index]
+            info = {'img_path': str(path), 'class_name': product, 'defect': defect}
+            self.append({**info, 'gt_label': int(defect != 'good')})
 
 
 def prediction(info: dict, number: int) -> AnomalySample:
@@ -73,30 +62,21 @@ def prediction(info: dict, number: int) -> AnomalySample:
     return sample
 
 
-class Pictures:
-    """A visualizer that remembers."""
-
-    def __init__(self) -> None:
-        self.added: dict[str, np.ndarray] = {}
-
-    def add_image(self, name, image, step=0) -> None:
-        self.added[name] = image
-
-
 @pytest.fixture
 def runner(tmp_path) -> SimpleNamespace:
     work_dir = tmp_path / 'step_0'
     work_dir.mkdir()
+    added: dict[str, np.ndarray] = {}
     return SimpleNamespace(
         test_dataloader=SimpleNamespace(dataset=Products(tmp_path)),
         work_dir=str(work_dir),
-        visualizer=Pictures(),
+        visualizer=SimpleNamespace(added=added, add_image=added.__setitem__),
         logger=logging.getLogger('maps'),
     )
 
 
 def run(runner, hook, numbers=range(7)) -> dict:
-    infos = runner.test_dataloader.dataset.infos
+    infos = runner.test_dataloader.dataset
     hook.before_test_epoch(runner)
     for batch, number in enumerate(numbers):
         hook.after_test_iter(runner, batch, None, [prediction(infos[number], number)])
@@ -130,14 +110,19 @@ def test_smoke(runner, tmp_path) -> None:
     assert content['maps'][0]['img_path'].endswith('images/tile/crack/002.png')
 
 
-def test_exception_arguments() -> None:
-    for end in (float('nan'), float('inf')):
-        with pytest.raises(ValueError, match='finite numbers were expected'):
-            AnomalyMapHook(max_score=end)
-    with pytest.raises(ValueError, match='per_class 0 was given'):
-        AnomalyMapHook(per_class=0)
-    with pytest.raises(ValueError, match=r'min_score 2 and max_score 1\.5 were given'):
-        AnomalyMapHook(min_score=2, max_score=1.5)
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'max_score': float('nan')}, 'max_score=nan: expected finite numbers'),
+        ({'max_score': float('inf')}, 'max_score=inf: expected finite numbers'),
+        ({'min_score': 2, 'max_score': 1.5}, r'min_score=2, max_score=1\.5: expected'),
+        ({'min_score': 2, 'max_score': 2}, r'the first smaller'),
+        ({'per_class': 0}, 'per_class=0: expected at least 1'),
+    ],
+)
+def test_exception_arguments(settings, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        AnomalyMapHook(**settings)
 
 
 def test_feature_single_and_compound_of_all(runner, tmp_path) -> None:
@@ -148,13 +133,9 @@ def test_feature_single_and_compound_of_all(runner, tmp_path) -> None:
         assert len(files) == len(TEST_SET)
         assert files[0] == 'tile/crack/002.png'
     overlay = cv2.imread(str(tmp_path / 'step_0/all/single/tile/oil/004.png'))
-    info = runner.test_dataloader.dataset.infos[4]
-    expected = heat_overlay(
-        cv2.imread(info['img_path']),
-        prediction(info, 4).pred_map.half().numpy(),
-        low=0,
-        high=7,
-    )
+    info = runner.test_dataloader.dataset[4]
+    image, pixels = cv2.imread(info['img_path']), prediction(info, 4).pred_map
+    expected = heat_overlay(image, pixels.half().numpy(), low=0, high=7)
     # Below it, the image score.
     np.testing.assert_array_equal(overlay[:40], expected)
     assert overlay[40:].min() < 128 < overlay[40:].mean()
@@ -177,7 +158,7 @@ def test_feature_given_scale(runner) -> None:
 
 def test_feature_ranks_share_scale_and_list(runner, tmp_path, monkeypatch) -> None:
     other = {'picture': 'maps/zipper_0.png', 'product': 'zipper'}
-    path = runner.test_dataloader.dataset.infos[6]['img_path']
+    path = runner.test_dataloader.dataset[6]['img_path']
 
     def gather(mine):
         return [mine, (-3.0, 50.0) if isinstance(mine, tuple) else {path: other}]
@@ -205,7 +186,7 @@ def test_feature_backends_get_rgb(runner, tmp_path) -> None:
 
 
 def test_feature_large_images_are_shrunk_for_the_report(runner, tmp_path) -> None:
-    info = runner.test_dataloader.dataset.infos[2]
+    info = runner.test_dataloader.dataset[2]
     cv2.imwrite(info['img_path'], np.zeros((300, 1024, 3), np.uint8))
     run(runner, AnomalyMapHook(compound=True))
     small = cv2.imread(str(tmp_path / 'step_0' / 'maps' / 'tile_0.png'))
@@ -215,7 +196,7 @@ def test_feature_large_images_are_shrunk_for_the_report(runner, tmp_path) -> Non
 
 
 def test_feature_lost_image_and_broken_map(runner, caplog, tmp_path) -> None:
-    infos = runner.test_dataloader.dataset.infos
+    infos = runner.test_dataloader.dataset
     (tmp_path / 'images/tile/crack/002.png').unlink()
     hook = AnomalyMapHook()
     hook.before_test_epoch(runner)
@@ -225,10 +206,9 @@ def test_feature_lost_image_and_broken_map(runner, caplog, tmp_path) -> None:
     with caplog.at_level(logging.WARNING, logger='maps'):
         hook.after_test_iter(runner, 0, None, samples)
         hook.after_test_epoch(runner)
-    assert 'An anomaly map is not drawn: cannot load the image' in caplog.text
-    content = json.loads(
-        (tmp_path / 'step_0' / 'maps.json').read_text(encoding='utf-8')
-    )
+    assert 'annot load the image' in caplog.text
+    file = tmp_path / 'step_0/maps.json'
+    content = json.loads(file.read_text(encoding='utf-8'))
     assert [entry['score'] for entry in content['maps']] == [None]
     # The lost image's map still counts.
     assert (content['low'], content['high']) == (2, 3)
@@ -236,28 +216,16 @@ def test_feature_lost_image_and_broken_map(runner, caplog, tmp_path) -> None:
 
 def test_feature_choice_takes_kinds_in_turn() -> None:
     infos = [
-        {
-            'img_path': path,
-            'class_name': 'a/b',
-            'defect': kind,
-            'gt_label': kind != 'good',
-        }
-        for path, kind in (
-            ('1', 'x'),
-            ('2', 'x'),
-            ('3', 'good'),
-            ('4', 'y'),
-            ('5', 'y'),
+        {'img_path': path, 'class_name': 'a/b', 'defect': kind, 'gt_label': label}
+        for path, kind, label in (
+            *(('1', 'x', 1), ('2', 'x', 1), ('3', 'good', 0)),
+            *(('4', 'y', 1), ('5', 'y', 1)),
         )
     ]
     assert list(choose(infos, per_class=3)) == ['1', '4', '2', '3']
     assert choose(infos, per_class=1) == {'1': 'a_b_0', '3': 'a_b_1'}
+    assert choose(infos[:1], per_class=2) == {'1': 'a_b_0'}  # without a good one
     assert choose([], per_class=1) == {}
-
-
-def test_feature_choice_without_a_good_image() -> None:
-    infos = [{'img_path': '1', 'class_name': 'a', 'defect': 'x', 'gt_label': 1}]
-    assert choose(infos, per_class=2) == {'1': 'a_0'}
 
 
 def test_feature_pictures_of_one_name_do_not_replace_each_other() -> None:
@@ -276,7 +244,7 @@ def test_feature_pictures_of_one_name_do_not_replace_each_other() -> None:
 def test_feature_pictures_follow_the_stored_pixels(runner, tmp_path) -> None:
     from PIL import Image
 
-    info = runner.test_dataloader.dataset.infos[2]
+    info = runner.test_dataloader.dataset[2]
     info['img_path'] = str(tmp_path / 'turned.jpg')
     exif = Image.Exif()
     exif[0x0112] = 6  # a viewer turns it by 90 degrees, masks know nothing of it

@@ -26,7 +26,7 @@ class Drawn:
 
 
 class Images(list):
-    """Data infos, as a data set gives them."""
+    """Data infos, as a dataset gives them."""
 
     data_prefix: dict[str, str]
     get_data_info = list.__getitem__
@@ -43,13 +43,8 @@ def hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         'mmengine.visualization.Visualizer.get_current_instance', lambda: Drawn()
     )
-    made = HOOKS.build(
-        {
-            'type': 'mmdefect.BoxVisualizationHook',
-            'draw': True,
-            'test_out_dir': str(tmp_path / 'out'),
-        }
-    )
+    kind = {'type': 'mmdefect.BoxVisualizationHook', 'draw': True}
+    made = HOOKS.build({**kind, 'test_out_dir': str(tmp_path / 'out')})
     exif = Image.Exif()
     exif[0x0112] = 6
     infos = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -17,8 +18,7 @@ from mmdefect.registry import HOOKS
 class Plates:
     """Twelve images; image ``k`` shows one box of class ``k % 2`` and a crowd."""
 
-    def __init__(self) -> None:
-        self.metainfo = {'classes': ('crazing', 'patches')}
+    metainfo: ClassVar = {'classes': ('crazing', 'patches')}
 
     def __len__(self) -> int:
         return 12
@@ -26,11 +26,8 @@ class Plates:
     def get_data_info(self, index: int) -> dict:
         box = {'bbox': [1, 2, 30 + index, 40], 'bbox_label': index % 2}
         crowd = {'bbox': [0, 0, 5, 5], 'bbox_label': 0, 'ignore_flag': 1}
-        return {
-            'img_id': 100 + index,
-            'img_path': f'IMAGES/{index}.jpg',
-            'instances': [{**box, 'ignore_flag': 0}, crowd],
-        }
+        names = {'img_id': 100 + index, 'img_path': f'IMAGES/{index}.jpg'}
+        return {**names, 'instances': [{**box, 'ignore_flag': 0}, crowd]}
 
 
 def prediction(image: int) -> SimpleNamespace:
@@ -67,14 +64,11 @@ def test_smoke(tmp_path) -> None:
 
 
 def test_feature_small_test_set_is_kept_whole(tmp_path) -> None:
-    samples = run(tmp_path, SamplePredictionsHook(max_samples=50, score_thr=0.95))
+    hook = SamplePredictionsHook(max_samples=50, score_thr=0.95)
+    samples = run(tmp_path, hook)
     assert len(samples) == 12
     assert all(sample['pred'] == [] for sample in samples)
-
-
-def test_feature_second_test_starts_afresh(tmp_path) -> None:
-    hook = SamplePredictionsHook(max_samples=12)
-    run(tmp_path, hook)
+    # A second test starts afresh.
     assert len(run(tmp_path, hook, images=[100, 103])) == 2
 
 
@@ -94,5 +88,5 @@ def test_feature_ranks_are_gathered(tmp_path, monkeypatch) -> None:
 
 
 def test_exception_no_samples() -> None:
-    with pytest.raises(ValueError, match='max_samples 0 was given'):
+    with pytest.raises(ValueError, match='max_samples=0: expected at least 1'):
         SamplePredictionsHook(max_samples=0)

@@ -1,0 +1,24 @@
+"""Log of MMEngine, which does not propagate."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+from mmengine.logging import MMLogger
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    logger = MMLogger.get_instance('evaluation')
+    logger.addHandler(caplog.handler)
+    caplog.set_level(logging.INFO)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def warnings(log: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Warnings so far."""
+    return lambda: [r.getMessage() for r in log.records if r.levelno == logging.WARNING]
