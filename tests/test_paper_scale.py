@@ -11,7 +11,7 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
 
 from mmdefect.apis import load_config
-from mmdefect.streams.resolve import build_stream, resolve_step_config
+from mmdefect.streams.stream import build_stream, resolve_step_config
 from tests.conftest import REPO, run_tool
 
 PRESETS = ['sd_idd/sd-idd', 'erd/erd']

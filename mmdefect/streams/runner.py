@@ -18,7 +18,6 @@ from mmdefect.streams import checkpoints
 from mmdefect.streams.closing import draw_report, sum_up
 from mmdefect.streams.launch import build_step_runner, tear_down
 from mmdefect.streams.progress import StepClock
-from mmdefect.streams.resolve import build_stream, resolve_step_config
 from mmdefect.streams.resume import (
     compare,
     other_scoring,
@@ -33,6 +32,7 @@ from mmdefect.streams.state import (
     config_hash,
     inside,
 )
+from mmdefect.streams.stream import build_stream, resolve_step_config
 from mmdefect.utils.checkpoint import (
     file_sha256,
     load_weights,

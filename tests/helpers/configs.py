@@ -16,8 +16,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmdefect.apis import load_config
-from mmdefect.streams.resolve import build_stream, resolve_step_config
-from mmdefect.streams.stream import Stream
+from mmdefect.streams.stream import Stream, build_stream, resolve_step_config
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(p for p in (ROOT / 'configs').iterdir() if p.name != '_base_')

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from mmdefect.functional.class_rows import CONDITIONER_CLASS_KEYS
 from mmdefect.streams.anomaly import LOOK_BACK, AnomalyStream
-from mmdefect.streams.resolve import resolve_step_config
+from mmdefect.streams.stream import resolve_step_config
 from tests.models.anomaly.conftest import PRODUCTS, Images, make_runner, tiny_iuf
 
 ALL = ['cloth', 'dots', 'marble', 'metal', 'tiles', 'wood']

@@ -12,9 +12,9 @@ import pytest
 
 from mmdefect.apis import build_runner, load_config
 from mmdefect.streams import look
-from mmdefect.streams.resolve import build_stream
 from mmdefect.streams.runner import StreamRunner
 from mmdefect.streams.state import StreamState
+from mmdefect.streams.stream import build_stream
 from mmdefect.testing import make_toy_products
 from mmdefect.utils.interrupts import Interrupted
 from tests.conftest import REPO

@@ -7,8 +7,8 @@ from mmengine.config import Config
 
 from mmdefect.apis import load_config
 from mmdefect.streams.detection import DetectionStream
-from mmdefect.streams.resolve import build_stream, resolve_step_config
 from mmdefect.streams.state import config_hash
+from mmdefect.streams.stream import build_stream, resolve_step_config
 
 REPO = Path(__file__).parents[2]
 TOY = REPO / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from mmdefect.apis import load_config
-from mmdefect.streams.resolve import resolve_step_config
+from mmdefect.streams.stream import resolve_step_config
 from mmdefect.utils.checkpoint import load_weights
 from tests.conftest import REPO, tool_env
 from tests.helpers.toy_coco import CLASSES, SIZE, draw_coco
