@@ -18,7 +18,7 @@ from mmdefect.engine.run_config import (
 )
 from mmdefect.registry import TASK_UTILS
 from mmdefect.streams.protocol import parse_protocol
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, check_range
 
 # Top-level keys that describe the stream and are gone from a resolved step.
 STREAM_KEYS = ('stream', 'method', 'runner_type', 'cfg_options')
@@ -44,7 +44,7 @@ class Stream:
         train_on: ``'new'`` shows a step its own classes only; ``'seen'`` shows all
             classes so far, the upper bound that needs the old images.
         init: ``'previous'`` starts a step from the step before; ``'scratch'`` does not.
-        joint: Work dir of a finished upper bound; the scores then name the gap to it.
+        joint: Work dir of a finished upper bound; the log then names the gap to it.
     """
 
     #: Per-class metrics that the step x class matrix holds, the leading one first.
@@ -72,11 +72,7 @@ class Stream:
         self.increment = dict(increment or {})
         self.overrides = {int(k): dict(v) for k, v in (steps or {}).items()}
         for step in self.overrides:
-            if not 0 <= step < len(self.steps):
-                raise ValueError(
-                    f'stream.steps configures step {step}, but the protocol has steps '
-                    f'0 to {len(self.steps) - 1}'
-                )
+            check_range('stream.steps', step, 0, len(self) - 1)
         self.start_from = start_from
         self.train_on = train_on
         self.init = init
@@ -104,11 +100,8 @@ class Stream:
 
     def train_classes(self, step: int) -> list[str]:
         """Classes whose annotations ``step`` may use."""
-        return (
-            self.seen_classes(step)
-            if self.train_on == 'seen'
-            else self.new_classes(step)
-        )
+        new_only = self.train_on == 'new'
+        return self.new_classes(step) if new_only else self.seen_classes(step)
 
     def starts_from_previous(self, step: int) -> bool:
         """Whether ``step`` starts from the weights of the step before."""
@@ -120,10 +113,7 @@ class Stream:
         Raises:
             ValueError: There is no such step.
         """
-        if not 0 <= step < len(self):
-            raise ValueError(
-                f'step {step} does not exist: the stream has steps 0 to {len(self) - 1}'
-            )
+        check_range('step', step, 0, len(self) - 1)
 
     def resolve(self, cfg: Config, step: int) -> Config:
         """Return the ordinary config of ``step``; ``cfg`` is left alone.
@@ -188,7 +178,7 @@ class Stream:
     def check_training_set(self, dataset: Any, step: int) -> None:
         """Refuse a training set that does not show what the step brings.
 
-        A data set of products refuses a product without images by itself.
+        A dataset of products refuses a product without images by itself.
 
         Args:
             dataset: As the step will see it.

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmdefect.visualization.saliency import evaluating, scaled_maps
+from mmdefect.utils.checks import check_range
+from mmdefect.utils.modules import evaluating
+from mmdefect.visualization.saliency import scaled_maps
 
 
 def attention_weights(attention: nn.Module, tokens: Tensor) -> Tensor:
@@ -74,8 +76,8 @@ def vit_attention(
     backbone: Any = getattr(model, 'backbone', None)
     if not isinstance(backbone, VisionTransformer) or backbone.cls_token is None:
         raise ValueError(
-            f'the backbone {type(backbone).__name__} was given, a VisionTransformer '
-            'with a class token was expected; use Grad-CAM.'
+            f'model.backbone={type(backbone).__name__}: expected a VisionTransformer '
+            'with a class token; use Grad-CAM'
         )
     attention = _nth('block', backbone.layers, block).attn
     with (
@@ -124,8 +126,8 @@ def swin_attention(
     backbone: Any = getattr(model, 'backbone', None)
     if not isinstance(backbone, SwinTransformer):
         raise ValueError(
-            f'the backbone {type(backbone).__name__} was given, a SwinTransformer was '
-            'expected; use Grad-CAM.'
+            f'model.backbone={type(backbone).__name__}: expected a SwinTransformer; '
+            'use Grad-CAM'
         )
     stage = _nth('stage', backbone.stages, block[0])
     attention = _nth('block', stage.blocks, block[1]).attn
@@ -139,7 +141,7 @@ def swin_attention(
     if query is None:
         seen = scores.mean(dim=1)
     else:
-        _check_index('query', query, scores.shape[1])
+        check_range('query', query, -scores.shape[1], scores.shape[1] - 1)
         seen = scores[:, query]
     maps = _stitched(attention, seen, grids[-1][1])
     maps = maps - maps.amin(dim=(1, 2), keepdim=True)
@@ -169,20 +171,13 @@ def _of_head(values: Tensor, head: int | None) -> Tensor:
     """One head of ``(B, heads, ...)``, or their mean."""
     if head is None:
         return values.mean(dim=1)
-    _check_index('head', head, values.shape[1])
+    check_range('head', head, -values.shape[1], values.shape[1] - 1)
     return values[:, head]
 
 
 def _nth(what: str, modules: Any, index: int) -> Any:
-    _check_index(what, index, len(modules))
+    check_range(what, index, -len(modules), len(modules) - 1)
     return modules[index]
-
-
-def _check_index(what: str, index: int, number: int) -> None:
-    if not -number <= index < number:
-        raise ValueError(
-            f'{what} {index} was given, one from 0 to {number - 1} was expected.'
-        )
 
 
 @contextmanager

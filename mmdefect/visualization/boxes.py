@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mmdefect.utils.images import read_bgr
 from mmdefect.visualization.plots import INK, shortened
 
 # Bright enough for grey metal, apart for colour-blind readers (Paul Tol, 'bright' and
@@ -121,7 +119,7 @@ def _meets(place: _Place, taken: Sequence[_Place], high: float) -> bool:
 
 
 def draw_panels(
-    image: str | Path | np.ndarray,
+    image: np.ndarray,
     panels: Mapping[str, Sequence[Mapping[str, Any]]],
     *,
     colours: Mapping[str, str],
@@ -129,20 +127,15 @@ def draw_panels(
     """Show an image several times, each time with other boxes.
 
     Args:
-        image: File, or array of shape ``(H, W)`` or ``(H, W, 3)``, uint8, RGB.
+        image: Array of shape ``(H, W)`` or ``(H, W, 3)``, uint8, RGB.
         panels: Title of each panel -> its boxes, see :func:`draw_boxes`.
         colours: Class -> colour.
 
     Raises:
-        FileNotFoundError: If the image file does not exist.
         ValueError: If there is no panel.
     """
     if not panels:
-        raise ValueError('no panels were given, at least one title was expected.')
-    if isinstance(image, (str, Path)):
-        if not Path(image).is_file():
-            raise FileNotFoundError(f"image '{image}' does not exist.")
-        image = read_bgr(image, exif='turned')[..., ::-1]
+        raise ValueError('panels={}: expected one at least')
     height, width = image.shape[:2]
     side = 2.3
     figure = Figure(figsize=(side * len(panels), side * height / width + 0.25))

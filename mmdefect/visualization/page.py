@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
+from math import isnan
 from pathlib import Path
+
+from terminaltables import AsciiTable
 
 from mmdefect.utils.files import write_text
 from mmdefect.version import __version__
@@ -231,6 +234,14 @@ def markdown_table(table: Table) -> str:
     return '\n'.join(f'| {" | ".join(line)} |' for line in (rows[0], align, *rows[1:]))
 
 
+def text_table(table: Table) -> str:
+    """Return the table for a terminal or a log."""
+    drawn = AsciiTable([table.header, *table.rows])
+    for column, name in enumerate(table.header):
+        drawn.justify_columns[column] = 'right' if name in table.numbers else 'left'
+    return str(drawn.table)
+
+
 def _literal(text: str) -> str:
     """Return text that Markdown shows as it is, in one line."""
     return re.sub(r'([<|\[\]])', r'\\\1', ' '.join(text.split()))
@@ -302,3 +313,10 @@ _WORDS = {
 def in_words(metric: str) -> str:
     """Return the name of a metric as a reader would write it."""
     return _WORDS.get(metric, metric.replace('_', ' '))
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return a fraction as text, an en dash where there is none."""
+    if value is None or isnan(value):
+        return '–'
+    return f'{100 * value:.{digits}f} %'

@@ -126,8 +126,7 @@ def heat_map(
     if [len(row) for row in values] != [len(columns)] * len(rows) or not columns:
         raise ValueError(
             f'values of {len(values)} rows with {sorted({len(row) for row in values})} '
-            f'entries were given, {len(rows)} x {len(columns)} was expected from the '
-            'names.'
+            f'entries: expected {len(rows)} x {len(columns)} as there are names'
         )
     size = (1.2 + 0.95 * len(columns), 1.0 + 0.55 * len(rows))
     figure = Figure(figsize=size)
@@ -171,7 +170,7 @@ def group_bars(
         ValueError: If there is nothing to draw.
     """
     if not groups:
-        raise ValueError('no groups were given, at least one label was expected.')
+        raise ValueError('groups={}: expected one at least')
     figure = Figure(figsize=(1.6 + 1.5 * len(groups), 3.2))
     axes = figure.add_subplot()
     width = 0.26
@@ -220,7 +219,7 @@ def curves(
         ValueError: If there is nothing to draw.
     """
     if not series:
-        raise ValueError('no curves were given, at least one was expected.')
+        raise ValueError('series={}: expected one at least')
     figure = Figure(figsize=(5.6, 3.2))
     axes = figure.add_subplot()
     for number, (name, (x, y)) in enumerate(series.items()):
@@ -260,11 +259,11 @@ def scatter(
     """
     if not labels or not len(x) == len(y) == len(intervals) == len(labels):
         raise ValueError(
-            f'{len(x)} x, {len(y)} y, {len(intervals)} intervals and {len(labels)} '
-            'labels were given, as many of each were expected, one at least.'
+            f'{len(x)} x, {len(y)} y, {len(intervals)} intervals, {len(labels)} '
+            'labels: expected as many of each, one at least'
         )
     if min(x) <= 0:
-        raise ValueError(f'x of {min(x)} was given, positive values were expected.')
+        raise ValueError(f'x={min(x)}: expected positive values')
     figure = Figure(figsize=(5.6, 3.6))
     axes = figure.add_subplot()
     for number, (place, value, (low, high), label) in enumerate(
@@ -293,7 +292,7 @@ def trade_off(
 
     Args:
         x: Positive cost of each size.
-        series: Name -> fraction of each size, such as one a data set.
+        series: Name -> fraction of each size, such as one a dataset.
         chosen: Index of the size that is marked by a vertical line.
         xlabel: Name of the x axis.
         ylabel: Name of the y axis.
@@ -306,8 +305,8 @@ def trade_off(
     lengths = {len(values) for values in series.values()}
     if lengths != {len(x)} or not 0 <= chosen < len(x) or min(x) <= 0:
         raise ValueError(
-            f'{len(x)} x, series of {sorted(lengths)} values and chosen={chosen} were '
-            'given, positive x, as many of each and one of them were expected.'
+            f'{len(x)} x, series of {sorted(lengths)} values, chosen={chosen}: '
+            'expected positive x, as many of each, and one of them'
         )
     figure = Figure(figsize=(5.6, 3.4))
     axes = figure.add_subplot()
@@ -357,9 +356,9 @@ def dot_rows(labels: Sequence[str], measures: Sequence[Measure]) -> Figure:
     odd = [m.name for m in measures if len(m.values) != len(labels)]
     if odd or not labels or not measures:
         raise ValueError(
-            f'{len(labels)} labels and {len(measures)} measures were given'
-            f'{f", {odd[0]} of another length" if odd else ""}; expected one value a '
-            'label, and at least one of each.'
+            f'{len(labels)} labels, {len(measures)} measures'
+            f'{f", {odd[0]} of another length" if odd else ""}: expected one value a '
+            'label, and at least one of each'
         )
     size = (1.6 + 2.4 * len(measures), 0.9 + 0.26 * len(labels))
     figure = Figure(figsize=size, layout='constrained')

@@ -12,7 +12,7 @@ from mmdefect.streams.good_scores import HEADER, good_rows
 from mmdefect.streams.matrix import StreamMatrix
 from mmdefect.streams.report.comparison import write_comparison
 from mmdefect.streams.report.stream import write_report
-from mmdefect.streams.summary import MAX_CLASSES, summary_text
+from mmdefect.streams.closing import MAX_CLASSES, summary_text
 from tests.helpers.synthetic_stream import NEW, OLD, make_stream
 
 METRICS = ['image_auroc', 'pixel_auroc', 'aupro']

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from mmdefect.streams.matrix import StreamMatrix
-from mmdefect.streams.summary import MAX_CLASSES, MAX_STEPS, summary_text
+from mmdefect.streams.closing import MAX_CLASSES, MAX_STEPS, summary_text
 from tests.helpers.synthetic_stream import make_stream
 
 

@@ -78,7 +78,7 @@ class AnomalyMapHook(Hook):
     there are, and one good one. The choice hangs on the test set alone, so every step
     and every model shows the same images. Each picture has the image, its mask, the map
     on the scale of the whole test set and, when defective, on its own scale; see
-    :func:`mmdefect.visualization.anomaly.compound`.
+    :func:`mmdefect.visualization.anomaly.compound_panels`.
 
     ``maps.json`` holds ``low`` and ``high``, the ends of the scale, and ``maps``, each
     with ``picture`` (path relative to the step's work dir), ``panels`` (their names
