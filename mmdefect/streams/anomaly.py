@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -12,20 +11,15 @@ from mmdefect.engine.run_config import set_hook
 from mmdefect.functional.class_rows import CONDITIONER_CLASS_KEYS
 from mmdefect.registry import HOOKS, TASK_UTILS
 from mmdefect.streams.stream import Stream
-from mmdefect.utils.config import as_list, dataset_classes, innermost
+from mmdefect.utils.config import as_list, innermost
 
 
 @TASK_UTILS.register_module()
 class AnomalyStream(Stream):
     """A stream whose classes are products.
 
-    Args:
-        cfg: The stream's whole config; the class list is read off its training dataset
-            when ``classes`` is not given.
-        classes: All products of the dataset, in its order.
-        class_keys: Parameters of the model whose rows are products. By default those of
-            its conditioner, and none where a step's model has no conditioner.
-        kwargs: See :class:`mmdefect.streams.stream.Stream`.
+    ``class_keys`` are those of the conditioner by default, and none where a step's
+    model has no conditioner.
     """
 
     metrics = (
@@ -37,19 +31,6 @@ class AnomalyStream(Stream):
         'aupro',
     )
     requires = ('mmengine', 'mmcv')
-
-    def __init__(
-        self,
-        *,
-        cfg: Config,
-        classes: Sequence[str] | None = None,
-        class_keys: Sequence[str] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if classes is None:
-            classes = dataset_classes(innermost(cfg.train_dataloader.dataset))
-        super().__init__(classes=classes, **kwargs)
-        self.class_keys = None if class_keys is None else list(class_keys)
 
     def specialise(self, cfg: Config, step: int) -> None:
         """Write the products of ``step`` into model, datasets and evaluator."""

@@ -48,7 +48,8 @@ def take_over(stream: Stream, state: StreamState, cfg: Config, work_dir: Path) -
         checkpoint = _finished_step_0(source, cfg)
     elif source.is_file():
         checkpoint = source
-        _check_classes(source, stream.new_classes(0))
+        classes = stream.new_classes(0)
+        check_classes(load_weights(source), classes, source, 0, named=True)
     else:
         raise FileNotFoundError(
             f'stream.start_from={str(source)!r}: expected the work dir of a stream or '
@@ -85,16 +86,6 @@ def _finished_step_0(source: Path, cfg: Config) -> Path:
     path = inside(source, first.checkpoint)
     verify(path, str(first.checkpoint_sha256))
     return path
-
-
-def _check_classes(path: Path, classes: list[str]) -> None:
-    found = checkpoint_classes(load_weights(path), path)
-    if found is None or list(found) != classes:
-        raise ValueError(
-            f'{path}: expected a checkpoint of step 0, whose classes are {classes}; it '
-            f'knows {found}; name or reorder them with '
-            'tools/model_converters/expand_classes.py, or change the protocol'
-        )
 
 
 def begun(work_dir: Path, *, resume: bool) -> bool:
@@ -206,18 +197,33 @@ def step_of(path: Path, steps: int) -> int:
 
 
 def check_classes(
-    loaded: dict[str, Any], expected: list[str], path: Path, step: int
+    loaded: dict[str, Any],
+    expected: list[str],
+    path: Path,
+    step: int,
+    *,
+    named: bool = False,
 ) -> None:
     """Refuse a checkpoint whose rows stand for other classes, or in another order.
+
+    Args:
+        loaded: The checkpoint.
+        expected: Classes of the step.
+        path: Where it is.
+        step: Number of the step.
+        named: Whether it must say its classes.
 
     Raises:
         ValueError: Naming both class lists.
     """
     found = checkpoint_classes(loaded, path)
-    if found is not None and list(found) != expected:
+    if found is None and not named:
+        return
+    if found is None or list(found) != expected:
         raise ValueError(
             f'{path}: expected the classes {expected} of step {step}, it knows '
-            f'{list(found)}; use the protocol that it was trained with'
+            f'{found and list(found)}; use the protocol that it was trained with, or '
+            'name or reorder them with tools/model_converters/expand_classes.py'
         )
 
 

@@ -91,7 +91,7 @@ def _scores(matrix: StreamMatrix, joint: StreamMatrix | None) -> list[str]:
     steps = [every[0], *every[1:][-(MAX_STEPS - 1) :]]
     scores = {step: matrix.scores(step, metric) for step in steps}
     rows: dict[str, Iterable[float | None]] = {
-        name: (values.get(name) for values in scores.values())
+        name: [values.get(name) for values in scores.values()]
         for name in matrix.classes[:MAX_CLASSES]
     }
     groups = [(f'mean of {group}', metric, group) for group in GROUPS]

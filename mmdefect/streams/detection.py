@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -12,7 +11,6 @@ from mmdefect.registry import HOST_SCOPE, MODELS, TASK_UTILS
 from mmdefect.streams.stream import Stream
 from mmdefect.utils.config import (
     as_list,
-    dataset_classes,
     innermost,
     is_coco,
     use_our_dataset,
@@ -26,31 +24,10 @@ _HEADS = {'GFLHead': False, 'IncrementalGFLHead': True}
 
 @TASK_UTILS.register_module()
 class DetectionStream(Stream):
-    """A stream whose classes are kinds of boxes.
-
-    Args:
-        cfg: The stream's whole config; the class list is read off its training dataset
-            when ``classes`` is not given.
-        classes: All classes of the dataset, in its order.
-        class_keys: Parameters of the model whose rows are classes. GFL's by default.
-        kwargs: See :class:`mmdefect.streams.stream.Stream`.
-    """
+    """A stream whose classes are kinds of boxes; ``class_keys`` default to GFL's."""
 
     metrics = ('AP50', 'AP')
     requires = ('mmengine', 'mmcv', 'mmdet')
-
-    def __init__(
-        self,
-        *,
-        cfg: Config,
-        classes: Sequence[str] | None = None,
-        class_keys: Sequence[str] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if classes is None:
-            classes = dataset_classes(innermost(cfg.train_dataloader.dataset))
-        super().__init__(classes=classes, **kwargs)
-        self.class_keys = None if class_keys is None else list(class_keys)
 
     def specialise(self, cfg: Config, step: int) -> None:
         """Write the classes of ``step`` into head, datasets and evaluators."""

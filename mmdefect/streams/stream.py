@@ -19,6 +19,7 @@ from mmdefect.engine.run_config import (
 from mmdefect.registry import TASK_UTILS
 from mmdefect.streams.protocol import parse_protocol
 from mmdefect.utils.checks import check_choice, check_range
+from mmdefect.utils.config import dataset_classes, innermost
 
 # Top-level keys that describe the stream and are gone from a resolved step.
 STREAM_KEYS = ('stream', 'method', 'runner_type', 'cfg_options')
@@ -35,7 +36,10 @@ class Stream:
     Args:
         protocol: Step sizes such as ``'3+3'`` or ``'10-1x5'``, or class lists; see
             :func:`mmdefect.streams.protocol.parse_protocol`.
-        classes: All classes of the dataset, in its order.
+        classes: All classes of the dataset, in its order; by default those of the
+            training dataset.
+        cfg: The stream's whole config, which then says them.
+        class_keys: Parameters of the model whose rows are classes.
         base: Config merged into step 0.
         increment: Config merged into every later step.
         steps: Config merged into single steps, by step number.
@@ -56,7 +60,9 @@ class Stream:
         self,
         *,
         protocol: str | Sequence[Sequence[str]],
-        classes: Sequence[str],
+        classes: Sequence[str] | None = None,
+        cfg: Config | None = None,
+        class_keys: Sequence[str] | None = None,
         base: Mapping[str, Any] | None = None,
         increment: Mapping[str, Any] | None = None,
         steps: Mapping[int | str, Mapping[str, Any]] | None = None,
@@ -67,7 +73,10 @@ class Stream:
     ) -> None:
         check_choice('stream.train_on', train_on, ('new', 'seen'))
         check_choice('stream.init', init, ('previous', 'scratch'))
-        self.steps = parse_protocol(protocol, classes)
+        if classes is None and cfg is not None:
+            classes = dataset_classes(innermost(cfg.train_dataloader.dataset))
+        self.steps = parse_protocol(protocol, classes or [])
+        self.class_keys = None if class_keys is None else list(class_keys)
         self.base = dict(base or {})
         self.increment = dict(increment or {})
         self.overrides = {int(k): dict(v) for k, v in (steps or {}).items()}

@@ -81,15 +81,15 @@ def vit_attention(
         )
     attention = _nth('block', backbone.layers, block).attn
     with (
-        _inputs_of(attention) as tokens,
-        _outputs_of(backbone.patch_embed) as grids,
+        _calls_of(attention) as tokens,
+        _calls_of(backbone.patch_embed) as grids,
         evaluating(model),
     ):
         model(images, mode='tensor')
-    weights = attention_weights(attention, tokens[-1][0])
+    weights = attention_weights(attention, tokens[-1][0][0])
     # The class token comes first; other extra tokens (DeiT's) follow it.
     rows = weights[:, :, 0, backbone.num_extra_tokens :]
-    height, width = grids[-1][1]
+    height, width = grids[-1][1][1]
     maps = _of_head(rows, head).reshape(-1, int(height), int(width))
     return scaled_maps(maps, images.shape[-2:])
 
@@ -132,18 +132,18 @@ def swin_attention(
     stage = _nth('stage', backbone.stages, block[0])
     attention = _nth('block', stage.blocks, block[1]).attn
     with (
-        _inputs_of(attention) as grids,
-        _inputs_of(attention.w_msa) as windows,
+        _calls_of(attention) as grids,
+        _calls_of(attention.w_msa) as windows,
         evaluating(model),
     ):
         model(images, mode='tensor')
-    scores = _of_head(window_scores(attention.w_msa, windows[-1][0]), head)
+    scores = _of_head(window_scores(attention.w_msa, windows[-1][0][0]), head)
     if query is None:
         seen = scores.mean(dim=1)
     else:
         check_range('query', query, -scores.shape[1], scores.shape[1] - 1)
         seen = scores[:, query]
-    maps = _stitched(attention, seen, grids[-1][1])
+    maps = _stitched(attention, seen, grids[-1][0][1])
     maps = maps - maps.amin(dim=(1, 2), keepdim=True)
     return scaled_maps(maps, images.shape[-2:])
 
@@ -181,21 +181,10 @@ def _nth(what: str, modules: Any, index: int) -> Any:
 
 
 @contextmanager
-def _inputs_of(module: nn.Module) -> Iterator[list[tuple]]:
-    """Positional arguments of every call."""
-    calls: list[tuple] = []
-    handle = module.register_forward_pre_hook(lambda _, args: calls.append(args))
-    try:
-        yield calls
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def _outputs_of(module: nn.Module) -> Iterator[list[Any]]:
-    """What every call returned."""
-    calls: list[Any] = []
-    handle = module.register_forward_hook(lambda _, args, out: calls.append(out))
+def _calls_of(module: nn.Module) -> Iterator[list[tuple[tuple, Any]]]:
+    """Positional arguments and result of every call."""
+    calls: list[tuple[tuple, Any]] = []
+    handle = module.register_forward_hook(lambda _, *call: calls.append(call))
     try:
         yield calls
     finally:

@@ -38,17 +38,9 @@ def class_colours(classes: Sequence[str]) -> dict[str, str]:
     }
 
 
-def draw_boxes(
+def _draw_boxes(
     axes: Axes, boxes: Sequence[Mapping[str, Any]], *, colours: Mapping[str, str]
 ) -> None:
-    """Draw boxes with class and score onto axes that show the image.
-
-    Args:
-        axes: Where the image is.
-        boxes: ``bbox`` (x1, y1, x2, y2 in pixels), ``label`` and, for predictions,
-            ``score``.
-        colours: Class -> colour; other classes are grey.
-    """
     # Worst first, so that the best lies on top.
     boxes = sorted(boxes, key=lambda entry: entry.get('score', 1))
     size = max(axes.get_xlim()), max(axes.get_ylim())
@@ -128,8 +120,9 @@ def draw_panels(
 
     Args:
         image: Array of shape ``(H, W)`` or ``(H, W, 3)``, uint8, RGB.
-        panels: Title of each panel -> its boxes, see :func:`draw_boxes`.
-        colours: Class -> colour.
+        panels: Title of each panel -> its boxes: ``bbox`` (x1, y1, x2, y2 in pixels),
+            ``label`` and, for predictions, ``score``.
+        colours: Class -> colour; other classes are grey.
 
     Raises:
         ValueError: If there is no panel.
@@ -143,7 +136,7 @@ def draw_panels(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
         axes.imshow(image, cmap='gray', vmin=0, vmax=255)
-        draw_boxes(axes, boxes, colours=colours)
+        _draw_boxes(axes, boxes, colours=colours)
         axes.set_title(shortened(title), fontsize=8, color=INK, pad=4)
         axes.set_axis_off()
     figure.subplots_adjust(0, 0, 1, 0.9, wspace=0.04)

@@ -169,17 +169,13 @@ def _table_html(table: Table) -> str:
 
 
 def _picture_html(picture: Picture | Row) -> str:
+    text = escape(picture.caption)
+    caption = f'<figcaption>{text}</figcaption>' if text else ''
     if isinstance(picture, Row):
         pictures = '\n'.join(map(_picture_html, picture.pictures))
-        caption = f'<figcaption>{escape(picture.caption)}</figcaption>'
-        return (
-            f'<figure class="row"><div class="pictures">\n{pictures}\n</div>{caption}'
-            '</figure>'
-        )
+        inner = f'<div class="pictures">\n{pictures}\n</div>'
+        return f'<figure class="row">{inner}{caption}</figure>'
     data = base64.b64encode(picture.path.read_bytes()).decode()
-    caption = (
-        f'<figcaption>{escape(picture.caption)}</figcaption>' if picture.caption else ''
-    )
     # Text in a picture that is shrunk further cannot be read; it scrolls instead.
     least = f'style="min-width: {7 * picture.width // 10}px" '
     return (

@@ -11,6 +11,7 @@ import pytest
 from mmdefect.apis import build_runner, load_config
 from mmdefect.streams.state import StreamState
 from tests.helpers.old_work_dir import ARCHIVE, CONFIG, make_data
+from tests.helpers.synthetic_stream import steps_of
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +24,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def row_of(work: Path, step: int) -> dict:
-    rows = json.loads((work / 'matrix.json').read_text(encoding='utf-8'))['steps']
-    return next(row for row in rows if row['step'] == step)
+    return next(row for row in steps_of(work) if row['step'] == step)
 
 
 def test_feature_tests(work: Path) -> None:

@@ -17,7 +17,6 @@ from mmdefect.models.classification.luna import LunaNet
 from mmdefect.models.classification.neck import FlattenNeck
 from mmdefect.visualization.saliency import (
     default_layer,
-    evaluating,
     find_layer,
     grad_cam,
     integrated_gradients,
@@ -93,18 +92,11 @@ def cam(model: ImageClassifier, batch: torch.Tensor, target) -> torch.Tensor:
     return raw / raw.amax((1, 2), keepdim=True)
 
 
-def test_smoke() -> None:
-    found = grad_cam(luna(), 'backbone.blocks.1', images(), 0)
-    assert found.shape == (2, 20, 24)
-    assert found.dtype == torch.float32
-    assert found.amin() >= 0
-    assert found.amax((1, 2)).tolist() == [1, 1]
-
-
 @pytest.mark.parametrize('target', [0, 1, torch.tensor([1, 0])])
 def test_feature_grad_cam_is_cam_before_a_pooling(target) -> None:
     model, batch = luna(), images()
     found = grad_cam(model, 'backbone.blocks.1', batch, target)
+    assert found.dtype == torch.float32
     torch.testing.assert_close(found, cam(model, batch, target))
 
 
@@ -113,11 +105,9 @@ def test_feature_grad_cam_by_its_formula() -> None:
     model, batch = luna(flatten=True).eval(), images()
     kept = []
     layer = model.backbone.blocks[1].conv1
-    handle = layer.register_forward_hook(lambda m, a, out: kept.append(out.clone()))
     for module in model.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = False
-    handle.remove()
     handle = layer.register_forward_hook(lambda m, a, out: kept.append(out))
     logits = model(batch, mode='tensor')
     handle.remove()
@@ -158,19 +148,6 @@ def test_feature_modes_come_back() -> None:
     grad_cam(model, 'backbone.blocks.1', images(), 0)
     assert model.backbone.blocks[0].training
     assert not model.backbone.input_norm.training
-
-
-def test_feature_modes_come_back_after_an_error() -> None:
-    model = luna().train()
-
-    def fail() -> None:
-        with evaluating(model):
-            assert not model.backbone.blocks[0].training
-            raise RuntimeError('inside')
-
-    with pytest.raises(RuntimeError, match='inside'):
-        fail()
-    assert model.backbone.blocks[0].training
 
 
 def test_feature_no_evidence_is_a_map_of_zeros() -> None:
@@ -253,30 +230,37 @@ def test_feature_panels() -> None:
     assert not (bare['saliency'] == 255).all(-1).any()
 
 
-def test_exception_layers() -> None:
-    model = luna()
-    with pytest.raises(ValueError, match=r"no layer 'backbone.block.1'.*blocks.1"):
-        grad_cam(model, 'backbone.block.1', images(), 0)
-    with pytest.raises(ValueError, match='near are data_preprocessor, backbone'):
-        find_layer(model, 'zzzz')
-    with pytest.raises(ValueError, match=r"no layer ''"):
-        find_layer(model, '')
-    with pytest.raises(ValueError, match=r"layer 'head.fc' gives no map"):
-        grad_cam(model, 'head.fc', images(), 0)
-    vit = classifier(VIT, None, 12)
-    with pytest.raises(ValueError, match='ImageClassifier has no layer whose output'):
-        default_layer(vit, images(32, 32))
-    with pytest.raises(ValueError, match=r"layer 'backbone.layers.1' gives no map"):
-        grad_cam(vit, 'backbone.layers.1', images(32, 32), 0)
-
-
-def test_exception_windows() -> None:
-    for window, stride in ((7, 1), (3, 4), (3, 0)):
-        with pytest.raises(ValueError, match='1 <= stride <= window <= 6'):
-            occlusion(linear(), images(6, 6), 0, window=window, stride=stride)
+def test_exception() -> None:
+    model, vit, line = luna(), classifier(VIT, None, 12), linear()
+    large = images(32, 32)
+    for call, message in (
+        (
+            lambda: grad_cam(model, 'backbone.block.1', images(), 0),
+            r"layer='backbone.block.1': expected .*blocks.1",
+        ),
+        (lambda: find_layer(model, 'zzzz'), 'near are data_preprocessor, backbone'),
+        (lambda: find_layer(model, ''), "layer='': expected the name of a module"),
+        (lambda: grad_cam(model, 'head.fc', images(), 0), "'head.fc' gives no map"),
+        (lambda: default_layer(vit, large), 'ImageClassifier has no layer whose out'),
+        (
+            lambda: grad_cam(vit, 'backbone.layers.1', large, 0),
+            "'backbone.layers.1' gives no map",
+        ),
+        *(
+            (
+                lambda window=window, stride=stride: occlusion(
+                    line, images(6, 6), 0, window=window, stride=stride
+                ),
+                '1 <= stride <= window <= 6',
+            )
+            for window, stride in ((7, 1), (3, 4), (3, 0))
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
 
 
 def test_exception_captum_missing(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, 'captum', None)
-    with pytest.raises(ImportError, match='LayerGradCam needs the package captum'):
+    with pytest.raises(ImportError, match='LayerGradCam: expected the package captum'):
         grad_cam(luna(), 'backbone.blocks.1', images(), 0)

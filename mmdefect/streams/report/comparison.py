@@ -175,11 +175,21 @@ def _scores(records: Mapping[str, StreamRecord], folder: Path) -> list[Section]:
     """Table and plots of the main metric, if it has a value at all."""
     if not _valued(records):
         return []
-    table = comparison_table(records)
+    first = next(iter(records.values()))
+    groups = {'teacher': {'old': _teacher(records), 'new': None, 'all': None}}
+    for name, record in records.items():
+        step = record.scored[-1]
+        groups[name] = {group: record.group(step, group) for group in GROUPS}
+    maps = [
+        class_map(record, folder / f'heat_map_{number}.png', scale=0.6, name=name)
+        for number, (name, record) in enumerate(records.items())
+        if record.metric in record.valued
+    ]
+    bars = score_bars(groups, first.metric, folder / 'groups.png')
     return [
-        Section('Every model after its last step', LEGEND, table),
-        _bars(records, folder),
-        _heat_maps(records, folder),
+        Section('Every model after its last step', LEGEND, comparison_table(records)),
+        Section('Old, new, all', pictures=[bars]),
+        Section(first.say('Class by class'), first.say(CLASS_BY_CLASS), pictures=maps),
     ]
 
 
@@ -202,29 +212,6 @@ def _headline(records: Mapping[str, StreamRecord]) -> tuple[str, str]:
     if not shares:
         return 'No model has learned a second step yet.', lead
     return f'Of what was known about {known}, {"; ".join(shares)}.', lead
-
-
-def _bars(records: Mapping[str, StreamRecord], folder: Path) -> Section:
-    metric = next(iter(records.values())).metric
-    groups = {'teacher': {'old': _teacher(records), 'new': None, 'all': None}}
-    for name, record in records.items():
-        step = record.scored[-1]
-        groups[name] = {group: record.group(step, group) for group in GROUPS}
-    picture = score_bars(groups, metric, folder / 'groups.png')
-    return Section(title='Old, new, all', pictures=[picture])
-
-
-def _heat_maps(records: Mapping[str, StreamRecord], folder: Path) -> Section:
-    first = next(iter(records.values()))
-    return Section(
-        title=first.say('Class by class'),
-        text=first.say(CLASS_BY_CLASS),
-        pictures=[
-            class_map(record, folder / f'heat_map_{number}.png', scale=0.6, name=name)
-            for number, (name, record) in enumerate(records.items())
-            if record.metric in record.valued
-        ],
-    )
 
 
 def _columns(

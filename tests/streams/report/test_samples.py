@@ -24,7 +24,7 @@ def drawn(
 
     monkeypatch.setattr(report_samples, 'draw_panels', draw)
     monkeypatch.setattr(report_samples, 'save_figure', lambda _, path: path)
-    report_samples.write_samples(
+    report_samples.samples_section(
         {'after step 0': [{'gt': [], 'pred': [], **sample}]},
         classes=['dent'],
         folder=tmp_path,
