@@ -10,12 +10,7 @@ import torch
 from mmengine.config import Config
 
 from mmdefect.streams.resume import compare
-from mmdefect.streams.state import (
-    STATE_FILE,
-    StreamState,
-    config_hash,
-    inside,
-)
+from mmdefect.streams.state import STATE_FILE, StreamState, config_hash, inside
 from mmdefect.streams.stream import Stream
 from mmdefect.utils.checkpoint import (
     checkpoint_classes,

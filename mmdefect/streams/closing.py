@@ -100,7 +100,7 @@ def _scores(matrix: StreamMatrix, joint: StreamMatrix | None) -> list[str]:
     rows['lost by old'] = [
         _mean(matrix.forgetting(metric=metric, step=k).values()) for k in steps
     ]
-    if joint is not None:
+    if joint is not None and metric in joint.metrics:
         bound = {step: joint.scores(step, metric) for step in steps}
         rows['below joint'] = [
             _mean(bound[k].get(name, math.nan) - v for name, v in scores[k].items())

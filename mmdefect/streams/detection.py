@@ -9,12 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mmdefect.engine.run_config import set_hook
 from mmdefect.registry import HOST_SCOPE, MODELS, TASK_UTILS
 from mmdefect.streams.stream import Stream
-from mmdefect.utils.config import (
-    as_list,
-    innermost,
-    is_coco,
-    use_our_dataset,
-)
+from mmdefect.utils.config import as_list, innermost, is_coco, use_our_dataset
 
 # What mmdet writes: a user's own mmdet config becomes a stream without edits.
 _METRICS = {'CocoMetric', 'mmdet.CocoMetric'}

@@ -26,12 +26,7 @@ from mmdefect.streams.resume import (
 )
 from mmdefect.streams.scoring import Scorer
 from mmdefect.streams.settings import scoring_hash, shared_scoring_hash
-from mmdefect.streams.state import (
-    StepState,
-    StreamState,
-    config_hash,
-    inside,
-)
+from mmdefect.streams.state import StepState, StreamState, config_hash, inside
 from mmdefect.streams.stream import build_stream, resolve_step_config
 from mmdefect.utils.checkpoint import (
     file_sha256,

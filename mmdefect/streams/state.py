@@ -18,19 +18,10 @@ STATE_FILE = 'stream.json'
 
 # Keys that say where and how visibly a run happens, not what it computes.
 _PLACE_KEYS = {
-    'work_dir',
-    'launcher',
-    'resume',
-    'load_from',
-    'experiment_name',
-    'visualizer',
-    'vis_backends',
-    'log_level',
-    'log_processor',
-    'env_cfg',
-    'model_wrapper_cfg',
+    'work_dir', 'launcher', 'resume', 'load_from', 'experiment_name', 'visualizer',
+    'vis_backends', 'log_level', 'log_processor', 'env_cfg', 'model_wrapper_cfg',
     'custom_imports',
-}
+}  # fmt: skip
 # Types that configs name otherwise today: they compute the same, old work dirs resume.
 _RENAMED = {
     'mmdefect.LoadCachedImage': 'LoadImageFromFile',

@@ -184,7 +184,9 @@ def _nth(what: str, modules: Any, index: int) -> Any:
 def _calls_of(module: nn.Module) -> Iterator[list[tuple[tuple, Any]]]:
     """Positional arguments and result of every call."""
     calls: list[tuple[tuple, Any]] = []
-    handle = module.register_forward_hook(lambda _, *call: calls.append(call))
+    handle = module.register_forward_hook(
+        lambda _, args, output: calls.append((args, output))
+    )
     try:
         yield calls
     finally:

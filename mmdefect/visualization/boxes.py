@@ -16,19 +16,9 @@ from mmdefect.visualization.plots import INK, shortened
 # Bright enough for grey metal, apart for colour-blind readers (Paul Tol, 'bright' and
 # 'light'), and repeated after twelve classes: the label is always written as well.
 CLASS_COLOURS = (
-    '#66ccee',
-    '#ff8866',
-    '#ccbb44',
-    '#44dd99',
-    '#ee88cc',
-    '#ffffff',
-    '#ffaa44',
-    '#bbcc33',
-    '#aaaaff',
-    '#ffaabb',
-    '#88ddcc',
-    '#dddd88',
-)
+    '#66ccee', '#ff8866', '#ccbb44', '#44dd99', '#ee88cc', '#ffffff', '#ffaa44',
+    '#bbcc33', '#aaaaff', '#ffaabb', '#88ddcc', '#dddd88',
+)  # fmt: skip
 
 
 def class_colours(classes: Sequence[str]) -> dict[str, str]:

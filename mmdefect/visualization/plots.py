@@ -24,15 +24,9 @@ INK, FAINT = '#22303c', '#d9dfe5'
 GROUP_COLOURS = {'old': '#3b6fb6', 'new': '#e08a2c', 'all': '#7d8894'}
 # Paul Tol's 'bright' and 'muted' schemes, the readable ones of both.
 LINE_COLOURS = (
-    '#22303c',
-    '#4477aa',
-    '#ee7733',
-    '#228833',
-    '#aa3377',
-    '#66aacc',
-    '#bb9911',
+    '#22303c', '#4477aa', '#ee7733', '#228833', '#aa3377', '#66aacc', '#bb9911',
     '#882255',
-)
+)  # fmt: skip
 # One hue from light to dark: its order survives grey printing. It starts above white,
 # which is the colour of cells without a value.
 HEAT = LinearSegmentedColormap.from_list(

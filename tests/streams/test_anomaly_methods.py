@@ -72,7 +72,7 @@ def test_smoke_stream(name: str, products: Path, tmp_path: Path) -> None:
 
 
 def test_feature_coreset_and_a_product_without_good_test_images(
-    products: Path, tmp_path: Path
+    products, tmp_path
 ) -> None:
     copied = shutil.copytree(products, tmp_path / 'products')
     shutil.rmtree(copied / 'wood' / 'test' / 'good')

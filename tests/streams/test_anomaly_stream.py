@@ -37,31 +37,24 @@ def config(**more: Any) -> Config:
         'logger': {'type': 'LoggerHook'},
         'timer': None,
     }
-    return Config(
-        {
-            'model': {
-                'type': 'mmdefect.IUF',
-                'num_classes': 15,
-                'conditioner': {'heads': 4},
-            },
-            'train_dataloader': {'dataset': dataset(split='train')},
-            'val_dataloader': None,
-            'test_dataloader': {'dataset': dataset(split='test')},
-            'test_evaluator': [
-                {'type': 'mmdefect.AnomalyMetric'},
-                {'type': 'DumpResults', 'out_file_path': 'x.pkl'},
-            ],
-            'default_hooks': hooks,
-            'custom_hooks': [{'type': 'mmdefect.EpochSeedHook'}],
-            'method': {
-                'default_hooks': {
-                    'anchor': {'type': 'mmdefect.WeightAnchorHook', 'beta': 0.05},
-                    'projection': {'type': 'mmdefect.ProjectedUpdateHook'},
-                }
-            },
-            **more,
-        }
-    )
+    method = {
+        'anchor': {'type': 'mmdefect.WeightAnchorHook', 'beta': 0.05},
+        'projection': {'type': 'mmdefect.ProjectedUpdateHook'},
+    }
+    whole = {
+        'model': dict(type='mmdefect.IUF', num_classes=15, conditioner={'heads': 4}),
+        'train_dataloader': {'dataset': dataset(split='train')},
+        'val_dataloader': None,
+        'test_dataloader': {'dataset': dataset(split='test')},
+        'test_evaluator': [
+            {'type': 'mmdefect.AnomalyMetric'},
+            {'type': 'DumpResults', 'out_file_path': 'x.pkl'},
+        ],
+        'default_hooks': hooks,
+        'custom_hooks': [{'type': 'mmdefect.EpochSeedHook'}],
+        'method': {'default_hooks': method},
+    }
+    return Config(whole | more)
 
 
 def resolve(step: int, cfg: Config | None = None, **stream: Any) -> Config:
@@ -88,8 +81,10 @@ class OwnAnchor(WeightAnchorHook):
 class TestSteps:
     @pytest.mark.parametrize('step', range(3))
     def test_feature_classes(self, step):
+        """The memory holds products of earlier steps only."""
         cfg = config()
         resolved = resolve(step, cfg)
+        old = SEEN[step - 1] if step else []
         assert resolved.model.num_classes == len(SEEN[step])
         train = resolved.train_dataloader.dataset
         test = resolved.test_dataloader.dataset
@@ -98,37 +93,28 @@ class TestSteps:
         assert 'keep_classes' not in test  # tested on all products so far
         assert 'replay_classes' not in train
         metric, dump = resolved.test_evaluator
-        assert metric.old_classes == (SEEN[step - 1] if step else [])
+        assert metric.old_classes == old
         assert 'old_classes' not in dump
+        assert ('anchor' in resolved.default_hooks) == (step > 0)  # of the method
         assert cfg.model.num_classes == 15  # what was given is left alone
+        cfg.train_dataloader.dataset.replay = 10
+        cfg.test_evaluator = cfg.test_evaluator[0]
+        resolved = resolve(step, cfg)
+        assert resolved.train_dataloader.dataset.replay_classes == old
+        assert resolved.test_evaluator.old_classes == old
 
-    def test_feature_classes_of_the_data_set(self):
+    def test_feature_classes_of_the_dataset(self):
         stream = AnomalyStream(cfg=config(), protocol='4-1x2')
         assert stream.steps == [ALL[:4], ['tiles'], ['wood']]
         stream = AnomalyStream(cfg=config(), protocol='1+1', classes=['b', 'a'])
         assert stream.steps == [['b'], ['a']]
 
-    def test_feature_wrapped_data_sets(self):
+    def test_feature_wrapped_datasets(self):
         wrapped = {'type': 'RepeatDataset', 'times': 2, 'dataset': dataset()}
         cfg = config(train_dataloader={'dataset': wrapped})
         train = resolve(1, cfg).train_dataloader.dataset
         assert train.dataset.keep_classes == ['metal']
         assert 'keep_classes' not in train
-
-    def test_feature_one_evaluator(self):
-        cfg = config(test_evaluator={'type': 'mmdefect.AnomalyMetric'})
-        assert resolve(2, cfg).test_evaluator.old_classes == SEEN[1]
-
-    @pytest.mark.parametrize(('step', 'expected'), enumerate([[], *SEEN[:2]]))
-    def test_feature_replay(self, step, expected):
-        """The memory holds products of earlier steps only."""
-        train = {'dataset': dataset(split='train', replay=10)}
-        resolved = resolve(step, config(train_dataloader=train))
-        assert resolved.train_dataloader.dataset.replay_classes == expected
-
-    def test_feature_the_method_is_of_later_steps(self):
-        assert 'anchor' not in resolve(0).default_hooks
-        assert resolve(1).default_hooks.anchor.beta == 0.05
 
     def test_feature_a_whole_resolved_config(self):
         """As the StreamRunner has it: without hooks that are absent."""

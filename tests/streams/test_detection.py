@@ -27,20 +27,15 @@ def metric(kind: str = 'mmdefect.GroupedCocoMetric') -> dict:
 def config(
     *, train: dict | None = None, test: dict | None = None, **more: Any
 ) -> Config:
-    return Config(
-        {
-            'model': {
-                'type': 'GFL',
-                'bbox_head': {'type': 'GFLHead', 'num_classes': 80},
-            },
-            'train_dataloader': {'dataset': train or neu_det()},
-            'val_dataloader': {'dataset': test or neu_det(test_mode=True)},
-            'test_dataloader': {'dataset': test or neu_det(test_mode=True)},
-            'val_evaluator': metric(),
-            'test_evaluator': metric(),
-            **more,
-        }
-    )
+    whole = {
+        'model': dict(type='GFL', bbox_head=dict(type='GFLHead', num_classes=80)),
+        'train_dataloader': {'dataset': train or neu_det()},
+        'val_dataloader': {'dataset': test or neu_det(test_mode=True)},
+        'test_dataloader': {'dataset': test or neu_det(test_mode=True)},
+        'val_evaluator': metric(),
+        'test_evaluator': metric(),
+    }
+    return Config(whole | more)
 
 
 def resolve(cfg: Config, step: int, protocol: Any = '3+3', **stream: Any) -> Config:
@@ -84,11 +79,8 @@ def test_feature_labels_follow_the_protocol() -> None:
     """Class lists in an order of their own, and a class left out."""
     protocol = [['patches', 'crazing'], ['scratches']]
     resolved = resolve(config(), 1, protocol)
-    assert resolved.train_dataloader.dataset.seen_classes == [
-        'patches',
-        'crazing',
-        'scratches',
-    ]
+    seen = resolved.train_dataloader.dataset.seen_classes
+    assert seen == ['patches', 'crazing', 'scratches']
     assert resolved.model.bbox_head.num_classes == 3
 
 
@@ -124,13 +116,8 @@ class TestPlainMmdet:
 
     def test_feature_own_classes(self) -> None:
         """All classes of the file are declared, however few the step has seen."""
-        plain = {
-            'type': 'CocoDataset',
-            'metainfo': {
-                'classes': ('hole', 'rust', 'dent'),
-                'palette': [(1, 2, 3)] * 3,
-            },
-        }
+        own = {'classes': ('hole', 'rust', 'dent'), 'palette': [(1, 2, 3)] * 3}
+        plain = {'type': 'CocoDataset', 'metainfo': own}
         resolved = resolve(config(train=plain, test=plain), 0, '1+2')
         dataset = resolved.train_dataloader.dataset
         assert dataset.seen_classes == ['hole']
@@ -159,11 +146,8 @@ def test_feature_wrapped_dataset() -> None:
 def test_feature_chain_by_a_hook() -> None:
     stream, cfg = DetectionStream(cfg=config(), protocol='3+3'), config()
     stream.chain(cfg, 1, 'x.pth')
-    hook = {
-        'type': 'mmdefect.ChainCheckpointHook',
-        'checkpoint': 'x.pth',
-        'classes': NEU_DET,
-    }
+    kind = 'mmdefect.ChainCheckpointHook'
+    hook = {'type': kind, 'checkpoint': 'x.pth', 'classes': NEU_DET}
     assert cfg.custom_hooks == [hook]
     keys = ['bbox_head.cls.weight']
     stream = DetectionStream(cfg=config(), protocol='3+3', class_keys=keys)
@@ -199,10 +183,9 @@ def test_exception_dataset_without_classes() -> None:
         r"dataset 'mmdefect\.DefectDetDataset' does not say its classes: add "
         r'metainfo=dict\(classes=\(\.\.\.\)\) to the dataset'
     )
+    cfg = config(train={'type': 'mmdefect.DefectDetDataset'})
     with pytest.raises(ValueError, match=message):
-        DetectionStream(
-            cfg=config(train={'type': 'mmdefect.DefectDetDataset'}), protocol='3+3'
-        )
+        DetectionStream(cfg=cfg, protocol='3+3')
 
 
 @pytest.mark.parametrize('name', ['NEUDETDataset', 'mmdefect.NEUDet', 'nowhere.Cocoa'])

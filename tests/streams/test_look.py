@@ -211,7 +211,7 @@ OTHER = {'stream.protocol': '5+1'}
 
 
 def test_feature_a_start_that_trained_nothing_is_taken_over(
-    toy_neu_det: Path, tmp_path: Path
+    toy_neu_det, tmp_path
 ) -> None:
     for more, sizes in (({}, [3, 3]), (OTHER, [5, 1])):
         with pytest.raises(Trained):
@@ -228,7 +228,7 @@ def test_feature_a_start_that_trained_nothing_is_taken_over(
 
 
 def test_feature_an_interruption_says_its_step(
-    toy_neu_det: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy_neu_det, tmp_path, monkeypatch
 ) -> None:
     def stop(self: StreamRunner, cfg: Any, state: Any) -> None:
         raise Interrupted(130)

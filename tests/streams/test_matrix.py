@@ -136,10 +136,7 @@ def test_exception_names(matrix) -> None:
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        (
-            '{"metrics": ["AP50"]}',
-            r"json: expected the matrix .*KeyError: 'classes'",
-        ),
+        ('{"metrics": ["AP50"]}', r"json: expected the matrix .*KeyError: 'classes'"),
         ('{', r'matrix\.json'),
         ('[]', r'matrix\.json'),
         ('{"classes": 7, "metrics": ["AP50"]}', r'json: expected the matrix .*TypeErr'),

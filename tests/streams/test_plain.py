@@ -242,12 +242,7 @@ def turned(root: Path) -> None:
         (None, r'0\.png.* orientation'),
     ],
 )
-def test_exception(
-    tmp_path: Path,
-    loaded: Callable[..., Any],
-    change: Callable[..., None] | None,
-    message: str,
-) -> None:
+def test_exception(tmp_path, loaded, change, message) -> None:
     """In the words of our data set; mmdet's says nothing and takes wrong labels."""
     coco = draw(tmp_path / 'data')
     if change is None:
@@ -260,9 +255,7 @@ def test_exception(
         assert refusal(tmp_path / 'data') in str(error.value)
 
 
-def test_exception_some_of_the_classes(
-    tmp_path: Path, loaded: Callable[..., Any]
-) -> None:
+def test_exception_some_of_the_classes(tmp_path, loaded) -> None:
     """mmdet's way to choose classes is also how one is forgotten."""
     coco = draw(tmp_path / 'data')
     cure = 'file, all of them, and in seen_classes those to learn'
@@ -296,9 +289,7 @@ def test_feature_16_bits(tmp_path: Path, loaded: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ('ids', 'kept'), [(['a', 'b', 'c'], [1, 2, 3]), (['7', '8', '9'], [7, 8, 9])]
 )
-def test_feature_ids_that_are_text(
-    tmp_path: Path, loaded: Callable[..., Any], ids: list[str], kept: list[int]
-) -> None:
+def test_feature_ids_that_are_text(tmp_path, loaded, ids, kept) -> None:
     """mmdet's metric reads the file itself, by its own rules."""
     coco = draw(tmp_path / 'data')
     for image, box, own in zip(coco['images'], coco['annotations'], ids, strict=True):

@@ -96,10 +96,7 @@ WEIGHTS = {
     'my_own_setting': 1,
 }
 # Scores of tools/test.py with another threshold are not those of the stream.
-BOTH = {
-    'model.test_cfg.score_thr': 0.2,
-    'model.data_preprocessor': {'mean': [0]},
-}
+BOTH = {'model.test_cfg.score_thr': 0.2, 'model.data_preprocessor': {'mean': [0]}}
 CASES = [
     (key, value, group is WEIGHTS or group is BOTH, group is SCORES or group is BOTH)
     for group in (NEITHER, SCORES, WEIGHTS, BOTH)

@@ -26,12 +26,7 @@ def classifier(backbone: dict, neck: dict | None, head) -> ImageClassifier:
 
 
 def vit(kind: str = 'VisionTransformer', **options) -> ImageClassifier:
-    arch = {
-        'embed_dims': 12,
-        'num_layers': 3,
-        'num_heads': 3,
-        'feedforward_channels': 24,
-    }
+    arch = dict(embed_dims=12, num_layers=3, num_heads=3, feedforward_channels=24)
     backbone = {'type': kind, 'arch': arch, 'img_size': (32, 48), **options}
     head = DefectClsHead(in_channels=12)
     if kind != 'VisionTransformer':
@@ -68,9 +63,8 @@ class Planned(nn.Module):
 
 
 def images(height: int, width: int, number: int = 2) -> torch.Tensor:
-    return torch.randn(
-        number, 3, height, width, generator=torch.Generator().manual_seed(1)
-    )
+    seeded = torch.Generator().manual_seed(1)
+    return torch.randn(number, 3, height, width, generator=seeded)
 
 
 def test_smoke() -> None:

@@ -215,8 +215,7 @@ def _headline(records: Mapping[str, StreamRecord]) -> tuple[str, str]:
 
 
 def _columns(
-    records: Mapping[str, StreamRecord],
-    pictures: Mapping[str, Mapping[int, Maps]],
+    records: Mapping[str, StreamRecord], pictures: Mapping[str, Mapping[int, Maps]]
 ) -> dict[str, Maps]:
     """What step 0 of the first model left, then every model's last step."""
     columns: dict[str, Maps] = {}

@@ -9,12 +9,7 @@ from html import escape
 
 import pytest
 
-from mmdefect.streams.report.record import (
-    duration,
-    kept_said,
-    listed,
-    read_stream,
-)
+from mmdefect.streams.report.record import duration, kept_said, listed, read_stream
 from mmdefect.streams.report.stream import write_report
 from mmdefect.visualization.page import Table, in_words, markdown_table, percent
 from tests.helpers.synthetic_stream import FORGETFUL, NEW, edited, make_stream
