@@ -1,4 +1,7 @@
-"""A work dir of an earlier version is tested, and goes on where it was killed."""
+"""A work dir of an earlier version is tested, and goes on where it was killed.
+
+Slow is the training that goes on.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,7 @@ def test_feature_tests(work: Path) -> None:
     assert now['groups'] == before['groups']
 
 
+@pytest.mark.slow
 def test_feature_resumes(work: Path) -> None:
     before = row_of(work, 0)
     cfg = load_config(CONFIG, work_dir='work')

@@ -118,6 +118,7 @@ def test_feature_a_running_step_takes_over(work_dir, resume, said) -> None:
     assert state.environment['processes'] == '2; 1'
 
 
+@pytest.mark.slow
 def test_feature_failed_scoring_is_cured_without_training(
     work_dir, resume, said
 ) -> None:
@@ -190,6 +191,7 @@ class TestReceived:
                 step['config_hash'] = 'of a version with other defaults'
         return work_dir
 
+    @pytest.mark.slow
     def test_feature_older_version(self, old, resume, said) -> None:
         """Also killed in the middle of its last step."""
         resume()

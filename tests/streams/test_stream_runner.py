@@ -237,6 +237,7 @@ class TestStartFrom:
         with pytest.raises(error, match=message):
             stream_runner(toy_neu_det, tmp_path / 'x', **start, **more).train()
 
+    @pytest.mark.slow
     def test_feature_ordinary_checkpoint(self, finished, toy_neu_det, tmp_path):
         # A factory's running model: no stream in its meta.
         running = torch.load(finished / 'step_0/epoch_1.pth', weights_only=False)
