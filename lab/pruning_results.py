@@ -10,13 +10,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from lab.plots import Measure, dot_rows
 from lab.pruning_latency import Timer
 from lab.results import Run, Runs, read_growing, today, write_runs
 from lab.tables.pruning_table import MEAN
 from mmdefect.pruning.report import SUMMARY
 from mmdefect.pruning.sweep.candidates import PARENT
 from mmdefect.pruning.sweep.workdir import digest_of
-from mmdefect.visualization.plots import Measure, dot_rows
 
 CHOSEN = 'chosen'
 

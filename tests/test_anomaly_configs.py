@@ -20,8 +20,8 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS, HOOKS
 
 from mmdefect.apis import load_config
-from mmdefect.streams.resolve import resolve_step_config
 from mmdefect.streams.state import config_hash
+from mmdefect.streams.stream import resolve_step_config
 from tests.conftest import tool_env
 from tests.helpers.configs import (
     ANOMALY,
@@ -334,7 +334,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import (DATASETS, HOOKS, LOG_PROCESSORS, MODELS, VISUALIZERS,
                                DefaultScope)
 from mmdefect.apis import load_config
-from mmdefect.streams.resolve import build_stream, resolve_step_config
+from mmdefect.streams.stream import build_stream, resolve_step_config
 
 for name in sys.argv[1:]:
     cfg = load_config(name)

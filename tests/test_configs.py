@@ -26,7 +26,7 @@ from mmengine.registry import (
 from mmengine.runner import Runner
 
 from mmdefect.apis import load_config
-from mmdefect.streams.resolve import build_stream, resolve_step_config
+from mmdefect.streams.stream import build_stream, resolve_step_config
 from tests.helpers.configs import (
     ANOMALY,
     CLASSIFICATION,

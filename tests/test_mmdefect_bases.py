@@ -18,7 +18,7 @@ import torch
 from mmengine.runner import Runner
 
 from mmdefect.apis import build_runner, load_config
-from mmdefect.streams.resolve import resolve_step_config
+from mmdefect.streams.stream import resolve_step_config
 from mmdefect.testing import make_toy_casting, make_toy_products
 from tests.helpers.configs import FOLDERS, ROOT
 

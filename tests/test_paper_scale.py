@@ -14,7 +14,7 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
 
 from mmdefect.apis import load_config
-from mmdefect.streams.resolve import build_stream, resolve_step_config
+from mmdefect.streams.stream import build_stream, resolve_step_config
 from tests.conftest import REPO, load_tool
 
 # Each method and each dataset once.

@@ -36,8 +36,8 @@ from mmdefect.models.anomaly import coreset as coreset_model
 from mmdefect.models.detection import incremental_gfl, incremental_gfl_head
 from mmdefect.models.detection.distill import terms
 from mmdefect.pruning.sweep.settings import prune_settings
-from mmdefect.streams.resolve import resolve_step_config
 from mmdefect.streams.state import canonical
+from mmdefect.streams.stream import resolve_step_config
 from tests.helpers.configs import ANOMALY, ROOT, build_anomaly_model, loaded
 
 CONFIGS = {

@@ -19,7 +19,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmdefect.apis import build_runner, load_config
-from mmdefect.streams.resolve import build_stream, resolve_step_config
+from mmdefect.streams.stream import build_stream, resolve_step_config
 from mmdefect.testing import make_toy_casting
 from tests.conftest import toy_options
 from tests.helpers.configs import ROOT

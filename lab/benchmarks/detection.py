@@ -27,7 +27,7 @@ from lab.benchmarks.nms import numpy_nms, random_boxes
 from lab.timing import Progress, interleaved
 from mmdefect import mmcv_ext_standin
 from mmdefect.apis import load_config
-from mmdefect.streams.resolve import resolve_step_config
+from mmdefect.streams.stream import resolve_step_config
 from mmdefect.utils.checks import check_choice
 
 Measurement = Callable[[Progress | None], dict[str, float]]

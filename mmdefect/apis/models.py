@@ -96,7 +96,7 @@ def _of_step(cfg: Config, checkpoint: Path, step: int | None) -> Config:
             raise ValueError(f'step={step}: expected a config with a stream')
         return cfg
     from mmdefect.streams.checkpoints import step_of
-    from mmdefect.streams.resolve import build_stream, resolve_step_config
+    from mmdefect.streams.stream import build_stream, resolve_step_config
 
     stream = build_stream(cfg)
     step = step_of(checkpoint, len(stream)) if step is None else step

@@ -2,5 +2,6 @@
 
 A stream is a config whose classes arrive in steps. Step *k* starts from the model of
 step *k-1*, sees only the data of its own classes, and is judged on all classes so far.
-Nothing here knows boxes from anomaly maps, except ``detection.py``.
+Only ``detection.py`` and ``plain.py`` know boxes, only ``anomaly.py`` knows products;
+a report shows what a step has left.
 """

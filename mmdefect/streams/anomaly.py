@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from mmdefect.engine.hooks.continual.previous import PreviousStepHook
 from mmdefect.engine.run_config import set_hook
 from mmdefect.functional.class_rows import CONDITIONER_CLASS_KEYS
-from mmdefect.registry import TASK_UTILS
+from mmdefect.registry import HOOKS, TASK_UTILS
 from mmdefect.streams.stream import Stream
-from mmdefect.utils.config import as_list, dataset_classes, innermost
-
-# Hooks that look at the checkpoint of the step before.
-LOOK_BACK = {
-    'FeatureStatisticsHook',
-    'ImportancePenaltyHook',
-    'ProjectedUpdateHook',
-    'WeightAnchorHook',
-    'WeightImportanceHook',
-}
+from mmdefect.utils.config import as_list, innermost
 
 
 @TASK_UTILS.register_module()
 class AnomalyStream(Stream):
     """A stream whose classes are products.
 
-    Args:
-        cfg: The stream's whole config; the class list is read off its training dataset
-            when ``classes`` is not given.
-        classes: All products of the dataset, in its order.
-        class_keys: Parameters of the model whose rows are products. By default those of
-            its conditioner, and none where a step's model has no conditioner.
-        kwargs: See :class:`mmdefect.streams.stream.Stream`.
+    ``class_keys`` are those of the conditioner by default, and none where a step's
+    model has no conditioner.
     """
 
     metrics = (
@@ -46,19 +32,6 @@ class AnomalyStream(Stream):
     )
     requires = ('mmengine', 'mmcv')
 
-    def __init__(
-        self,
-        *,
-        cfg: Config,
-        classes: Sequence[str] | None = None,
-        class_keys: Sequence[str] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if classes is None:
-            classes = dataset_classes(innermost(cfg.train_dataloader.dataset))
-        super().__init__(classes=classes, **kwargs)
-        self.class_keys = None if class_keys is None else list(class_keys)
-
     def specialise(self, cfg: Config, step: int) -> None:
         """Write the products of ``step`` into model, datasets and evaluator."""
         cfg.model.num_classes = len(self.seen_classes(step))
@@ -68,7 +41,7 @@ class AnomalyStream(Stream):
             if loader is not None:
                 self._specialise_dataset(innermost(loader.dataset), split, step)
         for evaluator in as_list(cfg.get('test_evaluator')):
-            if _own_name(evaluator) == 'AnomalyMetric':
+            if str(evaluator.type).removeprefix('mmdefect.') == 'AnomalyMetric':
                 evaluator.old_classes = self.old_classes(step)
 
     def _specialise_dataset(self, dataset: ConfigDict, split: str, step: int) -> None:
@@ -86,7 +59,7 @@ class AnomalyStream(Stream):
         """Make ``step`` start from ``checkpoint``, and its hooks look back at it."""
         named = (cfg.get('default_hooks') or {}).values()
         for hook in [*named, *(cfg.get('custom_hooks') or [])]:
-            if hook and _own_name(hook) in LOOK_BACK:
+            if hook and _looks_back(hook['type']):
                 hook['checkpoint'] = checkpoint
         set_hook(
             cfg,
@@ -105,7 +78,7 @@ class AnomalyStream(Stream):
 
 
 def _check_held_out(cfg: Config) -> None:
-    """Refuse to test on images that were learnt."""
+    """Refuse to test on images that were learned."""
     given = {
         split: innermost(loader.dataset).get('hold_out')
         for split in ('train', 'test')
@@ -113,12 +86,12 @@ def _check_held_out(cfg: Config) -> None:
     }
     if len(set(given.values())) > 1:
         raise ValueError(
-            f'hold_out is {given["train"]} in the training set and {given["test"]} in '
-            'the test set, where None is the default: expected the same, or images are '
-            'tested that were learnt'
+            f'hold_out={given["train"]} in the training set and {given["test"]} in the '
+            'test set: expected the same, or images are tested that were learned'
         )
 
 
-def _own_name(cfg: Mapping[str, Any]) -> str:
-    """Type of a config entry; the prefix may be left out in our own scope."""
-    return str(cfg.get('type')).removeprefix('mmdefect.')
+def _looks_back(kind: Any) -> bool:
+    """Whether a hook looks at the checkpoint of the step before."""
+    found = HOOKS.get(kind) if isinstance(kind, str) else kind
+    return isinstance(found, type) and issubclass(found, PreviousStepHook)

@@ -10,13 +10,7 @@ import torch
 from mmengine.config import Config
 
 from mmdefect.streams.resume import compare
-from mmdefect.streams.state import (
-    STATE_FILE,
-    StepState,
-    StreamState,
-    config_hash,
-    inside,
-)
+from mmdefect.streams.state import STATE_FILE, StreamState, config_hash, inside
 from mmdefect.streams.stream import Stream
 from mmdefect.utils.checkpoint import (
     checkpoint_classes,
@@ -49,16 +43,17 @@ def take_over(stream: Stream, state: StreamState, cfg: Config, work_dir: Path) -
         checkpoint = _finished_step_0(source, cfg)
     elif source.is_file():
         checkpoint = source
-        _check_classes(source, stream.new_classes(0))
+        classes = stream.new_classes(0)
+        check_classes(load_weights(source), classes, source, 0, named=True)
     else:
         raise FileNotFoundError(
-            f'stream.start_from {str(source)!r} does not exist: expected the work dir '
-            'of a stream or a checkpoint file'
+            f'stream.start_from={str(source)!r}: expected the work dir of a stream or '
+            'a checkpoint file'
         )
     step_dir.mkdir(parents=True, exist_ok=True)
     copy = step_dir / checkpoint.name
     shutil.copyfile(checkpoint, copy)
-    first: StepState = state.steps[0]
+    first = state.steps[0]
     first.state = 'trained'
     first.reused_from = str(source)
     first.checkpoint = f'step_0/{copy.name}'
@@ -74,27 +69,18 @@ def _finished_step_0(source: Path, cfg: Config) -> Path:
     first = StreamState.load(source).steps[0]
     if first.checkpoint is None or first.config is None:
         raise ValueError(
-            f'stream.start_from {str(source)!r} has not finished its step 0: run it '
+            f'stream.start_from={str(source)!r}: expected a finished step 0; run it '
             'first'
         )
     if difference := compare(source, first, cfg)[0]:
         raise ValueError(
-            f'cannot reuse step 0 of {source}: its config differs, first at '
-            f'{difference}; use equal step-0 settings or drop stream.start_from'
+            f'stream.start_from={str(source)!r}: expected a step 0 of the same config; '
+            f'it differs, first at {difference}; make them equal or drop '
+            'stream.start_from'
         )
     path = inside(source, first.checkpoint)
     verify(path, str(first.checkpoint_sha256))
     return path
-
-
-def _check_classes(path: Path, classes: list[str]) -> None:
-    found = checkpoint_classes(load_weights(path), path)
-    if found is None or list(found) != classes:
-        raise ValueError(
-            f'checkpoint {path} cannot stand for step 0: it knows the classes {found}, '
-            f'step 0 has {classes}; name or reorder them with '
-            'tools/model_converters/expand_classes.py, or change the protocol'
-        )
 
 
 def begun(work_dir: Path, *, resume: bool) -> bool:
@@ -116,8 +102,8 @@ def begun(work_dir: Path, *, resume: bool) -> bool:
             trained = False
         if trained or pointed_checkpoint(work_dir / f'step_{step.step}') is not None:
             raise FileExistsError(
-                f'{work_dir} already holds a stream ({STATE_FILE}): add --resume to '
-                'continue it, or choose another --work-dir'
+                f'{work_dir} already holds a stream ({STATE_FILE}): expected none; add '
+                '--resume to continue it, or choose another --work-dir'
             )
     return False
 
@@ -132,15 +118,15 @@ def continued(stream: Stream, work_dir: Path) -> StreamState:
     expected = [stream.new_classes(k) for k in range(len(stream))]
     if [s.classes for s in state.steps] != expected:
         raise ValueError(
-            f'cannot resume {work_dir}: it was started with the steps '
-            f'{[s.classes for s in state.steps]}, the config now has {expected}; '
-            'use the same protocol or another --work-dir'
+            f'{work_dir}: expected the steps {[s.classes for s in state.steps]} that '
+            f'it was started with, not {expected}; use the same protocol or another '
+            '--work-dir'
         )
     if state.start_from != stream.start_from:
         raise ValueError(
-            f'cannot resume {work_dir}: it was started with '
-            f'stream.start_from={state.start_from!r}, the config now has '
-            f'{stream.start_from!r}; use the same or another --work-dir'
+            f'{work_dir}: expected stream.start_from={state.start_from!r} that it was '
+            f'started with, not {stream.start_from!r}; use the same or another '
+            '--work-dir'
         )
     return state
 
@@ -148,8 +134,8 @@ def continued(stream: Stream, work_dir: Path) -> StreamState:
 def not_finished(step: int, work_dir: Path) -> ValueError:
     """Say that a step has nothing to start from."""
     return ValueError(
-        f'step {step} cannot run: step {step - 1} is not finished in {work_dir}; run '
-        f'it first (--step {step - 1}), then this one with --resume'
+        f'{work_dir}: expected a finished step {step - 1} before step {step}; run it '
+        f'first (--step {step - 1}), then this one with --resume'
     )
 
 
@@ -158,8 +144,8 @@ def last_checkpoint(step_dir: Path) -> Path | None:
     path = pointed_checkpoint(step_dir)
     if path is not None and not path.is_file():
         raise FileNotFoundError(
-            f'{step_dir / "last_checkpoint"} names {path.name}, which is not in '
-            f'{step_dir}: put it back, or remove last_checkpoint to train the step anew'
+            f'{path}: expected the checkpoint that last_checkpoint names; put it back, '
+            'or remove last_checkpoint to train the step anew'
         )
     return path
 
@@ -173,14 +159,14 @@ def verify(path: Path, sha256: str) -> None:
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f'checkpoint {path} of a finished step is gone: put it back or train the '
-            'stream anew in another --work-dir'
+            f'{path}: expected the checkpoint of a finished step; put it back or train '
+            'the stream anew in another --work-dir'
         )
     if file_sha256(path) != sha256:
         raise ValueError(
-            f'checkpoint {path} has changed since its step finished: put the recorded '
-            f'file back (SHA-256 {sha256[:12]}...) or train the stream anew in another '
-            '--work-dir'
+            f'{path}: expected the checkpoint of SHA-256 {sha256[:12]}..., it has '
+            'changed since its step finished; put it back or train the stream anew in '
+            'another --work-dir'
         )
 
 
@@ -195,30 +181,44 @@ def step_of(path: Path, steps: int) -> int:
     step = stream.get('step') if isinstance(stream, dict) else None
     if type(step) is not int:
         raise ValueError(
-            f'checkpoint {path} does not say which step it belongs to: say it with '
-            '--step'
+            f'{path}: expected a checkpoint that names its step; say it with --step'
         )
     if not 0 <= step < steps:
         raise ValueError(
-            f'checkpoint {path} belongs to step {step}, but the config has steps 0 to '
-            f'{steps - 1}: use the config that it was trained with'
+            f'{path}: expected a checkpoint of a step from 0 to {steps - 1}, it is of '
+            f'step {step}; use the config that it was trained with'
         )
     return step
 
 
 def check_classes(
-    loaded: dict[str, Any], expected: list[str], path: Path, step: int
+    loaded: dict[str, Any],
+    expected: list[str],
+    path: Path,
+    step: int,
+    *,
+    named: bool = False,
 ) -> None:
     """Refuse a checkpoint whose rows stand for other classes, or in another order.
+
+    Args:
+        loaded: The checkpoint.
+        expected: Classes of the step.
+        path: Where it is.
+        step: Number of the step.
+        named: Whether it must say its classes.
 
     Raises:
         ValueError: Naming both class lists.
     """
     found = checkpoint_classes(loaded, path)
-    if found is not None and list(found) != expected:
+    if found is None and not named:
+        return
+    if found is None or list(found) != expected:
         raise ValueError(
-            f'checkpoint {path} knows the classes {list(found)}, step {step} has '
-            f'{expected}: use the protocol that it was trained with'
+            f'{path}: expected the classes {expected} of step {step}, it knows '
+            f'{found and list(found)}; use the protocol that it was trained with, or '
+            'name or reorder them with tools/model_converters/expand_classes.py'
         )
 
 
@@ -249,7 +249,7 @@ def check_keys(
         )
     if wrong:
         raise ValueError(
-            f'checkpoint {path} does not fit the model of step {step}: {len(wrong)} '
-            f'keys are missing, unexpected or of another shape, such as '
-            f'{", ".join(wrong[:3])}; {cure}'
+            f'{path}: expected the weights of step {step}; {len(wrong)} keys are '
+            f'missing, unexpected or of another shape, such as {", ".join(wrong[:3])}; '
+            f'{cure}'
         )

@@ -2,64 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
 from mmdefect.engine.run_config import set_hook
-from mmdefect.registry import HOST_SCOPE, TASK_UTILS
+from mmdefect.registry import HOST_SCOPE, MODELS, TASK_UTILS
 from mmdefect.streams.stream import Stream
-from mmdefect.utils.config import (
-    as_list,
-    dataset_classes,
-    innermost,
-    is_coco,
-    use_our_dataset,
-)
+from mmdefect.utils.config import as_list, innermost, is_coco, use_our_dataset
 
 # What mmdet writes: a user's own mmdet config becomes a stream without edits.
 _METRICS = {'CocoMetric', 'mmdet.CocoMetric'}
+# Whether they know old classes; others are asked, which imports all of mmdet.
+_HEADS = {'GFLHead': False, 'IncrementalGFLHead': True}
 
 
 @TASK_UTILS.register_module()
 class DetectionStream(Stream):
-    """A stream whose classes are kinds of boxes.
-
-    Args:
-        cfg: The stream's whole config; the class list is read off its training dataset
-            when ``classes`` is not given.
-        classes: All classes of the dataset, in its order.
-        class_keys: Parameters of the model whose rows are classes. GFL's by default.
-        kwargs: See :class:`mmdefect.streams.stream.Stream`.
-    """
+    """A stream whose classes are kinds of boxes; ``class_keys`` default to GFL's."""
 
     metrics = ('AP50', 'AP')
     requires = ('mmengine', 'mmcv', 'mmdet')
-
-    def __init__(
-        self,
-        *,
-        cfg: Config,
-        classes: Sequence[str] | None = None,
-        class_keys: Sequence[str] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if classes is None:
-            classes = dataset_classes(innermost(cfg.train_dataloader.dataset))
-        super().__init__(classes=classes, **kwargs)
-        self.class_keys = None if class_keys is None else list(class_keys)
 
     def specialise(self, cfg: Config, step: int) -> None:
         """Write the classes of ``step`` into head, datasets and evaluators."""
         head = cfg.model.get('bbox_head')
         if not isinstance(head, dict):
             raise ValueError(
-                f'model {cfg.model.get("type")!r} has no bbox_head: DetectionStream '
-                'sets the class count of single-stage detectors such as GFL'
+                f'model.type={cfg.model.get("type")!r}: expected a detector with one '
+                'bbox_head, such as GFL; DetectionStream sets its class count'
             )
         head['num_classes'] = len(self.seen_classes(step))
-        if head['type'] == 'mmdefect.IncrementalGFLHead':
+        if _knows_old_classes(head['type']):
             head['num_old_classes'] = len(self.old_classes(step))
         for split in ('train', 'val', 'test'):
             self._specialise_loader(cfg.get(f'{split}_dataloader'), split, step)
@@ -97,10 +71,9 @@ class DetectionStream(Stream):
         absent = [name for name in self.new_classes(step) if name not in shown]
         if absent:
             raise ValueError(
-                f'step {step} brings {", ".join(absent)}, of which no training image '
-                f'in {getattr(dataset, "ann_file", "its data set")} has a box: '
-                'expected boxes of every class of a step; add some, or leave the '
-                'class out of stream.protocol'
+                f'{getattr(dataset, "ann_file", "its dataset")}: expected a box of '
+                f'every class of step {step}, found none of {", ".join(absent)}; add '
+                'some, or leave the class out of stream.protocol'
             )
 
     def chain(self, cfg: Config, step: int, checkpoint: str) -> None:
@@ -118,3 +91,15 @@ class DetectionStream(Stream):
         if self.class_keys is not None:
             hook['class_keys'] = self.class_keys
         set_hook(cfg, hook)
+
+
+def _knows_old_classes(kind: Any) -> bool:
+    """Whether a head is told how many of its classes are old: ours, or a subclass."""
+    if isinstance(kind, str):
+        name = kind.rpartition('.')[2]
+        if name in _HEADS:
+            return _HEADS[name]
+        with MODELS.switch_scope_and_registry(HOST_SCOPE) as registry:
+            kind = registry.get(kind)
+    ours = MODELS.get('mmdefect.IncrementalGFLHead')
+    return isinstance(kind, type) and issubclass(kind, ours)

@@ -31,9 +31,9 @@ def check_options(cfg: Config, step: int) -> None:
         for option in _NEED_WORKERS:
             if loader.get(option) and not loader.get('num_workers'):
                 raise ValueError(
-                    f'{key} of step {step} has {option}={loader[option]} and '
-                    'num_workers=0: expected one worker or more with it; raise '
-                    f'num_workers, or leave {option} out'
+                    f'{key}.num_workers=0: expected a worker or more with '
+                    f'{option}={loader[option]} in step {step}; raise it, or leave '
+                    f'{option} out'
                 )
 
 

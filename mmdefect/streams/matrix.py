@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,12 @@ import torch
 from torch import Tensor
 
 from mmdefect.functional.forgetting import group_mean, step_forgetting
+from mmdefect.utils.checks import check_choice
 from mmdefect.utils.files import write_json
+from mmdefect.utils.text_files import read_json
 
 MATRIX_FILE = 'matrix.json'
+GROUPS = ('old', 'new', 'all')
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,12 @@ class StepScores:
 
 def _find_scalar(scalars: Mapping[str, float], metric: str, name: str) -> float:
     """Value of ``<prefix>/<metric>/<class>``, with any prefix or none."""
-    tail = f'{metric}/{name}'
-    keys = [key for key in scalars if key == tail or key.endswith(f'/{tail}')]
+    tail = f'/{metric}/{name}'
+    keys = [key for key in scalars if f'/{key}'.endswith(tail)]
     if len(keys) != 1:
-        found = f'{", ".join(keys)} were' if keys else 'none was'
         raise ValueError(
-            f"one scalar '<prefix>/{tail}' was expected, {found} found among "
-            f'{", ".join(sorted(scalars)) or "no scalars"}; use a metric that reports '
-            'every seen class.'
+            f'scalars={sorted(scalars)}: expected one <prefix>{tail}, found '
+            f'{", ".join(keys) or "none"}; use a metric that reports every seen class'
         )
     return float(scalars[keys[0]])
 
@@ -91,8 +91,7 @@ class StreamMatrix:
         for what, names in (('classes', classes), ('metrics', metrics)):
             if not names or len(set(names)) != len(names):
                 raise ValueError(
-                    f'{what} {list(names)} were given, at least one name and no '
-                    'duplicates were expected.'
+                    f'{what}={list(names)}: expected at least one name, each once'
                 )
         self.classes = list(classes)
         self.metrics = list(metrics)
@@ -137,9 +136,8 @@ class StreamMatrix:
         unknown = [name for name in seen if name not in self.classes]
         if step < 0 or unknown or not seen or len(set(seen)) != len(seen):
             raise ValueError(
-                f'step {step} with old {list(old)} and new {list(new)} was given, a '
-                'step from 0 with each class once was expected, classes among '
-                f'{", ".join(self.classes)}.'
+                f'step={step}, old={list(old)}, new={list(new)}: expected a step from '
+                f'0 with each class once, of {", ".join(self.classes)}'
             )
         per_class = {
             metric: {name: _find_scalar(scalars, metric, name) for name in seen}
@@ -148,20 +146,13 @@ class StreamMatrix:
         numbers = {k: float(v) for k, v in scalars.items() if isinstance(v, Real)}
         self._steps[step] = StepScores(step, tuple(old), tuple(new), per_class, numbers)
 
-    def _check_metric(self, metric: str) -> None:
-        if metric not in self.metrics:
-            raise ValueError(
-                f"metric '{metric}' was asked for, one of {', '.join(self.metrics)} "
-                'was expected.'
-            )
-
     def scores(self, step: int, metric: str) -> dict[str, float]:
         """Class -> value after a step; empty when the step has not been tested.
 
         Raises:
             ValueError: If the metric is unknown.
         """
-        self._check_metric(metric)
+        check_choice('metric', metric, self.metrics)
         scores = self._steps.get(step)
         return {} if scores is None else dict(scores.per_class[metric])
 
@@ -185,9 +176,9 @@ class StreamMatrix:
         Raises:
             ValueError: If the metric is unknown or there is no step yet.
         """
-        self._check_metric(metric)
+        check_choice('metric', metric, self.metrics)
         if not self._steps:
-            raise ValueError('the matrix has no step yet; call add_step first.')
+            raise ValueError('matrix without a step: expected one; call add_step')
         size = (max(self._steps) + 1, len(self.classes))
         matrix = torch.full(size, math.nan, dtype=torch.float64)
         for step, scores in self._steps.items():
@@ -209,12 +200,9 @@ class StreamMatrix:
         Raises:
             ValueError: If the metric, the step or the group is unknown.
         """
-        self._check_metric(metric)
-        if step not in self._steps or name not in ('old', 'new', 'all'):
-            raise ValueError(
-                f"group '{name}' of step {step} was asked for, old, new or all of a "
-                f'step among {sorted(self._steps)} was expected.'
-            )
+        check_choice('metric', metric, self.metrics)
+        check_choice('step', step, self._steps)
+        check_choice('name', name, GROUPS)
         scores = self._steps[step]
         members = {'old': scores.old, 'new': scores.new}.get(
             name, scores.old + scores.new
@@ -234,11 +222,8 @@ class StreamMatrix:
         Raises:
             ValueError: If the metric or the step is unknown.
         """
-        self._check_metric(metric)
-        if step not in self._steps:
-            raise ValueError(
-                f'step {step} was asked for, one of {sorted(self._steps)} was expected.'
-            )
+        check_choice('metric', metric, self.metrics)
+        check_choice('step', step, self._steps)
         before = self._steps.get(step - 1)
         if before is None:
             return {}
@@ -254,32 +239,23 @@ class StreamMatrix:
         """The content of ``matrix.json``: plain containers, null for NaN."""
         steps = []
         for scores in self.steps:
-            groups = {
-                metric: {
-                    name: self.group(metric=metric, step=scores.step, name=name)
-                    for name in ('old', 'new', 'all')
-                }
-                for metric in self.metrics
+            step = scores.step
+            by_metric = {
+                'per_class': scores.per_class,
+                'undefined': {
+                    m: self.undefined(metric=m, step=step) for m in self.metrics
+                },
+                'groups': {
+                    m: {g: self.group(metric=m, step=step, name=g) for g in GROUPS}
+                    for m in self.metrics
+                },
+                'forgetting': {
+                    m: self.forgetting(metric=m, step=step) for m in self.metrics
+                },
+                'scalars': scores.scalars,
             }
-            forgetting = {
-                metric: self.forgetting(metric=metric, step=scores.step)
-                for metric in self.metrics
-            }
-            steps.append(
-                {
-                    'step': scores.step,
-                    'old': list(scores.old),
-                    'new': list(scores.new),
-                    'per_class': _null_nan(scores.per_class),
-                    'undefined': {
-                        metric: self.undefined(metric=metric, step=scores.step)
-                        for metric in self.metrics
-                    },
-                    'groups': _null_nan(groups),
-                    'forgetting': _null_nan(forgetting),
-                    'scalars': _null_nan(scores.scalars),
-                }
-            )
+            classes = {'old': list(scores.old), 'new': list(scores.new)}
+            steps.append({'step': step, **classes, **_null_nan(by_metric)})
         return {'metrics': self.metrics, 'classes': self.classes, 'steps': steps}
 
     def save(self, path: str | Path) -> None:
@@ -292,32 +268,23 @@ class StreamMatrix:
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If the file is not a matrix, naming what is missing.
+            ValueError: If the file is not a matrix, naming what is wrong.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"matrix '{path}' does not exist; train the stream, or test its work "
-                'dir to write it.'
-            )
+        content = read_json(Path(path), 'matrix of a stream')
         try:
-            content = json.loads(path.read_text(encoding='utf-8'))
             matrix = cls(classes=content['classes'], metrics=content['metrics'])
             for entry in content['steps']:
-                per_class = {
-                    metric: _nan_null(entry['per_class'][metric])
-                    for metric in matrix.metrics
-                }
                 matrix._steps[entry['step']] = StepScores(
                     entry['step'],
                     tuple(entry['old']),
                     tuple(entry['new']),
-                    per_class,
+                    {m: _nan_null(entry['per_class'][m]) for m in matrix.metrics},
                     _nan_null(entry['scalars']),
                 )
-        except (KeyError, json.JSONDecodeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"'{path}' is not a stream matrix ({type(error).__name__}: {error}); "
-                'test the work dir again to rewrite it.'
+                f'{path}: expected the matrix of a stream, found a wrong or missing '
+                f'entry ({type(error).__name__}: {error}); remove the file and test '
+                'the work dir to write it anew'
             ) from error
         return matrix

@@ -5,12 +5,7 @@ from __future__ import annotations
 from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 
-from mmdefect.utils.config import (
-    as_list,
-    every_innermost,
-    is_coco,
-    use_our_dataset,
-)
+from mmdefect.utils.config import as_list, every_innermost, is_coco, use_our_dataset
 
 OUR_METRIC = 'mmdefect.GroupedCocoMetric'
 
@@ -23,7 +18,7 @@ def check_coco_data(runner: Runner) -> None:
     of the Runner, which is dumped, logged and saved in checkpoints: it is the user's
     and works without this package.
 
-    Data of another backend than the disk, and data sets of other types, stay as they
+    Data of another backend than the disk, and datasets of other types, stay as they
     are.
 
     Args:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
+from itertools import islice
+
+from mmdefect.utils.checks import check_known
 
 _PLUS = re.compile(r'\d+(\+\d+)*')
 _MINUS = re.compile(r'(?P<first>\d+)-(?P<size>\d+)(x(?P<count>\d+))?')
@@ -47,8 +49,8 @@ def _step_sizes(protocol: str) -> list[int]:
         count = int(match['count'] or 1)
         return [int(match['first'])] + [int(match['size'])] * count
     raise ValueError(
-        f'protocol {protocol!r} cannot be read: expected step sizes such as "3+3", '
-        '"2+2+2" or "10-1x5", or a list of class lists'
+        f'protocol={protocol!r}: expected step sizes such as "3+3", "2+2+2" or '
+        '"10-1x5", or a list of class lists'
     )
 
 
@@ -56,21 +58,15 @@ def _split(
     sizes: Sequence[int], protocol: str, classes: Sequence[str]
 ) -> list[list[str]]:
     if 0 in sizes:
-        raise ValueError(
-            f'protocol {protocol!r} has a step without classes: every step needs at '
-            'least one'
-        )
+        raise ValueError(f'protocol={protocol!r}: expected a class in every step')
     if sum(sizes) != len(classes):
         raise ValueError(
-            f'protocol {protocol!r} does not add up: its steps hold {sum(sizes)} '
-            f'classes, the dataset has {len(classes)} ({", ".join(classes)}); change '
-            'the sizes or list the classes of each step'
+            f'protocol={protocol!r} does not add up: expected steps of the '
+            f'{len(classes)} classes {", ".join(classes)}, not of {sum(sizes)}; change '
+            'the sizes, or list the classes of each step'
         )
-    steps, start = [], 0
-    for size in sizes:
-        steps.append(list(classes[start : start + size]))
-        start += size
-    return steps
+    names = iter(classes)
+    return [list(islice(names, size)) for size in sizes]
 
 
 def _check_class_lists(
@@ -80,30 +76,12 @@ def _check_class_lists(
         isinstance(step, str) or not isinstance(step, Sequence) for step in protocol
     ):
         raise TypeError(
-            f'protocol {protocol!r} is neither a string such as "3+3" nor a list of '
-            'class lists such as [["crazing", "patches"], ["scratches"]]'
+            f'protocol={protocol!r}: expected a string such as "3+3", or class lists '
+            'such as [["crazing", "patches"], ["scratches"]]'
         )
     steps = [list(step) for step in protocol]
     if not steps or not all(steps):
-        raise ValueError(
-            f'protocol {steps!r} has a step without classes: every step needs at least '
-            'one'
-        )
-    seen: set[str] = set()
-    for name in (name for step in steps for name in step):
-        if name not in classes:
-            raise ValueError(unknown_class(name, classes, 'protocol'))
-        if name in seen:
-            raise ValueError(f'protocol names the class {name!r} twice: name it once')
-        seen.add(name)
+        raise ValueError(f'protocol={steps!r}: expected a class in every step')
+    names = [name for step in steps for name in step]
+    check_known(names, classes, what='protocol')
     return steps
-
-
-def unknown_class(name: str, classes: Sequence[str], where: str) -> str:
-    """Return the sentence for a class name that nobody knows, with near matches."""
-    near = difflib.get_close_matches(str(name), list(classes), n=3, cutoff=0.5)
-    hint = f'did you mean {" or ".join(map(repr, near))}?' if near else 'check the name'
-    return (
-        f'{where} names the unknown class {name!r}: the dataset has '
-        f'{", ".join(classes)}; {hint}'
-    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from mmengine.config import Config
 
 from mmdefect.streams.matrix import MATRIX_FILE, StreamMatrix
+from mmdefect.streams.report.record import MAPS_FILE, SAMPLES_FILE, read_maps
 from mmdefect.streams.settings import scoring_hash, scoring_part, training_part
 from mmdefect.streams.state import (
     StepState,
@@ -21,7 +21,7 @@ from mmdefect.utils.config import as_list
 from mmdefect.utils.dumped_config import read_dumped_config
 
 # Hook -> what it leaves in the folder of a step when the step is scored.
-_PICTURES = {'SamplePredictionsHook': 'samples.json', 'AnomalyMapHook': 'maps.json'}
+_PICTURES = {'SamplePredictionsHook': SAMPLES_FILE, 'AnomalyMapHook': MAPS_FILE}
 
 
 def recorded_config(work_dir: Path, state: StepState) -> Config | None:
@@ -99,8 +99,11 @@ def _missing_pictures(folder: Path, cfg: Config) -> str | None:
             continue
         if not (folder / name).is_file():
             return f'{folder.name}/{name} is missing'
-        content = json.loads((folder / name).read_text(encoding='utf-8'))
-        for entry in content['maps'] if name == 'maps.json' else []:
-            if not (folder / entry['picture']).is_file():
-                return f'{folder.name}/{entry["picture"]} is missing'
+        try:
+            maps = read_maps(folder) if name == MAPS_FILE else []
+        except ValueError:
+            return f'{folder.name}/{name} is damaged'
+        for entry in maps:
+            if not Path(entry['picture']).is_file():
+                return f'{entry["picture"]} is missing'
     return None

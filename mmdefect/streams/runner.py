@@ -18,7 +18,6 @@ from mmdefect.streams import checkpoints
 from mmdefect.streams.closing import draw_report, sum_up
 from mmdefect.streams.launch import build_step_runner, tear_down
 from mmdefect.streams.progress import StepClock
-from mmdefect.streams.resolve import build_stream, resolve_step_config
 from mmdefect.streams.resume import (
     compare,
     other_scoring,
@@ -27,12 +26,8 @@ from mmdefect.streams.resume import (
 )
 from mmdefect.streams.scoring import Scorer
 from mmdefect.streams.settings import scoring_hash, shared_scoring_hash
-from mmdefect.streams.state import (
-    StepState,
-    StreamState,
-    config_hash,
-    inside,
-)
+from mmdefect.streams.state import StepState, StreamState, config_hash, inside
+from mmdefect.streams.stream import build_stream, resolve_step_config
 from mmdefect.utils.checkpoint import (
     file_sha256,
     load_weights,
@@ -91,8 +86,8 @@ class StreamRunner:
         """
         if self.cfg.get('load_from'):
             raise ValueError(
-                f'load_from={self.cfg.load_from!r} is not used by a stream: start from '
-                'a model with stream.start_from, continue a stream with a bare --resume'
+                f'load_from={self.cfg.load_from!r}: expected none in a stream; start '
+                'from a model with stream.start_from, continue with a bare --resume'
             )
         if step is not None:
             self.stream.check_step(step)
@@ -147,18 +142,11 @@ class StreamRunner:
         cfg.resume, cfg.load_from = False, None
         name_apart(cfg, f'{self.name}_step_{step}')
         if self.stream.starts_from_previous(step):
-            path = self.work_dir / self._checkpoint_of(step - 1)
+            left = self.state.steps[step - 1].checkpoint if self.state.steps else None
+            # Read when the step trains, and then there is one.
+            path = self.work_dir / (left or f'step_{step - 1}/last.pth')
             self.stream.chain(cfg, step, str(path))
         return cfg
-
-    def _checkpoint_of(self, step: int) -> str:
-        """The checkpoint that a step has left, or will leave."""
-        if self.state.steps and self.state.steps[step].checkpoint:
-            return str(self.state.steps[step].checkpoint)
-        loop = self.stream.resolve(self.cfg, step).get('train_cfg') or {}
-        if 'max_epochs' in loop:
-            return f'step_{step}/epoch_{loop["max_epochs"]}.pth'
-        return f'step_{step}/iter_{loop.get("max_iters")}.pth'
 
     # -- training -----------------------------------------------------------------
 
@@ -255,23 +243,19 @@ class StreamRunner:
 
     def _changes(self, state: StepState, cfg: Config) -> list[str]:
         """Return what has changed; refuse what its training could not have had."""
-        if not self._has_begun(state):
-            return []
+        folder = self.work_dir / f'step_{state.step}'
+        if state.config_hash is None or (
+            state.state == 'running' and checkpoints.last_checkpoint(folder) is None
+        ):
+            return []  # no training that another config could spoil
         forbidden, changes = compare(self.work_dir, state, cfg)
         if forbidden:
             raise ValueError(
-                f'cannot resume step {state.step} of {self.work_dir}: its config has '
-                f'changed, first at {forbidden}; undo the change or use another '
-                '--work-dir'
+                f'{self.work_dir}: expected step {state.step} as it was begun; its '
+                f'config has changed, first at {forbidden}; undo the change or use '
+                'another --work-dir'
             )
         return changes
-
-    def _has_begun(self, state: StepState) -> bool:
-        """Whether a step holds any training that another config could spoil."""
-        if state.state == 'running':
-            folder = self.work_dir / f'step_{state.step}'
-            return checkpoints.last_checkpoint(folder) is not None
-        return state.config_hash is not None
 
     def _record_start(self, state: StepState, cfg: Config) -> None:
         if state.state == 'pending':
@@ -319,8 +303,8 @@ class StreamRunner:
         path = checkpoints.last_checkpoint(Path(runner.work_dir))
         if path is None:
             raise FileNotFoundError(
-                f'step {state.step} saved no checkpoint in {runner.work_dir}: its '
-                'default_hooks.checkpoint must save the last epoch'
+                f'{runner.work_dir}: expected a checkpoint of step {state.step}; have '
+                'default_hooks.checkpoint save the last epoch'
             )
         loaded = load_weights(path)
         state_dict_of(loaded, path)  # refuses weights that are not finite
@@ -371,7 +355,7 @@ class StreamRunner:
     def _conclude(self, done: list[int]) -> None:
         """Name scores that are not comparable, draw the report, show all scores."""
         on_main_process(lambda: self._name_other_scoring(done))
-        on_main_process(lambda: sum_up(self.work_dir, self._say))
+        on_main_process(lambda: sum_up(self.work_dir, self._say, self.stream.joint))
 
     def _name_other_scoring(self, done: list[int]) -> None:
         for state in self.state.steps:

@@ -8,7 +8,6 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.runner import Runner
 
 from mmdefect.engine.hooks.same_bits import SameBitsHook
 from mmdefect.engine.run_config import apply_test_flags, draw_apart
@@ -64,27 +63,9 @@ class Scorer:
         for hook in runner.hooks:
             if isinstance(hook, SameBitsHook):
                 hook.after_load_checkpoint(runner, loaded)
-        self._compare(runner, step)
         scores = runner.test()
         tear_down(runner)
         return scores
-
-    def _compare(self, runner: Runner, step: int) -> None:
-        """Tell the metrics what the step before and the upper bound scored."""
-        known = {
-            'previous': self._scores_in(self.work_dir, step - 1),
-            'joint': self._scores_in(self.stream.joint, step),
-        }
-        for metric in runner.test_evaluator.metrics if any(known.values()) else []:
-            if hasattr(metric, 'compare_with'):
-                metric.compare_with(**{k: v or None for k, v in known.items()})
-
-    def _scores_in(self, work_dir: str | Path | None, step: int) -> dict[str, float]:
-        """Class -> leading metric after a step of a stream; empty if not known."""
-        path = Path(work_dir or '') / MATRIX_FILE
-        if step < 0 or work_dir is None or not path.is_file():
-            return {}
-        return StreamMatrix.load(path).scores(step, self.stream.metrics[0])
 
     def record(self, step: int, scores: dict[str, Any]) -> None:
         """Write the scores of a step into ``matrix.json``, on rank 0."""

@@ -14,37 +14,21 @@ from mmdefect.streams.state import canonical, digest
 
 # How a data loader fetches its samples, not which. With another number of workers an
 # augmentation draws other random numbers, as good as those before.
-FETCHING = frozenset(
-    {
-        'num_workers',
-        'persistent_workers',
-        'prefetch_factor',
-        'pin_memory',
-        'pin_memory_device',
-        'timeout',
-        'multiprocessing_context',
-        'disable_subprocess_warning',
-    }
-)
-# How a data set holds what it has read.
+FETCHING = frozenset({
+    'num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory',
+    'pin_memory_device', 'timeout', 'multiprocessing_context',
+    'disable_subprocess_warning',
+})  # fmt: skip
+# How a dataset holds what it has read.
 HOLDING = frozenset({'cache_gb', 'serialize_data'})
-# What a data set looks at first: no training goes on with an image that it refuses.
+# What a dataset looks at first: no training goes on with an image that it refuses.
 LOOKING = frozenset({'verify_images'})
 # Hooks that look on.
-WATCHING = frozenset(
-    {
-        'AnomalyMapHook',
-        'BoxVisualizationHook',
-        'ClsVisualizationHook',
-        'DetVisualizationHook',
-        'IterTimerHook',
-        'LoggerHook',
-        'MemoryProfilerHook',
-        'ProfilerHook',
-        'SamplePredictionsHook',
-        'VisualizationHook',
-    }
-)
+WATCHING = frozenset({
+    'AnomalyMapHook', 'BoxVisualizationHook', 'ClsVisualizationHook',
+    'DetVisualizationHook', 'IterTimerHook', 'LoggerHook', 'MemoryProfilerHook',
+    'ProfilerHook', 'SamplePredictionsHook', 'VisualizationHook',
+})  # fmt: skip
 _SCORING = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator', 'tta')
 # Entries of a config that only serve scoring; others of these names are variables.
 _AFTERWARDS = ('test_', 'val_', 'tta', 'predictions')

@@ -12,24 +12,16 @@ from typing import Any
 from mmengine.config import Config
 
 from mmdefect.utils.files import write_json
+from mmdefect.utils.text_files import read_json
 
 STATE_FILE = 'stream.json'
 
 # Keys that say where and how visibly a run happens, not what it computes.
 _PLACE_KEYS = {
-    'work_dir',
-    'launcher',
-    'resume',
-    'load_from',
-    'experiment_name',
-    'visualizer',
-    'vis_backends',
-    'log_level',
-    'log_processor',
-    'env_cfg',
-    'model_wrapper_cfg',
+    'work_dir', 'launcher', 'resume', 'load_from', 'experiment_name', 'visualizer',
+    'vis_backends', 'log_level', 'log_processor', 'env_cfg', 'model_wrapper_cfg',
     'custom_imports',
-}
+}  # fmt: skip
 # Types that configs name otherwise today: they compute the same, old work dirs resume.
 _RENAMED = {
     'mmdefect.LoadCachedImage': 'LoadImageFromFile',
@@ -79,19 +71,18 @@ class StreamState:
                 'that tools/train.py has started'
             )
         try:
-            data = json.loads(path.read_text(encoding='utf-8'))
+            data = read_json(path, 'state of a stream')
             steps = [StepState(**step) for step in data.pop('steps')]
-            state = cls(**data, steps=steps)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            for step in steps:
+                for file in (step.config, step.checkpoint, step.started_from):
+                    if file is not None:
+                        inside(Path(work_dir), file)
+            return cls(**data, steps=steps)
+        except (KeyError, TypeError) as error:
             raise ValueError(
-                f'{path} does not describe a stream ({error}): put the file back that '
-                'tools/train.py wrote'
+                f'{path}: expected the state of a stream, found {error}; put the file '
+                'back that tools/train.py wrote'
             ) from None
-        for step in steps:
-            for file in (step.config, step.checkpoint, step.started_from):
-                if file is not None:
-                    inside(Path(work_dir), file)
-        return state
 
     def save(self, work_dir: Path) -> None:
         """Write ``stream.json`` in one piece: a kill leaves the old or the new."""
@@ -172,7 +163,6 @@ def differences(ours: Any, theirs: Any, key: str = '') -> Iterator[str]:
 
 
 def _short(value: Any) -> str:
-    """A value as text that leaves a sentence readable."""
     text = repr(value)
     return text if len(text) <= 120 else f'{text[:117]}...'
 

@@ -9,8 +9,17 @@ from typing import Any, Literal
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from mmdefect.engine.run_config import (
+    count_each_image_once,
+    drop_absent_hooks,
+    drop_validation,
+    make_reproducible,
+    save_safely,
+)
+from mmdefect.registry import TASK_UTILS
 from mmdefect.streams.protocol import parse_protocol
-from mmdefect.utils.checks import check_choice
+from mmdefect.utils.checks import check_choice, check_range
+from mmdefect.utils.config import dataset_classes, innermost
 
 # Top-level keys that describe the stream and are gone from a resolved step.
 STREAM_KEYS = ('stream', 'method', 'runner_type', 'cfg_options')
@@ -27,7 +36,10 @@ class Stream:
     Args:
         protocol: Step sizes such as ``'3+3'`` or ``'10-1x5'``, or class lists; see
             :func:`mmdefect.streams.protocol.parse_protocol`.
-        classes: All classes of the dataset, in its order.
+        classes: All classes of the dataset, in its order; by default those of the
+            training dataset.
+        cfg: The stream's whole config, which then says them.
+        class_keys: Parameters of the model whose rows are classes.
         base: Config merged into step 0.
         increment: Config merged into every later step.
         steps: Config merged into single steps, by step number.
@@ -36,7 +48,7 @@ class Stream:
         train_on: ``'new'`` shows a step its own classes only; ``'seen'`` shows all
             classes so far, the upper bound that needs the old images.
         init: ``'previous'`` starts a step from the step before; ``'scratch'`` does not.
-        joint: Work dir of a finished upper bound; the scores then name the gap to it.
+        joint: Work dir of a finished upper bound; the log then names the gap to it.
     """
 
     #: Per-class metrics that the step x class matrix holds, the leading one first.
@@ -48,7 +60,9 @@ class Stream:
         self,
         *,
         protocol: str | Sequence[Sequence[str]],
-        classes: Sequence[str],
+        classes: Sequence[str] | None = None,
+        cfg: Config | None = None,
+        class_keys: Sequence[str] | None = None,
         base: Mapping[str, Any] | None = None,
         increment: Mapping[str, Any] | None = None,
         steps: Mapping[int | str, Mapping[str, Any]] | None = None,
@@ -59,16 +73,15 @@ class Stream:
     ) -> None:
         check_choice('stream.train_on', train_on, ('new', 'seen'))
         check_choice('stream.init', init, ('previous', 'scratch'))
-        self.steps = parse_protocol(protocol, classes)
+        if classes is None and cfg is not None:
+            classes = dataset_classes(innermost(cfg.train_dataloader.dataset))
+        self.steps = parse_protocol(protocol, classes or [])
+        self.class_keys = None if class_keys is None else list(class_keys)
         self.base = dict(base or {})
         self.increment = dict(increment or {})
         self.overrides = {int(k): dict(v) for k, v in (steps or {}).items()}
         for step in self.overrides:
-            if not 0 <= step < len(self.steps):
-                raise ValueError(
-                    f'stream.steps configures step {step}, but the protocol has steps '
-                    f'0 to {len(self.steps) - 1}'
-                )
+            check_range('stream.steps', step, 0, len(self) - 1)
         self.start_from = start_from
         self.train_on = train_on
         self.init = init
@@ -96,11 +109,8 @@ class Stream:
 
     def train_classes(self, step: int) -> list[str]:
         """Classes whose annotations ``step`` may use."""
-        return (
-            self.seen_classes(step)
-            if self.train_on == 'seen'
-            else self.new_classes(step)
-        )
+        new_only = self.train_on == 'new'
+        return self.new_classes(step) if new_only else self.seen_classes(step)
 
     def starts_from_previous(self, step: int) -> bool:
         """Whether ``step`` starts from the weights of the step before."""
@@ -112,10 +122,7 @@ class Stream:
         Raises:
             ValueError: There is no such step.
         """
-        if not 0 <= step < len(self):
-            raise ValueError(
-                f'step {step} does not exist: the stream has steps 0 to {len(self) - 1}'
-            )
+        check_range('step', step, 0, len(self) - 1)
 
     def resolve(self, cfg: Config, step: int) -> Config:
         """Return the ordinary config of ``step``; ``cfg`` is left alone.
@@ -180,7 +187,7 @@ class Stream:
     def check_training_set(self, dataset: Any, step: int) -> None:
         """Refuse a training set that does not show what the step brings.
 
-        A data set of products refuses a product without images by itself.
+        A dataset of products refuses a product without images by itself.
 
         Args:
             dataset: As the step will see it.
@@ -193,3 +200,36 @@ class Stream:
     def chain(self, cfg: Config, step: int, checkpoint: str) -> None:
         """Make the resolved config of ``step`` start from ``checkpoint``."""
         raise NotImplementedError
+
+
+def build_stream(cfg: Config) -> Stream:
+    """Build the stream that ``cfg.stream`` describes.
+
+    Raises:
+        ValueError: The config has no ``stream``.
+    """
+    if not cfg.get('stream'):
+        raise ValueError(
+            f'config {cfg.filename or ""!r} has no stream: expected '
+            "stream=dict(type='mmdefect.DetectionStream', protocol='3+3')"
+        )
+    return TASK_UTILS.build(cfg.stream, default_args={'cfg': cfg})
+
+
+def resolve_step_config(cfg: Config, step: int, stream: Stream | None = None) -> Config:
+    """Return the ordinary config of one step, without paths of a particular run."""
+    stream = stream or build_stream(cfg)
+    resolved = stream.resolve(cfg, step)
+    drop_absent_hooks(resolved)
+    make_reproducible(resolved, step=step)
+    count_each_image_once(resolved)
+    drop_validation(resolved)
+    save_safely(
+        resolved,
+        stream={
+            'step': step,
+            'classes': stream.seen_classes(step),
+            'old_classes': stream.old_classes(step),
+        },
+    )
+    return resolved

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from mmdefect.utils.checks import check_range
+
 GAP = 4
 # White with a dark rim: seen on every colour of the map.
 LINE, RIM = (255, 255, 255), (40, 40, 40)
@@ -18,16 +20,16 @@ LINE, RIM = (255, 255, 255), (40, 40, 40)
 def _image_validation(image: np.ndarray) -> None:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
-            f'an image of shape {image.shape} and type {image.dtype} was given, '
-            '(height, width, 3) of uint8 was expected; read it in colour.'
+            f'image.shape={image.shape}, image.dtype={image.dtype}: expected (height, '
+            'width, 3) of uint8; read it in colour'
         )
 
 
-def _map_validation(anomaly_map: np.ndarray) -> None:
-    if anomaly_map.ndim != 2 or not anomaly_map.size:
+def _plane_validation(name: str, plane: np.ndarray) -> None:
+    if plane.ndim != 2 or not plane.size:
         raise ValueError(
-            f'an anomaly map of shape {anomaly_map.shape} was given, (height, width) '
-            'was expected; take one map out of the batch.'
+            f'{name}.shape={plane.shape}: expected (height, width); take one out of '
+            'the batch'
         )
 
 
@@ -73,12 +75,10 @@ def heat_overlay(
             above ``high``, or ``alpha`` is not in [0, 1].
     """
     _image_validation(image)
-    _map_validation(anomaly_map)
-    if not np.isfinite([low, high]).all() or low > high or not 0 <= alpha <= 1:
-        raise ValueError(
-            f'low {low}, high {high} and alpha {alpha} were given, finite numbers with '
-            'low <= high and alpha from 0 to 1 were expected.'
-        )
+    _plane_validation('anomaly_map', anomaly_map)
+    if not np.isfinite([low, high]).all() or low > high:
+        raise ValueError(f'low={low}, high={high}: expected finite ones, low <= high')
+    check_range('alpha', alpha, 0, 1)
     values = np.nan_to_num(
         anomaly_map.astype(np.float32), nan=low, posinf=high, neginf=low
     )
@@ -105,10 +105,7 @@ def fit_mask(mask: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     Raises:
         ValueError: If the mask is not two-dimensional.
     """
-    if mask.ndim != 2:
-        raise ValueError(
-            f'a mask of shape {mask.shape} was given, (height, width) was expected.'
-        )
+    _plane_validation('mask', mask)
     height, width = shape[:2]
     values = (mask > 0).astype(np.float32)
     if values.shape == (height, width):
@@ -150,12 +147,25 @@ def compound_panels(
     high: float,
     defective: bool | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return the panels that :func:`compound` puts side by side, by name.
+    """Return an image, its mask and its anomaly map as panels, by name.
+
+    Args:
+        image: ``(H, W, 3)``.
+        mask: ``(h, w)``, non-zero where the defect is; ``None`` when unknown. Without
+            a defect pixel it is left out.
+        anomaly_map: ``(h, w)``, any size.
+        low: Smallest value of the dataset's scale.
+        high: Largest value of the dataset's scale.
+        defective: Whether the image is; ``None`` asks the mask.
 
     Returns:
         ``image``; ``mask`` unless empty or unknown; ``dataset``, the overlay from
         ``low`` to ``high``; for defective images ``own``, the overlay with the map's
-        own range and the mask's outline. All have the image's shape.
+        own range and the mask's outline, which shows where the map peaks even when
+        others peak higher. All have the image's shape.
+
+    Raises:
+        ValueError: If a shape or the scale is wrong, see :func:`heat_overlay`.
     """
     _image_validation(image)
     panels = {'image': image}
@@ -171,43 +181,6 @@ def compound_panels(
         own = heat_overlay(image, anomaly_map, low=least, high=most)
         panels['own'] = own if mask is None else outline(own, mask)
     return panels
-
-
-def compound(
-    image: np.ndarray,
-    mask: np.ndarray | None,
-    anomaly_map: np.ndarray,
-    *,
-    low: float,
-    high: float,
-    defective: bool | None = None,
-) -> np.ndarray:
-    """Put an image, its mask and its anomaly map side by side.
-
-    A good image has two panels: itself and the map on the scale of the data set. A
-    defective one has up to four: itself, its mask, the map on the scale of the data set
-    and, with the mask's outline, on its own scale: that shows where the map peaks even
-    when others peak higher.
-
-    Args:
-        image: ``(H, W, 3)``.
-        mask: ``(h, w)``, non-zero where the defect is; ``None`` when unknown. Without
-            a defect pixel it is left out.
-        anomaly_map: ``(h, w)``, any size.
-        low: Smallest value of the data set's scale.
-        high: Largest value of the data set's scale.
-        defective: Whether the image is; ``None`` asks the mask.
-
-    Returns:
-        The panels with :data:`GAP` white pixels in between, as high as the image.
-
-    Raises:
-        ValueError: If a shape or the scale is wrong, see :func:`heat_overlay`.
-    """
-    panels = compound_panels(
-        image, mask, anomaly_map, low=low, high=high, defective=defective
-    )
-    return side_by_side(list(panels.values()))
 
 
 def side_by_side(panels: Sequence[np.ndarray]) -> np.ndarray:
@@ -238,8 +211,8 @@ def split_panels(strip: np.ndarray, count: int) -> list[np.ndarray]:
     width, rest = divmod(strip.shape[1] - (count - 1) * GAP, count)
     if rest or width < 1:
         raise ValueError(
-            f'a strip {strip.shape[1]} pixels wide was given, {count} panels of one '
-            f'width with {GAP} pixels between them were expected.'
+            f'strip.shape={strip.shape}: expected {count} panels of one width with '
+            f'{GAP} pixels between them'
         )
     starts = [k * (width + GAP) for k in range(count)]
     return [strip[:, start : start + width] for start in starts]

@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmdefect.visualization.saliency import evaluating, scaled_maps
+from mmdefect.utils.checks import check_range
+from mmdefect.utils.modules import evaluating
+from mmdefect.visualization.saliency import scaled_maps
 
 
 def attention_weights(attention: nn.Module, tokens: Tensor) -> Tensor:
@@ -74,20 +76,20 @@ def vit_attention(
     backbone: Any = getattr(model, 'backbone', None)
     if not isinstance(backbone, VisionTransformer) or backbone.cls_token is None:
         raise ValueError(
-            f'the backbone {type(backbone).__name__} was given, a VisionTransformer '
-            'with a class token was expected; use Grad-CAM.'
+            f'model.backbone={type(backbone).__name__}: expected a VisionTransformer '
+            'with a class token; use Grad-CAM'
         )
     attention = _nth('block', backbone.layers, block).attn
     with (
-        _inputs_of(attention) as tokens,
-        _outputs_of(backbone.patch_embed) as grids,
+        _calls_of(attention) as tokens,
+        _calls_of(backbone.patch_embed) as grids,
         evaluating(model),
     ):
         model(images, mode='tensor')
-    weights = attention_weights(attention, tokens[-1][0])
+    weights = attention_weights(attention, tokens[-1][0][0])
     # The class token comes first; other extra tokens (DeiT's) follow it.
     rows = weights[:, :, 0, backbone.num_extra_tokens :]
-    height, width = grids[-1][1]
+    height, width = grids[-1][1][1]
     maps = _of_head(rows, head).reshape(-1, int(height), int(width))
     return scaled_maps(maps, images.shape[-2:])
 
@@ -124,24 +126,24 @@ def swin_attention(
     backbone: Any = getattr(model, 'backbone', None)
     if not isinstance(backbone, SwinTransformer):
         raise ValueError(
-            f'the backbone {type(backbone).__name__} was given, a SwinTransformer was '
-            'expected; use Grad-CAM.'
+            f'model.backbone={type(backbone).__name__}: expected a SwinTransformer; '
+            'use Grad-CAM'
         )
     stage = _nth('stage', backbone.stages, block[0])
     attention = _nth('block', stage.blocks, block[1]).attn
     with (
-        _inputs_of(attention) as grids,
-        _inputs_of(attention.w_msa) as windows,
+        _calls_of(attention) as grids,
+        _calls_of(attention.w_msa) as windows,
         evaluating(model),
     ):
         model(images, mode='tensor')
-    scores = _of_head(window_scores(attention.w_msa, windows[-1][0]), head)
+    scores = _of_head(window_scores(attention.w_msa, windows[-1][0][0]), head)
     if query is None:
         seen = scores.mean(dim=1)
     else:
-        _check_index('query', query, scores.shape[1])
+        check_range('query', query, -scores.shape[1], scores.shape[1] - 1)
         seen = scores[:, query]
-    maps = _stitched(attention, seen, grids[-1][1])
+    maps = _stitched(attention, seen, grids[-1][0][1])
     maps = maps - maps.amin(dim=(1, 2), keepdim=True)
     return scaled_maps(maps, images.shape[-2:])
 
@@ -169,38 +171,22 @@ def _of_head(values: Tensor, head: int | None) -> Tensor:
     """One head of ``(B, heads, ...)``, or their mean."""
     if head is None:
         return values.mean(dim=1)
-    _check_index('head', head, values.shape[1])
+    check_range('head', head, -values.shape[1], values.shape[1] - 1)
     return values[:, head]
 
 
 def _nth(what: str, modules: Any, index: int) -> Any:
-    _check_index(what, index, len(modules))
+    check_range(what, index, -len(modules), len(modules) - 1)
     return modules[index]
 
 
-def _check_index(what: str, index: int, number: int) -> None:
-    if not -number <= index < number:
-        raise ValueError(
-            f'{what} {index} was given, one from 0 to {number - 1} was expected.'
-        )
-
-
 @contextmanager
-def _inputs_of(module: nn.Module) -> Iterator[list[tuple]]:
-    """Positional arguments of every call."""
-    calls: list[tuple] = []
-    handle = module.register_forward_pre_hook(lambda _, args: calls.append(args))
-    try:
-        yield calls
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def _outputs_of(module: nn.Module) -> Iterator[list[Any]]:
-    """What every call returned."""
-    calls: list[Any] = []
-    handle = module.register_forward_hook(lambda _, args, out: calls.append(out))
+def _calls_of(module: nn.Module) -> Iterator[list[tuple[tuple, Any]]]:
+    """Positional arguments and result of every call."""
+    calls: list[tuple[tuple, Any]] = []
+    handle = module.register_forward_hook(
+        lambda _, args, output: calls.append((args, output))
+    )
     try:
         yield calls
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,25 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mmdefect.utils.images import read_bgr
 from mmdefect.visualization.plots import INK, shortened
 
 # Bright enough for grey metal, apart for colour-blind readers (Paul Tol, 'bright' and
 # 'light'), and repeated after twelve classes: the label is always written as well.
 CLASS_COLOURS = (
-    '#66ccee',
-    '#ff8866',
-    '#ccbb44',
-    '#44dd99',
-    '#ee88cc',
-    '#ffffff',
-    '#ffaa44',
-    '#bbcc33',
-    '#aaaaff',
-    '#ffaabb',
-    '#88ddcc',
-    '#dddd88',
-)
+    '#66ccee', '#ff8866', '#ccbb44', '#44dd99', '#ee88cc', '#ffffff', '#ffaa44',
+    '#bbcc33', '#aaaaff', '#ffaabb', '#88ddcc', '#dddd88',
+)  # fmt: skip
 
 
 def class_colours(classes: Sequence[str]) -> dict[str, str]:
@@ -40,17 +28,9 @@ def class_colours(classes: Sequence[str]) -> dict[str, str]:
     }
 
 
-def draw_boxes(
+def _draw_boxes(
     axes: Axes, boxes: Sequence[Mapping[str, Any]], *, colours: Mapping[str, str]
 ) -> None:
-    """Draw boxes with class and score onto axes that show the image.
-
-    Args:
-        axes: Where the image is.
-        boxes: ``bbox`` (x1, y1, x2, y2 in pixels), ``label`` and, for predictions,
-            ``score``.
-        colours: Class -> colour; other classes are grey.
-    """
     # Worst first, so that the best lies on top.
     boxes = sorted(boxes, key=lambda entry: entry.get('score', 1))
     size = max(axes.get_xlim()), max(axes.get_ylim())
@@ -121,7 +101,7 @@ def _meets(place: _Place, taken: Sequence[_Place], high: float) -> bool:
 
 
 def draw_panels(
-    image: str | Path | np.ndarray,
+    image: np.ndarray,
     panels: Mapping[str, Sequence[Mapping[str, Any]]],
     *,
     colours: Mapping[str, str],
@@ -129,20 +109,16 @@ def draw_panels(
     """Show an image several times, each time with other boxes.
 
     Args:
-        image: File, or array of shape ``(H, W)`` or ``(H, W, 3)``, uint8, RGB.
-        panels: Title of each panel -> its boxes, see :func:`draw_boxes`.
-        colours: Class -> colour.
+        image: Array of shape ``(H, W)`` or ``(H, W, 3)``, uint8, RGB.
+        panels: Title of each panel -> its boxes: ``bbox`` (x1, y1, x2, y2 in pixels),
+            ``label`` and, for predictions, ``score``.
+        colours: Class -> colour; other classes are grey.
 
     Raises:
-        FileNotFoundError: If the image file does not exist.
         ValueError: If there is no panel.
     """
     if not panels:
-        raise ValueError('no panels were given, at least one title was expected.')
-    if isinstance(image, (str, Path)):
-        if not Path(image).is_file():
-            raise FileNotFoundError(f"image '{image}' does not exist.")
-        image = read_bgr(image, exif='turned')[..., ::-1]
+        raise ValueError('panels={}: expected one at least')
     height, width = image.shape[:2]
     side = 2.3
     figure = Figure(figsize=(side * len(panels), side * height / width + 0.25))
@@ -150,7 +126,7 @@ def draw_panels(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
         axes.imshow(image, cmap='gray', vmin=0, vmax=255)
-        draw_boxes(axes, boxes, colours=colours)
+        _draw_boxes(axes, boxes, colours=colours)
         axes.set_title(shortened(title), fontsize=8, color=INK, pad=4)
         axes.set_axis_off()
     figure.subplots_adjust(0, 0, 1, 0.9, wspace=0.04)

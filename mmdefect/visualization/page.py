@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
+from math import isnan
 from pathlib import Path
+
+from terminaltables import AsciiTable
 
 from mmdefect.utils.files import write_text
 from mmdefect.version import __version__
@@ -166,17 +169,13 @@ def _table_html(table: Table) -> str:
 
 
 def _picture_html(picture: Picture | Row) -> str:
+    text = escape(picture.caption)
+    caption = f'<figcaption>{text}</figcaption>' if text else ''
     if isinstance(picture, Row):
         pictures = '\n'.join(map(_picture_html, picture.pictures))
-        caption = f'<figcaption>{escape(picture.caption)}</figcaption>'
-        return (
-            f'<figure class="row"><div class="pictures">\n{pictures}\n</div>{caption}'
-            '</figure>'
-        )
+        inner = f'<div class="pictures">\n{pictures}\n</div>'
+        return f'<figure class="row">{inner}{caption}</figure>'
     data = base64.b64encode(picture.path.read_bytes()).decode()
-    caption = (
-        f'<figcaption>{escape(picture.caption)}</figcaption>' if picture.caption else ''
-    )
     # Text in a picture that is shrunk further cannot be read; it scrolls instead.
     least = f'style="min-width: {7 * picture.width // 10}px" '
     return (
@@ -229,6 +228,14 @@ def markdown_table(table: Table) -> str:
     align = ['---:' if name in table.numbers else '---' for name in table.header]
     rows = [[_literal(cell) for cell in row] for row in (table.header, *table.rows)]
     return '\n'.join(f'| {" | ".join(line)} |' for line in (rows[0], align, *rows[1:]))
+
+
+def text_table(table: Table) -> str:
+    """Return the table for a terminal or a log."""
+    drawn = AsciiTable([table.header, *table.rows])
+    for column, name in enumerate(table.header):
+        drawn.justify_columns[column] = 'right' if name in table.numbers else 'left'
+    return str(drawn.table)
 
 
 def _literal(text: str) -> str:
@@ -302,3 +309,10 @@ _WORDS = {
 def in_words(metric: str) -> str:
     """Return the name of a metric as a reader would write it."""
     return _WORDS.get(metric, metric.replace('_', ' '))
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return a fraction as text, an en dash where there is none."""
+    if value is None or isnan(value):
+        return '–'
+    return f'{100 * value:.{digits}f} %'

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,9 @@ INK, FAINT = '#22303c', '#d9dfe5'
 GROUP_COLOURS = {'old': '#3b6fb6', 'new': '#e08a2c', 'all': '#7d8894'}
 # Paul Tol's 'bright' and 'muted' schemes, the readable ones of both.
 LINE_COLOURS = (
-    '#22303c',
-    '#4477aa',
-    '#ee7733',
-    '#228833',
-    '#aa3377',
-    '#66aacc',
-    '#bb9911',
+    '#22303c', '#4477aa', '#ee7733', '#228833', '#aa3377', '#66aacc', '#bb9911',
     '#882255',
-)
+)  # fmt: skip
 # One hue from light to dark: its order survives grey printing. It starts above white,
 # which is the colour of cells without a value.
 HEAT = LinearSegmentedColormap.from_list(
@@ -60,7 +53,7 @@ def shortened(name: str) -> str:
     return name if len(name) <= _LONGEST else f'{name[: half - 1]}…{name[-half:]}'
 
 
-def _log_axis(axes: Axes, x: Sequence[float]) -> None:
+def log_axis(axes: Axes, x: Sequence[float]) -> None:
     """Make the x axis logarithmic, with few ticks that are written out."""
     axes.set_xscale('log')
     far = max(x) / min(x)
@@ -94,7 +87,8 @@ def _finish(axes: Axes, xlabel: str, ylabel: str) -> None:
     axes.legend(frameon=False, fontsize=8, loc='upper left', bbox_to_anchor=(1.0, 1.0))
 
 
-def _clean(axes: Axes, title: str = '', *, pad: int = 10) -> None:
+def clean_axes(axes: Axes, title: str = '', *, pad: int = 10) -> None:
+    """Take away frame and ticks, and write the title above."""
     for side in ('top', 'right'):
         axes.spines[side].set_visible(False)
     for side in ('left', 'bottom'):
@@ -126,8 +120,7 @@ def heat_map(
     if [len(row) for row in values] != [len(columns)] * len(rows) or not columns:
         raise ValueError(
             f'values of {len(values)} rows with {sorted({len(row) for row in values})} '
-            f'entries were given, {len(rows)} x {len(columns)} was expected from the '
-            'names.'
+            f'entries: expected {len(rows)} x {len(columns)} as there are names'
         )
     size = (1.2 + 0.95 * len(columns), 1.0 + 0.55 * len(rows))
     figure = Figure(figsize=size)
@@ -141,7 +134,7 @@ def heat_map(
             axes.text(
                 j, i, f'{100 * value:.1f}', ha='center', va='center', color=colour
             )
-    _clean(axes, title)
+    clean_axes(axes, title)
     axes.spines[:].set_visible(False)
     names = [shortened(name) for name in columns]
     axes.set_xticks(range(len(names)), names, rotation=25, ha='right')
@@ -171,7 +164,7 @@ def group_bars(
         ValueError: If there is nothing to draw.
     """
     if not groups:
-        raise ValueError('no groups were given, at least one label was expected.')
+        raise ValueError('groups={}: expected one at least')
     figure = Figure(figsize=(1.6 + 1.5 * len(groups), 3.2))
     axes = figure.add_subplot()
     width = 0.26
@@ -183,7 +176,7 @@ def group_bars(
             bar = axes.bar(x + shift * width, value, width * 0.92, color=colour)
             axes.bar_label(bar, [f'{100 * value:.0f}'], fontsize=8, color=INK)
         axes.bar(0, 0, color=colour, label=name)  # a legend entry even without bars
-    _clean(axes, title, pad=28)
+    clean_axes(axes, title, pad=28)
     names = [shortened(name) for name in groups]
     long = max(map(len, names)) > 18
     axes.set_xticks(
@@ -220,13 +213,13 @@ def curves(
         ValueError: If there is nothing to draw.
     """
     if not series:
-        raise ValueError('no curves were given, at least one was expected.')
+        raise ValueError('series={}: expected one at least')
     figure = Figure(figsize=(5.6, 3.2))
     axes = figure.add_subplot()
     for number, (name, (x, y)) in enumerate(series.items()):
         # A single point draws no line.
         axes.plot(x, y, marker='o' if len(x) == 1 else '', **_line(number, name))
-    _clean(axes, title)
+    clean_axes(axes, title)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _finish(axes, xlabel, ylabel)
@@ -260,11 +253,11 @@ def scatter(
     """
     if not labels or not len(x) == len(y) == len(intervals) == len(labels):
         raise ValueError(
-            f'{len(x)} x, {len(y)} y, {len(intervals)} intervals and {len(labels)} '
-            'labels were given, as many of each were expected, one at least.'
+            f'{len(x)} x, {len(y)} y, {len(intervals)} intervals, {len(labels)} '
+            'labels: expected as many of each, one at least'
         )
     if min(x) <= 0:
-        raise ValueError(f'x of {min(x)} was given, positive values were expected.')
+        raise ValueError(f'x={min(x)}: expected positive values')
     figure = Figure(figsize=(5.6, 3.6))
     axes = figure.add_subplot()
     for number, (place, value, (low, high), label) in enumerate(
@@ -273,8 +266,8 @@ def scatter(
         colour = LINE_COLOURS[number % len(LINE_COLOURS)]
         error, name = [[value - low], [high - value]], shortened(label)
         axes.errorbar(place, value, error, fmt='o', color=colour, capsize=3, label=name)
-    _clean(axes, title)
-    _log_axis(axes, x)
+    clean_axes(axes, title)
+    log_axis(axes, x)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     _finish(axes, xlabel, ylabel)
     return figure
@@ -293,7 +286,7 @@ def trade_off(
 
     Args:
         x: Positive cost of each size.
-        series: Name -> fraction of each size, such as one a data set.
+        series: Name -> fraction of each size, such as one a dataset.
         chosen: Index of the size that is marked by a vertical line.
         xlabel: Name of the x axis.
         ylabel: Name of the y axis.
@@ -306,8 +299,8 @@ def trade_off(
     lengths = {len(values) for values in series.values()}
     if lengths != {len(x)} or not 0 <= chosen < len(x) or min(x) <= 0:
         raise ValueError(
-            f'{len(x)} x, series of {sorted(lengths)} values and chosen={chosen} were '
-            'given, positive x, as many of each and one of them were expected.'
+            f'{len(x)} x, series of {sorted(lengths)} values, chosen={chosen}: '
+            'expected positive x, as many of each, and one of them'
         )
     figure = Figure(figsize=(5.6, 3.4))
     axes = figure.add_subplot()
@@ -316,69 +309,8 @@ def trade_off(
         y = [values[index] for index in order]
         axes.plot(sorted(x), y, marker='o', markersize=3, **_line(number, name))
     axes.axvline(x[chosen], color=INK, linewidth=0.8, linestyle=':', label='chosen')
-    _clean(axes, title)
-    _log_axis(axes, x)
+    clean_axes(axes, title)
+    log_axis(axes, x)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     _finish(axes, xlabel, ylabel)
-    return figure
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """What one column of :func:`dot_rows` shows.
-
-    Attributes:
-        name: Below the column.
-        values: One a row.
-        spreads: Half the length of the bar around each; none by default.
-        percent: Whether values are fractions, shown in percent; otherwise they are on a
-            logarithmic axis.
-    """
-
-    name: str
-    values: Sequence[float]
-    spreads: Sequence[float] | None = None
-    percent: bool = False
-
-
-def dot_rows(labels: Sequence[str], measures: Sequence[Measure]) -> Figure:
-    """Draw a dot for each row and measure, the measures side by side.
-
-    For comparisons of many things that lie on top of each other in a scatter plot.
-
-    Args:
-        labels: Names of the rows, the first on top.
-        measures: One column each.
-
-    Raises:
-        ValueError: If there is nothing to draw, or a measure has another number of
-            values than there are labels.
-    """
-    odd = [m.name for m in measures if len(m.values) != len(labels)]
-    if odd or not labels or not measures:
-        raise ValueError(
-            f'{len(labels)} labels and {len(measures)} measures were given'
-            f'{f", {odd[0]} of another length" if odd else ""}; expected one value a '
-            'label, and at least one of each.'
-        )
-    size = (1.6 + 2.4 * len(measures), 0.9 + 0.26 * len(labels))
-    figure = Figure(figsize=size, layout='constrained')
-    places = range(len(labels))
-    for number, measure in enumerate(measures):
-        axes = figure.add_subplot(1, len(measures), number + 1)
-        colour = LINE_COLOURS[1 + number]
-        axes.errorbar(
-            measure.values, places, xerr=measure.spreads, fmt='o', color=colour,
-            capsize=2.5, markersize=5,
-        )  # fmt: skip
-        _clean(axes)
-        axes.grid(color=FAINT)
-        names = [shortened(label) if number == 0 else '' for label in labels]
-        axes.set_yticks(places, names)
-        axes.set_ylim(len(labels) - 0.4, -0.6)
-        axes.set_xlabel(measure.name, fontsize=9, color=INK)
-        if measure.percent:
-            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        else:
-            _log_axis(axes, measure.values)
     return figure

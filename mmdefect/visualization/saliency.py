@@ -8,8 +8,7 @@ attention of transformers see :mod:`mmdefect.visualization.attention`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from mmdefect.utils.modules import evaluating
 from mmdefect.visualization.anomaly import fit_mask, heat_overlay, outline
 
 Target = int | Tensor | None
@@ -53,10 +53,9 @@ def grad_cam(
     last = found[-1] if isinstance(found, tuple) else found
     if last.ndim != 4:
         raise ValueError(
-            f'layer {layer if isinstance(layer, str) else type(module).__name__!r} '
-            'gives no map: an output of the shape (batch, channels, height, width) was '
-            'expected; name a layer before the pooling, or use the attention of a '
-            'transformer.'
+            f'layer={layer if isinstance(layer, str) else type(module).__name__!r} '
+            'gives no map: expected an output (batch, channels, height, width); name a '
+            'layer before the pooling, or use the attention of a transformer'
         )
     return scaled_maps(last[:, 0], images.shape[-2:])
 
@@ -121,9 +120,8 @@ def occlusion(
     channels, height, width = images.shape[1:]
     if not 1 <= stride <= window <= min(height, width):
         raise ValueError(
-            f'window={window} and stride={stride} were given for images of {height} x '
-            f'{width} pixels, 1 <= stride <= window <= {min(height, width)} was '
-            'expected.'
+            f'window={window}, stride={stride}: expected 1 <= stride <= window <= '
+            f'{min(height, width)} for images of {height} x {width} pixels'
         )
     with evaluating(model), torch.no_grad():
         found = _captum('Occlusion')(_Logits(model)).attribute(
@@ -166,8 +164,8 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     near = difflib.get_close_matches(name, filter(None, modules), n=5, cutoff=0.5)
     near = near or [child for child, _ in model.named_children()]
     raise ValueError(
-        f'{type(model).__name__} has no layer {name!r}, the name of a module was '
-        f'expected; near are {", ".join(near)}.'
+        f'layer={name!r}: expected the name of a module of {type(model).__name__}; '
+        f'near are {", ".join(near)}'
     )
 
 
@@ -209,9 +207,9 @@ def default_layer(model: nn.Module, images: Tensor) -> str:
             handle.remove()
     if not shapes:
         raise ValueError(
-            f'{type(model).__name__} has no layer whose output is a map (batch, '
-            'channels, height, width) for Grad-CAM, one was expected; use the '
-            'attention of a transformer, or name a layer.'
+            f'{type(model).__name__} has no layer whose output is a map: expected one '
+            'of (batch, channels, height, width) for Grad-CAM; use the attention of a '
+            'transformer, or name a layer'
         )
     whole = shapes.pop('backbone', None)
     fitting = [name for name, shape in shapes.items() if whole in (None, shape)]
@@ -257,18 +255,6 @@ class _Logits(nn.Module):
         return self.model(images, mode='tensor')
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode for a while; afterwards every module is as it was."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
 def _target(model: nn.Module, images: Tensor, target: Target) -> int | Tensor:
     if target is not None:
         return target
@@ -281,7 +267,6 @@ def _captum(name: str) -> Any:
         from captum import attr
     except ImportError:
         raise ImportError(
-            f'{name} needs the package captum, which is not installed: run `pip '
-            'install captum`.'
+            f'{name}: expected the package captum; run `pip install captum`'
         ) from None
     return getattr(attr, name)

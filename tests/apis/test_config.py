@@ -21,7 +21,7 @@ from mmdefect.apis import (
     use_tta,
 )
 from mmdefect.engine.run_config import apply_test_flags, draw_apart, write_apart
-from mmdefect.streams.resolve import resolve_step_config
+from mmdefect.streams.stream import resolve_step_config
 from mmdefect.structures import AnomalySample
 
 REPO = Path(__file__).parents[2]

@@ -17,8 +17,7 @@ from torch import nn
 
 from mmdefect.apis import load_config
 from mmdefect.pruning.channels.plan import FORMAT
-from mmdefect.streams.resolve import build_stream, resolve_step_config
-from mmdefect.streams.stream import Stream
+from mmdefect.streams.stream import Stream, build_stream, resolve_step_config
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(p for p in (ROOT / 'configs').iterdir() if p.name != '_base_')

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import mmdefect  # noqa: F401
 from mmdefect.apis import load_config
-from mmdefect.streams.resolve import build_stream, resolve_step_config
+from mmdefect.streams.stream import build_stream, resolve_step_config
 from mmdefect.utils.distributed import leave_process_group, prepare_distributed
 
 TEACHER = 'mmdefect.models.detection.incremental_gfl.load_teacher'

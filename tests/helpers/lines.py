@@ -43,11 +43,8 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 image, _ = drawn(rng, line=kind == 'crack')
                 cv2.imwrite(str(folder / f'{number}.png'), image)
         # Folders alone would be numbered by the alphabet.
-        listed = (
-            f'{kind}/{number}.png {label}'
-            for label, kind in enumerate(('crack', 'background'))
-            for number in range(count)
-        )
+        labels = (('crack', 0), ('background', 1))
+        listed = (f'{kind}/{n}.png {k}' for kind, k in labels for n in range(count))
         (root / f'{split}.txt').write_text('\n'.join(listed), encoding='utf-8')
     for name in ('images', 'masks'):
         (root / 'segmented' / name).mkdir(parents=True)
@@ -58,12 +55,18 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def loader(root: Path, split: str) -> dict[str, Any]:
+def loader(dataset: dict[str, Any], batch_size: int = 8) -> dict[str, Any]:
     return {
-        'batch_size': 8,
+        'batch_size': batch_size,
         'num_workers': 0,
         'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-        'dataset': {
+        'dataset': dataset,
+    }
+
+
+def patches(root: Path, split: str) -> dict[str, Any]:
+    return loader(
+        {
             'type': 'CustomDataset',
             'serialize_data': False,  # collects garbage for seconds
             'data_root': str(root),
@@ -71,8 +74,8 @@ def loader(root: Path, split: str) -> dict[str, Any]:
             'data_prefix': split,
             'classes': ['crack', 'background'],
             'pipeline': [{'type': 'LoadImageFromFile'}, {'type': 'PackInputs'}],
-        },
-    }
+        }
+    )
 
 
 @pytest.fixture
@@ -138,15 +141,8 @@ def make_line_config(lines: Path, work_dir: Path) -> Config:
                 'neck': {'type': 'mmdefect.FlattenNeck'},
                 'head': {'type': 'mmdefect.DefectClsHead', 'in_channels': 16 * 64},
             },
-            'train_dataloader': loader(lines, 'train'),
-            'val_dataloader': loader(lines, 'val'),
-            'test_dataloader': loader(lines, 'test'),
-            'mask_dataloader': {
-                'batch_size': 4,
-                'num_workers': 0,
-                'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-                'dataset': segmented,
-            },
+            **{f'{split}_dataloader': patches(lines, split) for split in PATCHES},
+            'mask_dataloader': loader(segmented, 4),
             'prune': {
                 'scorer': {'type': 'mmdefect.SegIoU'},
                 'grid': {'kind': 'fraction', 'values': [0.5]},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,19 @@ OLD = ['crazing', 'inclusion', 'patches']
 NEW = ['pitted_surface', 'rolled-in_scale', 'scratches']
 TEACHER = [0.61, 0.72, 0.80]
 FORGETFUL = [0.02, 0.06, 0.0, 0.70, 0.66, 0.81]
+
+
+@contextmanager
+def edited(path: Path) -> Iterator[Any]:
+    """The content of a JSON file, to be changed in place."""
+    content = json.loads(path.read_text(encoding='utf-8'))
+    yield content
+    path.write_text(json.dumps(content), encoding='utf-8')
+
+
+def steps_of(work_dir: Path) -> list[dict[str, Any]]:
+    """The steps of a stream's ``matrix.json``."""
+    return json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))['steps']
 
 
 def _image(path: Path, seed: int) -> None:

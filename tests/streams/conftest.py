@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from mmdefect.apis import build_runner, load_config
+from mmdefect.streams.report import plots, samples, stream
 from tests.conftest import REPO, toy_options
 
 CONFIG = REPO / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
@@ -18,7 +22,7 @@ def options(root: Path, **more: Any) -> dict[str, Any]:
     """``--cfg-options`` of a short training."""
     return {
         **toy_options(root),
-        'stream.base.train_cfg.max_epochs': 2,
+        'stream.base.train_cfg.max_epochs': 1,
         'stream.increment.train_cfg.max_epochs': 1,
         'train_dataloader.batch_size': 6,
         'default_hooks.logger.interval': 1,
@@ -33,6 +37,34 @@ def stream_runner(
     cfg = load_config(config, cfg_options=options(root, **more), work_dir=str(work_dir))
     cfg.resume = resume
     return build_runner(cfg)
+
+
+def copied(work_dir: Path, to: Path) -> Path:
+    """A copy of a stream; its checkpoints are links, not to be written into."""
+
+    def copy(file: str, target: str) -> Any:
+        return (os.link if file.endswith('.pth') else shutil.copy2)(file, target)
+
+    return Path(shutil.copytree(work_dir, to, copy_function=copy))
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures, which take most of the time of a report, are empty files."""
+
+    def save(figure: Any, path: Path) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new('1', (1, 1)).save(path)
+        return path
+
+    for module, draws in (
+        (plots, ('heat_map', 'group_bars')),
+        (samples, ('draw_panels',)),
+        (stream, ('curves',)),
+    ):
+        monkeypatch.setattr(module, 'save_figure', save)
+        for name in draws:
+            monkeypatch.setattr(module, name, lambda *_, **__: None)
 
 
 @pytest.fixture(scope='session')

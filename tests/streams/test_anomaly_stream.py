@@ -9,9 +9,11 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmdefect.engine.hooks.continual.weight_anchor import WeightAnchorHook
 from mmdefect.functional.class_rows import CONDITIONER_CLASS_KEYS
-from mmdefect.streams.anomaly import LOOK_BACK, AnomalyStream
-from mmdefect.streams.resolve import resolve_step_config
+from mmdefect.registry import HOOKS
+from mmdefect.streams.anomaly import AnomalyStream
+from mmdefect.streams.stream import resolve_step_config
 from tests.models.anomaly.conftest import PRODUCTS, Images, make_runner, tiny_iuf
 
 ALL = ['cloth', 'dots', 'marble', 'metal', 'tiles', 'wood']
@@ -35,31 +37,24 @@ def config(**more: Any) -> Config:
         'logger': {'type': 'LoggerHook'},
         'timer': None,
     }
-    return Config(
-        {
-            'model': {
-                'type': 'mmdefect.IUF',
-                'num_classes': 15,
-                'conditioner': {'heads': 4},
-            },
-            'train_dataloader': {'dataset': dataset(split='train')},
-            'val_dataloader': None,
-            'test_dataloader': {'dataset': dataset(split='test')},
-            'test_evaluator': [
-                {'type': 'mmdefect.AnomalyMetric'},
-                {'type': 'DumpResults', 'out_file_path': 'x.pkl'},
-            ],
-            'default_hooks': hooks,
-            'custom_hooks': [{'type': 'mmdefect.EpochSeedHook'}],
-            'method': {
-                'default_hooks': {
-                    'anchor': {'type': 'mmdefect.WeightAnchorHook', 'beta': 0.05},
-                    'projection': {'type': 'mmdefect.ProjectedUpdateHook'},
-                }
-            },
-            **more,
-        }
-    )
+    method = {
+        'anchor': {'type': 'mmdefect.WeightAnchorHook', 'beta': 0.05},
+        'projection': {'type': 'mmdefect.ProjectedUpdateHook'},
+    }
+    whole = {
+        'model': dict(type='mmdefect.IUF', num_classes=15, conditioner={'heads': 4}),
+        'train_dataloader': {'dataset': dataset(split='train')},
+        'val_dataloader': None,
+        'test_dataloader': {'dataset': dataset(split='test')},
+        'test_evaluator': [
+            {'type': 'mmdefect.AnomalyMetric'},
+            {'type': 'DumpResults', 'out_file_path': 'x.pkl'},
+        ],
+        'default_hooks': hooks,
+        'custom_hooks': [{'type': 'mmdefect.EpochSeedHook'}],
+        'method': {'default_hooks': method},
+    }
+    return Config(whole | more)
 
 
 def resolve(step: int, cfg: Config | None = None, **stream: Any) -> Config:
@@ -68,21 +63,28 @@ def resolve(step: int, cfg: Config | None = None, **stream: Any) -> Config:
     return made.resolve(cfg, step)
 
 
-def look_back(cfg: Config) -> dict[str, str | None]:
-    """The checkpoint of every hook that takes one."""
+def look_back(cfg: Config) -> dict[str, str]:
+    """The checkpoint of every hook that has one, but of that which loads it."""
     hooks = [*cfg.default_hooks.values(), *cfg.custom_hooks]
     return {
-        hook['type'].removeprefix('mmdefect.'): hook.get('checkpoint')
+        hook['type'].removeprefix('mmdefect.'): hook['checkpoint']
         for hook in hooks
-        if hook and hook['type'].removeprefix('mmdefect.') in LOOK_BACK
+        if hook and 'checkpoint' in hook and 'Chain' not in hook['type']
     }
+
+
+@HOOKS.register_module()
+class OwnAnchor(WeightAnchorHook):
+    """Somebody's subclass."""
 
 
 class TestSteps:
     @pytest.mark.parametrize('step', range(3))
     def test_feature_classes(self, step):
+        """The memory holds products of earlier steps only."""
         cfg = config()
         resolved = resolve(step, cfg)
+        old = SEEN[step - 1] if step else []
         assert resolved.model.num_classes == len(SEEN[step])
         train = resolved.train_dataloader.dataset
         test = resolved.test_dataloader.dataset
@@ -91,37 +93,28 @@ class TestSteps:
         assert 'keep_classes' not in test  # tested on all products so far
         assert 'replay_classes' not in train
         metric, dump = resolved.test_evaluator
-        assert metric.old_classes == (SEEN[step - 1] if step else [])
+        assert metric.old_classes == old
         assert 'old_classes' not in dump
+        assert ('anchor' in resolved.default_hooks) == (step > 0)  # of the method
         assert cfg.model.num_classes == 15  # what was given is left alone
+        cfg.train_dataloader.dataset.replay = 10
+        cfg.test_evaluator = cfg.test_evaluator[0]
+        resolved = resolve(step, cfg)
+        assert resolved.train_dataloader.dataset.replay_classes == old
+        assert resolved.test_evaluator.old_classes == old
 
-    def test_feature_classes_of_the_data_set(self):
+    def test_feature_classes_of_the_dataset(self):
         stream = AnomalyStream(cfg=config(), protocol='4-1x2')
         assert stream.steps == [ALL[:4], ['tiles'], ['wood']]
         stream = AnomalyStream(cfg=config(), protocol='1+1', classes=['b', 'a'])
         assert stream.steps == [['b'], ['a']]
 
-    def test_feature_wrapped_data_sets(self):
+    def test_feature_wrapped_datasets(self):
         wrapped = {'type': 'RepeatDataset', 'times': 2, 'dataset': dataset()}
         cfg = config(train_dataloader={'dataset': wrapped})
         train = resolve(1, cfg).train_dataloader.dataset
         assert train.dataset.keep_classes == ['metal']
         assert 'keep_classes' not in train
-
-    def test_feature_one_evaluator(self):
-        cfg = config(test_evaluator={'type': 'mmdefect.AnomalyMetric'})
-        assert resolve(2, cfg).test_evaluator.old_classes == SEEN[1]
-
-    @pytest.mark.parametrize(('step', 'expected'), enumerate([[], *SEEN[:2]]))
-    def test_feature_replay(self, step, expected):
-        """The memory holds products of earlier steps only."""
-        train = {'dataset': dataset(split='train', replay=10)}
-        resolved = resolve(step, config(train_dataloader=train))
-        assert resolved.train_dataloader.dataset.replay_classes == expected
-
-    def test_feature_the_method_is_of_later_steps(self):
-        assert 'anchor' not in resolve(0).default_hooks
-        assert resolve(1).default_hooks.anchor.beta == 0.05
 
     def test_feature_a_whole_resolved_config(self):
         """As the StreamRunner has it: without hooks that are absent."""
@@ -140,84 +133,62 @@ class TestChain:
         return resolved
 
     def test_feature_hooks_look_back(self):
-        found = look_back(self.chained())
+        """Also custom ones, of a subclass, or without the prefix of our scope."""
+        penalty = {'type': 'mmdefect.ImportancePenaltyHook', 'method': 'ewc'}
+        others = [{'type': 'OwnAnchor'}, {'type': 'mmdefect.EpochSeedHook'}]
+        cfg = config(custom_hooks=[penalty, *others])
+        cfg.default_hooks.statistics.type = 'FeatureStatisticsHook'
+        found = look_back(self.chained(cfg=cfg))
         assert set(found) == {
             'FeatureStatisticsHook',
             'WeightImportanceHook',
             'WeightAnchorHook',
             'ProjectedUpdateHook',
+            'ImportancePenaltyHook',
+            'OwnAnchor',
         }
         assert set(found.values()) == {'work/step_0/epoch_9.pth'}
+        assert look_back(resolve(0, cfg)) == {}  # there is no predecessor
 
-    def test_feature_also_custom_hooks(self):
-        penalty = {'type': 'mmdefect.ImportancePenaltyHook', 'method': 'ewc'}
-        cfg = config(custom_hooks=[penalty])
-        assert look_back(self.chained(cfg=cfg))['ImportancePenaltyHook']
-
-    def test_feature_also_without_prefix(self):
-        """In our own scope a config may leave the prefix out."""
-        cfg = config(custom_hooks=[{'type': 'WeightAnchorHook'}])
-        (hook,) = [h for h in self.chained(cfg=cfg).custom_hooks if 'Anchor' in h.type]
-        assert hook.checkpoint == 'work/step_0/epoch_9.pth'
-
-    def test_feature_step_0_has_no_predecessor(self):
-        assert set(look_back(resolve(0)).values()) == {None}
-
-    def test_feature_weights_and_rows(self):
+    @pytest.mark.parametrize(
+        ('own', 'conditioner', 'expected'),
+        [
+            (None, {'heads': 4}, list(CONDITIONER_CLASS_KEYS)),
+            (['memory', 'filled'], {'heads': 4}, ['memory', 'filled']),
+            (None, None, []),  # UniAD, and IUF without its object-aware attention
+        ],
+    )
+    def test_feature_weights_and_rows(self, own, conditioner, expected):
         """Rows of products by their name, in the order of the stream."""
-        (hook,) = [h for h in self.chained(2).custom_hooks if 'Chain' in h.type]
-        assert hook.checkpoint == 'work/step_0/epoch_9.pth'
-        assert hook.classes == SEEN[2]
-        assert tuple(hook.class_keys) == CONDITIONER_CLASS_KEYS
-        resolved = self.chained(2, class_keys=['memory', 'filled'])
-        (hook,) = [h for h in resolved.custom_hooks if 'Chain' in h.type]
-        assert hook.class_keys == ['memory', 'filled']
-        assert [h.type for h in resolved.custom_hooks[:1]] == ['mmdefect.EpochSeedHook']
-
-    def test_feature_no_rows_without_a_conditioner(self):
-        """UniAD, and IUF without its object-aware attention."""
         cfg = config()
-        cfg.model.conditioner = None
-        (hook,) = [h for h in self.chained(cfg=cfg).custom_hooks if 'Chain' in h.type]
-        assert hook.class_keys == []
-
-    def test_feature_every_hook_that_looks_back_is_known(self):
-        from mmdefect.engine.hooks.continual.previous import PreviousStepHook
-        from mmdefect.registry import HOOKS
-
-        for name in LOOK_BACK:
-            assert issubclass(HOOKS.get(f'mmdefect.{name}'), PreviousStepHook)
-        known = {cls.__name__ for cls in PreviousStepHook.__subclasses__()}
-        assert known == LOOK_BACK
-
-
-class TestJoint:
-    def test_feature_all_products_from_scratch(self):
-        stream = {'train_on': 'seen', 'init': 'scratch'}
-        resolved = resolve(2, **stream)
-        assert resolved.train_dataloader.dataset.keep_classes == SEEN[2]
-        assert resolved.test_evaluator[0].old_classes == SEEN[1]
-        assert set(look_back(resolved)) == {
-            'FeatureStatisticsHook',
-            'WeightImportanceHook',
+        cfg.model.conditioner = conditioner
+        first, *_, hook = self.chained(2, cfg, class_keys=own).custom_hooks
+        assert hook == {
+            'type': 'mmdefect.ChainCheckpointHook',
+            'checkpoint': 'work/step_0/epoch_9.pth',
+            'classes': SEEN[2],
+            'class_keys': expected,
         }
-        made = AnomalyStream(cfg=config(), protocol=PROTOCOL, **stream)
-        assert not any(made.starts_from_previous(step) for step in range(3))
+        assert first.type == 'mmdefect.EpochSeedHook'
 
-    def test_feature_nothing_is_replayed_that_is_there(self):
-        train = {'dataset': dataset(split='train', replay=10)}
-        resolved = resolve(2, config(train_dataloader=train), train_on='seen')
-        assert resolved.train_dataloader.dataset.replay_classes == []
+
+def test_feature_joint():
+    """All products from scratch; nothing is replayed that is there."""
+    stream = {'train_on': 'seen', 'init': 'scratch'}
+    train = {'dataset': dataset(split='train', replay=10)}
+    resolved = resolve(2, config(train_dataloader=train), **stream)
+    assert resolved.train_dataloader.dataset.keep_classes == SEEN[2]
+    assert resolved.train_dataloader.dataset.replay_classes == []
+    assert resolved.test_evaluator[0].old_classes == SEEN[1]
+    assert 'anchor' not in resolved.default_hooks
+    made = AnomalyStream(cfg=config(), protocol=PROTOCOL, **stream)
+    assert not any(made.starts_from_previous(step) for step in range(3))
 
 
 class TestExceptions:
     def test_exception_unknown_product(self):
         with pytest.raises(ValueError, match='glass'):
             AnomalyStream(cfg=config(), protocol=[['cloth'], ['glass']])
-
-    def test_exception_no_such_step(self):
-        with pytest.raises(ValueError, match=r'^step 3 does not exist'):
-            resolve(3)
 
     @pytest.mark.parametrize('drop_last', [True, False])
     def test_exception_fewer_images_than_a_batch(self, drop_last, tmp_path):
@@ -252,12 +223,10 @@ def test_feature_resolving_is_repeatable():
     assert cfg._cfg_dict == before
 
 
-def test_exception_learnt_images_are_not_tested():
+def test_exception_learned_images_are_not_tested():
     cfg = config()
     cfg.train_dataloader.dataset.hold_out = 0.1
-    with pytest.raises(
-        ValueError, match=r'hold_out is 0\.1 in .* and None in the test'
-    ):
+    with pytest.raises(ValueError, match=r'hold_out=0\.1 in .* and None in the test'):
         resolve(0, cfg)
     cfg.test_dataloader.dataset.hold_out = 0.1
     assert resolve(0, cfg).test_dataloader.dataset.hold_out == 0.1

@@ -1,34 +1,25 @@
-"""A stream whose learning rate is far too high stops, and no step counts as trained."""
+"""A stream whose learning rate is far too high stops, and no step counts as trained.
+
+Slow: the first epoch is trained, then the second until it diverges, and once more.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mmdefect.apis import build_runner, load_config
 from mmdefect.streams.state import StreamState
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
-from tests.conftest import REPO, toy_options
+from tests.streams.conftest import stream_runner
 
-CONFIG = REPO / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
-
-
-def stream(root: Path, work_dir: Path, *, resume: bool = False) -> Any:
-    options = {
-        **toy_options(root),
-        'stream.base.train_cfg.max_epochs': 2,
-        'stream.increment.train_cfg.max_epochs': 1,
-        'train_dataloader.batch_size': 6,
-        # Fine in the first epoch, hopeless in the second.
-        'param_scheduler.1.eta_min': 1e35,
-        'param_scheduler.1.convert_to_iter_based': False,
-    }
-    cfg = load_config(CONFIG, cfg_options=options, work_dir=str(work_dir))
-    cfg.resume = resume
-    return build_runner(cfg)
+# Fine in the first epoch, hopeless in the second.
+HIGH = {
+    'stream.base.train_cfg.max_epochs': 2,
+    'param_scheduler.1.eta_min': 1e35,
+    'param_scheduler.1.convert_to_iter_based': False,
+}
 
 
 @pytest.mark.slow
@@ -41,7 +32,7 @@ def test_exception_no_step_is_trained(toy_neu_det: Path, tmp_path: Path) -> None
     )
     for resume in (False, True):
         with pytest.raises(ValueError, match=message):
-            stream(toy_neu_det, work_dir, resume=resume).train()
+            stream_runner(toy_neu_det, work_dir, resume=resume, **HIGH).train()
         state = StreamState.load(work_dir)
         assert [step.state for step in state.steps] == ['running', 'pending']
         kept = [path.name for path in (work_dir / 'step_0').glob('*.pth*')]

@@ -1,4 +1,7 @@
-"""Streams of products without defective images, or without images of old products."""
+"""Streams of products without defective images, or without images of old products.
+
+Slow: two streams are trained by the tool, whose log is read.
+"""
 
 from __future__ import annotations
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 import pytest
 
-from mmdefect.streams.good_scores import HEADER, good_rows
+from mmdefect.streams.closing import MAX_CLASSES, summary_text
 from mmdefect.streams.matrix import StreamMatrix
 from mmdefect.streams.report.comparison import write_comparison
 from mmdefect.streams.report.stream import write_report
-from mmdefect.streams.summary import MAX_CLASSES, summary_text
-from tests.helpers.synthetic_stream import NEW, OLD, make_stream
+from mmdefect.streams.report.summary import HEADER, good_table
+from tests.helpers.synthetic_stream import NEW, OLD, edited, make_stream
+
+pytestmark = pytest.mark.usefixtures('undrawn')
 
 METRICS = ['image_auroc', 'pixel_auroc', 'aupro']
 ROW = ['10', '0.25', '0.475', '0.495', '0.5']
@@ -54,9 +55,9 @@ def page(path: Path, markdown: str = 'report.md') -> tuple[str, str]:
 
 
 def test_smoke_rows_of_the_last_step() -> None:
-    rows = good_rows(matrix(untested=OLD[:2], defective=NEW[:1]))
+    rows = good_table(matrix(untested=OLD[:2], defective=NEW[:1])).rows
     assert rows == [[name, *ROW] for name in (OLD[2], *NEW[1:])]
-    assert good_rows(matrix(defective=OLD + NEW)) == []
+    assert good_table(matrix(defective=OLD + NEW)).rows == []
 
 
 def test_feature_page_without_any_defect(tmp_path) -> None:
@@ -93,11 +94,9 @@ def test_feature_page_with_some_defects(tmp_path) -> None:
 def test_feature_page_without_masks(tmp_path) -> None:
     """Metrics of pixels have no value, those of images have."""
     work_dir = stream(tmp_path, defective=OLD + NEW)
-    content = json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))
-    for entry in content['steps']:
-        for metric in METRICS[1:]:
-            entry['per_class'][metric] = dict.fromkeys(entry['per_class'][metric])
-    (work_dir / 'matrix.json').write_text(json.dumps(content), encoding='utf-8')
+    with edited(work_dir / 'matrix.json') as content:
+        for scores in (entry['per_class'] for entry in content['steps']):
+            scores |= {m: dict.fromkeys(scores[m]) for m in METRICS[1:]}
     text, _ = page(write_report(work_dir))
     assert '| Number | image AUROC |\n' in text
     assert 'image AUROC all | Old kept |\n' in text
@@ -144,19 +143,20 @@ def test_feature_log_without_any_defect() -> None:
 
 def test_feature_log_with_some_defects() -> None:
     rows = cells(summary_text(matrix(defective=OLD)))
-    assert [NEW[0], '-', '-'] in rows
-    assert [OLD[0], '75.0', '75.0'] in rows
+    assert [NEW[0], '–', '–'] in rows
+    assert [OLD[0], '75.0 %', '75.0 %'] in rows
     assert rows[-len(NEW) :] == [[name, *ROW] for name in NEW]
     text = summary_text(matrix(defective=OLD + NEW))
     assert 'good' not in text
     assert 'undefined' not in text
 
 
-@pytest.mark.parametrize('number', [MAX_CLASSES, MAX_CLASSES + 3])
-def test_feature_log_of_one_screen(number: int) -> None:
-    names = [f'product {k}' for k in range(number)]
-    found = StreamMatrix(classes=names, metrics=METRICS)
-    found.add_step(step=0, old=[], new=names, scalars=scalars(names))
-    text = summary_text(found)
-    assert len(cells(text)) == 1 + MAX_CLASSES
-    assert ('3 more classes are in matrix.json' in text) == (number > MAX_CLASSES)
+def test_feature_log_of_one_screen() -> None:
+    names = [f'product {k}' for k in range(MAX_CLASSES + 3)]
+    for number, cut in ((MAX_CLASSES, False), (MAX_CLASSES + 3, True)):
+        found = StreamMatrix(classes=names[:number], metrics=METRICS)
+        new = names[:number]
+        found.add_step(step=0, old=[], new=new, scalars=scalars(new))
+        text = summary_text(found)
+        assert len(cells(text)) == 1 + MAX_CLASSES
+        assert ('3 more classes are in matrix.json' in text) == cut

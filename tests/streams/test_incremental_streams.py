@@ -1,4 +1,7 @@
-"""Streams with a teacher: steps of any number and size, moved, interrupted, resumed."""
+"""Streams with a teacher: steps of any number and size, moved, interrupted, resumed.
+
+Slow: three streams are trained, and two of them once more.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from mmdefect.apis import build_runner, load_config
 from mmdefect.streams.state import StreamState
 from mmdefect.utils.checkpoint import load_weights
 from tests.conftest import REPO, toy_options
+from tests.helpers.synthetic_stream import steps_of
+from tests.streams.conftest import stream_runner
 
 CONFIGS = {
     '5+1': 'sd_idd/sd-idd_r18_fpn_toy_neu-det_5+1.py',
@@ -24,20 +29,12 @@ CONFIGS = {
 }
 
 
-def stream_runner(
-    root: Path, name: str, work_dir: Path, resume: bool = False, epochs: int = 1
-):
-    options = {
-        **toy_options(root),
-        'stream.base.train_cfg.max_epochs': 1,
-        'stream.increment.train_cfg.max_epochs': epochs,
-        'train_dataloader.batch_size': 6,
-        'default_hooks.logger.interval': 1,
-    }
-    path = REPO / 'configs' / CONFIGS[name]
-    cfg = load_config(path, cfg_options=options, work_dir=str(work_dir))
-    cfg.resume = resume
-    return build_runner(cfg)
+pytestmark = pytest.mark.slow
+
+
+def runner_of(root: Path, name: str, work_dir: Path, epochs: int = 1, **more):
+    more['stream.increment.train_cfg.max_epochs'] = epochs
+    return stream_runner(root, work_dir, REPO / 'configs' / CONFIGS[name], **more)
 
 
 @pytest.fixture(scope='module')
@@ -46,7 +43,7 @@ def finished(tmp_path_factory, toy_neu_det):
     found = {}
     for name in CONFIGS:
         work_dir = tmp_path_factory.mktemp('streams') / 'work'
-        stream_runner(toy_neu_det, name, work_dir).train()
+        runner_of(toy_neu_det, name, work_dir).train()
         found[name] = work_dir
     return found
 
@@ -62,9 +59,14 @@ def test_feature_every_step_follows_the_one_before(finished, name):
     sizes = [int(size) for size in name.split()[-1].split('+')]
     state = StreamState.load(work_dir)
     assert [s.state for s in state.steps] == ['finished'] * len(sizes)
-    matrix = json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))
-    assert len(matrix['steps']) == len(sizes)
+    rows = steps_of(work_dir)
+    assert len(rows) == len(sizes)
     for step in range(1, len(sizes)):
+        # mAP_all = (C_old mAP_old + C_new mAP_new) / C
+        row = rows[step]
+        groups, numbers = row['groups']['AP50'], (len(row['old']), len(row['new']))
+        total = numbers[0] * groups['old'] + numbers[1] * groups['new']
+        assert groups['all'] == pytest.approx(total / sum(numbers), abs=1e-9)
         cfg = step_config(work_dir, step)
         old = sum(sizes[:step])
         assert cfg.model.type == 'mmdefect.IncrementalGFL'
@@ -93,18 +95,6 @@ def test_feature_distillation_is_logged_apart(finished, name):
         assert {f'priors_{term.removeprefix("loss_dist_")}' for term in terms} <= {*row}
 
 
-def test_feature_the_group_mean_is_the_mean_of_all_classes(finished):
-    """mAP_all = (C_old mAP_old + C_new mAP_new) / C, step after step."""
-    for work_dir in finished.values():
-        for row in json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))[
-            'steps'
-        ][1:]:
-            groups = row['groups']['AP50']
-            old, new = len(row['old']), len(row['new'])
-            expected = (old * groups['old'] + new * groups['new']) / (old + new)
-            assert groups['all'] == pytest.approx(expected, abs=1e-9)
-
-
 def test_feature_testing_needs_no_teacher(finished, toy_neu_det, tmp_path):
     """What is deployed is the student; nothing of the steps before is at hand."""
     student = tmp_path / 'student.pth'
@@ -114,8 +104,7 @@ def test_feature_testing_needs_no_teacher(finished, toy_neu_det, tmp_path):
     cfg = load_config(path, cfg_options=options, work_dir=str(tmp_path / 'work'))
     cfg.load_from = str(student)
     scores = build_runner(cfg).test()
-    matrix = json.loads((finished['2+2+2'] / 'matrix.json').read_text(encoding='utf-8'))
-    expected = matrix['steps'][2]['groups']['AP50']['all']
+    expected = steps_of(finished['2+2+2'])[2]['groups']['AP50']['all']
     assert scores['coco/AP50_all'] == pytest.approx(expected, abs=1e-9)
 
 
@@ -132,7 +121,7 @@ def test_feature_moved_and_resumed_is_bit_equal(
 ):
     """The teacher comes back, from where the work dir is now."""
     whole, broken = tmp_path / 'whole', tmp_path / 'broken'
-    stream_runner(toy_neu_det, '5+1', whole, epochs=2).train()
+    runner_of(toy_neu_det, '5+1', whole, epochs=2).train()
     train = Runner.train
 
     def stopping(self):
@@ -141,11 +130,11 @@ def test_feature_moved_and_resumed_is_bit_equal(
 
     monkeypatch.setattr(Runner, 'train', stopping)
     with pytest.raises(KeyboardInterrupt):
-        stream_runner(toy_neu_det, '5+1', broken, epochs=2).train()
+        runner_of(toy_neu_det, '5+1', broken, epochs=2).train()
     monkeypatch.undo()
     moved = tmp_path / 'moved'
     shutil.copytree(broken, moved)  # this process still writes its log into `broken`
-    stream_runner(toy_neu_det, '5+1', moved, resume=True, epochs=2).train()
+    runner_of(toy_neu_det, '5+1', moved, epochs=2, resume=True).train()
     expected = load_weights(whole / 'step_1/epoch_2.pth')['state_dict']
     found = load_weights(moved / 'step_1/epoch_2.pth')['state_dict']
     assert found.keys() == expected.keys()

@@ -12,9 +12,9 @@ import pytest
 
 from mmdefect.apis import build_runner, load_config
 from mmdefect.streams import look
-from mmdefect.streams.resolve import build_stream
 from mmdefect.streams.runner import StreamRunner
 from mmdefect.streams.state import StreamState
+from mmdefect.streams.stream import build_stream
 from mmdefect.testing import make_toy_products
 from mmdefect.utils.interrupts import Interrupted
 from tests.conftest import REPO
@@ -78,7 +78,8 @@ def test_smoke_all_is_looked_at_once(toy_neu_det, tmp_path, monkeypatch) -> None
         return loader
 
     monkeypatch.setattr(look, '_build', note)
-    runner = stream_runner(toy_neu_det, tmp_path / 'x')
+    epochs = {'stream.base.train_cfg.max_epochs': 2}
+    runner = stream_runner(toy_neu_det, tmp_path / 'x', **epochs)
     with pytest.raises(Trained):
         runner.train()
     assert built == [('train', 3), ('train', 6), ('test', 6)]
@@ -86,69 +87,59 @@ def test_smoke_all_is_looked_at_once(toy_neu_det, tmp_path, monkeypatch) -> None
     assert runner._iterations == {0: 10, 1: 5}
 
 
+NOWHERE = (FileNotFoundError, ValueError)
+INCREMENT = 'stream.increment.train_dataloader.dataset.ann_file'
+ANN_FILE = '{}_dataloader.dataset.ann_file'
+
+
 @pytest.mark.parametrize(
-    ('key', 'value', 'error', 'message'),
+    ('more', 'error', 'message'),
     [
         (
-            'test_evaluator.ann_file',
-            'nowhere.json',
+            {'test_evaluator.ann_file': 'nowhere.json'},
             FileNotFoundError,
             r'^there is no annotation file nowhere\.json: expected a file',
         ),
+        ({ANN_FILE.format('test'): 'nowhere.json'}, NOWHERE, r'nowhere\.json'),
+        ({INCREMENT: 'nowhere.json'}, NOWHERE, r'nowhere\.json'),
         (
-            'test_dataloader.dataset.ann_file',
-            'nowhere.json',
-            (FileNotFoundError, ValueError),
-            r'nowhere\.json',
-        ),
-        (
-            'stream.increment.train_dataloader.dataset.ann_file',
-            'nowhere.json',
-            (FileNotFoundError, ValueError),
-            r'nowhere\.json',
-        ),
-        (
-            'test_dataloader.persistent_workers',
-            True,
+            {'test_dataloader.persistent_workers': True},
             ValueError,
-            r'^test_dataloader of step 0 has persistent_workers=True and num_workers=0',
+            r'^test_dataloader\.num_workers=0: expected .*persistent_workers=True',
         ),
         (
-            'train_dataloader.prefetch_factor',
-            4,
+            {'train_dataloader.prefetch_factor': 4},
             ValueError,
-            r'^train_dataloader of step 0 has prefetch_factor=4 and num_workers=0',
+            r'^train_dataloader\.num_workers=0: expected .* with prefetch_factor=4 in',
         ),
-        ('test_dataloader.batchsize', 1, TypeError, 'batchsize'),
+        ({'test_dataloader.batchsize': 1}, TypeError, 'batchsize'),
+        (
+            {
+                'train_dataloader.batch_size': 500,
+                'train_dataloader.batch_sampler.drop_last': True,
+            },
+            ValueError,
+            r'^the training set has \d+ images, .*batch_size=500 and drop_last=True',
+        ),
     ],
 )
-def test_exception_settings(key, value, error, message, toy_neu_det, tmp_path) -> None:
-    runner = stream_runner(toy_neu_det, tmp_path / 'x', **{key: value})
+def test_exception_settings(more, error, message, toy_neu_det, tmp_path) -> None:
+    runner = stream_runner(toy_neu_det, tmp_path / 'x', **more)
     with pytest.raises(error, match=message):
         runner.train()
-
-
-def test_exception_no_batch(toy_neu_det, tmp_path) -> None:
-    more = {
-        'train_dataloader.batch_size': 500,
-        'train_dataloader.batch_sampler.drop_last': True,
-    }
-    message = r'^the training set has \d+ images, .*batch_size=500 and drop_last=True'
-    with pytest.raises(ValueError, match=message):
-        stream_runner(toy_neu_det, tmp_path / 'x', **more).train()
 
 
 @pytest.mark.parametrize(
     ('key', 'split', 'change', 'message'),
     [
         (
-            'train_dataloader.dataset.ann_file',
+            ANN_FILE.format('train'),
             'train',
             without_last,
-            rf'^step 1 brings {LAST}, of which no training image in .*train\.json has',
+            rf'train\.json: expected a box of every .* step 1, found none of {LAST}',
         ),
         (
-            'test_dataloader.dataset.ann_file',
+            ANN_FILE.format('test'),
             'test',
             turned,
             r'test\.json holds the classes scratches, .*in this order',
@@ -164,10 +155,11 @@ def test_exception_no_batch(toy_neu_det, tmp_path) -> None:
 def test_exception_annotations(
     key, split, change, message, changed, toy_neu_det, tmp_path
 ) -> None:
-    more = {key: changed(split, change)}
-    runner = stream_runner(toy_neu_det, tmp_path / 'x', **more)
+    """What is refused leaves the work dir free."""
+    runner = stream_runner(toy_neu_det, tmp_path / 'x', **{key: changed(split, change)})
     with pytest.raises(ValueError, match=message):
         runner.train()
+    assert not (tmp_path / 'x/stream.json').exists()
 
 
 def test_exception_missing_test_image_of_mmdets_data_set(
@@ -218,30 +210,16 @@ def test_exception_test_images_of_other_bits(deep_root: Path, tmp_path: Path) ->
 OTHER = {'stream.protocol': '5+1'}
 
 
-def test_feature_refused_data_leave_the_work_dir_free(
-    changed, toy_neu_det, tmp_path
-) -> None:
-    bad = {'test_dataloader.dataset.ann_file': changed('test', turned)}
-    with pytest.raises(ValueError, match='in this order'):
-        stream_runner(toy_neu_det, tmp_path / 'x', **bad).train()
-    assert not (tmp_path / 'x/stream.json').exists()
-
-
 def test_feature_a_start_that_trained_nothing_is_taken_over(
-    toy_neu_det: Path, tmp_path: Path
+    toy_neu_det, tmp_path
 ) -> None:
-    with pytest.raises(Trained):
-        stream_runner(toy_neu_det, tmp_path / 'x').train()
-    assert StreamState.load(tmp_path / 'x').steps[0].state == 'running'
-    with pytest.raises(Trained):
-        stream_runner(toy_neu_det, tmp_path / 'x', **OTHER).train()
-    steps = StreamState.load(tmp_path / 'x').steps
-    assert [len(step.classes) for step in steps] == [5, 1]
-
-
-def test_exception_a_start_with_a_checkpoint(toy_neu_det: Path, tmp_path: Path) -> None:
-    with pytest.raises(Trained):
-        stream_runner(toy_neu_det, tmp_path / 'x').train()
+    for more, sizes in (({}, [3, 3]), (OTHER, [5, 1])):
+        with pytest.raises(Trained):
+            stream_runner(toy_neu_det, tmp_path / 'x', **more).train()
+        steps = StreamState.load(tmp_path / 'x').steps
+        assert steps[0].state == 'running'
+        assert [len(step.classes) for step in steps] == sizes
+    # A checkpoint is a training.
     pointer = tmp_path / 'x/step_0/last_checkpoint'
     pointer.write_text('epoch_1.pth', encoding='utf-8')
     for more in ({}, OTHER):
@@ -250,7 +228,7 @@ def test_exception_a_start_with_a_checkpoint(toy_neu_det: Path, tmp_path: Path) 
 
 
 def test_feature_an_interruption_says_its_step(
-    toy_neu_det: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy_neu_det, tmp_path, monkeypatch
 ) -> None:
     def stop(self: StreamRunner, cfg: Any, state: Any) -> None:
         raise Interrupted(130)
@@ -261,27 +239,21 @@ def test_feature_an_interruption_says_its_step(
     assert caught.value.args == ('step 0',)
 
 
-class TestProducts:
-    @pytest.fixture(scope='class')
-    def root(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        root = tmp_path_factory.mktemp('data') / 'products'
-        make_toy_products(root, seed=0)
-        return root
+def test_feature_products(tmp_path: Path) -> None:
+    """Iterations of every step; a metric that cannot be built is refused."""
+    root = make_toy_products(tmp_path / 'data', size=32, train=4, test=2)
+    data = [f'{s}_dataloader.dataset.data_root' for s in ('train', 'test')]
 
-    def runner(self, root: Path, work_dir: Path, **more: Any) -> Any:
-        loaders = [f'{s}_dataloader.dataset.data_root' for s in ('train', 'test')]
-        options = {**dict.fromkeys(loaders, f'{root}/'), **more}
-        cfg = load_config(PRODUCTS, cfg_options=options, work_dir=str(work_dir))
+    def runner(**more: Any) -> Any:
+        options = {**dict.fromkeys(data, f'{root}/'), **more}
+        options['train_dataloader.batch_size'] = 4
+        cfg = load_config(PRODUCTS, cfg_options=options, work_dir=str(tmp_path / 'x'))
         return build_runner(cfg)
 
-    def test_feature_iterations(self, root, tmp_path) -> None:
-        runner = self.runner(root, tmp_path / 'x')
-        with pytest.raises(Trained):
-            runner.train()
-        assert sorted(runner._iterations) == [0, 1, 2]
-        assert all(runner._iterations.values())
-
-    def test_exception_metric(self, root, tmp_path) -> None:
-        more = {'test_evaluator.mode': 'streamed'}
-        with pytest.raises(ValueError, match=r"mode='streamed': expected one of"):
-            self.runner(root, tmp_path / 'x', **more).train()
+    first = runner()
+    with pytest.raises(Trained):
+        first.train()
+    assert sorted(first._iterations) == [0, 1, 2]
+    assert all(first._iterations.values())
+    with pytest.raises(ValueError, match=r"mode='streamed': expected one of"):
+        runner(**{'test_evaluator.mode': 'streamed'}).train()

@@ -95,59 +95,56 @@ def test_feature_other_tasks_and_prefixes() -> None:
     assert matrix.scores(0, 'pixel_auroc') == {'bottle': 0.9}
 
 
-def test_exception_missing_key(matrix) -> None:
-    scalars = {k: v for k, v in SECOND.items() if k != 'coco/AP/b'}
-    with pytest.raises(
-        ValueError, match=r"'<prefix>/AP/b' was expected, none was found"
-    ):
-        matrix.add_step(step=1, old=['a', 'b'], new=['c'], scalars=scalars)
-
-
-def test_exception_ambiguous_key(matrix) -> None:
-    with pytest.raises(ValueError, match='coco/AP50/a, other/AP50/a were found'):
-        matrix.add_step(
-            step=1,
-            old=['a', 'b'],
-            new=['c'],
-            scalars=SECOND | {'other/AP50/a': 0.3},
-        )
-
-
 @pytest.mark.parametrize(
-    ('step', 'old', 'new'),
-    [(-1, [], ['a']), (0, ['a'], ['a']), (0, [], ['rust']), (0, [], [])],
+    ('change', 'message'),
+    [
+        ({'step': -1}, 'expected a step from 0 with each class once'),
+        ({'old': ['a'], 'new': ['a']}, 'with each class once, of a, b, c'),
+        ({'old': [], 'new': ['rust']}, 'each class once, of a, b, c'),
+        ({'old': [], 'new': []}, 'each class once'),
+        (
+            {'scalars': {k: v for k, v in SECOND.items() if k != 'coco/AP/b'}},
+            'expected one <prefix>/AP/b, found none',
+        ),
+        (
+            {'scalars': SECOND | {'other/AP50/a': 0.3}},
+            'found coco/AP50/a, other/AP50/a; use a metric',
+        ),
+    ],
 )
-def test_exception_bad_step(matrix, step, old, new) -> None:
-    with pytest.raises(ValueError, match='each class once was expected'):
-        matrix.add_step(step=step, old=old, new=new, scalars=SECOND)
+def test_exception_step(matrix, change, message) -> None:
+    step = {'step': 1, 'old': ['a', 'b'], 'new': ['c'], 'scalars': SECOND}
+    with pytest.raises(ValueError, match=message):
+        matrix.add_step(**{**step, **change})
 
 
-def test_exception_names() -> None:
-    with pytest.raises(ValueError, match=r"classes \['a', 'a'\] were given"):
+def test_exception_names(matrix) -> None:
+    with pytest.raises(ValueError, match=r"classes=\['a', 'a'\]: expected at least"):
         StreamMatrix(classes=['a', 'a'], metrics=['AP50'])
-    with pytest.raises(ValueError, match='metrics'):
+    with pytest.raises(ValueError, match=r'metrics=\[\]: expected'):
         StreamMatrix(classes=['a'], metrics=[])
-
-
-def test_exception_unknown_metric_group_step(matrix) -> None:
-    with pytest.raises(
-        ValueError, match="metric 'AP75' was asked for, one of AP50, AP"
-    ):
+    with pytest.raises(ValueError, match="metric='AP75': expected one of AP50, AP"):
         matrix.tensor('AP75')
-    with pytest.raises(ValueError, match="group 'olds' of step 1"):
+    with pytest.raises(ValueError, match="name='olds': expected one of old, new, all"):
         matrix.group(metric='AP', step=1, name='olds')
-    with pytest.raises(ValueError, match='step 7 was asked for'):
+    with pytest.raises(ValueError, match='step=7: expected one of 0, 1'):
         matrix.forgetting(metric='AP', step=7)
-    with pytest.raises(ValueError, match='no step yet'):
+    with pytest.raises(ValueError, match='without a step: expected one'):
         StreamMatrix(classes=['a'], metrics=['AP']).tensor('AP')
 
 
-def test_exception_files(tmp_path) -> None:
-    with pytest.raises(FileNotFoundError, match='does not exist; train the stream'):
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('{"metrics": ["AP50"]}', r"json: expected the matrix .*KeyError: 'classes'"),
+        ('{', r'matrix\.json'),
+        ('[]', r'matrix\.json'),
+        ('{"classes": 7, "metrics": ["AP50"]}', r'json: expected the matrix .*TypeErr'),
+    ],
+)
+def test_exception_files(text, message, tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'matrix\.json'):
         StreamMatrix.load(tmp_path / 'matrix.json')
-    (tmp_path / 'matrix.json').write_text('{"metrics": ["AP50"]}', encoding='utf-8')
-    with pytest.raises(ValueError, match=r"not a stream matrix.*'classes'"):
-        StreamMatrix.load(tmp_path / 'matrix.json')
-    (tmp_path / 'matrix.json').write_text('{', encoding='utf-8')
-    with pytest.raises(ValueError, match='JSONDecodeError'):
+    (tmp_path / 'matrix.json').write_text(text, encoding='utf-8')
+    with pytest.raises(ValueError, match=message):
         StreamMatrix.load(tmp_path / 'matrix.json')

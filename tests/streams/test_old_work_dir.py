@@ -1,4 +1,7 @@
-"""A work dir of an earlier version is tested, and goes on where it was killed."""
+"""A work dir of an earlier version is tested, and goes on where it was killed.
+
+Slow is the training that goes on.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import pytest
 from mmdefect.apis import build_runner, load_config
 from mmdefect.streams.state import StreamState
 from tests.helpers.old_work_dir import ARCHIVE, CONFIG, make_data
+from tests.helpers.synthetic_stream import steps_of
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +27,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def row_of(work: Path, step: int) -> dict:
-    rows = json.loads((work / 'matrix.json').read_text(encoding='utf-8'))['steps']
-    return next(row for row in rows if row['step'] == step)
+    return next(row for row in steps_of(work) if row['step'] == step)
 
 
 def test_feature_tests(work: Path) -> None:
@@ -38,6 +41,7 @@ def test_feature_tests(work: Path) -> None:
     assert now['groups'] == before['groups']
 
 
+@pytest.mark.slow
 def test_feature_resumes(work: Path) -> None:
     before = row_of(work, 0)
     cfg = load_config(CONFIG, work_dir='work')

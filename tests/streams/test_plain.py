@@ -1,10 +1,15 @@
-"""mmdet configs without a stream: their COCO data are read by our rules."""
+"""mmdet configs without a stream: their COCO data are read by our rules.
+
+Slow: two trainings are compared.
+"""
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -13,12 +18,13 @@ import pytest
 import torch
 from mmdet.datasets import CocoDataset
 from mmengine.config import Config
-from mmengine.registry import METRICS
+from mmengine.registry import METRICS, DefaultScope
 from mmengine.runner import Runner
 
 from mmdefect.apis import build_runner, load_config
 from mmdefect.datasets.boxes.classes import NEU_DET_CLASSES
 from mmdefect.datasets.boxes.dataset import DefectDetDataset
+from mmdefect.streams.plain import check_coco_data
 from mmdefect.utils.config import every_innermost, is_coco
 from tests.conftest import toy_options
 from tests.helpers.image_files import deep, with_exif
@@ -56,54 +62,60 @@ def plain(root: Path, work_dir: Path) -> Config:
     return cfg
 
 
-class TestSound:
-    """One epoch and a test, by MMEngine alone and by our tools."""
+@pytest.mark.slow
+def test_feature_nothing_changes(toy_neu_det: Path, tmp_path: Path) -> None:
+    """One epoch and a test, by MMEngine alone and by our tools.
 
-    @pytest.fixture(scope='class')
-    def runs(
-        self, toy_neu_det: Path, tmp_path_factory: pytest.TempPathFactory
-    ) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, build in (('stock', Runner.from_cfg), ('ours', build_runner)):
-            work_dir = tmp_path_factory.mktemp(name)
-            runner = build(plain(toy_neu_det, work_dir))
-            runner.train()
-            found[name] = (runner, runner.test(), work_dir)
-        return found
+    The config stays the user's: in the work dir, beside the log, in the checkpoint.
+    """
+    runners, scores, dumps = [], [], []
+    for name, build in (('stock', Runner.from_cfg), ('ours', build_runner)):
+        folder = tmp_path / name
+        runner = build(plain(toy_neu_det, folder))
+        runner.train()
+        scores.append(runner.test())
+        runners.append(runner)
+        dumped = (folder / CONFIG.name).read_text(encoding='utf-8')
+        saved = torch.load(folder / 'epoch_1.pth', weights_only=False)['meta']
+        (log,) = folder.rglob('*.log')
+        log_text = log.read_text(encoding='utf-8')
+        for text in (dumped, saved['cfg'], runner.cfg.pretty_text, log_text):
+            assert "'mmdefect" not in text
+            assert text.count("type='CocoDataset'") == 3
+        dumps.append(dumped.replace(str(folder), ''))
+    assert dumps[0] == dumps[1]
+    assert scores[0] == scores[1]
+    assert len(scores[0]) == 6
+    stock, ours = runners
+    assert type(stock.train_dataloader.dataset) is CocoDataset
+    for split in SPLITS:
+        dataset = getattr(ours, f'{split}_dataloader').dataset
+        assert type(dataset) is DefectDetDataset
+        assert not dataset.verify_images
+    for one, other in zip(
+        stock.model.parameters(), ours.model.parameters(), strict=True
+    ):
+        assert torch.equal(one, other)
 
-    def test_feature_nothing_changes(self, runs: dict[str, Any]) -> None:
-        (stock, expected, _), (ours, scores, _) = runs['stock'], runs['ours']
-        assert scores == expected
-        assert len(scores) == 6
-        assert type(stock.train_dataloader.dataset) is CocoDataset
-        for split in SPLITS:
-            dataset = getattr(ours, f'{split}_dataloader').dataset
-            assert type(dataset) is DefectDetDataset
-            assert not dataset.verify_images
-        for one, other in zip(
-            stock.model.parameters(), ours.model.parameters(), strict=True
-        ):
-            assert torch.equal(one, other)
 
-    def test_feature_the_config_is_the_users(self, runs: dict[str, Any]) -> None:
-        """In the work dir, beside the log, and in the checkpoint."""
-        texts = []
-        for runner, _, folder in runs.values():
-            dumped = (folder / CONFIG.name).read_text(encoding='utf-8')
-            saved = torch.load(folder / 'epoch_1.pth', weights_only=False)['meta']
-            logs = [f.read_text(encoding='utf-8') for f in folder.rglob('*.log')]
-            assert len(logs) == 1
-            for text in (dumped, saved['cfg'], runner.cfg.pretty_text, *logs):
-                assert "'mmdefect" not in text
-                assert text.count("type='CocoDataset'") == 3
-            texts.append(dumped.replace(str(folder), ''))
-        assert texts[0] == texts[1]
+def loaders(cfg: Config, *, ours: bool = True) -> SimpleNamespace:
+    """What a Runner holds of its data before its loaders are built, and no model."""
+    held = {f'_{s}_dataloader': copy.deepcopy(cfg[f'{s}_dataloader']) for s in SPLITS}
+    runner = SimpleNamespace(cfg=cfg, **held)
+    if ours:
+        check_coco_data(runner)
+    return runner
+
+
+def built(runner: SimpleNamespace, split: str) -> Any:
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        return Runner.build_dataloader(getattr(runner, f'_{split}_dataloader')).dataset
 
 
 def score(metric: dict[str, Any], dataset: Any) -> dict[str, float]:
     """Score boxes that are shifted by up to four pixels."""
-    built = METRICS.build(dict(metric, _scope_='mmdet'))
-    built.dataset_meta = dataset.metainfo
+    scorer = METRICS.build(dict(metric, _scope_='mmdet'))
+    scorer.dataset_meta = dataset.metainfo
     rng = np.random.default_rng(0)
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
@@ -114,8 +126,8 @@ def score(metric: dict[str, Any], dataset: Any) -> dict[str, float]:
             labels=torch.tensor([box['bbox_label'] for box in info['instances']]),
         )
         sample = dict(img_id=info['img_id'], ori_shape=(64, 64), pred_instances=found)
-        built.process({}, [sample])
-    return built.evaluate(len(dataset))
+        scorer.process({}, [sample])
+    return scorer.evaluate(len(dataset))
 
 
 def test_feature_coco(tmp_path: Path, toy_neu_det: Path) -> None:
@@ -132,14 +144,8 @@ def test_feature_coco(tmp_path: Path, toy_neu_det: Path) -> None:
             indices=None,
         )
     metric = dict(type='CocoMetric', ann_file=f'{root}/{dataset.ann_file}')
-    stock, ours = (
-        [
-            Runner.build_dataloader(getattr(runner, f'_{split}_dataloader')).dataset
-            for split in SPLITS
-        ]
-        for runner in (Runner.from_cfg(cfg), build_runner(cfg))
-    )
-    for theirs, mine in zip(stock, ours, strict=True):
+    for split in SPLITS:
+        theirs, mine = (built(loaders(cfg, ours=o), split) for o in (False, True))
         assert type(mine) is DefectDetDataset
         assert mine.metainfo['classes'] == theirs.metainfo['classes']
         assert len(mine) == len(theirs) == 10
@@ -191,9 +197,7 @@ def loaded(tmp_path: Path, toy_neu_det: Path) -> Callable[..., Any]:
         dataset.update(data_root=f'{root}/', ann_file='own.json', indices=None)
         dataset.update(data_prefix=dict(img=''), metainfo=dict(classes=KINDS))
         dataset.update(own)
-        runner = build_runner(cfg)
-        loader = getattr(runner, f'_{split}_dataloader')
-        return Runner.build_dataloader(loader).dataset
+        return built(loaders(cfg), split)
 
     return load
 
@@ -229,7 +233,6 @@ def turned(root: Path) -> None:
     (root / '0.png').write_bytes(with_exif('JPEG', 6, image))
 
 
-@pytest.mark.parametrize('split', ['train', 'test'])
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
@@ -239,27 +242,20 @@ def turned(root: Path) -> None:
         (None, r'0\.png.* orientation'),
     ],
 )
-def test_exception(
-    tmp_path: Path,
-    loaded: Callable[..., Any],
-    split: str,
-    change: Callable[..., None] | None,
-    message: str,
-) -> None:
+def test_exception(tmp_path, loaded, change, message) -> None:
     """In the words of our data set; mmdet's says nothing and takes wrong labels."""
     coco = draw(tmp_path / 'data')
     if change is None:
         turned(tmp_path / 'data')
     else:
         change(coco)
-    with pytest.raises(ValueError, match=message) as error:
-        loaded(coco, split)[0]
-    assert refusal(tmp_path / 'data') in str(error.value)
+    for split in ('train', 'test'):
+        with pytest.raises(ValueError, match=message) as error:
+            loaded(coco, split)[0]
+        assert refusal(tmp_path / 'data') in str(error.value)
 
 
-def test_exception_some_of_the_classes(
-    tmp_path: Path, loaded: Callable[..., Any]
-) -> None:
+def test_exception_some_of_the_classes(tmp_path, loaded) -> None:
     """mmdet's way to choose classes is also how one is forgotten."""
     coco = draw(tmp_path / 'data')
     cure = 'file, all of them, and in seen_classes those to learn'
@@ -290,38 +286,26 @@ def test_feature_16_bits(tmp_path: Path, loaded: Callable[..., Any]) -> None:
     assert 127 <= int(inputs[0, -1, -1]) <= 128
 
 
-class TestStockMetric:
+@pytest.mark.parametrize(
+    ('ids', 'kept'), [(['a', 'b', 'c'], [1, 2, 3]), (['7', '8', '9'], [7, 8, 9])]
+)
+def test_feature_ids_that_are_text(tmp_path, loaded, ids, kept) -> None:
     """mmdet's metric reads the file itself, by its own rules."""
+    coco = draw(tmp_path / 'data')
+    for image, box, own in zip(coco['images'], coco['annotations'], ids, strict=True):
+        image['id'] = box['image_id'] = own
+    metrics = {'CocoMetric': ids, 'mmdefect.GroupedCocoMetric': kept}
+    for metric, expected in metrics.items():
+        dataset = loaded(coco, metric=metric)
+        assert [dataset[i]['data_samples'].img_id for i in range(3)] == expected
 
-    @pytest.mark.parametrize(
-        ('ids', 'kept'), [(['a', 'b', 'c'], [1, 2, 3]), (['7', '8', '9'], [7, 8, 9])]
-    )
-    def test_feature_ids_that_are_text(
-        self,
-        tmp_path: Path,
-        loaded: Callable[..., Any],
-        ids: list[str],
-        kept: list[int],
-    ) -> None:
-        coco = draw(tmp_path / 'data')
-        for image, box, own in zip(
-            coco['images'], coco['annotations'], ids, strict=True
-        ):
-            image['id'] = box['image_id'] = own
-        metrics = {'CocoMetric': ids, 'mmdefect.GroupedCocoMetric': kept}
-        for metric, expected in metrics.items():
-            dataset = loaded(coco, metric=metric)
-            found = [dataset[i]['data_samples'].img_id for i in range(3)]
-            assert found == expected
 
-    def test_feature_images_to_submit(
-        self, tmp_path: Path, loaded: Callable[..., Any]
-    ) -> None:
-        coco = draw(tmp_path / 'data')
-        del coco['annotations']
-        assert len(loaded(coco)) == 3
-        with pytest.raises(ValueError, match=r"own\.json has no 'annotations'"):
-            loaded(coco, 'train')
+def test_feature_images_to_submit(tmp_path: Path, loaded: Callable[..., Any]) -> None:
+    coco = draw(tmp_path / 'data')
+    del coco['annotations']
+    assert len(loaded(coco)) == 3
+    with pytest.raises(ValueError, match=r"own\.json has no 'annotations'"):
+        loaded(coco, 'train')
 
 
 # --------------------------------------------------------------------- what is meant
@@ -356,6 +340,5 @@ def test_feature_wrapped(tmp_path: Path, toy_neu_det: Path) -> None:
     remote = dict(part, backend_args=dict(backend='petrel'))
     both = dict(type='ConcatDataset', datasets=[part, remote])
     cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=2, dataset=both)
-    runner = build_runner(cfg)
-    found = list(every_innermost(runner._train_dataloader['dataset']))
+    found = list(every_innermost(loaders(cfg)._train_dataloader['dataset']))
     assert [d.type for d in found] == ['mmdefect.DefectDetDataset', 'CocoDataset']

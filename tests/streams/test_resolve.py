@@ -6,18 +6,11 @@ import pytest
 from mmengine.config import Config
 
 from mmdefect.apis import load_config
-from mmdefect.streams.detection import DetectionStream
-from mmdefect.streams.resolve import build_stream, resolve_step_config
 from mmdefect.streams.state import config_hash
+from mmdefect.streams.stream import build_stream, resolve_step_config
 
 REPO = Path(__file__).parents[2]
 TOY = REPO / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
-
-
-def test_smoke_stream() -> None:
-    stream = build_stream(load_config(TOY))
-    assert isinstance(stream, DetectionStream)
-    assert [len(stream.new_classes(step)) for step in range(len(stream))] == [3, 3]
 
 
 def test_feature_ordinary_config() -> None:
@@ -96,9 +89,3 @@ def test_feature_survives_a_dump(tmp_path: Path) -> None:
 def test_exception_no_stream(cfg: dict) -> None:
     with pytest.raises(ValueError, match=r'has no stream: expected stream=dict\(type='):
         build_stream(Config(cfg))
-
-
-@pytest.mark.parametrize('step', [-1, 2])
-def test_exception_no_such_step(step: int) -> None:
-    with pytest.raises(ValueError, match='does not exist: the stream has steps 0 to 1'):
-        resolve_step_config(load_config(TOY), step)

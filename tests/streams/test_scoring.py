@@ -1,9 +1,11 @@
-"""A score is that of the recorded file, whatever the trained model holds."""
+"""A score is that of the recorded file, whatever the trained model holds.
+
+Slow: three epochs are trained.
+"""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -31,7 +33,7 @@ class KeepTestedWeights(Hook):
 
 @pytest.mark.slow
 def test_feature_averaged_weights_and_an_earlier_epoch(
-    toy_neu_det: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy_neu_det, tmp_path, monkeypatch
 ) -> None:
     """Both make the model that has been trained another one than the file."""
     said: list[str] = []

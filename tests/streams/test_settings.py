@@ -56,84 +56,63 @@ BEFORE = parts(Config(settings()))
 WATCHERS = [*settings()['custom_hooks'], {'type': 'mmdefect.SamplePredictionsHook'}]
 
 
-@pytest.mark.parametrize(
-    ('key', 'value'),
-    [
-        ('train_dataloader.num_workers', 0),
-        ('train_dataloader.pin_memory', True),
-        ('train_dataloader.dataset.cache_gb', 0),
-        ('test_dataloader.num_workers', 0),
-        ('test_dataloader.persistent_workers', True),
-        ('test_dataloader.dataset.dataset.cache_gb', 0),
-        ('test_pipeline', []),
-        ('train_cfg.val_interval', 5),
-        ('default_hooks.logger.interval', 1),
-        ('default_hooks.logger', None),
-        ('default_hooks.visualization.per_class', 3),
-        ('default_hooks.timer', {'type': 'IterTimerHook'}),
-        ('default_hooks.checkpoint.interval', 2),
-        ('default_hooks.checkpoint.max_keep_ckpts', 3),
-        ('custom_hooks', WATCHERS),
-        ('log_level', 'WARNING'),
-        ('find_unused_parameters', True),
-    ],
-)
-def test_feature_decides_neither(key: str, value: Any) -> None:
-    assert parts(changed(key, value)) == BEFORE
+NEITHER = {
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.pin_memory': True,
+    'train_dataloader.dataset.cache_gb': 0,
+    'test_dataloader.num_workers': 0,
+    'test_dataloader.persistent_workers': True,
+    'test_dataloader.dataset.dataset.cache_gb': 0,
+    'test_pipeline': [],
+    'train_cfg.val_interval': 5,
+    'default_hooks.logger.interval': 1,
+    'default_hooks.logger': None,
+    'default_hooks.visualization.per_class': 3,
+    'default_hooks.timer': {'type': 'IterTimerHook'},
+    'default_hooks.checkpoint.interval': 2,
+    'default_hooks.checkpoint.max_keep_ckpts': 3,
+    'custom_hooks': WATCHERS,
+    'log_level': 'WARNING',
+    'find_unused_parameters': True,
+}
+SCORES = {
+    'test_dataloader.batch_size': 1,
+    'test_dataloader.dataset.dataset.ann_file': 'b.json',
+    'test_evaluator.0.ann_file': 'b.json',
+    'test_evaluator.0.iou_thrs': [0.5],
+    'test_cfg': {'type': 'TestLoop', 'fp16': True},
+    'tta': {'type': 'DetTTAModel'},
+}
+WEIGHTS = {
+    'train_dataloader.batch_size': 1,
+    'train_dataloader.dataset.ann_file': 'b.json',
+    'train_cfg.max_epochs': 4,
+    'optim_wrapper.optimizer.lr': 2,
+    'default_hooks.checkpoint.save_optimizer': False,
+    'default_hooks.checkpoint.save_last': False,
+    'default_hooks.anchor.beta': 2,
+    'custom_hooks.0.momentum': 0.2,
+    'randomness': {'seed': 1},
+    'my_own_setting': 1,
+}
+# Scores of tools/test.py with another threshold are not those of the stream.
+BOTH = {'model.test_cfg.score_thr': 0.2, 'model.data_preprocessor': {'mean': [0]}}
+CASES = [
+    (key, value, group is WEIGHTS or group is BOTH, group is SCORES or group is BOTH)
+    for group in (NEITHER, SCORES, WEIGHTS, BOTH)
+    for key, value in group.items()
+]
 
 
-@pytest.mark.parametrize(
-    ('key', 'value'),
-    [
-        ('test_dataloader.batch_size', 1),
-        ('test_dataloader.dataset.dataset.ann_file', 'b.json'),
-        ('test_evaluator.0.ann_file', 'b.json'),
-        ('test_evaluator.0.iou_thrs', [0.5]),
-        ('test_cfg', {'type': 'TestLoop', 'fp16': True}),
-        ('tta', {'type': 'DetTTAModel'}),
-    ],
-)
-def test_feature_decides_the_scores_alone(key: str, value: Any) -> None:
+@pytest.mark.parametrize(('key', 'value', 'weights', 'scores'), CASES)
+def test_feature_decides(key: str, value: Any, weights: bool, scores: bool) -> None:
     cfg = changed(key, value)
     training, scoring = parts(cfg)
-    assert training == BEFORE[0]
-    assert scoring != BEFORE[1]
-    assert scoring_hash(cfg) != scoring_hash(Config(settings()))
-
-
-@pytest.mark.parametrize(
-    ('key', 'value'),
-    [
-        ('train_dataloader.batch_size', 1),
-        ('train_dataloader.dataset.ann_file', 'b.json'),
-        ('train_cfg.max_epochs', 4),
-        ('optim_wrapper.optimizer.lr', 2),
-        ('default_hooks.checkpoint.save_optimizer', False),
-        ('default_hooks.checkpoint.save_last', False),
-        ('default_hooks.anchor.beta', 2),
-        ('custom_hooks.0.momentum', 0.2),
-        ('randomness', {'seed': 1}),
-        ('my_own_setting', 1),
-    ],
-)
-def test_feature_decides_the_weights(key: str, value: Any) -> None:
-    training, scoring = parts(changed(key, value))
-    assert training != BEFORE[0]
-    assert scoring == BEFORE[1]
-
-
-@pytest.mark.parametrize(
-    ('key', 'value'),
-    [('model.test_cfg.score_thr', 0.2), ('model.data_preprocessor', {'mean': [0]})],
-)
-def test_feature_decides_both(key: str, value: Any) -> None:
-    """Scores of tools/test.py with another threshold are not those of the stream."""
-    cfg = changed(key, value)
-    training, scoring = parts(cfg)
-    assert training != BEFORE[0]
-    assert scoring != BEFORE[1]
-    assert scoring_hash(cfg) != scoring_hash(Config(settings()))
-    assert shared_scoring_hash(cfg) == shared_scoring_hash(Config(settings()))
+    assert (training != BEFORE[0]) == weights
+    assert (scoring != BEFORE[1]) == scores
+    assert (scoring_hash(cfg) != scoring_hash(Config(settings()))) == scores
+    if weights:
+        assert shared_scoring_hash(cfg) == shared_scoring_hash(Config(settings()))
 
 
 def test_feature_an_interval_that_leaves_another_epoch() -> None:

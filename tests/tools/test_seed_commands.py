@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mmdefect.apis import load_config
-from mmdefect.streams.resolve import resolve_step_config
+from mmdefect.streams.stream import resolve_step_config
 from mmdefect.utils.checkpoint import load_weights
 from tests.conftest import REPO
 from tests.helpers.tool_runs import flags, run_here, scores_in

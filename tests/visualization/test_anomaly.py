@@ -8,12 +8,12 @@ import pytest
 
 from mmdefect.visualization.anomaly import (
     GAP,
-    compound,
     compound_panels,
     fit_mask,
     heat_overlay,
     map_range,
     outline,
+    side_by_side,
     split_panels,
 )
 
@@ -36,7 +36,8 @@ def defect() -> np.ndarray:
 
 
 def test_smoke() -> None:
-    strip = compound(GREY, defect(), spot(), low=0, high=8)
+    panels = compound_panels(GREY, defect(), spot(), low=0, high=8)
+    strip = side_by_side(list(panels.values()))
     assert strip.shape == (40, 4 * 60 + 3 * GAP, 3)
     assert strip.dtype == np.uint8
     image, mask, _, _ = split_panels(strip, 4)
@@ -45,18 +46,19 @@ def test_smoke() -> None:
 
 
 def test_exception_shapes_and_scale() -> None:
-    with pytest.raises(ValueError, match=r'an image of shape \(40, 60\)'):
-        heat_overlay(GREY[..., 0], spot(), low=0, high=1)
-    with pytest.raises(ValueError, match='type float32 was given'):
+    scale = {'low': 0, 'high': 1}
+    with pytest.raises(ValueError, match=r'image\.shape=\(40, 60\), .*: expected \(h'):
+        heat_overlay(GREY[..., 0], spot(), **scale)
+    with pytest.raises(ValueError, match=r'image\.dtype=float32: expected .* of uint8'):
         outline(GREY.astype(np.float32), defect())
-    with pytest.raises(ValueError, match=r'an anomaly map of shape \(1, 10, 15\)'):
-        heat_overlay(GREY, spot()[None], low=0, high=1)
-    with pytest.raises(ValueError, match=r'a mask of shape \(1, 40, 60\)'):
+    with pytest.raises(ValueError, match=r'anomaly_map\.shape=\(1, 10, 15\): expected'):
+        heat_overlay(GREY, spot()[None], **scale)
+    with pytest.raises(ValueError, match=r'mask\.shape=\(1, 40, 60\): expected \(hei'):
         outline(GREY, defect()[None])
-    for scale in ({'low': 2, 'high': 1}, {'low': 0, 'high': float('nan')}):
+    for bad in ({'low': 2, 'high': 1}, {'low': 0, 'high': float('nan')}):
         with pytest.raises(ValueError, match='low <= high'):
-            heat_overlay(GREY, spot(), **scale)
-    with pytest.raises(ValueError, match='a strip 101 pixels wide was given, 4 panels'):
+            heat_overlay(GREY, spot(), **bad)
+    with pytest.raises(ValueError, match=r'strip\.shape=\(5, 101, 3\): expected 4 pan'):
         split_panels(np.zeros((5, 101, 3), np.uint8), 4)
 
 

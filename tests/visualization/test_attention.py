@@ -26,12 +26,7 @@ def classifier(backbone: dict, neck: dict | None, head) -> ImageClassifier:
 
 
 def vit(kind: str = 'VisionTransformer', **options) -> ImageClassifier:
-    arch = {
-        'embed_dims': 12,
-        'num_layers': 3,
-        'num_heads': 3,
-        'feedforward_channels': 24,
-    }
+    arch = dict(embed_dims=12, num_layers=3, num_heads=3, feedforward_channels=24)
     backbone = {'type': kind, 'arch': arch, 'img_size': (32, 48), **options}
     head = DefectClsHead(in_channels=12)
     if kind != 'VisionTransformer':
@@ -68,9 +63,8 @@ class Planned(nn.Module):
 
 
 def images(height: int, width: int, number: int = 2) -> torch.Tensor:
-    return torch.randn(
-        number, 3, height, width, generator=torch.Generator().manual_seed(1)
-    )
+    seeded = torch.Generator().manual_seed(1)
+    return torch.randn(number, 3, height, width, generator=seeded)
 
 
 def test_smoke() -> None:
@@ -180,21 +174,17 @@ def test_feature_modes_and_hooks_are_as_before() -> None:
 
 def test_exception() -> None:
     model, batch = vit(), images(32, 48)
-    with pytest.raises(ValueError, match='block 3 was given, one from 0 to 2'):
-        vit_attention(model, batch, block=3)
-    with pytest.raises(ValueError, match='head 3 was given, one from 0 to 2'):
-        vit_attention(model, batch, head=3)
-    with pytest.raises(ValueError, match='VisionTransformer was given, a SwinTrans'):
-        swin_attention(model, batch)
-    other, batch = swin(), images(224, 224, 1)
-    with pytest.raises(ValueError, match='SwinTransformer was given, a VisionTrans'):
-        vit_attention(other, batch)
-    with pytest.raises(ValueError, match='stage 4 was given'):
-        swin_attention(other, batch, (4, 0))
-    with pytest.raises(ValueError, match='block 1 was given, one from 0 to 0'):
-        swin_attention(other, batch, (0, 1))
-    with pytest.raises(ValueError, match='query 49 was given, one from 0 to 48'):
-        swin_attention(other, batch, query=49)
+    other, large = swin(), images(224, 224, 1)
     pooled = vit(with_cls_token=False, out_type='avg_featmap')
-    with pytest.raises(ValueError, match='with a class token was expected'):
-        vit_attention(pooled, images(32, 48))
+    for call, message in (
+        (lambda: vit_attention(model, batch, block=3), r'block=3: .* at most 2'),
+        (lambda: vit_attention(model, batch, head=3), r'head=3: .* at most 2'),
+        (lambda: swin_attention(model, batch), 'VisionTransformer: expected a Swin'),
+        (lambda: vit_attention(other, large), 'SwinTransformer: expected a VisionT'),
+        (lambda: swin_attention(other, large, (4, 0)), 'stage=4: '),
+        (lambda: swin_attention(other, large, (0, 1)), r'block=1: .* at most 0'),
+        (lambda: swin_attention(other, large, query=49), r'query=49: .* at most 48'),
+        (lambda: vit_attention(pooled, batch), 'expected a .* with a class token'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()

@@ -12,9 +12,7 @@ from PIL import Image
 
 from mmdefect.visualization.plots import (
     GROUP_COLOURS,
-    Measure,
     curves,
-    dot_rows,
     group_bars,
     heat_map,
     save_figure,
@@ -79,7 +77,6 @@ def test_feature_more_lines_than_colours_stay_apart() -> None:
         lambda name: group_bars({name: {'old': 0.5}}, title=name),
         lambda name: curves({name: ([1, 2], [1, 2])}),
         lambda name: scatter([1.0], [0.5], [(0.4, 0.6)], labels=[name]),
-        lambda name: dot_rows([name], [Measure(name=name, values=[1.0])]),
     ],
 )
 def test_feature_names_are_no_formulas(draw, tmp_path) -> None:
@@ -116,19 +113,6 @@ def test_feature_few_plain_ticks_on_a_logarithmic_axis(x, ticks) -> None:
     assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
 
 
-def test_exception_nothing_to_draw() -> None:
-    with pytest.raises(ValueError, match='no groups were given'):
-        group_bars({})
-    with pytest.raises(ValueError, match='no curves were given'):
-        curves({})
-
-
-@pytest.mark.parametrize('values', [[[0.5]], [[0.5, 0.5], [0.5, 0.5]], []])
-def test_exception_names_do_not_fit(values) -> None:
-    with pytest.raises(ValueError, match='1 x 2 was expected'):
-        heat_map(values, rows=['0'], columns=['a', 'b'])
-
-
 def test_smoke_scatter(tmp_path) -> None:
     figure = scatter(
         [0.1, 57.0],
@@ -138,12 +122,6 @@ def test_smoke_scatter(tmp_path) -> None:
     )
     assert figure.axes[0].get_xscale() == 'log'
     assert save_figure(figure, tmp_path / 'a.png').stat().st_size > 1000
-
-
-@pytest.mark.parametrize('x', [[], [1.0, 2.0], [0.0]])
-def test_exception_scatter(x: list[float]) -> None:
-    with pytest.raises(ValueError, match='given'):
-        scatter(x, [0.5], [(0.4, 0.6)], labels=['a'])
 
 
 def test_feature_trade_off_sorts_by_cost_and_marks_the_chosen() -> None:
@@ -156,35 +134,31 @@ def test_feature_trade_off_sorts_by_cost_and_marks_the_chosen() -> None:
     assert axes.get_xscale() == 'log'
 
 
+def two_columns(values):
+    return heat_map(values, rows=['0'], columns=['a', 'b'])
+
+
+def points(x):
+    return scatter(x, [0.5], [(0.4, 0.6)], labels=['a'])
+
+
 @pytest.mark.parametrize(
-    ('x', 'series', 'chosen'),
+    ('draw', 'message'),
     [
-        ([], {}, 0),
-        ([1.0], {'a': [0.5, 0.6]}, 0),
-        ([0.0], {'a': [0.5]}, 0),
-        ([1.0], {'a': [0.5]}, 1),
+        (lambda: group_bars({}), 'groups={}: expected one at least'),
+        (lambda: curves({}), 'series={}: expected one at least'),
+        (lambda: two_columns([[0.5]]), 'expected 1 x 2 as there are names'),
+        (lambda: two_columns([[0.5, 0.5]] * 2), 'expected 1 x 2 as there are names'),
+        (lambda: two_columns([]), 'expected 1 x 2 as there are names'),
+        (lambda: points([]), '0 x, 1 y, 1 intervals, 1 labels: expected as many'),
+        (lambda: points([1.0, 2.0]), '2 x, 1 y'),
+        (lambda: points([0.0]), r'x=0\.0: expected positive values'),
+        (lambda: trade_off([], {}, chosen=0), 'expected positive x'),
+        (lambda: trade_off([1.0], {'a': [0.5, 0.6]}, chosen=0), 'expected positive x'),
+        (lambda: trade_off([0.0], {'a': [0.5]}, chosen=0), 'expected positive x'),
+        (lambda: trade_off([1.0], {'a': [0.5]}, chosen=1), 'expected positive x'),
     ],
 )
-def test_exception_trade_off(x: list[float], series: dict, chosen: int) -> None:
-    with pytest.raises(ValueError, match='positive x'):
-        trade_off(x, series, chosen=chosen)
-
-
-def test_feature_dot_rows(tmp_path) -> None:
-    one = Measure(name='accuracy', values=[0.8, 0.9], spreads=[0.1, 0.0], percent=True)
-    two = Measure(name='parameters', values=[100, 1000])
-    figure = dot_rows(['small', 'large'], [one, two])
-    left, right = figure.axes
-    assert [text.get_text() for text in left.get_yticklabels()] == ['small', 'large']
-    assert left.yaxis_inverted()  # the first on top
-    assert (left.get_xscale(), right.get_xscale()) == ('linear', 'log')
-    assert save_figure(figure, tmp_path / 'a.png').stat().st_size > 1000
-
-
-@pytest.mark.parametrize(
-    ('labels', 'values', 'said'),
-    [(['a'], [1.0, 2.0], 'x of another length'), ([], [], '0 labels and 1 measures')],
-)
-def test_exception_dot_rows(labels, values, said) -> None:
-    with pytest.raises(ValueError, match=said):
-        dot_rows(labels, [Measure(name='x', values=values)])
+def test_exception(draw, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw()

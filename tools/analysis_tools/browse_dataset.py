@@ -22,7 +22,7 @@ from mmengine.config import DictAction
 from mmengine.registry import DATASETS, VISUALIZERS, init_default_scope
 
 from mmdefect.apis import load_config
-from mmdefect.streams.resolve import resolve_step_config
+from mmdefect.streams.stream import resolve_step_config
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -31,7 +31,7 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, cfg_options=args.cfg_options)
     if args.step is not None:
-        from mmdefect.streams.resolve import resolve_step_config
+        from mmdefect.streams.stream import resolve_step_config
 
         cfg = resolve_step_config(cfg, args.step)
 

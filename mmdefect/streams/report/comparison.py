@@ -6,32 +6,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmdefect.streams.good_scores import good_rows, why_undefined
-from mmdefect.streams.report.maps import TEXT as MAPS_TEXT
-from mmdefect.streams.report.maps import write_maps
+from mmdefect.streams.matrix import GROUPS
+from mmdefect.streams.report.maps import Maps, maps_section
 from mmdefect.streams.report.plots import CLASS_BY_CLASS, class_map, score_bars
 from mmdefect.streams.report.record import (
     StreamRecord,
     duration,
     kept_said,
     listed,
-    percent,
     read_stream,
     said,
 )
-from mmdefect.streams.report.samples import write_samples
-from mmdefect.streams.report.summary import good_section
+from mmdefect.streams.report.samples import samples_section
+from mmdefect.streams.report.summary import good_section, why_undefined
 from mmdefect.visualization.page import (
     Page,
     Section,
     Table,
     footer_text,
     in_words,
+    percent,
     write_page,
 )
 
 JOINT = 'joint'
-GROUPS = ('old', 'new', 'all')
 LEGEND = (
     'The teacher is the model after step 0, before anything new was learned. All are '
     'scored on the whole test set: on what they had learned before the last step '
@@ -63,12 +61,20 @@ def write_comparison(work_dirs: Mapping[str, str | Path], out_dir: str | Path) -
     ]
     if note := _teachers_differ(records):
         missing.append(note)
-    sections = [
-        *_scores(records, folder),
-        *_good(records),
-        *_samples(records, folder, missing),
-        *_maps(records, folder, missing),
-    ]
+    sections = _scores(records, folder)
+    matrices = {name: r.matrix for name, r in records.items() if r.matrix is not None}
+    if good := good_section(matrices):
+        sections.append(good)
+    first = next(iter(records.values()))
+    parts: dict[str, Any] = {
+        'classes': first.state['classes'],
+        'folder': folder,
+        'missing': missing,
+    }
+    if columns := _columns(records, {n: r.samples for n, r in records.items()}):
+        sections.append(samples_section(columns, root=first.work_dir, **parts))
+    if columns := _columns(records, {n: r.maps for n, r in records.items()}):
+        sections.append(maps_section(columns, **parts))
     headline, lead = _headline(records)
     page = Page(
         name=f'Comparison of {listed(list(records))}',
@@ -91,21 +97,21 @@ def read_streams(work_dirs: Mapping[str, str | Path]) -> dict[str, StreamRecord]
             by different metrics.
     """
     if not work_dirs:
-        raise ValueError('no work dirs were given, at least one was expected.')
+        raise ValueError('work_dirs={}: expected one at least')
     records = {
         name: read_stream(folder, curves=False) for name, folder in work_dirs.items()
     }
     empty = [name for name, record in records.items() if not record.scored]
     if empty:
         raise ValueError(
-            f'{", ".join(empty)} has no scores yet, scored streams were expected; '
-            'finish or test it first.'
+            f'{", ".join(empty)} has no scores yet: expected scored streams; finish or '
+            'test it first'
         )
     if len({record.metric for record in records.values()}) > 1:
         scored = ', '.join(f'{n} by {r.metric}' for n, r in records.items())
         raise ValueError(
-            f'streams that are scored differently were given ({scored}), one metric '
-            'was expected; compare detectors and anomaly models apart.'
+            f'{scored}: expected streams of one metric; compare detectors and anomaly '
+            'models apart'
         )
     return records
 
@@ -149,7 +155,7 @@ def _teacher(records: Mapping[str, StreamRecord]) -> float | None:
 def _teachers_differ(records: Mapping[str, StreamRecord]) -> str | None:
     """Models are comparable when they started from the same file."""
     hashes = {
-        name: record.state['steps'][0].get('checkpoint_sha256')
+        name: record.state['steps'][0]['checkpoint_sha256']
         for name, record in records.items()
     }
     if len(set(hashes.values())) < 2:
@@ -169,23 +175,22 @@ def _scores(records: Mapping[str, StreamRecord], folder: Path) -> list[Section]:
     """Table and plots of the main metric, if it has a value at all."""
     if not _valued(records):
         return []
-    table = comparison_table(records)
+    first = next(iter(records.values()))
+    groups = {'teacher': {'old': _teacher(records), 'new': None, 'all': None}}
+    for name, record in records.items():
+        step = record.scored[-1]
+        groups[name] = {group: record.group(step, group) for group in GROUPS}
+    maps = [
+        class_map(record, folder / f'heat_map_{number}.png', scale=0.6, name=name)
+        for number, (name, record) in enumerate(records.items())
+        if record.metric in record.valued
+    ]
+    bars = score_bars(groups, first.metric, folder / 'groups.png')
     return [
-        Section('Every model after its last step', LEGEND, table),
-        _bars(records, folder),
-        _heat_maps(records, folder),
+        Section('Every model after its last step', LEGEND, comparison_table(records)),
+        Section('Old, new, all', pictures=[bars]),
+        Section(first.say('Class by class'), first.say(CLASS_BY_CLASS), pictures=maps),
     ]
-
-
-def _good(records: Mapping[str, StreamRecord]) -> list[Section]:
-    """What good images score under each model, of products without defects."""
-    rows = [
-        [name, *row]
-        for name, record in records.items()
-        if record.matrix is not None
-        for row in good_rows(record.matrix)
-    ]
-    return [good_section(rows, ['Model'])] if rows else []
 
 
 def _headline(records: Mapping[str, StreamRecord]) -> tuple[str, str]:
@@ -209,35 +214,11 @@ def _headline(records: Mapping[str, StreamRecord]) -> tuple[str, str]:
     return f'Of what was known about {known}, {"; ".join(shares)}.', lead
 
 
-def _bars(records: Mapping[str, StreamRecord], folder: Path) -> Section:
-    metric = next(iter(records.values())).metric
-    groups = {'teacher': {'old': _teacher(records), 'new': None, 'all': None}}
-    for name, record in records.items():
-        step = record.scored[-1]
-        groups[name] = {group: record.group(step, group) for group in GROUPS}
-    picture = score_bars(groups, metric, folder / 'groups.png')
-    return Section(title='Old, new, all', pictures=[picture])
-
-
-def _heat_maps(records: Mapping[str, StreamRecord], folder: Path) -> Section:
-    first = next(iter(records.values()))
-    return Section(
-        title=first.say('Class by class'),
-        text=first.say(CLASS_BY_CLASS),
-        pictures=[
-            class_map(record, folder / f'heat_map_{number}.png', scale=0.6, name=name)
-            for number, (name, record) in enumerate(records.items())
-            if record.metric in record.valued
-        ],
-    )
-
-
 def _columns(
-    records: Mapping[str, StreamRecord],
-    pictures: Mapping[str, Mapping[int, list[dict[str, Any]]]],
-) -> dict[str, list[dict[str, Any]]]:
+    records: Mapping[str, StreamRecord], pictures: Mapping[str, Mapping[int, Maps]]
+) -> dict[str, Maps]:
     """What step 0 of the first model left, then every model's last step."""
-    columns = {}
+    columns: dict[str, Maps] = {}
     for name, record in records.items():
         if 'teacher' not in columns and 0 in pictures[name]:
             columns['teacher'] = pictures[name][0]
@@ -247,46 +228,15 @@ def _columns(
     return columns
 
 
-def _samples(
-    records: Mapping[str, StreamRecord], folder: Path, missing: list[str]
-) -> list[Section]:
-    """The teacher's predictions, then every model's after its last step."""
-    columns = _columns(records, {n: record.samples for n, record in records.items()})
-    if not columns:
-        return []
-    first = next(iter(records.values()))
-    pictures = write_samples(
-        columns,
-        classes=first.state['classes'],
-        folder=folder,
-        root=first.work_dir,
-        missing=missing,
-    )
-    text = 'Left the ground truth, then what each model says. Numbers are confidences '
-    return [Section('Samples of the test set', f'{text}in %.', pictures=pictures)]
-
-
-def _maps(
-    records: Mapping[str, StreamRecord], folder: Path, missing: list[str]
-) -> list[Section]:
-    """The teacher's anomaly maps, then every model's after its last step."""
-    columns = _columns(records, {name: record.maps for name, record in records.items()})
-    if not columns:
-        return []
-    classes = next(iter(records.values())).state['classes']
-    pictures = write_maps(columns, classes=classes, folder=folder, missing=missing)
-    return [Section('Anomaly maps of the test set', MAPS_TEXT, pictures=pictures)]
-
-
 def _provenance(records: Mapping[str, StreamRecord]) -> Table:
     rows = [
         [
             name,
             record.name,
             str(entry['step']),
-            (entry.get('config_hash') or '–')[:12],
-            (entry.get('checkpoint_sha256') or '–')[:12],
-            duration(entry.get('duration_s')),
+            (entry['config_hash'] or '–')[:12],
+            (entry['checkpoint_sha256'] or '–')[:12],
+            duration(entry['duration_s']),
         ]
         for name, record in records.items()
         for entry in record.state['steps']

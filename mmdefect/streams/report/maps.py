@@ -3,51 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from PIL import Image
 
-from mmdefect.visualization.anomaly import split_panels
-from mmdefect.visualization.page import Picture
-from mmdefect.visualization.plots import INK, save_figure, shortened
+from mmdefect.visualization.anomaly import GAP, side_by_side, split_panels
+from mmdefect.visualization.page import Picture, Section
 
 Maps = Sequence[Mapping[str, Any]]
-PANEL_WIDTH = 140
+PANEL_WIDTH = 160
 MAX_COLUMNS = 6
 # A page of more images would take long to open; then each product shows its first one.
 MAX_IMAGES = 36
-
-TEXT = (
-    'Left the image and below it its defect; then its anomaly map, blue low, red high. '
-    'Upper rows are on the scale of all maps of that test and so compare images; rows '
-    'of the own scale show where the one map peaks, with the defect outlined. Numbers '
-    'are image scores.'
-)
+# Panels of a row: the one on the left, and the one of each column.
+UPPER, LOWER = ('image', 'dataset'), ('mask', 'own')
 
 
-@dataclass(frozen=True)
-class _Row:
-    """Panels of one row: the left one, then one per column; ``None`` stays empty."""
-
-    label: str
-    left: np.ndarray | None
-    panels: list[np.ndarray | None]
-    notes: list[str]
-
-
-def write_maps(
+def maps_section(
     columns: Mapping[str, Maps],
     *,
     classes: Sequence[str],
     folder: Path,
     missing: list[str],
-) -> list[Picture]:
-    """Draw one grid per product: its images downwards, the columns across.
+) -> Section:
+    """Draw one picture per image, the columns side by side.
 
     Args:
         columns: Title -> entries of a ``maps.json``, their pictures as full paths. With
@@ -59,33 +40,61 @@ def write_maps(
     titles = list(columns)
     if len(titles) > MAX_COLUMNS:
         titles = [titles[0], *titles[1 - MAX_COLUMNS :]]
-    shown = {title: _readable(columns[title], missing) for title in titles}
-    images = {entry['img_path'] for maps in shown.values() for entry in maps}
-    pictures = []
-    for number, product in enumerate(classes):
-        known = {
-            title: own
-            for title, maps in shown.items()
-            if (own := [entry for entry in maps if entry['product'] == product])
-        }
-        if not known:
-            continue
-        rows = _rows(known, first_only=len(images) > MAX_IMAGES)
-        path = _save(_figure(rows, list(known)), folder / f'maps_{number}.png')
-        alt = f'Anomaly maps of {product}: {", ".join(known)}'
-        width = PANEL_WIDTH * (1 + len(known)) + 24
-        pictures.append(Picture(path, alt, width, caption=product))
-    return pictures
+    # Product -> image -> title -> entry; dicts keep the order of the images.
+    shown: dict[str, dict[str, dict[str, Mapping[str, Any]]]] = {}
+    for title in titles:
+        for entry in columns[title]:
+            if Path(entry['picture']).is_file():
+                images = shown.setdefault(entry['product'], {})
+                images.setdefault(entry['img_path'], {})[title] = entry
+            else:
+                missing.append(
+                    f"Anomaly map '{entry['picture']}': the file is not there."
+                )
+    first_only = sum(map(len, shown.values())) > MAX_IMAGES
+    pictures = [
+        _picture(entries, folder / f'maps_{number}_{k}.png')
+        for number, product in enumerate(classes)
+        for k, entries in enumerate(shown.get(product, {}).values())
+        if not (first_only and k)
+    ]
+    return Section(
+        'Anomaly maps of the test set',
+        'Left the image and below it its defect; then its anomaly map, blue low, red '
+        'high. Upper rows are on the scale of all maps of that test and so compare '
+        'images; lower rows, on their own scale, show where the one map peaks, with '
+        'the defect outlined. Numbers are image scores.',
+        pictures=pictures,
+    )
 
 
-def _readable(maps: Maps, missing: list[str]) -> list[Mapping[str, Any]]:
-    found = []
-    for entry in maps:
-        if Path(entry['picture']).is_file():
-            found.append(entry)
-        else:
-            missing.append(f"Anomaly map '{entry['picture']}': the file is not there.")
-    return found
+def _picture(entries: Mapping[str, Mapping[str, Any]], path: Path) -> Picture:
+    """Put the panels of an image into a grid: two rows if it is defective."""
+    cells = [_panels(entry) for entry in entries.values()]
+    first, about = cells[0], next(iter(entries.values()))
+    height, width = first['image'].shape[:2]
+    size = PANEL_WIDTH, max(1, round(height * PANEL_WIDTH / width))
+    blank = np.full((1, 1, 3), 255, np.uint8)
+
+    def tile(panels: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+        return np.asarray(Image.fromarray(panels.get(name, blank)).resize(size))
+
+    rows = [
+        side_by_side([tile(first, left), *(tile(panels, name) for panels in cells)])
+        for left, name in ([UPPER, LOWER] if about['defective'] else [UPPER])
+    ]
+    gap = np.full((GAP, *rows[0].shape[1:]), 255, np.uint8)
+    grid = rows[0] if len(rows) == 1 else np.vstack([rows[0], gap, rows[1]])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # With 256 colours it has a third of the size of full colour.
+    Image.fromarray(grid).quantize(256).save(path)
+    said = ', '.join(
+        title if entry['score'] is None else f'{title} {entry["score"]:.3g}'
+        for title, entry in entries.items()
+    )
+    alt = f'Anomaly maps of {about["product"]}: {", ".join(entries)}'
+    caption = f'{about["product"]}, {about["defect"]}: {said}'
+    return Picture(path, alt, grid.shape[1], caption=caption)
 
 
 def _panels(entry: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -94,73 +103,3 @@ def _panels(entry: Mapping[str, Any]) -> dict[str, np.ndarray]:
         strip = np.asarray(file.convert('RGB'))
     names = entry['panels']
     return dict(zip(names, split_panels(strip, len(names)), strict=True))
-
-
-def _rows(columns: Mapping[str, Maps], *, first_only: bool) -> list[_Row]:
-    """Two rows for a defective image, one for a good one."""
-    # Dicts keep the order of the images.
-    images = {entry['img_path']: entry for maps in columns.values() for entry in maps}
-    rows = []
-    for image, about in list(images.items())[: 1 if first_only else None]:
-        entries = [
-            next((entry for entry in maps if entry['img_path'] == image), None)
-            for maps in columns.values()
-        ]
-        cells = [_panels(entry) if entry else {} for entry in entries]
-        left = next(cell for cell in cells if cell)
-        scores = [
-            f'{entry["score"]:.3g}' if entry and entry['score'] is not None else ''
-            for entry in entries
-        ]
-        upper = [cell.get('dataset') for cell in cells]
-        rows.append(_Row(about['defect'], left['image'], upper, scores))
-        if about['defective']:
-            lower = [cell.get('own') for cell in cells]
-            rows.append(_Row('own scale', left.get('mask'), lower, [''] * len(lower)))
-    return rows
-
-
-def _figure(rows: Sequence[_Row], titles: Sequence[str]) -> Figure:
-    """Draw the grid; row labels on the left, titles above, scores in the panels."""
-    first = next(row.left for row in rows if row.left is not None)
-    side, ratio = 1.15, first.shape[0] / first.shape[1]
-    figure = Figure(figsize=(side * (1 + len(titles)), side * ratio * len(rows)))
-    grid = figure.subplots(len(rows), 1 + len(titles), squeeze=False)
-    for line, row in zip(grid, rows, strict=True):
-        for axes, panel, note in zip(
-            line, [row.left, *row.panels], ['', *row.notes], strict=True
-        ):
-            _panel(axes, panel, note)
-        line[0].set_ylabel(shortened(row.label), fontsize=6.5, color=INK, labelpad=3)
-    for axes, title in zip(grid[0], ['image', *titles], strict=True):
-        axes.set_title(shortened(title), fontsize=7, color=INK, pad=3)
-    figure.subplots_adjust(0, 0, 1, 1, wspace=0.03, hspace=0.03)
-    return figure
-
-
-def _panel(axes: Axes, panel: np.ndarray | None, note: str) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    if panel is None:
-        return
-    axes.imshow(panel)
-    if note:
-        axes.text(
-            0.03,
-            0.03,
-            note,
-            transform=axes.transAxes,
-            fontsize=6,
-            color=INK,
-            bbox={'facecolor': 'white', 'edgecolor': 'none', 'pad': 1.2, 'alpha': 0.85},
-        )
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    """Write a figure with 256 colours, a third of the size of full colour."""
-    save_figure(figure, path)
-    with Image.open(path) as file:
-        reduced = file.convert('RGB').quantize(256)
-    reduced.save(path)
-    return path

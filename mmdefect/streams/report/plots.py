@@ -27,7 +27,7 @@ def class_map(
         name: Of the model, where several are shown.
     """
     if record.matrix is None:
-        raise ValueError('a record without scores has no heat map; test a step first.')
+        raise ValueError(f'{record.work_dir}: expected scores; test a step first')
     values = record.matrix.tensor(record.metric).tolist()
     about = f'{name}: {in_words(record.metric)}' if name else in_words(record.metric)
     figure = heat_map(

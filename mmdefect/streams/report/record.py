@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdefect.streams.good_scores import without_defects
 from mmdefect.streams.matrix import MATRIX_FILE, StreamMatrix
-from mmdefect.streams.state import STATE_FILE, inside
+from mmdefect.streams.report.summary import without_defects
+from mmdefect.streams.state import StreamState, inside
+from mmdefect.utils.text_files import read_json
 from mmdefect.visualization.logs import Series, loss_series, read_scalars
-from mmdefect.visualization.page import in_words
+from mmdefect.visualization.page import in_words, percent
+
+SAMPLES_FILE, MAPS_FILE = 'samples.json', 'maps.json'
+# What their entries hold at least; how a sample is to be read came later.
+_SAMPLE = {'img_path', 'gt', 'pred'}
+_MAP = {'picture', 'panels', 'product', 'defect', 'defective', 'score', 'img_path'}
 
 
 @dataclass(frozen=True)
@@ -26,18 +31,17 @@ class StreamRecord:
         matrix: Scores of the steps so far, or ``None`` before the first test.
         losses: Step -> name -> curve over iterations, for steps that have them.
         samples: Step -> content of ``samples.json``, for steps that have it.
+        maps: Step -> :func:`read_maps`, for steps that have some.
         missing: What is not there, one sentence each.
-        maps: Step -> ``maps`` of ``maps.json``, for steps that have it; the paths of
-            the pictures are complete.
     """
 
     work_dir: Path
     state: dict[str, Any]
     matrix: StreamMatrix | None
-    losses: dict[int, dict[str, Series]]
-    samples: dict[int, list[dict[str, Any]]]
-    missing: list[str]
+    losses: dict[int, dict[str, Series]] = field(default_factory=dict)
+    samples: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     maps: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -105,20 +109,6 @@ class StreamRecord:
         before = sum(value for _, value in pairs)
         return sum(value for value, _ in pairs) / before if before > 0 else None
 
-    def undefined(self, step: int, metric: str) -> list[str]:
-        """Classes that were tested after a step and have no score."""
-        if self.matrix is None:
-            return []
-        scores = self.matrix.scores(step, metric)
-        return [name for name, value in scores.items() if math.isnan(value)]
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """Return a fraction as text, an en dash for none."""
-    if value is None or math.isnan(value):
-        return '–'
-    return f'{100 * value:.{digits}f} %'
-
 
 def said(value: float | None) -> str:
     """Return a fraction for a sentence, ``undefined`` for none."""
@@ -164,26 +154,47 @@ def read_stream(work_dir: str | Path, *, curves: bool = True) -> StreamRecord:
 
     Raises:
         FileNotFoundError: If it holds no ``stream.json``.
-        ValueError: If ``matrix.json`` is not a matrix.
+        ValueError: If one of its files is damaged.
     """
     work_dir = Path(work_dir)
-    path = work_dir / STATE_FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"'{work_dir}' holds no stream.json, the work dir of a stream was "
-            'expected; give the folder that train.py wrote.'
-        )
-    state = json.loads(path.read_text(encoding='utf-8'))
-    matrix = None
-    if (work_dir / MATRIX_FILE).is_file():
-        matrix = StreamMatrix.load(work_dir / MATRIX_FILE)
-    record = StreamRecord(work_dir, state, matrix, {}, {}, [])
-    if matrix is None:
+    state = asdict(StreamState.load(work_dir))
+    path = work_dir / MATRIX_FILE
+    record = StreamRecord(
+        work_dir, state, StreamMatrix.load(path) if path.is_file() else None
+    )
+    if record.matrix is None:
         record.missing.append('Scores: no step has been tested yet (no matrix.json).')
     for entry in state['steps']:
         _read_step(record, entry, curves=curves)
     _name_undefined(record)
     return record
+
+
+def read_maps(folder: Path) -> list[dict[str, Any]]:
+    """Return the entries of a step's ``maps.json``, their pictures as full paths.
+
+    Raises:
+        ValueError: It is damaged, or names a picture outside of the folder, which may
+            have come from anywhere.
+    """
+    path = folder / MAPS_FILE
+    maps = _entries(path, read_json(path, 'list of anomaly maps').get('maps'), _MAP)
+    return [
+        {**entry, 'picture': str(inside(folder, entry['picture'], MAPS_FILE))}
+        for entry in maps
+    ]
+
+
+def _entries(path: Path, found: Any, keys: set[str]) -> list[dict[str, Any]]:
+    """Refuse a list whose entries are not what a test writes."""
+    if not isinstance(found, list) or not all(
+        isinstance(entry, dict) and keys <= entry.keys() for entry in found
+    ):
+        raise ValueError(
+            f'{path}: expected entries with {", ".join(sorted(keys))}; remove the file '
+            'and score the step again'
+        )
+    return found
 
 
 def _name_undefined(record: StreamRecord) -> None:
@@ -193,7 +204,7 @@ def _name_undefined(record: StreamRecord) -> None:
     step = record.scored[-1]
     by_classes: dict[tuple[str, ...], list[str]] = {}
     for metric in record.matrix.metrics:
-        if names := tuple(record.undefined(step, metric)):
+        if names := tuple(record.matrix.undefined(metric=metric, step=step)):
             by_classes.setdefault(names, []).append(in_words(metric))
     for names, metrics in by_classes.items():
         why = 'the test set has not what they need, such as good and defective images, '
@@ -207,9 +218,9 @@ def _name_undefined(record: StreamRecord) -> None:
 
 
 def _read_step(record: StreamRecord, entry: dict[str, Any], *, curves: bool) -> None:
-    """Add losses and samples of a step, or the reason why there are none."""
+    """Add losses and pictures of a step, or the reason why there are none."""
     step = entry['step']
-    name = f'Step {step}'
+    name, folder = f'Step {step}', record.work_dir / f'step_{step}'
     if entry['state'] == 'pending':
         record.missing.append(f'{name}: not started yet.')
         return
@@ -219,43 +230,21 @@ def _read_step(record: StreamRecord, entry: dict[str, Any], *, curves: bool) -> 
         )
     if record.matrix is not None and step not in record.scored:
         record.missing.append(f'{name}: no scores in matrix.json.')
-    if curves:
-        _read_curves(record, entry)
-    _read_pictures(record, step)
-
-
-def _read_curves(record: StreamRecord, entry: dict[str, Any]) -> None:
-    """Add losses of a step, or the reason why there are none."""
-    step = entry['step']
-    losses = loss_series(read_scalars(record.work_dir / f'step_{step}'))
-    if losses:
+    if curves and (losses := loss_series(read_scalars(folder))):
         record.losses[step] = losses
-    elif entry.get('reused_from'):
+    elif curves:
+        why = f'there is no vis_data/scalars.json in {folder.name}'
+        if source := entry['reused_from']:
+            why = f'it was taken over from {source} and trained there'
+        record.missing.append(f'{name}: no loss curves, {why}.')
+    if (path := folder / SAMPLES_FILE).is_file():
+        samples = read_json(path, 'list of sample predictions', list)
+        record.samples[step] = _entries(path, samples, _SAMPLE)
+    if (folder / MAPS_FILE).is_file():
+        record.maps[step] = read_maps(folder)
+    if step not in record.samples and step not in record.maps:
         record.missing.append(
-            f'Step {step}: no loss curves, it was taken over from '
-            f'{entry["reused_from"]} and trained there.'
-        )
-    else:
-        record.missing.append(
-            f'Step {step}: no loss curves (no vis_data/scalars.json in step_{step}).'
-        )
-
-
-def _read_pictures(record: StreamRecord, step: int) -> None:
-    """Add sample predictions and anomaly maps; a stream has one kind or the other."""
-    folder = record.work_dir / f'step_{step}'
-    samples, maps = folder / 'samples.json', folder / 'maps.json'
-    if samples.is_file():
-        record.samples[step] = json.loads(samples.read_text(encoding='utf-8'))
-    if maps.is_file():
-        # The folder may have come from anywhere: no picture of another place is shown.
-        record.maps[step] = [
-            {**entry, 'picture': str(inside(folder, entry['picture'], maps.name))}
-            for entry in json.loads(maps.read_text(encoding='utf-8'))['maps']
-        ]
-    if not samples.is_file() and not maps.is_file():
-        record.missing.append(
-            f'Step {step}: no sample predictions (no samples.json in step_{step}, '
-            'which SamplePredictionsHook writes at the test, and no maps.json, which '
+            f'{name}: no sample predictions (no samples.json in {folder.name}, which '
+            'SamplePredictionsHook writes at the test, and no maps.json, which '
             'AnomalyMapHook writes).'
         )

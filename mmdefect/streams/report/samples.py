@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mmdefect.datasets.images import read_info
 from mmdefect.visualization.boxes import class_colours, draw_panels
-from mmdefect.visualization.page import Picture, Row
+from mmdefect.visualization.page import Picture, Row, Section
 from mmdefect.visualization.plots import save_figure
 
 TRUTH = 'ground truth'
@@ -18,19 +16,14 @@ TRUTH = 'ground truth'
 PANEL_WIDTH, PAGE_WIDTH = 245, 982
 
 
-def step_titles(steps: Iterable[int]) -> dict[int, str]:
-    """Title of the column of each step."""
-    return {step: f'after step {step}' for step in steps}
-
-
-def write_samples(
+def samples_section(
     columns: Mapping[str, Sequence[Mapping[str, Any]]],
     *,
     classes: Sequence[str],
     folder: Path,
     root: Path,
     missing: list[str],
-) -> list[Row]:
+) -> Section:
     """Draw each image once per column, beside its ground truth.
 
     Args:
@@ -46,24 +39,24 @@ def write_samples(
     titles = list(columns)
     if len(titles) > 4:
         titles = [titles[0], *titles[-2:]]
-    # Dicts keep the order of the images.
-    images = {sample['img_path']: None for name in titles for sample in columns[name]}
+    # Image -> title -> sample; dicts keep the order of the images.
+    images: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for title in titles:
+        for sample in columns[title]:
+            images.setdefault(sample['img_path'], {})[title] = sample
     rows = []
-    for number, image in enumerate(images):
+    for number, (image, samples) in enumerate(images.items()):
         path = next((p for p in (Path(image), root / image) if p.is_file()), None)
         if path is None:
             missing.append(f"Sample '{image}': the image file is not there any more.")
             continue
-        try:
-            pixels = _read(path, image, columns)
+        *_, last = samples.values()
+        try:  # the pixels that the boxes lie on
+            pixels = read_info({**last.get('read', {}), 'img_path': path})[..., ::-1]
         except ValueError as error:
             missing.append(f"Sample '{image}': {error}")
             continue
-        panels: dict[str, Sequence[Mapping[str, Any]]] = {TRUTH: []}
-        for title in titles:
-            for sample in columns[title]:
-                if sample['img_path'] == image:
-                    panels[TRUTH], panels[title] = sample['gt'], sample['pred']
+        panels = {TRUTH: last['gt'], **{t: s['pred'] for t, s in samples.items()}}
         width = min(PANEL_WIDTH, PAGE_WIDTH // len(panels) - 6)
         pictures = []
         for column, (title, boxes) in enumerate(panels.items()):
@@ -71,13 +64,9 @@ def write_samples(
             png = save_figure(figure, folder / f'sample_{number}_{column}.png')
             pictures.append(Picture(png, f'{path.name}: {title}', width))
         rows.append(Row(pictures, caption=path.name))
-    return rows
-
-
-def _read(
-    path: Path, image: str, columns: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> np.ndarray:
-    """Pixels that the boxes lie on, RGB."""
-    samples = (sample for column in columns.values() for sample in column)
-    how = (s.get('read', {}) for s in samples if s['img_path'] == image)
-    return read_info({**next(how), 'img_path': path})[..., ::-1]
+    return Section(
+        'Samples of the test set',
+        'Left the ground truth, then what each model predicts. Numbers are confidences '
+        'in %.',
+        pictures=rows,
+    )

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdefect.streams.good_scores import good_rows, why_undefined
-from mmdefect.streams.matrix import StepScores
-from mmdefect.streams.report.comparison import write_comparison
-from mmdefect.streams.report.maps import TEXT as MAPS_TEXT
-from mmdefect.streams.report.maps import write_maps
+from mmdefect.streams.matrix import GROUPS, StepScores
+from mmdefect.streams.report.maps import Maps, maps_section
 from mmdefect.streams.report.plots import CLASS_BY_CLASS, class_map, score_bars
 from mmdefect.streams.report.record import (
     StreamRecord,
     duration,
     kept_said,
     listed,
-    percent,
     read_stream,
     said,
 )
-from mmdefect.streams.report.samples import step_titles, write_samples
-from mmdefect.streams.report.summary import good_section, summary_sections
+from mmdefect.streams.report.samples import samples_section
+from mmdefect.streams.report.summary import (
+    good_section,
+    summary_sections,
+    why_undefined,
+)
 from mmdefect.visualization.page import (
     Page,
     Picture,
@@ -30,13 +31,10 @@ from mmdefect.visualization.page import (
     Table,
     footer_text,
     in_words,
+    percent,
     write_page,
 )
 from mmdefect.visualization.plots import curves, save_figure
-
-__all__ = ['write_comparison', 'write_report']
-
-GROUPS = ('old', 'new', 'all')
 
 
 def write_report(work_dir: str | Path) -> Path:
@@ -60,12 +58,18 @@ def write_report(work_dir: str | Path) -> Path:
     sections = [_table(record)]
     if record.metric in record.valued:
         sections.append(_scores(record, folder))
-    if record.matrix is not None and (rows := good_rows(record.matrix)):
-        sections.append(good_section(rows))
+    if record.matrix and (good := good_section({record.name: record.matrix})):
+        sections.append(good)
+    parts: dict[str, Any] = {
+        'classes': record.state['classes'],
+        'folder': folder,
+        'missing': record.missing,
+    }
     if record.samples:
-        sections.append(_samples(record, folder))
+        columns = _by_title(record.samples)
+        sections.append(samples_section(columns, root=record.work_dir, **parts))
     if record.maps:
-        sections.append(_maps(record, folder))
+        sections.append(maps_section(_by_title(record.maps), **parts))
     if record.losses:
         sections.append(_losses(record, folder))
     if record.matrix is not None and record.valued:
@@ -114,8 +118,8 @@ def _headline(record: StreamRecord) -> tuple[str, str]:
 def _reached(record: StreamRecord, last: StepScores) -> str:
     """What the last scored step reaches on its new classes, and on all."""
     new, total = (said(record.group(last.step, name)) for name in ('new', 'all'))
-    undefined = len(record.undefined(last.step, record.metric))
-    count = len(last.old) + len(last.new)
+    scores = last.per_class[record.metric].values()
+    undefined, count = sum(map(math.isnan, scores)), len(scores)
     every = f'{count - undefined} of {count} that have a score' if undefined else count
     metric = in_words(record.metric)
     on = record.say(f'the new class{"es" if len(last.new) > 1 else ""}')
@@ -140,7 +144,7 @@ def _table(record: StreamRecord) -> Section:
         cells = [percent(record.group(step, name)) for name in GROUPS if told]
         cells += [percent(record.kept(step), 0)] * told
         cells += [percent(record.group(step, 'all', metric)) for metric in others]
-        state = 'reused' if entry.get('reused_from') else entry['state']
+        state = 'reused' if entry['reused_from'] else entry['state']
         rows.append([str(step), listed(entry['classes']), state, *cells])
     table = Table([*header, *numbers], rows, numbers)
     if not numbers:
@@ -188,52 +192,21 @@ def _losses(record: StreamRecord, folder: Path) -> Section:
     )
 
 
-def _samples(record: StreamRecord, folder: Path) -> Section:
-    """The same test images after each step, beside their ground truth."""
-    titles = step_titles(record.samples)
-    columns = {titles[step]: samples for step, samples in record.samples.items()}
-    pictures = write_samples(
-        columns,
-        classes=record.state['classes'],
-        folder=folder,
-        root=record.work_dir,
-        missing=record.missing,
-    )
-    return Section(
-        title='Samples of the test set',
-        text='Left the ground truth, then what the model says after each step. Numbers '
-        'are confidences in %.',
-        pictures=pictures,
-    )
-
-
-def _maps(record: StreamRecord, folder: Path) -> Section:
-    """Anomaly maps of the same test images after each step."""
-    titles = step_titles(record.maps)
-    pictures = write_maps(
-        {titles[step]: maps for step, maps in record.maps.items()},
-        classes=record.state['classes'],
-        folder=folder,
-        missing=record.missing,
-    )
-    return Section('Anomaly maps of the test set', MAPS_TEXT, pictures=pictures)
+def _by_title(pictures: Mapping[int, Maps]) -> dict[str, Maps]:
+    return {f'after step {step}': entries for step, entries in pictures.items()}
 
 
 def _provenance(steps: Sequence[Mapping[str, Any]]) -> Table:
     """Where each step's model comes from; hashes are cut to twelve digits."""
-
-    def short(value: str | None) -> str:
-        return value[:12] if value else '–'
-
     rows = [
         [
             str(entry['step']),
-            entry.get('config') or '–',
-            short(entry.get('config_hash')),
-            entry.get('reused_from') or entry.get('started_from') or 'scratch',
-            entry.get('checkpoint') or '–',
-            short(entry.get('checkpoint_sha256')),
-            duration(entry.get('duration_s')),
+            entry['config'] or '–',
+            (entry['config_hash'] or '–')[:12],
+            entry['reused_from'] or entry['started_from'] or 'scratch',
+            entry['checkpoint'] or '–',
+            (entry['checkpoint_sha256'] or '–')[:12],
+            duration(entry['duration_s']),
         ]
         for entry in steps
     ]

@@ -1,8 +1,13 @@
-"""A stream in a handful of numbers, each with its definition."""
+"""A stream in a handful of numbers, each with its definition.
+
+Products without a defective test image have no such numbers: of them all there is to
+tell is what their good images score.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
@@ -13,9 +18,19 @@ from mmdefect.functional.forgetting import (
     last_mean,
     stage_drop,
 )
-from mmdefect.streams.good_scores import HEADER
-from mmdefect.streams.matrix import StreamMatrix
-from mmdefect.visualization.page import Section, Table, in_words
+from mmdefect.streams.matrix import StepScores, StreamMatrix
+from mmdefect.visualization.page import Section, Table, in_words, percent
+
+# Of good images; all but the first are numbers.
+HEADER = (
+    'Product',
+    'Good images tested',
+    'Half score below',
+    '95 % below',
+    '99 % below',
+    'Highest',
+)
+_GOOD = ('good_images', 'score_q50', 'score_q95', 'score_q99', 'score_max')
 
 # Name, function of the matrix, definition, whether it is a difference.
 MEASURES: tuple[tuple[str, Callable[[Tensor], Tensor], str, bool], ...] = (
@@ -86,13 +101,25 @@ def summary_sections(
     ]
 
 
-def good_section(rows: Sequence[Sequence[str]], first: Sequence[str] = ()) -> Section:
+def good_section(matrices: Mapping[str, StreamMatrix]) -> Section | None:
     """Return the scores of products that were tested with good images only.
 
     Args:
-        rows: As of :func:`mmdefect.streams.good_scores.good_rows`.
-        first: Columns that come before.
+        matrices: Name of each model -> its scores; a single one goes unnamed.
+
+    Returns:
+        ``None`` where every product has defective images, or none has an image.
     """
+    rows = [
+        [name, *row]
+        for name, matrix in matrices.items()
+        for row in good_table(matrix).rows
+    ]
+    if not rows:
+        return None
+    header: tuple[str, ...] = ('Model', *HEADER)
+    if len(matrices) == 1:
+        header, rows = HEADER, [row[1:] for row in rows]
     return Section(
         title='What good images score',
         text=(
@@ -100,8 +127,39 @@ def good_section(rows: Sequence[Sequence[str]], first: Sequence[str] = ()) -> Se
             'threshold at one of these scores lets that share of the good images pass; '
             'how many defects it finds is not known.'
         ),
-        table=Table([*first, *HEADER], rows, HEADER[1:]),
+        table=Table(header, rows, HEADER[1:]),
     )
+
+
+def good_table(matrix: StreamMatrix) -> Table:
+    """One row a product of which the last step was tested with good images only."""
+    rows = []
+    for last in matrix.steps[-1:]:
+        for name in last.old + last.new:
+            count, *scores = (_scalar(last, key, name) for key in _GOOD)
+            if count > 0 and without_defects(last, [name]):
+                rows.append([name, f'{count:.0f}', *(f'{v:.4g}' for v in scores)])
+    return Table(HEADER, rows, HEADER[1:])
+
+
+def why_undefined(last: StepScores) -> str:
+    """Return in words why no class has a value after a step."""
+    if without_defects(last, last.old + last.new):
+        return 'no product has defective test images'
+    return 'the test set has not what it takes'
+
+
+def without_defects(scores: StepScores, names: Sequence[str]) -> bool:
+    """Whether a test found no defective image of any of the products."""
+    return all(_scalar(scores, 'defective_images', name) == 0 for name in names)
+
+
+def _scalar(scores: StepScores, key: str, name: str) -> float:
+    """Value of ``<prefix>/<key>/<name>``; NaN if the metric does not report it."""
+    for found, value in scores.scalars.items():
+        if f'/{found}'.endswith(f'/{key}/{name}'):
+            return value
+    return math.nan
 
 
 def summary_table(matrix: StreamMatrix) -> Table:
@@ -113,25 +171,20 @@ def summary_table(matrix: StreamMatrix) -> Table:
     Args:
         matrix: Scores of at least one step.
     """
+    columns = [matrix.tensor(metric) for metric in matrix.valued]
     rows = []
     for name, measure, _, difference in MEASURES:
-        values = [_value(matrix, metric, measure) for metric in matrix.valued]
+        values = [
+            # A step without scores leaves no number.
+            math.nan if column.isnan().all(dim=1).any() else float(measure(column))
+            for column in columns
+        ]
         rows.append([name, *(_text(value, difference) for value in values)])
     metrics = [in_words(metric) for metric in matrix.valued]
     return Table(['Number', *metrics], rows, metrics)
 
 
-def _value(
-    matrix: StreamMatrix, metric: str, measure: Callable[[Tensor], Tensor]
-) -> float | None:
-    values = matrix.tensor(metric)
-    if values.isnan().all(dim=1).any():  # a step without scores
-        return None
-    value = float(measure(values))
-    return None if value != value else value
-
-
-def _text(value: float | None, difference: bool) -> str:
-    if value is None:
-        return '–'
-    return f'{100 * value:+.1f} points' if difference else f'{100 * value:.1f} %'
+def _text(value: float, difference: bool) -> str:
+    if difference and not math.isnan(value):
+        return f'{100 * value:+.1f} points'
+    return percent(value)

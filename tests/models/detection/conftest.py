@@ -14,7 +14,7 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 
 from mmdefect.apis import load_config
-from mmdefect.streams.resolve import resolve_step_config
+from mmdefect.streams.stream import resolve_step_config
 
 TOY = Path(__file__).parents[3] / 'configs/sd_idd/sd-idd_r18_fpn_toy_neu-det_3+3.py'
 OLD = ['crazing', 'inclusion', 'patches']

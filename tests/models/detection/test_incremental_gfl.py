@@ -10,7 +10,7 @@ import torch
 
 from mmdefect.apis import load_config
 from mmdefect.functional.class_rows import GFL_CLASS_KEYS
-from mmdefect.streams.resolve import resolve_step_config
+from mmdefect.streams.stream import resolve_step_config
 from tests.models.detection.conftest import (
     BOXES,
     DETECTION,

@@ -11,11 +11,13 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 
 from mmdefect.streams.report.comparison import write_comparison
-from mmdefect.streams.report.maps import _rows, write_maps
+from mmdefect.streams.report.maps import PANEL_WIDTH, maps_section
 from mmdefect.streams.report.record import read_stream
 from mmdefect.streams.report.stream import write_report
-from mmdefect.visualization.anomaly import side_by_side
-from tests.helpers.synthetic_stream import NEW, OLD, make_stream
+from mmdefect.visualization.anomaly import GAP, side_by_side
+from tests.helpers.synthetic_stream import NEW, OLD, edited, make_stream
+
+pytestmark = pytest.mark.usefixtures('undrawn')
 
 NAMES = ['image', 'mask', 'dataset', 'own']
 
@@ -73,7 +75,8 @@ def test_smoke(tmp_path) -> None:
         assert f'alt="Anomaly maps of {name}: after step 0, after step 1"' in html
     for name in NEW:
         assert f'alt="Anomaly maps of {name}: after step 1"' in html
-    assert re.findall(r'<figcaption>(\S+)</figcaption>', html) == OLD + NEW
+    products = re.findall(r'<figcaption>(\S+), hole: ', html)
+    assert products == OLD + NEW
 
 
 def test_feature_products_are_no_classes(tmp_path) -> None:
@@ -93,39 +96,48 @@ def test_feature_products_are_no_classes(tmp_path) -> None:
     assert not re.search(r'[Cc]lass(?!=)|image_auroc', html.split('<body>')[1])
 
 
-def test_feature_rows_and_columns(columns) -> None:
-    products = {
-        title: [entry for entry in maps if entry['product'] == OLD[0]]
-        for title, maps in columns.items()
-    }
-    rows = _rows(products, first_only=False)
-    assert [row.label for row in rows] == ['hole', 'own scale', 'good']
-    grey = [
-        [int(cell[0, 0, 0]) for cell in (row.left, *row.panels) if cell is not None]
-        for row in rows
-    ]
-    # Image and mask are the first step's, then each step's own overlay.
-    assert grey == [[0, 20, 120], [10, 30, 130], [0, 10, 110]]
-    assert rows[0].notes == ['0.25', '0.25']
-    assert rows[2].notes == ['', '']
-    assert len(_rows(products, first_only=True)) == 2
+def section(columns, folder, missing=()) -> list:
+    found = maps_section(columns, classes=OLD, folder=folder, missing=list(missing))
+    return list(found.pictures)
 
 
-def test_feature_long_streams_show_first_and_last_steps(columns, tmp_path) -> None:
+def test_feature_rows_and_columns(columns, tmp_path) -> None:
+    defective, good, *_ = section(columns, tmp_path / 'out')
+    title = 'after step 0{0}, after step 1{0}'
+    assert defective.caption == f'{OLD[0]}, hole: {title.format(" 0.25")}'
+    assert good.caption == f'{OLD[0]}, good: {title.format("")}'
+    high = round(PANEL_WIDTH * 20 / 30)
+    for picture, expected in (
+        # Image and mask are the first step's, then each step's own overlay.
+        (defective, [[0, 20, 120], [10, 30, 130]]),
+        (good, [[0, 10, 110]]),
+    ):
+        grid = np.asarray(Image.open(picture.path).convert('L'))
+        assert grid.shape[1] == picture.width == 3 * PANEL_WIDTH + 2 * GAP
+        centres = grid[high // 2 :: high + GAP, PANEL_WIDTH // 2 :: PANEL_WIDTH + GAP]
+        assert centres.tolist() == expected
+
+
+def test_feature_long_streams(columns, tmp_path) -> None:
+    """First and last steps; of many images each product shows the first one."""
     many = {f'after step {k}': columns['after step 0'] for k in range(9)}
-    first = write_maps(many, classes=OLD, folder=tmp_path / 'out', missing=[])[0]
-    steps = re.findall(r'step (\d)', first.alt)
-    assert steps == ['0', '4', '5', '6', '7', '8']
+    first, *rest = section(many, tmp_path / 'out')
+    assert re.findall(r'step (\d)', first.alt) == ['0', '4', '5', '6', '7', '8']
+    assert len(rest) == 5
+    entry = columns['after step 0'][0]
+    images = [{**entry, 'img_path': f'{k}.png'} for k in range(37)]
+    assert len(section({'after step 0': images}, tmp_path)) == 1
+    assert len(section({'after step 0': images[1:]}, tmp_path)) == 36
 
 
 def test_feature_missing_pictures_are_named(columns, tmp_path) -> None:
     missing: list[str] = []
     for entry in columns['after step 0']:
         entry['picture'] += '.gone'
-    pictures = write_maps(columns, classes=OLD, folder=tmp_path, missing=missing)
+    found = maps_section(columns, classes=OLD, folder=tmp_path, missing=missing)
     assert len(missing) == 6
     assert "crazing_0.png.gone': the file is not there." in missing[0]
-    assert pictures[0].alt.endswith('crazing: after step 1')
+    assert found.pictures[0].alt.endswith('crazing: after step 1')
 
 
 def test_feature_missing_files_are_named(tmp_path) -> None:
@@ -145,22 +157,32 @@ def test_feature_comparison_shows_maps(tmp_path) -> None:
     assert f'alt="Anomaly maps of {NEW[0]}: iuf, naive"' in html
 
 
-@pytest.mark.parametrize('picture', ['/tmp/a.png', '../../secret.png'])
-def test_exception_pictures_of_another_place(tmp_path, picture: str) -> None:
-    """A work dir may come from anywhere; its report shows what lies in it."""
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        # A work dir may come from anywhere; its report shows what lies in it.
+        ({'picture': '/tmp/a.png'}, r'maps.json names .* outside of its work dir'),
+        (
+            {'picture': '../../secret.png'},
+            r'maps.json names .* outside of its work dir',
+        ),
+        (None, r'maps\.json: expected entries with defect, .*; remove the file and'),
+    ],
+)
+def test_exception_damaged(tmp_path, change, message) -> None:
     work_dir = anomaly_stream(tmp_path)
-    about = work_dir / 'step_1/maps.json'
-    content = json.loads(about.read_text(encoding='utf-8'))
-    content['maps'][0]['picture'] = picture
-    about.write_text(json.dumps(content), encoding='utf-8')
-    with pytest.raises(ValueError, match=r'maps.json names .* outside of its work dir'):
+    with edited(work_dir / 'step_1/maps.json') as content:
+        if change is None:
+            del content['maps'][0]['panels']
+        else:
+            content['maps'][0] |= change
+    with pytest.raises(ValueError, match=message):
         read_stream(work_dir)
 
 
-def test_exception_a_picture_that_is_a_program(tmp_path) -> None:
+def test_exception_a_picture_that_is_a_program(columns, tmp_path) -> None:
     """Pillow would hand PostScript to an interpreter."""
-    maps = read_stream(anomaly_stream(tmp_path)).maps
     program = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n'
-    Path(maps[1][0]['picture']).write_bytes(program)
+    Path(columns['after step 1'][0]['picture']).write_bytes(program)
     with pytest.raises(UnidentifiedImageError):
-        write_maps({'after': maps[1]}, classes=OLD, folder=tmp_path, missing=[])
+        section(columns, tmp_path)

@@ -24,7 +24,7 @@ def drawn(
 
     monkeypatch.setattr(report_samples, 'draw_panels', draw)
     monkeypatch.setattr(report_samples, 'save_figure', lambda _, path: path)
-    report_samples.write_samples(
+    report_samples.samples_section(
         {'after step 0': [{'gt': [], 'pred': [], **sample}]},
         classes=['dent'],
         folder=tmp_path,
@@ -34,9 +34,7 @@ def drawn(
     return pixels, missing
 
 
-def test_feature_read_as_in_the_test(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_feature_read_as_in_the_test(tmp_path, monkeypatch) -> None:
     files = written(
         tmp_path,
         {
@@ -57,9 +55,7 @@ def test_feature_read_as_in_the_test(
     assert pixels[0].shape == (WIDTH, HEIGHT, 3)
 
 
-def test_exception_another_file_by_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_exception_another_file_by_now(tmp_path, monkeypatch) -> None:
     files = written(tmp_path, {'a.png': packed(RGB, 'PNG')})
     sample = {'img_path': str(files['a.png']), 'read': {'width': 3, 'height': 4}}
     pixels, missing = drawn(tmp_path, monkeypatch, sample)

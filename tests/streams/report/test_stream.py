@@ -9,23 +9,17 @@ from html import escape
 
 import pytest
 
-from mmdefect.streams.report.record import (
-    duration,
-    kept_said,
-    listed,
-    percent,
-    read_stream,
-)
+from mmdefect.streams.report.record import duration, kept_said, listed, read_stream
 from mmdefect.streams.report.stream import write_report
-from mmdefect.visualization.page import Table, in_words, markdown_table
-from tests.helpers.synthetic_stream import FORGETFUL, NEW, make_stream
+from mmdefect.visualization.page import Table, in_words, markdown_table, percent
+from tests.helpers.synthetic_stream import FORGETFUL, NEW, edited, make_stream
+
+pytestmark = pytest.mark.usefixtures('undrawn')
 
 
 def change_step(work_dir, step, **values) -> None:
-    path = work_dir / 'stream.json'
-    state = json.loads(path.read_text(encoding='utf-8'))
-    state['steps'][step].update(values)
-    path.write_text(json.dumps(state), encoding='utf-8')
+    with edited(work_dir / 'stream.json') as state:
+        state['steps'][step].update(values)
 
 
 def test_smoke(tmp_path) -> None:
@@ -47,26 +41,20 @@ def test_smoke(tmp_path) -> None:
     assert html.index('<details>') < html.index('What these numbers mean')
     for shown in ('step_1/finetune.py', '10123456789a', '1fedcba98765', '1 min 23 s'):
         assert shown in html
-
-
-def test_feature_html_is_self_contained(tmp_path) -> None:
-    html = write_report(make_stream(tmp_path)).read_text(encoding='utf-8')
+    # Everything is inside the HTML.
     assert not re.search(r'https?://|<script|<link|@import|url\(', html)
     sources = re.findall(r'src="([^"]{0,22})', html)
     assert set(sources) == {'data:image/png;base64,'}
     assert html.count('<img alt="') == html.count('<img')
-
-
-def test_feature_markdown_says_the_same(tmp_path) -> None:
-    folder = write_report(make_stream(tmp_path)).parent
-    text = (folder / 'report.md').read_text(encoding='utf-8')
+    # The Markdown says the same.
+    text = (path.parent / 'report.md').read_text(encoding='utf-8')
     assert '**After step 1 the model keeps 4 % of what it knew' in text
     header = '| Step | Brings | State | AP50 old | AP50 new | AP50 all | Old kept |'
     assert header in text
     assert '| 0 | crazing, inclusion, patches | finished | – | 71.0 % |' in text
     pictures = re.findall(r'!\[[^]]+\]\(([^)]+)\)', text)
     assert len(pictures) == 13
-    assert all((folder / name).is_file() for name in pictures)
+    assert all((path.parent / name).is_file() for name in pictures)
 
 
 def test_feature_missing_pieces_are_named(tmp_path) -> None:
@@ -87,9 +75,8 @@ def test_feature_missing_pieces_are_named(tmp_path) -> None:
 
 def test_feature_unfinished_stream(tmp_path) -> None:
     work_dir = make_stream(tmp_path)
-    matrix = json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))
-    del matrix['steps'][1]
-    (work_dir / 'matrix.json').write_text(json.dumps(matrix), encoding='utf-8')
+    with edited(work_dir / 'matrix.json') as matrix:
+        del matrix['steps'][1]
     change_step(work_dir, 1, state='running', checkpoint=None)
     html = write_report(work_dir).read_text(encoding='utf-8')
     assert 'After step 0 the model finds crazing, inclusion, patches' in html
@@ -109,13 +96,6 @@ def rename(work_dir, old: str, new: str) -> None:
         path.write_text(text.replace(old, json.dumps(new)[1:-1]), encoding='utf-8')
 
 
-def test_feature_names_are_escaped(tmp_path) -> None:
-    work_dir = make_stream(tmp_path)
-    rename(work_dir, 'finetune', '<b>&')
-    html = write_report(work_dir).read_text(encoding='utf-8')
-    assert '<title>&lt;b&gt;&amp;</title>' in html
-
-
 @pytest.mark.parametrize(
     'name',
     [
@@ -132,9 +112,11 @@ def test_feature_names_stay_text(name, tmp_path) -> None:
     (tmp_path / 'images' / 'plate_0.png').rename(image)
     rename(work_dir, 'crazing', name)
     rename(work_dir, 'plate_0.png', image.name)
+    rename(work_dir, 'finetune', '<b>&')
     page = write_report(work_dir)
     html = page.read_text(encoding='utf-8')
     assert escape(name) in html
+    assert '<title>&lt;b&gt;&amp;</title>' in html
     assert f'<figcaption>{escape(image.name)}</figcaption>' in html
     tags = re.findall(r'<(\w+)[^>]*?( on\w+=)?[^>]*>', html)
     assert not {tag for tag, _ in tags} & {'script', 'b'}
@@ -160,32 +142,29 @@ def test_feature_kept_compares_with_when_it_was_learned(tmp_path) -> None:
     assert record.kept(1) == pytest.approx(sum(FORGETFUL[:3]) / 2.13)
 
 
-def test_feature_undefined_scores_are_said(tmp_path) -> None:
+@pytest.mark.parametrize(
+    ('undefined', 'kept', 'said'),
+    [
+        # The other old classes are compared: (0.02 + 0) / (0.61 + 0.80).
+        (['inclusion'], 0.02 / 1.41, 'on all 5 of 6 that have a score'),
+        (
+            NEW,  # (0.02 + 0.06 + 0) / 3
+            0.08 / 2.13,
+            'Its AP50 is undefined on the new classes pitted_surface, rolled-in_scale, '
+            'scratches, and 3 % on all 3 of 6 that have a score.',
+        ),
+    ],
+)
+def test_feature_undefined_scores_are_said(undefined, kept, said, tmp_path) -> None:
     work_dir = make_stream(tmp_path)
-    matrix = json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))
-    for entry in matrix['steps']:
-        entry['per_class']['AP50']['inclusion'] = None
-    (work_dir / 'matrix.json').write_text(json.dumps(matrix), encoding='utf-8')
-    # The other old classes are compared: (0.02 + 0) / (0.61 + 0.80).
-    assert read_stream(work_dir).kept(1) == pytest.approx(0.02 / 1.41)
+    with edited(work_dir / 'matrix.json') as matrix:
+        for values in (entry['per_class']['AP50'] for entry in matrix['steps']):
+            values |= dict.fromkeys(values.keys() & set(undefined))
+    assert read_stream(work_dir).kept(1) == pytest.approx(kept)
     html = write_report(work_dir).read_text(encoding='utf-8')
-    assert 'AP50 of inclusion: undefined, left out of means' in html
-    assert 'on all 5 of 6 that have a score' in html
+    assert f'AP50 of {", ".join(undefined)}: undefined, left out of means' in html
+    assert said in html
     assert 'How much it kept cannot be told' not in html
-
-
-def test_feature_new_class_without_a_score_is_said_in_words(tmp_path) -> None:
-    work_dir = make_stream(tmp_path)
-    matrix = json.loads((work_dir / 'matrix.json').read_text(encoding='utf-8'))
-    for name in NEW:
-        matrix['steps'][1]['per_class']['AP50'][name] = None
-    (work_dir / 'matrix.json').write_text(json.dumps(matrix), encoding='utf-8')
-    html = write_report(work_dir).read_text(encoding='utf-8')
-    # (0.02 + 0.06 + 0) / 3
-    assert (
-        'Its AP50 is undefined on the new classes pitted_surface, rolled-in_scale, '
-        'scratches, and 3 % on all 3 of 6 that have a score.' in html
-    )
 
 
 def test_feature_a_gain_is_not_called_kept(tmp_path) -> None:
@@ -204,22 +183,24 @@ def test_feature_a_gain_is_not_called_kept(tmp_path) -> None:
 
 
 def test_feature_texts() -> None:
-    assert [in_words(name) for name in ('image_auroc', 'aupro', 'AP50', 'my_own')] == [
-        'image AUROC',
-        'AUPRO',
-        'AP50',
-        'my own',
-    ]
+    names = ['image_auroc', 'aupro', 'AP50', 'my_own']
+    assert [*map(in_words, names)] == ['image AUROC', 'AUPRO', 'AP50', 'my own']
     assert [percent(v) for v in (0.12345, None, float('nan'))] == ['12.3 %', '–', '–']
-    assert [duration(s) for s in (12.2, 200, 3725, None)] == [
-        '12 s',
-        '3 min 20 s',
-        '1 h 02 min',
-        '–',
-    ]
+    spent = [duration(s) for s in (12.2, 200, 3725, None)]
+    assert spent == ['12 s', '3 min 20 s', '1 h 02 min', '–']
     assert listed(['a', 'b', 'c'], limit=2) == 'a, b and 1 more'
 
 
 def test_exception_no_stream(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match=r'holds no stream\.json'):
         write_report(tmp_path)
+
+
+@pytest.mark.parametrize('name', ['stream', 'matrix', 'step_0/samples'])
+@pytest.mark.parametrize('text', ['{', '7', '[{"odd": 1}]', '{"steps": [{"odd": 1}]}'])
+def test_exception_damaged(name, text, tmp_path) -> None:
+    """One sentence that names the file, and no traceback."""
+    path = make_stream(tmp_path) / f'{name}.json'
+    path.write_text(text, encoding='utf-8')
+    with pytest.raises(ValueError, match=re.escape(f'finetune/{name}.json')):
+        read_stream(tmp_path / 'finetune')

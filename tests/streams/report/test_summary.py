@@ -11,6 +11,8 @@ from mmdefect.streams.report.stream import write_report
 from mmdefect.streams.report.summary import MEASURES, summary_sections, summary_table
 from tests.helpers.synthetic_stream import make_stream
 
+pytestmark = pytest.mark.usefixtures('undrawn')
+
 CLASSES = ['bottle', 'cable', 'tile']
 
 
@@ -52,25 +54,24 @@ def test_smoke() -> None:
     assert [row[1] == row[2] for row in table.rows] == [True] * 5
 
 
-def test_feature_first_step_alone() -> None:
-    assert column(summary_table(matrix([0.9]))) == ['90.0 %', '90.0 %', '–', '–', '–']
+@pytest.mark.parametrize(
+    ('steps', 'expected'),
+    [
+        ([[0.9]], ['90.0 %', '90.0 %', '–', '–', '–']),
+        ([None, [0.8, 0.8]], ['–'] * 5),  # a step was not tested
+        ([[0.9], [0.8, math.nan]], ['85.0 %', '80.0 %']),  # a class is undefined
+    ],
+)
+def test_feature_no_number(steps, expected) -> None:
+    assert column(summary_table(matrix(*steps)))[: len(expected)] == expected
 
 
-def test_feature_untested_steps_leave_no_number() -> None:
-    assert column(summary_table(matrix(None, [0.8, 0.8]))) == ['–'] * 5
-
-
-def test_feature_undefined_class_is_left_out() -> None:
-    values = column(summary_table(matrix([0.9], [0.8, math.nan])))
-    assert values[:2] == ['85.0 %', '80.0 %']
-
-
-@pytest.mark.parametrize('place', range(5))
-def test_feature_every_number_is_defined(place) -> None:
+def test_feature_every_number_is_defined() -> None:
     numbers, meanings = summary_sections(matrix([0.9]))
-    name = MEASURES[place][0]
-    assert numbers.table.rows[place][0] == meanings.table.rows[place][0] == name
-    assert meanings.table.rows[place][1].endswith('.')
+    names = [measure[0] for measure in MEASURES]
+    assert [row[0] for row in numbers.table.rows] == names
+    assert [row[0] for row in meanings.table.rows] == names
+    assert all(row[1].endswith('.') for row in meanings.table.rows)
 
 
 def test_feature_report_has_both_sections(tmp_path) -> None:
