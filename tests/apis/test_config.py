@@ -80,7 +80,7 @@ class TestAmp:
 
 
 def test_feature_other_backend_for_curves() -> None:
-    """As docs/streams.md has it; each step's visualizer writes there."""
+    """As docs/reference/streams.md has it; each step's visualizer writes there."""
     options = {'visualizer.vis_backends.0.type': 'TensorboardVisBackend'}
     cfg = load_config(STREAM, cfg_options=options)
     for step in (0, 1):

@@ -21,6 +21,7 @@ from tests.helpers.doc_checks import (
     unknown_keys,
 )
 from tests.helpers.doc_commands import (
+    Plan,
     blocks,
     differences,
     documents,
@@ -35,6 +36,8 @@ READERS_OWN = {
     'configs/uniad/uniad-ewc.py',
     'configs/erd/erd_',
     'mmdefect/datasets/splits/neu_det_',
+    'configs/_base_/datasets/my_line.py',
+    'configs/my_method',
 }
 
 each_document = pytest.mark.parametrize('document', documents())
@@ -46,7 +49,9 @@ def test_smoke_something_is_found() -> None:
     assert set(PLANS) <= set(documents())
     (turns,) = (
         found
-        for found in expanded('docs/pruning.md', PLANS['docs/pruning.md']).values()
+        for found in expanded(
+            'docs/guides/pruning.md', PLANS['docs/guides/pruning.md']
+        ).values()
         if len(found) > 1
     )
     assert [turn[4] for turn in turns] == [
@@ -54,7 +59,9 @@ def test_smoke_something_is_found() -> None:
     ]
     (braces,) = (
         found[0]
-        for found in expanded('docs/casting.md', PLANS['docs/casting.md']).values()
+        for found in expanded(
+            'docs/guides/casting.md', PLANS['docs/guides/casting.md']
+        ).values()
         if 'train_dataloader.dataset.data_root=data/toy/casting' in found[0]
     )
     assert 'val_dataloader.dataset.data_root=data/toy/casting' in braces
@@ -83,7 +90,7 @@ def test_feature_reasons() -> None:
 @each_document
 def test_feature_paths_are_there(document: str) -> None:
     """Of commands and of the running text."""
-    plan = PLANS.get(document)
+    plan = PLANS.get(document, Plan([]))
     words = [w for f in expanded(document, plan).values() for t in f for w in t]
     words += PATH.findall(prose(document))
     assert set(missing_paths(words)) <= READERS_OWN
@@ -92,7 +99,7 @@ def test_feature_paths_are_there(document: str) -> None:
 @each_document
 def test_feature_tools_know_their_arguments(document: str) -> None:
     """Flags, choices, and the keys of `--cfg-options`."""
-    plan = PLANS.get(document)
+    plan = PLANS.get(document, Plan([]))
     for turns in expanded(document, plan).values():
         for words in turns:
             if words[0] == 'make':
