@@ -27,7 +27,15 @@ STRUCTURE = re.compile(r'\w+=\S*|for .+; do|done')
 COMMENT = re.compile(r'(^|\s+)#(\s.*)?$')
 TABLES = sorted((REPO / 'tests/docs').glob('*.yml'))
 # What a clone holds that commands read.
-CLONED = ('configs', 'docs', 'mmdefect', 'requirements', 'tools', 'data/README.md')
+CLONED = (
+    'configs',
+    'docs',
+    'lab',
+    'mmdefect',
+    'requirements',
+    'tools',
+    'data/README.md',
+)
 TIME_LIMIT = 900  # seconds a document
 
 
