@@ -12,7 +12,7 @@ PYTEST = $(BIN)/python -m pytest --durations=30 -n auto --maxprocesses 4 --dist 
 STAMP := .venv/.installed
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
-.PHONY: help install demo test test-slow test-all lint clean
+.PHONY: help install demo test test-slow test-all lint docs clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list
@@ -40,6 +40,9 @@ lint: install  ## Check style, types and shell scripts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/shellcheck tools/*.sh .ci/run
+
+docs: install  ## Build the documentation into site/, links checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:  ## Remove what builds and test runs leave, but neither .venv nor data
 	rm -rf build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache mmdefect/.mim

@@ -19,6 +19,7 @@ LABORATORY = (
     'compare_ops.py',
     'compare_pruned.py',
     'collect_stream_results.py',
+    'demo_picture.py',
     'render_results.py',
 )
 MIM_FILES = ('tools', 'configs', 'demo', 'model-index.yml', 'dataset-index.yml')
@@ -79,7 +80,7 @@ EXTRAS = {
     ],
     **{
         extra: only('optional', extra)
-        for extra in ('coco', 'report', 'publish', 'bench', 'saliency', 'prune')
+        for extra in ('coco', 'report', 'publish', 'bench', 'saliency', 'prune', 'docs')
     },
     'tests': only('tests'),
 }

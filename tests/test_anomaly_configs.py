@@ -300,10 +300,10 @@ def test_feature_pixels_are_scored_as_published(method: str) -> None:
 
 
 def test_feature_own_products(tmp_path: Path) -> None:
-    """The config of docs/anomaly.md, from an installed mmdefect."""
+    """The config of docs/guides/anomaly.md, from an installed mmdefect."""
     (text,) = re.findall(
         r'```python\n# my_line/iuf.py\n(.*?)```',
-        (ROOT / 'docs/anomaly.md').read_text(encoding='utf-8'),
+        (ROOT / 'docs/guides/anomaly.md').read_text(encoding='utf-8'),
         re.DOTALL,
     )
     path = tmp_path / 'iuf.py'

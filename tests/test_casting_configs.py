@@ -206,7 +206,7 @@ def test_feature_your_own_images(
     Which of them it takes for defective is said once, before anything was trained.
     """
     guide = (
-        (REPO / 'docs/casting.md')
+        (REPO / 'docs/guides/casting.md')
         .read_text(encoding='utf-8')
         .partition('## Your own images')[2]
     )

@@ -120,7 +120,7 @@ def test_smoke_wheel(wheel: Path) -> None:
     ]
     # Which OpenMMLab build to use is the user's choice.
     assert not any('mm' in line for line in required)
-    extras = ('bench', 'coco', 'publish', 'report', 'saliency')  # by purpose
+    extras = ('bench', 'coco', 'docs', 'publish', 'report', 'saliency')
     for extra in ('onedl', 'openmmlab', *extras, 'tests', 'all'):
         assert f'Provides-Extra: {extra}\n' in metadata.decode()
 

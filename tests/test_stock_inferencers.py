@@ -167,7 +167,7 @@ def test_feature_a_classifier_on_a_base_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """The guide's own images and its example, on the file, and on the dumped one."""
-    guide = (ROOT / 'docs/casting.md').read_text(encoding='utf-8')
+    guide = (ROOT / 'docs/guides/casting.md').read_text(encoding='utf-8')
     guide = guide.partition('## Your own images')[2].partition('\n## ')[0]
     code, example = (
         part.partition('```')[0] for part in guide.split('```python\n')[1:]

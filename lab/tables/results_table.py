@@ -17,9 +17,9 @@ from mmdefect.visualization.page import Table, markdown_table
 
 # Label, metrics, and the preset whose metrics are meant.
 LabelledRow = tuple[str, Mapping[str, float], str]
-OPENING = re.compile(r'^<!-- results:(\S+) -->$', re.MULTILINE)
+OPENING = re.compile(r'^<!-- results:\S+( rows:\S+)? -->$', re.MULTILINE)
 BLOCK = re.compile(
-    r'^(?P<open><!-- results:(?P<name>\S+) -->\n)(?P<body>.*?)'
+    r'^(?P<open><!-- results:(?P<name>\S+)(?: rows:(?P<rows>\S+))? -->\n)(?P<body>.*?)'
     r'(?P<close>^<!-- /results -->)$',
     re.DOTALL | re.MULTILINE,
 )
@@ -55,6 +55,37 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
         products = any(key.endswith('/ACC_image') for key in results['metrics'])
         lines = (_measure_lines if products else _preset_lines)(results, paper)
     return '\n'.join([*lines, '', _origin(results)]) + '\n'
+
+
+def render_rows(results: Mapping[str, Any], rows: Sequence[str]) -> str:
+    """Render some presets of a results file, and where the others are.
+
+    Args:
+        results: Content of a file of presets, boxes or products.
+        rows: Names of presets, in the order of the table.
+
+    Raises:
+        ValueError: If a preset is not in it.
+    """
+    known = results['metrics']
+    metrics = {key: value for key, value in known.items() if key.startswith('teacher/')}
+    for row in rows:
+        taken = {
+            key: value
+            for key, value in known.items()
+            if key.startswith(f'{row}/') and '_last/' not in key
+        }
+        if not taken:
+            raise ValueError(
+                f'rows={row}: expected a preset of {results["name"]}, '
+                f'{", ".join(_presets(known))}; name one of them'
+            )
+        metrics |= taken
+    few = {**results, 'metrics': metrics}
+    products = any(key.endswith('/ACC_image') for key in metrics)
+    lines = (_measure_lines if products else _preset_lines)(few, {})
+    source = f'commands and runs: `docs/results/{results["name"]}.json`'
+    return '\n'.join([*lines, '', f'{_where(few)}; {source}']) + '\n'
 
 
 def _preset_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
@@ -148,12 +179,16 @@ def _cell(metrics: Mapping[str, float], key: str) -> str:
 
 
 def _origin(results: Mapping[str, Any]) -> str:
+    return f'{_where(results)}: {_command(results)}'
+
+
+def _where(results: Mapping[str, Any]) -> str:
     """Say what ran where; ± is explained when there is one."""
     seeds = ', '.join(str(seed) for seed in results['seeds'])
     explained = ' (mean ± sample standard deviation)' if _has_means(results) else ''
     return (
         f'{results["dataset"]}, {_commits(results["commit"])}, {results["date"]}, '
-        f'{results["hardware"]}, seeds {seeds}{explained}: {_command(results)}'
+        f'{results["hardware"]}, seeds {seeds}{explained}'
     )
 
 
@@ -180,6 +215,13 @@ def _commits(joined: str) -> str:
 def render_text(text: str, results_dir: Path, *, source: str = 'text') -> str:
     """Fill every ``<!-- results:NAME -->`` block of a document.
 
+    ``<!-- results:NAME rows:A,B -->`` shows two presets of them, in that order.
+
+    Args:
+        text: The document.
+        results_dir: Folder of the JSON files.
+        source: What to call the document in errors.
+
     Raises:
         FileNotFoundError: If a block names a results file that does not exist.
         ValueError: If a block is not closed, or a results file lacks a field.
@@ -205,7 +247,11 @@ def render_text(text: str, results_dir: Path, *, source: str = 'text') -> str:
                 'or remove the block'
             )
         try:
-            table = render_table(json.loads(path.read_text(encoding='utf-8')), paper)
+            results = json.loads(path.read_text(encoding='utf-8'))
+            if match['rows']:
+                table = render_rows(results, match['rows'].split(','))
+            else:
+                table = render_table(results, paper)
         except KeyError as error:
             raise ValueError(
                 f'{path}: expected {error} as write_results writes it; write it again '

@@ -36,6 +36,8 @@ READERS_OWN = {
     'configs/uniad/uniad-ewc.py',
     'configs/erd/erd_',
     'mmdefect/datasets/splits/neu_det_',
+    'configs/_base_/datasets/my_line.py',
+    'configs/my_method',
 }
 
 each_document = pytest.mark.parametrize('document', documents())
@@ -54,7 +56,9 @@ def test_smoke_something_is_found() -> None:
     assert set(PLANS) <= set(documents())
     (turns,) = (
         found
-        for found in expanded('docs/pruning.md', PLANS['docs/pruning.md']).values()
+        for found in expanded(
+            'docs/guides/pruning.md', PLANS['docs/guides/pruning.md']
+        ).values()
         if len(found) > 1
     )
     assert [turn[4] for turn in turns] == [
@@ -62,7 +66,9 @@ def test_smoke_something_is_found() -> None:
     ]
     (braces,) = (
         found[0]
-        for found in expanded('docs/casting.md', PLANS['docs/casting.md']).values()
+        for found in expanded(
+            'docs/guides/casting.md', PLANS['docs/guides/casting.md']
+        ).values()
         if 'train_dataloader.dataset.data_root=data/toy/casting' in found[0]
     )
     assert 'val_dataloader.dataset.data_root=data/toy/casting' in braces

@@ -36,7 +36,7 @@ TIME_LIMIT = 900  # seconds a document
 
 def documents() -> list[str]:
     """Every page that shows a user commands, relative to the repository."""
-    patterns = ('README.md', 'docs/**/*.md', 'configs/**/README.md', 'data/README.md')
+    patterns = ('*.md', 'docs/**/*.md', 'configs/**/README.md', 'data/README.md')
     pages = {path for pattern in patterns for path in REPO.glob(pattern)}
     return sorted(path.relative_to(REPO).as_posix() for path in pages)
 

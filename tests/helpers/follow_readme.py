@@ -1,4 +1,4 @@
-"""Follow README.md in a fresh clone, to the letter: every command, in its order.
+"""Follow the README and the page of NEU-DET in a fresh clone: every command, in order.
 
     git clone REPOSITORY mmdefect && cd mmdefect
     cp -r FOLDER_OF_NEU-DET data/NEU-DET
@@ -20,17 +20,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / 'work_dirs/readme'
-# README: "Without a GPU, take the preset ... and make its weights with one command".
+PAGES = ('README.md', 'docs/start/neu_det.md')
+# "Without a GPU, take the presets ... and make their weights with one command".
 WEIGHTS = 'python tools/model_converters/torchvision_mobilenet_v2.py'
 WITHOUT_A_GPU = {
     'finetune_r50_fpn_2x_neu-det_3+3': 'finetune_mobilenet-v2_fpn_cpu_neu-det_3+3',
-    'sd-idd_r50_fpn_2x_neu-det_3+3': 'sd-idd_mobilenet-v2_fpn_cpu_neu-det_3+3',
+    'lwf_r50_fpn_2x_neu-det_3+3': 'lwf_mobilenet-v2_fpn_cpu_neu-det_3+3',
 }
 EPOCHS = 'train_cfg.max_epochs=2'
 TESTS = 'PYTEST_ARGS=tests/functional'
 SHORTENED = (
     f'make test has {TESTS}, since the whole suite runs on every change; '
-    'the ResNet-50 presets are replaced by those that README names for machines '
+    'the ResNet-50 presets are replaced by those that the page names for machines '
     f'without a GPU, trained with --cfg-options {EPOCHS} instead of 24 epochs a step'
 )
 
@@ -75,7 +76,7 @@ def main(out: str, weights: str) -> int:
     """Run all, with weights of MobileNetV2; return how many commands failed."""
     LOGS.mkdir(parents=True, exist_ok=True)
     (LOGS / 'status').unlink(missing_ok=True)
-    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+    text = '\n'.join((ROOT / page).read_text(encoding='utf-8') for page in PAGES)
     lines = [as_run(command) for command in commands(text)]
     lines.insert(lines.index('source .venv/bin/activate') + 1, f'{WEIGHTS} {weights}')
     subprocess.run(['bash', '-c', script(lines)], cwd=ROOT, check=False)
