@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINNED := $(PIP) install --constraint constraints.txt
-PYTEST = $(BIN)/python -m pytest --durations=30 -n auto --maxprocesses 4 --dist loadfile
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=30 -n auto --maxprocesses 4 --dist loadfile
 STAMP := .venv/.installed
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 

@@ -57,7 +57,7 @@ def test_exception_no_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(error.value) == (
         'mmdefect needs mmengine, mmcv and mmdet, and no OpenMMLab build is installed: '
         'run `pip install onedl-mmengine onedl-mmcv onedl-mmdetection '
-        'onedl-mmpretrain`.'
+        'onedl-mmpretrain`'
     )
 
 
@@ -66,10 +66,10 @@ def test_exception_two_providers(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImportError) as error:
         compat.check_provider()
     assert str(error.value) == (
-        'Two OpenMMLab builds are installed over each other (onedl-mmengine, '
-        'onedl-mmcv and mmcv); keep one: run `pip uninstall -y onedl-mmengine '
+        'two OpenMMLab builds are installed over each other (onedl-mmengine, '
+        'onedl-mmcv and mmcv): expected one; run `pip uninstall -y onedl-mmengine '
         'onedl-mmcv mmcv`, then `pip install onedl-mmengine onedl-mmcv '
-        'onedl-mmdetection onedl-mmpretrain`.'
+        'onedl-mmdetection onedl-mmpretrain`'
     )
 
 

@@ -68,14 +68,13 @@ def load_classifier(cfg: Config, checkpoint: str | Path) -> Any:
         >>> cfg = load_config('luna.py')  # doctest: +SKIP
         >>> model = load_classifier(cfg, 'calibrated.pth')  # doctest: +SKIP
     """
-    model: Any = build_model(cfg, checkpoint, device=get_device())
-    if not hasattr(model, 'backbone') or hasattr(model, 'bbox_head'):
+    if not {'backbone', 'head'} <= cfg.model.keys():
         raise ValueError(
-            f'model.type={type(model).__name__}: expected a classifier such as '
+            f'model.type={cfg.model.type!r}: expected a classifier such as '
             'ImageClassifier; what detectors and anomaly models see is drawn by '
             'tools/test.py --show-dir'
         )
-    return model
+    return build_model(cfg, checkpoint, device=get_device())
 
 
 def make_explainer(

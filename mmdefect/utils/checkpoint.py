@@ -151,7 +151,7 @@ def load_all(
     try:
         missing, unknown = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        reason = first_mismatch(error)
+        reason = _first_mismatch(error)
     else:
         total = len(model.state_dict())
         unknown = [key for key in unknown if not key.startswith(others)]
@@ -165,7 +165,7 @@ def load_all(
     raise ValueError(f'{path} does not fit {name or kind}: {reason}; {cure}')
 
 
-def first_mismatch(error: RuntimeError) -> str:
+def _first_mismatch(error: RuntimeError) -> str:
     """The first weight of another shape, as ``load_state_dict`` names it."""
     return str(error).partition('\n')[2].strip().partition('\n')[0].rstrip(' .')
 

@@ -28,9 +28,10 @@ def class_colours(classes: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _draw_boxes(
+def draw_boxes(
     axes: Axes, boxes: Sequence[Mapping[str, Any]], *, colours: Mapping[str, str]
 ) -> None:
+    """Draw boxes with their labels, the best scores on top, without overlap."""
     # Worst first, so that the best lies on top.
     boxes = sorted(boxes, key=lambda entry: entry.get('score', 1))
     size = max(axes.get_xlim()), max(axes.get_ylim())
@@ -126,7 +127,7 @@ def draw_panels(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
         axes.imshow(image, cmap='gray', vmin=0, vmax=255)
-        _draw_boxes(axes, boxes, colours=colours)
+        draw_boxes(axes, boxes, colours=colours)
         axes.set_title(shortened(title), fontsize=8, color=INK, pad=4)
         axes.set_axis_off()
     figure.subplots_adjust(0, 0, 1, 0.9, wspace=0.04)

@@ -96,7 +96,7 @@ def evaluators(cfg: Config) -> list[dict]:
 
 
 def metafile(folder: Path) -> dict[str, Any]:
-    return yaml.safe_load((folder / 'metafile.yml').readmodel_text(encoding='utf-8'))
+    return yaml.safe_load((folder / 'metafile.yml').read_text(encoding='utf-8'))
 
 
 @contextmanager

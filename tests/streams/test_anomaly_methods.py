@@ -91,7 +91,7 @@ def test_exception_data_of_a_later_step(products: Path, tmp_path: Path) -> None:
     copied = shutil.copytree(products, tmp_path / 'products')
     next((copied / 'wood' / 'ground_truth').rglob('*.png')).unlink()
     work = tmp_path / 'work'
-    with pytest.raises(ValueError, match='Defective images without a mask'):
+    with pytest.raises(ValueError, match='efective images without a mask'):
         stream(IUF, copied, work).train()
     assert not (work / 'stream.json').exists()
 

@@ -236,9 +236,9 @@ def turned(root: Path) -> None:
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (other_order, 'own.json holds the classes rust, dent, hole; expected exactly'),
-        (misspelled, 'holds the classes hole, dnet, rust; expected exactly hole, dent'),
-        (listed_twice, r'lists files more than once \(1: 0\.png\); expected one image'),
+        (other_order, 'own.json holds the classes rust, dent, hole: expected exactly'),
+        (misspelled, 'holds the classes hole, dnet, rust: expected exactly hole, dent'),
+        (listed_twice, r'lists files more than once \(1: 0\.png\): expected one entry'),
         (None, r'0\.png.* orientation'),
     ],
 )

@@ -90,7 +90,7 @@ def test_feature_get_flops_takes_the_size_of_the_config(task: str, side: int) ->
 
 
 def test_exception_get_flops_without_a_size() -> None:
-    with pytest.raises(ValueError, match=r'no Resize.*--shape H W'):
+    with pytest.raises(ValueError, match=r'expected a Resize.*--shape H W'):
         call('analysis_tools/get_flops.py', 'pruned')
     printed = call('analysis_tools/get_flops.py', 'pruned', '--shape', 112, 112)
     assert 'input      3 x 112 x 112\n' in printed

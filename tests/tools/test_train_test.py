@@ -213,7 +213,7 @@ class TestErrors:
                 [STREAM, '--resume', 'none.pth'],
                 r'--resume none\.pth: expected',
             ),
-            ('test', [PLAIN, PLAIN, '--out', 'x.json'], r'--out.*x\.json.*\.pkl'),
+            ('test', [PLAIN, PLAIN, '--out', 'x.json'], r'out=.x\.json.*\.pkl'),
         ],
     )
     def test_exception(self, tool: str, args: list, message: str) -> None:

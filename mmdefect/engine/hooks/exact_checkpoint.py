@@ -7,13 +7,12 @@ from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
-from torch import nn
 
 from mmdefect.engine.hooks.freeze import is_about_to_train
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import (
     checkpoint_classes,
-    first_mismatch,
+    load_all,
     pointed_checkpoint,
     state_dict_of,
 )
@@ -83,20 +82,9 @@ class ExactCheckpointHook(Hook):
         if trains:
             _check_progress(checkpoint, path)
         _check_classes(checkpoint, _dataset(runner, trains), path)
-        _load_all(unwrapped(runner), state, path)
-
-
-def _load_all(model: nn.Module, state: Mapping[str, Any], path: str) -> None:
-    """Fill a model from weights of which none is missing, none but companions over."""
-    own = model.state_dict()
-    kept = {n: v for n, v in state.items() if n in own or not n.startswith(COMPANIONS)}
-    try:
-        model.load_state_dict(kept)
-    except RuntimeError as error:
-        raise ValueError(
-            f'{path} does not fit the {type(model).__name__} of this config: '
-            f'{first_mismatch(error)}; use the config that it was trained with'
-        ) from None
+        model = unwrapped(runner)
+        name = f'the {type(model).__name__} of this config'
+        load_all(model, state, path, name=name, others=COMPANIONS)
 
 
 def _check_progress(checkpoint: Mapping[str, Any], path: str) -> None:

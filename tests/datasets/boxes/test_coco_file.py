@@ -199,7 +199,7 @@ def test_feature_boxes_in_frame() -> None:
 OUTLINE = [[1, 1, 9, 1, 9, 9]]
 box, image = partial(first, 'annotations'), partial(first, 'images')
 OUT = 'expected a path within the folder'
-NO_FILE = 'which no file system can hold'
+NO_FILE = 'that a file system can hold'
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,9 @@ class TestPretrained:
             assert torch.equal(value, whole.state_dict()[name]), name
         # Not one weight may be missing, or the backbone would stay random.
         backbone['init_cfg'] = {**cfg, 'prefix': 'encoder'}
-        with pytest.raises(ValueError, match=r'in\.pth lacks \d+ of the'):
+        with pytest.raises(
+            ValueError, match=r'in\.pth does not fit ResNet: it lacks \d+'
+        ):
             FrozenFeatures(backbone=backbone, grid=GRID).init_weights()
 
 

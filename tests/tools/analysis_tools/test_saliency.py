@@ -182,10 +182,10 @@ def test_feature_attention(case, tmp_path, backbone, channels, args, place) -> N
 
 def test_exception(case, tmp_path) -> None:
     for args, reason in (
-        (['--layer', 'backbone.block.1'], r"no layer 'backbone.block.1'.*near are"),
+        (['--layer', 'backbone.block.1'], r"layer='backbone.block.1': .*near are"),
         (['--block', 1], 'method=grad_cam, which has none'),
         (['--method', 'occlusion', '--layer', 'backbone'], 'method=occlusion'),
-        (['--method', 'attention'], 'LunaNet was given, a VisionTransformer'),
+        (['--method', 'attention'], 'backbone=LunaNet: expected a VisionTransformer'),
         (['--target', 'def'], 'expected one of predicted, def_front, ok_front'),
         (['--threshold', 40], 'threshold=40: expected'),
     ):

@@ -101,6 +101,6 @@ def test_exception_report(root: Path, tmp_path: Path, capsys: Out) -> None:
     """Said before minutes of work, not after."""
     report = ['--report', tmp_path / 'nowhere/x.json']
     assert main(root, '--calibrate', *report) == 1
-    assert 'is in no git repository' in capsys.readouterr().out
+    assert 'expected a git repository with a commit' in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(root, *report)
