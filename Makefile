@@ -25,7 +25,7 @@ demo: install  ## Learn three defect kinds, then three more, and show what is fo
 
 test: install  ## Run the test suite without what is marked slow, and the examples
 	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
-	$(BIN)/python -m pytest --doctest-modules mmdefect/functional mmdefect/apis
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules mmdefect/functional mmdefect/apis
 
 test-slow: install  ## Run what is marked slow: trainings, and the commands of the docs
 	$(PYTEST) -m slow $(PYTEST_ARGS)

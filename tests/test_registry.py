@@ -1,6 +1,6 @@
 """The tables say where every class is, and asking for one imports nothing else.
 
-Slow is what imports all of them in a process that has imported nothing.
+Slow are processes that have imported nothing.
 """
 
 from __future__ import annotations
@@ -163,6 +163,7 @@ def test_feature_where_nothing_says_a_name_of_either_host_is_found() -> None:
         assert registry.MODELS.get('ResNet').__module__.startswith('mmdet.')
 
 
+@pytest.mark.slow
 def test_feature_one_name_imports_no_host() -> None:
     """With only mmengine imported: the prefix finds this package by itself."""
     code = (

@@ -1,6 +1,6 @@
 """Methods learn a product, then another: the whole stream, on a few images.
 
-Slow is every training but the coreset's, which passes over the images once.
+Slow is every training.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def test_smoke_stream(name: str, products: Path, tmp_path: Path) -> None:
     assert set(last) == {'cloth', 'wood'}
 
 
+@pytest.mark.slow
 def test_feature_coreset_and_a_product_without_good_test_images(
     products, tmp_path
 ) -> None:

@@ -1,6 +1,6 @@
 """What a resume allows, what it names, and what it makes again.
 
-Slow are those that score steps anew.
+Slow are those that score steps anew or train one.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ def test_feature_nothing_is_scored_again_without_a_reason(
     assert (times(work_dir), (work_dir / 'matrix.json').stat().st_mtime_ns) == before
 
 
+@pytest.mark.slow
 def test_feature_a_running_step_takes_over(work_dir, resume, said) -> None:
     interrupted(work_dir)
     change_step(work_dir, 1, environment={'processes': '2'})
@@ -157,6 +158,7 @@ def test_feature_other_scoring_of_all_steps(work_dir, resume, said) -> None:
     assert said[:2] == [f'step {k} is already finished' for k in (0, 1)]
 
 
+@pytest.mark.slow
 def test_exception_weights_that_are_not_finite(work_dir, resume) -> None:
     """A step whose training diverged is not finished."""
     interrupted(work_dir)

@@ -1,6 +1,7 @@
 """Two toy steps, end to end: folders, chaining, refusals, resume.
 
-Slow are those that train once more: in two processes, killed, or by mmdet's own tools.
+Slow are those that train or test once more: in two processes, killed, or by mmdet's
+own tools.
 """
 
 from __future__ import annotations
@@ -124,6 +125,7 @@ def test_feature_test_of_a_checkpoint_is_its_step(finished, tested):
     assert 'coco/AP50/scratches' not in scores
 
 
+@pytest.mark.slow
 def test_feature_test_of_a_work_dir_rewrites_the_matrix(finished, tested, tmp_path):
     moved = copied(finished, tmp_path / 'moved')
     expected = [row['per_class'] for row in steps_of(moved)]

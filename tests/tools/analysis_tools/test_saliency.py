@@ -187,7 +187,7 @@ def test_exception(case, tmp_path) -> None:
         (['--method', 'occlusion', '--layer', 'backbone'], 'method=occlusion'),
         (['--method', 'attention'], 'backbone=LunaNet: expected a VisionTransformer'),
         (['--target', 'def'], 'expected one of predicted, def_front, ok_front'),
-        (['--threshold', 40], 'threshold=40: expected'),
+        (['--threshold', 40], r'threshold=40\.0: expected'),
     ):
         with pytest.raises(ValueError, match=reason):
             run(case, tmp_path, *args)
