@@ -146,7 +146,7 @@ def test_feature_average_is_tested_and_resumed(
         (
             {'layer.weight': STATE['layer.weight']},
             CLASSES,
-            r'x\.pth does not fit the Tested of this config: .*, such as layer\.bias; use the',
+            r'does not fit the Tested of this config: .*, such as layer\.bias; use the',
         ),
         (
             {**STATE, **{f'more.{k}': torch.ones(1) for k in range(5)}},
