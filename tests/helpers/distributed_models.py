@@ -41,9 +41,11 @@ class Drawn(Dataset):
     def __init__(self, cfg: Config) -> None:
         pipeline = cfg.train_dataloader.dataset.pipeline
         scope = cfg.default_scope
-        # What looks at any size looks at a small one.
+        # What looks at any size looks at a small one; Swin's windows need the whole.
         averages = (cfg.model.get('neck') or {}).get('type') == 'GlobalAveragePooling'
-        self.side = 64 if scope == 'mmdet' or averages else _side(pipeline)
+        windows = cfg.model.backbone.type == 'SwinTransformer'
+        small = scope == 'mmdet' or (averages and not windows)
+        self.side = 64 if small else _side(pipeline)
         self.scope = scope
         self.classes = cfg.model.get('bbox_head', {}).get('num_classes', 1)
         with DefaultScope.overwrite_default_scope(scope):
