@@ -18,6 +18,7 @@ LABORATORY = (
     'benchmark.py',
     'compare_ops.py',
     'compare_pruned.py',
+    'collect_coverage.py',
     'collect_stream_results.py',
     'demo_picture.py',
     'render_results.py',

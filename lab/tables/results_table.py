@@ -10,6 +10,7 @@ from typing import Any
 
 from lab.tables.benchmark_table import BENCHMARK, benchmark_lines
 from lab.tables.classifier_table import classifier_lines, is_study
+from lab.tables.coverage_table import coverage_lines, is_coverage
 from lab.tables.leakage_table import is_leakage, leakage_lines
 from lab.tables.pruning_table import is_pruning, pruning_lines
 from mmdefect.utils.files import write_text
@@ -51,6 +52,8 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
         lines = pruning_lines(results['metrics'])
     elif is_leakage(results['metrics']):
         lines = leakage_lines(results['metrics'])
+    elif is_coverage(results['metrics']):
+        lines = coverage_lines(results['metrics'])
     else:
         products = any(key.endswith('/ACC_image') for key in results['metrics'])
         lines = (_measure_lines if products else _preset_lines)(results, paper)
