@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for lab/
 from lab.coverage import coverage_metrics
 from lab.results import write_results
-from mmdefect.utils.environment import describe_environment
+from mmdefect.utils.environment import describe_environment, git_commit
 
 COMMAND = (
     "python -m pytest -n 2 -m 'not slow' --cov=mmdefect --cov-branch "
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         seeds=[0],
         metrics=coverage_metrics(report),
         duration_s=args.seconds,
-        environment=describe_environment(args.clone),
+        environment={**describe_environment(), 'commit': git_commit(args.clone)},
         notes='the slow tier and what runs in processes of its own are not counted',
     )
 
