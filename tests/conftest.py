@@ -14,6 +14,8 @@ import pytest
 
 # CPU only, also on a machine with a GPU: bit equality is promised there.
 os.environ['CUDA_VISIBLE_DEVICES'] = ''
+# Workers share the cores, and threads that wait for each other count as work.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 # Fixtures that tests of several packages share, and the fast tier's limit.
 pytest_plugins = (
