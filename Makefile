@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINNED := $(PIP) install --constraint constraints.txt
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations=30 -n auto --maxprocesses 4 --dist loadfile
+PYTEST = $(BIN)/python -m pytest --durations=30 -n auto --maxprocesses 4 --dist loadfile
 STAMP := .venv/.installed
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
@@ -25,7 +25,7 @@ demo: install  ## Learn three defect kinds, then three more, and show what is fo
 
 test: install  ## Run the test suite without what is marked slow, and the examples
 	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --doctest-modules mmdefect/functional mmdefect/apis
+	$(BIN)/python -m pytest --doctest-modules mmdefect/functional mmdefect/apis
 
 test-slow: install  ## Run what is marked slow: trainings, and the commands of the docs
 	$(PYTEST) -m slow $(PYTEST_ARGS)

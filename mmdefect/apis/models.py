@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +43,7 @@ def build_model(
     from mmengine.registry import MODELS, DefaultScope
 
     from mmdefect.utils.checkpoint import load_exactly
+    from mmdefect.utils.config import described_model
 
     if not isinstance(config, Config) and Path(config).is_dir():
         cfg, left = _of_work_dir(Path(config), step)
@@ -56,11 +56,8 @@ def build_model(
                 'checkpoint=None: expected a file; name one, or set load_from'
             )
         cfg = _of_step(cfg, Path(path), step)
-    described = copy.deepcopy(cfg.model)
-    if cfg.get('data_preprocessor') is not None:  # as MMEngine's Runner does
-        described.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        model: Any = MODELS.build(described)
+        model: Any = MODELS.build(described_model(cfg))
     load_exactly(model, path, name='the config')
     return model.to(device).eval()
 

@@ -1,11 +1,12 @@
-"""Which classes a dataset config has, and our dataset in place of mmdet's."""
+"""What configs say: classes of datasets, the whole model, our dataset for mmdet's."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS
 
 from mmdefect.registry import HOST_SCOPE
@@ -94,3 +95,11 @@ def as_list(value: Any) -> list:
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def described_model(cfg: Config) -> ConfigDict:
+    """Config of a model with the preprocessor that MMEngine's Runner would give it."""
+    model: ConfigDict = copy.deepcopy(cfg.model)
+    if cfg.get('data_preprocessor') is not None:
+        model.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
+    return model

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from mmdefect.pruning.scoring.score import MaskedBatch, masked_batches
 from mmdefect.pruning.sweep.features import ImageSet, load_images
 from mmdefect.utils.checkpoint import load_exactly
+from mmdefect.utils.config import described_model
 from mmdefect.utils.pretrained import load_strictly, pretrained_modules
 
 # Loader of the config -> what its images are for.
@@ -56,9 +57,7 @@ def build_parent(cfg: Config) -> Any:
         ValueError: Weights do not fit, or there are none; or they were trained on
             images that were normalised in another way.
     """
-    described = copy.deepcopy(cfg.model)
-    if 'data_preprocessor' in cfg:  # a runner gives it to the model, too
-        described.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
+    described = described_model(cfg)
     # Some networks draw their weights while they are built.
     torch.manual_seed(seed_of(cfg))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmpretrain')):
