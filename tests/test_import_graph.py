@@ -16,13 +16,15 @@ FLOORS = [
     {'compat', 'functional', 'mmcv_ext_standin', 'structures', 'version'},
     {'registry'},
     {'utils'},
+    {'deploy'},
     {'datasets', 'visualization'},
     {'converters', 'evaluation'},
     {'engine', 'pruning', 'testing'},
     {'models.anomaly', 'models.classification', 'models.detection'},
     {'streams'},
     {'apis'},
-    {'comparison'},
+    {'comparison', 'export', 'serving'},
+    {'cli'},
     {'lab'},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

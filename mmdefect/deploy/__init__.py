@@ -1,0 +1,1 @@
+"""What runs where there is no torch: packages, decisions, results. NumPy and OpenCV."""

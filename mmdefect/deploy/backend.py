@@ -1,0 +1,34 @@
+"""What every way of computing has in common: torch, ONNX Runtime, OpenVINO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from mmdefect.deploy.outputs import Output
+from mmdefect.deploy.spec import ModelSpec
+
+
+class Backend(Protocol):
+    """A model that looks at images.
+
+    Attributes:
+        spec: What it is.
+        name: ``'torch'``, ``'onnxruntime'`` or ``'openvino'``.
+    """
+
+    spec: ModelSpec
+    name: str
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Output]:
+        """Look at a batch.
+
+        Args:
+            images: Of any sizes, each ``(H, W, 3)``, BGR, uint8.
+
+        Returns:
+            One output an image, in pixels of the image as it was given.
+        """
+        ...

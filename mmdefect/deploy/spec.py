@@ -1,0 +1,66 @@
+"""What is known about a model besides its weights, its thresholds among it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from mmdefect.utils.checks import check_choice, check_known, check_range
+
+Task = Literal['boxes', 'maps', 'labels']
+TASKS: tuple[Task, ...] = ('boxes', 'maps', 'labels')
+
+#: Boxes below this are shown by nobody; what a detector does without a calibration.
+BOX_THRESHOLD = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A model as its users see it.
+
+    Args:
+        task: What it puts out: boxes, anomaly maps or labels.
+        classes: Names in the order of its outputs; of anomaly maps the products.
+        defective: Labels only: the class that is called by its threshold, None for a
+            classifier without one, of which the likeliest class wins.
+        thresholds: From which score on, by name: a class (boxes), the defective class
+            (labels), a product (maps). A score equal to it counts.
+        default_threshold: Of a name without one of its own, or of a map whose product
+            is not known; None where nobody has said.
+        calibrated: Whether the thresholds were chosen on validation images.
+        about: Where all this comes from: config, checkpoint, step, costs. Plain data.
+    """
+
+    task: Task
+    classes: tuple[str, ...]
+    defective: str | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    default_threshold: float | None = None
+    calibrated: bool = False
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_choice('task', self.task, TASKS)
+        check_known(self.thresholds, self.classes, what='thresholds')
+
+    def threshold_of(self, name: str | None) -> float | None:
+        """From which score on a class, or an image of a product, is called a defect."""
+        if name is not None and name in self.thresholds:
+            return self.thresholds[name]
+        return self.default_threshold
+
+    def with_threshold(self, threshold: float | Mapping[str, float]) -> ModelSpec:
+        """The same model, decided on at other thresholds: one for all, or by name.
+
+        Raises:
+            ValueError: A name is none of its classes, or a number is not one.
+        """
+        if isinstance(threshold, Mapping):
+            check_known(threshold, self.classes, what='threshold')
+            for name, value in threshold.items():
+                check_range(f'threshold[{name!r}]', value)
+            moved = {**self.thresholds, **threshold}
+            return replace(self, thresholds=moved)
+        check_range('threshold', threshold)
+        return replace(self, thresholds={}, default_threshold=float(threshold))
