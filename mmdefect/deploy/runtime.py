@@ -129,7 +129,9 @@ def open_package(
     package = read_package(folder)
     name = _chosen(backend, package)
     opened = {'onnxruntime': _onnxruntime, 'openvino': _openvino}[name]
-    session = opened(package.folder / package.graph.file, package.graph, device, threads)
+    session = opened(
+        package.folder / package.graph.file, package.graph, device, threads
+    )
     return PackageBackend(package=package, session=session, name=name)
 
 

@@ -101,5 +101,3 @@ def _size(spec: InputSpec) -> Sequence[int]:
         return spec.size
     sizes = [step['size'] for step in spec.steps if 'size' in step]
     return sizes[0] if sizes else (DRAWN_SIDE, DRAWN_SIDE)
-
-
