@@ -206,9 +206,7 @@ def _kept(
     ]
 
 
-def _visible(
-    box: Mapping[str, Any], tile: Tile
-) -> tuple[dict[str, Any] | None, float]:
+def _visible(box: Mapping[str, Any], tile: Tile) -> tuple[dict[str, Any] | None, float]:
     """What a tile shows of a box, in pixels of the tile, and the share of its area."""
     x, y, w, h = box['bbox']
     left, top, right, bottom = tile
@@ -243,8 +241,8 @@ def _splits(
     number = max(1, round(rule.val_share * len(images)))
     if number >= len(images):
         raise ValueError(
-            f'val_share={rule.val_share:g} of {len(images)} images: expected some to be '
-            'left for training; give more images, or a smaller share'
+            f'val_share={rule.val_share:g} of {len(images)} images: expected some to '
+            'be left for training; give more images, or a smaller share'
         )
     order = np.random.default_rng(rule.seed).permutation(len(images))
     chosen = set(order[:number].tolist())

@@ -26,17 +26,17 @@ def merge_boxes(
 
     A box that touches a border inside of the image is *cut*: it may be a piece of a
     defect. Boxes of different tiles are sightings of one defect from an intersection
-    over union of 0.4 on. If one is cut, it is taken where both tiles look: there a piece
-    and the whole show the same part, whatever the size of the rest, and so do the two
-    halves of a scratch that is longer than a tile. A cut box that lies in a whole one
-    (0.8 of it) is a piece of it, too.
+    over union of 0.4 on. If one is cut, it is taken where both tiles look: there a
+    piece and the whole show the same part, whatever the size of the rest, and so do the
+    two halves of a scratch that is longer than a tile. A cut box that lies in a whole
+    one (0.8 of it) is a piece of it, too.
 
     Whole boxes are gathered first, the best first; then each cut one joins the defect
     that it agrees with most. Of a defect, a tile gives one box: two defects that lie
-    closely together and that a tile tells apart stay two. What remains of each defect is
-    its best whole box, or the box around all of its pieces, with the highest score of
-    all. Suppression by score would keep a piece of a higher score in place of the whole,
-    and a weighted mean of all sightings would be drawn towards the pieces.
+    closely together and that a tile tells apart stay two. What remains of each defect
+    is its best whole box, or the box around all of its pieces, with the highest score
+    of all. Suppression by score would keep a piece of a higher score in place of the
+    whole, a weighted mean of all sightings would be drawn towards the pieces.
 
     Args:
         tiles: Of the image, together covering it.
@@ -50,8 +50,7 @@ def merge_boxes(
     kept: list[tuple[np.ndarray, float, int]] = []
     for label in np.unique(found.labels):
         ours = found.of_class(int(label))
-        for group in _groups(ours):
-            kept.append((*_one_box(ours, group), int(label)))
+        kept += [(*_one_box(ours, group), int(label)) for group in _groups(ours)]
     kept.sort(key=lambda one: -one[1])
     return BoxOutput(
         boxes=np.array([box for box, _, _ in kept], np.float32).reshape(-1, 4),

@@ -1,9 +1,9 @@
 """Large images in tiles: small defects keep their pixels, borders leave no trace.
 
-Own code, and not SAHI's or supervision's slicer: both bring packages that an edge box
-has no use for (shapely, matplotlib, scipy), know no anomaly maps, and judge two boxes by
-their overlap alone, so that a piece of a defect, cut off by a tile, survives beside the
-whole one or, if its score is higher, in its place.
+Own code, and not the slicers of SAHI or supervision: they bring packages that an edge
+box has no use for, know no anomaly maps, and suppress or merge boxes by their overlap,
+whoever saw them. Without knowing which box a border has cut, a piece of a defect may
+stand beside the whole one or in its place, and two close defects may grow into one.
 """
 
 from __future__ import annotations
@@ -201,8 +201,8 @@ def _ramps(
     order = sorted(spans)
     found = {}
     for index, (start, stop) in enumerate(order):
-        place = np.arange(start, stop) + 0.5
-        weight = np.ones(stop - start)
+        place: np.ndarray = np.arange(start, stop) + 0.5
+        weight: np.ndarray = np.ones(stop - start)
         if start > 0:
             shared = max(order[index - 1][1] - start, 1)
             weight = np.minimum(weight, (place - start) / shared)

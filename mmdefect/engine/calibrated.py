@@ -12,7 +12,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
-from mmdefect.utils.checkpoint import load_weights
+from mmdefect.utils.checkpoint import file_sha256, load_weights
 from mmdefect.utils.files import in_one_piece
 from mmdefect.utils.modules import unwrapped
 
@@ -104,6 +104,54 @@ def leave_calibrated(runner: Runner, checkpoint: dict[str, Any]) -> None:
     write_calibrated(Path(runner.work_dir) / CALIBRATED, checkpoint)
     # Averaged weights follow: a test in this process would swap them in.
     runner.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+
+
+def refuse_test_files(files: Sequence[Path], loader: Any) -> None:
+    """Refuse validation images that are those of the test.
+
+    Args:
+        files: Annotation files of the validation images.
+        loader: The test loader, or its config; None without one.
+
+    Raises:
+        ValueError: The test reads one of them, or a file of equal content.
+    """
+    if loader is None:
+        return
+    tested = loader['dataset'] if isinstance(loader, Mapping) else loader.dataset
+    for path in annotation_files(tested):
+        if any(_same(path, other) for other in files):
+            raise ValueError(
+                f'{path} is the annotation file of the test: expected validation '
+                'images of their own, or thresholds are chosen on what they are judged '
+                'by; set aside some training images, and give their file '
+                '(dataloader=dict(...) of BoxCalibrationHook)'
+            )
+
+
+def annotation_files(dataset: Any) -> list[Path]:
+    """Annotation files that a dataset, or the config of one, reads."""
+    config = dataset if isinstance(dataset, Mapping) else None
+
+    def part(name: str) -> Any:
+        return getattr(dataset, name, None) if config is None else config.get(name)
+
+    if (inner := part('dataset')) is not None:
+        return annotation_files(inner)
+    if (parts := part('datasets')) is not None:
+        return [file for each in parts for file in annotation_files(each)]
+    if not (file := part('ann_file')):
+        return []
+    # A dataset that was built has joined them already.
+    root = config.get('data_root') if config is not None else None
+    return [Path(root or '', file)]
+
+
+def _same(one: Path, other: Path) -> bool:
+    if one.resolve() == other.resolve():
+        return True
+    there = one.is_file() and other.is_file()
+    return there and file_sha256(one) == file_sha256(other)
 
 
 def _checkpoint_hook(runner: Runner) -> CheckpointHook | None:

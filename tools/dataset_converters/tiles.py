@@ -11,8 +11,7 @@ match. Predict with the same tiles: ``mmdefect predict ... --tile 800``.
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from mmdefect.converters.image_options import add_exif_option
 from mmdefect.converters.output import in_one_sentence
 from mmdefect.converters.tiles import TileRule, cut_into_tiles
 from mmdefect.datasets.boxes.coco_file import read_coco
+from mmdefect.deploy.progress import Progress
 from mmdefect.deploy.tiling import Tiling
 from mmdefect.utils.files import refuse_full
 
@@ -69,12 +69,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def counted(images: Sequence[Any]) -> Iterable[Any]:
-    """Say on the console which image it is, in one line."""
-    for number, image in enumerate(images, 1):
-        print(f'\r{number}/{len(images)}', end='', file=sys.stderr, flush=True)
-        yield image
-    print(file=sys.stderr)
+def counted(images: Sequence[Any]) -> Iterator[Any]:
+    with Progress(len(images)) as progress:
+        for image in images:
+            yield image
+            progress.step()
 
 
 def folder_of(args: argparse.Namespace, names: Sequence[str]) -> Path:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,14 +18,16 @@ from torch.utils.data import DataLoader
 from mmdefect.engine.box_note import box_note, described, unchosen
 from mmdefect.engine.calibrated import (
     CALIBRATED,
+    annotation_files,
     calibrated_checkpoint,
     check_costs,
     chosen_checkpoint,
     leave_calibrated,
+    refuse_test_files,
 )
 from mmdefect.functional.box_thresholds import choose_thresholds
 from mmdefect.registry import HOOKS, HOST_SCOPE
-from mmdefect.utils.checkpoint import file_sha256, state_dict_of
+from mmdefect.utils.checkpoint import state_dict_of
 from mmdefect.utils.config import innermost, is_coco, use_our_dataset
 from mmdefect.utils.modules import evaluating, unwrapped
 
@@ -94,7 +94,9 @@ class BoxCalibrationHook(Hook):
                 'classifier'
             )
         self._loader = self._validation(runner)
-        refuse_test_images(runner, self._loader.dataset)
+        refuse_test_files(
+            annotation_files(self._loader.dataset), runner._test_dataloader
+        )
 
     def after_train(self, runner: Runner) -> None:
         """Choose, and write ``calibrated.pth``."""
@@ -153,54 +155,6 @@ def for_classes(loader: Mapping[str, Any], classes: Sequence[str]) -> ConfigDict
     if isinstance(kind, type) and issubclass(kind, DefectDetDataset):
         dataset.setdefault('seen_classes', list(classes))
     return settings
-
-
-def refuse_test_images(runner: Runner, dataset: Any) -> None:
-    """Refuse validation images that are those of the test.
-
-    Raises:
-        ValueError: Both read the same annotation file, or one of equal content.
-    """
-    loader = runner._test_dataloader
-    if loader is None:
-        return
-    ours = annotation_files(dataset)
-    for path in annotation_files(
-        loader['dataset'] if isinstance(loader, Mapping) else loader.dataset
-    ):
-        if any(_same(path, other) for other in ours):
-            raise ValueError(
-                f'BoxCalibrationHook: the validation images are those of the test '
-                f'({path}): expected others, or the thresholds are chosen on what '
-                'they are judged by; give the hook dataloader=dict(...) with an '
-                'ann_file of its own, or set val_dataloader.dataset.ann_file'
-            )
-
-
-def annotation_files(dataset: Any) -> list[Path]:
-    """Annotation files that a dataset, or the config of one, reads."""
-
-    def part(name: str) -> Any:
-        read = dataset.get if isinstance(dataset, Mapping) else None
-        return read(name) if read else getattr(dataset, name, None)
-
-    if (inner := part('dataset')) is not None:
-        return annotation_files(inner)
-    if (parts := part('datasets')) is not None:
-        return list(chain.from_iterable(map(annotation_files, parts)))
-    file = part('ann_file')
-    if not file:
-        return []
-    # A dataset that was built has joined them already.
-    root = part('data_root') if isinstance(dataset, Mapping) else None
-    return [Path(root or '', file)]
-
-
-def _same(one: Path, other: Path) -> bool:
-    if one.resolve() == other.resolve():
-        return True
-    there = one.is_file() and other.is_file()
-    return there and file_sha256(one) == file_sha256(other)
 
 
 @torch.no_grad()
