@@ -17,6 +17,7 @@ from mmdefect.deploy.outputs import BoxOutput, LabelOutput, MapOutput, Output
 from mmdefect.deploy.spec import BOX_THRESHOLD, ModelSpec, Task
 from mmdefect.utils.checkpoint import checkpoint_classes, file_sha256
 from mmdefect.utils.config import dataset_classes
+from mmdefect.utils.console import quiet_console
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -61,6 +62,7 @@ class TorchBackend:
         device: str = 'auto',
     ) -> None:
         self.device = chosen_device(device)
+        quiet_console()
         found = find_trained(model, weights, step=step, calibrated=True)
         self.cfg = found.cfg
         self.model, checkpoint = built(found)
