@@ -1,0 +1,200 @@
+"""Choose from which score on to call a defect, for a model that is trained already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmdefect.apis.calibration_fits import Fit, Look, fit_boxes, fit_labels, fit_maps
+from mmdefect.apis.torch_backend import TorchBackend
+from mmdefect.deploy.backend import Backend
+from mmdefect.deploy.outputs import Output
+from mmdefect.deploy.progress import Progress
+from mmdefect.deploy.spec import Task
+from mmdefect.deploy.tiling import TiledBackend
+from mmdefect.engine.calibrated import (
+    CALIBRATED,
+    calibrated_checkpoint,
+    check_costs,
+    write_calibrated,
+)
+from mmdefect.utils.checkpoint import load_weights, state_dict_of
+from mmdefect.utils.checks import check_range
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What was chosen; ``str()`` says it to a user.
+
+    Attributes:
+        path: The checkpoint that was written.
+        task: Of the model.
+        thresholds: By class (boxes), of the defective class (labels), by product
+            (maps).
+        images: Number of images that were looked at.
+        summary: What was chosen, a line.
+        notes: What a user should know, one sentence each.
+    """
+
+    path: Path
+    task: Task
+    thresholds: Mapping[str, float]
+    images: int
+    summary: str
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f'{self.images} images: {self.summary}']
+        lines += [f'  note: {note}' for note in self.notes]
+        return '\n'.join([*lines, f'wrote {self.path}'])
+
+
+def calibrate(
+    model: str | Path,
+    *,
+    images: str | Path,
+    annotations: str | Path | None = None,
+    weights: str | Path | None = None,
+    step: int | None = None,
+    costs: Sequence[float] = (1.0, 1.0),
+    false_alarm_rate: float = 0.01,
+    tile: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    device: str = 'auto',
+    batch_size: int = 1,
+    show_progress: bool = False,
+) -> Calibration:
+    """Choose thresholds on validation images and write ``calibrated.pth``.
+
+    It holds the same weights, and what was chosen in ``meta['calibration']``; of a
+    classifier the temperature and the threshold of its head, too. Nothing starts a
+    training from it; predicting and exporting take it where it is.
+
+    - Boxes: a threshold a class, the one at which misses and false alarms cost least;
+      classes are matched by name.
+    - Labels: temperature and threshold, as
+      :class:`mmdefect.engine.hooks.calibration.CalibrationHook` does after a training.
+    - Maps: a threshold a product, at which no more than ``false_alarm_rate`` of the
+      good images given would be called defective. It is the quantile of these images,
+      and promises nothing about others.
+
+    Args:
+        model: Work dir of a training, or a config; as for
+            :class:`mmdefect.apis.DefectInferencer`.
+        images: Validation images, none of which a test sees. Boxes: the folder that the
+            file names of ``annotations`` are relative to. Labels: a folder of folders
+            named as classes. Maps: good images that were not learned from, a folder a
+            product; of a model of one product directly.
+        annotations: Boxes only: a COCO file.
+        weights: Of a config; by default what its training has left.
+        step: Of a stream; by default the last that is trained.
+        costs: Boxes and labels: what a miss costs and what a false alarm costs.
+        false_alarm_rate: Maps: wanted share of good images that are called defective.
+        tile: ``dict(size=, overlap=)``, as the images will be looked at: scores of
+            tiles are others than those of whole images.
+        out: By default ``calibrated.pth`` beside the checkpoint, of a stream in the
+            folder of the step.
+        device: As for the inferencer.
+        batch_size: How many images, or tiles, are looked at together.
+        show_progress: Whether to count the images on stderr.
+
+    Raises:
+        FileNotFoundError: A file or folder is not there.
+        ValueError: A setting means nothing, a class is unknown, an image cannot be
+            read, or the images are those of the test. Nothing is written then.
+
+    Example:
+        >>> found = calibrate(
+        ...     'work_dirs/my_stream', images='data/', annotations='val.json',
+        ...     costs=(10, 1))  # doctest: +SKIP
+        >>> found.thresholds  # doctest: +SKIP
+        {'scratch': 0.31, 'dent': 0.44}
+    """
+    pair = check_costs(costs)
+    check_range('false_alarm_rate', false_alarm_rate, 0, 1, open_high=True)
+    check_range('batch_size', batch_size, 1)
+    backend = TorchBackend(model, weights=weights, step=step, device=device)
+    task = backend.spec.task
+    if (annotations is not None) != (task == 'boxes'):
+        wanted = 'a COCO file with' if task == 'boxes' else 'none with'
+        raise ValueError(
+            f'annotations={None if annotations is None else str(annotations)!r}: '
+            f'expected {wanted} a model of {task}; '
+            + ('give one' if task == 'boxes' else 'leave it out')
+        )
+    if task == 'boxes' and not Path(str(annotations)).is_file():
+        raise FileNotFoundError(
+            f'there is no annotation file {annotations}: expected a COCO file of '
+            'validation images; check the path'
+        )
+    with Progress(None, shown=show_progress) as progress:
+        look = _looking(backend, tile, batch_size, progress)
+        if task == 'boxes':
+            found = fit_boxes(
+                backend, look, Path(images), Path(str(annotations)), costs=pair
+            )
+        elif task == 'labels':
+            found = fit_labels(backend, look, Path(images), costs=pair)
+        else:
+            found = fit_maps(backend, look, Path(images), rate=false_alarm_rate)
+    path = _write(Path(backend.spec.about['checkpoint']), found, out, tile)
+    return Calibration(
+        path=path,
+        task=task,
+        thresholds=found.note['thresholds'],
+        images=found.note['images'],
+        summary=found.summary,
+        notes=tuple(found.notes),
+    )
+
+
+def _looking(
+    backend: TorchBackend,
+    tile: Mapping[str, Any] | None,
+    batch_size: int,
+    progress: Progress,
+) -> Look:
+    """How images are looked at one after the other, in batches."""
+    looking: Backend = backend
+    if tile is not None:
+        looking = TiledBackend(backend, **tile, batch_size=batch_size)
+
+    def look(images: Iterable[np.ndarray]) -> Iterator[Output]:
+        batch: list[np.ndarray] = []
+        for image in images:
+            batch.append(image)
+            progress.step()
+            if len(batch) == batch_size:
+                yield from looking(batch)
+                batch = []
+        if batch:
+            yield from looking(batch)
+
+    return look
+
+
+def _write(
+    source: Path,
+    found: Fit,
+    out: str | Path | None,
+    tile: Mapping[str, Any] | None,
+) -> Path:
+    """Write the weights with what was chosen, beside where they came from."""
+    path = source.with_name(CALIBRATED) if out is None else Path(out)
+    checkpoint = load_weights(source)
+    state = state_dict_of(checkpoint, source)
+    for name, value in found.buffers.items():
+        state[name] = torch.full_like(state[name], value)
+    note = {**found.note, 'checkpoint': source.name}
+    if source.name == CALIBRATED:  # chosen once more: of which weights does not change
+        before = (checkpoint.get('meta') or {}).get('calibration') or {}
+        note['checkpoint'] = before.get('checkpoint', source.name)
+    if tile is not None:
+        note['tile'] = dict(tile)
+    write_calibrated(path, calibrated_checkpoint(checkpoint, state, note))
+    return path
