@@ -97,7 +97,7 @@ def _box(shape: Element, where: str) -> Box:
         'ellipse': (a - c, b - d, a + c, b + d),
         'mask': (a, b, a + c, b + d),
     }.get(shape.tag, (a, b, c, d))
-    return turned_box(box, coordinate(shape.get('rotation') or 0, where))
+    return turned_box(box, coordinate(shape.get('rotation', '0'), where))
 
 
 def _read_tracks(root: Element, path: Path, folder: ImageFolder, found: Found) -> None:

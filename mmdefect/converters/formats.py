@@ -129,9 +129,10 @@ def choose_format(
             )
         return kind
     if len(by_format) > 1:
+        number = 'two' if len(by_format) == 2 else len(by_format)
         raise ValueError(
-            f'{source} holds two formats at once, {_listed(by_format)}: expected one; '
-            f'say which with --format, such as --format {min(by_format)}, or give a '
+            f'{source} holds {number} formats at once, {_listed(by_format)}: expected '
+            f'one; say which with --format, such as --format {min(by_format)}, or give a '
             'folder that holds only one'
         )
     return next(iter(by_format))

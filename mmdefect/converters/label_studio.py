@@ -138,7 +138,8 @@ def _box(value: Mapping[str, Any], kind: str, size: tuple[int, int], where: str)
         width, height = (side / 100 for side in size)
         return x1 * width, y1 * height, x2 * width, y2 * height
     x, y = pixels('x', 0), pixels('y', 1)
-    turned = coordinate(value.get('rotation') or 0, where)
+    rotation = value.get('rotation')
+    turned = 0 if rotation is None else coordinate(rotation, where)
     if kind == 'ellipselabels':
         rx, ry = pixels('radiusX', 0), pixels('radiusY', 1)
         return turned_box((x - rx, y - ry, x + rx, y + ry), turned)
@@ -168,11 +169,11 @@ def _path_of(link: str) -> str:
     except ValueError:
         return ''
     path = unquote(parts.path)
-    if 'local-files' in path:  # /data/local-files/?d=folder/a.png
+    if path.startswith('/data/local-files'):  # /data/local-files/?d=folder/a.png
         path = next(iter(parse_qs(parts.query).get('d', [])), '')
-    if parts.scheme or path.startswith('/data/'):  # of the server, not of this machine
+    elif parts.scheme or path.startswith('/data/'):  # of a server: no path of ours
         path = path.removeprefix('/data/upload/').lstrip('/')
-    elif not parts.netloc and parts.query:  # a plain path may hold a question mark
+    elif parts.query:  # a plain path may hold a question mark
         path = f'{path}?{parts.query}'
     return path if PurePosixPath(path).suffix.lower() in SUFFIXES else ''
 

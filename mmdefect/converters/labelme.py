@@ -76,7 +76,7 @@ def _objects(shapes: list[Any], path: Path, found: Found) -> Objects:
 
 
 def _box(kind: Any, shape: Mapping[str, Any], where: str) -> Box:
-    points = shape.get('points')
+    points: Any = shape.get('points')
     if kind == 'circle':
         enclosing(points, where, least=2)
         (x, y), (edge_x, edge_y) = (

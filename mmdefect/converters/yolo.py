@@ -19,6 +19,7 @@ from mmdefect.utils.text_files import read_text_file
 
 LISTS = ('classes.txt', 'obj.names', '_darknet.labels')
 MAX_BYTES = 10_000_000
+MAX_YAML_BYTES = 200_000
 
 
 def read_yolo(
@@ -118,7 +119,7 @@ def _yaml_names(path: Path) -> list[Any]:
     """``names`` of a data.yaml: a list, or numbers with names; empty without any."""
     import yaml
 
-    text = read_text_file(path, 'data.yaml', max_bytes=MAX_BYTES)
+    text = read_text_file(path, 'data.yaml', max_bytes=MAX_YAML_BYTES)
     try:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
