@@ -42,6 +42,7 @@ def plan(args: argparse.Namespace) -> Plan:
         kind=args.format,
         classes=args.classes,
         take_unlabelled=args.take_unlabelled,
+        written=result.data,
         exif=args.exif,
     )
     converted = convert(imported, val_share=args.val_share, seed=args.seed)

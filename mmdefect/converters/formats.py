@@ -77,8 +77,14 @@ def _kind_of_json(text: str) -> str | None:
     return 'label-studio' if begins == '[' and {'data', 'id'} <= keys else None
 
 
-def files_by_format(source: Path) -> dict[str, list[Path]]:
+def files_by_format(
+    source: Path, *, written: Path | None = None
+) -> dict[str, list[Path]]:
     """Annotation files of a folder (or one file) by their format.
+
+    Args:
+        source: The folder or file.
+        written: Folder that a converter writes to; what is in it is no source.
 
     Raises:
         FileNotFoundError: If there is no such folder or file.
@@ -89,6 +95,9 @@ def files_by_format(source: Path) -> dict[str, list[Path]]:
             'annotations; check the path'
         )
     files = list(visible_files(source)) if source.is_dir() else [source]
+    if written is not None:
+        own = written.absolute()
+        files = [path for path in files if not path.absolute().is_relative_to(own)]
     found: dict[str, list[Path]] = defaultdict(list)
     unknown = []
     for path in files:
@@ -132,8 +141,8 @@ def choose_format(
         number = 'two' if len(by_format) == 2 else len(by_format)
         raise ValueError(
             f'{source} holds {number} formats at once, {_listed(by_format)}: expected '
-            f'one; say which with --format, such as --format {min(by_format)}, or give a '
-            'folder that holds only one'
+            f'one; say which, such as --format {min(by_format)}, or give a folder that '
+            'holds only one'
         )
     return next(iter(by_format))
 

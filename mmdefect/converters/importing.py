@@ -63,6 +63,7 @@ def import_boxes(
     kind: str = 'auto',
     classes: Sequence[str] | None = None,
     take_unlabelled: bool = False,
+    written: Path | None = None,
     exif: str | None = None,
     full: bool = False,
 ) -> Imported:
@@ -76,6 +77,7 @@ def import_boxes(
             or the alphabet if they have none.
         take_unlabelled: Whether images without annotations are good ones; by default
             they are left out and named.
+        written: Folder that the result goes to; COCO files in it are no source.
         exif: See :func:`mmdefect.utils.images.is_turned`.
         full: Whether to decode every image, not only its header.
 
@@ -86,7 +88,7 @@ def import_boxes(
         FileNotFoundError: If there is no such folder, or it holds no annotations.
         ValueError: If it holds several formats and ``kind`` does not choose.
     """
-    by_format = files_by_format(source)
+    by_format = files_by_format(source, written=written)
     kind = choose_format(by_format, source, kind)
     folder = ImageFolder(images or (source if source.is_dir() else source.parent))
     found = read_format(kind, folder, source, by_format[kind], classes=classes)

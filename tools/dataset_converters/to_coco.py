@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind=args.format,
         classes=args.classes,
         take_unlabelled=args.take_unlabelled,
+        written=args.out,
         exif=args.exif,
         full=args.full,
     )
