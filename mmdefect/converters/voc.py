@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml import DefusedXmlException, ElementTree
 
 from mmdefect.converters.coco import ImageRecord
-from mmdefect.datasets.boxes.coco_file import MAX_COORDINATE, image_size_of
+from mmdefect.converters.xml_file import number_in, read_xml, text_in
+from mmdefect.datasets.boxes.coco_file import image_size_of
 from mmdefect.utils.checks import check_range, name_some
 from mmdefect.utils.image_header import ImageError, read_header
 from mmdefect.utils.images import is_turned
-from mmdefect.utils.text_files import decode_xml, read_bytes
 
 MAX_XML_BYTES = 1_000_000
 """An annotation file of one image is a few kB; a megabyte is an attack or a mistake."""
+WHAT = 'Pascal VOC annotations'
 
 
 def read_voc_xml(path: Path, *, file_name: str) -> ImageRecord:
@@ -34,51 +33,21 @@ def read_voc_xml(path: Path, *, file_name: str) -> ImageRecord:
         ValueError: If the file is too large, declares entities or an unknown encoding,
             is no XML, or a tag is missing or no number.
     """
-    data = read_bytes(path, 'file of annotations', max_bytes=MAX_XML_BYTES)
-    try:
-        root = ElementTree.fromstring(decode_xml(data, path), forbid_dtd=True)
-    except DefusedXmlException as error:
-        raise ValueError(
-            f'{path} declares XML entities or a document type ({error}): expected '
-            'plain annotations; such a file can exhaust the memory and is refused'
-        ) from error
-    except ParseError as error:
-        raise ValueError(
-            f'{path} is no XML ({error}): expected Pascal VOC annotations; get the '
-            'file again'
-        ) from error
+    root = read_xml(path, WHAT, max_bytes=MAX_XML_BYTES)
+    return record_of(root, path, file_name=file_name)
+
+
+def record_of(root: Element, path: Path, *, file_name: str) -> ImageRecord:
+    """Size and boxes of a file that is parsed already; see :func:`read_voc_xml`."""
     objects = []
     for item in root.iter('object'):
         corners = ('xmin', 'ymin', 'xmax', 'ymax')
-        x1, y1, x2, y2 = (_number(item, f'bndbox/{c}', path) for c in corners)
-        objects.append((_text(item, 'name', path), (x1, y1, x2, y2)))
-    sizes = {side: _number(root, f'size/{side}', path) for side in ('width', 'height')}
+        x1, y1, x2, y2 = (number_in(item, f'bndbox/{c}', path, WHAT) for c in corners)
+        objects.append((text_in(item, 'name', path, WHAT), (x1, y1, x2, y2)))
+    sides = ('width', 'height')
+    sizes = {side: number_in(root, f'size/{side}', path, WHAT) for side in sides}
     width, height = image_size_of(sizes, str(path))
     return ImageRecord(file_name, width, height, objects)
-
-
-def _text(element: Element, tag: str, path: Path) -> str:
-    text = (element.findtext(tag) or '').strip()
-    if not text:
-        raise ValueError(
-            f'{path} has no <{tag}> in <{element.tag}>: expected Pascal VOC '
-            'annotations; complete the file'
-        )
-    return text
-
-
-def _number(element: Element, tag: str, path: Path) -> float:
-    text = _text(element, tag, path)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not abs(value) <= MAX_COORDINATE:
-        raise ValueError(
-            f'{path} has {text[:80]!r} as <{tag}>: expected a number of pixels; '
-            'correct the file'
-        )
-    return int(value) if value.is_integer() else value
 
 
 def read_voc_folder(

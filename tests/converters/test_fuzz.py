@@ -12,14 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mmdefect.converters.annotated import Found
 from mmdefect.converters.annotated_shapes import labelme_images
 from mmdefect.converters.coco import check_coco, reorder_classes
+from mmdefect.converters.cvat import read_cvat
 from mmdefect.converters.deeppcb import read_annotation
 from mmdefect.converters.deeppcb import read_split as read_deeppcb
+from mmdefect.converters.image_folder import ImageFolder
 from mmdefect.converters.index_masks import from_coco
+from mmdefect.converters.label_studio import read_label_studio
+from mmdefect.converters.labelme import read_labelme as read_labelme_boxes
 from mmdefect.converters.neu_det import read_split_list
 from mmdefect.converters.visa import read_split as read_visa
 from mmdefect.converters.voc import read_voc_xml
+from mmdefect.converters.yolo import read_yolo
 from mmdefect.datasets.anomaly.meta_file import read_meta_file
 from mmdefect.datasets.boxes.class_split import (
     class_names,
@@ -67,6 +73,31 @@ IMAGE = packed(np.zeros((40, 60), np.uint8), 'PNG')
 VOC = """<?xml version="1.0" encoding="utf-8"?><annotation><size><width>60</width>
 <height>40</height></size><object><name>dent</name><bndbox><xmin>5</xmin><ymin>5</ymin>
 <xmax>30</xmax><ymax>30</ymax></bndbox></object></annotation>"""
+CVAT = """<?xml version="1.0" encoding="utf-8"?><annotations><meta><task><labels><label>
+<name>dent</name></label></labels><original_size><width>60</width><height>40</height>
+</original_size></task></meta><image id="0" name="a.png" width="60" height="40">
+<box label="dent" xtl="5" ytl="5" xbr="30" ybr="30" rotation="5"/>
+<polygon label="rust" points="1,1;9,1;9,9"/></image><track id="0" label="dent">
+<box frame="0" outside="0" xtl="5" ytl="5" xbr="30" ybr="30"/></track></annotations>"""
+REGION = {'x': 5, 'y': 5, 'width': 50, 'height': 40, 'rotation': 3}
+TASKS = [
+    {
+        'data': {'image': '/data/upload/1/0a1b2c3d-a.png'},
+        'annotations': [
+            {
+                'was_cancelled': False,
+                'result': [
+                    {
+                        'type': 'rectanglelabels',
+                        'original_width': 60,
+                        'original_height': 40,
+                        'value': {**REGION, 'rectanglelabels': ['dent']},
+                    }
+                ],
+            }
+        ],
+    }
+]
 VISA = 'object,split,label,image,mask\ncandle,train,normal,candle/0.JPG,\n'
 CASTING = 'path,sha256,cluster,split\ntest/def_front/a.jpeg,4e71ebe,3,train\n'
 
@@ -96,6 +127,30 @@ def read_labelme(path: Path) -> None:
         list(draw())
 
 
+def importer(read: Callable[..., Found]) -> Callable[[Path], None]:
+    """One of the importers of boxes, raising the first error that it has collected."""
+
+    def first_error(path: Path) -> None:
+        written(path.parent, {'a.png': IMAGE, 'frame_000000.png': IMAGE})
+        found = read(ImageFolder(path.parent), [path])
+        for error in found.errors:
+            raise ValueError(error)
+
+    return first_error
+
+
+def read_yolo_label(folder: ImageFolder, paths: list[Path]) -> Found:
+    label = folder.root / 'a.txt'
+    label.write_bytes(paths[0].read_bytes())
+    return read_yolo(folder, [label], classes=['dent', 'rust'])
+
+
+def read_yolo_names(folder: ImageFolder, paths: list[Path]) -> Found:
+    names = folder.root / 'data.yaml'
+    names.write_bytes(paths[0].read_bytes())
+    return read_yolo(folder, [names], classes=['dent'])
+
+
 def read_deeppcb_list(path: Path) -> None:
     path.parent.joinpath('PCBData').mkdir(exist_ok=True)
     listed = path.parent / 'PCBData/test.txt'
@@ -107,6 +162,11 @@ KINDS: dict[str, tuple[Any, Callable[[Path], Any]]] = {
     'boxes': (COCO, read_boxes),
     'outlines': (COCO, from_coco),
     'labelme': (LABELME, read_labelme),
+    'labelme-boxes': (LABELME, importer(read_labelme_boxes)),
+    'label-studio': (TASKS, importer(read_label_studio)),
+    'cvat': (CVAT, importer(read_cvat)),
+    'yolo': ('0 0.5 0.5 0.1 0.2\n1 .1 .1 .2 .1 .2 .3\n', importer(read_yolo_label)),
+    'yolo-names': ('names:\n  0: dent\n  1: rust\n', importer(read_yolo_names)),
     'meta': (LISTED, lambda path: read_meta_file(path, path.parent)),
     'voc': (VOC, lambda path: read_voc_xml(path, file_name='a.jpg')),
     'visa': (VISA, read_visa),

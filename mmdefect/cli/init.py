@@ -1,0 +1,113 @@
+"""``mmdefect init``: from a folder of one's own images to a config that trains.
+
+Only the standard library is imported before the command runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmdefect.cli.init_plan import Plan
+
+TASKS = {
+    'boxes': 'where defects are, and of which kind: annotated boxes or outlines',
+    'maps': 'what looks unusual: good images only, in MVTec-AD folders or loose',
+    'labels': 'whether a part is defective: a folder a class',
+}
+"""Task -> what data it takes."""
+FORMATS = ('auto', 'coco', 'labelme', 'yolo', 'cvat', 'label-studio', 'voc')
+DESCRIPTION = (
+    'Look at a folder of images, convert what needs converting into <out>_data, write '
+    'a short config that trains on them, and say what was found and what comes next.'
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    tasks = '; '.join(f'{name}: {what}' for name, what in TASKS.items())
+    parser.add_argument('task', choices=list(TASKS), help=tasks)
+    parser.add_argument('data', type=Path, help='folder of images and annotations')
+    parser.add_argument(
+        '--out', type=Path, default=Path('my_line.py'), help='config to write'
+    )
+    parser.add_argument(
+        '--force', action='store_true', help='replace a config that is there'
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='of the split into training and validation'
+    )
+    boxes = parser.add_argument_group('boxes')
+    boxes.add_argument(
+        '--format', choices=FORMATS, default='auto', help='of the annotations'
+    )
+    boxes.add_argument(
+        '--images', type=Path, help='folder of images; default: that of annotations'
+    )
+    boxes.add_argument('--classes', nargs='+', help='all classes in the order wanted')
+    boxes.add_argument(
+        '--take-unlabelled',
+        action='store_true',
+        help='images without annotations are good ones; default: they are left out',
+    )
+    boxes.add_argument(
+        '--val-share',
+        type=float,
+        help='share of images for validation; default: the subsets that are there, '
+        'else 0.2',
+    )
+    boxes.add_argument(
+        '--exif',
+        choices=('stored', 'turned'),
+        help='which pixels of images with an EXIF orientation are annotated',
+    )
+    others = parser.add_argument_group('maps and labels')
+    others.add_argument(
+        '--good', metavar='FOLDER', help='name of the folder that holds good parts'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; the exit status is 0, or 1 after one sentence of what is wrong.
+
+    Args:
+        args: As :func:`add_arguments` describes them.
+    """
+    try:
+        plan = make_plan(args)
+        print('\n'.join(plan.said()))
+        if plan.errors:
+            print('Nothing written: see the errors above.')
+            return 1
+        print('\n'.join(plan.write()))
+    except (OSError, ValueError) as error:
+        print(f'ERROR: {error}\nNothing written: see the error above.')
+        return 1
+    return 0
+
+
+def make_plan(args: argparse.Namespace) -> Plan:
+    """Look at the data and decide; nothing is written.
+
+    Raises:
+        FileExistsError: If the config is there already, and not to be replaced.
+        FileNotFoundError: If there is no such folder, or nothing of use in it.
+        ValueError: If the name of the config or the data cannot be used.
+    """
+    from mmdefect.cli.init_plan import check_target
+
+    check_target(args.out, force=args.force)
+    task = import_module(f'mmdefect.cli.init_{args.task}')
+    plan: Plan = task.plan(args)
+    return plan
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse and run."""
+    parser = argparse.ArgumentParser('mmdefect init', description=DESCRIPTION)
+    add_arguments(parser)
+    return run(parser.parse_args(argv))

@@ -1,0 +1,331 @@
+"""``mmdefect init`` on drawn folders, and two iterations of what it writes.
+
+Slow are trainings: a detector from one annotation format trains in the fast tier.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from mmdefect.cli.init import main
+from mmdefect.testing import make_toy_products
+from tests.helpers.annotation_files import CLASSES, WRITERS, draw
+from tests.helpers.tool_runs import flags, run_here
+
+Out = pytest.CaptureFixture[str]
+FAST = 'labelme'
+each_format = pytest.mark.parametrize(
+    'kind',
+    [
+        pytest.param(kind, marks=() if kind == FAST else pytest.mark.slow)
+        for kind in WRITERS
+    ],
+)
+TWO_ITERATIONS = {
+    'train_cfg.max_epochs': 1,
+    'train_dataloader.dataset.indices': 4,
+    'train_dataloader.batch_size': 2,
+    'train_dataloader.num_workers': 0,
+    'val_dataloader.num_workers': 0,
+    'test_dataloader.num_workers': 0,
+    'default_hooks.logger.interval': 1,
+    'param_scheduler': '[]',
+}
+
+
+@pytest.fixture(scope='module', autouse=True)
+def loaded() -> None:
+    """What trainings import: seconds that are none of a test's own."""
+    import mmdet.apis
+    import mmpretrain.apis
+
+    assert mmdet.apis
+    assert mmpretrain.apis
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of one's own, as a user has it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def init(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+def losses(work_dir: Path) -> list[float]:
+    """Loss of each iteration that was logged."""
+    (log,) = work_dir.glob('2*/vis_data/scalars.json')
+    rows = map(json.loads, log.read_text(encoding='utf-8').splitlines())
+    return [row['loss'] for row in rows if 'loss' in row]
+
+
+def train(config: str, **options: Any) -> list[float]:
+    """Train two iterations by the tool."""
+    run_here(
+        'tools/train.py', config, '--work-dir', 'work', *flags(TWO_ITERATIONS | options)
+    )
+    return losses(Path('work'))
+
+
+@each_format
+def test_feature_boxes_train(kind: str, capsys: Out) -> None:
+    """Every format gives a detector of its own two classes."""
+    WRITERS[kind](Path('parts'))
+    assert init('boxes', 'parts', '--out', 'line.py') == 0
+    printed = capsys.readouterr().out
+    assert 'train: 9 images, 9 boxes (dent 7, scratch 2)' in printed
+    assert 'images: 12, coloured; 12 of 96 x 64' in printed
+    assert printed.splitlines()[-2] == 'Next: mmdefect train line.py'
+    cfg = Config.fromfile('line.py')
+    assert cfg.model.bbox_head.num_classes == 2
+    assert list(cfg.train_dataloader.dataset.metainfo.classes) == CLASSES
+    found = train('line.py')
+    assert len(found) == 2
+    assert all(0 < loss < 100 for loss in found)
+    assert Path('work/epoch_1.pth').is_file()
+
+
+def test_feature_what_is_suspicious_of_boxes(capsys: Out) -> None:
+    WRITERS['yolo'](Path('parts'))
+    labels = Path('parts/labels/part 0.txt')
+    labels.write_text('0 0.5 0.5 0.02 0.02\n' * 2, encoding='utf-8')
+    shutil.copy('parts/images/part 0.png', 'parts/images/copy.png')
+    shutil.copy(labels, 'parts/labels/copy.txt')
+    Image.new('L', (9, 9)).save('parts/images/more.png')
+    assert init('boxes', 'parts', '--out', 'line.py') == 0
+    printed = capsys.readouterr().out
+    for said in (
+        'classes with fewer than 10 boxes in training (2: dent 8, scratch 2)',
+        'images without annotations, left out: 1: images/more.png',
+        'duplicate boxes: 2: images/copy.png dent',
+        'identical files, all of them in training: 1: images/copy.png = images/part 0',
+        '4 of 15 boxes are narrower than 8 px at 96 x 64',
+        'there are no pretrained weights at data/weights/mobilenet_v2-in1k-mmdet.pth',
+    ):
+        assert said in printed
+    cfg = Config.fromfile('line.py')
+    assert cfg.model.backbone.init_cfg is None
+    assert cfg.model.backbone.frozen_stages == -1
+
+
+def test_feature_own_weights_and_own_subsets(capsys: Out) -> None:
+    """With weights the preset's backbone stays; folders decide what validates."""
+    weights = Path('data/weights/mobilenet_v2-in1k-mmdet.pth')
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    for subset in ('train', 'valid', 'test'):
+        WRITERS['labelme'](Path('parts', subset))
+    for subset, number in {'valid': 0, 'test': 1}.items():
+        for path in Path('parts', subset).glob('*'):
+            if not path.stem.endswith(f' {number}'):
+                path.unlink()
+    assert init('boxes', 'parts', '--out', 'line.py') == 0
+    assert 'split as the data set is' in capsys.readouterr().out
+    cfg = Config.fromfile('line.py')
+    assert cfg.model.backbone.init_cfg.checkpoint == str(weights)
+    files = [cfg[f'{s}_dataloader'].dataset.ann_file for s in ('train', 'val', 'test')]
+    assert files == [f'line_data/{s}.json' for s in ('train', 'val', 'test')]
+    for path, number in zip(files, (12, 1, 1), strict=True):
+        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        assert len(content['images']) == number
+
+
+def test_exception_what_is_there_already(capsys: Out) -> None:
+    WRITERS['voc'](Path('parts'))
+    assert init('boxes', 'parts', '--out', 'line.py') == 0
+    before = Path('line.py').read_text(encoding='utf-8')
+    Path('line.py').write_text('# mine', encoding='utf-8')
+    assert init('boxes', 'parts', '--out', 'line.py') == 1
+    assert 'ERROR: --out line.py: there is something of this name' in (
+        capsys.readouterr().out
+    )
+    assert Path('line.py').read_text(encoding='utf-8') == '# mine'
+    assert init('boxes', 'parts', '--out', 'line.py', '--force') == 0
+    assert Path('line.py').read_text(encoding='utf-8') == before
+    Path('line.py').unlink()
+    assert init('boxes', 'parts', '--out', 'line.py') == 1
+    assert 'line_data holds something already' in capsys.readouterr().out
+
+
+def two_formats() -> None:
+    WRITERS['voc'](Path('parts'))
+    WRITERS['labelme'](Path('parts'))
+
+
+def no_boxes() -> None:
+    WRITERS['labelme'](Path('parts'))
+    for path in Path('parts').glob('*.json'):
+        content = json.loads(path.read_text(encoding='utf-8'))
+        path.write_text(json.dumps({**content, 'shapes': []}), encoding='utf-8')
+
+
+def two_cases() -> None:
+    WRITERS['labelme'](Path('parts'))
+    path = Path('parts/part 1.json')
+    text = path.read_text(encoding='utf-8').replace('"dent"', '"Dent"')
+    path.write_text(text, encoding='utf-8')
+
+
+@pytest.mark.parametrize(
+    ('make', 'words', 'message'),
+    [
+        (
+            two_formats,
+            ['boxes'],
+            r'holds two formats at once, LabelMe \(part 0.json\) and Pascal VOC',
+        ),
+        (no_boxes, ['boxes'], 'parts holds no box: expected some to learn from'),
+        (two_cases, ['boxes'], r"'dent' \(.*0.json\) and 'Dent' \(.*1.json\) differ"),
+        (lambda: None, ['boxes'], 'there is no folder parts'),
+        (lambda: draw(Path('parts')), ['boxes'], 'parts holds no annotations'),
+        (lambda: Path('parts').mkdir(), ['maps'], 'parts holds no image'),
+        (lambda: draw(Path('parts/a')), ['labels'], 'holds 1 folders of images'),
+        (
+            lambda: [draw(Path('parts', n)) for n in 'ab'],
+            ['labels'],
+            'the folders a, b do not say which of them holds good parts',
+        ),
+        (
+            lambda: [draw(Path('parts', n)) for n in 'ab'],
+            ['maps', '--good', 'c'],
+            "good='c': expected one of a, b",
+        ),
+    ],
+)
+def test_exception_one_sentence_and_nothing_written(
+    make: Callable[[], Any], words: list[str], message: str, capsys: Out
+) -> None:
+    make()
+    before = sorted(Path().rglob('*'))
+    assert init(words[0], 'parts', '--out', 'line.py', *words[1:]) == 1
+    printed = capsys.readouterr().out
+    assert 'ERROR: ' in printed
+    assert 'Nothing written: see the error' in printed
+    assert re.search(message, printed), printed
+    assert sorted(Path().rglob('*')) == before
+
+
+def test_exception_no_name_of_a_config(capsys: Out) -> None:
+    assert init('maps', 'parts', '--out', 'line') == 1
+    assert '--out line: expected the name of a config' in capsys.readouterr().out
+
+
+def photos(folder: Path, number: int, *, seed: int, square: bool = False) -> None:
+    """Noise, with a dark square if a part is defective."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for k in range(number):
+        pixels = rng.integers(100, 130, (32, 48), np.uint8)
+        if square:
+            pixels[8:20, 10:30] = 10
+        Image.fromarray(pixels).save(folder / f'{k}.png')
+
+
+@pytest.fixture
+def sorted_parts() -> None:
+    """Good parts and scrap, one photograph twice."""
+    photos(Path('parts/good'), 8, seed=0)
+    photos(Path('parts/scrap'), 8, seed=1, square=True)
+    shutil.copy('parts/good/0.png', 'parts/good/again.png')
+
+
+@pytest.mark.slow
+def test_feature_labels_train(sorted_parts: None) -> None:
+    assert init('labels', 'parts', '--out', 'line.py') == 0
+    found = train('line.py')
+    assert len(found) == 2
+    assert all(0 < loss < 10 for loss in found)
+
+
+def test_feature_labels(sorted_parts: None, capsys: Out) -> None:
+    assert init('labels', 'parts', '--out', 'line.py') == 0
+    printed = capsys.readouterr().out
+    assert 'train: 13 images (scrap 6, good 7)' in printed
+    assert 'val: 2 images (scrap 1, good 1)' in printed
+    assert 'defective class: scrap, good: good' in printed
+    assert 'identical files, 2: good/0.png, good/again.png, all in train' in printed
+    assert 'images: 17, grey; 17 of 48 x 32' in printed
+    cfg = Config.fromfile('line.py')
+    assert cfg.model.backbone.init_cfg is None
+    assert cfg.param_scheduler[1].end == cfg.train_cfg.max_epochs
+
+
+def test_feature_labels_of_several_kinds_and_own_subsets(capsys: Out) -> None:
+    """Kinds of defects are one class; what is in folders of subsets stays there."""
+    for seed, subset in enumerate(('train', 'test')):
+        photos(Path('parts', subset, 'OK'), 8, seed=seed)
+        for kind in ('dent', 'not_ok'):
+            folder = Path('parts', subset, kind)
+            photos(folder, 4, seed=10 * seed + len(kind), square=True)
+    assert init('labels', 'parts', '--out', 'line.py') == 0
+    printed = capsys.readouterr().out
+    assert 'defective are: dent, not_ok' in printed
+    assert 'test: 16 images (defective 8, OK 8)' in printed
+    lines = Path('line_data/test.txt').read_text(encoding='utf-8').splitlines()
+    assert {line.split('/')[1]: line[-1] for line in lines} == {
+        'OK': '1',
+        'dent': '0',
+        'not_ok': '0',
+    }
+    shutil.rmtree('parts/train')
+    assert init('labels', 'parts', '--out', 'line.py', '--force') == 1
+    assert 'expected train, val and test, or none' in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_feature_maps_train(capsys: Out) -> None:
+    """Products in MVTec-AD's folders, one without test images, in one step."""
+    make_toy_products(Path('line'), size=32, products=2, train=5, test=5)
+    shutil.rmtree('line/dots/test')
+    shutil.rmtree('line/dots/ground_truth')
+    assert init('maps', 'line', '--out', 'line.py') == 0
+    printed = capsys.readouterr().out
+    assert 'cloth: 5 train, ' in printed
+    assert 'products without defective test images (1: dots)' in printed
+    assert not Path('line_data').exists()
+    cfg = Config.fromfile('line.py')
+    assert cfg.stream.protocol == [['cloth', 'dots']]
+    learn = {'train_dataloader.batch_size': 5}
+    run_here('tools/train.py', 'line.py', '--work-dir', 'work', *flags(learn))
+    matrix = json.loads(Path('work/matrix.json').read_text(encoding='utf-8'))
+    scores = matrix['steps'][0]['scalars']
+    assert scores['anomaly/good_images/dots'] == 1
+    assert 0 <= scores['anomaly/image_auroc/cloth'] <= 1
+
+
+@pytest.mark.parametrize('layout', ['product', 'loose', 'folders'])
+def test_feature_maps_of_other_folders(layout: str, capsys: Out) -> None:
+    """One product, a folder of good images, good ones beside defective ones."""
+    if layout == 'product':
+        photos(Path('gear/train/good'), 5, seed=0)
+    elif layout == 'loose':
+        photos(Path('gear'), 5, seed=0)
+    else:
+        photos(Path('gear/good'), 5, seed=0)
+        photos(Path('gear/dent'), 2, seed=1, square=True)
+    assert init('maps', 'gear', '--out', 'cfgs/line.py') == 0
+    printed = capsys.readouterr().out
+    counts = {'product': (5, 0, 0), 'loose': (4, 1, 0), 'folders': (4, 1, 2)}[layout]
+    train_, good, bad = counts
+    assert f'gear: {train_} train, {good} good and {bad} defective test' in printed
+    cfg = Config.fromfile('cfgs/line.py')
+    assert cfg.stream.protocol == [['gear']]
+    if layout == 'product':
+        assert cfg.train_dataloader.dataset.data_root == '.'
+        return
+    dataset = cfg.test_dataloader.dataset
+    lines = Path(dataset.data_root, dataset.meta_file).read_text(encoding='utf-8')
+    assert sum('"label": 1' in line for line in lines.splitlines()) == bad
+    assert len(lines.splitlines()) == good + bad
