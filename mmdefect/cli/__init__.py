@@ -1,0 +1,1 @@
+"""The command ``mmdefect``: a module a subcommand, loaded when it is asked for."""
