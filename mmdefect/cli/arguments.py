@@ -25,3 +25,36 @@ def model_settings(args: argparse.Namespace) -> dict[str, Any]:
     return {
         name: getattr(args, name) for name in ('model', 'weights', 'step', 'device')
     }
+
+
+def add_threshold(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--threshold``."""
+    parser.add_argument(
+        '--threshold',
+        action='append',
+        metavar='[NAME=]VALUE',
+        help='from which score on it is a defect; of one class or product by its name; '
+        'may be given several times',
+    )
+
+
+def threshold_of(args: argparse.Namespace) -> float | dict[str, float] | None:
+    """What :func:`add_threshold` has read: one number, or numbers by name.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    given: list[str] | None = args.threshold
+    if given is None:
+        return None
+    pairs = [text.rpartition('=') for text in given]
+    try:
+        numbers = {name: float(value) for name, _, value in pairs}
+    except ValueError:
+        numbers = {}
+    if len(numbers) < len(given) or ('' in numbers and len(numbers) > 1):
+        raise ValueError(
+            f'--threshold {" ".join(given)}: expected one number, or a number a name '
+            'as scratch=0.4, each name once'
+        )
+    return numbers.get('', numbers)

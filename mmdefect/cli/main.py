@@ -142,7 +142,7 @@ def _top_parser() -> argparse.ArgumentParser:
 def _arguments(module: ModuleType, asked: argparse.Namespace) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=f'mmdefect {asked.command}',
-        description=module.HELP,
+        description=getattr(module, 'HELP', module.__doc__),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

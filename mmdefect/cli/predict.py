@@ -13,7 +13,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdefect.cli.arguments import add_model, model_settings
+from mmdefect.cli.arguments import (
+    add_model,
+    add_threshold,
+    model_settings,
+    threshold_of,
+)
 from mmdefect.cli.results import (
     LABELME,
     PICTURES,
@@ -52,13 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--tile', metavar='SIZE,OVERLAP', help='cut large images; in pixels: 1024,128'
     )
-    parser.add_argument(
-        '--threshold',
-        action='append',
-        metavar='[NAME=]VALUE',
-        help='from which score on it is a defect; of one class or product by its name; '
-        'may be given several times',
-    )
+    add_threshold(parser)
     parser.add_argument(
         '--product', metavar='NAME', help='which one is seen, for models of maps'
     )
@@ -96,9 +95,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at all images; see :data:`HELP`."""
+    from mmdefect.cli.inputs import listed
+
     share = share_of(args.launcher)
     _check(args, share)
-    items = [*chain.from_iterable(map(_listed, args.inputs))]
+    items = [*dict.fromkeys(chain.from_iterable(map(listed, args.inputs)))]
     folder = None if args.out is None else ResultFolder(args.out, share=share)
     take_gpu(args.launcher)
     inferencer = _opened(args)
@@ -133,17 +134,6 @@ def _check(args: argparse.Namespace, share: Share) -> None:
         )
 
 
-def _listed(given: str) -> Iterator[str | int]:
-    """Files of an input, or the input itself where it is no file of an image."""
-    from mmdefect.deploy.sources import list_paths
-
-    if given.isdecimal() and not Path(given).exists():
-        yield int(given)
-        return
-    paths = list_paths(given)
-    yield from [given] if paths is None else map(str, paths)
-
-
 def _opened(args: argparse.Namespace) -> DefectInferencer:
     from mmdefect.apis.inferencer import DefectInferencer
 
@@ -152,7 +142,7 @@ def _opened(args: argparse.Namespace) -> DefectInferencer:
         backend=args.backend,
         batch_size=args.batch_size,
         tile=_tile(args.tile),
-        threshold=_threshold(args.threshold),
+        threshold=threshold_of(args),
         product=args.product,
         bits=args.bits,
     )
@@ -166,23 +156,6 @@ def _tile(text: str | None) -> dict[str, int] | None:
         raise ValueError(f'--tile {text}: expected two numbers of pixels, as 1024,128')
     size, overlap = map(int, parts)
     return dict(size=size, overlap=overlap)
-
-
-def _threshold(given: list[str] | None) -> float | dict[str, float] | None:
-    """One number, or numbers by name, as they stand on the command line."""
-    if given is None:
-        return None
-    pairs = [text.rpartition('=') for text in given]
-    try:
-        numbers = {name: float(value) for name, _, value in pairs}
-    except ValueError:
-        numbers = {}
-    if len(numbers) < len(given) or ('' in numbers and len(numbers) > 1):
-        raise ValueError(
-            f'--threshold {" ".join(given)}: expected one number, or a number a name '
-            'as scratch=0.4, each name once'
-        )
-    return numbers.get('', numbers)
 
 
 def _settings(args: argparse.Namespace, inferencer: DefectInferencer) -> dict[str, Any]:
