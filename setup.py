@@ -60,7 +60,11 @@ def requirements(name: str) -> list[tuple[str, str]]:
 
 def only(name: str, extra: str | None = None) -> list[str]:
     """Return the requirements of a file, all or those of one extra."""
-    return [line for line, note in requirements(name) if extra in (None, note)]
+    return [
+        line
+        for line, note in requirements(name)
+        if extra is None or extra in note.split(', ')
+    ]
 
 
 def version() -> str:
@@ -70,24 +74,28 @@ def version() -> str:
     return values['__version__']
 
 
+# Named by the comments of optional.txt.
+OPTIONAL = (
+    *('bench', 'coco', 'deploy', 'docs', 'edge', 'openvino', 'prune', 'publish'),
+    *('report', 'saliency', 'serve', 'supervision'),
+)
 EXTRAS = {
-    'onedl': only('mminstall'),
+    'torch': only('torch'),
+    'onedl': only('torch') + only('mminstall'),
     # The versions that mmdet 3.3.0 accepts, its last release.
     'openmmlab': [
+        *only('torch'),
         'mmengine>=0.10.5',
         'mmcv>=2.0.1,<2.2',
         'mmdet>=3.1',
         'mmpretrain>=1.1',
     ],
-    **{
-        extra: only('optional', extra)
-        for extra in ('coco', 'report', 'publish', 'bench', 'saliency', 'prune', 'docs')
-    },
+    **{extra: only('optional', extra) for extra in OPTIONAL},
     'tests': only('tests'),
 }
-# Not `openmmlab`: it and `onedl` install the same modules.
+# Not those that install a module which another one brings, too: mmengine, cv2.
 EXTRAS['all'] = sorted(
-    {r for name in EXTRAS if name != 'openmmlab' for r in EXTRAS[name]}
+    {r for name in EXTRAS if name not in ('openmmlab', 'edge') for r in EXTRAS[name]}
 )
 
 setup(
@@ -107,6 +115,7 @@ setup(
     package_data={'mmdefect': ['py.typed'], 'mmdefect.datasets': ['splits/*']},
     install_requires=only('runtime'),
     extras_require=EXTRAS,
+    entry_points={'console_scripts': ['mmdefect = mmdefect.cli.main:main']},
     cmdclass={'build_py': BuildWithMim},
     classifiers=[
         'Development Status :: 3 - Alpha',

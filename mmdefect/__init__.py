@@ -1,7 +1,7 @@
 """mmdefect: industrial defect inspection that keeps learning, on OpenMMLab.
 
-Importing the package loads neither torch nor mmcv, mmdet or mmpretrain: it lets them
-find what they need (the ``mmcv._ext`` stand-in, the ``mmdefect`` scope) and stops.
+Importing the package loads neither torch nor anything of OpenMMLab: it lets them find
+what they need (the ``mmcv._ext`` stand-in, the ``mmdefect`` scope) and stops.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ compat.install_mmcv_ext_finder()
 
 # Without MMEngine the import still succeeds, and the first `import mmengine` says what
 # to install, in one sentence.
-if find_spec('mmengine') is not None:
+if compat.MMENGINE_REGISTRY in sys.modules:
     from mmdefect import registry  # noqa: F401
+elif find_spec('mmengine') is not None:
+    compat.install_registry_finder()
 else:
     sys.meta_path.append(compat.MissingProviderFinder())

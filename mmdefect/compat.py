@@ -10,14 +10,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import spec_from_file_location
+from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
 MMCV_EXT = 'mmcv._ext'
+MMENGINE_REGISTRY = 'mmengine.registry'
 
 # provider -> module -> distributions that install it
 DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -128,10 +130,63 @@ class MissingProviderFinder(Loader):
         """Nothing gets this far."""
 
 
+class RegistryFinder:
+    """Has :mod:`mmdefect.registry` loaded right after MMEngine's own registries.
+
+    So a program that never asks for MMEngine does not pay for it, and one that does
+    finds the ``mmdefect`` scope and its ``mmdefect::`` bases. It stands first in
+    :data:`sys.meta_path` and leaves the finding to the others.
+    """
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        """Return the spec of MMEngine's registries, None for all others."""
+        if fullname != MMENGINE_REGISTRY:
+            return None
+        others = [finder for finder in sys.meta_path if finder is not self]
+        specs = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next(filter(None, specs), None)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def execute_both(module: ModuleType) -> None:
+            execute(module)
+            import_module('mmdefect.registry')
+
+        # Its own, of this one module: whatever else is asked of it stays as it is.
+        spec.loader.exec_module = execute_both  # type: ignore[method-assign]
+        return spec
+
+
+def check_torch() -> None:
+    """Refuse to go on without torch.
+
+    Raises:
+        ImportError: It is not installed; the message says what does without it.
+    """
+    if find_spec('torch') is None:
+        raise ImportError(
+            'torch is not installed: expected it for training, and for models that are '
+            'not exported; run `pip install "mmdefect[onedl]"`, or use a package that '
+            '`mmdefect export` has written'
+        )
+
+
 def install_mmcv_ext_finder() -> None:
     """Append the finder to :data:`sys.meta_path`, once."""
     if not any(isinstance(finder, MMCVExtFinder) for finder in sys.meta_path):
         sys.meta_path.append(MMCVExtFinder())
+
+
+def install_registry_finder() -> None:
+    """Put the finder first in :data:`sys.meta_path`, once."""
+    if not any(isinstance(finder, RegistryFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, RegistryFinder())
 
 
 def _install_command(provider: str, modules: Sequence[str] | None = None) -> str:

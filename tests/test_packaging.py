@@ -118,11 +118,47 @@ def test_smoke_wheel(wheel: Path) -> None:
         for line in metadata.decode().splitlines()
         if line.startswith('Requires-Dist') and 'extra ==' not in line
     ]
-    # Which OpenMMLab build to use is the user's choice.
-    assert not any('mm' in line for line in required)
-    extras = ('bench', 'coco', 'docs', 'publish', 'report', 'saliency')
-    for extra in ('onedl', 'openmmlab', *extras, 'tests', 'all'):
-        assert f'Provides-Extra: {extra}\n' in metadata.decode()
+    # Which OpenMMLab build to use is the user's choice; what only runs exported models
+    # needs neither it nor torch.
+    assert not any('mm' in line or 'torch' in line for line in required)
+    scripts = zipfile.ZipFile(wheel).read(
+        f'mmdefect-{mmdefect.__version__}.dist-info/entry_points.txt'
+    )
+    assert 'mmdefect = mmdefect.cli.main:main' in scripts.decode().splitlines()
+
+
+def test_feature_extras(wheel: Path) -> None:
+    """Each holds something; of `edge` nothing brings torch or a second OpenCV."""
+    found = _extras(wheel)
+    extras = {'bench', 'coco', 'deploy', 'docs', 'edge', 'openvino', 'prune', 'publish'}
+    extras |= {'report', 'saliency', 'serve', 'supervision', 'tests', 'torch'}
+    assert found.keys() == extras | {'all', 'onedl', 'openmmlab'}
+    assert all(found.values())
+    assert found['edge'] == {'onnxruntime', 'opencv-python-headless'}
+    assert found['bench'] == {'scikit-learn'}
+    for provider in ('onedl', 'openmmlab'):
+        assert {'torch', 'torchvision'} < found[provider]
+    others = set().union(*(found[name] for name in (extras | {'onedl'}) - {'edge'}))
+    assert found['all'] == others
+    assert 'opencv-python-headless' not in others
+
+
+def _extras(wheel: Path) -> dict[str, set[str]]:
+    """Names of the packages that each extra asks for."""
+    metadata = zipfile.ZipFile(wheel).read(
+        f'mmdefect-{mmdefect.__version__}.dist-info/METADATA'
+    )
+    found: dict[str, set[str]] = {}
+    for line in metadata.decode().splitlines():
+        key, _, value = line.partition(': ')
+        if key == 'Provides-Extra':
+            found[value] = set()
+        elif key == 'Requires-Dist' and 'extra ==' in value:
+            requirement, _, extra = value.partition('; extra == ')
+            found[extra.strip('"')].add(
+                canonicalize_name(Requirement(requirement).name)
+            )
+    return found
 
 
 def test_smoke_editable(clone: Path, tmp_path: Path) -> None:
@@ -141,8 +177,8 @@ def test_smoke_editable(clone: Path, tmp_path: Path) -> None:
 def test_feature_every_requirement_is_pinned() -> None:
     """And by a version that the requirement allows."""
     pins = _pins()
-    for name in ('build', 'runtime', 'mminstall', 'optional', 'tests'):
-        for requirement in _requirements(name):
+    for path in sorted((ROOT / 'requirements').glob('*.txt')):
+        for requirement in _requirements(path.stem):
             pin = pins[canonicalize_name(requirement.name)]
             pinned = str(pin.specifier).removeprefix('==')
             assert requirement.specifier.contains(pinned), requirement

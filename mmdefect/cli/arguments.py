@@ -1,0 +1,60 @@
+"""Arguments that several subcommands have in common."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Declare MODEL, ``--weights``, ``--step`` and ``--device``."""
+    parser.add_argument('model', metavar='MODEL', help='work dir, config or package')
+    parser.add_argument(
+        '--weights', metavar='FILE', help="by default the work dir's own"
+    )
+    parser.add_argument(
+        '--step', type=int, metavar='K', help='of a stream; by default the last'
+    )
+    parser.add_argument(
+        '--device', default='auto', help='auto, cpu, cuda, cuda:1 ... (auto)'
+    )
+
+
+def model_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What :func:`add_model` has read."""
+    return {
+        name: getattr(args, name) for name in ('model', 'weights', 'step', 'device')
+    }
+
+
+def add_threshold(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--threshold``."""
+    parser.add_argument(
+        '--threshold',
+        action='append',
+        metavar='[NAME=]VALUE',
+        help='from which score on it is a defect; of one class or product by its name; '
+        'may be given several times',
+    )
+
+
+def threshold_of(args: argparse.Namespace) -> float | dict[str, float] | None:
+    """What :func:`add_threshold` has read: one number, or numbers by name.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    given: list[str] | None = args.threshold
+    if given is None:
+        return None
+    pairs = [text.rpartition('=') for text in given]
+    try:
+        numbers = {name: float(value) for name, _, value in pairs}
+    except ValueError:
+        numbers = {}
+    if len(numbers) < len(given) or ('' in numbers and len(numbers) > 1):
+        raise ValueError(
+            f'--threshold {" ".join(given)}: expected one number, or a number a name '
+            'as scratch=0.4, each name once'
+        )
+    return numbers.get('', numbers)

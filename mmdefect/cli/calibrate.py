@@ -1,0 +1,62 @@
+"""``mmdefect calibrate``: thresholds for given costs, out of validation images."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmdefect.cli.arguments import add_model, model_settings
+
+HELP = """Choose from which score on a defect is called one, and write calibrated.pth.
+
+Boxes: validation images and their COCO file. Labels: a folder of class folders. Maps:
+held-out good images, a folder a product."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_model(parser)
+    parser.add_argument(
+        '--images', type=Path, required=True, metavar='DIR', help='validation images'
+    )
+    parser.add_argument(
+        '--annotations', type=Path, metavar='FILE', help='of boxes: their COCO file'
+    )
+    parser.add_argument(
+        '--costs',
+        type=float,
+        nargs=2,
+        default=(1.0, 1.0),
+        metavar=('MISS', 'FALSE_ALARM'),
+        help='of boxes and labels: what each mistake costs (1 1)',
+    )
+    parser.add_argument(
+        '--false-alarm-rate',
+        type=float,
+        default=0.01,
+        metavar='SHARE',
+        help='of maps: share of good images that may be called defective (0.01)',
+    )
+    parser.add_argument(
+        '--out', type=Path, metavar='FILE', help='calibrated.pth beside the weights'
+    )
+    parser.add_argument(
+        '--batch-size', type=int, default=1, metavar='N', help='images at once (1)'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Choose the thresholds, and say what they are."""
+    from mmdefect.apis.calibrate import calibrate
+
+    chosen = calibrate(
+        **model_settings(args),
+        images=args.images,
+        annotations=args.annotations,
+        costs=args.costs,
+        false_alarm_rate=args.false_alarm_rate,
+        out=args.out,
+        batch_size=args.batch_size,
+    )
+    print(chosen)
+    return 0

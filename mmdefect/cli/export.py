@@ -1,0 +1,149 @@
+"""``mmdefect export``: a folder that runs with ONNX Runtime or OpenVINO alone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mmdefect.cli.arguments import add_threshold, threshold_of
+from mmdefect.compat import check_torch
+
+HELP = """Write a package: a graph, package.json and a model card.
+
+MODEL is the work dir of a training, or a config with --weights; with --int8 or --layout
+triton it may be a package, too. Model and package look at the same images; nothing is
+written if they disagree."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('model', metavar='MODEL', help='work dir, config or package')
+    parser.add_argument('out', type=Path, metavar='OUT', help='new or empty folder')
+    parser.add_argument(
+        '--weights', metavar='FILE', help="by default the work dir's own"
+    )
+    parser.add_argument(
+        '--step', type=int, metavar='K', help='of a stream; by default the last'
+    )
+    parser.add_argument(
+        '--format', choices=['onnx', 'openvino'], default='onnx', help='(onnx)'
+    )
+    parser.add_argument(
+        '--images',
+        metavar='DIR',
+        help='compare on these; by default on images of the test set',
+    )
+    add_threshold(parser)
+    parser.add_argument(
+        '--layout',
+        choices=['folder', 'triton'],
+        default='folder',
+        help='triton: OUT is a model repository of a Triton server (folder)',
+    )
+    _add_int8(parser)
+
+
+def _add_int8(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--int8',
+        action='store_true',
+        help='whole numbers; refused where that is not faster or less accurate',
+    )
+    parser.add_argument(
+        '--calibration', type=Path, metavar='DIR', help='of --int8: images to scale by'
+    )
+    parser.add_argument(
+        '--labelled',
+        type=Path,
+        metavar='DATA',
+        help='of --int8: labelled images to measure accuracy on',
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the package; see :data:`HELP`."""
+    _check(args)
+    if _is_package(args.model):
+        written = _remade(Path(args.model), args)
+    elif args.int8 or args.layout == 'triton':
+        with _aside(args.out) as folder:
+            _export(args, folder)
+            written = _remade(folder, args)
+    else:
+        written = _export(args, args.out)
+    print(f'wrote {written}')
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    given = {'--calibration': args.calibration, '--labelled': args.labelled}
+    for name, value in given.items():
+        if args.int8 and value is None:
+            raise ValueError(f'--int8: expected {name} as well; give it')
+        if not args.int8 and value is not None:
+            raise ValueError(f'{name} {value}: expected --int8 as well; add it')
+    if not _is_package(args.model):
+        return
+    for name in ('weights', 'step', 'images', 'threshold'):
+        if getattr(args, name) is not None:
+            raise ValueError(
+                f'--{name}: expected none with the package {args.model}; leave it out, '
+                'or give the work dir that it was exported from'
+            )
+    if not args.int8 and args.layout == 'folder':
+        raise ValueError(
+            f'{args.model} is a package already: expected a work dir or a config; or '
+            'add --int8 or --layout triton'
+        )
+
+
+def _is_package(model: str) -> bool:
+    return (Path(model) / 'package.json').is_file()
+
+
+def _export(args: argparse.Namespace, out: Path) -> Path:
+    check_torch()
+    from mmdefect.export.write import export
+
+    return export(
+        args.model,
+        out,
+        weights=args.weights,
+        step=args.step,
+        format=args.format,
+        images=args.images,
+        threshold=threshold_of(args),
+    )
+
+
+def _remade(package: Path, args: argparse.Namespace) -> Path:
+    """Out of a package one of whole numbers, a Triton repository, or both."""
+    if not args.int8:
+        return _triton(package, args)
+    if args.layout == 'folder':
+        return _int8(package, args.out, args)
+    with _aside(args.out) as folder:
+        return _triton(_int8(package, folder, args), args)
+
+
+def _int8(package: Path, out: Path, args: argparse.Namespace) -> Path:
+    from mmdefect.export.int8 import quantise
+
+    return quantise(package, out, calibration=args.calibration, labelled=args.labelled)
+
+
+def _triton(package: Path, args: argparse.Namespace) -> Path:
+    from mmdefect.export.triton import write_triton
+
+    return write_triton(package, args.out, name=Path(args.model).name)
+
+
+@contextmanager
+def _aside(out: Path) -> Iterator[Path]:
+    """A folder for what is made on the way, on the disk of the result."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix='.export-') as folder:
+        yield Path(folder) / 'package'

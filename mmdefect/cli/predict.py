@@ -1,0 +1,271 @@
+"""``mmdefect predict``: a line an image, a summary, and results that outlive a kill."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdefect.cli.arguments import (
+    add_model,
+    add_threshold,
+    model_settings,
+    threshold_of,
+)
+from mmdefect.cli.results import (
+    LABELME,
+    PICTURES,
+    ResultFolder,
+    write_coco,
+    write_list,
+)
+from mmdefect.cli.shards import LAUNCHERS, Share, share_of, take_gpu
+
+if TYPE_CHECKING:
+    from mmdefect.apis.inferencer import DefectInferencer
+    from mmdefect.deploy.result import Prediction
+
+HELP = """Look at images with a trained model or a package, and decide on each.
+
+MODEL is the work dir of a training, a config (with --weights), or a package. INPUT is
+an image, a folder, a glob, a video, or the number of a camera. With --out the results
+are kept in results.jsonl, and the same command goes on where it was stopped."""
+
+FORMATS = ('jsonl', 'json', 'coco', 'labelme')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_model(parser)
+    parser.add_argument('inputs', metavar='INPUT', nargs='+', help='what to look at')
+    parser.add_argument(
+        '--backend',
+        default='auto',
+        choices=['auto', 'torch', 'onnxruntime', 'openvino'],
+        help='what computes a package (auto)',
+    )
+    parser.add_argument(
+        '--batch-size', type=int, default=1, metavar='N', help='images at once (1)'
+    )
+    parser.add_argument(
+        '--tile', metavar='SIZE,OVERLAP', help='cut large images; in pixels: 1024,128'
+    )
+    add_threshold(parser)
+    parser.add_argument(
+        '--product', metavar='NAME', help='which one is seen, for models of maps'
+    )
+    parser.add_argument(
+        '--bits', type=int, metavar='N', help='of 16-bit images, e.g. 12; else 16'
+    )
+    _add_output(parser)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--out', type=Path, metavar='DIR', help='keep the results here')
+    parser.add_argument(
+        '--format',
+        choices=FORMATS,
+        default='jsonl',
+        help='write them in this form, too: results.json, coco.json, or labelme/',
+    )
+    parser.add_argument(
+        '--save-pictures', action='store_true', help='draw them into DIR/pictures'
+    )
+    parser.add_argument(
+        '--everything', action='store_true', help='boxes below their threshold, too'
+    )
+    parser.add_argument(
+        '--overwrite', action='store_true', help='remove the results that are in DIR'
+    )
+    parser.add_argument('--quiet', action='store_true', help='print the summary only')
+    parser.add_argument(
+        '--launcher',
+        choices=LAUNCHERS,
+        default='none',
+        help='of several processes that share the images: see tools/dist_predict.sh',
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look at all images; see :data:`HELP`."""
+    from mmdefect.cli.inputs import listed
+
+    share = share_of(args.launcher)
+    _check(args, share)
+    items = [*dict.fromkeys(chain.from_iterable(map(listed, args.inputs)))]
+    folder = None if args.out is None else ResultFolder(args.out, share=share)
+    take_gpu(args.launcher)
+    inferencer = _opened(args)
+    if folder is None:
+        return _finish(_counted(_results(inferencer, items, args)), inferencer)
+    if args.format == 'coco' and inferencer.spec.task == 'labels':
+        raise ValueError(
+            "format='coco': expected a model of boxes or maps, a class has no place in "
+            'the image; take jsonl or labelme'
+        )
+    if args.overwrite:
+        folder.clear()
+    folder.open(_settings(args, inferencer))
+    return _into(folder, inferencer, items, args)
+
+
+def _check(args: argparse.Namespace, share: Share) -> None:
+    """Refuse what does not go together, before a model is loaded."""
+    asked = {
+        '--format': args.format != 'jsonl',
+        '--save-pictures': args.save_pictures,
+        '--everything': args.everything,
+        '--overwrite': args.overwrite,
+        '--launcher': args.launcher != 'none',
+    }
+    for name, given in asked.items():
+        if given and args.out is None:
+            raise ValueError(f'{name}: expected --out as well; say where to')
+    if args.overwrite and share.world > 1:
+        raise ValueError(
+            '--overwrite: expected one process; remove the folder, then start several'
+        )
+
+
+def _opened(args: argparse.Namespace) -> DefectInferencer:
+    from mmdefect.apis.inferencer import DefectInferencer
+
+    return DefectInferencer(
+        **model_settings(args),
+        backend=args.backend,
+        batch_size=args.batch_size,
+        tile=_tile(args.tile),
+        threshold=threshold_of(args),
+        product=args.product,
+        bits=args.bits,
+    )
+
+
+def _tile(text: str | None) -> dict[str, int] | None:
+    if text is None:
+        return None
+    parts = text.split(',')
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise ValueError(f'--tile {text}: expected two numbers of pixels, as 1024,128')
+    size, overlap = map(int, parts)
+    return dict(size=size, overlap=overlap)
+
+
+def _settings(args: argparse.Namespace, inferencer: DefectInferencer) -> dict[str, Any]:
+    """What changes results: only with the same may a folder go on."""
+    return {
+        'model': str(Path(args.model).absolute()),
+        **{
+            name: getattr(args, name)
+            for name in ('weights', 'step', 'tile', 'threshold', 'product', 'bits')
+        },
+        **{name: getattr(args, name) for name in ('everything', 'save_pictures')},
+        'format': args.format,
+        'description of the model': asdict(inferencer.spec),
+    }
+
+
+def _results(
+    inferencer: DefectInferencer, items: list[Any], args: argparse.Namespace
+) -> Iterator[Prediction]:
+    """Results, each printed when it is there."""
+    if not items:
+        return
+    shown = args.quiet and sys.stderr.isatty()
+    found = inferencer(items, show_progress=shown, keep_images=args.save_pictures)
+    for prediction in found:
+        if not args.quiet:
+            print(prediction, flush=True)
+        yield prediction
+
+
+def _into(
+    folder: ResultFolder,
+    inferencer: DefectInferencer,
+    items: list[Any],
+    args: argparse.Namespace,
+) -> int:
+    """Look at what is left of this process's share, and write it down."""
+    share = folder.share
+    order = [_name(item) for item in items]
+    done = folder.done()
+    left = [i for i, name in zip(items, order, strict=True) if name not in done]
+    if len(left) < len(items) and share.rank == 0:
+        print(f'{len(items) - len(left)} done before, {len(left)} to do')
+    with closing(folder):
+        for prediction in _results(inferencer, share.of(left), args):
+            folder.add(_written(prediction, folder.folder, args))
+    if share.rank:
+        share.say_done(folder.folder)
+        return 0
+    share.wait_for_others(folder.folder)
+    folder.merge(order)
+    _write_format(folder, args.format, inferencer)
+    status = _finish(folder.counts(), inferencer)
+    print(f'results: {folder.folder}')
+    return status
+
+
+def _name(item: str | int) -> str:
+    """How the results of an item are called."""
+    return f'camera {item}' if isinstance(item, int) else item
+
+
+def _written(
+    prediction: Prediction, out: Path, args: argparse.Namespace
+) -> dict[str, Any]:
+    """Write what has files of its own, and return the line of the results."""
+    from mmdefect.deploy.saving import encoded, file_stem
+    from mmdefect.utils.files import in_one_piece, write_json
+
+    everything = args.everything
+    record = prediction.to_dict(everything=everything)
+    if prediction.error is not None:
+        return record
+    stem = file_stem(prediction.source)
+    if args.save_pictures:
+        record['picture'] = f'{PICTURES}/{stem}.jpg'
+        with in_one_piece(out / record['picture']) as draft:
+            draft.write_bytes(encoded(prediction.draw()))
+    if args.format == 'coco':
+        record['coco'] = prediction.to_coco(image_id=0, everything=everything)
+    if args.format == 'labelme':
+        content = prediction.to_labelme(everything=everything)
+        content['imagePath'] = os.path.relpath(prediction.source, out / LABELME)
+        write_json(out / LABELME / f'{stem}.json', content)
+    return record
+
+
+def _write_format(
+    folder: ResultFolder, form: str, inferencer: DefectInferencer
+) -> None:
+    if form == 'json':
+        write_list(folder.folder / 'results.json', folder.records())
+    if form == 'coco':
+        spec = inferencer.spec
+        names = ('anomaly',) if spec.task == 'maps' else spec.classes
+        write_coco(folder.folder / 'coco.json', folder.records(), names)
+
+
+def _counted(predictions: Iterable[Prediction]) -> Counter[str]:
+    return Counter(
+        one.decision if one.error is None else 'error' for one in predictions
+    )
+
+
+def _finish(counts: Counter[str], inferencer: DefectInferencer) -> int:
+    """Print the summary; 1 if there is no result at all."""
+    total = counts.total()
+    errors = counts['error']
+    parts = [f'{counts[name]} {name}' for name in ('ok', 'defective', 'undecided')]
+    parts.append(f'{errors} {"error" if errors == 1 else "errors"}')
+    doubt = '' if inferencer.spec.calibrated else ' (not calibrated)'
+    print(f'{total} {"image" if total == 1 else "images"}: {", ".join(parts)}{doubt}')
+    return int(errors == total)

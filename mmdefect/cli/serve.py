@@ -1,0 +1,90 @@
+"""``mmdefect serve``: packages that answer over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = """Answer over HTTP with one or more packages; see docs/guides/deploy.md.
+
+Listens on this machine only. Elsewhere (--host) a token is needed: it is read from
+--token-file or from the environment variable MMDEFECT_TOKEN, never from the command
+line, which every user of the machine can read."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        'packages', metavar='PACKAGE', nargs='+', help='of `mmdefect export`'
+    )
+    parser.add_argument('--host', default='127.0.0.1', help='address (127.0.0.1)')
+    parser.add_argument(
+        '--port', type=int, default=8000, help='0 for a free one (8000)'
+    )
+    parser.add_argument(
+        '--token-file', type=Path, metavar='FILE', help='file that holds the token'
+    )
+    parser.add_argument(
+        '--backend', default='auto', choices=['auto', 'onnxruntime', 'openvino']
+    )
+    parser.add_argument(
+        '--max-bytes',
+        type=int,
+        default=20 * 2**20,
+        metavar='N',
+        help='of the body of a request (20971520)',
+    )
+    parser.add_argument(
+        '--max-pixels',
+        type=int,
+        default=50_000_000,
+        metavar='N',
+        help='of an image (50000000)',
+    )
+    parser.add_argument(
+        '--max-files', type=int, default=32, metavar='N', help='of a request (32)'
+    )
+    parser.add_argument(
+        '--concurrency',
+        type=int,
+        metavar='N',
+        help='images at once (up to 4, by cores)',
+    )
+    parser.add_argument(
+        '--queue',
+        type=int,
+        default=32,
+        metavar='N',
+        help='requests that may wait; beyond: 503 (32)',
+    )
+    parser.add_argument(
+        '--timeout',
+        type=float,
+        default=30.0,
+        metavar='SECONDS',
+        help='of a request; beyond: 504 (30)',
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until it is told to stop."""
+    from mmdefect.serving.server import run as serve
+
+    limits = ('max_bytes', 'max_pixels', 'max_files', 'concurrency', 'queue', 'timeout')
+    return serve(
+        args.packages,
+        host=args.host,
+        port=args.port,
+        token=_token(args.token_file),
+        backend=args.backend,
+        **{name: getattr(args, name) for name in limits},
+    )
+
+
+def _token(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    token = file.read_text(encoding='utf-8').strip()
+    if not token:
+        raise ValueError(f'--token-file {file}: expected a token, the file is empty')
+    return token
