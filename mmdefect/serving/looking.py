@@ -10,8 +10,9 @@ from mmdefect.deploy.spec import ModelSpec
 from mmdefect.serving.models import Model
 from mmdefect.serving.reading import Asked, Upload
 from mmdefect.serving.refusal import Refused, sentence_of
+from mmdefect.serving.settings import ServerSettings
 from mmdefect.utils.checks import check_known
-from mmdefect.utils.image_header import ImageError, header_of
+from mmdefect.utils.image_header import Header, ImageError, header_of
 from mmdefect.utils.images import decode, to_bgr, turn
 
 
@@ -43,14 +44,14 @@ def look(
     upload: Upload,
     *,
     product: str | None,
-    max_pixels: int,
+    settings: ServerSettings,
 ) -> Prediction:
     """Decode an image, look at it, decide.
 
     Raises:
         Refused: The image cannot be read.
     """
-    image = read_image(upload, max_pixels=max_pixels)
+    image = read_image(upload, settings)
     height, width = image.shape[:2]
     output = model.look(image)
     return decide(
@@ -58,7 +59,7 @@ def look(
     )
 
 
-def read_image(upload: Upload, *, max_pixels: int) -> np.ndarray:
+def read_image(upload: Upload, settings: ServerSettings) -> np.ndarray:
     """Pixels as viewers show them; refused by its header before it is decoded.
 
     Returns:
@@ -68,21 +69,27 @@ def read_image(upload: Upload, *, max_pixels: int) -> np.ndarray:
         Refused: It is no image, damaged, or too large.
     """
     try:
-        if not upload.data:
+        header = header_of(upload.data) if upload.data else None
+        if header is None:
             raise ImageError('zero bytes')
-        header = header_of(upload.data)
-        pixels = header.width * header.height
-        if pixels > max_pixels:
-            raise ImageError(
-                f'{header.width}x{header.height} is {pixels} pixels, above the limit '
-                f'of {max_pixels}',
-                cure='make it smaller, or start the server with a larger max_pixels',
-            )
-        return turn(to_bgr(decode(upload.data, header)), header.orientation)
+        _check_pixels(header, settings.max_pixels)
+        pixels = to_bgr(decode(upload.data, header), bits=settings.bits)
     except ImageError as error:
+        # The only cures that are named there are those of 12-bit cameras.
+        cure = 'start the server with bits=12, or what your camera has'
         raise Refused(
             422,
             'image',
             f'cannot read the image {upload.name} ({error.why}): '
-            f'{error.cure or "send another file"}',
+            f'{cure if error.cure else "send another"}',
         ) from error
+    return turn(pixels, header.orientation)
+
+
+def _check_pixels(header: Header, most: int) -> None:
+    pixels = header.width * header.height
+    if pixels > most:
+        raise ImageError(
+            f'{header.width}x{header.height} is {pixels} pixels, above the limit of '
+            f'{most}, max_pixels of the server'
+        )

@@ -20,8 +20,9 @@ from mmdefect.utils.checks import repeated, some_of, visible
 
 Opener: TypeAlias = Callable[[Path], Backend]
 
-#: Backends that several threads may call at once; of all others one does at a time.
-_SHARED = ('onnxruntime',)
+#: Backends that several threads may call at once: a session of ONNX Runtime is shared,
+#: of OpenVINO each call makes its own request. All others are called one at a time.
+_SHARED = ('onnxruntime', 'openvino')
 #: What a model is tried with before it serves, height and width.
 _TRIAL = (64, 64)
 

@@ -19,7 +19,7 @@ from mmdefect.serving.settings import ServerSettings
 from mmdefect.utils.checks import visible
 from mmdefect.utils.text_files import decode_text, inner_path, parse_json
 
-_WISHES = ('model', 'product', 'threshold')
+_WISHES = ('model', 'product', 'threshold', 'everything')
 _FIELDS = ('image', 'name', *_WISHES)
 _MULTIPART, _JSON = 'multipart/form-data', 'application/json'
 _MAX_FIELD = 4096  # bytes of a field of a form that is no file
@@ -44,12 +44,14 @@ class Asked:
         model: Name; None for the only one.
         product: Of the images, for a model of maps.
         threshold: Other than the model's: one for all, or by name.
+        everything: Boxes below their threshold, and all probabilities, too.
     """
 
     uploads: tuple[Upload, ...]
     model: str | None = None
     product: str | None = None
     threshold: float | Mapping[str, float] | None = None
+    everything: bool = False
 
 
 async def read_request(request: Request, settings: ServerSettings) -> Asked:
@@ -214,7 +216,16 @@ def _asked(wishes: dict[str, Any], uploads: list[Upload]) -> Asked:
         if value is not None and not isinstance(value, str):
             raise _bad(f'{name}: expected text')
     wishes['threshold'] = _threshold(wishes.get('threshold'))
+    wishes['everything'] = _flag('everything', wishes.get('everything', False))
     return Asked(uploads=tuple(uploads), **wishes)
+
+
+def _flag(name: str, value: Any) -> bool:
+    known = {'true': True, '1': True, 'false': False, '0': False}
+    text = str(value).lower()
+    if text not in known:
+        raise _bad(f'{name}={visible(str(value))}: expected true or false')
+    return known[text]
 
 
 def _threshold(value: Any) -> float | dict[str, float] | None:

@@ -34,6 +34,7 @@ def run(
     concurrency: int | None = None,
     queue: int = 32,
     timeout: float = 30.0,
+    bits: int | None = None,
     backend: str = 'auto',
     open_model: Opener | None = None,
 ) -> int:
@@ -53,6 +54,7 @@ def run(
             at most.
         queue: Requests that may wait beside those.
         timeout: Seconds of a request.
+        bits: How many of its 16 bits a 16-bit image uses, 8 to 16.
         backend: ``'auto'``, ``'onnxruntime'`` or ``'openvino'``.
         open_model: Opens a package; by default the runtime of packages.
 
@@ -71,6 +73,7 @@ def run(
             max_files=max_files,
             queue=queue,
             timeout=timeout,
+            bits=bits,
             **threads,
         )
         name_packages(packages)

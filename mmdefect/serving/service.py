@@ -84,7 +84,10 @@ class Service:
             self.metrics.request(name, status, time.monotonic() - began)
         return {
             'model': name,
-            'predictions': [prediction.to_dict() for prediction in predictions],
+            'predictions': [
+                prediction.to_dict(everything=asked.everything)
+                for prediction in predictions
+            ],
         }
 
     async def reload(self, name: str | None) -> list[str]:
@@ -153,9 +156,9 @@ class Service:
     ) -> Prediction | Refused:
         """In a thread: what becomes of an image, without an exception."""
         began = time.monotonic()
-        limit = self.settings.max_pixels
+        limits = self.settings
         try:
-            found = look(model, spec, upload, product=product, max_pixels=limit)
+            found = look(model, spec, upload, product=product, settings=limits)
         except Refused as refused:
             self.metrics.error(refused.reason)
             return refused

@@ -35,6 +35,7 @@ class ServerSettings:
         concurrency: Images that are decoded and looked at at once.
         queue: Requests that may wait beside those.
         timeout: Seconds of a request, from its first byte to its answer.
+        bits: How many of its 16 bits a 16-bit image uses, 8 to 16; None if nobody says.
 
     Raises:
         ValueError: A number is out of range, the token is weak, or there is none and
@@ -50,6 +51,7 @@ class ServerSettings:
     concurrency: int = field(default_factory=_threads)
     queue: int = 32
     timeout: float = 30.0
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         check_range('port', self.port, 0, 65535)
@@ -57,6 +59,8 @@ class ServerSettings:
             check_range(name, getattr(self, name), 1)
         check_range('queue', self.queue, 0)
         check_range('timeout', self.timeout, 0, open_low=True)
+        if self.bits is not None:
+            check_range('bits', self.bits, 8, 16)
         if self.token is not None:
             _check_token(self.token)
         elif not is_loopback(self.host):

@@ -23,5 +23,5 @@ class Slow(ShadeBackend):
 
 
 code = run(sys.argv[1:], port=0, open_model=Slow)
-print('loaded', sorted({'torch', 'mmengine', 'mmcv', 'mmdet'} & set(sys.modules)))
+print('loaded', sorted({'torch', 'mmcv', 'mmdet', 'mmpretrain'} & set(sys.modules)))
 raise SystemExit(code)

@@ -73,6 +73,10 @@ def file(data: bytes = PART.data, name: str = 'a.png') -> dict:
     return {'file': (name, data)}
 
 
+def boxes(prediction: dict) -> list:
+    return [one['box'] for one in prediction['boxes']]
+
+
 def refused(answer: Any, status: int, *words: str) -> None:
     assert answer.status_code == status, answer.text
     assert set(answer.json()) == {'error'}
@@ -88,7 +92,7 @@ def test_smoke_a_file(client: TestClient) -> None:
     assert answer.status_code == 200, answer.text
     assert answer.json()['model'] == 'boxes'
     (found,) = answer.json()['predictions']
-    assert found['boxes'] == [PART.box]
+    assert boxes(found) == [PART.box]
     assert found['size'] == [64, 48]
     assert found['source'] == 'a.png'
     assert found['decision'] == 'defective'
@@ -100,9 +104,12 @@ def test_smoke_json(client: TestClient) -> None:
     answer = client.post('/predict', json=body)
     (found,) = answer.json()['predictions']
     assert found['source'] == 'line/7.png'
-    assert found['boxes'] == [PART.box]
+    assert boxes(found) == []
     assert found['decision'] == 'ok'
     assert found['threshold'] == pytest.approx(0.99)
+    (found,) = client.post('/predict?everything=true', json=body).json()['predictions']
+    assert boxes(found) == [PART.box]
+    assert found['boxes'][0]['is_defect'] is False
 
 
 def test_feature_a_threshold_a_class(client: TestClient) -> None:
@@ -123,8 +130,8 @@ def test_feature_several_files_one_broken(client: TestClient) -> None:
     answer = client.post('/predict', files=files, data=form)
     assert answer.status_code == 200, answer.text
     first, broken, last = answer.json()['predictions']
-    assert [first['boxes'], last['boxes']] == [[part(1).box], [part(2).box]]
-    assert first['error'] is None
+    assert [boxes(first), boxes(last)] == [[part(1).box], [part(2).box]]
+    assert 'error' not in first
     assert broken['source'] == 'broken.png'
     assert broken['decision'] == 'undecided'
     assert 'truncated or damaged' in broken['error']
@@ -171,7 +178,7 @@ def test_feature_turned_as_viewers_show(client: TestClient) -> None:
     answer = client.post('/predict?model=boxes', files=file(packed.getvalue()))
     (found,) = answer.json()['predictions']
     assert found['size'] == [40, 60]
-    assert found['boxes'] == [[25, 10, 35, 30]]
+    assert boxes(found) == [[25, 10, 35, 30]]
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -225,6 +232,7 @@ JSON_BODIES = {
     '{"image": "aGVsbG8=", "url": "http://x"}': "'url': expected one of image",
     '{"image": "aGVsbG8=", "model": ["boxes"]}': 'model: expected text',
     '{"image": "aGVsbG8=", "threshold": "much"}': 'threshold=much: expected a number',
+    '{"image": "aGVsbG8=", "everything": 2}': 'everything=2: expected true',
     '{"image": "aGVsbG8=", "threshold": NaN}': 'threshold=nan: expected a number',
     '{"image": "aGVsbG8=", "threshold": true}': 'threshold=True: expected a number',
     '{"image": "aGVsbG8=", "threshold": 1' + '0' * 400 + '}': 'expected a number',
@@ -271,7 +279,7 @@ def test_exception_forms(client: TestClient) -> None:
     four = [('file', ('a.png', PART.data))] * 4
     refused(client.post(ask, files=four), 400, 'number of files is 3')
     fields = dict.fromkeys('abcdef', '1')
-    refused(client.post(ask, files=file(), data=fields), 400, 'number of fields is 3')
+    refused(client.post(ask, files=file(), data=fields), 400, 'number of fields is 4')
     long = {'threshold': '1' * 5000}
     refused(client.post(ask, files=file(), data=long), 400, 'maximum size')
     twice = {'model': 'boxes'}
@@ -300,6 +308,17 @@ def test_exception_a_form_that_is_cut(client: TestClient) -> None:
         refused(answer, 400)
 
 
+@pytest.mark.parametrize('bits', [None, 12])
+def test_feature_12_bits(tmp_path: Path, opened: Opened, bits: int | None) -> None:
+    image = np.full((8, 9), 4095, np.uint16)
+    with one_model(tmp_path, opened, bits=bits) as client:
+        answer = client.post('/predict', files=file(encoded(image)))
+        if bits is None:
+            refused(answer, 422, 'start the server with bits=12')
+        else:
+            assert answer.json()['predictions'][0]['score'] == 1
+
+
 def test_exception_models(client: TestClient) -> None:
     refused(client.post('/predict', files=file()), 422, 'expected one of boxes, maps')
     answer = client.post('/predict?model=xs%0A', files=file())
@@ -324,7 +343,7 @@ def test_exception_a_model_that_fails(client: TestClient, caplog: Any) -> None:
     both = [('file', ('a.png', unlucky)), ('file', ('b.png', PART.data))]
     found = client.post('/predict?model=boxes', files=both).json()['predictions']
     assert 'unlucky image' in found[0]['error']
-    assert found[1]['boxes'] == [PART.box]
+    assert boxes(found[1]) == [PART.box]
 
 
 def test_feature_models_and_health(client: TestClient) -> None:
@@ -431,7 +450,9 @@ def test_exception_out_of_time(tmp_path: Path, opened: Opened) -> None:
         assert client.post('/predict', files=file()).status_code == 200
 
 
-@pytest.mark.parametrize(('name', 'most'), [('onnxruntime', 3), ('openvino', 1)])
+@pytest.mark.parametrize(
+    ('name', 'most'), [('onnxruntime', 3), ('openvino', 3), ('torch', 1)]
+)
 def test_feature_only_some_backends_are_shared(
     tmp_path: Path, opened: Opened, name: str, most: int
 ) -> None:

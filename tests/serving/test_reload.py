@@ -19,7 +19,7 @@ FILE = {'file': ('a.png', PART.data)}
 
 
 def kind(answer: object) -> str:
-    return answer.json()['predictions'][0]['names'][0]
+    return answer.json()['predictions'][0]['boxes'][0]['name']
 
 
 def test_feature_who_began_with_the_old_ends_with_it(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_exception_a_model_that_fails_on_its_first_image(tmp_path: Path) -> None
             raise RuntimeError('Non-zero status code\nmany lines')
 
     folder = write_package(tmp_path / 'm')
-    with pytest.raises(PackageError, match='^m: Non-zero status code$'):
+    with pytest.raises(PackageError, match=r'^m: Non-zero status code$'):
         Models([folder], open_model=Failing)
 
 
