@@ -48,8 +48,9 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     known = [Depends(service.check_token)]
 
     @app.get('/health')
-    async def health() -> dict[str, Any]:
-        return {'status': 'ready', 'models': service.models.names}
+    async def health() -> JSONResponse:
+        status, code = ('ready', 200) if service.is_ready() else ('stuck', 503)
+        return JSONResponse({'status': status, 'models': service.models.names}, code)
 
     @app.get('/models', dependencies=known)
     async def models() -> dict[str, Any]:

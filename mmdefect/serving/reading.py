@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import math
@@ -9,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import python_multipart  # noqa: F401  # Starlette misses it at the first form only
 from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -66,7 +68,8 @@ async def read_request(request: Request, settings: ServerSettings) -> Asked:
     if kind == _MULTIPART:
         return await _read_form(request, body, query, settings)
     if kind == _JSON:
-        return _read_json(b''.join([chunk async for chunk in body]), query)
+        whole = b''.join([chunk async for chunk in body])
+        return await asyncio.to_thread(_read_json, whole, query)
     raise Refused(
         415,
         'content_type',

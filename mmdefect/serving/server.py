@@ -36,6 +36,7 @@ def run(
     timeout: float = 30.0,
     bits: int | None = None,
     backend: str = 'auto',
+    device: str = 'auto',
     open_model: Opener | None = None,
 ) -> int:
     """Serve packages until SIGTERM or SIGINT; requests that have begun are answered.
@@ -56,6 +57,7 @@ def run(
         timeout: Seconds of a request.
         bits: How many of its 16 bits a 16-bit image uses, 8 to 16.
         backend: ``'auto'``, ``'onnxruntime'`` or ``'openvino'``.
+        device: ``'auto'``, ``'cpu'`` or ``'cuda'``.
         open_model: Opens a package; by default the runtime of packages.
 
     Returns:
@@ -80,7 +82,7 @@ def run(
     except ValueError as error:
         return _complain(error, 2)
     try:
-        return _serve(packages, settings, open_model or _opener(backend))
+        return _serve(packages, settings, open_model or _opener(backend, device))
     except ModuleNotFoundError as error:
         return _complain(f'{error.name} missing: pip install "mmdefect[serve]"', 1)
     except (OSError, ValueError) as error:
@@ -163,11 +165,11 @@ def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def _opener(backend: str) -> Opener:
+def _opener(backend: str, device: str) -> Opener:
     """The runtime of packages, which needs no torch."""
     from mmdefect.deploy.runtime import open_package
 
-    return lambda folder: open_package(folder, backend=backend)
+    return lambda folder: open_package(folder, backend=backend, device=device)
 
 
 def _complain(error: Exception | str, code: int) -> int:

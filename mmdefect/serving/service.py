@@ -13,7 +13,6 @@ from typing import Any
 from fastapi import Request
 
 from mmdefect.deploy.decision import failed
-from mmdefect.deploy.result import Prediction
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.serving.looking import look, spec_for
 from mmdefect.serving.metrics import Metrics
@@ -41,6 +40,10 @@ class Service:
         self.work = Work(concurrency=settings.concurrency, queue=settings.queue)
         self.metrics = Metrics(self.work)
         self._reloading = asyncio.Lock()
+
+    def is_ready(self) -> bool:
+        """Whether a thread is left that answers in time."""
+        return not self.work.is_stuck(self.settings.timeout)
 
     async def check_token(self, request: Request) -> None:
         """Refuse who does not know the token, if there is one.
@@ -82,13 +85,7 @@ class Service:
             raise
         finally:
             self.metrics.request(name, status, time.monotonic() - began)
-        return {
-            'model': name,
-            'predictions': [
-                prediction.to_dict(everything=asked.everything)
-                for prediction in predictions
-            ],
-        }
+        return {'model': name, 'predictions': predictions}
 
     async def reload(self, name: str | None) -> list[str]:
         """Open a package again, or all, while the old ones serve.
@@ -132,10 +129,10 @@ class Service:
 
     async def _look(
         self, place: Place, model: Model, asked: Asked, seconds: float
-    ) -> list[Prediction]:
+    ) -> list[dict[str, Any]]:
         spec = spec_for(model, asked)
         jobs = [
-            place.submit(partial(self._look_at, model, spec, upload, asked.product))
+            place.submit(partial(self._look_at, model, spec, asked, upload))
             for upload in asked.uploads
         ]
         _, late = await asyncio.wait(jobs, timeout=max(seconds, 0))
@@ -152,13 +149,14 @@ class Service:
         return _sorted_out(asked.uploads, [job.result() for job in jobs], spec)
 
     def _look_at(
-        self, model: Model, spec: ModelSpec, upload: Upload, product: str | None
-    ) -> Prediction | Refused:
+        self, model: Model, spec: ModelSpec, asked: Asked, upload: Upload
+    ) -> dict[str, Any] | Refused:
         """In a thread: what becomes of an image, without an exception."""
         began = time.monotonic()
-        limits = self.settings
         try:
-            found = look(model, spec, upload, product=product, settings=limits)
+            found = look(
+                model, spec, upload, product=asked.product, settings=self.settings
+            )
         except Refused as refused:
             self.metrics.error(refused.reason)
             return refused
@@ -168,20 +166,21 @@ class Service:
             why = f'{visible(model.name)} failed on {upload.name}'
             return Refused(500, 'failed', f'{why} ({sentence_of(error)}): see the log')
         self.metrics.image(model.name, found, time.monotonic() - began)
-        return found
+        # Here and not later: a map is larger than what is told of it.
+        return found.to_dict(everything=asked.everything)
 
 
 def _sorted_out(
     uploads: Sequence[Upload],
-    outcomes: Sequence[Prediction | Refused],
+    outcomes: Sequence[dict[str, Any] | Refused],
     spec: ModelSpec,
-) -> list[Prediction]:
+) -> list[dict[str, Any]]:
     """One result an image, an error among others; refused if there are only errors."""
     errors = [one for one in outcomes if isinstance(one, Refused)]
     if len(errors) == len(outcomes):
         raise errors[0]
     return [
-        failed(found.sentence, spec, source=upload.name)
+        failed(found.sentence, spec, source=upload.name).to_dict()
         if isinstance(found, Refused)
         else found
         for upload, found in zip(uploads, outcomes, strict=True)

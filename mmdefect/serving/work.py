@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -28,6 +29,8 @@ class Work:
         self._lock = threading.Lock()
         self._places = self._free = concurrency + queue
         self._waiting = 0
+        self._concurrency = concurrency
+        self._began: dict[int, float] = {}  # of the jobs that run
 
     @property
     def waiting(self) -> int:
@@ -38,6 +41,12 @@ class Work:
     def taken(self) -> int:
         """Requests that are read, wait or are computed."""
         return self._places - self._free
+
+    def is_stuck(self, seconds: float) -> bool:
+        """Whether every thread has been at one job for longer than this."""
+        with self._lock:
+            late = [time.monotonic() - at > seconds for at in self._began.values()]
+        return sum(late) >= self._concurrency
 
     def enter(self) -> Place:
         """Take one of the places.
@@ -70,8 +79,15 @@ class Work:
         """Have a thread do something."""
 
         def begin() -> T:
-            self._count(-1)
-            return job()
+            number = threading.get_ident()
+            with self._lock:
+                self._waiting -= 1
+                self._began[number] = time.monotonic()
+            try:
+                return job()
+            finally:
+                with self._lock:
+                    del self._began[number]
 
         def skipped(future: Future[T]) -> None:
             if future.cancelled():

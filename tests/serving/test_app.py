@@ -445,8 +445,11 @@ def test_exception_out_of_time(tmp_path: Path, opened: Opened) -> None:
         refused(client.post('/predict', files=two), 504, '2 of 2 images', '0.2 s')
         assert service.work.waiting == 0  # the second will not begin
         refused(client.post('/predict', files=file()), 503)
+        wait_until(lambda: client.get('/health').status_code == 503)
+        assert client.get('/health').json() == {'status': 'stuck', 'models': ['m']}
         gate.set()
         wait_until(lambda: service.work.taken == 0)
+        assert client.get('/health').json()['status'] == 'ready'
         assert client.post('/predict', files=file()).status_code == 200
 
 
