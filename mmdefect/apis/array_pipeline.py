@@ -26,7 +26,8 @@ class ArrayPipeline:
 
     Example:
         >>> from mmengine.config import Config
-        >>> steps = [{'type': 'LoadImageFromFile'}, {'type': 'mmdefect.PackAnomalyInputs'}]
+        >>> kinds = ('LoadImageFromFile', 'mmdefect.PackAnomalyInputs')
+        >>> steps = [{'type': kind} for kind in kinds]
         >>> data = {'type': 'mmdefect.AnomalyDataset', 'pipeline': steps}
         >>> pipeline = ArrayPipeline(Config({'test_dataloader': {'dataset': data}}))
         >>> pipeline(np.zeros((20, 30, 3), np.uint8))['inputs'].shape

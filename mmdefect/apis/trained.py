@@ -130,8 +130,8 @@ def _of_folder(folder: Path, step: int | None) -> Trained:
         found = _of_stream(folder, step)
     elif step is not None:
         raise ValueError(
-            f'step={step}: expected none, {folder} is no work dir of a stream; leave it '
-            'out'
+            f'step={step}: expected none, {folder} is no work dir of a stream; leave '
+            'it out'
         )
     elif pruned:
         found = _of_candidate(_chosen(folder, SUMMARY))
@@ -234,8 +234,8 @@ def _best_or_last(folder: Path) -> Path:
     if len(best) > 1:
         names = ', '.join(path.name for path in best)
         raise ValueError(
-            f'{folder} holds {len(best)} best checkpoints ({names}): expected one; name '
-            'the one that is meant as the weights'
+            f'{folder} holds {len(best)} best checkpoints ({names}): expected one; '
+            'name the one that is meant as the weights'
         )
     if best:
         return best[0]

@@ -217,7 +217,7 @@ def to_supervision(prediction: Prediction, *, everything: bool = False) -> Any:
         import supervision
     except ImportError:
         raise ImportError(
-            'to_supervision needs the package supervision: run `pip install supervision`'
+            'to_supervision needs a package: run `pip install supervision`'
         ) from None
     shapes = shapes_of(prediction, everything=everything)
     if not shapes:
