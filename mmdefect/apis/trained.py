@@ -146,12 +146,12 @@ def _of_folder(folder: Path, step: int | None) -> Trained:
 def check_parts(cfg: Config, path: Path | None) -> None:
     """Refuse what a work dir's config would build besides types of the registries."""
     built = [cfg.model, cfg.get('data_preprocessor')]
-    if (dataset := test_dataset(cfg)) is not None:
+    if (dataset := dataset_of(cfg)) is not None:
         built.append(dataset.get('pipeline'))
     check_types(built, path or 'the config', (*SCOPES, 'mmcv', 'mmengine'))
 
 
-def test_dataset(cfg: Config) -> Any:
+def dataset_of(cfg: Config) -> Any:
     """Config of the innermost test dataset, else of validation; None without any."""
     for split in ('test', 'val'):
         loader = cfg.get(f'{split}_dataloader')
