@@ -12,7 +12,7 @@ import torch
 
 from mmdefect.apis.array_pipeline import ArrayPipeline, equal_shapes
 from mmdefect.apis.models import built
-from mmdefect.apis.trained import Trained, find_trained, dataset_of
+from mmdefect.apis.trained import Trained, dataset_of, find_trained
 from mmdefect.deploy.outputs import BoxOutput, LabelOutput, MapOutput, Output
 from mmdefect.deploy.spec import BOX_THRESHOLD, ModelSpec, Task
 from mmdefect.utils.checkpoint import checkpoint_classes, file_sha256

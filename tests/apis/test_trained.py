@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmdefect.apis.trained import find_trained, dataset_of
+from mmdefect.apis.trained import dataset_of, find_trained
 from tests.helpers.old_work_dir import CONFIG
 from tests.helpers.tiny_models import CLASSIFIER, stream_of_boxes
 
