@@ -114,10 +114,6 @@ def _write(
     network.module.eval()
     given = input_spec(backend.cfg, backend.model, spec.task)
     shown, source = samples(backend.cfg, given, images, bits=spec.about.get('bits'))
-    if not shown:
-        raise ValueError(
-            f'images={images!r}: expected at least one picture; name others'
-        )
     given = _traced(network, given, shown[0], draft / ONNX_FILE)
     package = Package(
         folder=draft,
