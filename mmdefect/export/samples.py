@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmdefect.apis.trained import test_dataset
+from mmdefect.apis.trained import dataset_of
 from mmdefect.datasets.images import read_info
 from mmdefect.deploy.inputs import InputSpec
 from mmdefect.deploy.sources import Inputs, open_frames
@@ -67,7 +67,7 @@ def _given(given: Inputs, bits: int | None) -> list[np.ndarray]:
 def _of_dataset(cfg: Any) -> list[np.ndarray]:
     from mmengine.registry import DATASETS, DefaultScope
 
-    settings = copy.deepcopy(test_dataset(cfg))
+    settings = copy.deepcopy(dataset_of(cfg))
     if settings is None:
         raise ValueError('test_dataloader=None')
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
