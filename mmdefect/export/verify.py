@@ -92,7 +92,8 @@ def _differences(
     if isinstance(theirs, MapOutput) and isinstance(ours, MapOutput):
         scale = max(_largest(theirs.anomaly_map), abs(theirs.score), 1e-12)
         found = _largest(theirs.anomaly_map - ours.anomaly_map) / scale
-        return {'maps': max(found, abs(theirs.score - ours.score) / scale)}
+        # Of NumPy: NaN is larger than everything.
+        return {'maps': float(np.max([found, abs(theirs.score - ours.score) / scale]))}
     if isinstance(theirs, BoxOutput) and isinstance(ours, BoxOutput):
         return _box_differences(theirs, ours, tolerance, number)
     raise TypeError(

@@ -114,10 +114,6 @@ def _write(
     network.module.eval()
     given = input_spec(backend.cfg, backend.model, spec.task)
     shown, source = samples(backend.cfg, given, images, bits=spec.about.get('bits'))
-    if not shown:
-        raise ValueError(
-            f'images={images!r}: expected at least one picture; name others'
-        )
     given = _traced(network, given, shown[0], draft / ONNX_FILE)
     package = Package(
         folder=draft,
@@ -137,8 +133,8 @@ def _traced(
 ) -> InputSpec:
     """Write the graph; say what it takes.
 
-    A network that is made for one size, such as one with a flattening neck, is traced
-    at the size of the image where its pipeline leaves the size open.
+    A classifier that is made for one size, such as one with a flattening neck, is
+    traced at the size of the image where its pipeline leaves the size open.
     """
     pixels = given.prepare(image).pixels
     # Two images: the number 1 would be taken for a constant.
@@ -146,10 +142,18 @@ def _traced(
     if given.size is not None:
         write_onnx(network, example, path, any_size=False)
         return given
-    any_size = _takes_any_size(network, example, given.pad_divisor)
-    write_onnx(network, example, path, any_size=any_size)
-    size = None if any_size else (pixels.shape[2], pixels.shape[1])
-    return replace(given, size=size)
+    boxes = bool(network.postprocess)
+    if boxes or _takes_any_size(network, example, given.pad_divisor):
+        try:
+            write_onnx(network, example, path, any_size=True)
+        except ValueError:
+            # Padding that is computed from the size, as TensorFlow's networks have it.
+            if boxes:
+                raise
+        else:
+            return given
+    write_onnx(network, example, path, any_size=False)
+    return replace(given, size=(pixels.shape[2], pixels.shape[1]))
 
 
 @torch.no_grad()

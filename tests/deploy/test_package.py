@@ -82,6 +82,19 @@ def test_exception_none(tmp_path: Path) -> None:
         ({'input': {'side': 3}}, 'is not as an export wrote it'),
         ({'graph': {'format': 'onnx'}}, 'is not as an export wrote it'),
         ({'graph': None}, 'is not as an export wrote it'),
+        (
+            {'classes': 'dent', 'thresholds': {}},
+            "classes='dent': expected a list of names",
+        ),
+        ({'thresholds': {'dent': '0.4'}}, 'is not as an export wrote it'),
+        ({'thresholds': {'dent': float('nan')}}, r"thresholds\['dent'\]=nan: expected"),
+        ({'default_threshold': float('nan')}, 'default_threshold=nan: expected a num'),
+        ({'defective': 'rust'}, "defective='rust': expected one of dent, crack"),
+        ({'task': 'maps'}, 'graph.outputs lack maps, scores of maps'),
+        (
+            {'postprocess': {'nms_pre': 3}},
+            'postprocess lacks score_threshold, .* of box',
+        ),
     ],
 )
 def test_exception_content(package: Package, changes: dict, match: str) -> None:
