@@ -120,6 +120,40 @@ def test_feature_in_tiles_and_elsewhere(stream: Path, tmp_path: Path) -> None:
     assert not (stream / 'step_0/calibrated.pth').exists()
 
 
+def test_feature_the_validation_images_of_the_config(stream, tmp_path) -> None:
+    """Boxes and labels, as if their files had been given."""
+    config = stream / 'step_0/tiny_sd-idd.py'
+    cfg = Config.fromfile(config)
+    cfg.val_dataloader = cfg.test_dataloader.to_dict()
+    cfg.val_dataloader.dataset.update(
+        type='mmdefect.DefectDetDataset',
+        data_root=f'{tmp_path}/val/',
+        ann_file='val.json',
+    )
+    cfg.dump(config)
+    settings: dict[str, Any] = {'device': 'cpu', 'out': tmp_path / 'x.pth'}
+    one = calibrate(stream, **settings)
+    two = calibrate(
+        stream,
+        images=tmp_path / 'val',
+        annotations=tmp_path / 'val/val.json',
+        **settings,
+    )
+    assert one.thresholds == two.thresholds
+    assert one.images == two.images == 3
+    labels = Config(CLASSIFIER)
+    labels.val_dataloader = labels.test_dataloader.to_dict()
+    labels.val_dataloader.dataset.data_root = str(tmp_path / 'sorted')
+    for number in range(4):
+        name = ('broken', 'good')[number % 2]
+        drawn(tmp_path / f'sorted/{name}/{number}.png', number)
+    config, weights = saved_model(labels, tmp_path / 'labels')
+    one = calibrate(config, weights=weights, **settings)
+    two = calibrate(config, weights=weights, images=tmp_path / 'sorted', **settings)
+    assert one.thresholds == two.thresholds
+    assert one.images == two.images == 4
+
+
 def test_feature_labels(tmp_path: Path) -> None:
     config, weights = saved_model(CLASSIFIER, tmp_path / 'model')
     for name, level in (('broken', 60), ('good', 190)):
@@ -225,7 +259,12 @@ def test_exception(stream: Path, tmp_path: Path) -> None:
 
     refused(r'^costs=\(0, 1\): expected two positive', costs=(0, 1))
     refused(r'^false_alarm_rate=1: expected', false_alarm_rate=1)
-    refused(r'^annotations=None: expected a COCO file with a mod', annotations=None)
+    refused(r'^annotations=None: expected a COCO file and the fol', annotations=None)
+    refused(
+        r'^images=None: expected validation images, .* stream never does',
+        annotations=None,
+        images=None,
+    )
     refused('there is no annotation file', FileNotFoundError, annotations='no.json')
     refused(r'^tile overlap=40', tile={'size': 40, 'overlap': 40})
     refused('cannot load the image', images=tmp_path)
@@ -251,6 +290,7 @@ def test_exception_folders(tmp_path: Path) -> None:
             calibrate(config, weights=weights, device='cpu', **options)
 
     refused('there is no folder', FileNotFoundError)
+    refused('images=None: expected a folder of good images', images=None)
     drawn(tmp_path / 'good/0.png', 0)
     refused('holds no folder: expected one a class or product')
     drawn(tmp_path / 'good/cloths/0.png', 0)

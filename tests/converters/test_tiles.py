@@ -9,7 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmdefect.converters.tiles import TileRule, cut_into_tiles
+from mmdefect.converters.tile_rule import TileRule
+from mmdefect.converters.tiles import cut_into_tiles
 from mmdefect.datasets.boxes.coco_file import read_coco
 from mmdefect.deploy.tiling import Tiling
 from tests.conftest import load_tool
