@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmdefect.apis.calibration_fits import Fit, Look, fit_boxes, fit_labels, fit_maps
+from mmdefect.apis.calibration_boxes import fit_boxes
+from mmdefect.apis.calibration_fits import Fit, Look, fit_labels, fit_maps
 from mmdefect.apis.torch_backend import TorchBackend
 from mmdefect.deploy.backend import Backend
 from mmdefect.deploy.outputs import Output
@@ -57,7 +58,7 @@ class Calibration:
 def calibrate(
     model: str | Path,
     *,
-    images: str | Path,
+    images: str | Path | None = None,
     annotations: str | Path | None = None,
     weights: str | Path | None = None,
     step: int | None = None,
@@ -89,7 +90,8 @@ def calibrate(
         images: Validation images, none of which a test sees. Boxes: the folder that the
             file names of ``annotations`` are relative to. Labels: a folder of folders
             named as classes. Maps: good images that were not learned from, a folder a
-            product; of a model of one product directly.
+            product; of a model of one product directly. By default those of the
+            config's ``val_dataloader``, of boxes and labels.
         annotations: Boxes only: a COCO file.
         weights: Of a config; by default what its training has left.
         step: Of a stream; by default the last that is trained.
@@ -120,28 +122,17 @@ def calibrate(
     check_range('batch_size', batch_size, 1)
     backend = TorchBackend(model, weights=weights, step=step, device=device)
     task = backend.spec.task
-    if (annotations is not None) != (task == 'boxes'):
-        wanted = 'a COCO file with' if task == 'boxes' else 'none with'
-        raise ValueError(
-            f'annotations={None if annotations is None else str(annotations)!r}: '
-            f'expected {wanted} a model of {task}; '
-            + ('give one' if task == 'boxes' else 'leave it out')
-        )
-    if task == 'boxes' and not Path(str(annotations)).is_file():
-        raise FileNotFoundError(
-            f'there is no annotation file {annotations}: expected a COCO file of '
-            'validation images; check the path'
-        )
+    _check_data(task, images, annotations)
     with Progress(None, shown=show_progress) as progress:
         look = _looking(backend, tile, batch_size, progress)
+        root = None if images is None else Path(images)
         if task == 'boxes':
-            found = fit_boxes(
-                backend, look, Path(images), Path(str(annotations)), costs=pair
-            )
+            file = None if annotations is None else Path(annotations)
+            found = fit_boxes(backend, look, root, file, costs=pair)
         elif task == 'labels':
-            found = fit_labels(backend, look, Path(images), costs=pair)
+            found = fit_labels(backend, look, root, costs=pair)
         else:
-            found = fit_maps(backend, look, Path(images), rate=false_alarm_rate)
+            found = fit_maps(backend, look, Path(str(images)), rate=false_alarm_rate)
     path = _write(Path(backend.spec.about['checkpoint']), found, out, tile)
     return Calibration(
         path=path,
@@ -151,6 +142,32 @@ def calibrate(
         summary=found.summary,
         notes=tuple(found.notes),
     )
+
+
+def _check_data(
+    task: Task, images: str | Path | None, annotations: str | Path | None
+) -> None:
+    """Refuse data that are not what the thresholds of a task are chosen on."""
+    given = None if annotations is None else str(annotations)
+    if task != 'boxes' and given is not None:
+        raise ValueError(
+            f'annotations={given!r}: expected none with a model of {task}; leave it out'
+        )
+    if task == 'boxes' and (given is None) != (images is None):
+        raise ValueError(
+            f'annotations={given!r}: expected a COCO file and the folder of its '
+            'images; give both, or neither for the validation images of the config'
+        )
+    if task == 'maps' and images is None:
+        raise ValueError(
+            'images=None: expected a folder of good images that were not learned '
+            'from; give it'
+        )
+    if given is not None and not Path(given).is_file():
+        raise FileNotFoundError(
+            f'there is no annotation file {given}: expected a COCO file of validation '
+            'images; check the path'
+        )
 
 
 def _looking(

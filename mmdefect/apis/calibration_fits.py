@@ -1,4 +1,4 @@
-"""Thresholds of a model that is trained already, a function a task."""
+"""Thresholds of labels and maps, for a model that is trained already."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
 
 from mmdefect.apis.torch_backend import TorchBackend
-from mmdefect.datasets.boxes.coco_file import boxes_in_frame, read_coco
-from mmdefect.deploy.outputs import BoxOutput, LabelOutput, MapOutput, Output
+from mmdefect.deploy.outputs import LabelOutput, MapOutput, Output
 from mmdefect.deploy.sources import open_frames
-from mmdefect.engine.box_note import box_note, described, unchosen
-from mmdefect.engine.calibrated import refuse_test_files
 from mmdefect.engine.hooks.calibration import CalibrationHook
-from mmdefect.functional.box_thresholds import choose_thresholds
 from mmdefect.utils.checks import check_known, some_of
+from mmdefect.utils.dumped_config import SCOPES, check_types
 from mmdefect.utils.images import read_bgr
 
 Look = Callable[[Iterable[np.ndarray]], Iterator[Output]]
@@ -43,90 +42,32 @@ class Fit:
     buffers: Mapping[str, float] = field(default_factory=dict)
 
 
-def fit_boxes(
-    backend: TorchBackend,
-    look: Look,
-    root: Path,
-    annotations: Path,
-    *,
-    costs: tuple[float, float],
-) -> Fit:
-    """Choose a threshold a class; see :func:`mmdefect.functional.choose_thresholds`.
-
-    Args:
-        backend: The model.
-        look: How it looks at images.
-        root: Folder the file names are relative to.
-        annotations: COCO file.
-        costs: What a miss costs and what a false alarm costs.
+def validation_loader(cfg: Config) -> Any:
+    """Settings of the validation images of a config.
 
     Raises:
-        ValueError: The file is that of the test or lists no image, or an image cannot
-            be read.
+        ValueError: It has none, or would build what no registry holds.
     """
-    coco = read_coco(annotations)
-    refuse_test_files([annotations], backend.cfg.get('test_dataloader'))
-    if not coco['images']:
-        raise ValueError(f'{annotations} lists no image: expected some; give another')
-    classes = backend.spec.classes
-    names = {category['id']: category['name'] for category in coco['categories']}
-    bits = backend.spec.about.get('bits')
-    images = (
-        read_bgr(root / i['file_name'], size=(i['width'], i['height']), bits=bits)
-        for i in coco['images']
-    )
-    detections = []
-    for output in look(images):
-        boxes = cast(BoxOutput, output)
-        parts = (boxes.boxes, boxes.scores, boxes.labels)
-        detections.append(tuple(torch.from_numpy(part) for part in parts))
-    choice = choose_thresholds(
-        cast(Any, detections),
-        _annotated(coco, names, classes),
-        classes=len(classes),
-        costs=costs,
-    )
-    notes = unchosen(choice, classes)
-    if strange := [name for name in names.values() if name not in classes]:
-        notes.append(
-            f'the model does not know {some_of(strange)}, whose boxes were left out'
+    loader = cfg.get('val_dataloader')
+    if loader is None:
+        raise ValueError(
+            'images=None: expected validation images, which this config does not name '
+            '(a stream never does); give their folder'
         )
-    note = box_note(choice, classes, costs=costs, images=len(coco['images']))
-    return Fit(note=note, summary=described(choice, classes), notes=notes)
-
-
-def _annotated(
-    coco: Mapping[str, Any], names: Mapping[int, str], classes: Sequence[str]
-) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Boxes, labels and regions of each image, of the classes of the model."""
-    rows: dict[int, list[tuple[list[float], int, bool]]]
-    rows = {image['id']: [] for image in coco['images']}
-    for box in boxes_in_frame(coco)[0]:
-        name = names[box['category_id']]
-        if name in classes:
-            x, y, w, h = box['bbox']
-            corners = [x, y, x + w, y + h]
-            label = classes.index(name)
-            rows[box['image_id']].append((corners, label, bool(box['iscrowd'])))
-    return [
-        (
-            torch.tensor([box for box, _, _ in found]).float().reshape(-1, 4),
-            torch.tensor([label for _, label, _ in found], dtype=torch.int64),
-            torch.tensor([region for _, _, region in found], dtype=torch.bool),
-        )
-        for found in rows.values()
-    ]
+    check_types(loader.dataset, 'val_dataloader', (*SCOPES, 'mmcv', 'mmengine'))
+    return loader
 
 
 def fit_labels(
-    backend: TorchBackend, look: Look, root: Path, *, costs: tuple[float, float]
+    backend: TorchBackend, look: Look, root: Path | None, *, costs: tuple[float, float]
 ) -> Fit:
     """Fit temperature and threshold, as the hook does after a training.
 
     Args:
         backend: The model.
         look: How it looks at images.
-        root: Folder of folders named as classes.
+        root: Folder of folders named as classes; without it, the config's validation
+            images.
         costs: What a miss costs and what a false alarm costs.
 
     Raises:
@@ -139,12 +80,11 @@ def fit_labels(
             f'{type(backend.model.head).__name__} has no temperature and no threshold '
             'to set: expected a model with a mmdefect.DefectClsHead; train one'
         )
-    rows: list[np.ndarray] = []
-    labels: list[int] = []
-    for name, outputs in _by_folder(backend, look, root).items():
-        found = [cast(LabelOutput, output).probabilities for output in outputs]
-        rows += found
-        labels += [spec.classes.index(name)] * len(found)
+    rows, labels = (
+        _validation_labels(backend, look)
+        if root is None
+        else _sorted_labels(backend, look, root)
+    )
     # Up to a constant an image, these are the logits.
     temperature = float(backend.model.head.temperature)
     tiny = torch.finfo(torch.float32).tiny
@@ -165,6 +105,33 @@ def fit_labels(
     )
     buffers = {f'head.{name}': fitted[name] for name in ('temperature', 'threshold')}
     return Fit(note=note, summary=summary, notes=told.warnings, buffers=buffers)
+
+
+def _sorted_labels(
+    backend: TorchBackend, look: Look, root: Path
+) -> tuple[list[np.ndarray], list[int]]:
+    """Probabilities and labels of images that lie in folders of their classes."""
+    rows: list[np.ndarray] = []
+    labels: list[int] = []
+    for name, outputs in _by_folder(backend, look, root).items():
+        found = [cast(LabelOutput, output).probabilities for output in outputs]
+        rows += found
+        labels += [backend.spec.classes.index(name)] * len(found)
+    return rows, labels
+
+
+def _validation_labels(
+    backend: TorchBackend, look: Look
+) -> tuple[list[np.ndarray], list[int]]:
+    """The same of the validation images of the config."""
+    loader = validation_loader(backend.cfg)
+    with DefaultScope.overwrite_default_scope(backend.cfg.get('default_scope')):
+        dataset: Any = DATASETS.build(loader.dataset)
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    bits = backend.spec.about.get('bits')
+    outputs = look(read_bgr(info['img_path'], bits=bits) for info in infos)
+    rows = [cast(LabelOutput, output).probabilities for output in outputs]
+    return rows, [int(info['gt_label']) for info in infos]
 
 
 class _Told:

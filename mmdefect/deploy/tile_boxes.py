@@ -120,11 +120,13 @@ def _groups(found: _Sightings) -> list[list[int]]:
     """Sightings of one class by defect."""
     groups: list[list[int]] = []
     member_of = np.full(len(found.scores), -1)
+    near = _neighbours(found)
+    done: dict[int, list[int]] = {tile: [] for tile in near}
     for index in np.lexsort((-found.scores, found.cut)).tolist():
-        others = np.flatnonzero(member_of >= 0)
+        tile = int(found.tiles[index])
+        others = np.array([k for other in near[tile] for k in done[other]], np.int64)
         agreement = _agreement(found, index, others)
-        taken = member_of[others][found.tiles[others] == found.tiles[index]]
-        free = agreement * ~np.isin(member_of[others], taken)
+        free = agreement * ~np.isin(member_of[others], member_of[done[tile]])
         group = len(groups)
         if free.any():
             group = int(member_of[others[free.argmax()]])
@@ -136,20 +138,31 @@ def _groups(found: _Sightings) -> list[list[int]]:
             groups.append([])
         groups[group].append(index)
         member_of[index] = group
+        done[tile].append(index)
     return groups
 
 
+def _neighbours(found: _Sightings) -> dict[int, list[int]]:
+    """Of each tile with boxes, those that look at a place that it looks at, too."""
+    tiles, first = np.unique(found.tiles, return_index=True)
+    views = found.views[first]
+    meet = _area(_common(views[:, None], views[None])) > 0
+    np.fill_diagonal(meet, False)
+    return {
+        int(tile): tiles[row].tolist() for tile, row in zip(tiles, meet, strict=True)
+    }
+
+
 def _agreement(found: _Sightings, index: int, others: np.ndarray) -> np.ndarray:
-    """Agreement of a box with others of its class, none of them cut if it is not.
+    """Agreement of a box with those of other tiles; none is cut if it is not.
 
     Returns:
         ``(len(others),)``, in (0, 1]; 0 where they are different defects.
     """
     box, cut = found.boxes[index], found.cut[others]
-    foreign = found.tiles[others] != found.tiles[index]
     if not found.cut[index]:
         iou, _ = _overlap(box, found.boxes[others])
-        return np.where(foreign & (iou >= SAME), iou, 0.0)
+        return np.where(iou >= SAME, iou, 0.0)
     both = _common(found.places[index], found.places[others])
     iou, inside = _overlap(_common(box, both), _common(found.boxes[others], both))
     # Two pieces go on behind their borders, and tiles may share nothing but a border.
@@ -160,7 +173,7 @@ def _agreement(found: _Sightings, index: int, others: np.ndarray) -> np.ndarray:
     iou = np.maximum(iou, np.where(cut, beyond, 0.0))
     _, whole = _overlap(box, found.boxes[others])
     piece = ~cut & (np.maximum(inside, whole) >= INSIDE)
-    same = foreign & ((iou >= SAME) | piece)
+    same = (iou >= SAME) | piece
     return np.where(same, np.maximum(iou, 1e-6), 0.0)
 
 

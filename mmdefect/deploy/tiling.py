@@ -9,12 +9,13 @@ stand beside the whole one or in its place, and two close defects may grow into 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mmdefect.deploy.backend import Backend
 from mmdefect.deploy.outputs import BoxOutput, MapOutput, Output
+from mmdefect.deploy.spec import ModelSpec
 from mmdefect.deploy.tile_boxes import Tile, merge_boxes
 
 SMALLEST = 32
@@ -108,7 +109,8 @@ class TiledBackend:
     Boxes of all tiles are merged, see :func:`mmdefect.deploy.tile_boxes.merge_boxes`.
     Anomaly maps are blended: towards a border that it shares with another tile, the
     weight of a tile falls. The score of the image is the highest of its tiles, as the
-    model scores a tile; thresholds that were chosen on whole images do not hold for it.
+    model scores a tile; with thresholds that were chosen on whole images, or on other
+    tiles, its results say ``not calibrated``.
 
     Args:
         backend: Looks at the tiles.
@@ -138,7 +140,7 @@ class TiledBackend:
         self.backend = backend
         self.tiling = Tiling(size=size, overlap=overlap)
         self.batch_size = batch_size
-        self.spec = backend.spec
+        self.spec = _spec_in_tiles(backend.spec, self.tiling)
         self.name = backend.name
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Output]:
@@ -163,6 +165,21 @@ class TiledBackend:
             yield from self.backend(
                 [np.ascontiguousarray(image[y1:y2, x1:x2]) for x1, y1, x2, y2 in batch]
             )
+
+
+def _spec_in_tiles(spec: ModelSpec, tiling: Tiling) -> ModelSpec:
+    """The highest of many scores is larger than one, of good images, too.
+
+    A box has the same score wherever it is looked at.
+    """
+    chosen = (spec.about.get('calibration') or {}).get('tile')
+    if spec.task != 'maps' or not spec.calibrated:
+        return spec
+    if chosen is not None:
+        known = Tiling(**chosen)
+        if (known.sides, known.shared) == (tiling.sides, tiling.shared):
+            return spec
+    return replace(spec, calibrated=False)
 
 
 def blend_maps(

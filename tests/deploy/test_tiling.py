@@ -5,6 +5,8 @@ Slow is a detector that is trained first.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -252,6 +254,22 @@ def test_feature_an_image_of_one_tile_is_looked_at_as_it_is() -> None:
     np.testing.assert_allclose(output.boxes, truth, atol=1)
     assert tiled.name == 'torch'
     assert tiled([]) == []
+
+
+def test_feature_thresholds_of_maps_hold_for_their_tiles_alone() -> None:
+    def calibrated(tile: dict | None, **used) -> bool:
+        backend = Darkness()
+        about = {'calibration': {'tile': tile} if tile else {}}
+        backend.spec = replace(backend.spec, calibrated=True, about=about)
+        return TiledBackend(backend, **used).spec.calibrated
+
+    assert not calibrated(None, size=400)
+    assert calibrated({'size': [400, 400], 'overlap': 80}, size=400, overlap=0.2)
+    assert not calibrated({'size': 400, 'overlap': 80}, size=400, overlap=81)
+    # A box has its score in any tile.
+    boxes = Blobs()
+    boxes.spec = replace(boxes.spec, calibrated=True)
+    assert TiledBackend(boxes, size=400).spec.calibrated
 
 
 class Labels:

@@ -17,7 +17,8 @@ from typing import Any
 
 from mmdefect.converters.image_options import add_exif_option
 from mmdefect.converters.output import in_one_sentence
-from mmdefect.converters.tiles import TileRule, cut_into_tiles
+from mmdefect.converters.tile_rule import TileRule
+from mmdefect.converters.tiles import cut_into_tiles
 from mmdefect.datasets.boxes.coco_file import read_coco
 from mmdefect.deploy.progress import Progress
 from mmdefect.deploy.tiling import Tiling

@@ -100,7 +100,7 @@ class BoxCalibrationHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Choose, and write ``calibrated.pth``."""
-        loader = self._loader or self._validation(runner)
+        loader = self._validation(runner) if self._loader is None else self._loader
         dataset: Any = loader.dataset
         classes = list(dataset.metainfo['classes'])
         source, checkpoint = chosen_checkpoint(runner, metainfo=dataset.metainfo)
@@ -132,8 +132,10 @@ class BoxCalibrationHook(Hook):
                     'dataloader=dict(...), as val_dataloader is written'
                 )
             return runner.val_dataloader
-        dataset: Any = runner.train_dataloader.dataset
-        settings = for_classes(self.dataloader, dataset.metainfo['classes'])
+        learned = runner.train_dataloader.dataset.metainfo
+        settings = for_classes(self.dataloader, learned['classes'])
+        if 'bits' in learned:  # of 16-bit images, which must look as in training
+            innermost(settings.dataset).setdefault('bits', learned['bits'])
         return Runner.build_dataloader(settings, seed=0)
 
 

@@ -1,0 +1,305 @@
+"""Thresholds of trained models: of boxes, labels and maps, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmdefect.apis.calibrate import calibrate
+from mmdefect.apis.calibration_fits import good_threshold
+from mmdefect.apis.torch_backend import TorchBackend
+from mmdefect.functional import cost_threshold
+from mmdefect.utils.checkpoint import load_weights
+from tests.helpers.tiny_models import CLASSIFIER, MAPS, saved_model, stream_of_boxes
+
+
+@pytest.fixture(scope='module')
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stream in ``work``, and validation images in ``val``."""
+    folder = tmp_path_factory.mktemp('boxes')
+    annotated(stream_of_boxes(folder), folder / 'val')
+    return folder
+
+
+@pytest.fixture
+def stream(made: Path, tmp_path: Path) -> Path:
+    shutil.copytree(made / 'val', tmp_path / 'val')
+    return Path(shutil.copytree(made / 'work', tmp_path / 'work'))
+
+
+def drawn(path: Path, seed: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    width, height = size
+    image = np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
+    cv2.imwrite(str(path), image)
+    return image
+
+
+def annotated(work: Path, folder: Path, *, images: int = 3) -> Path:
+    """Images of which the model's own boxes, every second one, are the truth."""
+    backend = TorchBackend(work, device='cpu')
+    entries, boxes = [], []
+    # One more class than the model knows, and in another order.
+    names = ['patches', 'crazing', 'dust', 'inclusion']
+    for number in range(images):
+        image = drawn(folder / f'{number}.png', number)
+        (output,) = backend([image])
+        entry = {'id': number, 'file_name': f'{number}.png', 'width': 64, 'height': 48}
+        entries.append(entry)
+        for box, label in zip(output.boxes[::2], output.labels[::2], strict=True):
+            x1, y1, x2, y2 = map(float, box)
+            name = backend.spec.classes[label]
+            if name != 'inclusion':
+                category = names.index(name) + 1
+                box = [x1, y1, x2 - x1, y2 - y1]
+                boxes.append({'image_id': number, 'category_id': category, 'bbox': box})
+    boxes.append({'image_id': 0, 'category_id': 3, 'bbox': [1, 1, 20, 20]})
+    content = {
+        'images': entries,
+        'annotations': [{'id': k, **box} for k, box in enumerate(boxes, 1)],
+        'categories': [{'id': k, 'name': n} for k, n in enumerate(names, 1)],
+    }
+    path = folder / 'val.json'
+    path.write_text(json.dumps(content), encoding='utf-8')
+    return path
+
+
+def test_feature_boxes(stream: Path, tmp_path: Path) -> None:
+    file = tmp_path / 'val/val.json'
+    options: dict[str, Any] = {'images': tmp_path / 'val', 'annotations': file}
+    found = calibrate(stream, **options, costs=(3, 1), device='cpu', batch_size=2)
+    assert found.path == stream / 'step_0/calibrated.pth'
+    assert (found.task, found.images) == ('boxes', 3)
+    # The truth is known to the model: those that it is less sure of are kept out.
+    shown = {name for name in ('crazing', 'patches') if name in found.thresholds}
+    assert shown
+    assert set(found.thresholds) == shown
+    assert any('show no box of' in n and 'inclusion' in n for n in found.notes)
+    assert 'the model does not know dust, whose boxes were left out' in found.notes
+    saved = load_weights(found.path)
+    before = load_weights(stream / 'step_0/epoch_1.pth')
+    assert saved['meta']['stream'] == before['meta']['stream']
+    for name, value in saved['state_dict'].items():
+        assert torch.equal(value, before['state_dict'][name])
+    note = saved['meta']['calibration']
+    assert note['checkpoint'] == 'epoch_1.pth'
+    assert note['thresholds'] == found.thresholds
+    for name in shown:
+        count = note['counts'][name]
+        assert 0 < count['found'] <= count['boxes']
+    # What it decides on from now on; and once more, of the same weights.
+    assert TorchBackend(stream, device='cpu').spec.thresholds == found.thresholds
+    again = calibrate(stream, **options, costs=(1, 9), device='cpu')
+    note = load_weights(again.path)['meta']['calibration']
+    assert note['checkpoint'] == 'epoch_1.pth'
+    assert all(again.thresholds[n] >= found.thresholds[n] for n in shown)
+    assert str(again).endswith(f'wrote {again.path}')
+
+
+def test_feature_in_tiles_and_elsewhere(stream: Path, tmp_path: Path) -> None:
+    found = calibrate(
+        stream,
+        images=tmp_path / 'val',
+        annotations=tmp_path / 'val/val.json',
+        tile={'size': 40, 'overlap': 10},
+        out=tmp_path / 'new/tiled.pth',
+        device='cpu',
+    )
+    assert found.path == tmp_path / 'new/tiled.pth'
+    note = load_weights(found.path)['meta']['calibration']
+    assert note['tile'] == {'size': 40, 'overlap': 10}
+    assert not (stream / 'step_0/calibrated.pth').exists()
+
+
+def test_feature_the_validation_images_of_the_config(stream, tmp_path) -> None:
+    """Boxes and labels, as if their files had been given."""
+    config = stream / 'step_0/tiny_sd-idd.py'
+    cfg = Config.fromfile(config)
+    cfg.val_dataloader = cfg.test_dataloader.to_dict()
+    cfg.val_dataloader.dataset.update(
+        type='mmdefect.DefectDetDataset',
+        data_root=f'{tmp_path}/val/',
+        ann_file='val.json',
+    )
+    cfg.dump(config)
+    settings: dict[str, Any] = {'device': 'cpu', 'out': tmp_path / 'x.pth'}
+    one = calibrate(stream, **settings)
+    two = calibrate(
+        stream,
+        images=tmp_path / 'val',
+        annotations=tmp_path / 'val/val.json',
+        **settings,
+    )
+    assert one.thresholds == two.thresholds
+    assert one.images == two.images == 3
+    labels = Config(CLASSIFIER)
+    labels.val_dataloader = labels.test_dataloader.to_dict()
+    labels.val_dataloader.dataset.data_root = str(tmp_path / 'sorted')
+    for number in range(4):
+        name = ('broken', 'good')[number % 2]
+        drawn(tmp_path / f'sorted/{name}/{number}.png', number)
+    config, weights = saved_model(labels, tmp_path / 'labels')
+    one = calibrate(config, weights=weights, **settings)
+    two = calibrate(config, weights=weights, images=tmp_path / 'sorted', **settings)
+    assert one.thresholds == two.thresholds
+    assert one.images == two.images == 4
+
+
+def test_feature_labels(tmp_path: Path) -> None:
+    config, weights = saved_model(CLASSIFIER, tmp_path / 'model')
+    for name, level in (('broken', 60), ('good', 190)):
+        for number in range(6):
+            image = np.full((32, 32, 3), level + 10 * number, np.uint8)
+            path = tmp_path / 'val' / name / f'{number}.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), image)
+    backend = TorchBackend(config, weights=weights, device='cpu')
+    settings: dict[str, Any] = {'weights': weights, 'device': 'cpu', 'batch_size': 4}
+    found = calibrate(
+        config, images=tmp_path / 'val', costs=(5, 1), out=None, **settings
+    )
+    assert found.path == weights.with_name('calibrated.pth')
+    assert (found.task, found.images) == ('labels', 12)
+    saved = load_weights(found.path)
+    state, note = saved['state_dict'], saved['meta']['calibration']
+    threshold = float(state['head.threshold'])
+    assert found.thresholds == {'broken': pytest.approx(threshold)}
+    assert note['thresholds']['broken'] == note['threshold']
+    assert float(state['head.temperature']) == pytest.approx(note['temperature'])
+    # The threshold is that of the probabilities which the new weights say.
+    after = TorchBackend(config, weights=found.path, device='cpu')
+    assert after.spec.calibrated
+    paths = [
+        tmp_path / 'val' / name / f'{k}.png'
+        for name in ('broken', 'good')
+        for k in range(6)
+    ]
+    scores = torch.tensor(
+        [float(after([cv2.imread(str(path))])[0].probabilities[0]) for path in paths]
+    )
+    truth = torch.tensor([1] * 6 + [0] * 6)
+    chosen = cost_threshold(scores, truth, 5, 1)
+    assert threshold == pytest.approx(chosen, abs=1e-3)
+    assert not backend.spec.calibrated
+
+
+def test_feature_maps(tmp_path: Path) -> None:
+    config, weights = saved_model(MAPS, tmp_path / 'model')
+    backend = TorchBackend(config, weights=weights, device='cpu')
+    scores = []
+    for number in range(10):
+        image = drawn(tmp_path / f'good/cloth/day {number % 2}/{number}.png', number)
+        scores.append(backend([image])[0].score)
+    found = calibrate(
+        config,
+        images=tmp_path / 'good',
+        weights=weights,
+        false_alarm_rate=0.2,
+        device='cpu',
+    )
+    assert (found.task, found.images) == ('maps', 10)
+    (threshold,) = found.thresholds.values()
+    assert sum(score >= threshold for score in scores) == 2
+    note = load_weights(found.path)['meta']['calibration']
+    assert note['thresholds'] == {'cloth': threshold}
+    assert (note['false_alarm_rate'], note['counts']) == (0.2, {'cloth': 10})
+    assert found.notes == ('no images of metal: no threshold, nothing decided',)
+    # Ten images cannot tell one in a hundred.
+    strict = calibrate(
+        config,
+        images=tmp_path / 'good',
+        weights=weights,
+        out=tmp_path / 'strict.pth',
+        device='cpu',
+    )
+    assert strict.thresholds['cloth'] > max(scores)
+    assert '10 good images of cloth cannot tell a share of 0.01' in strict.notes[0]
+
+
+def test_feature_a_model_of_one_product_needs_no_folder_of_it(tmp_path: Path) -> None:
+    cfg = Config(MAPS)
+    cfg.model.num_classes = 1
+    cfg.test_dataloader.dataset.seen_classes = ['cloth']
+    meta = {'dataset_meta': {'classes': ['cloth']}}
+    config, weights = saved_model(cfg, tmp_path / 'model', meta=meta)
+    for number in range(3):
+        drawn(tmp_path / f'good/{number}.png', number)
+    found = calibrate(config, images=tmp_path / 'good', weights=weights, device='cpu')
+    assert list(found.thresholds) == ['cloth']
+    assert found.images == 3
+
+
+def test_feature_good_threshold() -> None:
+    scores = [0.3, 0.1, 0.2, 0.4]
+    assert good_threshold(scores, 0.25) == pytest.approx(0.35)
+    assert good_threshold(scores, 0.5) == pytest.approx(0.25)
+    assert good_threshold(scores, 0) == math.nextafter(0.4, math.inf)
+    # More images than wanted share the score: all of them are good.
+    assert good_threshold([0.1, 0.4, 0.4, 0.4], 0.25) == math.nextafter(0.4, math.inf)
+    assert good_threshold([float(k) for k in range(100)], 0.07) == 92.5
+
+
+def test_exception(stream: Path, tmp_path: Path) -> None:
+    file = tmp_path / 'val/val.json'
+
+    def refused(message: str, error: type = ValueError, **more: Any) -> None:
+        options = {'images': tmp_path / 'val', 'annotations': file, **more}
+        with pytest.raises(error, match=message):
+            calibrate(stream, device='cpu', **options)
+        assert not (stream / 'step_0/calibrated.pth').exists()
+
+    refused(r'^costs=\(0, 1\): expected two positive', costs=(0, 1))
+    refused(r'^false_alarm_rate=1: expected', false_alarm_rate=1)
+    refused(r'^annotations=None: expected a COCO file and the fol', annotations=None)
+    refused(
+        r'^images=None: expected validation images, .* stream never does',
+        annotations=None,
+        images=None,
+    )
+    refused('there is no annotation file', FileNotFoundError, annotations='no.json')
+    refused(r'^tile overlap=40', tile={'size': 40, 'overlap': 40})
+    refused('cannot load the image', images=tmp_path)
+    empty = tmp_path / 'empty.json'
+    content = json.loads(file.read_text(encoding='utf-8'))
+    empty.write_text(json.dumps({**content, 'images': [], 'annotations': []}))
+    refused('lists no image: expected some', annotations=empty)
+    # The config names the images of the test.
+    cfg = Config.fromfile(stream / 'step_0/tiny_sd-idd.py')
+    root = tmp_path / 'test'
+    shutil.copytree(tmp_path / 'val', root)
+    cfg.test_dataloader.dataset.update(data_root=f'{root}/', ann_file='val.json')
+    cfg.dump(stream / 'step_0/tiny_sd-idd.py')
+    refused('is the annotation file of the test: expected validation')
+
+
+def test_exception_folders(tmp_path: Path) -> None:
+    config, weights = saved_model(MAPS, tmp_path / 'model')
+
+    def refused(message: str, error: type = ValueError, **more: Any) -> None:
+        options = {'images': tmp_path / 'good', **more}
+        with pytest.raises(error, match=message):
+            calibrate(config, weights=weights, device='cpu', **options)
+
+    refused('there is no folder', FileNotFoundError)
+    refused('images=None: expected a folder of good images', images=None)
+    drawn(tmp_path / 'good/0.png', 0)
+    refused('holds no folder: expected one a class or product')
+    drawn(tmp_path / 'good/cloths/0.png', 0)
+    refused("names the unknown class 'cloths'.*did you mean cloth")
+    (tmp_path / 'good/cloths').rename(tmp_path / 'good/cloth')
+    (tmp_path / 'good/cloth/1.png').write_bytes(b'no image')
+    refused('a threshold needs all images')
+    refused('expected none with a model of maps', annotations='val.json')
+    plain = Config(CLASSIFIER)
+    plain.model.head = {'type': 'LinearClsHead', 'num_classes': 2, 'in_channels': 8}
+    config, weights = saved_model(plain, tmp_path / 'plain')
+    refused('LinearClsHead has no temperature and no threshold')
