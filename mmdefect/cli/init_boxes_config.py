@@ -180,6 +180,7 @@ def _schedule_lines(
         f'epochs = {choice.epochs}',
         f'train_cfg = dict(max_epochs=epochs, val_interval={every})',
         *_rate_lines(choice, pretrained=pretrained),
+        f'auto_scale_lr = dict(base_batch_size={choice.batch})',
         'param_scheduler = [',
         '    dict(',
         "        type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, "
