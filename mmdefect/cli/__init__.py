@@ -1,1 +1,1 @@
-"""The command line ``mmdefect``."""
+"""The command ``mmdefect``: a module a subcommand, loaded when it is asked for."""
