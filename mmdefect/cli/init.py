@@ -21,7 +21,7 @@ TASKS = {
 }
 """Task -> what data it takes."""
 FORMATS = ('auto', 'coco', 'labelme', 'yolo', 'cvat', 'label-studio', 'voc')
-DESCRIPTION = (
+HELP = (
     'Look at a folder of images, convert what needs converting into <out>_data, write '
     'a short config that trains on them, and say what was found and what comes next.'
 )
@@ -72,21 +72,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command; the exit status is 0, or 1 after one sentence of what is wrong.
+    """Run the command; the exit status is 0, or 1 after errors that are printed.
 
     Args:
         args: As :func:`add_arguments` describes them.
+
+    Raises:
+        OSError: If files are not there, or cannot be written.
+        ValueError: If the data cannot be used.
     """
-    try:
-        plan = make_plan(args)
-        print('\n'.join(plan.said()))
-        if plan.errors:
-            print('Nothing written: see the errors above.')
-            return 1
-        print('\n'.join(plan.write()))
-    except (OSError, ValueError) as error:
-        print(f'ERROR: {error}\nNothing written: see the error above.')
+    plan = make_plan(args)
+    print('\n'.join(plan.said()))
+    if plan.errors:
+        print('Nothing written: see the errors above.')
         return 1
+    print('\n'.join(plan.write()))
     return 0
 
 
@@ -107,7 +107,11 @@ def make_plan(args: argparse.Namespace) -> Plan:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run."""
-    parser = argparse.ArgumentParser('mmdefect init', description=DESCRIPTION)
+    """Run the command alone; what is wrong is one sentence and the exit status 1."""
+    parser = argparse.ArgumentParser('mmdefect init', description=HELP)
     add_arguments(parser)
-    return run(parser.parse_args(argv))
+    try:
+        return run(parser.parse_args(argv))
+    except (OSError, ValueError) as error:
+        print(f'ERROR: {error}\nNothing written: see the error above.')
+        return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ def config_text(
     subsets = list(converted)
     val = next((s for s in ('val', 'test') if s in subsets), subsets[0])
     test = 'test' if 'test' in subsets else val
-    files = {s: data / f'{s}.json' for s in subsets}
+    own = [data / f'{subset}.json' for subset in (subsets[0], val, test)]
     images = sum(len(coco['images']) for coco, _ in converted.values())
     boxes = sum(len(coco['annotations']) for coco, _ in converted.values())
     lines = [
@@ -87,7 +87,7 @@ def config_text(
         f'classes = {names_literal(imported.classes)}',
         *_model_lines(imported, choice, pretrained=pretrained),
         '',
-        *_data_lines(imported, choice, files[subsets[0]], files[val], files[test]),
+        *_data_lines(imported, choice, own, args.exif),
         '',
         *_schedule_lines(converted, choice, pretrained=pretrained),
     ]
@@ -110,14 +110,13 @@ def _model_lines(imported: Imported, choice: Choice, *, pretrained: bool) -> lis
 
 
 def _data_lines(
-    imported: Imported, choice: Choice, train: Path, val: Path, test: Path
+    imported: Imported, choice: Choice, files: Sequence[Path], exif: str | None
 ) -> list[str]:
+    """Pipelines, loaders and evaluators; files are those of train, val and test."""
     width, height = choice.size
+    train, val, test = map(literal, files)
     smallest = min(min(r.width, r.height) for r in imported.records)
-    dataset = 'ann_file={}, {}pipeline={}'
-    keep = f'filter_cfg=dict(min_size={smallest}), ' if smallest < 32 else ''
-    training = dataset.format(literal(train), keep, 'train_pipeline')
-    testing = dataset.format(literal(test), '', 'test_pipeline')
+    few = [f'filter_cfg=dict(min_size={smallest})'] if smallest < 32 else []
     lines = [
         *comment(f'Longer and shorter side of an image, {choice.why}.'),
         f"size = dict(type='Resize', scale=({width}, {height}), keep_ratio=True)",
@@ -128,30 +127,39 @@ def _data_lines(
         "    type='mmdefect.DefectDetDataset',",
         "    data_root='',",
         f'    data_prefix=dict(img={literal(imported.root)}),',
+        *([f'    exif={exif!r},'] if exif else []),
         '    metainfo=dict(classes=classes))',
         *comment(
             'Good images, without boxes, are left out of training; they teach what is '
             'no defect with filter_cfg=dict(filter_empty_gt=False).'
         ),
-        'train_dataloader = dict(',
-        f'    batch_size={choice.batch},',
-        f'    dataset=dict(images, {training}))',
-        'test_dataloader = dict(',
-        f'    batch_size={choice.batch},',
-        f'    dataset=dict(images, {testing}))',
+        *_loader('train', choice.batch, [f'ann_file={train}', *few]),
+        *_loader('test', choice.batch, [f'ann_file={test}']),
+        f'test_evaluator = dict(ann_file={test})',
     ]
-    lines.append(f'test_evaluator = dict(ann_file={literal(test)})')
     if val == test:
-        lines += ['val_dataloader = test_dataloader', 'val_evaluator = test_evaluator']
-    else:
-        validating = dataset.format(literal(val), '', 'test_pipeline')
-        lines += [
-            'val_dataloader = dict(',
-            f'    batch_size={choice.batch},',
-            f'    dataset=dict(images, {validating}))',
-            f'val_evaluator = dict(ann_file={literal(val)})',
+        own = [
+            '# There are no images for test alone: scores are those of validation.',
+            'val_dataloader = test_dataloader',
+            'val_evaluator = test_evaluator',
         ]
-    return [*lines, 'del size, images']
+    else:
+        own = [
+            *_loader('val', choice.batch, [f'ann_file={val}']),
+            f'val_evaluator = dict(ann_file={val})',
+        ]
+    return [*lines, *own, 'del size, images']
+
+
+def _loader(name: str, batch: int, settings: Sequence[str]) -> list[str]:
+    pipeline = f'{"train" if name == "train" else "test"}_pipeline'
+    return [
+        f'{name}_dataloader = dict(',
+        f'    batch_size={batch},',
+        '    dataset=dict(',
+        f'        images, {", ".join(settings)},',
+        f'        pipeline={pipeline}))',
+    ]
 
 
 def _schedule_lines(
@@ -172,6 +180,7 @@ def _schedule_lines(
         f'epochs = {choice.epochs}',
         f'train_cfg = dict(max_epochs=epochs, val_interval={every})',
         *_rate_lines(choice, pretrained=pretrained),
+        f'auto_scale_lr = dict(base_batch_size={choice.batch})',
         'param_scheduler = [',
         '    dict(',
         "        type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, "

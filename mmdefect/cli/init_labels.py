@@ -68,6 +68,7 @@ def plan(args: argparse.Namespace) -> Plan:
     if loose:
         result.found.append(f'in no folder of a class, left out: {name_some(loose)}')
     result.warnings = [*_warnings(counts, classes, looked), *looked.warnings()]
+    result.warnings += _in_both(images, args.data, good)
     absent = weights_note(MOBILENET)
     result.warnings += [absent] if absent else []
     result.files = {
@@ -156,12 +157,39 @@ def _warnings(
             f'classes with fewer than {FEW} images in training ({name_some(few)}): '
             'scores will be chance; take more'
         )
+    bare = [
+        f'{subset} {name}'
+        for subset, own in counts.items()
+        for name, number in zip(classes, own, strict=True)
+        if sum(own) and not number
+    ]
+    if bare:
+        found.append(
+            f'subsets without an image of a class ({name_some(bare)}): scores of them '
+            'say nothing; take more images'
+        )
     if looked.deep:
         found.append(
             f'images of 16 bits ({name_some(looked.deep)}): the loader of classifiers '
             'keeps the upper eight of them; save those of 12-bit cameras as 8 bits'
         )
     return found
+
+
+def _in_both(images: Sequence[Labelled], root: Path, good: str) -> list[str]:
+    """A sentence that names files that are good and defective at once."""
+    is_good = {image.name: image.folder == good for image in images}
+    both = [
+        ' = '.join(group)
+        for group in twins(root, list(is_good))
+        if len({is_good[name] for name in group}) > 1
+    ]
+    if not both:
+        return []
+    return [
+        f'files that are good and defective at once ({name_some(both)}): one of each '
+        'is sorted wrongly; remove it'
+    ]
 
 
 def config_text(
@@ -211,6 +239,7 @@ def config_text(
         f'max_epochs = {epochs}',
         'train_cfg = dict(max_epochs=max_epochs)',
         f'optim_wrapper = dict(optimizer=dict(lr={rate:g}))',
+        f'auto_scale_lr = dict(base_batch_size={batch})',
         'param_scheduler = [',
         '    _base_.param_scheduler[0],',
         '    dict(_base_.param_scheduler[1], end=max_epochs)]',

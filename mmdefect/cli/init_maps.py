@@ -78,7 +78,7 @@ def plan(args: argparse.Namespace) -> Plan:
         return result
     result.found += looked.found()
     result.warnings = [*_warnings(products, looked), *looked.warnings()]
-    absent = weights_note(MOBILENET)
+    absent = weights_note(MOBILENET, ', and what they see says little')
     result.warnings += [absent] if absent else []
     result.files = products.files
     result.config = config_text(args, products, pretrained=absent is None)
@@ -192,7 +192,7 @@ def config_text(
     names = [report.product for report in products.reports]
     lines = [
         *comment(
-            f'What looks unusual on {len(names)} products of '
+            f'What looks unusual on {len(names)} product{"s"[: len(names) - 1]} of '
             f'{args.data.as_posix()}, by mmdefect init: patches of good images are '
             'remembered, in one pass and without a GPU. Paths are relative to the '
             'folder where training is started.'

@@ -15,6 +15,7 @@ from mmdefect.utils.weights import how_to_make
 
 WEIGHTS = Path('data/weights')
 """Folder of pretrained weights, below the one where training is started."""
+LONGER = ', which needs far more images and time'
 
 
 @dataclass
@@ -139,12 +140,17 @@ def has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
-def weights_note(path: Path) -> str | None:
-    """What to do about pretrained weights that are not there; None if they are."""
+def weights_note(path: Path, effect: str = LONGER) -> str | None:
+    """What to do about pretrained weights that are not there; None if they are.
+
+    Args:
+        path: The file.
+        effect: What random ones do instead.
+    """
     if path.is_file():
         return None
     how = how_to_make(path) or f'put the file at {path}'
     return (
         f'there are no pretrained weights at {path}, so the config starts from random '
-        f'ones, which needs far more images and time: {how}, and run init again'
+        f'ones{effect}: {how}, and run init again with --force'
     )

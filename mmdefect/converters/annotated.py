@@ -55,7 +55,6 @@ class Found:
     Args:
         images: Every annotated image.
         classes: Names in the order that a file declares, empty if none does.
-        declared_in: That file.
         missing: Annotated images that are not there.
         passed_over: What has no box, such as points, and how many of it there are.
         notes: Anything else worth knowing.
@@ -64,7 +63,6 @@ class Found:
 
     images: list[Annotated] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
-    declared_in: str = ''
     missing: list[str] = field(default_factory=list)
     passed_over: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
@@ -92,12 +90,11 @@ class Found:
         else:
             self.images.append(Annotated(image, str(source), objects, **known))
 
-    def declare(self, classes: Iterable[str], source: object) -> None:
+    def declare(self, classes: Iterable[str]) -> None:
         """Take up class names in the order of a file, those of other files behind."""
         for name in classes:
             if name not in self.classes:
                 self.classes.append(name)
-        self.declared_in = self.declared_in or str(source)
 
 
 def read_each(

@@ -24,7 +24,7 @@ def read_coco_files(folder: ImageFolder, paths: Sequence[Path]) -> Found:
 
     def read(path: Path, found: Found) -> None:
         coco = read_coco(path)
-        found.declare([class_name(n, str(path)) for n in class_names(coco)], path)
+        found.declare(class_name(n, str(path)) for n in class_names(coco))
         names = {c['id']: c['name'].strip() for c in coco['categories']}
         objects: dict[int, Objects] = defaultdict(list)
         for one in coco['annotations']:

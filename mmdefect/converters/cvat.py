@@ -48,8 +48,7 @@ def read_cvat(folder: ImageFolder, paths: Sequence[Path]) -> Found:
                 f'{WHAT}; export it again'
             )
         labels = root.iterfind('meta//labels/label/name')
-        declared = [class_name(one.text, f'{path}: a label') for one in labels]
-        found.declare(declared, path)
+        found.declare(class_name(one.text, f'{path}: a label') for one in labels)
         for image in root.iterfind('image'):
             _read_image(image, path, folder, found)
         if root.find('track') is not None:

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from mmdefect.converters.annotated import Found
+from mmdefect.converters.annotated import Found, shown
 from mmdefect.converters.coco_folder import read_coco_files
 from mmdefect.converters.cvat import read_cvat
-from mmdefect.converters.image_folder import ImageFolder, named, visible_files
+from mmdefect.converters.image_folder import ImageFolder, visible_files
 from mmdefect.converters.label_studio import read_label_studio
 from mmdefect.converters.labelme import read_labelme
 from mmdefect.converters.own_voc import read_voc
@@ -149,7 +149,7 @@ def choose_format(
 
 def _listed(by_format: Mapping[str, Sequence[Path]]) -> str:
     return ' and '.join(
-        f'{TITLES[kind]} ({named([path.name for path in paths[:1]])[3:]})'
+        f'{TITLES[kind]} ({shown(paths[0].name)})'
         for kind, paths in sorted(by_format.items())
     )
 

@@ -111,7 +111,7 @@ def _names(paths: Sequence[Path], found: Found) -> list[str]:
         raise ValueError(
             f'{source} names a class twice: expected every name once; correct it'
         )
-    found.declare(names, source)
+    found.declare(names)
     return names
 
 

@@ -238,6 +238,7 @@ def sorted_parts() -> None:
     """Good parts and scrap, one photograph twice."""
     photos(Path('parts/good'), 8, seed=0)
     photos(Path('parts/scrap'), 8, seed=1, square=True)
+    shutil.copy('parts/scrap/7.png', 'parts/good/wrong.png')
     shutil.copy('parts/good/0.png', 'parts/good/again.png')
 
 
@@ -252,11 +253,12 @@ def test_feature_labels_train(sorted_parts: None) -> None:
 def test_feature_labels(sorted_parts: None, capsys: Out) -> None:
     assert init('labels', 'parts', '--out', 'line.py') == 0
     printed = capsys.readouterr().out
-    assert 'train: 13 images (scrap 6, good 7)' in printed
-    assert 'val: 2 images (scrap 1, good 1)' in printed
+    assert 'train: 12 images (scrap 6, good 6)' in printed
+    assert 'val: 3 images (scrap 1, good 2)' in printed
     assert 'defective class: scrap, good: good' in printed
-    assert 'identical files, 2: good/0.png, good/again.png, all in train' in printed
-    assert 'images: 17, grey; 17 of 48 x 32' in printed
+    assert 'once (1: good/wrong.png = scrap/7.png): one of each is sort' in printed
+    assert 'identical files, 4: good/0.png, good/again.png, good/wrong.png, ' in printed
+    assert 'images: 18, grey; 18 of 48 x 32' in printed
     cfg = Config.fromfile('line.py')
     assert cfg.model.backbone.init_cfg is None
     assert cfg.param_scheduler[1].end == cfg.train_cfg.max_epochs

@@ -362,6 +362,37 @@ def test_feature_subsets_of_coco_and_cvat(all_formats: Path, tmp_path: Path) -> 
     assert 'split by image, share 0.2' in str(convert(imported)['train'][1])
 
 
+def test_exception_which_image_is_meant(tmp_path: Path) -> None:
+    """Two of a name, equally near; and a path that leads out of the folder."""
+    text = (
+        '<annotation><filename>{}</filename><size><width>96</width><height>64</height>'
+        '</size></annotation>'
+    )
+    for folder in 'ab':
+        draw(tmp_path / folder, 1)
+    write_text(tmp_path / 'xml/other.xml', text.format('part 0.png'))
+    (error,) = import_boxes(tmp_path).errors
+    assert 'other.xml may mean any of the images 2: a/part 0.png, b/part 0.p' in error
+    write_text(tmp_path / 'xml/other.xml', text.format('../a/part 0.png'))
+    assert not import_boxes(tmp_path).errors
+    write_text(tmp_path / 'xml/other.xml', text.format('../../part 0.png'))
+    (error,) = import_boxes(tmp_path).errors
+    assert "other.xml names the file '../../part 0.png': expected a path" in error
+
+
+def test_feature_lists_of_voc(all_formats: Path, tmp_path: Path) -> None:
+    """Annotations and images of it lie in folders beside them."""
+    root = Path(shutil.copytree(all_formats / 'voc', tmp_path / 'voc'))
+    stems = [f'part {number}' for number in range(COUNT)]
+    write_text(root / 'ImageSets/Main/train.txt', '\n'.join(stems[2:]))
+    write_text(root / 'ImageSets/Main/test.txt', '\r\n'.join(stems[:2]))
+    converted = convert(import_boxes(root))
+    assert {k: len(coco['images']) for k, (coco, _) in converted.items()} == {
+        'train': COUNT - 2,
+        'test': 2,
+    }
+
+
 def test_feature_the_draw_reaches_every_class() -> None:
     boxes = [('common', (0, 0, 5, 5))]
     records = [ImageRecord(f'{k}.png', 9, 9, boxes) for k in range(20)]
