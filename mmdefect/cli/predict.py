@@ -196,11 +196,12 @@ def _into(
     share = folder.share
     order = [_name(item) for item in items]
     done = folder.done()
-    left = [i for i, name in zip(items, order, strict=True) if name not in done]
-    if len(left) < len(items) and share.rank == 0:
-        print(f'{len(items) - len(left)} done before, {len(left)} to do')
+    # Shared out before what is done is left out: all processes must agree.
+    left = [item for item in share.of(items) if _name(item) not in done]
+    if done.intersection(order) and share.rank == 0:
+        print(f'{len(done.intersection(order))} of {len(items)} were done before')
     with closing(folder):
-        for prediction in _results(inferencer, share.of(left), args):
+        for prediction in _results(inferencer, left, args):
             folder.add(_written(prediction, folder.folder, args))
     if share.rank:
         share.say_done(folder.folder)
