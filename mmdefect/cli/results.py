@@ -64,8 +64,8 @@ class ResultFolder:
         else:
             write_json(path, settings)
         own = self.folder / self._own
+        self._file = _alone(own)
         _drop_torn_line(own)
-        self._file = own.open('a', encoding='utf-8')
 
     def clear(self) -> None:
         """Remove what an earlier run has written here, and nothing else."""
@@ -236,6 +236,24 @@ def _line_at(place: Place) -> bytes:
     with place.path.open('rb') as file:
         file.seek(place.offset)
         return file.readline()
+
+
+def _alone(path: Path) -> IO[str]:
+    """Open a file to add to it, which no other process may have open so."""
+    file = path.open('a', encoding='utf-8')
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise FileExistsError(
+            f'{path} is being written by another process: expected one at a time; '
+            'wait for its end, stop it, or give another --out'
+        ) from None
+    except (ImportError, OSError):  # Windows, or a file system without locks
+        pass
+    return file
 
 
 def _drop_torn_line(path: Path) -> None:

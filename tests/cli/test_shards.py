@@ -176,3 +176,12 @@ def test_feature_others_wait_for_the_first(
     }
     with pytest.raises(FileExistsError, match='made with another tile'):
         second.open({'tile': '1,2'})
+
+
+def test_exception_two_at_once(tmp_path: Path) -> None:
+    first, second = ResultFolder(tmp_path), ResultFolder(tmp_path)
+    first.open({})
+    with pytest.raises(FileExistsError, match='being written by another process'):
+        second.open({})
+    first.close()
+    second.open({})
