@@ -121,6 +121,7 @@ HOOKS = _child(
         'ChainCheckpointHook': 'mmdefect.engine.hooks.continual.chain',
         'ChannelsLastHook': 'mmdefect.engine.hooks.channels_last',
         'ClassCountHook': 'mmdefect.engine.hooks.class_count',
+        'BoxCalibrationHook': 'mmdefect.engine.hooks.box_calibration',
         'BoxVisualizationHook': 'mmdefect.engine.hooks.pictures.draw_boxes',
         'ClsVisualizationHook': 'mmdefect.engine.hooks.pictures.draw_classes',
         'CompressionMemoryHook': 'mmdefect.engine.hooks.continual.compression_memory',

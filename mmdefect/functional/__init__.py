@@ -4,6 +4,11 @@ Examples take the function, and ``torch``, as imported.
 """
 # ruff: noqa: F401
 
+from mmdefect.functional.box_thresholds import (
+    box_cost_threshold,
+    choose_thresholds,
+    match_boxes,
+)
 from mmdefect.functional.boxes import (
     aligned_iou,
     centres,

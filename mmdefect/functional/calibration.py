@@ -164,18 +164,9 @@ def cost_threshold(
         >>> cost_threshold(scores, labels, miss_cost=10, false_alarm_cost=1)
         0.2
     """
-    costs = miss_cost, false_alarm_cost
-    if not all(math.isfinite(cost) and cost > 0 for cost in costs):
-        raise ValueError(
-            f'miss_cost={miss_cost}, false_alarm_cost={false_alarm_cost}: expected '
-            'finite numbers above 0'
-        )
+    check_costs(miss_cost, false_alarm_cost)
     check_vectors(scores=scores, labels=labels)
-    if not bool(((scores >= 0) & (scores <= 1)).all()):  # NaN as well
-        raise ValueError(
-            'scores outside [0, 1]: expected probabilities; apply a softmax to logits '
-            'first'
-        )
+    check_shares(scores)
     defective = labels != 0
     if not bool(defective.any()) or bool(defective.all()):
         return math.nan
@@ -189,7 +180,7 @@ def cost_threshold(
     total = miss_cost * below[0] + false_alarm_cost * (below[1, -1] - below[1])
     # Rounded as the scores are, or it might slip below one of them later.
     best = float(scores.new_tensor(false_alarm_cost / (miss_cost + false_alarm_cost)))
-    gaps = _gaps(ends)
+    gaps = score_gaps(ends)
     if ends[-1] == 1:  # nothing is above, no threshold calls all images sound
         total, gaps = total[:-1], gaps[:-1]
     cheapest = (total <= total.min() * (1 + 1e-12)).nonzero().flatten().tolist()
@@ -201,8 +192,39 @@ def cost_threshold(
     return min(inside, key=lambda threshold: abs(threshold - best))
 
 
-def _gaps(ends: Tensor) -> list[tuple[float, float, float]]:
-    """Lower end (excluded), middle and upper end (included) of each threshold's gap."""
+def check_costs(miss_cost: float, false_alarm_cost: float) -> None:
+    """Refuse costs that are not positive and finite.
+
+    Raises:
+        ValueError: Naming both.
+    """
+    costs = miss_cost, false_alarm_cost
+    if not all(math.isfinite(cost) and cost > 0 for cost in costs):
+        raise ValueError(
+            f'miss_cost={miss_cost}, false_alarm_cost={false_alarm_cost}: expected '
+            'finite numbers above 0'
+        )
+
+
+def check_shares(scores: Tensor) -> None:
+    """Refuse scores outside [0, 1].
+
+    Raises:
+        ValueError: One is outside, or NaN.
+    """
+    if not bool(((scores >= 0) & (scores <= 1)).all()):
+        raise ValueError(
+            'scores outside [0, 1]: expected probabilities; apply a softmax to logits '
+            'first'
+        )
+
+
+def score_gaps(ends: Tensor) -> list[tuple[float, float, float]]:
+    """Lower end (excluded), middle and upper end (included) of each threshold's gap.
+
+    Args:
+        ends: Different scores, ascending, shape ``(N,)``; N + 1 gaps lie around them.
+    """
     zero, one = ends.new_zeros(1), ends.new_ones(1)
     low, high = torch.cat([zero, ends]), torch.cat([ends, one])
     middle = low + (high - low) / 2

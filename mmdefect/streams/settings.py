@@ -23,9 +23,10 @@ FETCHING = frozenset({
 HOLDING = frozenset({'cache_gb', 'serialize_data'})
 # What a dataset looks at first: no training goes on with an image that it refuses.
 LOOKING = frozenset({'verify_images'})
-# Hooks that look on.
+# Hooks that look on, or come when the weights are written.
 WATCHING = frozenset({
-    'AnomalyMapHook', 'BoxVisualizationHook', 'ClsVisualizationHook',
+    'AnomalyMapHook', 'BoxCalibrationHook', 'BoxVisualizationHook',
+    'ClsVisualizationHook',
     'DetVisualizationHook', 'IterTimerHook', 'LoggerHook', 'MemoryProfilerHook',
     'ProfilerHook', 'SamplePredictionsHook', 'VisualizationHook',
 })  # fmt: skip

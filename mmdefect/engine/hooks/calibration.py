@@ -5,15 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import chain, zip_longest
-from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, barrier, is_main_process
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.dist import all_gather_object
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from mmdefect.engine.calibrated import (
+    CALIBRATED,
+    calibrated_checkpoint,
+    check_costs,
+    chosen_checkpoint,
+    last_checkpoint,
+    leave_calibrated,
+)
 from mmdefect.functional.calibration import (
     cost_threshold,
     fit_temperature,
@@ -21,10 +28,8 @@ from mmdefect.functional.calibration import (
 )
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
-from mmdefect.utils.files import in_one_piece
 from mmdefect.utils.modules import evaluating, unwrapped
 
-CALIBRATED = 'calibrated.pth'
 BUFFERS = ('temperature', 'threshold')
 
 
@@ -61,12 +66,7 @@ class CalibrationHook(Hook):
         temperature: bool = True,
         defective: int = 0,
     ) -> None:
-        if len(costs) != 2 or not all(0 < cost < math.inf for cost in costs):
-            raise ValueError(
-                f'costs={tuple(costs)}: expected two positive numbers, the cost of a '
-                'miss and of a false alarm'
-            )
-        self.costs = float(costs[0]), float(costs[1])
+        self.costs = check_costs(costs)
         self.temperature = temperature
         self.defective = defective
 
@@ -87,7 +87,9 @@ class CalibrationHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Fit, and write ``calibrated.pth``."""
-        source, checkpoint = self._chosen(runner)
+        source, checkpoint = chosen_checkpoint(
+            runner, metainfo=runner.val_dataloader.dataset.metainfo
+        )
         model: Any = unwrapped(runner)
         last = self._last(runner, source)
         model.load_state_dict(state_dict_of(checkpoint))
@@ -112,13 +114,8 @@ class CalibrationHook(Hook):
             )
         note = {**found, 'costs': list(self.costs), 'images': len(labels)}
         note['checkpoint'] = source
-        calibrated = {
-            'meta': {**checkpoint.get('meta', {}), 'calibration': note},
-            'state_dict': {n: value.cpu() for n, value in model.state_dict().items()},
-        }
-        _write(Path(runner.work_dir) / CALIBRATED, calibrated)
-        # Averaged weights follow: a test in this process would swap them in.
-        runner.call_hook('after_load_checkpoint', checkpoint=calibrated)
+        calibrated = calibrated_checkpoint(checkpoint, model.state_dict(), note)
+        leave_calibrated(runner, calibrated)
 
     def fit(self, logits: Tensor, labels: Tensor, logger: Any) -> dict[str, float]:
         """Fit both numbers on logits ``(N, C)`` and labels ``(N,)``.
@@ -154,50 +151,15 @@ class CalibrationHook(Hook):
             'nll_after': float(negative_log_likelihood(after, labels)),
         }
 
-    def _chosen(self, runner: Runner) -> tuple[str, dict[str, Any]]:
-        """Name and content of the best checkpoint, else of the last, else of now."""
-        hook = _checkpoint_hook(runner)
-        bests = getattr(hook, 'best_ckpt_path_dict', None) or {}
-        best, last = (getattr(hook, n, None) for n in ('best_ckpt_path', 'last_ckpt'))
-        barrier()  # rank 0 may still be writing
-        known = list(filter(None, (best, *bests.values(), last)))
-        for candidate in known:
-            if path := _existing(runner, candidate):
-                if candidate != known[0]:
-                    runner.logger.warning(
-                        f'{Path(known[0]).name} is gone, the checkpoint to be '
-                        f'calibrated: {path.name} is instead'
-                    )
-                return path.name, load_weights(path)
-        runner.logger.warning(
-            'there is no checkpoint in the work dir: the weights in memory are '
-            'calibrated'
-        )
-        meta = {'dataset_meta': dict(runner.val_dataloader.dataset.metainfo)}
-        state = unwrapped(runner).state_dict()
-        return 'the weights in memory', {'meta': meta, 'state_dict': state}
-
     def _last(self, runner: Runner, source: str) -> tuple[str, float] | None:
         """Name and validation loss of the last checkpoint; of another than the best."""
-        path = _existing(runner, getattr(_checkpoint_hook(runner), 'last_ckpt', None))
+        path = last_checkpoint(runner)
         if path is None or path.name == source:
             return None
         model = unwrapped(runner)
         model.load_state_dict(state_dict_of(load_weights(path)))
         logits, labels = validation_logits(runner, model)
         return path.name, float(negative_log_likelihood(logits.softmax(dim=1), labels))
-
-
-def _checkpoint_hook(runner: Runner) -> CheckpointHook | None:
-    return next((h for h in runner.hooks if isinstance(h, CheckpointHook)), None)
-
-
-def _existing(runner: Runner, candidate: str | None) -> Path | None:
-    """The checkpoint; a work dir that was moved and resumed knows the old folder."""
-    if not candidate:
-        return None
-    paths = (Path(candidate), Path(runner.work_dir) / Path(candidate).name)
-    return next((path for path in paths if path.is_file()), None)
 
 
 @torch.no_grad()
@@ -221,11 +183,3 @@ def validation_logits(runner: Runner, model: Any) -> tuple[Tensor, Tensor]:
     dealt = [row for row in chain.from_iterable(zip_longest(*parts)) if row]
     found, classes = zip(*dealt[: len(loader.dataset)], strict=True)
     return torch.tensor(found), torch.tensor(classes)
-
-
-def _write(path: Path, checkpoint: dict[str, Any]) -> None:
-    """Write on rank 0, beside the final name first."""
-    if is_main_process():
-        with in_one_piece(path) as draft:
-            torch.save(checkpoint, draft)
-    barrier()

@@ -1,0 +1,193 @@
+"""Boxes that several tiles have of one image, put together to one box a defect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmdefect.deploy.outputs import BoxOutput
+
+Tile = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in pixels of the image."""
+
+SAME = 0.4
+"""Intersection over union from which boxes of two tiles are one: a side of a defect of
+20 pixels is two pixels off in either."""
+INSIDE = 0.8
+"""Share of a cut box that lies in a whole one from which it is a piece of it."""
+
+
+def merge_boxes(
+    tiles: Sequence[Tile], outputs: Sequence[BoxOutput], *, size: tuple[int, int]
+) -> BoxOutput:
+    """Put the boxes of overlapping tiles together, class by class.
+
+    A box that touches a border inside of the image is *cut*: it may be a piece of a
+    defect. Boxes of different tiles are sightings of one defect from an intersection
+    over union of 0.4 on. If one is cut, it is taken where both tiles look: there a piece
+    and the whole show the same part, whatever the size of the rest, and so do the two
+    halves of a scratch that is longer than a tile. A cut box that lies in a whole one
+    (0.8 of it) is a piece of it, too.
+
+    Whole boxes are gathered first, the best first; then each cut one joins the defect
+    that it agrees with most. Of a defect, a tile gives one box: two defects that lie
+    closely together and that a tile tells apart stay two. What remains of each defect is
+    its best whole box, or the box around all of its pieces, with the highest score of
+    all. Suppression by score would keep a piece of a higher score in place of the whole,
+    and a weighted mean of all sightings would be drawn towards the pieces.
+
+    Args:
+        tiles: Of the image, together covering it.
+        outputs: Of each tile, in pixels of the tile.
+        size: Width and height of the image.
+
+    Returns:
+        Boxes in pixels of the image, the best first.
+    """
+    found = _gather(tiles, outputs, size)
+    kept: list[tuple[np.ndarray, float, int]] = []
+    for label in np.unique(found.labels):
+        ours = found.of_class(int(label))
+        for group in _groups(ours):
+            kept.append((*_one_box(ours, group), int(label)))
+    kept.sort(key=lambda one: -one[1])
+    return BoxOutput(
+        boxes=np.array([box for box, _, _ in kept], np.float32).reshape(-1, 4),
+        scores=np.array([score for _, score, _ in kept], np.float32),
+        labels=np.array([label for _, _, label in kept], np.int64),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Sightings:
+    """Boxes of all tiles.
+
+    Attributes:
+        boxes: ``(N, 4)`` float64 in pixels of the image.
+        beyond: ``(N, 4)``, the same, cut sides moved a little over their border.
+        cut: ``(N,)``, which of them touch a border inside of the image.
+        scores: ``(N,)`` float32.
+        labels: ``(N,)``.
+        tiles: ``(N,)``, number of the tile.
+        places: ``(N, 4)``, the tile itself.
+        views: ``(N, 4)``, the same, inner sides moved a little outward.
+    """
+
+    boxes: np.ndarray
+    beyond: np.ndarray
+    cut: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    tiles: np.ndarray
+    places: np.ndarray
+    views: np.ndarray
+
+    def of_class(self, label: int) -> _Sightings:
+        chosen = self.labels == label
+        return _Sightings(**{name: part[chosen] for name, part in vars(self).items()})
+
+
+def _gather(
+    tiles: Sequence[Tile], outputs: Sequence[BoxOutput], size: tuple[int, int]
+) -> _Sightings:
+    """Shift all boxes into the image, and find which are cut."""
+    counts = [len(output.scores) for output in outputs]
+    owners = np.repeat(np.arange(len(tiles)), counts)
+    places = np.array(tiles, np.float64).reshape(-1, 4)
+    boxes = np.concatenate([output.boxes for output in outputs]).astype(np.float64)
+    boxes = boxes.reshape(-1, 4) + np.tile(places[owners, :2], 2)
+    inner = places[owners] != np.array([0, 0, *size])
+    # A network places a side to one or two of its own pixels, on a share of the tile.
+    sides = np.tile(places[owners, 2:] - places[owners, :2], 2)
+    margin = np.maximum(3.0, 0.01 * sides)
+    cut = inner & (np.abs(boxes - places[owners]) <= margin)
+    outward = margin * np.array([-1, -1, 1, 1])
+    views = places[owners] + inner * outward
+    return _Sightings(
+        boxes=boxes,
+        beyond=np.where(cut, views, boxes),
+        cut=cut.any(axis=1),
+        scores=np.concatenate([output.scores for output in outputs]),
+        labels=np.concatenate([output.labels for output in outputs]),
+        tiles=owners,
+        places=places[owners],
+        views=views,
+    )
+
+
+def _groups(found: _Sightings) -> list[list[int]]:
+    """Sightings of one class by defect."""
+    groups: list[list[int]] = []
+    member_of = np.full(len(found.scores), -1)
+    for index in np.lexsort((-found.scores, found.cut)).tolist():
+        others = np.flatnonzero(member_of >= 0)
+        agreement = _agreement(found, index, others)
+        taken = member_of[others][found.tiles[others] == found.tiles[index]]
+        free = agreement * ~np.isin(member_of[others], taken)
+        group = len(groups)
+        if free.any():
+            group = int(member_of[others[free.argmax()]])
+        elif agreement.any():  # a second piece, in one tile, of a whole box?
+            other = others[agreement.argmax()]
+            if found.cut[index] and not found.cut[other]:
+                group = int(member_of[other])
+        if group == len(groups):
+            groups.append([])
+        groups[group].append(index)
+        member_of[index] = group
+    return groups
+
+
+def _agreement(found: _Sightings, index: int, others: np.ndarray) -> np.ndarray:
+    """Agreement of a box with others of its class, none of them cut if it is not.
+
+    Returns:
+        ``(len(others),)``, in (0, 1]; 0 where they are different defects.
+    """
+    box, cut = found.boxes[index], found.cut[others]
+    foreign = found.tiles[others] != found.tiles[index]
+    if not found.cut[index]:
+        iou, _ = _overlap(box, found.boxes[others])
+        return np.where(foreign & (iou >= SAME), iou, 0.0)
+    both = _common(found.places[index], found.places[others])
+    iou, inside = _overlap(_common(box, both), _common(found.boxes[others], both))
+    # Two pieces go on behind their borders, and tiles may share nothing but a border.
+    wider = _common(found.views[index], found.views[others])
+    beyond, _ = _overlap(
+        _common(found.beyond[index], wider), _common(found.beyond[others], wider)
+    )
+    iou = np.maximum(iou, np.where(cut, beyond, 0.0))
+    _, whole = _overlap(box, found.boxes[others])
+    piece = ~cut & (np.maximum(inside, whole) >= INSIDE)
+    same = foreign & ((iou >= SAME) | piece)
+    return np.where(same, np.maximum(iou, 1e-6), 0.0)
+
+
+def _overlap(one: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Intersection over union with each, and share of the first in each."""
+    area, shared = _area(one), _area(_common(one, others))
+    union = area + _area(others) - shared
+    return shared / np.maximum(union, 1e-9), shared / np.maximum(area, 1e-9)
+
+
+def _one_box(found: _Sightings, group: list[int]) -> tuple[np.ndarray, float]:
+    """The box and the score of a defect, of its sightings."""
+    score = float(found.scores[group].max())
+    whole = [k for k in group if not found.cut[k]]
+    if whole:  # they are there by score
+        return found.boxes[whole[0]], score
+    boxes = found.boxes[group]
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)]), score
+
+
+def _common(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    low = np.maximum(one[..., :2], other[..., :2])
+    high = np.minimum(one[..., 2:], other[..., 2:])
+    return np.concatenate([low, high], axis=-1)
+
+
+def _area(boxes: np.ndarray) -> np.ndarray:
+    sides = np.clip(boxes[..., 2:] - boxes[..., :2], 0, None)
+    return sides[..., 0] * sides[..., 1]

@@ -1,0 +1,240 @@
+"""Score thresholds of a detector: from which score on a box of a class is called.
+
+Chosen on validation images, never on those of a test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmdefect.functional._checks import check_vectors
+from mmdefect.functional.boxes import pairwise_iou
+from mmdefect.functional.calibration import check_costs, check_shares, score_gaps
+
+FALSE, HIT, IGNORED = 0, 1, -1
+
+
+@dataclass(frozen=True, eq=False)
+class BoxChoice:
+    """A threshold a class, and what it does on the images that it was chosen on.
+
+    Attributes:
+        thresholds: ``(C,)`` float64, NaN where nothing could be chosen.
+        truths: ``(C,)`` int64, annotated boxes, ignored ones not counted.
+        found: ``(C,)`` int64, of these, how many are found at the threshold.
+        false_alarms: ``(C,)`` int64, boxes at or above the threshold that hit nothing.
+    """
+
+    thresholds: Tensor
+    truths: Tensor
+    found: Tensor
+    false_alarms: Tensor
+
+
+def match_boxes(
+    boxes: Tensor,
+    scores: Tensor,
+    truths: Tensor,
+    *,
+    ignored: Tensor | None = None,
+    iou: float = 0.5,
+) -> Tensor:
+    """Match the boxes of one class in one image to the annotated ones, as COCO does.
+
+    The best box chooses first, equal scores in the order given; it takes the annotated
+    box that it overlaps most, of those that are left, from ``iou`` on. So what a
+    threshold leaves out never changes what the others hit.
+
+    Args:
+        boxes: Shape ``(N, 4)``, x1, y1, x2, y2.
+        scores: Shape ``(N,)``.
+        truths: Annotated boxes, shape ``(G, 4)``.
+        ignored: Shape ``(G,)``, which of them are regions (COCO's ``iscrowd``): a box
+            that hits nothing else and of which the share ``iou`` lies in one counts
+            neither way.
+        iou: Least intersection over union.
+
+    Returns:
+        Shape ``(N,)``, int64: 1 hits, 0 is a false alarm, -1 is ignored.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+
+    Example:
+        >>> truth = torch.tensor([[0.0, 0, 10, 10]])
+        >>> boxes = torch.tensor([[0.0, 0, 10, 9], [0, 0, 10, 10]])
+        >>> match_boxes(boxes, torch.tensor([0.6, 0.9]), truth)
+        tensor([0, 1])
+    """
+    for name, value in (('boxes', boxes), ('truths', truths)):
+        if value.ndim != 2 or value.shape[1] != 4:
+            raise ValueError(f'{name}.shape={tuple(value.shape)}: expected (N, 4)')
+    check_vectors(scores=scores, boxes=boxes[:, 0])
+    regions = torch.zeros(len(truths), dtype=torch.bool)
+    if ignored is not None:
+        check_vectors(ignored=ignored, truths=truths[:, 0])
+        regions = ignored.bool().cpu()
+    kinds = torch.full((len(boxes),), FALSE)
+    if not len(boxes) or not len(truths):
+        return kinds
+    overlaps = pairwise_iou(boxes, truths).cpu()
+    free = ~regions
+    inside = _share_inside(boxes, truths[regions.to(truths.device)]).cpu() >= iou
+    for index in scores.argsort(descending=True, stable=True).tolist():
+        candidates = torch.where(free, overlaps[index], -1.0)
+        best = int(candidates.argmax())
+        if candidates[best] >= iou:
+            free[best] = False
+            kinds[index] = HIT
+        elif bool(inside[index].any()):
+            kinds[index] = IGNORED
+    return kinds
+
+
+def box_cost_threshold(
+    scores: Tensor,
+    hits: Tensor,
+    truths: int,
+    miss_cost: float,
+    false_alarm_cost: float,
+) -> float:
+    """Score from which on calling a box a defect costs least.
+
+    A box is called when ``score >= threshold``; an annotated box without one is a miss,
+    a called box that hits nothing a false alarm. The middle of the cheapest gap between
+    two scores is taken, which leaves most room on both sides; of gaps that cost the
+    same, the lowest, which misses least.
+
+    Args:
+        scores: Of all boxes of a class that are not ignored, in [0, 1], shape ``(N,)``.
+        hits: Which of them hit an annotated box, shape ``(N,)``.
+        truths: Number of annotated boxes.
+        miss_cost: What an annotated box costs that is not found.
+        false_alarm_cost: What a called box costs that hits nothing.
+
+    Returns:
+        The threshold, in [0, 1] and exact in the type of the scores; NaN without an
+        annotated box or without a box, where every threshold costs the same.
+
+    Raises:
+        ValueError: If the shapes differ, there are more hits than annotated boxes, a
+            score is not in [0, 1] or a cost is not positive and finite.
+
+    Example:
+        >>> scores = torch.tensor([0.9, 0.5, 0.25], dtype=torch.float64)
+        >>> box_cost_threshold(scores, torch.tensor([1, 1, 0]), 3, 1, 1)
+        0.375
+    """
+    check_costs(miss_cost, false_alarm_cost)
+    check_vectors(scores=scores, hits=hits)
+    check_shares(scores)
+    hits = hits != 0
+    if int(hits.sum()) > truths:
+        raise ValueError(
+            f'truths={truths}: expected at least the {int(hits.sum())} that are hit'
+        )
+    if not truths or not len(scores):
+        return math.nan
+    ends, order = scores.detach().unique(return_inverse=True)
+    counts = scores.new_zeros(2, len(ends), dtype=torch.float64)
+    counts[0].index_add_(0, order[hits], counts.new_ones(int(hits.sum())))
+    counts[1].index_add_(0, order[~hits], counts.new_ones(int((~hits).sum())))
+    # Threshold k lies above the k lowest scores: these hits become misses.
+    below = torch.cat([counts.new_zeros(2, 1), counts.cumsum(1)], dim=1)
+    missed = truths - below[0, -1] + below[0]
+    total = miss_cost * missed + false_alarm_cost * (below[1, -1] - below[1])
+    gaps = score_gaps(ends)
+    if ends[-1] == 1:  # no threshold is above
+        total, gaps = total[:-1], gaps[:-1]
+    cheapest = (total <= total.min() * (1 + 1e-12)).nonzero()
+    return gaps[int(cheapest[0])][1]
+
+
+def choose_thresholds(
+    detections: Sequence[tuple[Tensor, Tensor, Tensor]],
+    truths: Sequence[tuple[Tensor, Tensor, Tensor]],
+    *,
+    classes: int,
+    costs: tuple[float, float] = (1.0, 1.0),
+    iou: float = 0.5,
+) -> BoxChoice:
+    """Choose the threshold of each class on validation images.
+
+    See :func:`match_boxes` for what a hit is and :func:`box_cost_threshold` for the
+    choice. Classes do not take boxes from each other.
+
+    Args:
+        detections: Of each image boxes ``(N, 4)``, scores ``(N,)`` and labels ``(N,)``.
+        truths: Of each image annotated boxes ``(G, 4)``, labels ``(G,)`` and which of
+            them are regions to be ignored, ``(G,)``.
+        classes: Number of classes.
+        costs: What a miss costs and what a false alarm costs.
+        iou: From which intersection over union on a box hits.
+
+    Raises:
+        ValueError: If the numbers of images differ, or as the functions above.
+
+    Example:
+        >>> box = torch.tensor([[0.0, 0, 9, 9]])
+        >>> one = torch.tensor([0])
+        >>> found = [(box, torch.tensor([0.8], dtype=torch.float64), one)]
+        >>> choice = choose_thresholds(found, [(box, one, one)], classes=2)
+        >>> choice.thresholds
+        tensor([0.4000,    nan], dtype=torch.float64)
+    """
+    if len(detections) != len(truths):
+        raise ValueError(
+            f'{len(detections)} images of detections, {len(truths)} annotated ones: '
+            'expected the same images in the same order'
+        )
+    chosen = torch.full((classes,), math.nan, dtype=torch.float64)
+    counts = torch.zeros(3, classes, dtype=torch.int64)
+    for label in range(classes):
+        scores, kinds, annotated = _of_class(detections, truths, label, iou)
+        counted = kinds != IGNORED
+        scores, hits = scores[counted], kinds[counted] == HIT
+        threshold = box_cost_threshold(scores, hits, annotated, *costs)
+        called = scores.double() >= threshold
+        found = int((called & hits).sum())
+        chosen[label] = threshold
+        counts[:, label] = torch.tensor([annotated, found, int(called.sum()) - found])
+    return BoxChoice(chosen, *counts)
+
+
+def _of_class(
+    detections: Sequence[tuple[Tensor, Tensor, Tensor]],
+    truths: Sequence[tuple[Tensor, Tensor, Tensor]],
+    label: int,
+    iou: float,
+) -> tuple[Tensor, Tensor, int]:
+    """Scores and kinds of all boxes of a class, and the number of annotated ones."""
+    scores, kinds, annotated = [torch.zeros(0)], [torch.zeros(0, dtype=torch.int64)], 0
+    for (boxes, confidence, labels), (real, names, ignored) in zip(
+        detections, truths, strict=True
+    ):
+        ours, theirs = labels == label, names == label
+        regions = ignored[theirs].bool()
+        kinds.append(
+            match_boxes(
+                boxes[ours], confidence[ours], real[theirs], ignored=regions, iou=iou
+            )
+        )
+        scores.append(confidence[ours].cpu())
+        annotated += int((~regions).sum())
+    # Of the type of the scores, in which the threshold has to be exact.
+    filled = [part for part in scores if len(part)] or scores[:1]
+    return torch.cat(filled), torch.cat(kinds), annotated
+
+
+def _share_inside(boxes: Tensor, regions: Tensor) -> Tensor:
+    """Share of each box that lies in each region, shape ``(N, R)``."""
+    low = torch.maximum(boxes[:, None, :2], regions[None, :, :2])
+    high = torch.minimum(boxes[:, None, 2:], regions[None, :, 2:])
+    overlap = (high - low).clamp(min=0).prod(dim=-1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=-1)
+    return overlap / areas[:, None].clamp(min=1e-6)

@@ -1,0 +1,1 @@
+"""Packages behind HTTP: FastAPI and uvicorn, no torch. Extra ``serve``."""

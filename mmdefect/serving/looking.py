@@ -1,0 +1,95 @@
+"""From the content of a file to a prediction; runs in a thread of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmdefect.deploy.decision import decide
+from mmdefect.deploy.result import Prediction
+from mmdefect.deploy.spec import ModelSpec
+from mmdefect.serving.models import Model
+from mmdefect.serving.reading import Asked, Upload
+from mmdefect.serving.refusal import Refused, sentence_of
+from mmdefect.serving.settings import ServerSettings
+from mmdefect.utils.checks import check_known, visible
+from mmdefect.utils.image_header import Header, ImageError, header_of
+from mmdefect.utils.images import decode, to_bgr, turn
+
+
+def spec_for(model: Model, asked: Asked) -> ModelSpec:
+    """What a request decides by: the model's thresholds, or its own.
+
+    Raises:
+        Refused: It names a class or product that the model does not know.
+    """
+    spec = model.spec
+    try:
+        if asked.product is not None:
+            if spec.task != 'maps':
+                raise ValueError(
+                    f"product='{visible(asked.product)}': expected none for a model "
+                    f'of {spec.task}; leave it out'
+                )
+            check_known([asked.product], spec.classes, what='product')
+        if asked.threshold is not None:
+            spec = spec.with_threshold(asked.threshold)
+    except ValueError as error:
+        raise Refused(422, 'request', sentence_of(error)) from error
+    return spec
+
+
+def look(
+    model: Model,
+    spec: ModelSpec,
+    upload: Upload,
+    *,
+    product: str | None,
+    settings: ServerSettings,
+) -> Prediction:
+    """Decode an image, look at it, decide.
+
+    Raises:
+        Refused: The image cannot be read.
+    """
+    image = read_image(upload, settings)
+    height, width = image.shape[:2]
+    output = model.look(image)
+    return decide(
+        output, spec, source=upload.name, size=(width, height), product=product
+    )
+
+
+def read_image(upload: Upload, settings: ServerSettings) -> np.ndarray:
+    """Pixels as viewers show them; refused by its header before it is decoded.
+
+    Returns:
+        ``(H, W, 3)``, BGR, uint8.
+
+    Raises:
+        Refused: It is no image, damaged, or too large.
+    """
+    try:
+        header = header_of(upload.data) if upload.data else None
+        if header is None:
+            raise ImageError('zero bytes')
+        _check_pixels(header, settings.max_pixels)
+        pixels = to_bgr(decode(upload.data, header), bits=settings.bits)
+    except ImageError as error:
+        # The only cures that are named there are those of 12-bit cameras.
+        cure = 'start the server with bits=12, or what your camera has'
+        raise Refused(
+            422,
+            'image',
+            f'cannot read the image {upload.name} ({error.why}): '
+            f'{cure if error.cure else "send another"}',
+        ) from error
+    return turn(pixels, header.orientation)
+
+
+def _check_pixels(header: Header, most: int) -> None:
+    pixels = header.width * header.height
+    if pixels > most:
+        raise ImageError(
+            f'{header.width}x{header.height} is {pixels} pixels, above the limit of '
+            f'{most}, max_pixels of the server'
+        )

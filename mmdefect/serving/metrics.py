@@ -1,0 +1,121 @@
+"""What a server tells Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+from mmdefect.deploy.result import Prediction
+from mmdefect.serving.models import Model
+from mmdefect.serving.work import Work
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """Counters of one server, in a registry of their own.
+
+    Args:
+        work: Whose queue is measured.
+    """
+
+    def __init__(self, work: Work) -> None:
+        registry = CollectorRegistry()
+        self.registry = registry
+        ProcessCollector(registry=registry)
+        self._requests = Counter(
+            'mmdefect_requests',
+            'Requests for predictions, by status of the answer',
+            ['model', 'status'],
+            registry=registry,
+        )
+        self._request_seconds = Histogram(
+            'mmdefect_request_seconds',
+            'From the first byte of a request to its answer',
+            ['model'],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._image_seconds = Histogram(
+            'mmdefect_image_seconds',
+            'Decoding, looking at and deciding on one image',
+            ['model'],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._decisions = Counter(
+            'mmdefect_decisions',
+            'Images by what was decided',
+            ['model', 'decision'],
+            registry=registry,
+        )
+        self._kinds = Counter(
+            'mmdefect_defects',
+            'Images on which a kind of defect was found',
+            ['model', 'kind'],
+            registry=registry,
+        )
+        self._errors = Counter(
+            'mmdefect_errors',
+            'Requests and images without a result, by reason',
+            ['reason'],
+            registry=registry,
+        )
+        self._reloads = Counter(
+            'mmdefect_reloads',
+            'Packages opened again, by outcome',
+            ['model', 'outcome'],
+            registry=registry,
+        )
+        self._model_info = Gauge(
+            'mmdefect_model_info',
+            '1 for each model that serves',
+            ['model', 'task', 'backend', 'calibrated'],
+            registry=registry,
+        )
+        Gauge(
+            'mmdefect_queue_length',
+            'Images that wait for a thread',
+            registry=registry,
+        ).set_function(lambda: work.waiting)
+        Gauge(
+            'mmdefect_requests_open',
+            'Requests that are read, wait or are computed',
+            registry=registry,
+        ).set_function(lambda: work.taken)
+
+    def request(self, model: str, status: int, seconds: float) -> None:
+        """Count an answered request; ``model`` is empty where none was found."""
+        self._requests.labels(model, str(status)).inc()
+        self._request_seconds.labels(model).observe(seconds)
+
+    def image(self, model: str, prediction: Prediction, seconds: float) -> None:
+        """Count an image that was decided on."""
+        self._image_seconds.labels(model).observe(seconds)
+        self._decisions.labels(model, prediction.decision).inc()
+        for kind in prediction.kinds:
+            self._kinds.labels(model, kind).inc()
+
+    def error(self, reason: str) -> None:
+        """Count what got no result."""
+        self._errors.labels(reason).inc()
+
+    def reload(self, model: str, outcome: str) -> None:
+        """Count a package that was opened again, or was not."""
+        self._reloads.labels(model, outcome).inc()
+
+    def text(self, models: list[Model]) -> bytes:
+        """All of it in Prometheus' text format."""
+        self._model_info.clear()
+        for model in models:
+            calibrated = str(model.spec.calibrated).lower()
+            self._model_info.labels(
+                model.name, model.spec.task, model.backend.name, calibrated
+            ).set(1)
+        return generate_latest(self.registry)

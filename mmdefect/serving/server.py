@@ -1,0 +1,191 @@
+"""Open packages, listen, serve until told to stop."""
+
+from __future__ import annotations
+
+import math
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdefect.serving.models import Models, Opener, name_packages
+from mmdefect.serving.refusal import sentence_of
+from mmdefect.serving.settings import ServerSettings, token_from_environment
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from mmdefect.deploy.backend import Backend
+
+_IDLE = 75  # seconds that a connection is kept for the next request
+
+
+def run(
+    packages: Sequence[str | Path],
+    *,
+    host: str = '127.0.0.1',
+    port: int = 8000,
+    token: str | None = None,
+    max_bytes: int = 20 * 2**20,
+    max_pixels: int = 50_000_000,
+    max_files: int = 32,
+    concurrency: int | None = None,
+    queue: int = 32,
+    timeout: float = 30.0,
+    bits: int | None = None,
+    backend: str = 'auto',
+    device: str = 'auto',
+    tile: Mapping[str, Any] | None = None,
+    open_model: Opener | None = None,
+) -> int:
+    """Serve packages until SIGTERM or SIGINT; requests that have begun are answered.
+
+    Says one line when it listens, and one sentence when it cannot.
+
+    Args:
+        packages: Folders; a model has the name of its folder.
+        host: Address to listen at; other than of this machine alone needs a token.
+        port: 0 for a free one.
+        token: By default what the environment variable ``MMDEFECT_TOKEN`` holds.
+        max_bytes: Of a request's body.
+        max_pixels: Of an image.
+        max_files: Of a request.
+        concurrency: Images looked at at once; None for as many as there are cores, 4
+            at most.
+        queue: Requests that may wait beside those.
+        timeout: Seconds of a request.
+        bits: How many of its 16 bits a 16-bit image uses, 8 to 16.
+        backend: ``'auto'``, ``'onnxruntime'`` or ``'openvino'``.
+        device: ``'auto'``, ``'cpu'`` or ``'cuda'``.
+        tile: For large images: ``size`` and ``overlap`` of
+            :class:`~mmdefect.deploy.tiling.TiledBackend`.
+        open_model: Opens a package; by default the runtime of packages.
+
+    Returns:
+        Exit code: 0 when it was told to stop, 1 if it cannot serve, 2 if what it was
+        given is wrong.
+    """
+    threads = {} if concurrency is None else {'concurrency': concurrency}
+    try:
+        settings = ServerSettings(
+            host=host,
+            port=port,
+            token=token or token_from_environment(),
+            max_bytes=max_bytes,
+            max_pixels=max_pixels,
+            max_files=max_files,
+            queue=queue,
+            timeout=timeout,
+            bits=bits,
+            **threads,
+        )
+        name_packages(packages)
+    except ValueError as error:
+        return _complain(error, 2)
+    try:
+        return _serve(packages, settings, open_model or _opener(backend, device, tile))
+    except ModuleNotFoundError as error:
+        return _complain(f'{error.name} missing: pip install "mmdefect[serve]"', 1)
+    except (OSError, ValueError) as error:
+        return _complain(error, 1)
+
+
+def _serve(
+    packages: Sequence[str | Path], settings: ServerSettings, open_model: Opener
+) -> int:
+    import uvicorn
+
+    from mmdefect.serving.app import create_app
+
+    # Before models are opened, which takes longer than to find the port taken.
+    with _listen(settings.host, settings.port) as listener:
+        models = Models(packages, open_model=open_model)
+        server = uvicorn.Server(server_config(create_app(models, settings), settings))
+        host, port = listener.getsockname()[:2]
+        shown = f'[{host}]' if ':' in host else host
+        print(f'serving {", ".join(models.names)} on http://{shown}:{port}', flush=True)
+        with _stopped_by_signals(server):
+            server.run(sockets=[listener])
+    return 0
+
+
+def server_config(app: Any, settings: ServerSettings) -> uvicorn.Config:
+    """How uvicorn serves an application of ours."""
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
+        http='h11',
+        ws='none',
+        lifespan='on',
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_IDLE,
+        timeout_graceful_shutdown=math.ceil(settings.timeout),
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Listen at an address.
+
+    Raises:
+        OSError: It is in use, or is not of this machine; in one sentence.
+    """
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        why = (error.strerror or str(error)).partition(' (')[0]
+        raise OSError(
+            f'cannot listen at {host}, port {port} ({why}): '
+            'give another port, or 0 for a free one'
+        ) from error
+
+
+@contextmanager
+def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Before and after uvicorn minds signals: it raises them again when it has ended.
+
+    There is nothing left to stop then, and the exit code is to be 0.
+    """
+
+    def stop(number: int, frame: Any) -> None:
+        server.should_exit = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _opener(backend: str, device: str, tile: Mapping[str, Any] | None) -> Opener:
+    """The runtime of packages, which needs no torch."""
+    from mmdefect.deploy.runtime import open_package
+
+    def open_model(folder: Path) -> Backend:
+        opened = open_package(folder, backend=backend, device=device)
+        if tile is None:
+            return opened
+        from mmdefect.deploy.tiling import TiledBackend
+
+        return TiledBackend(opened, **tile)
+
+    return open_model
+
+
+def _complain(error: Exception | str, code: int) -> int:
+    said = error if isinstance(error, str) else sentence_of(error)
+    print(said, file=sys.stderr, flush=True)
+    return code
