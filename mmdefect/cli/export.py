@@ -150,7 +150,14 @@ def _remade(package: Path, args: argparse.Namespace) -> Path:
 def _int8(package: Path, out: Path, args: argparse.Namespace) -> Path:
     from mmdefect.export.int8 import quantise
 
-    return quantise(package, out, calibration=args.calibration, labelled=args.labelled)
+    return quantise(
+        package,
+        out,
+        calibration=args.calibration,
+        labelled=args.labelled,
+        labelled_images=args.labelled_images,
+        format=args.format,
+    )
 
 
 def _triton(package: Path, args: argparse.Namespace) -> Path:
