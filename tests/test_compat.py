@@ -11,7 +11,7 @@ import pytest
 
 from mmdefect import compat
 
-HEAVY = ('torch', 'mmcv', 'mmdet', 'mmpretrain')
+HEAVY = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain')
 
 
 def _python(code: str) -> str:
@@ -98,6 +98,48 @@ def test_feature_import_is_light() -> None:
         if float(seconds) <= 0.5:
             return
     pytest.fail(f'import mmdefect took {seconds} s')
+
+
+@pytest.mark.parametrize('first', ['mmdefect', 'mmengine'])
+def test_feature_the_scope_comes_with_mmengine(first: str) -> None:
+    """Whichever is imported first; its loader stays what it was for everybody else."""
+    second = {'mmdefect': 'mmengine', 'mmengine': 'mmdefect'}[first]
+    output = _python(f"""
+        import sys
+        import {first}
+        assert 'mmdefect.registry' not in sys.modules
+        import {second}
+        assert 'mmdefect.registry' in sys.modules
+        from mmengine.config.utils import MODULE2PACKAGE
+        from mmengine.registry import HOOKS
+        assert MODULE2PACKAGE['mmdefect'] == 'mmdefect'
+        assert 'EpochSeedHook' in HOOKS.children['mmdefect'].modules
+        spec = sys.modules['mmengine.registry'].__spec__
+        print(type(spec.loader).__name__, spec.loader.is_package(spec.name))
+    """)
+    assert output == 'SourceFileLoader True'
+
+
+def test_feature_looking_for_mmengine_does_not_load_it() -> None:
+    output = _python("""
+        import sys
+        import mmdefect
+        from importlib.util import find_spec
+        assert find_spec('mmengine') is not None
+        assert 'mmengine' not in sys.modules
+        finders = [type(one).__name__ for one in sys.meta_path]
+        from mmdefect import compat
+        compat.install_registry_finder()
+        print(finders == [type(one).__name__ for one in sys.meta_path], finders[0])
+    """)
+    assert output == 'True RegistryFinder'
+
+
+def test_exception_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    compat.check_torch()
+    monkeypatch.setattr(compat, 'find_spec', lambda name: None)
+    with pytest.raises(ImportError, match=r'run `pip install "mmdefect\[onedl\]"`'):
+        compat.check_torch()
 
 
 def test_feature_import_without_mmengine_defers_the_error() -> None:

@@ -25,6 +25,7 @@ FLOORS = [
     {'apis'},
     {'comparison', 'export', 'serving'},
     {'cli'},
+    {'__main__'},
     {'lab'},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

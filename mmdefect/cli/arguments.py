@@ -58,3 +58,34 @@ def threshold_of(args: argparse.Namespace) -> float | dict[str, float] | None:
             'as scratch=0.4, each name once'
         )
     return numbers.get('', numbers)
+
+
+def add_tile(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--tile``."""
+    parser.add_argument(
+        '--tile', metavar='SIZE,OVERLAP', help='cut large images; in pixels: 1024,128'
+    )
+
+
+def tile_of(args: argparse.Namespace) -> dict[str, int] | None:
+    """What :func:`add_tile` has read, in pixels.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    if args.tile is None:
+        return None
+    parts = args.tile.split(',')
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise ValueError(
+            f'--tile {args.tile}: expected two numbers of pixels, as 1024,128'
+        )
+    size, overlap = map(int, parts)
+    return dict(size=size, overlap=overlap)
+
+
+def add_bits(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--bits``."""
+    parser.add_argument(
+        '--bits', type=int, metavar='N', help='of 16-bit images, e.g. 12; else 16'
+    )

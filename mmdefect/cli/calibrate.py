@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from mmdefect.cli.arguments import add_model, model_settings
+from mmdefect.cli.arguments import add_model, add_tile, model_settings, tile_of
 
 HELP = """Choose from which score on a defect is called one, and write calibrated.pth.
 
@@ -17,7 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_model(parser)
     parser.add_argument(
-        '--images', type=Path, required=True, metavar='DIR', help='validation images'
+        '--images',
+        type=Path,
+        metavar='DIR',
+        help='validation images; by default those of the config, of boxes and labels',
     )
     parser.add_argument(
         '--annotations', type=Path, metavar='FILE', help='of boxes: their COCO file'
@@ -43,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--batch-size', type=int, default=1, metavar='N', help='images at once (1)'
     )
+    add_tile(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
         false_alarm_rate=args.false_alarm_rate,
         out=args.out,
         batch_size=args.batch_size,
+        tile=tile_of(args),
+        show_progress=sys.stderr.isatty(),
     )
     print(chosen)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +60,14 @@ def _add_int8(parser: argparse.ArgumentParser) -> None:
         '--labelled',
         type=Path,
         metavar='DATA',
-        help='of --int8: labelled images to measure accuracy on',
+        help='of --int8: what the accuracy is measured on: a COCO file, class folders, '
+        'or products as MVTec-AD has them',
+    )
+    parser.add_argument(
+        '--labelled-images',
+        type=Path,
+        metavar='DIR',
+        help="of a COCO file: where its file names start; by default the file's folder",
     )
 
 
@@ -70,23 +78,33 @@ def run(args: argparse.Namespace) -> int:
         written = _remade(Path(args.model), args)
     elif args.int8 or args.layout == 'triton':
         with _aside(args.out) as folder:
-            _export(args, folder)
-            written = _remade(folder, args)
+            # What comes next begins with a graph in ONNX.
+            written = _remade(_export(args, folder, 'onnx'), args)
     else:
-        written = _export(args, args.out)
+        written = _export(args, args.out, args.format)
     print(f'wrote {written}')
+    if args.layout == 'folder':
+        print(f'next: mmdefect predict {shlex.quote(str(written))} IMAGES')
     return 0
 
 
 def _check(args: argparse.Namespace) -> None:
-    given = {'--calibration': args.calibration, '--labelled': args.labelled}
-    for name, value in given.items():
-        if args.int8 and value is None:
-            raise ValueError(f'--int8: expected {name} as well; give it')
+    for name in ('calibration', 'labelled', 'labelled_images'):
+        value, flag = getattr(args, name), f'--{name.replace("_", "-")}'
+        if args.int8 and value is None and name != 'labelled_images':
+            raise ValueError(f'--int8: expected {flag} as well; give it')
         if not args.int8 and value is not None:
-            raise ValueError(f'{name} {value}: expected --int8 as well; add it')
-    if not _is_package(args.model):
-        return
+            raise ValueError(f'{flag} {value}: expected --int8 as well; add it')
+    if args.layout == 'triton' and args.format != 'onnx':
+        raise ValueError(
+            f'--format {args.format}: expected onnx with --layout triton; leave it out'
+        )
+    if _is_package(args.model):
+        _check_package(args)
+
+
+def _check_package(args: argparse.Namespace) -> None:
+    """Refuse what only belongs to an export."""
     for name in ('weights', 'step', 'images', 'threshold'):
         if getattr(args, name) is not None:
             raise ValueError(
@@ -104,7 +122,7 @@ def _is_package(model: str) -> bool:
     return (Path(model) / 'package.json').is_file()
 
 
-def _export(args: argparse.Namespace, out: Path) -> Path:
+def _export(args: argparse.Namespace, out: Path, form: str) -> Path:
     check_torch()
     from mmdefect.export.write import export
 
@@ -113,7 +131,7 @@ def _export(args: argparse.Namespace, out: Path) -> Path:
         out,
         weights=args.weights,
         step=args.step,
-        format=args.format,
+        format=form,
         images=args.images,
         threshold=threshold_of(args),
     )
@@ -132,7 +150,14 @@ def _remade(package: Path, args: argparse.Namespace) -> Path:
 def _int8(package: Path, out: Path, args: argparse.Namespace) -> Path:
     from mmdefect.export.int8 import quantise
 
-    return quantise(package, out, calibration=args.calibration, labelled=args.labelled)
+    return quantise(
+        package,
+        out,
+        calibration=args.calibration,
+        labelled=args.labelled,
+        labelled_images=args.labelled_images,
+        format=args.format,
+    )
 
 
 def _triton(package: Path, args: argparse.Namespace) -> Path:

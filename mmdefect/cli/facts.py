@@ -39,9 +39,10 @@ def installed() -> dict[str, str]:
     """Versions of all distributions, by their names in small letters with dashes."""
     found: dict[str, str] = {}
     for one in distributions():
-        name = one.metadata['Name'] if one.metadata else None
-        if name:  # the first on the path is the one that is imported
-            found.setdefault(re.sub(r'[-_.]+', '-', name).lower(), one.version)
+        about = one.metadata  # read anew whenever it is asked for
+        if about and about['Name']:  # the first on the path is the one that is imported
+            name = re.sub(r'[-_.]+', '-', about['Name']).lower()
+            found.setdefault(name, about['Version'])
     return found
 
 

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdefect.cli.arguments import (
+    add_bits,
     add_model,
     add_threshold,
+    add_tile,
     model_settings,
     threshold_of,
+    tile_of,
 )
 from mmdefect.cli.results import (
     LABELME,
@@ -54,16 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--batch-size', type=int, default=1, metavar='N', help='images at once (1)'
     )
-    parser.add_argument(
-        '--tile', metavar='SIZE,OVERLAP', help='cut large images; in pixels: 1024,128'
-    )
+    add_tile(parser)
     add_threshold(parser)
     parser.add_argument(
         '--product', metavar='NAME', help='which one is seen, for models of maps'
     )
-    parser.add_argument(
-        '--bits', type=int, metavar='N', help='of 16-bit images, e.g. 12; else 16'
-    )
+    add_bits(parser)
     _add_output(parser)
 
 
@@ -141,21 +140,11 @@ def _opened(args: argparse.Namespace) -> DefectInferencer:
         **model_settings(args),
         backend=args.backend,
         batch_size=args.batch_size,
-        tile=_tile(args.tile),
+        tile=tile_of(args),
         threshold=threshold_of(args),
         product=args.product,
         bits=args.bits,
     )
-
-
-def _tile(text: str | None) -> dict[str, int] | None:
-    if text is None:
-        return None
-    parts = text.split(',')
-    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
-        raise ValueError(f'--tile {text}: expected two numbers of pixels, as 1024,128')
-    size, overlap = map(int, parts)
-    return dict(size=size, overlap=overlap)
 
 
 def _settings(args: argparse.Namespace, inferencer: DefectInferencer) -> dict[str, Any]:
@@ -196,11 +185,12 @@ def _into(
     share = folder.share
     order = [_name(item) for item in items]
     done = folder.done()
-    left = [i for i, name in zip(items, order, strict=True) if name not in done]
-    if len(left) < len(items) and share.rank == 0:
-        print(f'{len(items) - len(left)} done before, {len(left)} to do')
+    # Shared out before what is done is left out: all processes must agree.
+    left = [item for item in share.of(items) if _name(item) not in done]
+    if done.intersection(order) and share.rank == 0:
+        print(f'{len(done.intersection(order))} of {len(items)} were done before')
     with closing(folder):
-        for prediction in _results(inferencer, share.of(left), args):
+        for prediction in _results(inferencer, left, args):
             folder.add(_written(prediction, folder.folder, args))
     if share.rank:
         share.say_done(folder.folder)

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from mmdefect.cli.shards import Share
+from mmdefect.cli.shards import Share, wait_for
 from mmdefect.utils.files import in_one_piece, refuse_full, write_json
 from mmdefect.utils.text_files import read_json
 
 RESULTS, SETTINGS = 'results.jsonl', 'settings.json'
 PICTURES, LABELME = 'pictures', 'labelme'
-_OF_A_RANK = re.compile(r'(results\.)?rank-\d+-of-\d+\.(jsonl|done)(\.tmp)?')
 
 
 class Place(NamedTuple):
@@ -48,7 +46,7 @@ class ResultFolder:
         self.folder = folder
         self.share = share or Share()
         self._file: IO[str] | None = None
-        if not (folder / SETTINGS).is_file() and not self._begun():
+        if self.share.rank == 0 and not (folder / SETTINGS).is_file():
             refuse_full(folder)
 
     def open(self, settings: dict[str, Any]) -> None:
@@ -59,14 +57,15 @@ class ResultFolder:
         """
         path = self.folder / SETTINGS
         settings = json.loads(json.dumps(settings, default=str))
+        if self.share.rank:  # the first process looks whose folder it is
+            wait_for(path.is_file)
         if path.is_file():
             self._compare(read_json(path, 'settings of the results'), settings)
-        elif self.share.rank == 0:
+        else:
             write_json(path, settings)
-        self.folder.mkdir(parents=True, exist_ok=True)
         own = self.folder / self._own
+        self._file = _alone(own)
         _drop_torn_line(own)
-        self._file = own.open('a', encoding='utf-8')
 
     def clear(self) -> None:
         """Remove what an earlier run has written here, and nothing else."""
@@ -151,15 +150,6 @@ class ResultFolder:
 
     def _left_by_ranks(self) -> list[Path]:
         return [*self.folder.glob('rank-*.done')]
-
-    def _begun(self) -> bool:
-        """Whether all that is here comes from processes of this very run."""
-        if not self.folder.is_dir() or self.share.world == 1:
-            return False
-        return all(
-            _OF_A_RANK.fullmatch(path.name) or path.name == f'{SETTINGS}.tmp'
-            for path in self.folder.iterdir()
-        )
 
     def _compare(self, before: Any, now: dict[str, Any]) -> None:
         if not isinstance(before, dict):
@@ -246,6 +236,24 @@ def _line_at(place: Place) -> bytes:
     with place.path.open('rb') as file:
         file.seek(place.offset)
         return file.readline()
+
+
+def _alone(path: Path) -> IO[str]:
+    """Open a file to add to it, which no other process may have open so."""
+    file = path.open('a', encoding='utf-8')
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise FileExistsError(
+            f'{path} is being written by another process: expected one at a time; '
+            'wait for its end, stop it, or give another --out'
+        ) from None
+    except (ImportError, OSError):  # Windows, or a file system without locks
+        pass
+    return file
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mmdefect.cli.arguments import add_bits, add_tile, tile_of
+
 HELP = """Answer over HTTP with one or more packages; see docs/guides/deploy.md.
 
 Listens on this machine only. Elsewhere (--host) a token is needed: it is read from
@@ -27,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--backend', default='auto', choices=['auto', 'onnxruntime', 'openvino']
     )
+    parser.add_argument('--device', default='auto', help='auto, cpu or cuda (auto)')
+    add_bits(parser)
+    add_tile(parser)
+    _add_limits(parser)
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--max-bytes',
         type=int,
@@ -76,7 +85,10 @@ def run(args: argparse.Namespace) -> int:
         host=args.host,
         port=args.port,
         token=_token(args.token_file),
+        bits=args.bits,
         backend=args.backend,
+        device=args.device,
+        tile=tile_of(args),
         **{name: getattr(args, name) for name in limits},
     )
 

@@ -65,22 +65,21 @@ class Share:
         """Tell the first process that all of this share is written."""
         write_text(folder / f'{self.name}.done', self.run)
 
-    def wait_for_others(
-        self, folder: Path, *, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        """Wait until every other process has said that it is done.
-
-        A launcher ends this process, too, when another one fails.
-        """
-        for rank in range(1, self.world):
-            other = Share(rank, self.world, self.run)
-            while not other.is_done(folder):
-                sleep(0.2)
+    def wait_for_others(self, folder: Path) -> None:
+        """Wait until every other process of this run has said that it is done."""
+        others = [Share(rank, self.world, self.run) for rank in range(1, self.world)]
+        wait_for(lambda: all(other.is_done(folder) for other in others))
 
     def is_done(self, folder: Path) -> bool:
         """Whether it has said so in this run."""
         file = folder / f'{self.name}.done'
         return file.is_file() and file.read_text(encoding='utf-8') == self.run
+
+
+def wait_for(there: Callable[[], bool]) -> None:
+    """Wait for another process; a launcher ends this one when the other one fails."""
+    while not there():
+        time.sleep(0.2)
 
 
 def share_of(launcher: str, environment: Mapping[str, str] | None = None) -> Share:

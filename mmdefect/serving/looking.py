@@ -11,7 +11,7 @@ from mmdefect.serving.models import Model
 from mmdefect.serving.reading import Asked, Upload
 from mmdefect.serving.refusal import Refused, sentence_of
 from mmdefect.serving.settings import ServerSettings
-from mmdefect.utils.checks import check_known
+from mmdefect.utils.checks import check_known, visible
 from mmdefect.utils.image_header import Header, ImageError, header_of
 from mmdefect.utils.images import decode, to_bgr, turn
 
@@ -27,8 +27,8 @@ def spec_for(model: Model, asked: Asked) -> ModelSpec:
         if asked.product is not None:
             if spec.task != 'maps':
                 raise ValueError(
-                    f'product={asked.product!r}: expected none for a model of '
-                    f'{spec.task}; leave it out'
+                    f"product='{visible(asked.product)}': expected none for a model "
+                    f'of {spec.task}; leave it out'
                 )
             check_known([asked.product], spec.classes, what='product')
         if asked.threshold is not None:

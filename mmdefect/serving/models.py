@@ -23,7 +23,7 @@ Opener: TypeAlias = Callable[[Path], Backend]
 #: Backends that several threads may call at once: a session of ONNX Runtime is shared,
 #: of OpenVINO each call makes its own request. All others are called one at a time.
 _SHARED = ('onnxruntime', 'openvino')
-#: What a model is tried with before it serves, height and width.
+#: Width and height of what a model is tried with that takes any size.
 _TRIAL = (64, 64)
 
 
@@ -140,10 +140,17 @@ class Models:
     def _open(self, name: str) -> Model:
         try:
             backend = self._open_model(self._folders[name])
-            backend([np.zeros((*_TRIAL, 3), np.uint8)])
+            backend([_trial(backend)])
         except Exception as error:  # whatever an engine raises on a bad graph
             raise PackageError(f'{visible(name)}: {sentence_of(error)}') from error
         opened = datetime.now(timezone.utc)
         if backend.name in _SHARED:
             return Model(name=name, backend=backend, opened=opened, lock=nullcontext())
         return Model(name=name, backend=backend, opened=opened)
+
+
+def _trial(backend: Backend) -> np.ndarray:
+    """A black image of a size that a model takes."""
+    package: Any = getattr(backend, 'package', None)
+    width, height = (package and package.input.size) or _TRIAL
+    return np.zeros((height, width, 3), np.uint8)

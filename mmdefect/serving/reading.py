@@ -201,7 +201,7 @@ def _read_json(body: bytes, wishes: dict[str, Any]) -> Asked:
     try:
         data = base64.b64decode(image, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise _bad(f'image is no base64 ({error}): expected only that') from error
+        raise _bad(f'image is no base64 ({error}): send it in one line') from error
     return _asked(wishes, [Upload(name=_name(wishes.pop('name', 'image')), data=data)])
 
 

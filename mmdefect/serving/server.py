@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ from mmdefect.serving.settings import ServerSettings, token_from_environment
 
 if TYPE_CHECKING:
     import uvicorn
+
+    from mmdefect.deploy.backend import Backend
 
 _IDLE = 75  # seconds that a connection is kept for the next request
 
@@ -37,6 +39,7 @@ def run(
     bits: int | None = None,
     backend: str = 'auto',
     device: str = 'auto',
+    tile: Mapping[str, Any] | None = None,
     open_model: Opener | None = None,
 ) -> int:
     """Serve packages until SIGTERM or SIGINT; requests that have begun are answered.
@@ -58,6 +61,8 @@ def run(
         bits: How many of its 16 bits a 16-bit image uses, 8 to 16.
         backend: ``'auto'``, ``'onnxruntime'`` or ``'openvino'``.
         device: ``'auto'``, ``'cpu'`` or ``'cuda'``.
+        tile: For large images: ``size`` and ``overlap`` of
+            :class:`~mmdefect.deploy.tiling.TiledBackend`.
         open_model: Opens a package; by default the runtime of packages.
 
     Returns:
@@ -82,7 +87,7 @@ def run(
     except ValueError as error:
         return _complain(error, 2)
     try:
-        return _serve(packages, settings, open_model or _opener(backend, device))
+        return _serve(packages, settings, open_model or _opener(backend, device, tile))
     except ModuleNotFoundError as error:
         return _complain(f'{error.name} missing: pip install "mmdefect[serve]"', 1)
     except (OSError, ValueError) as error:
@@ -165,11 +170,19 @@ def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def _opener(backend: str, device: str) -> Opener:
+def _opener(backend: str, device: str, tile: Mapping[str, Any] | None) -> Opener:
     """The runtime of packages, which needs no torch."""
     from mmdefect.deploy.runtime import open_package
 
-    return lambda folder: open_package(folder, backend=backend, device=device)
+    def open_model(folder: Path) -> Backend:
+        opened = open_package(folder, backend=backend, device=device)
+        if tile is None:
+            return opened
+        from mmdefect.deploy.tiling import TiledBackend
+
+        return TiledBackend(opened, **tile)
+
+    return open_model
 
 
 def _complain(error: Exception | str, code: int) -> int:

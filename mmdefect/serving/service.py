@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from mmdefect.deploy.decision import failed
 from mmdefect.deploy.spec import ModelSpec
@@ -82,6 +83,9 @@ class Service:
             status = 200
         except Refused as refused:
             status = refused.status
+            raise
+        except ClientDisconnect:
+            status = 400
             raise
         finally:
             self.metrics.request(name, status, time.monotonic() - began)

@@ -75,9 +75,11 @@ def test_smoke_strict_and_executable(script: Path) -> None:
     [
         ('dist_train.sh', 'CONFIG GPUS', 2),
         ('dist_test.sh', 'CONFIG CHECKPOINT|WORK_DIR GPUS', 3),
+        ('dist_predict.sh', 'MODEL GPUS INPUT... --out DIR', 3),
         ('dist_launch.sh', 'GPUS SCRIPT', 2),
         ('slurm_train.sh', 'PARTITION JOB CONFIG WORK_DIR', 4),
         ('slurm_test.sh', 'PARTITION JOB CONFIG CHECKPOINT|WORK_DIR', 4),
+        ('slurm_predict.sh', 'PARTITION JOB MODEL INPUT... --out DIR', 4),
         ('slurm_launch.sh', 'PARTITION JOB SCRIPT', 3),
     ],
 )
@@ -165,6 +167,17 @@ def test_feature_dist_test(environment: dict[str, str]) -> None:
         *(f'{TOOLS}/test.py', 'c.py', 'a dir', '--launcher', 'pytorch', *EXTRA),
         'threads=1',  # more processes than cores
     ]
+
+
+def test_feature_predict(environment: dict[str, str]) -> None:
+    """Both start the command itself, as a module."""
+    given = ['a model', 'photos', '--out', 'my results']
+    lines = _launched('dist_predict.sh', given[0], '2', *given[1:], env=environment)
+    expected = ['mmdefect', 'predict', given[0], '--launcher', 'pytorch', *given[1:]]
+    assert lines[10:-1] == ['--module', *expected]
+    lines = _launched('slurm_predict.sh', 'part', 'job', *given, env=environment)
+    expected[4] = 'slurm'
+    assert lines[lines.index('-u') + 1 : -1] == ['-m', *expected]
 
 
 def test_feature_environment(environment: dict[str, str]) -> None:
