@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from mmdefect.deploy.outputs import BoxOutput, MapOutput, Output
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.serving.app import create_app
 from mmdefect.serving.models import Models
-from mmdefect.serving.server import server_config
+from mmdefect.serving.server import listen, server_config
 from mmdefect.serving.settings import ServerSettings
 
 CLASSES = ('scratch', 'dent')
@@ -116,7 +115,7 @@ def served(models: Models, **limits: Any) -> Iterator[str]:
     """A server in a thread on a free port; its address."""
     settings = ServerSettings(**limits)
     server = uvicorn.Server(server_config(create_app(models, settings), settings))
-    listener = socket.create_server(('127.0.0.1', 0))
+    listener = listen('127.0.0.1', 0)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     wait_until(lambda: server.started)

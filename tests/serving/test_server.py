@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mmdefect.serving.server import run
+from mmdefect.serving.server import listen, run
 from mmdefect.serving.settings import TOKEN, ServerSettings, is_loopback
 from tests.helpers.served import ShadeBackend, client, part, write_package
 
@@ -76,6 +76,16 @@ def test_exception_port_in_use(tmp_path: Path, capsys: pytest.CaptureFixture) ->
     said = complaint(capsys)
     assert f'cannot listen at 127.0.0.1, port {port} (Address already in use)' in said
     assert not opened
+
+
+def test_feature_answers_are_not_held_back() -> None:
+    with (
+        listen('127.0.0.1', 0) as listener,
+        socket.create_connection(listener.getsockname()),
+    ):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_exception_no_such_address(capsys: pytest.CaptureFixture) -> None:
