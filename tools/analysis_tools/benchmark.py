@@ -31,7 +31,7 @@ from lab.benchmarks.detection import DetectionSuite
 from lab.benchmarks.pruning import PruningSuite
 from lab.results import clean_commit, write_results
 from lab.tables.benchmark_table import BENCHMARK, benchmark_lines, missed
-from lab.timing import Progress
+from mmdefect.utils.timing import Progress
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 SUITES = {'detection': DetectionSuite, 'anomaly': AnomalySuite, 'pruning': PruningSuite}

@@ -8,7 +8,7 @@ import pytest
 
 from lab.tables.benchmark_table import benchmark_lines, missed
 from lab.tables.results_table import render_text
-from lab.timing import PairTimes, interleaved
+from mmdefect.utils.timing import PairTimes, interleaved
 
 
 class Clock:
