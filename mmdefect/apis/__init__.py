@@ -1,53 +1,41 @@
 """Functions for users, which the tools are made of.
 
-Those that explain a classifier need torch and are imported when they are asked for.
+Each is imported when it is asked for: ``DefectInferencer`` runs packages where neither
+torch nor OpenMMLab is installed, and what explains a classifier is loaded by few.
 """
 
 from importlib import import_module
 from typing import Any
 
-from mmdefect.apis.config import (
-    dump_predictions,
-    load_config,
-    only_step,
-    parse_run,
-    pictures_in,
-    show_predictions,
-    use_amp,
-    use_tta,
-)
-from mmdefect.apis.models import build_model
-from mmdefect.apis.runner import build_runner, finish
-from mmdefect.utils.interrupts import recorded
+_MODULES = {
+    'DefectInferencer': 'inferencer',
+    'Explained': 'saliency',
+    'build_model': 'models',
+    'build_runner': 'runner',
+    'check_target': 'saliency',
+    'dump_predictions': 'config',
+    'explained': 'saliency',
+    'finish': 'runner',
+    'load_classifier': 'saliency',
+    'load_config': 'config',
+    'make_explainer': 'saliency',
+    'only_step': 'config',
+    'parse_run': 'config',
+    'pictures_in': 'config',
+    'prepared': 'saliency',
+    'recorded': 'mmdefect.utils.interrupts',
+    'show_predictions': 'config',
+    'spread': 'saliency',
+    'use_amp': 'config',
+    'use_tta': 'config',
+}
 
-_SALIENCY = (
-    'Explained',
-    'check_target',
-    'explained',
-    'load_classifier',
-    'make_explainer',
-    'prepared',
-    'spread',
-)
-
-__all__ = [
-    'build_model',
-    'build_runner',
-    'dump_predictions',
-    'finish',
-    'load_config',
-    'only_step',
-    'parse_run',
-    'pictures_in',
-    'recorded',
-    'show_predictions',
-    'use_amp',
-    'use_tta',
-    *_SALIENCY,
-]
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _SALIENCY:
+    if name not in _MODULES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(import_module('mmdefect.apis.saliency'), name)
+    module = _MODULES[name]
+    path = module if '.' in module else f'{__name__}.{module}'
+    return getattr(import_module(path), name)

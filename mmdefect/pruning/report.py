@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mmdefect.functional.decision import pareto_front
 from mmdefect.pruning.channels.plan import read_plan
-from mmdefect.pruning.sweep.candidates import PLAN
+from mmdefect.pruning.sweep.candidates import PLAN, SUMMARY
 from mmdefect.pruning.sweep.decide import decision_scores
 from mmdefect.pruning.sweep.measure import Sweep
 from mmdefect.pruning.sweep.outcome import Outcome
@@ -30,7 +30,6 @@ from mmdefect.visualization.page import (
 )
 from mmdefect.visualization.plots import curves, save_figure, trade_off
 
-SUMMARY = 'summary.json'
 ORIGIN = ('seed', 'commit', 'hardware', 'command')
 # A sweep of a hundred networks is a curve, not a table.
 _ROWS = 20

@@ -17,6 +17,7 @@ PLAN, WEIGHTS, FEATURES = 'plan.json', 'weights.pth', 'features_train.npy'
 PROBE, PROBED = 'probe.json', 'probed.pth'
 CLASSIFIER, CONFIG = 'classifier.pth', 'classifier.py'
 RESULT, RECOVERY, AGAIN = 'result.json', 'recovery', 'trained_again'
+SUMMARY = 'summary.json'  # of all networks, in the work dir itself
 
 
 @dataclass(frozen=True, kw_only=True)

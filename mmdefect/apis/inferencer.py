@@ -1,0 +1,278 @@
+"""Any model of ours on tomorrow's pictures: decisions, not raw scores."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from mmdefect.deploy.backend import Backend
+from mmdefect.deploy.decision import decide, failed
+from mmdefect.deploy.outputs import Output
+from mmdefect.deploy.progress import Progress
+from mmdefect.deploy.result import Prediction
+from mmdefect.deploy.sources import (
+    Frame,
+    Inputs,
+    count_frames,
+    open_frames,
+    read_ahead,
+)
+from mmdefect.deploy.spec import ModelSpec
+from mmdefect.utils.checks import check_choice, check_known, check_range
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+T = TypeVar('T')
+BACKENDS = ('auto', 'torch', 'onnxruntime', 'openvino')
+PACKAGE_FILE = 'package.json'
+MOST_FAILURES = 16
+"""Images in a row on which the model may fail: more is no matter of the images."""
+
+
+class DefectInferencer:
+    """Looks at pictures with a trained model or a package, and decides on each.
+
+    Args:
+        model: The work dir of a stream, of a plain training or of a pruning; a config
+            with ``weights``; or a package that ``mmdefect export`` has written, which
+            needs neither torch nor OpenMMLab.
+        weights: File of the weights; by default what the work dir has left.
+        step: Of a stream; by default the last that is trained.
+        device: ``'auto'`` (a GPU if there is one), ``'cpu'``, ``'cuda:1'`` ...
+        backend: Of a package: ``'auto'``, ``'onnxruntime'`` or ``'openvino'``; all
+            others are computed by ``'torch'``.
+        batch_size: Pictures that the model looks at together.
+        tile: ``dict(size=, overlap=)`` in pixels: large pictures are cut into
+            overlapping tiles and their results merged. None looks at whole ones.
+        threshold: From which score on a defect is called one, in place of what was
+            calibrated: one number, or a number a class (or product).
+        product: Of a model of maps: which product all pictures show.
+        bits: How many of its 16 bits a 16-bit image uses; by default what the config's
+            dataset says.
+
+    Attributes:
+        spec: What is known about the model, with the thresholds in use.
+        backend: What computes.
+
+    Raises:
+        FileNotFoundError: There is no such model or file of weights.
+        ValueError: A setting means nothing, or does not belong to this model.
+
+    Example:
+        >>> inspect = DefectInferencer('work_dirs/my_stream')  # doctest: +SKIP
+        >>> for result in inspect('photos'):  # doctest: +SKIP
+        ...     print(result.decision, result.kinds, result.boxes[result.is_defect])
+        ...     result.save('inspected')
+    """
+
+    def __init__(
+        self,
+        model: Config | str | Path,
+        *,
+        weights: str | Path | None = None,
+        step: int | None = None,
+        device: str = 'auto',
+        backend: str = 'auto',
+        batch_size: int = 1,
+        tile: Mapping[str, Any] | None = None,
+        threshold: float | Mapping[str, float] | None = None,
+        product: str | None = None,
+        bits: int | None = None,
+    ) -> None:
+        check_choice('backend', backend, BACKENDS)
+        check_range('batch_size', batch_size, 1)
+        check_choice('bits', bits, (None, *range(8, 17)))
+        self.backend = open_backend(
+            model, weights=weights, step=step, device=device, backend=backend
+        )
+        self.spec = _decided(self.backend.spec, threshold, product)
+        if tile is not None:
+            self.backend = _tiled(self.backend, tile, batch_size)
+        self.batch_size = batch_size
+        self.product = product
+        self.bits = bits or self.spec.about.get('bits')
+
+    def __call__(
+        self,
+        inputs: Inputs,
+        *,
+        show_progress: bool | None = None,
+        keep_images: bool = False,
+    ) -> Iterator[Prediction]:
+        """Look at pictures, as results are asked for.
+
+        Args:
+            inputs: A path, a folder (with those in it), a glob, a video, an array
+                ``(H, W, 3)`` in BGR or ``(H, W)`` of uint8, the index of a camera, or
+                an iterable of these, which is consumed a few pictures ahead.
+            show_progress: A line on stderr; by default where that is a terminal.
+            keep_images: Whether results hold their pictures, to draw frames of a video
+                or arrays.
+
+        Returns:
+            One result a picture, in order, whatever was wrong with it: ask ``.error``.
+
+        Raises:
+            FileNotFoundError: There is no such path. This and what else is wrong with
+                ``inputs`` as such is raised here, before anything is computed; see
+                :func:`mmdefect.deploy.sources.open_frames`.
+            RuntimeError: While iterating: the model itself fails.
+        """
+        frames = open_frames(inputs, bits=self.bits)
+        shown = sys.stderr.isatty() if show_progress is None else show_progress
+        total = count_frames(inputs) if shown else None
+        return self._run(frames, Progress(total, shown=shown), keep_images)
+
+    def predict_one(self, image: np.ndarray | str | Path) -> Prediction:
+        """Look at one picture: an array or a file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is more than one picture, or an array that is none.
+        """
+        found = [*islice(self(image, show_progress=False, keep_images=True), 2)]
+        if len(found) != 1:
+            raise ValueError(
+                f'image={image!r}: expected one picture; call the inferencer itself '
+                'for several'
+            )
+        return found[0]
+
+    def _run(
+        self, frames: Iterator[Frame], progress: Progress, keep_images: bool
+    ) -> Iterator[Prediction]:
+        failures = 0
+        waiting = read_ahead(frames, size=max(2, self.batch_size))
+        with closing(waiting), progress:
+            while batch := [*islice(waiting, self.batch_size)]:
+                for frame, outcome in zip(batch, self._looked_at(batch), strict=True):
+                    failures = failures + 1 if isinstance(outcome, Exception) else 0
+                    if isinstance(outcome, Exception) and failures >= MOST_FAILURES:
+                        raise RuntimeError(
+                            f'the model fails on {failures} pictures in a row, the '
+                            f'last {frame.source}: {_named(outcome)}'
+                        ) from outcome
+                    progress.step()
+                    yield self._result(frame, outcome, keep_images)
+
+    def _looked_at(self, batch: Sequence[Frame]) -> list[Output | Exception | None]:
+        """What the model says of each frame; None of those without a picture."""
+        images = [frame.image for frame in batch if frame.image is not None]
+        outputs = iter(self._outputs(images))
+        return [None if frame.image is None else next(outputs) for frame in batch]
+
+    def _outputs(self, images: list[np.ndarray]) -> list[Output | Exception]:
+        """Of each image an output, or why the model could not look at it."""
+        if not images:
+            return []
+        try:
+            return list(self.backend(images))
+        except Exception as error:
+            if len(images) == 1:
+                return [error]
+        # Which one is it? The others are none the worse for it.
+        return [found for image in images for found in self._outputs([image])]
+
+    def _result(
+        self, frame: Frame, outcome: Output | Exception | None, keep_image: bool
+    ) -> Prediction:
+        image = frame.image
+        if image is None or outcome is None:
+            return failed(str(frame.error), self.spec, source=frame.source)
+        if isinstance(outcome, Exception):
+            height, width = image.shape[:2]
+            error = (
+                f'the model cannot look at {frame.source} of {width}x{height} pixels '
+                f'({_named(outcome)}): expected a picture like those of the training'
+            )
+            return failed(error, self.spec, source=frame.source)
+        found = decide(
+            outcome,
+            self.spec,
+            source=frame.source,
+            size=(image.shape[1], image.shape[0]),
+            product=self.product,
+        )
+        return replace(found, image=image) if keep_image else found
+
+
+def _named(error: Exception) -> str:
+    """An exception in one line."""
+    said = str(error).strip().splitlines() or ['']
+    return f'{type(error).__name__}: {said[0]}'
+
+
+def open_backend(
+    model: Config | str | Path,
+    *,
+    weights: str | Path | None = None,
+    step: int | None = None,
+    device: str = 'auto',
+    backend: str = 'auto',
+) -> Backend:
+    """Open a package, or a trained model; see :class:`DefectInferencer`.
+
+    Example:
+        >>> open_backend('my_package', backend='onnxruntime')  # doctest: +SKIP
+    """
+    package = isinstance(model, str | Path) and (Path(model) / PACKAGE_FILE).is_file()
+    if package:
+        given = {'weights': weights, 'step': step}
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(
+                    f'{name}={value}: expected none with the package {model}, which '
+                    'has its own; leave it out'
+                )
+        if backend == 'torch':
+            raise ValueError(
+                f"backend='torch': expected onnxruntime or openvino for the package "
+                f'{model}; or give the work dir that it was exported from'
+            )
+        from mmdefect.deploy.runtime import open_package
+
+        return open_package(Path(str(model)), backend=backend, device=device)
+    if backend not in ('auto', 'torch'):
+        raise ValueError(
+            f'backend={backend!r}: expected torch for {model}, which is no package '
+            f'({PACKAGE_FILE} is not there); run `mmdefect export` first'
+        )
+    from mmdefect.apis.torch_backend import TorchBackend
+
+    return TorchBackend(model, weights=weights, step=step, device=device)
+
+
+def _tiled(backend: Backend, tile: Mapping[str, Any], batch_size: int) -> Backend:
+    from mmdefect.deploy.tiling import TiledBackend
+
+    unknown = sorted(set(tile) - {'size', 'overlap'})
+    if 'size' not in tile or unknown:
+        raise ValueError(
+            f'tile={dict(tile)}: expected dict(size=..., overlap=...) in pixels; '
+            'correct it'
+        )
+    return TiledBackend(backend, batch_size=batch_size, **tile)
+
+
+def _decided(
+    spec: ModelSpec,
+    threshold: float | Mapping[str, float] | None,
+    product: str | None,
+) -> ModelSpec:
+    """The spec with the thresholds of the caller, whose settings are checked."""
+    if product is not None and spec.task != 'maps':
+        raise ValueError(
+            f'product={product!r}: expected none with a model of {spec.task}; leave it '
+            'out'
+        )
+    if product is not None:
+        check_known([product], spec.classes, what='product')
+    return spec if threshold is None else spec.with_threshold(threshold)

@@ -1,0 +1,269 @@
+"""A trained model in its own framework, behind the interface of all backends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+
+from mmdefect.apis.array_pipeline import ArrayPipeline, equal_shapes
+from mmdefect.apis.models import built
+from mmdefect.apis.trained import Trained, find_trained, test_dataset
+from mmdefect.deploy.outputs import BoxOutput, LabelOutput, MapOutput, Output
+from mmdefect.deploy.spec import BOX_THRESHOLD, ModelSpec, Task
+from mmdefect.utils.checkpoint import checkpoint_classes, file_sha256
+from mmdefect.utils.config import dataset_classes
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+CALIBRATION = 'calibration'
+"""Entry of a checkpoint's meta: thresholds, and what they were chosen on."""
+
+
+class TorchBackend:
+    """A :class:`~mmdefect.deploy.backend.Backend` of any model that is trained here.
+
+    Images go through the test pipeline of the config. Those of a batch that come out of
+    it with different shapes are looked at in turn, so that no image is padded to the
+    size of another, and an answer does not depend on its neighbours.
+
+    Args:
+        model: A work dir, a config or the file of one; see
+            :func:`mmdefect.apis.trained.find_trained`.
+        weights: File of the weights; by default what the work dir has, calibrated where
+            it is.
+        step: Of a stream; by default the last that is trained.
+        device: ``'auto'`` (a GPU if there is one), ``'cpu'``, ``'cuda:1'`` ...
+
+    Raises:
+        FileNotFoundError: There is no such config, work dir or checkpoint.
+        ValueError: No such device; weights and config do not belong together; or
+            neither says which classes there are.
+
+    Example:
+        >>> backend = TorchBackend('work_dirs/my_stream')  # doctest: +SKIP
+        >>> backend([image])[0].boxes  # doctest: +SKIP
+    """
+
+    name = 'torch'
+
+    def __init__(
+        self,
+        model: Config | str | Path,
+        *,
+        weights: str | Path | None = None,
+        step: int | None = None,
+        device: str = 'auto',
+    ) -> None:
+        self.device = chosen_device(device)
+        found = find_trained(model, weights, step=step, calibrated=True)
+        self.cfg = found.cfg
+        self.model, checkpoint = built(found)
+        self.model.to(self.device).eval()
+        self.spec = spec_of(self.model, found, checkpoint)
+        self.pipeline = ArrayPipeline(found.cfg)
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Output]:
+        """Look at a batch; see :class:`~mmdefect.deploy.backend.Backend`."""
+        items = [self.pipeline(image) for image in images]
+        found: dict[int, Output] = {}
+        for group in equal_shapes(items):
+            samples = self._predict([items[number] for number in group])
+            for number, sample in zip(group, samples, strict=True):
+                found[number] = self._output(sample, images[number].shape[:2])
+        return [found[number] for number in range(len(items))]
+
+    @torch.inference_mode()
+    def _predict(self, items: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+        batch = {
+            'inputs': [item['inputs'] for item in items],
+            'data_samples': [item['data_samples'] for item in items],
+        }
+        data = self.model.data_preprocessor(batch, False)
+        return self.model(data['inputs'], data['data_samples'], mode='predict')
+
+    def _output(self, sample: Any, size: tuple[int, int]) -> Output:
+        if self.spec.task == 'boxes':
+            return _boxes(sample.pred_instances)
+        if self.spec.task == 'labels':
+            return LabelOutput(probabilities=_numbers(sample.pred_score))
+        products = self.spec.classes
+        return MapOutput(
+            anomaly_map=_enlarged(_numbers(sample.pred_map), size),
+            score=float(sample.pred_score),
+            # Nobody has to tell which one it is, where there is only one.
+            product=products[0] if len(products) == 1 else None,
+        )
+
+
+def _numbers(values: torch.Tensor) -> np.ndarray:
+    return values.float().cpu().numpy()
+
+
+def _boxes(found: Any) -> BoxOutput:
+    scores = _numbers(found.scores)
+    order = np.argsort(-scores, kind='stable')
+    return BoxOutput(
+        boxes=_numbers(found.bboxes).reshape(-1, 4)[order],
+        scores=scores[order],
+        labels=found.labels.cpu().numpy().astype(np.int64)[order],
+    )
+
+
+def _enlarged(anomaly_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if anomaly_map.shape == tuple(size):
+        return anomaly_map
+    return cv2.resize(anomaly_map, size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def chosen_device(device: str) -> torch.device:
+    """The device of a name; ``'auto'`` is a GPU if there is one.
+
+    Raises:
+        ValueError: This machine has none of that name.
+
+    Example:
+        >>> chosen_device('cpu')
+        device(type='cpu')
+    """
+    if device == 'auto':
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except Exception as error:  # of each kind of device another
+        known = ['cpu', *(f'cuda:{k}' for k in range(torch.cuda.device_count()))]
+        raise ValueError(
+            f'device={device!r}: expected one of this machine '
+            f'({", ".join(known)}), or auto; choose one'
+        ) from error
+    return found
+
+
+def task_of(model: Any) -> Task:
+    """Whether a model puts out boxes, maps or labels, by what it inherits from.
+
+    Raises:
+        ValueError: Nothing of that.
+
+    Example:
+        >>> task_of(torch.nn.Linear(1, 1))
+        Traceback (most recent call last):
+        ValueError: model.type='Linear': expected a detector, a classifier or ...
+    """
+    # By name: neither package is imported for a model of the other.
+    names = {kind.__name__ for kind in type(model).__mro__}
+    if 'BaseDetector' in names:
+        return 'boxes'
+    if 'BaseClassifier' in names:
+        return 'labels'
+    if hasattr(model, 'features') and hasattr(model, 'score'):
+        return 'maps'
+    raise ValueError(
+        f'model.type={type(model).__name__!r}: expected a detector, a classifier or a '
+        'model of anomaly maps; use a config of one'
+    )
+
+
+def spec_of(model: Any, found: Trained, checkpoint: Mapping[str, Any]) -> ModelSpec:
+    """What is known about a model: its classes, its thresholds, where it comes from.
+
+    Args:
+        model: It, with its weights.
+        found: Where config and weights are.
+        checkpoint: All that the file of the weights holds.
+
+    Raises:
+        ValueError: Classes are not named, or are not as many as the model's.
+
+    Example:
+        >>> model, checkpoint = built(found)  # doctest: +SKIP
+        >>> spec_of(model, found, checkpoint).classes  # doctest: +SKIP
+        ('scratch', 'dent')
+    """
+    task = task_of(model)
+    classes = _classes(found, checkpoint)
+    _check_number(model, classes, found)
+    note = (checkpoint.get('meta') or {}).get(CALIBRATION) or {}
+    about = _about(found, note)
+    if task == 'labels':
+        return _of_labels(model, classes, bool(note), about)
+    thresholds = {
+        name: float(value)
+        for name, value in (note.get('thresholds') or {}).items()
+        if name in classes
+    }
+    return ModelSpec(
+        task=task,
+        classes=classes,
+        thresholds=thresholds,
+        default_threshold=BOX_THRESHOLD if task == 'boxes' else None,
+        calibrated=bool(thresholds) and thresholds.keys() >= set(classes),
+        about=about,
+    )
+
+
+def _of_labels(
+    model: Any, classes: tuple[str, ...], calibrated: bool, about: dict[str, Any]
+) -> ModelSpec:
+    buffers = dict(model.head.named_buffers(recurse=False))
+    threshold = buffers.get('threshold')
+    if threshold is None:  # a head without a decision: the likeliest class wins
+        return ModelSpec(task='labels', classes=classes, about=about)
+    return ModelSpec(
+        task='labels',
+        classes=classes,
+        defective=classes[0],
+        thresholds={classes[0]: float(threshold)},
+        calibrated=calibrated,
+        about=about,
+    )
+
+
+def _classes(found: Trained, checkpoint: Mapping[str, Any]) -> tuple[str, ...]:
+    classes = checkpoint_classes(checkpoint, found.checkpoint)
+    if classes is None:
+        dataset = test_dataset(found.cfg) or {}
+        # mmpretrain's datasets take them without metainfo.
+        classes = dataset.get('classes') or dataset.get('seen_classes')
+    if classes is None:
+        try:
+            classes = dataset_classes(dataset)
+        except (KeyError, ValueError):
+            raise ValueError(
+                f'{found.checkpoint} does not say its classes, nor does the config: '
+                'expected their names; add metainfo=dict(classes=(...)) to the test '
+                'dataset'
+            ) from None
+    return tuple(map(str, classes))
+
+
+def _check_number(model: Any, classes: Sequence[str], found: Trained) -> None:
+    """Compare the names with the outputs of the head."""
+    head = getattr(model, 'bbox_head', None) or getattr(model, 'head', None)
+    outputs = getattr(head, 'num_classes', None)
+    if isinstance(outputs, int) and outputs != len(classes):
+        raise ValueError(
+            f'{found.checkpoint} has {outputs} outputs and {len(classes)} names of '
+            f'classes ({", ".join(classes[:3])} ...): expected one name each; use the '
+            'config that it was trained with'
+        )
+
+
+def _about(found: Trained, note: Mapping[str, Any]) -> dict[str, Any]:
+    dataset = test_dataset(found.cfg) or {}
+    about: dict[str, Any] = {
+        'config': None if found.config is None else str(found.config),
+        'checkpoint': str(found.checkpoint),
+        'checkpoint_sha256': file_sha256(found.checkpoint),
+        'step': found.step,
+        'bits': dataset.get('bits'),
+    }
+    if note:
+        about[CALIBRATION] = dict(note)
+    return about

@@ -1,0 +1,214 @@
+"""The folder that is handed to an edge box: a graph, and ``package.json`` about it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mmdefect.deploy.inputs import InputSpec
+from mmdefect.deploy.spec import ModelSpec
+from mmdefect.utils.checks import brief, check_choice, some_of
+from mmdefect.utils.files import write_json
+from mmdefect.utils.text_files import read_json
+
+FILE = 'package.json'
+FORMAT_VERSION = 1
+FORMATS = ('onnx', 'openvino')
+PRECISIONS = ('float32', 'int8')
+KEYS = (
+    'task', 'classes', 'defective', 'thresholds', 'default_threshold', 'calibrated',
+    'input', 'graph', 'postprocess', 'about', 'parity',
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """The network's file.
+
+    Args:
+        format: ``'onnx'`` or ``'openvino'``.
+        file: Its name in the folder.
+        sha256: Of its content.
+        weights: OpenVINO only: ``file`` and ``sha256`` of the second file.
+        precision: ``'float32'`` or ``'int8'``.
+        inputs: Names, of one input.
+        outputs: Names, in order.
+    """
+
+    format: str
+    file: str
+    sha256: str = ''
+    weights: Mapping[str, str] | None = None
+    precision: str = 'float32'
+    inputs: tuple[str, ...] = ('images',)
+    outputs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_choice('graph.format', self.format, FORMATS)
+        check_choice('graph.precision', self.precision, PRECISIONS)
+
+    def files(self) -> dict[str, str]:
+        """File in the folder -> its SHA-256."""
+        found = {self.file: self.sha256}
+        if self.weights:
+            found[self.weights['file']] = self.weights['sha256']
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """What a package says of itself.
+
+    Args:
+        folder: Where it lies.
+        spec: What its users see; ``spec.about`` is where it comes from.
+        input: How an image becomes an input.
+        graph: The network.
+        postprocess: From the outputs of a detector to boxes; empty for other tasks.
+        parity: What the export measured against the model that it was made of.
+    """
+
+    folder: Path
+    spec: ModelSpec
+    input: InputSpec
+    graph: Graph
+    postprocess: Mapping[str, Any] = field(default_factory=dict)
+    parity: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``package.json`` holds."""
+        return {
+            'format_version': FORMAT_VERSION,
+            'task': self.spec.task,
+            'classes': list(self.spec.classes),
+            'defective': self.spec.defective,
+            'thresholds': dict(self.spec.thresholds),
+            'default_threshold': self.spec.default_threshold,
+            'calibrated': self.spec.calibrated,
+            'input': self.input.to_dict(),
+            'graph': asdict(self.graph),
+            'postprocess': dict(self.postprocess),
+            'about': dict(self.spec.about),
+            'parity': dict(self.parity),
+        }
+
+    def save(self, folder: str | Path) -> Package:
+        """Write ``package.json`` in one piece, with the graph's files hashed anew.
+
+        Returns:
+            The package in that folder.
+        """
+        folder = Path(folder)
+        weights = self.graph.weights
+        if weights is not None:
+            name = weights['file']
+            weights = {'file': name, 'sha256': sha256_of(folder / name)}
+        sha256 = sha256_of(folder / self.graph.file)
+        graph = replace(self.graph, sha256=sha256, weights=weights)
+        saved = replace(self, folder=folder, graph=graph)
+        write_json(folder / FILE, saved.to_dict())
+        return saved
+
+
+def is_package(path: str | Path) -> bool:
+    """Whether a folder holds a ``package.json``."""
+    return (Path(path) / FILE).is_file()
+
+
+def read_package(folder: str | Path) -> Package:
+    """Read a package and check that it is whole and unchanged.
+
+    Raises:
+        FileNotFoundError: The folder, its ``package.json`` or its graph is not there.
+        ValueError: It is none of ours, of a newer version, or has changed since it was
+            exported.
+    """
+    folder = Path(folder)
+    if not is_package(folder):
+        raise FileNotFoundError(
+            f'{folder} holds no {FILE}: expected the folder that an export has '
+            'written; check the path'
+        )
+    content = read_json(folder / FILE, 'description of a package')
+    _check_version(content, folder)
+    try:
+        package = _package_of(content, folder)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f'{folder / FILE} is not as an export wrote it ({error}); export again'
+        ) from None
+    for name, sha256 in package.graph.files().items():
+        _check_file(folder / name, sha256)
+    return package
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _check_version(content: Mapping[str, Any], folder: Path) -> None:
+    version = content.get('format_version')
+    if type(version) is not int or version < 1:
+        raise ValueError(
+            f'{folder / FILE} has format_version={brief(version)}: expected a package '
+            'that mmdefect has exported; check where it comes from'
+        )
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f'{folder / FILE} has format_version={version}: expected at most '
+            f'{FORMAT_VERSION}, it is of a newer mmdefect; update mmdefect, or export '
+            'again with this one'
+        )
+    if missing := [key for key in KEYS if key not in content]:
+        raise ValueError(
+            f'{folder / FILE} lacks {some_of(missing)}: expected all that an export '
+            'writes; export again'
+        )
+
+
+def _package_of(content: Mapping[str, Any], folder: Path) -> Package:
+    graph = dict(content['graph'])
+    for key in ('inputs', 'outputs'):
+        graph[key] = tuple(graph[key])
+    spec = ModelSpec(
+        task=content['task'],
+        classes=tuple(content['classes']),
+        defective=content['defective'],
+        thresholds=dict(content['thresholds']),
+        default_threshold=content['default_threshold'],
+        calibrated=content['calibrated'],
+        about=dict(content['about']),
+    )
+    package = Package(
+        folder=folder,
+        spec=spec,
+        input=InputSpec.from_dict(content['input']),
+        graph=Graph(**graph),
+        postprocess=dict(content['postprocess']),
+        parity=dict(content['parity']),
+    )
+    for name in package.graph.files():
+        if name != Path(name).name:
+            raise ValueError(f'graph.file={name!r}: expected a name without folders')
+    return package
+
+
+def _check_file(path: Path, sha256: str) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{path} does not exist: expected the graph that {FILE} names; copy the '
+            'whole package again'
+        )
+    if sha256_of(path) != sha256:
+        raise ValueError(
+            f'{path} has changed since it was exported: expected SHA-256 '
+            f'{sha256[:12]}...; copy the package again, or export anew'
+        )

@@ -1,0 +1,129 @@
+"""From what a graph puts out to boxes and maps of the original image, in NumPy.
+
+The numbers, and the order in which float32 is rounded, are those of mmdet's dense heads
+(``_predict_by_feat_single``, ``_bbox_post_process``) and of mmcv's ``batched_nms``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mmdefect.deploy.outputs import BoxOutput
+
+
+def finish_boxes(
+    scores: Sequence[np.ndarray],
+    boxes: Sequence[np.ndarray],
+    *,
+    size: tuple[int, int],
+    scale: tuple[float, float],
+    settings: Mapping[str, Any],
+) -> BoxOutput:
+    """Boxes of one image.
+
+    Args:
+        scores: Of each level ``(A, C)`` float32, probabilities.
+        boxes: Of each level ``(A, 4)`` float32, x1, y1, x2, y2 in pixels of the input.
+        size: Width and height of the input before padding.
+        scale: By which width and height of the original image were multiplied.
+        settings: ``score_threshold``, ``nms_pre``, ``iou_threshold``, ``nms_offset``,
+            ``class_agnostic``, ``max_per_image``, ``min_box_size``.
+    """
+    levels = [
+        _best(level_scores, level_boxes, settings)
+        for level_scores, level_boxes in zip(scores, boxes, strict=True)
+    ]
+    found, values, labels = (np.concatenate(parts) for parts in zip(*levels))
+    found[:, 0::2] = found[:, 0::2].clip(0, np.float32(size[0]))
+    found[:, 1::2] = found[:, 1::2].clip(0, np.float32(size[1]))
+    found = found * np.array([1 / scale[0], 1 / scale[1]] * 2, np.float32)
+    least = settings['min_box_size']
+    if least >= 0:
+        wide, high = (found[:, 2:] - found[:, :2]).T
+        large = (wide > least) & (high > least)
+        found, values, labels = found[large], values[large], labels[large]
+    kept = batched_nms(
+        found,
+        values,
+        labels,
+        iou_threshold=settings['iou_threshold'],
+        offset=settings['nms_offset'],
+        class_agnostic=settings['class_agnostic'],
+        most=settings['max_per_image'],
+    )
+    return BoxOutput(boxes=found[kept], scores=values[kept], labels=labels[kept])
+
+
+def batched_nms(
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    *,
+    iou_threshold: float,
+    offset: int = 0,
+    class_agnostic: bool = False,
+    most: int = -1,
+) -> np.ndarray:
+    """Keep the best box of each group that overlaps, class by class.
+
+    Args:
+        boxes: ``(N, 4)`` float32.
+        scores: ``(N,)``; among equal ones the lower index comes first.
+        labels: ``(N,)``.
+        iou_threshold: A box goes when its IoU with a kept one is above this.
+        offset: Added to widths and heights, 0 or 1.
+        class_agnostic: Whether boxes of different classes suppress each other.
+        most: How many are kept; -1 for all.
+
+    Returns:
+        Indices, the best first, int64.
+    """
+    if not len(boxes):
+        return np.zeros(0, np.int64)
+    apart = boxes
+    if not class_agnostic:
+        # Moved apart as mmcv does it: the sums round, and with them some IoU.
+        step = boxes.max() + np.float32(1)
+        apart = boxes + (labels.astype(np.float32) * step)[:, None]
+    left, top, right, bottom = apart.T
+    areas = (right - left + offset) * (bottom - top + offset)
+    order = np.argsort(-scores, kind='stable')
+    kept: list[int] = []
+    while len(order) and (most < 0 or len(kept) < most):
+        first, order = order[0], order[1:]
+        kept.append(int(first))
+        wide = np.minimum(right[first], right[order]) - np.maximum(
+            left[first], left[order]
+        )
+        high = np.minimum(bottom[first], bottom[order]) - np.maximum(
+            top[first], top[order]
+        )
+        shared = (wide + offset).clip(0) * (high + offset).clip(0)
+        # Of two empty boxes 0 / 0, which suppresses nothing.
+        with np.errstate(invalid='ignore', divide='ignore'):
+            overlap = shared / (areas[first] + areas[order] - shared)
+        order = order[~(overlap > iou_threshold)]
+    return np.array(kept, np.int64)
+
+
+def finish_map(anomaly_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Enlarge a map ``(h, w)`` to the original image's width and height."""
+    if anomaly_map.shape == (size[1], size[0]):
+        return anomaly_map
+    return cv2.resize(anomaly_map, size, interpolation=cv2.INTER_LINEAR)
+
+
+def _best(
+    scores: np.ndarray, boxes: np.ndarray, settings: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes, scores and labels of one level that are looked at, the best first."""
+    places, labels = np.nonzero(scores > np.float32(settings['score_threshold']))
+    values = scores[places, labels]
+    order = np.argsort(-values, kind='stable')
+    if settings['nms_pre'] > 0:
+        order = order[: settings['nms_pre']]
+    return boxes[places[order]], values[order], labels[order].astype(np.int64)

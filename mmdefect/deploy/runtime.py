@@ -1,0 +1,224 @@
+"""A package at work: ONNX Runtime or OpenVINO, NumPy and OpenCV, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from mmdefect.deploy.inputs import Prepared
+from mmdefect.deploy.outputs import LabelOutput, MapOutput, Output
+from mmdefect.deploy.package import Graph, Package, read_package
+from mmdefect.deploy.postprocess import finish_boxes, finish_map
+from mmdefect.utils.checks import check_choice, check_range
+
+BACKENDS = ('auto', 'onnxruntime', 'openvino')
+DEVICES = ('auto', 'cpu', 'cuda')
+
+
+class Session(Protocol):
+    """A graph that is ready to run."""
+
+    def __call__(self, batch: np.ndarray) -> Sequence[np.ndarray]:
+        """Outputs, in the graph's order, of a batch ``(B, C, H, W)`` float32."""
+        ...
+
+
+class PackageBackend:
+    """A package as a :class:`~mmdefect.deploy.backend.Backend`.
+
+    Images whose inputs have one size are looked at together, others in turn: none is
+    padded to the size of another, so an answer does not depend on its neighbours.
+
+    Args:
+        package: What ``package.json`` says.
+        session: Its graph.
+        name: What computes it: ``'onnxruntime'`` or ``'openvino'``.
+    """
+
+    def __init__(self, *, package: Package, session: Session, name: str) -> None:
+        self.package = package
+        self.spec = package.spec
+        self.session = session
+        self.name = name
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Output]:
+        """Look at a batch; see :class:`~mmdefect.deploy.backend.Backend`."""
+        prepared = [self.package.input.prepare(image) for image in images]
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for number, item in enumerate(prepared):
+            groups.setdefault(item.pixels.shape, []).append(number)
+        found: dict[int, Output] = {}
+        for numbers in groups.values():
+            raw = self.raw(np.stack([prepared[number].pixels for number in numbers]))
+            for place, number in enumerate(numbers):
+                shape = images[number].shape
+                own = {name: values[place] for name, values in raw.items()}
+                found[number] = self._output(own, prepared[number], shape)
+        return [found[number] for number in range(len(images))]
+
+    def raw(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """What the graph puts out, by name.
+
+        Args:
+            batch: Prepared images of one size, ``(B, C, H, W)`` float32.
+        """
+        outputs = self.session(batch)
+        return dict(zip(self.package.graph.outputs, outputs, strict=True))
+
+    def _output(
+        self,
+        raw: Mapping[str, np.ndarray],
+        prepared: Prepared,
+        shape: tuple[int, ...],
+    ) -> Output:
+        if self.spec.task == 'labels':
+            return LabelOutput(probabilities=raw['probabilities'])
+        if self.spec.task == 'maps':
+            classes = self.spec.classes
+            return MapOutput(
+                anomaly_map=finish_map(raw['maps'], (shape[1], shape[0])),
+                score=float(raw['scores']),
+                product=classes[0] if len(classes) == 1 else None,
+            )
+        levels = range(len(raw) // 2)
+        return finish_boxes(
+            [raw[f'scores_{level}'] for level in levels],
+            [raw[f'boxes_{level}'] for level in levels],
+            size=prepared.size,
+            scale=prepared.scale,
+            settings=self.package.postprocess,
+        )
+
+
+def open_package(
+    folder: str | Path,
+    *,
+    backend: str = 'auto',
+    device: str = 'auto',
+    threads: int | None = None,
+) -> PackageBackend:
+    """Open a folder that an export has written.
+
+    Args:
+        folder: With its ``package.json``.
+        backend: ``'onnxruntime'``, ``'openvino'``, or ``'auto'``: what is installed
+            and reads the graph, ONNX Runtime before OpenVINO.
+        device: ``'cpu'``, ``'cuda'`` (ONNX Runtime with its CUDA provider; a number as
+            in ``'cuda:1'`` chooses the GPU), or ``'auto'``: a GPU if the runtime has
+            one.
+        threads: How many compute an image; by default what the runtime takes.
+
+    Raises:
+        FileNotFoundError: The folder, its ``package.json`` or its graph is not there.
+        ImportError: No runtime for it is installed.
+        ValueError: The package is none, is of a newer version or has changed; or there
+            is no such device.
+
+    Example:
+        >>> backend = open_package('my_package')  # doctest: +SKIP
+        >>> backend([image])[0].boxes  # doctest: +SKIP
+    """
+    check_choice('backend', backend, BACKENDS)
+    check_choice('device', device.partition(':')[0], DEVICES)
+    if threads is not None:
+        check_range('threads', threads, 1)
+    package = read_package(folder)
+    name = _chosen(backend, package)
+    opened = {'onnxruntime': _onnxruntime, 'openvino': _openvino}[name]
+    session = opened(package.folder / package.graph.file, package.graph, device, threads)
+    return PackageBackend(package=package, session=session, name=name)
+
+
+def _chosen(backend: str, package: Package) -> str:
+    """The runtime that is asked for, or is installed."""
+    readers = {'onnx': ('onnxruntime', 'openvino'), 'openvino': ('openvino',)}
+    able = readers[package.graph.format]
+    if backend not in ('auto', *able):
+        raise ValueError(
+            f'backend={backend!r}: expected {" or ".join(able)} for {package.folder}, '
+            f'whose graph is one of {package.graph.format}; or export it as onnx'
+        )
+    wanted = able if backend == 'auto' else (backend,)
+    for name in wanted:
+        if find_spec(name) is not None:
+            return name
+    raise ImportError(
+        f'{" or ".join(wanted)} is not installed: expected it to run '
+        f'{package.folder}; run `pip install {wanted[0]}`'
+    )
+
+
+class _OnnxRuntime:
+    def __init__(self, session: Any, names: Sequence[str], given: str) -> None:
+        self.session = session
+        self.names = list(names)
+        self.given = given
+
+    def __call__(self, batch: np.ndarray) -> Sequence[np.ndarray]:
+        found: Sequence[np.ndarray] = self.session.run(self.names, {self.given: batch})
+        return found
+
+
+def _onnxruntime(path: Path, graph: Graph, device: str, threads: int | None) -> Session:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    providers: list[Any] = ['CPUExecutionProvider']
+    has_gpu = 'CUDAExecutionProvider' in onnxruntime.get_available_providers()
+    kind, _, number = device.partition(':')
+    if kind == 'cuda' and not has_gpu:
+        raise ValueError(
+            f'device={device!r}: expected cpu, this onnxruntime has no CUDA provider; '
+            'install onnxruntime-gpu'
+        )
+    if has_gpu and kind != 'cpu':
+        cuda = ('CUDAExecutionProvider', {'device_id': int(number or 0)})
+        providers.insert(0, cuda)
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # of its own kinds
+        raise _unreadable(path, 'ONNX Runtime', error) from error
+    return _OnnxRuntime(session, graph.outputs, graph.inputs[0])
+
+
+class _OpenVino:
+    def __init__(self, compiled: Any) -> None:
+        self.compiled = compiled
+
+    def __call__(self, batch: np.ndarray) -> Sequence[np.ndarray]:
+        # A request of its own: one that is shared would be busy in another thread.
+        result = self.compiled.create_infer_request().infer([batch])
+        return [np.array(value) for value in result.to_tuple()]
+
+
+def _openvino(path: Path, graph: Graph, device: str, threads: int | None) -> Session:
+    import openvino
+
+    if device.partition(':')[0] == 'cuda':
+        raise ValueError(
+            f'device={device!r}: expected cpu with openvino; use onnxruntime for a GPU'
+        )
+    # What it would do by itself on some processors: compute in half precision.
+    settings: dict[str, Any] = {'INFERENCE_PRECISION_HINT': 'f32'}
+    if threads is not None:
+        settings['INFERENCE_NUM_THREADS'] = threads
+    try:
+        compiled = openvino.Core().compile_model(str(path), 'CPU', settings)
+    except Exception as error:  # of its own kinds
+        raise _unreadable(path, 'OpenVINO', error) from error
+    return _OpenVino(compiled)
+
+
+def _unreadable(path: Path, runtime: str, error: Exception) -> ValueError:
+    reason = str(error).strip().partition('\n')[0]
+    return ValueError(
+        f'{runtime} cannot read {path} ({reason}): expected a graph that an export has '
+        'written; update the runtime, or export again'
+    )

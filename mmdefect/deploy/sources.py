@@ -1,0 +1,328 @@
+"""Pictures one after the other, from wherever they come, decoded beside inference.
+
+What is asked for is looked at at once, the pictures are not: files are decoded when it
+is their turn, and only a few wait decoded.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+
+from mmdefect.utils.image_header import SUFFIXES, ImageError, header_of, read_bytes
+from mmdefect.utils.images import decode, to_bgr, turn
+
+VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.m4v', '.webm', '.mpg', '.mpeg')
+"""Files that are taken for videos, in any case; all others are images."""
+
+Inputs: TypeAlias = Any
+"""A path, a folder, a glob, a video (str or Path), an image (array), the index of a
+camera (int), or an iterable of these."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """One picture, or why there is none.
+
+    Attributes:
+        source: Path of the image, ``video.mp4#12``, ``camera 0#12`` or ``array 3``.
+        image: ``(H, W, 3)``, BGR, uint8.
+        error: In one sentence.
+    """
+
+    source: str
+    image: np.ndarray | None = None
+    error: str | None = None
+
+
+def open_frames(inputs: Inputs, *, bits: int | None = None) -> Iterator[Frame]:
+    """Pictures of an input, in order: folders sorted, with the folders in them.
+
+    A picture that cannot be read is a frame with an ``error``, and so is what cannot be
+    opened among several inputs. Names that begin with a dot are passed over.
+
+    Args:
+        inputs: See :data:`Inputs`. An iterable is consumed as frames are asked for.
+        bits: How many of its 16 bits a 16-bit image uses; see
+            :func:`mmdefect.utils.images.to_bgr`.
+
+    Raises:
+        FileNotFoundError: There is no such path, or nothing matches the glob.
+        OSError: A folder or camera cannot be opened.
+        TypeError: It is nothing that holds pictures.
+        ValueError: A folder without images, a video without frames, an empty list, an
+            array that is no image. All of this when called, not when iterated.
+    """
+    if isinstance(inputs, str | os.PathLike):
+        return _open_path(Path(inputs), bits)
+    if isinstance(inputs, np.ndarray):
+        return iter([Frame(source='array 0', image=checked_image(inputs))])
+    if isinstance(inputs, int | np.integer) and not isinstance(inputs, bool):
+        return _open_camera(int(inputs))
+    if not isinstance(inputs, Iterable) or isinstance(inputs, Mapping | bytes):
+        raise TypeError(
+            f'inputs of type {type(inputs).__name__}: expected a path, an array, the '
+            'index of a camera, or several of these; convert them'
+        )
+    if isinstance(inputs, Sequence) and not inputs:
+        raise ValueError('inputs=[]: expected one picture at least; add some')
+    return _each(inputs, bits)
+
+
+def count_frames(inputs: Inputs) -> int | None:
+    """How many frames there will be, if that can be told without reading them."""
+    if isinstance(inputs, np.ndarray):
+        return 1
+    if isinstance(inputs, list | tuple):
+        counts = [count_frames(item) for item in inputs]
+        return None if None in counts else sum(filter(None, counts))
+    if not isinstance(inputs, str | os.PathLike):
+        return None
+    path = Path(inputs)
+    if path.is_dir():
+        return sum(1 for _ in _images_below(path))
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return None
+    return 1 if path.is_file() else None
+
+
+def read_image(path: str | Path, *, bits: int | None = None) -> np.ndarray:
+    """Read an image file as viewers show it, its EXIF orientation heeded.
+
+    Returns:
+        Shape (H, W, 3), BGR, uint8.
+
+    Raises:
+        ValueError: Naming the file, if it cannot be accepted.
+    """
+    try:
+        data = read_bytes(path)
+        header = header_of(data)
+        pixels = to_bgr(decode(data, header), bits=bits)
+    except ImageError as error:
+        # The only cures that are named here are those of 12-bit cameras.
+        cure = 'give bits=12, or what your camera has' if error.cure else None
+        raise _unreadable(path, error.why, cure) from None
+    except (OSError, MemoryError, cv2.error) as error:
+        raise _unreadable(path, str(error) or type(error).__name__) from None
+    return turn(pixels, header.orientation) if header.orientation > 1 else pixels
+
+
+def _unreadable(path: str | Path, why: str, cure: str | None = None) -> ValueError:
+    cure = cure or 'correct or restore the file'
+    return ValueError(f'cannot read the image {path} ({why}): {cure}')
+
+
+def checked_image(image: np.ndarray) -> np.ndarray:
+    """Make an array ``(H, W, 3)``: grey gets three equal channels, alpha is dropped.
+
+    Raises:
+        ValueError: It is no image of uint8.
+    """
+    sound = image.ndim in (2, 3) and image.size and image.dtype == np.uint8
+    with suppress(ImageError):
+        if sound:
+            return to_bgr(image)
+    raise ValueError(
+        f'an array of shape {image.shape} and {image.dtype}: expected (height, width, '
+        '3) in BGR order, or (height, width), of uint8; convert it'
+    )
+
+
+def _open_path(path: Path, bits: int | None) -> Iterator[Frame]:
+    if path.is_dir():
+        return _open_images(
+            _images_below(path),
+            bits,
+            f'{path} holds no images: expected {", ".join(SUFFIXES)}; check the path',
+        )
+    if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
+        return _open_video(path)
+    if path.exists():
+        return iter_images([path], bits)
+    if glob.has_magic(str(path)):
+        missing = f'nothing matches {path}: expected images; check the pattern'
+        return _open_images(_matching(path), bits, missing, FileNotFoundError)
+    raise FileNotFoundError(
+        f'{path} does not exist: expected an image, a folder, a glob or a video; check '
+        'the path'
+    )
+
+
+def _open_images(
+    paths: Iterator[Path],
+    bits: int | None,
+    missing: str,
+    kind: type[Exception] = ValueError,
+) -> Iterator[Frame]:
+    """Frames of the paths, of which there has to be one."""
+    first = next(paths, None)
+    if first is None:
+        raise kind(missing)
+
+    def all_paths() -> Iterator[Path]:
+        yield first
+        yield from paths
+
+    return iter_images(all_paths(), bits)
+
+
+def iter_images(paths: Iterable[Path], bits: int | None = None) -> Iterator[Frame]:
+    """Read image files one by one."""
+    for path in paths:
+        try:
+            yield Frame(source=str(path), image=read_image(path, bits=bits))
+        except ValueError as error:
+            yield Frame(source=str(path), error=str(error))
+
+
+def _images_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Image files of a folder and those in it: sorted, one folder at a time."""
+    real = folder.resolve()
+    if real in above:  # a link back up
+        return
+    with os.scandir(folder) as entries:
+        found = sorted(
+            (entry.name, entry.is_dir())
+            for entry in entries
+            if not entry.name.startswith('.')
+        )
+    for name, is_folder in found:
+        if is_folder:
+            yield from _images_below(folder / name, (*above, real))
+        elif name.lower().endswith(SUFFIXES):
+            yield folder / name
+
+
+def _matching(pattern: Path) -> Iterator[Path]:
+    """What a glob names; without a suffix in it, what looks like an image."""
+    said = pattern.suffix and not glob.has_magic(pattern.suffix)
+    for name in sorted(glob.iglob(str(pattern), recursive=True)):
+        path = Path(name)
+        if path.is_dir():
+            # With `**` the files in it match, too.
+            if '**' not in pattern.parts:
+                yield from _images_below(path)
+        elif said or path.suffix.lower() in SUFFIXES:
+            yield path
+
+
+def _each(inputs: Iterable[Any], bits: int | None) -> Iterator[Frame]:
+    for number, item in enumerate(inputs):
+        array = isinstance(item, np.ndarray)
+        source = f'array {number}' if array else str(item)
+        try:
+            if array:
+                frames = iter([Frame(source=source, image=checked_image(item))])
+            else:
+                frames = open_frames(item, bits=bits)
+        except (OSError, ValueError) as error:
+            frames = iter([Frame(source=source, error=str(error))])
+        yield from frames
+
+
+def _open_video(path: Path) -> Iterator[Frame]:
+    capture = cv2.VideoCapture(str(path))
+    found, image = capture.read()
+    if not found:
+        capture.release()
+        raise ValueError(
+            f'{path} has no frames that can be read: expected a video that OpenCV '
+            'decodes; convert it, or check that it is whole'
+        )
+    return _captured(capture, image, str(path))
+
+
+def _open_camera(index: int) -> Iterator[Frame]:
+    name = f'camera {index}'
+    capture = cv2.VideoCapture(index)
+    found, image = capture.read() if index >= 0 else (False, None)
+    if not found:
+        capture.release()
+        raise OSError(
+            f'{name} does not open: expected one that is connected and that no other '
+            'program uses; check it'
+        )
+    gone = f'{name} gives no more pictures: connect it again'
+    return _captured(capture, image, name, at_end=gone)
+
+
+def _captured(
+    capture: cv2.VideoCapture,
+    image: np.ndarray | None,
+    name: str,
+    *,
+    at_end: str | None = None,
+) -> Iterator[Frame]:
+    number = 0
+    try:
+        while image is not None:
+            yield Frame(source=f'{name}#{number}', image=checked_image(image))
+            number += 1
+            _, image = capture.read()
+        if at_end:
+            yield Frame(source=f'{name}#{number}', error=at_end)
+    finally:
+        capture.release()
+
+
+def read_ahead(frames: Iterator[Frame], *, size: int) -> Iterator[Frame]:
+    """The same frames, made by a thread of their own while the caller computes.
+
+    Closing the generator, or dropping it, ends the thread and closes ``frames``.
+
+    Args:
+        frames: In any iterator; what it raises is raised here.
+        size: How many wait at most.
+    """
+    queue: Queue[Frame | BaseException | None] = Queue(size)
+    stop = Event()
+    arguments = (frames, _putter(queue, stop))
+    thread = Thread(target=_produce, args=arguments, daemon=True, name='frames')
+    thread.start()
+    try:
+        while (item := queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        # Not for ever: a generator of the caller may be waiting for its next part.
+        thread.join(timeout=1)
+
+
+def _putter(queue: Queue[Any], stop: Event) -> Callable[[Any], bool]:
+    """A function that waits for a free place, and says whether there was one."""
+
+    def put(item: Any) -> bool:
+        while not stop.is_set():
+            with suppress(Full):
+                queue.put(item, timeout=0.05)
+                return True
+        return False
+
+    return put
+
+
+def _produce(frames: Iterator[Frame], put: Callable[[Any], bool]) -> None:
+    try:
+        for frame in frames:
+            if not put(frame):
+                return
+        put(None)
+    except BaseException as error:  # whatever it is, it belongs to the caller
+        put(error)
+    finally:
+        close = getattr(frames, 'close', None)
+        if close is not None:
+            close()

@@ -1,0 +1,1 @@
+"""From a trained model to a package that runs without torch and OpenMMLab."""

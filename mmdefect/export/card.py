@@ -1,0 +1,122 @@
+"""The model card: what a package is, in plain words, for whoever finds it on a box."""
+
+from __future__ import annotations
+
+from mmdefect.deploy.package import Package
+from mmdefect.utils.checks import some_of
+
+_WHAT = {
+    'boxes': 'finds defects on an image and draws a box around each',
+    'maps': 'says how unusual an image of a known product is, and where',
+    'labels': 'sorts images into kinds',
+}
+
+
+def model_card(package: Package) -> str:
+    """The card of a package, in Markdown."""
+    spec, about = package.spec, package.spec.about
+    name = about.get('config') or about.get('model') or 'model'
+    parts = [
+        f'# {name}',
+        f'This package {_WHAT[spec.task]}. It was exported by mmdefect '
+        f'{about.get("mmdefect", "?")} on {about.get("exported", "?")} and runs with '
+        f'{_runtime(package)}; neither torch nor OpenMMLab is needed.',
+        _classes(package),
+        _decision(package),
+        _input(package),
+        _how_to_run(package),
+        _provenance(package),
+        _parity(package),
+    ]
+    return '\n\n'.join(parts) + '\n'
+
+
+def _runtime(package: Package) -> str:
+    onnx = package.graph.format == 'onnx'
+    return 'ONNX Runtime or OpenVINO' if onnx else 'OpenVINO'
+
+
+def _classes(package: Package) -> str:
+    what = 'Products' if package.spec.task == 'maps' else 'Classes'
+    rows = '\n'.join(f'- {name}' for name in package.spec.classes)
+    return f'## {what}\n\n{rows}'
+
+
+def _decision(package: Package) -> str:
+    spec = package.spec
+    known = [
+        f'- {name}: {threshold:.4g}'
+        for name in ([spec.defective] if spec.defective else spec.classes)
+        if (threshold := spec.threshold_of(name)) is not None
+    ]
+    if spec.task == 'labels' and spec.defective is None:
+        text = 'The likeliest class is named; nothing is called ok or defective.'
+    elif not known:
+        text = 'No threshold is known: every image is `undecided` until one is given.'
+    else:
+        chosen = 'chosen on validation images' if spec.calibrated else 'not calibrated'
+        rows = '\n'.join(known)
+        text = f'From these scores on ({chosen}):\n\n{rows}'
+    return (
+        f'## Decision\n\n{text}\n\nThresholds stand in `package.json`, outside the '
+        'graph: they can be changed there, or by `DefectInferencer(..., threshold=...)`.'
+    )
+
+
+def _input(package: Package) -> str:
+    spec = package.input
+    size = f'{spec.size[0]} x {spec.size[1]} pixels' if spec.size else 'of varying size'
+    steps = ', '.join(str(step['op']) for step in spec.steps) or 'none'
+    mean = 'none' if spec.mean is None else ', '.join(f'{v:g}' for v in spec.mean)
+    std = 'none' if spec.std is None else ', '.join(f'{v:g}' for v in spec.std)
+    return (
+        '## Input\n\nImages of 8 or 16 bits, grey or in colour, of any size. The '
+        f'inferencer prepares them as in training (steps: {steps}); in the graph they '
+        f'are {size}, {spec.channels} channels in {spec.colour.upper()} order, mean '
+        f'{mean}, standard deviation {std}.'
+    )
+
+
+def _how_to_run(package: Package) -> str:
+    runtime = 'onnxruntime' if package.graph.format == 'onnx' else 'openvino'
+    return (
+        '## How to run\n\n```python\n'
+        f'# pip install mmdefect numpy opencv-python-headless pillow {runtime}\n'
+        'from mmdefect.apis import DefectInferencer\n\n'
+        "for result in DefectInferencer('.')('photos'):\n"
+        '    print(result.source, result.decision, result.kinds)\n```'
+    )
+
+
+def _provenance(package: Package) -> str:
+    about = package.spec.about
+    names = {
+        'config': 'config',
+        'config_sha256': 'SHA-256 of the config',
+        'checkpoint_sha256': 'SHA-256 of the checkpoint',
+        'commit': 'commit of mmdefect',
+        'step': 'step of the stream',
+    }
+    rows = [
+        f'- {text}: {about[key]}'
+        for key, text in names.items()
+        if about.get(key) is not None
+    ]
+    graph = package.graph
+    rows.append(f'- SHA-256 of {graph.file}: {graph.sha256} ({graph.precision})')
+    return '## Where it comes from\n\n' + '\n'.join(rows)
+
+
+def _parity(package: Package) -> str:
+    parity = package.parity
+    if 'largest_difference' not in parity:
+        found = some_of([f'{key}: {value}' for key, value in parity.items()])
+        return f'## Compared with the checkpoint\n\n{found or "Not measured."}'
+    worst = ', '.join(
+        f'{name} {value:.2g} (allowed {parity["tolerance"][name]:g})'
+        for name, value in parity['largest_difference'].items()
+    )
+    return (
+        f'## Compared with the checkpoint\n\nOn {parity["source"]}, with '
+        f'{parity["runtime"]}: all decisions equal; largest difference of {worst}.'
+    )

@@ -1,0 +1,75 @@
+"""Writing a network as one ONNX file, by torch's current exporter."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmdefect.export.graphs import Exportable
+
+OPSET = 18
+
+
+def write_onnx(
+    network: Exportable, example: Tensor, path: Path, *, any_size: bool
+) -> None:
+    """Trace a network and write it.
+
+    The number of images is free, and with ``any_size`` so are height and width.
+
+    Args:
+        network: What to write.
+        example: A batch as it takes it, ``(B, C, H, W)``, of at least two images.
+        path: File to be written, all weights in it.
+        any_size: Whether images of other heights and widths will come.
+
+    Raises:
+        ValueError: torch cannot trace it.
+    """
+    free = torch.export.Dim.DYNAMIC
+    axes: dict[int, Any] = {0: free, **({2: free, 3: free} if any_size else {})}
+    try:
+        with torch.no_grad(), _quietly():
+            program: Any = torch.onnx.export(
+                network.module,
+                (example,),
+                dynamo=True,
+                external_data=False,
+                dynamic_shapes=(axes,),
+                input_names=['images'],
+                output_names=list(network.outputs),
+                opset_version=OPSET,
+                verbose=False,
+            )
+            program.save(str(path), external_data=False)
+    except Exception as error:  # of torch's many kinds
+        reason = str(error).strip().partition('\n')[0]
+        raise ValueError(
+            f'torch cannot export this model ({type(error).__name__}: {reason}): '
+            'expected layers that ONNX has; predict with the checkpoint instead'
+        ) from error
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """The exporter prints its steps and warns of its own dependencies."""
+    logger = logging.getLogger('torch.onnx')
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logger.setLevel(before)

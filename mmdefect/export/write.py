@@ -1,0 +1,170 @@
+"""Exporting: a trained model in, a package out that was shown to say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from mmdefect.deploy.inputs import InputSpec
+from mmdefect.deploy.package import FORMATS, Graph, Package
+from mmdefect.deploy.runtime import open_package
+from mmdefect.deploy.sources import Inputs
+from mmdefect.export.card import model_card
+from mmdefect.export.graphs import Exportable, exportable
+from mmdefect.export.input_specs import input_spec
+from mmdefect.export.onnx_file import write_onnx
+from mmdefect.export.provenance import provenance
+from mmdefect.export.samples import samples
+from mmdefect.export.verify import Tolerance, compare
+from mmdefect.utils.checks import check_choice
+from mmdefect.utils.files import new_folder, write_text
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+ONNX_FILE = 'model.onnx'
+OPENVINO_FILE = 'model.xml'
+CARD = 'README.md'
+
+
+def export(
+    model: Config | str | Path,
+    out: str | Path,
+    *,
+    weights: str | Path | None = None,
+    step: int | None = None,
+    format: str = 'onnx',
+    images: Inputs | None = None,
+    threshold: float | Mapping[str, float] | None = None,
+    tolerance: Tolerance | None = None,
+) -> Path:
+    """Write a package: a graph, ``package.json`` and a model card.
+
+    The model and the package look at the same images, alone and in a batch, and nothing
+    is written if they disagree.
+
+    Args:
+        model: The work dir of a stream, of a plain training or of a pruning; or a
+            config with ``weights``. As for
+            :class:`~mmdefect.apis.inferencer.DefectInferencer`.
+        out: New or empty folder.
+        weights: File of the weights; by default what the work dir has left, calibrated
+            where it is.
+        step: Of a stream; by default the last that is trained.
+        format: ``'onnx'`` (ONNX Runtime and OpenVINO read it) or ``'openvino'``.
+        images: On which both are compared; by default images of the test set, or drawn
+            ones where there is none.
+        threshold: From which score on a defect is called one, in place of what was
+            calibrated: one number, or a number a class (or product).
+        tolerance: By how much both may differ.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileExistsError: ``out`` holds something already.
+        FileNotFoundError: There is no such model or file of weights, or image.
+        ImportError: The exporter or a runtime is not installed.
+        ValueError: The model, or its test pipeline, is none that an export knows; or
+            model and package disagree.
+
+    Example:
+        >>> export('work_dirs/my_stream', 'my_package')  # doctest: +SKIP
+        PosixPath('my_package')
+    """
+    from mmdefect.apis.torch_backend import TorchBackend
+
+    check_choice('format', format, FORMATS)
+    _check_installed(format)
+    backend = TorchBackend(model, weights=weights, step=step, device='cpu')
+    if threshold is not None:
+        backend.spec = replace(
+            backend.spec.with_threshold(threshold), calibrated=False
+        )
+    with new_folder(Path(out)) as draft:
+        _write(backend, draft, format, images, tolerance or Tolerance())
+    return Path(out)
+
+
+def _check_installed(format: str) -> None:
+    from importlib.util import find_spec
+
+    needed = ['onnx', 'onnxscript', *(['openvino'] if format == 'openvino' else [])]
+    missing = [name for name in needed if find_spec(name) is None]
+    if not missing and format == 'onnx':
+        able = [name for name in ('onnxruntime', 'openvino') if find_spec(name)]
+        missing = [] if able else ['onnxruntime']
+    if missing:
+        raise ImportError(
+            f'{", ".join(missing)}: expected to be installed for an export; run '
+            f'`pip install {" ".join(missing)}`'
+        )
+
+
+def _write(
+    backend: Any, draft: Path, format: str, images: Inputs | None, tolerance: Tolerance
+) -> None:
+    spec = backend.spec
+    about = provenance(backend.cfg, spec)
+    network = exportable(backend.model, spec.task)
+    network.module.eval()
+    given = input_spec(backend.cfg, backend.model, spec.task)
+    shown, source = samples(backend.cfg, given, images, bits=spec.about.get('bits'))
+    if not shown:
+        raise ValueError(
+            f'images={images!r}: expected at least one picture; name others'
+        )
+    package = Package(
+        folder=draft,
+        spec=replace(spec, about=about),
+        input=_traced(network, given, shown[0], draft / ONNX_FILE),
+        graph=_graph(format, draft, network.outputs),
+        postprocess=network.postprocess,
+    )
+    package = package.save(draft)
+    parity = compare(backend, open_package(draft), shown, tolerance=tolerance)
+    package = replace(package, parity={'source': source, **parity}).save(draft)
+    write_text(draft / CARD, model_card(package))
+
+
+def _traced(
+    network: Exportable, given: InputSpec, image: np.ndarray, path: Path
+) -> InputSpec:
+    """Write the graph; say what it takes.
+
+    A network that is made for one size, such as one with a flattening neck, is traced
+    at the size of the image where its pipeline leaves the size open.
+    """
+    pixels = given.prepare(image).pixels
+    # Two images: the number 1 would be taken for a constant.
+    example = torch.from_numpy(np.stack([pixels, pixels]))
+    if given.size is not None:
+        write_onnx(network, example, path, any_size=False)
+        return given
+    try:
+        write_onnx(network, example, path, any_size=True)
+    except ValueError:
+        if 'boxes_0' in network.outputs:
+            raise
+        write_onnx(network, example, path, any_size=False)
+        return replace(given, size=(pixels.shape[2], pixels.shape[1]))
+    return given
+
+
+def _graph(format: str, draft: Path, outputs: tuple[str, ...]) -> Graph:
+    """The file of the graph in its format, hashed when the package is saved."""
+    if format == 'onnx':
+        return Graph(format=format, file=ONNX_FILE, outputs=outputs)
+    import openvino
+
+    converted = openvino.convert_model(draft / ONNX_FILE)
+    # In full precision: halves would not keep what was promised.
+    openvino.save_model(converted, draft / OPENVINO_FILE, compress_to_fp16=False)
+    (draft / ONNX_FILE).unlink()
+    weights = {'file': Path(OPENVINO_FILE).with_suffix('.bin').name, 'sha256': ''}
+    return Graph(format=format, file=OPENVINO_FILE, weights=weights, outputs=outputs)
