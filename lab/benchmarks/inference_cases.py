@@ -76,9 +76,7 @@ CASES = {
         step=2,
         fill=_full_memory,
     ),
-    'iuf': Case(
-        config='iuf/iuf_mobilenet-v2_cpu_products_3-1x2.py', side=256, step=2
-    ),
+    'iuf': Case(config='iuf/iuf_mobilenet-v2_cpu_products_3-1x2.py', side=256, step=2),
     'casting': Case(config='casting/mobilenet-v2_casting.py', side=300),
     'pruned': Case(config='ftl/ftl-alexnet_cracks.py', side=112, change=_pruned),
 }

@@ -11,15 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from mmdefect.datasets.anomaly.layout import list_products, scan_products
+from mmdefect.datasets.anomaly.layout import (
+    image_files,
+    list_products,
+    scan_products,
+)
 from mmdefect.datasets.boxes.coco_file import read_coco
 from mmdefect.deploy.backend import Backend
 from mmdefect.deploy.decision import decide
 from mmdefect.deploy.outputs import Output
+from mmdefect.deploy.sources import read_image
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.utils.checks import check_known, name_some
-from mmdefect.utils.image_header import SUFFIXES
-from mmdefect.utils.images import read_bgr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,32 +40,14 @@ class LabelledSet:
     grade: Callable[[list[Output]], float]
 
     def measured(self, backend: Backend) -> float:
-        """How right a model is on them, one image at a time."""
-        return self.grade([backend([read_image(path)])[0] for path in self.images])
+        """How right a model is on them, one image at a time.
 
-
-def read_image(path: Path) -> np.ndarray:
-    """An image as its viewers see it, ``(H, W, 3)``, BGR, uint8."""
-    return read_bgr(path, exif='turned')
-
-
-def images_below(folder: Path, *, what: str) -> list[Path]:
-    """Every image file in a folder and in those below it, by name.
-
-    Raises:
-        ValueError: There is none.
-    """
-    found = sorted(
-        path
-        for path in folder.rglob('*')
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith('.')
-    )
-    if not found:
-        raise ValueError(
-            f'{what}={str(folder)!r}: expected a folder with images '
-            f'({", ".join(SUFFIXES)}); give one'
-        )
-    return found
+        Raises:
+            ValueError: An image cannot be read.
+        """
+        bits = backend.spec.about.get('bits')
+        found = (backend([read_image(path, bits=bits)])[0] for path in self.images)
+        return self.grade([*found])
 
 
 def read_labelled(
@@ -134,14 +119,15 @@ def _box_samples(
 def _labels(source: Path, spec: ModelSpec) -> LabelledSet:
     if not source.is_dir():
         raise FileNotFoundError(
-            f'there is no folder {source}: expected one with a folder of images a class'
+            f'there is no folder {source}: expected one with a folder of images a '
+            'class; check the path'
         )
     folders = sorted(path for path in source.iterdir() if path.is_dir())
     check_known((path.name for path in folders), spec.classes, what=str(source))
     found = [
         (path, spec.classes.index(folder.name))
         for folder in folders
-        for path in images_below(folder, what='labelled')
+        for path in image_files(folder)
     ]
     if not found:
         raise ValueError(

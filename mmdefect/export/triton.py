@@ -1,7 +1,7 @@
 """A model repository of NVIDIA Triton from a package, for more than one machine.
 
 Triton runs the graph alone: its client prepares images and suppresses boxes as
-``package.json`` says, which lies beside the configuration.
+``package.json`` says, which lies beside the graph.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmdefect.deploy.package import FILE, read_package
 from mmdefect.utils.checks import check_range
-from mmdefect.utils.files import new_folder, write_json, write_text
-from mmdefect.utils.text_files import read_json
+from mmdefect.utils.files import new_folder, write_text
 
 CONFIG = 'config.pbtxt'
 VERSION = '1'
@@ -57,7 +57,7 @@ def write_triton(
     max_batch_size: int = 32,
     queue_delay_us: int = 1000,
 ) -> Path:
-    """Write ``<out>/<name>`` with ``config.pbtxt``, ``package.json``, ``1/model.onnx``.
+    """Write ``<out>/<name>``: ``config.pbtxt``, ``1/model.onnx``, ``1/package.json``.
 
     Args:
         package: Folder of an ONNX package.
@@ -67,12 +67,13 @@ def write_triton(
         queue_delay_us: Microseconds that an image waits for others.
 
     Returns:
-        The folder of the model, itself a package.
+        The folder of the model. Its ``1`` is the package as it was, for clients.
 
     Raises:
         FileExistsError: There is a model of this name.
-        ValueError: It is no ONNX package, its graph has no batch of any size, or a
-            setting is none.
+        FileNotFoundError: There is no such package.
+        ValueError: It is no ONNX package or has changed, its graph has no batch of any
+            size, or a setting means nothing.
     """
     package, out = Path(package).absolute(), Path(out)
     name = package.name if name is None else name
@@ -83,17 +84,20 @@ def write_triton(
         )
     check_range('max_batch_size', max_batch_size, 1)
     check_range('queue_delay_us', queue_delay_us, 0)
-    content = read_json(package / 'package.json', 'package')
-    graph = package / content['graph']['file']
-    inputs, outputs = graph_tensors(graph)
+    graph = read_package(package).graph.file
+    inputs, outputs = graph_tensors(package / graph)
     config = triton_config(
-        name, inputs, outputs, max_batch_size=max_batch_size, delay=queue_delay_us
+        name,
+        graph,
+        inputs,
+        outputs,
+        max_batch_size=max_batch_size,
+        delay=queue_delay_us,
     )
     with new_folder(out / name) as folder:
         (folder / VERSION).mkdir()
-        shutil.copyfile(graph, folder / VERSION / 'model.onnx')
-        content['graph']['file'] = f'{VERSION}/model.onnx'
-        write_json(folder / 'package.json', content)
+        for file in (graph, FILE):
+            shutil.copyfile(package / file, folder / VERSION / file)
         write_text(folder / CONFIG, config)
     return out / name
 
@@ -142,6 +146,7 @@ def _tensors(values: Iterable[Any], graph: Path) -> list[Tensor]:
 
 def triton_config(
     name: str,
+    graph: str,
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor],
     *,
@@ -152,6 +157,7 @@ def triton_config(
     parts = [
         f'name: {json.dumps(name)}',
         'backend: "onnxruntime"',
+        f'default_model_filename: {json.dumps(graph)}',
         f'max_batch_size: {max_batch_size}',
         *(f'input {_text(tensor)}' for tensor in inputs),
         *(f'output {_text(tensor)}' for tensor in outputs),

@@ -123,7 +123,7 @@ def _write(
         folder=draft,
         spec=replace(spec, about=about),
         input=_traced(network, given, shown[0], draft / ONNX_FILE),
-        graph=_graph(format, draft, network.outputs),
+        graph=written_graph(format, draft, network.outputs),
         postprocess=network.postprocess,
     )
     package = package.save(draft)
@@ -156,8 +156,8 @@ def _traced(
     return given
 
 
-def _graph(format: str, draft: Path, outputs: tuple[str, ...]) -> Graph:
-    """The file of the graph in its format, hashed when the package is saved."""
+def written_graph(format: str, draft: Path, outputs: tuple[str, ...]) -> Graph:
+    """Turn the ONNX file of a draft into its format; it is hashed when it is saved."""
     if format == 'onnx':
         return Graph(format=format, file=ONNX_FILE, outputs=outputs)
     import openvino

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from google.protobuf import (
 )
 from onnx import TensorProto, helper
 
+from mmdefect.deploy.inputs import InputSpec
+from mmdefect.deploy.package import Graph, Package, read_package
+from mmdefect.deploy.spec import ModelSpec
 from mmdefect.export.triton import write_triton
 
 FIELD = descriptor_pb2.FieldDescriptorProto
@@ -32,6 +35,7 @@ SCHEMA = {
         'name': 'str',
         'platform': 'str',
         'backend': 'str',
+        'default_model_filename': 'str',
         'max_batch_size': 'int',
         'input': '*Tensor',
         'output': '*Tensor',
@@ -85,9 +89,16 @@ def write_package(
     graph = helper.make_graph(nodes, 'drawn', [image], outputs)
     folder.mkdir()
     onnx.save(helper.make_model(graph), folder / 'model.onnx')
-    content = {'format_version': 1, 'graph': {'file': 'model.onnx', 'sha256': 'abc'}}
-    (folder / 'package.json').write_text(json.dumps(content), encoding='utf-8')
-    return folder
+    return (
+        Package(
+            folder=folder,
+            spec=ModelSpec(task='labels', classes=('broken', 'ok')),
+            input=InputSpec(),
+            graph=Graph(format='onnx', file='model.onnx', outputs=tuple(shapes)),
+        )
+        .save(folder)
+        .folder
+    )
 
 
 def test_smoke_config_says_what_the_graph_has(tmp_path: Path) -> None:
@@ -114,15 +125,15 @@ def test_smoke_config_says_what_the_graph_has(tmp_path: Path) -> None:
 
 
 def test_feature_beside_other_models(tmp_path: Path) -> None:
-    """Each model in its own folder, the graph as it was, package.json knows where."""
+    """Each model in its own folder, and the package as it was in its version."""
     package = write_package(tmp_path / 'a', {'map': ['batch', 1, 'h', 'w']})
     out = tmp_path / 'repository'
     for name in ('first', 'second'):
         folder = write_triton(package, out, name=name)
-        graph = json.loads((folder / 'package.json').read_text())['graph']
-        assert graph == {'file': '1/model.onnx', 'sha256': 'abc'}
-        found = (folder / graph['file']).read_bytes()
-        assert found == (package / 'model.onnx').read_bytes()
+        kept = read_package(folder / '1')
+        assert kept.to_dict() == read_package(package).to_dict()
+        config = parsed(folder / 'config.pbtxt')
+        assert (config.name, config.default_model_filename) == (name, 'model.onnx')
     assert sorted(path.name for path in out.iterdir()) == ['first', 'second']
     with pytest.raises(FileExistsError, match=r'first holds something already'):
         write_triton(package, out, name='first')
@@ -152,8 +163,13 @@ def test_exception_settings(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=said):
             write_triton(package, tmp_path / 'out', **settings)
-    path = package / 'package.json'
-    path.write_text(path.read_text().replace('model.onnx', 'model.xml'))
+    found = read_package(package)
+    (package / 'model.onnx').rename(package / 'model.xml')
+    changed = Graph(format='openvino', file='model.xml')
+    replace(found, graph=changed).save(package)
     with pytest.raises(ValueError, match=r'model\.xml: expected an ONNX graph'):
+        write_triton(package, tmp_path / 'out')
+    (package / 'model.xml').write_bytes(b'another')
+    with pytest.raises(ValueError, match='has changed since it was exported'):
         write_triton(package, tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
