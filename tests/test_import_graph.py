@@ -129,3 +129,15 @@ def test_feature_the_package_loads_only_its_ground() -> None:
     """`import mmdefect` finds the prefix of its types and the stand-in, no more."""
     ours = {name for name in imports('mmdefect') if name.startswith('mmdefect')}
     assert {room_of(name) for name in ours} == {'compat', 'registry', 'version'}
+
+
+def test_feature_a_deployed_model_needs_no_torch() -> None:
+    """Loading `deploy` loads NumPy, OpenCV and Pillow, and no framework."""
+    allowed = {'mmdefect', 'numpy', 'cv2', 'PIL', *sys.stdlib_module_names}
+    found = {
+        f'{module} imports {name}'
+        for module, name in loaded_with('deploy')
+        # Loaded with the package itself, and only where there is an MMEngine.
+        if room_of(module) != 'registry' and name.partition('.')[0] not in allowed
+    }
+    assert not found

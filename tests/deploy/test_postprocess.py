@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmcv.ops import batched_nms as theirs
 from mmdet.models.dense_heads import GFLHead
+from mmengine.config import ConfigDict
 
 from mmdefect.deploy.postprocess import batched_nms, finish_boxes, finish_map
 from mmdefect.export.graphs import BoxGraph, exportable
@@ -77,11 +78,9 @@ class Network(torch.nn.Module):
                 'scales_per_octave': 1,
                 'strides': [8, 16],
             },
-            loss_cls={'type': 'QualityFocalLoss'},
+            loss_cls={'type': 'QualityFocalLoss', 'use_sigmoid': True},
             loss_bbox={'type': 'GIoULoss'},
-            test_cfg=type('Settings', (dict,), {'__getattr__': dict.__getitem__})(
-                {**test_cfg, **settings}
-            ),
+            test_cfg=ConfigDict({**test_cfg, **settings}),
         )
         torch.manual_seed(0)
         sizes = [(9, 12), (5, 6)]

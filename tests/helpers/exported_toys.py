@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 
 from mmdefect.apis import load_config
 from mmdefect.utils.config import described_model
-from tests.helpers.configs import ROOT
+from tests.helpers.configs import HALF_PLAN, ROOT
 from tests.helpers.networks import stir
 
 Toy = tuple[Config, Path]
@@ -100,3 +100,14 @@ def anomaly(folder: Path, name: str) -> Toy:
     cfg.model.num_classes = 3
     cfg.test_dataloader.dataset.data_root = 'no/such/folder/'
     return saved(cfg, folder, ('cloth', 'marble', 'wood'))
+
+
+def pruned(folder: Path) -> Toy:
+    """A ResNet of a few channels whose first block has lost half of its filters."""
+    cfg = load_config(ROOT / 'configs/ftl/resnet18-w16_toy_cracks.py')
+    backbone = cfg.model.backbone
+    kind = {'type': 'mmdefect.PrunedBackbone', 'backbone': backbone, 'plan': HALF_PLAN}
+    cfg.model.backbone = ConfigDict(kind)
+    for loader in ('train', 'test'):
+        cfg[f'{loader}_dataloader'].dataset.data_root = 'no/such/folder/'
+    return saved(cfg, folder, ('crack', 'background'))

@@ -1,0 +1,113 @@
+"""What a package may be, and every way in which it is none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmdefect.deploy.package import FILE, Package, is_package, read_package
+from tests.helpers.hand_package import hand_package
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Package:
+    return hand_package(
+        tmp_path / 'p', 'boxes', thresholds={'dent': 0.4}, about={'step': 1}
+    )
+
+
+def edit(package: Package, **changes: Any) -> Path:
+    path = package.folder / FILE
+    content = {**json.loads(path.read_text(encoding='utf-8')), **changes}
+    content = {key: value for key, value in content.items() if value != 'DROP'}
+    path.write_text(json.dumps(content), encoding='utf-8')
+    return package.folder
+
+
+def test_feature_round_trip(package: Package) -> None:
+    read = read_package(package.folder)
+    assert read.to_dict() == package.to_dict()
+    assert read.spec.threshold_of('dent') == 0.4
+    assert read.input == package.input
+    assert list(json.loads((package.folder / FILE).read_text())) == [
+        'format_version', 'task', 'classes', 'defective', 'thresholds',
+        'default_threshold', 'calibrated', 'input', 'graph', 'postprocess', 'about',
+        'parity',
+    ]  # fmt: skip
+    assert is_package(package.folder)
+    assert not is_package(package.folder.parent)
+
+
+def test_feature_thresholds_can_be_edited(package: Package) -> None:
+    folder = edit(package, thresholds={'dent': 0.9, 'crack': 0.2})
+    assert read_package(folder).spec.threshold_of('crack') == 0.2
+
+
+def test_feature_saved_elsewhere_hashes_anew(package: Package, tmp_path: Path) -> None:
+    other = tmp_path / 'other'
+    other.mkdir()
+    (other / 'model.onnx').write_bytes(b'another graph')
+    saved = package.save(other)
+    assert saved.graph.sha256 != package.graph.sha256
+    assert read_package(other).graph == saved.graph
+
+
+def test_exception_none(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / 'absent'):
+        with pytest.raises(FileNotFoundError, match=r'holds no package\.json: expected'):
+            read_package(folder)
+    (tmp_path / FILE).write_text('[]', encoding='utf-8')
+    with pytest.raises(ValueError, match='holds a list: expected a description'):
+        read_package(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'match'),
+    [
+        ({'format_version': 2}, r'format_version=2: expected at most 1, .*update mmdef'),
+        ({'format_version': None}, 'format_version=null: expected a package that'),
+        ({'format_version': True}, 'format_version=True: expected a package that'),
+        ({'classes': 'DROP', 'graph': 'DROP'}, 'lacks classes, graph: expected all'),
+        ({'task': 'masks'}, "task='masks': expected one of boxes, maps, labels"),
+        ({'thresholds': {'rust': 0.1}}, "names the unknown class 'rust'"),
+        ({'input': {'side': 3}}, 'is not as an export wrote it'),
+        ({'graph': {'format': 'onnx'}}, 'is not as an export wrote it'),
+        ({'graph': None}, 'is not as an export wrote it'),
+    ],
+)
+def test_exception_content(package: Package, changes: dict, match: str) -> None:
+    with pytest.raises(ValueError, match=match) as raised:
+        read_package(edit(package, **changes))
+    assert '\n' not in str(raised.value)
+
+
+def test_exception_graph(package: Package) -> None:
+    graph = {**package.to_dict()['graph'], 'file': '../model.onnx'}
+    with pytest.raises(ValueError, match='expected a name without folders'):
+        read_package(edit(package, graph=graph))
+    edit(package, graph=package.to_dict()['graph'])
+    path = package.folder / 'model.onnx'
+    path.write_bytes(path.read_bytes() + b' ')
+    with pytest.raises(ValueError, match=r'model\.onnx has changed since it was export'):
+        read_package(package.folder)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match='expected the graph that package'):
+        read_package(package.folder)
+
+
+def test_exception_second_file(package: Package) -> None:
+    """OpenVINO keeps its weights beside the graph."""
+    weights = package.folder / 'model.bin'
+    weights.write_bytes(b'1')
+    graph = replace(
+        package.graph, format='openvino', weights={'file': 'model.bin', 'sha256': ''}
+    )
+    replace(package, graph=graph).save(package.folder)
+    assert read_package(package.folder).graph.weights is not None
+    weights.write_bytes(b'2')
+    with pytest.raises(ValueError, match=r'model\.bin has changed'):
+        read_package(package.folder)

@@ -1,0 +1,99 @@
+"""Packages run by ONNX Runtime and OpenVINO, on graphs written by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmdefect.apis.inferencer import DefectInferencer
+from mmdefect.deploy.outputs import BoxOutput, LabelOutput, MapOutput
+from mmdefect.deploy.runtime import PackageBackend, open_package
+from tests.helpers.hand_package import hand_package
+
+BACKENDS = ('onnxruntime', 'openvino')
+
+
+def flat(blue: int, green: int, red: int, size: tuple[int, int] = (8, 12)) -> np.ndarray:
+    """One colour; size is height and width."""
+    return np.full((*size, 3), (blue, green, red), np.uint8)
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    pytest.importorskip(request.param)
+    return request.param
+
+
+def opened(folder: Path, task: str, backend: str = 'auto', **spec) -> PackageBackend:
+    hand_package(folder, task, **spec)
+    return open_package(folder, backend=backend, threads=1)
+
+
+def test_feature_labels(tmp_path: Path, backend: str) -> None:
+    model = opened(tmp_path, 'labels', backend)
+    assert model.name == backend
+    images = [flat(255, 0, 0), flat(0, 0, 255, (30, 9)), flat(0, 255, 0)]
+    found = model(images)
+    for output, best in zip(found, (0, 2, 1), strict=True):
+        assert isinstance(output, LabelOutput)
+        e = np.exp(1)
+        assert output.probabilities[best] == pytest.approx(e / (e + 2), abs=1e-6)
+    assert model([]) == []
+
+
+def test_feature_maps(tmp_path: Path, backend: str) -> None:
+    image = flat(0, 0, 0, (40, 60))
+    image[20:, 30:] = 255
+    (found,) = opened(tmp_path, 'maps', backend)([image])
+    assert isinstance(found, MapOutput)
+    assert found.score == pytest.approx(1)
+    assert found.product == 'bottle'
+    assert found.anomaly_map.shape == (40, 60)
+    assert found.anomaly_map[39, 59] == pytest.approx(1)
+    assert found.anomaly_map[0, 0] == 0
+
+
+def test_feature_boxes(tmp_path: Path, backend: str) -> None:
+    model = opened(tmp_path, 'boxes', backend)
+    found, other = model([flat(51, 102, 0, (8, 64)), flat(0, 0, 255)])
+    assert isinstance(found, BoxOutput)
+    # Of the second box 102 / 255 and 0, of the first 51 / 255 and 102 / 255.
+    assert found.scores.tolist() == pytest.approx([0.4, 0.4, 0.2])
+    assert found.labels.tolist() == [1, 0, 0]
+    # From 32 x 16 to 64 x 8, and cut at the border.
+    assert found.boxes.tolist() == [[4, 2, 20, 6], [40, 2, 64, 8], [4, 2, 20, 6]]
+    assert isinstance(other, BoxOutput)
+    assert other.labels.tolist() == [1]
+
+
+def test_feature_inferencer_moves_a_threshold(tmp_path: Path) -> None:
+    hand_package(tmp_path, 'labels', defective='red', thresholds={'red': 0.5})
+    image = flat(0, 0, 255)
+    with_own = DefectInferencer(tmp_path)
+    found = with_own.predict_one(image)
+    assert (found.decision, found.name) == ('defective', 'red')
+    moved = DefectInferencer(tmp_path, threshold=0.9).predict_one(image)
+    assert (moved.decision, moved.threshold) == ('ok', 0.9)
+
+
+def test_exception_settings(tmp_path: Path) -> None:
+    hand_package(tmp_path, 'labels')
+    for settings, match in (
+        ({'backend': 'tensorrt'}, "backend='tensorrt': expected one of auto, onnx"),
+        ({'device': 'tpu'}, "device='tpu': expected one of auto, cpu, cuda"),
+        ({'device': 'cuda'}, "device='cuda': expected cpu, this onnxruntime"),
+        ({'device': 'cuda', 'backend': 'openvino'}, 'expected cpu with openvino'),
+        ({'threads': 0}, 'threads=0: expected at least 1'),
+    ):
+        with pytest.raises(ValueError, match=match):
+            open_package(tmp_path, **settings)
+
+
+def test_exception_no_graph(tmp_path: Path, backend: str) -> None:
+    package = hand_package(tmp_path, 'labels')
+    (tmp_path / 'model.onnx').write_bytes(b'no graph at all')
+    package.save(tmp_path)
+    with pytest.raises(ValueError, match=r'cannot read .*model\.onnx .*: expected a gr'):
+        open_package(tmp_path, backend=backend)
