@@ -211,6 +211,9 @@ def write_int8(source: Path, target: Path, batches: Any) -> None:
         source: ONNX file of float32.
         target: File to be written.
         batches: A :class:`Calibration`.
+
+    Raises:
+        ValueError: There is nothing to quantise, or an image cannot be read.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -222,6 +225,11 @@ def write_int8(source: Path, target: Path, batches: Any) -> None:
         quant_pre_process(source, ready, skip_symbolic_shape=True)
         model = onnx.load(ready)
         chosen = in_integers(model.graph)
+        if not chosen:  # to the quantiser that would mean all
+            raise ValueError(
+                f'{source}: expected a convolution, or linear layers in a row, to '
+                'compute in integers; use the float32 package'
+            )
         onnx.save(model, ready)
         quantize_static(
             ready,
