@@ -16,7 +16,7 @@ from mmengine.registry import DefaultScope
 
 from mmdefect.apis.config import load_config
 
-CONFIG, WEIGHTS = 'config.py', 'weights.pth'
+CONFIG, WEIGHTS, PACKAGE = 'config.py', 'weights.pth', 'package'
 PLAN = 'ftl/plans/ftl-alexnet_ftl-0.15.json'
 # Untrained scores are below the threshold, and suppression would have nothing to do.
 _BIAS = -4.0
@@ -80,6 +80,15 @@ CASES = {
     'casting': Case(config='casting/mobilenet-v2_casting.py', side=300),
     'pruned': Case(config='ftl/ftl-alexnet_cracks.py', side=112, change=_pruned),
 }
+
+
+def make_case(case: Case, configs: Path, folder: Path) -> Path:
+    """Write ``config.py``, ``weights.pth`` and ``package`` of a network."""
+    from mmdefect.export.write import export
+
+    write_case(case, configs, folder)
+    export(folder / CONFIG, folder / PACKAGE, weights=folder / WEIGHTS)
+    return folder
 
 
 def write_case(case: Case, configs: Path, folder: Path) -> None:

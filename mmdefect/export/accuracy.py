@@ -142,8 +142,11 @@ def _labels(source: Path, spec: ModelSpec) -> LabelledSet:
 
 
 def _share_right(spec: ModelSpec, labels: list[int], outputs: list[Output]) -> float:
-    decided = [decide(one, spec, source='', size=(0, 0)).label for one in outputs]
-    return float(np.mean(np.equal(decided, labels)))
+    right = [
+        decide(output, spec, source='', size=(0, 0)).label == label
+        for output, label in zip(outputs, labels, strict=True)
+    ]
+    return float(np.mean(right))
 
 
 def _maps(source: Path, spec: ModelSpec) -> LabelledSet:

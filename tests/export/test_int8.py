@@ -105,8 +105,13 @@ def test_feature_a_package_of_int8(package: Path, tmp_path: Path) -> None:
     assert not np.array_equal(ours, theirs)
 
 
-def test_feature_openvino(package: Path, tmp_path: Path) -> None:
-    pytest.importorskip('openvino')
+@pytest.fixture(scope='module')
+def openvino() -> Any:
+    """Imported before a test is timed."""
+    return pytest.importorskip('openvino')
+
+
+def test_feature_openvino(package: Path, tmp_path: Path, openvino: Any) -> None:
     out = run(package, tmp_path / 'int8', least_gain=0, format='openvino')
     assert sorted(path.name for path in out.iterdir()) == [
         'README.md', 'model.bin', 'model.xml', 'package.json'
