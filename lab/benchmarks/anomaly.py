@@ -35,11 +35,11 @@ from lab.benchmarks.anomaly_metrics import (
     streamed,
     threshold_aupro,
 )
-from lab.timing import PairTimes, Progress, interleaved
 from mmdefect.evaluation.anomaly_pixels import ImageRecord
 from mmdefect.functional.ranking import auroc
 from mmdefect.models.anomaly.scoring import with_scores
 from mmdefect.structures import AnomalySample
+from mmdefect.utils.timing import PairTimes, Progress, interleaved
 
 Measurement = Callable[[Progress | None], dict[str, float]]
 

@@ -24,11 +24,11 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from lab.benchmarks.nms import numpy_nms, random_boxes
-from lab.timing import Progress, interleaved
 from mmdefect import mmcv_ext_standin
 from mmdefect.apis import load_config
 from mmdefect.streams.stream import resolve_step_config
 from mmdefect.utils.checks import check_choice
+from mmdefect.utils.timing import Progress, interleaved
 
 Measurement = Callable[[Progress | None], dict[str, float]]
 Batch = dict[str, list]

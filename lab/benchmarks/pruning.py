@@ -16,7 +16,6 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor
 
 from lab.benchmarks.naive_sweep import NaiveSweep
-from lab.timing import Progress
 from mmdefect.functional.keep_counts import legacy_fractions
 from mmdefect.pruning.channels.cost import measure_cost
 from mmdefect.pruning.channels.groups import ChannelGroup, trace_groups
@@ -31,6 +30,7 @@ from mmdefect.pruning.sweep.probe import fit_probe
 from mmdefect.pruning.sweep.run import forward_classifier
 from mmdefect.pruning.sweep.settings import ProbeSettings
 from mmdefect.testing.toy_cracks import draw_surface
+from mmdefect.utils.timing import Progress
 
 Measurement = Callable[[Progress | None], dict[str, float]]
 SCOPE = 'mmpretrain'

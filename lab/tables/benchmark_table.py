@@ -23,6 +23,15 @@ TARGETS = {
     'statistics_mb_per_step': 5.0,
     'statistics_mb_after_two_steps': 5.0,
     'legacy_sweep_minutes': 15.0,
+    # The better of ONNX Runtime and OpenVINO.
+    'gfl_b1_best/eager': 0.8,
+    'coreset_b1_best/eager': 0.8,
+    'iuf_b1_best/eager': 0.8,
+    'inferencer_torch/network': 1.1,
+    'inferencer_ort/network': 1.1,
+    'folder_peak/peak_of_a_tenth': 1.05,
+    'casting_int8_lost_points': 0.5,
+    'gfl_int8_lost_points': 0.5,
 }
 # What a number should at least be.
 LEAST = {
@@ -30,6 +39,8 @@ LEAST = {
     'auroc_exact_speedup': 5.0,
     'auroc_streaming_speedup': 5.0,
     'aupro_speedup': 50.0,
+    'casting_int8_gain': 1.1,
+    'gfl_int8_gain': 1.1,
 }
 _PARTS = ('_q25', '_q75', '_ms', '_bytes')
 _HEAD = ('measured', 'quartiles', 'ours, other', 'target')

@@ -11,6 +11,7 @@ from typing import Any
 from lab.tables.benchmark_table import BENCHMARK, benchmark_lines
 from lab.tables.classifier_table import classifier_lines, is_study
 from lab.tables.coverage_table import coverage_lines, is_coverage
+from lab.tables.inference_table import inference_lines, is_inference
 from lab.tables.leakage_table import is_leakage, leakage_lines
 from lab.tables.pruning_table import is_pruning, pruning_lines
 from mmdefect.utils.files import write_text
@@ -44,7 +45,9 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
     Metrics are fractions, each with an optional ``..._std``; ``paper`` is name of
     results -> row label -> flat metrics in the same form.
     """
-    if results['name'].startswith(BENCHMARK):
+    if is_inference(results['metrics']):
+        lines = inference_lines(results['metrics'])
+    elif results['name'].startswith(BENCHMARK):
         lines = benchmark_lines(results['metrics'])
     elif is_study(results['metrics']):
         lines = classifier_lines(results['metrics'])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from mmdefect.deploy.package import Package
 from mmdefect.utils.checks import some_of
 
@@ -109,6 +112,8 @@ def _provenance(package: Package) -> str:
 
 def _parity(package: Package) -> str:
     parity = package.parity
+    if 'int8' in parity:
+        return _int8(parity['int8'])
     if 'largest_difference' not in parity:
         found = some_of([f'{key}: {value}' for key, value in parity.items()])
         return f'## Compared with the checkpoint\n\n{found or "Not measured."}'
@@ -119,4 +124,16 @@ def _parity(package: Package) -> str:
     return (
         f'## Compared with the checkpoint\n\nOn {parity["source"]}, with '
         f'{parity["runtime"]}: all decisions equal; largest difference of {worst}.'
+    )
+
+
+def _int8(found: Mapping[str, Any]) -> str:
+    """What was lost and won by numbers of eight bits."""
+    return (
+        f'## Compared with float32\n\nOn {found["images"]} labelled images, '
+        f'{found["measure"]}: {100 * found["int8"]:.2f} % in int8, '
+        f'{100 * found["float32"]:.2f} % in float32. One image took '
+        f'{found["int8_ms"]:.2f} ms and {found["float32_ms"]:.2f} ms '
+        f'({found["gain"]:.2f} times as fast, {found["runtime"]}), where it was '
+        f'exported. Activations were calibrated on {found["calibrated_on"]} images.'
     )

@@ -119,7 +119,7 @@ def _write(
         folder=draft,
         spec=replace(spec, about=about),
         input=given,
-        graph=_graph(kind, draft, network.outputs),
+        graph=written_graph(kind, draft, network.outputs),
         postprocess=network.postprocess,
     )
     package = package.save(draft)
@@ -167,8 +167,8 @@ def _takes_any_size(network: Exportable, example: Tensor, divisor: int) -> bool:
     return True
 
 
-def _graph(kind: str, draft: Path, outputs: tuple[str, ...]) -> Graph:
-    """The file of the graph in its format, hashed when the package is saved."""
+def written_graph(kind: str, draft: Path, outputs: tuple[str, ...]) -> Graph:
+    """Turn the ONNX file of a draft into its format; it is hashed when it is saved."""
     if kind == 'onnx':
         return Graph(format=kind, file=ONNX_FILE, outputs=outputs)
     import openvino

@@ -20,7 +20,7 @@ from lab.benchmarks.anomaly_metrics import (
     streamed,
     threshold_aupro,
 )
-from lab.timing import PairTimes
+from mmdefect.utils.timing import PairTimes
 from tests.conftest import REPO
 
 

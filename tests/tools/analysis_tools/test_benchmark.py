@@ -19,8 +19,8 @@ from lab.benchmarks.anomaly import AnomalySuite
 from lab.benchmarks.detection import DetectionSuite, torch_nms
 from lab.benchmarks.nms import numpy_nms, random_boxes
 from lab.tables.benchmark_table import benchmark_lines, missed
-from lab.timing import PairTimes
 from mmdefect import mmcv_ext_standin
+from mmdefect.utils.timing import PairTimes
 from tests.conftest import REPO
 from tests.helpers.study_runs import load_tool
 

@@ -8,7 +8,7 @@ import pytest
 
 from lab.tables.benchmark_table import benchmark_lines, missed
 from lab.tables.results_table import render_text
-from lab.timing import PairTimes, interleaved
+from mmdefect.utils.timing import PairTimes, in_turn, interleaved
 
 
 class Clock:
@@ -75,10 +75,20 @@ def test_feature_slow_spell_of_the_machine_hardly_counts() -> None:
     assert times.quartiles == pytest.approx((1.4, 1.4))
 
 
+def test_feature_each_of_three_is_first_in_its_turn() -> None:
+    clock = Clock()
+    sides = {name: clock.side(name, [9.0, 1.0, 2.0, 3.0]) for name in 'abc'}
+    taken = in_turn(sides, rounds=3, warmup=1, clock=clock)
+    assert ''.join(clock.calls) == 'cab' + 'abc' + 'bca' + 'cab'
+    assert taken == {name: [1, 2, 3] for name in 'abc'}
+
+
 def test_exception_too_few_pairs() -> None:
     for name, value in (('pairs', 1), ('warmup', -1)):
         with pytest.raises(ValueError, match=f'{name}={value}: expected at least'):
             interleaved(print, print, **{'pairs': 2, name: value})
+    with pytest.raises(ValueError, match='rounds=0: expected at least 1'):
+        in_turn({'a': print}, rounds=0)
 
 
 METRICS = {

@@ -1,10 +1,10 @@
-"""Two things timed in turn, so that whatever else a machine does slows both alike."""
+"""Things timed in turn, so that whatever else a machine does slows all alike."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mmdefect.utils.checks import check_range
@@ -75,14 +75,39 @@ def interleaved(
         ValueError: If there are too few pairs, or ``warmup`` is negative.
     """
     check_range('pairs', pairs, 2)  # so that there are quartiles
+    taken = in_turn(
+        {'a': a, 'b': b}, rounds=pairs, warmup=warmup, progress=progress, clock=clock
+    )
+    return PairTimes(a=tuple(taken['a']), b=tuple(taken['b']))
+
+
+def in_turn(
+    sides: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    warmup: int = 2,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Time several things directly after each other, each of them first in its turn.
+
+    Returns:
+        Seconds by name, round by round, those of the warm-up left out.
+
+    Raises:
+        ValueError: If there are no rounds, or ``warmup`` is negative.
+    """
+    check_range('rounds', rounds, 1)
     check_range('warmup', warmup, 0)
-    taken: tuple[list[float], list[float]] = ([], [])
-    for pair in range(-warmup, pairs):
-        for side in (0, 1) if pair % 2 == 0 else (1, 0):
+    names = list(sides)
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(-warmup, rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
             begin = clock()
-            (a, b)[side]()
-            if pair >= 0:
-                taken[side].append(clock() - begin)
-        if progress is not None and pair >= 0:
-            progress(pair + 1, pairs)
-    return PairTimes(a=tuple(taken[0]), b=tuple(taken[1]))
+            sides[name]()
+            if number >= 0:
+                taken[name].append(clock() - begin)
+        if progress is not None and number >= 0:
+            progress(number + 1, rounds)
+    return taken
