@@ -53,6 +53,9 @@ class ModelSpec:
     def with_threshold(self, threshold: float | Mapping[str, float]) -> ModelSpec:
         """The same model, decided on at other thresholds: one for all, or by name.
 
+        Whoever moves them takes the place of the validation images: the model counts
+        as not calibrated from then on.
+
         Raises:
             ValueError: A name is none of its classes, or a number is not one.
         """
@@ -61,6 +64,7 @@ class ModelSpec:
             for name, value in threshold.items():
                 check_range(f'threshold[{name!r}]', value)
             moved = {**self.thresholds, **threshold}
-            return replace(self, thresholds=moved)
+            return replace(self, thresholds=moved, calibrated=False)
         check_range('threshold', threshold)
-        return replace(self, thresholds={}, default_threshold=float(threshold))
+        given = float(threshold)
+        return replace(self, thresholds={}, default_threshold=given, calibrated=False)
