@@ -17,7 +17,8 @@ CALIBRATED = ModelSpec(
 def test_feature_one_for_all() -> None:
     moved = CALIBRATED.with_threshold(0.9)
     assert [moved.threshold_of(name) for name in ('scratch', 'dent', None)] == [0.9] * 3
-    assert CALIBRATED.calibrated and not moved.calibrated
+    assert CALIBRATED.calibrated
+    assert not moved.calibrated
 
 
 def test_feature_of_one_class() -> None:
