@@ -437,12 +437,12 @@ def test_exception_full_queue(tmp_path: Path, opened: Opened) -> None:
 
 def test_exception_out_of_time(tmp_path: Path, opened: Opened) -> None:
     """Its place is free only when the thread is: what runs cannot be stopped."""
-    limits = {'concurrency': 1, 'queue': 0, 'timeout': 0.2}
+    limits = {'concurrency': 1, 'queue': 0, 'timeout': 1.0}
     with one_model(tmp_path, opened, **limits) as client:
         service, gate = client.app.state.service, opened.last['m'].gate
         gate.clear()
         two = [('file', ('a.png', PART.data)), ('file', ('b.png', PART.data))]
-        refused(client.post('/predict', files=two), 504, '2 of 2 images', '0.2 s')
+        refused(client.post('/predict', files=two), 504, '2 of 2 images', '1 s')
         assert service.work.waiting == 0  # the second will not begin
         refused(client.post('/predict', files=file()), 503)
         wait_until(lambda: client.get('/health').status_code == 503)
