@@ -12,7 +12,7 @@ import torch
 
 from mmdefect.apis.array_pipeline import ArrayPipeline, equal_shapes
 from mmdefect.apis.models import built
-from mmdefect.apis.trained import Trained, find_trained, test_dataset
+from mmdefect.apis.trained import Trained, dataset_of, find_trained
 from mmdefect.deploy.outputs import BoxOutput, LabelOutput, MapOutput, Output
 from mmdefect.deploy.spec import BOX_THRESHOLD, ModelSpec, Task
 from mmdefect.utils.checkpoint import checkpoint_classes, file_sha256
@@ -195,11 +195,8 @@ def spec_of(model: Any, found: Trained, checkpoint: Mapping[str, Any]) -> ModelS
     about = _about(found, note)
     if task == 'labels':
         return _of_labels(model, classes, bool(note), about)
-    thresholds = {
-        name: float(value)
-        for name, value in (note.get('thresholds') or {}).items()
-        if name in classes
-    }
+    chosen = note.get('thresholds') or {}
+    thresholds = {name: float(value) for name, value in chosen.items()}
     return ModelSpec(
         task=task,
         classes=classes,
@@ -230,12 +227,15 @@ def _of_labels(
 def _classes(found: Trained, checkpoint: Mapping[str, Any]) -> tuple[str, ...]:
     classes = checkpoint_classes(checkpoint, found.checkpoint)
     if classes is None:
-        dataset = test_dataset(found.cfg) or {}
+        dataset = dataset_of(found.cfg) or {}
         # mmpretrain's datasets take them without metainfo.
         classes = dataset.get('classes') or dataset.get('seen_classes')
     if classes is None:
+        scope, kind = found.cfg.get('default_scope'), str(dataset.get('type'))
+        if scope and '.' not in kind:
+            kind = f'{scope}.{kind}'
         try:
-            classes = dataset_classes(dataset)
+            classes = dataset_classes({**dataset, 'type': kind})
         except (KeyError, ValueError):
             raise ValueError(
                 f'{found.checkpoint} does not say its classes, nor does the config: '
@@ -247,7 +247,8 @@ def _classes(found: Trained, checkpoint: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _check_number(model: Any, classes: Sequence[str], found: Trained) -> None:
     """Compare the names with the outputs of the head."""
-    head = getattr(model, 'bbox_head', None) or getattr(model, 'head', None)
+    held = getattr(model, 'roi_head', model)
+    head = getattr(held, 'bbox_head', None) or getattr(model, 'head', None)
     outputs = getattr(head, 'num_classes', None)
     if isinstance(outputs, int) and outputs != len(classes):
         raise ValueError(
@@ -258,7 +259,7 @@ def _check_number(model: Any, classes: Sequence[str], found: Trained) -> None:
 
 
 def _about(found: Trained, note: Mapping[str, Any]) -> dict[str, Any]:
-    dataset = test_dataset(found.cfg) or {}
+    dataset = dataset_of(found.cfg) or {}
     about: dict[str, Any] = {
         'config': None if found.config is None else str(found.config),
         'checkpoint': str(found.checkpoint),

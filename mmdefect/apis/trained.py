@@ -96,7 +96,9 @@ def _of_config(
     cfg = model if isinstance(model, Config) else load_config(model)
     path = checkpoint or cfg.get('load_from')
     if path is None:
-        raise ValueError('checkpoint=None: expected a file; name one, or set load_from')
+        raise ValueError(
+            'checkpoint=None: expected a file of weights; name one, or set load_from'
+        )
     cfg, step = _of_step(cfg, Path(path), step)
     config = None if isinstance(model, Config) else Path(model)
     return Trained(cfg=cfg, checkpoint=Path(path), config=config, step=step)
@@ -146,12 +148,12 @@ def _of_folder(folder: Path, step: int | None) -> Trained:
 def check_parts(cfg: Config, path: Path | None) -> None:
     """Refuse what a work dir's config would build besides types of the registries."""
     built = [cfg.model, cfg.get('data_preprocessor')]
-    if (dataset := test_dataset(cfg)) is not None:
+    if (dataset := dataset_of(cfg)) is not None:
         built.append(dataset.get('pipeline'))
     check_types(built, path or 'the config', (*SCOPES, 'mmcv', 'mmengine'))
 
 
-def test_dataset(cfg: Config) -> Any:
+def dataset_of(cfg: Config) -> Any:
     """Config of the innermost test dataset, else of validation; None without any."""
     for split in ('test', 'val'):
         loader = cfg.get(f'{split}_dataloader')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
 import sys
 import threading
 import tracemalloc
@@ -18,6 +19,7 @@ import pytest
 
 from mmdefect.apis import DefectInferencer
 from mmdefect.apis.inferencer import MOST_FAILURES, open_backend
+from tests.conftest import tool_env
 from tests.helpers.tiny_models import CLASSIFIER, FakeBackend, saved_model
 
 
@@ -197,6 +199,45 @@ def package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setitem(sys.modules, 'mmdefect.deploy.runtime', runtime)
     (folder / 'package.json').write_text(json.dumps({}))
     return asked
+
+
+WITHOUT = """
+import sys
+
+for name in ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'matplotlib'):
+    sys.modules[name] = None  # as if it were not installed
+import numpy as np
+import mmdefect.apis.inferencer as module
+from mmdefect.apis import DefectInferencer
+from mmdefect.deploy.outputs import BoxOutput
+from mmdefect.deploy.spec import ModelSpec
+
+class Backend:
+    spec = ModelSpec(task='boxes', classes=('dent',), default_threshold=0.3)
+    def __call__(self, images):
+        one = np.ones(1, np.float32)
+        return [BoxOutput(boxes=np.ones((1, 4), np.float32), scores=one,
+                          labels=np.zeros(1, np.int64)) for _ in images]
+
+module.open_backend = lambda *_, **__: Backend()
+found = DefectInferencer('package').predict_one(np.zeros((9, 9, 3), np.uint8))
+found.save(sys.argv[1])
+print(found)
+"""
+
+
+def test_feature_neither_torch_nor_openmmlab_is_needed(tmp_path: Path) -> None:
+    """In a process of its own: what is imported once stays imported."""
+    done = subprocess.run(
+        [sys.executable, '-c', WITHOUT, str(tmp_path)],
+        env=tool_env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith('array 0: defective (not calibrated), 1 dent')
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_feature_a_package_has_its_own_runtime(
