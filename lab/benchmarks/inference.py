@@ -16,13 +16,18 @@ import cv2
 import torch
 
 from lab.benchmarks.edge_install import edge_python, first_result_seconds
-from lab.benchmarks.inference_cases import CASES, CONFIG, PACKAGE, WEIGHTS, make_case
+from lab.benchmarks.inference_cases import (
+    CASES,
+    CONFIG,
+    PACKAGE,
+    WEIGHTS,
+    make_case,
+    photographs,
+)
 from lab.benchmarks.inference_engines import (
-    TORCH,
     batch_of,
     open_engine,
     peak_elsewhere,
-    photographs,
 )
 from lab.benchmarks.inference_toys import Toy, train_casting, train_gfl
 from mmdefect.apis.inferencer import DefectInferencer
@@ -157,21 +162,23 @@ class InferenceSuite:
             model = folder / PACKAGE
             settings['backend'] = 'onnxruntime'
         inferencer = DefectInferencer(model, **settings)
-        own = 'eager' if engine in TORCH or engine == 'torch' else engine
-        network = open_engine(own, folder, torch.get_num_threads())
+        name = 'eager' if engine == 'torch' else engine
+        network = open_engine(name, folder, torch.get_num_threads())
         prepared = batch_of(folder, batch, side)
 
         def alone() -> None:
             for _ in range(FILES // batch):
                 network(prepared)
 
-        pairs = max(2, self.pairs // 5)
-        found = {}
+        def whole(inputs: Any) -> list[Any]:
+            return [*inferencer(inputs, show_progress=False)]
+
+        found: dict[str, float] = {}
         for name, inputs in (('', photos), ('_arrays', arrays)):
             times = interleaved(
-                lambda inputs=inputs: [*inferencer(inputs, show_progress=False)],
+                partial(whole, inputs),
                 alone,
-                pairs=pairs,
+                pairs=max(2, self.pairs // 5),
                 warmup=1,
                 progress=progress,
             )
