@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmdefect.apis.trained import test_dataset
+from mmdefect.apis.trained import dataset_of
 
 # What may stand in a config; an image in memory has three channels whatever was asked.
 _GREY = ('grayscale', 'grayscale_ignore_orientation')
@@ -26,7 +26,8 @@ class ArrayPipeline:
 
     Example:
         >>> from mmengine.config import Config
-        >>> steps = [{'type': 'LoadImageFromFile'}, {'type': 'mmdefect.PackAnomalyInputs'}]
+        >>> kinds = ('LoadImageFromFile', 'mmdefect.PackAnomalyInputs')
+        >>> steps = [{'type': kind} for kind in kinds]
         >>> data = {'type': 'mmdefect.AnomalyDataset', 'pipeline': steps}
         >>> pipeline = ArrayPipeline(Config({'test_dataloader': {'dataset': data}}))
         >>> pipeline(np.zeros((20, 30, 3), np.uint8))['inputs'].shape
@@ -36,7 +37,7 @@ class ArrayPipeline:
     def __init__(self, cfg: Any) -> None:
         from mmengine.registry import TRANSFORMS, DefaultScope
 
-        dataset = test_dataset(cfg)
+        dataset = dataset_of(cfg)
         steps = list((dataset or {}).get('pipeline') or [])
         kinds = [_kind(step) for step in steps]
         loading = next((step for step in steps if _loads_image(_kind(step))), None)

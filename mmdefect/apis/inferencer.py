@@ -251,14 +251,14 @@ def open_backend(
 
 
 def _tiled(backend: Backend, tile: Mapping[str, Any], batch_size: int) -> Backend:
-    from mmdefect.deploy.tiling import TiledBackend
-
     unknown = sorted(set(tile) - {'size', 'overlap'})
     if 'size' not in tile or unknown:
         raise ValueError(
             f'tile={dict(tile)}: expected dict(size=..., overlap=...) in pixels; '
             'correct it'
         )
+    from mmdefect.deploy.tiling import TiledBackend
+
     return TiledBackend(backend, batch_size=batch_size, **tile)
 
 

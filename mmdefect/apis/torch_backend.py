@@ -12,11 +12,12 @@ import torch
 
 from mmdefect.apis.array_pipeline import ArrayPipeline, equal_shapes
 from mmdefect.apis.models import built
-from mmdefect.apis.trained import Trained, find_trained, test_dataset
+from mmdefect.apis.trained import Trained, dataset_of, find_trained
 from mmdefect.deploy.outputs import BoxOutput, LabelOutput, MapOutput, Output
 from mmdefect.deploy.spec import BOX_THRESHOLD, ModelSpec, Task
 from mmdefect.utils.checkpoint import checkpoint_classes, file_sha256
 from mmdefect.utils.config import dataset_classes
+from mmdefect.utils.console import quiet_console
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -61,6 +62,7 @@ class TorchBackend:
         device: str = 'auto',
     ) -> None:
         self.device = chosen_device(device)
+        quiet_console()
         found = find_trained(model, weights, step=step, calibrated=True)
         self.cfg = found.cfg
         self.model, checkpoint = built(found)
@@ -228,7 +230,7 @@ def _of_labels(
 def _classes(found: Trained, checkpoint: Mapping[str, Any]) -> tuple[str, ...]:
     classes = checkpoint_classes(checkpoint, found.checkpoint)
     if classes is None:
-        dataset = test_dataset(found.cfg) or {}
+        dataset = dataset_of(found.cfg) or {}
         # mmpretrain's datasets take them without metainfo.
         classes = dataset.get('classes') or dataset.get('seen_classes')
     if classes is None:
@@ -256,7 +258,7 @@ def _check_number(model: Any, classes: Sequence[str], found: Trained) -> None:
 
 
 def _about(found: Trained, note: Mapping[str, Any]) -> dict[str, Any]:
-    dataset = test_dataset(found.cfg) or {}
+    dataset = dataset_of(found.cfg) or {}
     about: dict[str, Any] = {
         'config': None if found.config is None else str(found.config),
         'checkpoint': str(found.checkpoint),

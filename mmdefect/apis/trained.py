@@ -130,8 +130,8 @@ def _of_folder(folder: Path, step: int | None) -> Trained:
         found = _of_stream(folder, step)
     elif step is not None:
         raise ValueError(
-            f'step={step}: expected none, {folder} is no work dir of a stream; leave it '
-            'out'
+            f'step={step}: expected none, {folder} is no work dir of a stream; leave '
+            'it out'
         )
     elif pruned:
         found = _of_candidate(_chosen(folder, SUMMARY))
@@ -146,12 +146,12 @@ def _of_folder(folder: Path, step: int | None) -> Trained:
 def check_parts(cfg: Config, path: Path | None) -> None:
     """Refuse what a work dir's config would build besides types of the registries."""
     built = [cfg.model, cfg.get('data_preprocessor')]
-    if (dataset := test_dataset(cfg)) is not None:
+    if (dataset := dataset_of(cfg)) is not None:
         built.append(dataset.get('pipeline'))
     check_types(built, path or 'the config', (*SCOPES, 'mmcv', 'mmengine'))
 
 
-def test_dataset(cfg: Config) -> Any:
+def dataset_of(cfg: Config) -> Any:
     """Config of the innermost test dataset, else of validation; None without any."""
     for split in ('test', 'val'):
         loader = cfg.get(f'{split}_dataloader')
@@ -234,8 +234,8 @@ def _best_or_last(folder: Path) -> Path:
     if len(best) > 1:
         names = ', '.join(path.name for path in best)
         raise ValueError(
-            f'{folder} holds {len(best)} best checkpoints ({names}): expected one; name '
-            'the one that is meant as the weights'
+            f'{folder} holds {len(best)} best checkpoints ({names}): expected one; '
+            'name the one that is meant as the weights'
         )
     if best:
         return best[0]

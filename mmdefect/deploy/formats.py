@@ -217,7 +217,7 @@ def to_supervision(prediction: Prediction, *, everything: bool = False) -> Any:
         import supervision
     except ImportError:
         raise ImportError(
-            'to_supervision needs the package supervision: run `pip install supervision`'
+            'to_supervision needs a package: run `pip install supervision`'
         ) from None
     shapes = shapes_of(prediction, everything=everything)
     if not shapes:
@@ -271,15 +271,15 @@ def summary(prediction: Prediction) -> str:
     """Decision, what was found, and what that was compared with."""
     from mmdefect.deploy.result import NOT_CALIBRATED
 
-    parts = [prediction.decision, *_found(prediction)]
+    # First, because a long line is cut.
+    doubt = '' if prediction.calibrated else f' ({NOT_CALIBRATED})'
+    parts = [f'{prediction.decision}{doubt}', *_found(prediction)]
     if prediction.score is not None:
         parts.append(f'score {prediction.score:.3g}')
     if prediction.threshold is not None:
         parts.append(f'threshold {prediction.threshold:.3g}')
     if prediction.product is not None:
         parts.append(f'product {prediction.product}')
-    if not prediction.calibrated:
-        parts.append(NOT_CALIBRATED)
     return ', '.join(parts)
 
 

@@ -96,7 +96,7 @@ class InputSpec:
             ValueError: A key is unknown or a value is none that it can have.
         """
         try:
-            made = {
+            made: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else value
                 for key, value in given.items()
             }

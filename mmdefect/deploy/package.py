@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.deploy.inputs import InputSpec
-from mmdefect.deploy.spec import ModelSpec
-from mmdefect.utils.checks import brief, check_choice, some_of
+from mmdefect.deploy.spec import ModelSpec, Task
+from mmdefect.utils.checks import brief, check_choice, check_range, some_of
 from mmdefect.utils.files import write_json
 from mmdefect.utils.text_files import read_json
 
@@ -18,6 +18,16 @@ FILE = 'package.json'
 FORMAT_VERSION = 1
 FORMATS = ('onnx', 'openvino')
 PRECISIONS = ('float32', 'int8')
+SUPPRESSION = (
+    'score_threshold', 'nms_pre', 'iou_threshold', 'nms_offset', 'class_agnostic',
+    'max_per_image', 'min_box_size',
+)  # fmt: skip
+# Of each task: outputs of its graph, settings of what follows.
+OUTPUTS: dict[Task, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    'boxes': (('scores_0', 'boxes_0'), SUPPRESSION),
+    'maps': (('maps', 'scores'), ()),
+    'labels': (('probabilities',), ()),
+}
 KEYS = (
     'task', 'classes', 'defective', 'thresholds', 'default_threshold', 'calibrated',
     'input', 'graph', 'postprocess', 'about', 'parity',
@@ -195,10 +205,28 @@ def _package_of(content: Mapping[str, Any], folder: Path) -> Package:
         postprocess=dict(content['postprocess']),
         parity=dict(content['parity']),
     )
+    _check(package, content['classes'])
+    return package
+
+
+def _check(package: Package, classes: Any) -> None:
+    spec = package.spec
+    if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
+        raise ValueError(f'classes={brief(classes)}: expected a list of names')
+    for name, value in spec.thresholds.items():
+        check_range(f'thresholds[{name!r}]', value)
+    if spec.default_threshold is not None:
+        check_range('default_threshold', spec.default_threshold)
+    if spec.defective is not None:
+        check_choice('defective', spec.defective, spec.classes)
     for name in package.graph.files():
         if name != Path(name).name:
             raise ValueError(f'graph.file={name!r}: expected a name without folders')
-    return package
+    outputs, settings = OUTPUTS[spec.task]
+    if missing := [name for name in outputs if name not in package.graph.outputs]:
+        raise ValueError(f'graph.outputs lack {some_of(missing)} of {spec.task}')
+    if missing := [name for name in settings if name not in package.postprocess]:
+        raise ValueError(f'postprocess lacks {some_of(missing)} of {spec.task}')
 
 
 def _check_file(path: Path, sha256: str) -> None:

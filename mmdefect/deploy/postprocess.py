@@ -37,7 +37,7 @@ def finish_boxes(
         _best(level_scores, level_boxes, settings)
         for level_scores, level_boxes in zip(scores, boxes, strict=True)
     ]
-    found, values, labels = (np.concatenate(parts) for parts in zip(*levels))
+    found, values, labels = map(np.concatenate, zip(*levels, strict=True))
     found[:, 0::2] = found[:, 0::2].clip(0, np.float32(size[0]))
     found[:, 1::2] = found[:, 1::2].clip(0, np.float32(size[1]))
     found = found * np.array([1 / scale[0], 1 / scale[1]] * 2, np.float32)

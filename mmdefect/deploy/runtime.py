@@ -129,7 +129,9 @@ def open_package(
     package = read_package(folder)
     name = _chosen(backend, package)
     opened = {'onnxruntime': _onnxruntime, 'openvino': _openvino}[name]
-    session = opened(package.folder / package.graph.file, package.graph, device, threads)
+    session = opened(
+        package.folder / package.graph.file, package.graph, device, threads
+    )
     return PackageBackend(package=package, session=session, name=name)
 
 
@@ -179,7 +181,9 @@ def _onnxruntime(path: Path, graph: Graph, device: str, threads: int | None) -> 
             'install onnxruntime-gpu'
         )
     if has_gpu and kind != 'cpu':
-        cuda = ('CUDAExecutionProvider', {'device_id': int(number or 0)})
+        # In full precision: by default it would round what it multiplies to ten bits.
+        settings = {'device_id': int(number or 0), 'use_tf32': 0}
+        cuda = ('CUDAExecutionProvider', settings)
         providers.insert(0, cuda)
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)

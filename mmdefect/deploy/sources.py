@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,11 +179,14 @@ def _open_images(
 
 def iter_images(paths: Iterable[Path], bits: int | None = None) -> Iterator[Frame]:
     """Read image files one by one."""
-    for path in paths:
-        try:
-            yield Frame(source=str(path), image=read_image(path, bits=bits))
-        except ValueError as error:
-            yield Frame(source=str(path), error=str(error))
+    return (_frame_of(path, bits) for path in paths)
+
+
+def _frame_of(path: Path, bits: int | None) -> Frame:
+    try:
+        return Frame(source=str(path), image=read_image(path, bits=bits))
+    except ValueError as error:
+        return Frame(source=str(path), error=str(error))
 
 
 def _images_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
@@ -207,7 +210,8 @@ def _images_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
 def _matching(pattern: Path) -> Iterator[Path]:
     """What a glob names; without a suffix in it, what looks like an image."""
     said = pattern.suffix and not glob.has_magic(pattern.suffix)
-    for name in sorted(glob.iglob(str(pattern), recursive=True)):
+    # Not by Path, which globs below a folder only.
+    for name in sorted(glob.iglob(str(pattern), recursive=True)):  # noqa: PTH207
         path = Path(name)
         if path.is_dir():
             # With `**` the files in it match, too.
@@ -276,7 +280,7 @@ def _captured(
         capture.release()
 
 
-def read_ahead(frames: Iterator[Frame], *, size: int) -> Iterator[Frame]:
+def read_ahead(frames: Iterator[Frame], *, size: int) -> Generator[Frame, None, None]:
     """The same frames, made by a thread of their own while the caller computes.
 
     Closing the generator, or dropping it, ends the thread and closes ``frames``.

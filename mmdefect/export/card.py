@@ -62,7 +62,7 @@ def _decision(package: Package) -> str:
         text = f'From these scores on ({chosen}):\n\n{rows}'
     return (
         f'## Decision\n\n{text}\n\nThresholds stand in `package.json`, outside the '
-        'graph: they can be changed there, or by `DefectInferencer(..., threshold=...)`.'
+        'graph: change them there, or by `DefectInferencer(..., threshold=...)`.'
     )
 
 

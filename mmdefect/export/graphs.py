@@ -57,21 +57,23 @@ def _kinds(module: Any) -> set[str]:
 
 
 def _detector(model: Any) -> Exportable:
-    head = getattr(model, 'bbox_head', None)
+    head: Any = getattr(model, 'bbox_head', None)
     if 'GFLHead' not in _kinds(head):
         raise ValueError(
             f'model.bbox_head={type(head).__name__!r}: expected a GFL head to export; '
             'predict with the checkpoint instead'
         )
     cfg = head.test_cfg
-    nms = dict(cfg.get('nms') or {})
+    nms: dict[str, Any] = dict(cfg.get('nms') or {})
     if nms.pop('type', None) != 'nms':
         raise ValueError(
             f'model.test_cfg.nms={cfg.get("nms")}: expected one of type nms to export; '
             "set it to dict(type='nms', iou_threshold=0.6)"
         )
     count = len(head.prior_generator.strides)
-    names = [f'{what}_{level}' for level in range(count) for what in ('scores', 'boxes')]
+    names = [
+        f'{what}_{level}' for level in range(count) for what in ('scores', 'boxes')
+    ]
     settings = {
         'score_threshold': float(cfg.get('score_thr', 0)),
         'nms_pre': int(cfg.get('nms_pre', -1)),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mmdefect.apis.trained import test_dataset
+from mmdefect.apis.trained import dataset_of
 from mmdefect.deploy.inputs import INTERPOLATIONS, InputSpec
 from mmdefect.deploy.spec import Task
 
@@ -28,7 +28,7 @@ def input_spec(cfg: Any, model: Any, task: Task) -> InputSpec:
     Raises:
         ValueError: A transform, or a setting of one, has no counterpart in NumPy.
     """
-    dataset = test_dataset(cfg) or {}
+    dataset = dataset_of(cfg) or {}
     steps: list[Step] = []
     for transform in dataset.get('pipeline') or []:
         steps += _translated(transform, task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ def provenance(cfg: Any, spec: ModelSpec) -> dict[str, Any]:
         spec: Of the model; what it knows already stays.
     """
     about = {key: _plain(value) for key, value in spec.about.items()}
+    for key in ('config', 'checkpoint'):
+        if about.get(key):
+            about[key] = _near(Path(about[key]))
     return {
         **about,
         'model': str(cfg.model.get('type')),
@@ -32,6 +36,13 @@ def provenance(cfg: Any, spec: ModelSpec) -> dict[str, Any]:
         'exported': datetime.now(timezone.utc).isoformat(timespec='seconds'),
         'data': {'classes': list(spec.classes), **_annotations(cfg)},
     }
+
+
+def _near(path: Path) -> str:
+    """A path below this folder, or the last two parts: not whose machine it was on."""
+    with suppress(ValueError):
+        return path.resolve().relative_to(Path.cwd()).as_posix()
+    return '/'.join(path.parts[-2:])
 
 
 def _annotations(cfg: Any) -> dict[str, str]:

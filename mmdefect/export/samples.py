@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+import cv2
 import numpy as np
 
-from mmdefect.apis.trained import test_dataset
+from mmdefect.apis.trained import dataset_of
 from mmdefect.datasets.images import read_info
 from mmdefect.deploy.inputs import InputSpec
 from mmdefect.deploy.sources import Inputs, open_frames
 
 MOST = 8
 DRAWN_SIDE = 224
+# Looking at all files of a set at its start: eight are read here.
+_CHECKS = {'verify_images': False, 'verify': False, 'cache_gb': 0.0}
 
 
 def samples(
@@ -34,15 +38,17 @@ def samples(
 
     Raises:
         FileNotFoundError: What was given is not there.
-        ValueError: It holds a picture that cannot be read.
+        ValueError: It holds no picture, or one that cannot be read.
     """
     if given is not None:
         found = _given(given, bits)
         return found, f'{len(found)} images that were given'
-    tested = _of_dataset(cfg)
-    if tested:
-        return tested, f'{len(tested)} images of the test set'
-    return _drawn(spec), f'{MOST} drawn images, as there was no test set'
+    try:
+        tested = _of_dataset(cfg)
+    except (AssertionError, KeyError, OSError, ValueError) as error:
+        reason = str(error).strip().partition('\n')[0]
+        return _drawn(spec), f'{MOST} drawn images, without the test set ({reason})'
+    return tested, f'{len(tested)} images of the test set'
 
 
 def _given(given: Inputs, bits: int | None) -> list[np.ndarray]:
@@ -51,49 +57,51 @@ def _given(given: Inputs, bits: int | None) -> list[np.ndarray]:
         if frame.image is None:
             raise ValueError(str(frame.error))
         found.append(frame.image)
+    if not found:
+        raise ValueError(
+            f'images={given!r}: expected at least one picture; name others'
+        )
     return found
 
 
 def _of_dataset(cfg: Any) -> list[np.ndarray]:
-    """Images of the test set; none where it is not on this machine."""
     from mmengine.registry import DATASETS, DefaultScope
 
-    settings = copy.deepcopy(test_dataset(cfg))
+    settings = copy.deepcopy(dataset_of(cfg))
     if settings is None:
-        return []
-    # Eight images are looked at here, not all of them.
-    if str(settings.get('type')).startswith('mmdefect.'):
-        settings.pop('cache_gb', None)
-    try:
-        with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-            dataset = DATASETS.build(settings)
-        places = np.linspace(0, len(dataset) - 1, min(MOST, len(dataset)))
-        infos = [dataset.get_data_info(int(place)) for place in places]
-        return [_read(info) for info in infos]
-    except (OSError, ValueError, AssertionError):
-        return []
+        raise ValueError('test_dataloader=None')
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        kind = DATASETS.get(settings['type'])
+        settings.update(_without_checks(kind))
+        dataset = DATASETS.build(settings)
+    if not len(dataset):
+        raise ValueError('it has no images')
+    places = np.linspace(0, len(dataset) - 1, min(MOST, len(dataset)))
+    infos = [dataset.get_data_info(int(place)) for place in places]
+    return [_read(info) for info in infos]
 
 
-def _read(info: Any) -> np.ndarray:
-    return read_info({'exif': 'stored', **info} if _is_anomaly(info) else info)
+def _without_checks(kind: Any) -> dict[str, Any]:
+    """Those of the settings that a dataset, or one that it inherits from, has."""
+    known: set[str] = set()
+    for part in getattr(kind, '__mro__', ()):
+        if '__init__' in vars(part):
+            known.update(inspect.signature(part.__init__).parameters)
+    return {name: value for name, value in _CHECKS.items() if name in known}
 
 
-def _is_anomaly(info: Any) -> bool:
-    return 'mask_paths' in info
+def _read(info: Mapping[str, Any]) -> np.ndarray:
+    # Masks lie on stored pixels, and so do the images that belong to them.
+    return read_info({'exif': 'stored', **info} if 'mask_paths' in info else info)
 
 
 def _drawn(spec: InputSpec) -> list[np.ndarray]:
-    """Blurred noise of the size that the first resizing takes."""
-    import cv2
-
+    """Blurred noise, finer from one to the next, of the size that a resizing takes."""
     width, height = _size(spec)
     generator = np.random.default_rng(0)
-    found = []
-    for number in range(MOST):
-        side = 4 * (1 + number)
-        coarse = generator.integers(0, 256, (side, side, 3), np.uint8)
-        found.append(cv2.resize(coarse, (width, height)))
-    return found
+    sides = [4 * (1 + number) for number in range(MOST)]
+    coarse = [generator.integers(0, 256, (side, side, 3), np.uint8) for side in sides]
+    return [cv2.resize(image, (width, height)) for image in coarse]
 
 
 def _size(spec: InputSpec) -> Sequence[int]:
@@ -101,5 +109,3 @@ def _size(spec: InputSpec) -> Sequence[int]:
         return spec.size
     sizes = [step['size'] for step in spec.steps if 'size' in step]
     return sizes[0] if sizes else (DRAWN_SIDE, DRAWN_SIDE)
-
-

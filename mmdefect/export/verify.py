@@ -92,10 +92,13 @@ def _differences(
     if isinstance(theirs, MapOutput) and isinstance(ours, MapOutput):
         scale = max(_largest(theirs.anomaly_map), abs(theirs.score), 1e-12)
         found = _largest(theirs.anomaly_map - ours.anomaly_map) / scale
-        return {'maps': max(found, abs(theirs.score - ours.score) / scale)}
-    assert isinstance(theirs, BoxOutput)
-    assert isinstance(ours, BoxOutput)
-    return _box_differences(theirs, ours, tolerance, number)
+        # Of NumPy: NaN is larger than everything.
+        return {'maps': float(np.max([found, abs(theirs.score - ours.score) / scale]))}
+    if isinstance(theirs, BoxOutput) and isinstance(ours, BoxOutput):
+        return _box_differences(theirs, ours, tolerance, number)
+    raise TypeError(
+        f'{type(ours).__name__}: expected {type(theirs).__name__}, as of the model'
+    )
 
 
 def _box_differences(
@@ -110,7 +113,8 @@ def _box_differences(
         )
     left = np.ones(len(ours.scores), bool)
     worst = {'scores': 0.0, 'boxes': 0.0}
-    for box, score, label in zip(theirs.boxes, theirs.scores, theirs.labels):
+    rows = zip(theirs.boxes, theirs.scores, theirs.labels, strict=True)
+    for box, score, label in rows:
         apart = np.abs(ours.boxes - box).max(axis=1)
         close = np.abs(ours.scores - score)
         same = left & (ours.labels == label) & (close <= tolerance.scores)
@@ -136,8 +140,8 @@ def _check(name: str, value: float, tolerance: Tolerance, number: int) -> None:
     most = asdict(tolerance)[name]
     if not value <= most:
         raise NotEqualError(
-            f'image {number + 1}: {name} of the package differ by {value:.3g}: expected '
-            f'at most {most:g}; a larger tolerance would accept it'
+            f'image {number + 1}: {name} of the package differ by {value:.3g}: '
+            f'expected at most {most:g}; a larger tolerance would accept it'
         )
 
 

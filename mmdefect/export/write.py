@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from mmdefect.deploy.inputs import InputSpec
 from mmdefect.deploy.package import FORMATS, Graph, Package
@@ -38,7 +39,7 @@ def export(
     *,
     weights: str | Path | None = None,
     step: int | None = None,
-    format: str = 'onnx',
+    format: str = 'onnx',  # noqa: A002  as the command line has it
     images: Inputs | None = None,
     threshold: float | Mapping[str, float] | None = None,
     tolerance: Tolerance | None = None,
@@ -83,20 +84,18 @@ def export(
     _check_installed(format)
     backend = TorchBackend(model, weights=weights, step=step, device='cpu')
     if threshold is not None:
-        backend.spec = replace(
-            backend.spec.with_threshold(threshold), calibrated=False
-        )
+        backend.spec = replace(backend.spec.with_threshold(threshold), calibrated=False)
     with new_folder(Path(out)) as draft:
         _write(backend, draft, format, images, tolerance or Tolerance())
     return Path(out)
 
 
-def _check_installed(format: str) -> None:
+def _check_installed(kind: str) -> None:
     from importlib.util import find_spec
 
-    needed = ['onnx', 'onnxscript', *(['openvino'] if format == 'openvino' else [])]
+    needed = ['onnx', 'onnxscript', *(['openvino'] if kind == 'openvino' else [])]
     missing = [name for name in needed if find_spec(name) is None]
-    if not missing and format == 'onnx':
+    if not missing and kind == 'onnx':
         able = [name for name in ('onnxruntime', 'openvino') if find_spec(name)]
         missing = [] if able else ['onnxruntime']
     if missing:
@@ -107,7 +106,7 @@ def _check_installed(format: str) -> None:
 
 
 def _write(
-    backend: Any, draft: Path, format: str, images: Inputs | None, tolerance: Tolerance
+    backend: Any, draft: Path, kind: str, images: Inputs | None, tolerance: Tolerance
 ) -> None:
     spec = backend.spec
     about = provenance(backend.cfg, spec)
@@ -115,15 +114,12 @@ def _write(
     network.module.eval()
     given = input_spec(backend.cfg, backend.model, spec.task)
     shown, source = samples(backend.cfg, given, images, bits=spec.about.get('bits'))
-    if not shown:
-        raise ValueError(
-            f'images={images!r}: expected at least one picture; name others'
-        )
+    given = _traced(network, given, shown[0], draft / ONNX_FILE)
     package = Package(
         folder=draft,
         spec=replace(spec, about=about),
-        input=_traced(network, given, shown[0], draft / ONNX_FILE),
-        graph=written_graph(format, draft, network.outputs),
+        input=given,
+        graph=written_graph(kind, draft, network.outputs),
         postprocess=network.postprocess,
     )
     package = package.save(draft)
@@ -137,8 +133,8 @@ def _traced(
 ) -> InputSpec:
     """Write the graph; say what it takes.
 
-    A network that is made for one size, such as one with a flattening neck, is traced
-    at the size of the image where its pipeline leaves the size open.
+    A classifier that is made for one size, such as one with a flattening neck, is
+    traced at the size of the image where its pipeline leaves the size open.
     """
     pixels = given.prepare(image).pixels
     # Two images: the number 1 would be taken for a constant.
@@ -146,20 +142,35 @@ def _traced(
     if given.size is not None:
         write_onnx(network, example, path, any_size=False)
         return given
+    boxes = bool(network.postprocess)
+    if boxes or _takes_any_size(network, example, given.pad_divisor):
+        try:
+            write_onnx(network, example, path, any_size=True)
+        except ValueError:
+            # Padding that is computed from the size, as TensorFlow's networks have it.
+            if boxes:
+                raise
+        else:
+            return given
+    write_onnx(network, example, path, any_size=False)
+    return replace(given, size=(pixels.shape[2], pixels.shape[1]))
+
+
+@torch.no_grad()
+def _takes_any_size(network: Exportable, example: Tensor, divisor: int) -> bool:
+    """Whether a network takes images that are a step wider and two steps higher."""
+    larger = nn.functional.pad(example, (0, divisor * 8, 0, divisor * 16))
     try:
-        write_onnx(network, example, path, any_size=True)
-    except ValueError:
-        if 'boxes_0' in network.outputs:
-            raise
-        write_onnx(network, example, path, any_size=False)
-        return replace(given, size=(pixels.shape[2], pixels.shape[1]))
-    return given
+        network.module(larger)
+    except (RuntimeError, ValueError, AssertionError):
+        return False
+    return True
 
 
-def written_graph(format: str, draft: Path, outputs: tuple[str, ...]) -> Graph:
+def written_graph(kind: str, draft: Path, outputs: tuple[str, ...]) -> Graph:
     """Turn the ONNX file of a draft into its format; it is hashed when it is saved."""
-    if format == 'onnx':
-        return Graph(format=format, file=ONNX_FILE, outputs=outputs)
+    if kind == 'onnx':
+        return Graph(format=kind, file=ONNX_FILE, outputs=outputs)
     import openvino
 
     converted = openvino.convert_model(draft / ONNX_FILE)
@@ -167,4 +178,4 @@ def written_graph(format: str, draft: Path, outputs: tuple[str, ...]) -> Graph:
     openvino.save_model(converted, draft / OPENVINO_FILE, compress_to_fp16=False)
     (draft / ONNX_FILE).unlink()
     weights = {'file': Path(OPENVINO_FILE).with_suffix('.bin').name, 'sha256': ''}
-    return Graph(format=format, file=OPENVINO_FILE, weights=weights, outputs=outputs)
+    return Graph(format=kind, file=OPENVINO_FILE, weights=weights, outputs=outputs)

@@ -128,7 +128,10 @@ def test_feature_known_sizes() -> None:
 @pytest.mark.parametrize(
     ('image', 'match'),
     [
-        (np.zeros((4, 4), np.uint8), r'^an image of uint8 and shape \(4, 4\): expected'),
+        (
+            np.zeros((4, 4), np.uint8),
+            r'^an image of uint8 and shape \(4, 4\): expected',
+        ),
         (np.zeros((4, 4, 3), np.float32), '^an image of float32'),
         (np.zeros((0, 4, 3), np.uint8), 'expected at least one pixel'),
     ],
@@ -182,4 +185,6 @@ def test_exception_crops_of_boxes_and_other_preprocessors() -> None:
         input_spec(cfg, model, 'boxes')
     model.data_preprocessor = MODELS.build({'type': 'BaseDataPreprocessor'})
     with pytest.raises(ValueError, match=r"data_preprocessor\.type='BaseDataPre"):
-        input_spec(Config({'test_dataloader': {'dataset': {'type': 'X'}}}), model, 'maps')
+        input_spec(
+            Config({'test_dataloader': {'dataset': {'type': 'X'}}}), model, 'maps'
+        )

@@ -58,7 +58,9 @@ def test_feature_saved_elsewhere_hashes_anew(package: Package, tmp_path: Path) -
 
 def test_exception_none(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / 'absent'):
-        with pytest.raises(FileNotFoundError, match=r'holds no package\.json: expected'):
+        with pytest.raises(
+            FileNotFoundError, match=r'holds no package\.json: expected'
+        ):
             read_package(folder)
     (tmp_path / FILE).write_text('[]', encoding='utf-8')
     with pytest.raises(ValueError, match='holds a list: expected a description'):
@@ -68,7 +70,10 @@ def test_exception_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('changes', 'match'),
     [
-        ({'format_version': 2}, r'format_version=2: expected at most 1, .*update mmdef'),
+        (
+            {'format_version': 2},
+            r'format_version=2: expected at most 1, .*update mmdef',
+        ),
         ({'format_version': None}, 'format_version=null: expected a package that'),
         ({'format_version': True}, 'format_version=True: expected a package that'),
         ({'classes': 'DROP', 'graph': 'DROP'}, 'lacks classes, graph: expected all'),
@@ -77,6 +82,19 @@ def test_exception_none(tmp_path: Path) -> None:
         ({'input': {'side': 3}}, 'is not as an export wrote it'),
         ({'graph': {'format': 'onnx'}}, 'is not as an export wrote it'),
         ({'graph': None}, 'is not as an export wrote it'),
+        (
+            {'classes': 'dent', 'thresholds': {}},
+            "classes='dent': expected a list of names",
+        ),
+        ({'thresholds': {'dent': '0.4'}}, 'is not as an export wrote it'),
+        ({'thresholds': {'dent': float('nan')}}, r"thresholds\['dent'\]=nan: expected"),
+        ({'default_threshold': float('nan')}, 'default_threshold=nan: expected a num'),
+        ({'defective': 'rust'}, "defective='rust': expected one of dent, crack"),
+        ({'task': 'maps'}, 'graph.outputs lack maps, scores of maps'),
+        (
+            {'postprocess': {'nms_pre': 3}},
+            'postprocess lacks score_threshold, .* of box',
+        ),
     ],
 )
 def test_exception_content(package: Package, changes: dict, match: str) -> None:
@@ -92,7 +110,9 @@ def test_exception_graph(package: Package) -> None:
     edit(package, graph=package.to_dict()['graph'])
     path = package.folder / 'model.onnx'
     path.write_bytes(path.read_bytes() + b' ')
-    with pytest.raises(ValueError, match=r'model\.onnx has changed since it was export'):
+    with pytest.raises(
+        ValueError, match=r'model\.onnx has changed since it was export'
+    ):
         read_package(package.folder)
     path.unlink()
     with pytest.raises(FileNotFoundError, match='expected the graph that package'):

@@ -134,7 +134,9 @@ def test_shape_maps() -> None:
 
 def test_exception_heads() -> None:
     model = Network(nms={'type': 'soft_nms'})
-    with pytest.raises(ValueError, match=r'^model\.test_cfg\.nms=.*expected one of type'):
+    with pytest.raises(
+        ValueError, match=r'^model\.test_cfg\.nms=.*expected one of type'
+    ):
         exportable(model, 'boxes')
     model.bbox_head = torch.nn.Identity()
     with pytest.raises(ValueError, match="bbox_head='Identity': expected a GFL head"):

@@ -15,7 +15,9 @@ from tests.helpers.hand_package import hand_package
 BACKENDS = ('onnxruntime', 'openvino')
 
 
-def flat(blue: int, green: int, red: int, size: tuple[int, int] = (8, 12)) -> np.ndarray:
+def flat(
+    blue: int, green: int, red: int, size: tuple[int, int] = (8, 12)
+) -> np.ndarray:
     """One colour; size is height and width."""
     return np.full((*size, 3), (blue, green, red), np.uint8)
 
@@ -95,5 +97,7 @@ def test_exception_no_graph(tmp_path: Path, backend: str) -> None:
     package = hand_package(tmp_path, 'labels')
     (tmp_path / 'model.onnx').write_bytes(b'no graph at all')
     package.save(tmp_path)
-    with pytest.raises(ValueError, match=r'cannot read .*model\.onnx .*: expected a gr'):
+    with pytest.raises(
+        ValueError, match=r'cannot read .*model\.onnx .*: expected a gr'
+    ):
         open_package(tmp_path, backend=backend)

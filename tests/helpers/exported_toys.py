@@ -51,7 +51,7 @@ def saved(cfg: Config, folder: Path, classes: tuple[str, ...], **meta: Any) -> T
 
 
 def classifier(folder: Path, *, flat: bool = False, **head: Any) -> Toy:
-    """LUNA of a few channels for images of 40 x 32 pixels, or as they are (``flat``)."""
+    """LUNA of a few channels, for 40 x 32 pixels; ``flat`` resizes nothing."""
     steps = [{'type': 'LoadImageFromFile'}, {'type': 'PackInputs'}]
     neck = {'type': 'mmdefect.FlattenNeck' if flat else 'GlobalAveragePooling'}
     if not flat:
@@ -77,7 +77,9 @@ def classifier(folder: Path, *, flat: bool = False, **head: Any) -> Toy:
                 'std': [50.0, 60.0, 70.0],
                 'to_rgb': True,
             },
-            'test_dataloader': {'dataset': {'type': 'CustomDataset', 'pipeline': steps}},
+            'test_dataloader': {
+                'dataset': {'type': 'CustomDataset', 'pipeline': steps}
+            },
         }
     )
     return saved(cfg, folder, ('broken', 'ok'))
@@ -96,7 +98,7 @@ def detector(folder: Path) -> Toy:
 def anomaly(folder: Path, name: str) -> Toy:
     """A toy model of maps: ``coreset``, ``iuf`` or ``uniad``."""
     cfg = load_config(ROOT / f'configs/{name}/{name}_toy_3-1x2.py')
-    del cfg['stream']
+    cfg.pop('stream')
     cfg.model.num_classes = 3
     cfg.test_dataloader.dataset.data_root = 'no/such/folder/'
     return saved(cfg, folder, ('cloth', 'marble', 'wood'))

@@ -28,9 +28,7 @@ def _model(nodes: list[Any], outputs: dict[str, list[Any]], constants: dict) -> 
     images = helper.make_tensor_value_info(
         'images', TensorProto.FLOAT, ['batch', 3, 'height', 'width']
     )
-    given = [
-        numpy_helper.from_array(value, name) for name, value in constants.items()
-    ]
+    given = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     made = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in outputs.items()
