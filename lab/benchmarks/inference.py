@@ -41,7 +41,8 @@ BATCHES = (1, 8)
 ENGINES = ('eager', 'compiled', 'ort', 'openvino')
 RUNTIMES = ('ort', 'openvino')
 FILES = 32
-SMALL = 64
+# Of the images of the long folder, and of the drawn castings, in pixels.
+SMALL, SIDE = 64, 128
 
 
 class InferenceSuite:
@@ -51,6 +52,8 @@ class InferenceSuite:
         configs: The folder ``configs`` of this repository.
         pairs: Rounds in which all engines take their turn.
         images: Images of the folder that is looked at in constant memory.
+        toys: Castings of each class, and images of each class of steel, that the toy
+            trainings see.
         epochs: Of the toy trainings; by default enough.
 
     Attributes:
@@ -65,11 +68,13 @@ class InferenceSuite:
         configs: str | Path,
         pairs: int = 50,
         images: int = 10_000,
+        toys: int = 60,
         epochs: int | None = None,
     ) -> None:
         self.configs = Path(configs).absolute()
         self.pairs = pairs
         self.images = images
+        self.toys = toys
         self.epochs = epochs
         self._kept = TemporaryDirectory()
         self._folder = Path(self._kept.name)
@@ -241,12 +246,15 @@ class InferenceSuite:
         return found
 
     def _trained(self, toy: str) -> Toy:
-        folder = self._folder / 'toys'
-        if toy == 'casting':
-            return train_casting(
-                self.configs, folder, side=128, parts=60, epochs=self.epochs or 20
+        """Train on as many images as it takes minutes for."""
+        folder, epochs = self._folder / 'toys', self.epochs
+        if toy == 'gfl':
+            return train_gfl(
+                self.configs, folder, per_class=self.toys, epochs=epochs or 25
             )
-        return train_gfl(self.configs, folder, per_class=90, epochs=self.epochs or 25)
+        return train_casting(
+            self.configs, folder, side=SIDE, parts=self.toys, epochs=epochs or 15
+        )
 
     def _edge(self, progress: Progress | None = None) -> dict[str, float]:
         python, size = edge_python(self._folder / 'edge')
