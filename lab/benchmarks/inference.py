@@ -167,8 +167,10 @@ class InferenceSuite:
             model = folder / PACKAGE
             settings['backend'] = 'onnxruntime'
         inferencer = DefectInferencer(model, **settings)
-        name = 'eager' if engine == 'torch' else engine
-        network = open_engine(name, folder, torch.get_num_threads())
+        # The same session, so as many threads.
+        network: Any = getattr(inferencer.backend, 'raw', None)
+        if engine == 'torch':
+            network = open_engine('eager', folder, torch.get_num_threads())
         prepared = batch_of(folder, batch, side)
 
         def alone() -> None:
