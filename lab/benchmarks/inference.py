@@ -16,13 +16,18 @@ import cv2
 import torch
 
 from lab.benchmarks.edge_install import edge_python, first_result_seconds
-from lab.benchmarks.inference_cases import CASES, CONFIG, PACKAGE, WEIGHTS, make_case
+from lab.benchmarks.inference_cases import (
+    CASES,
+    CONFIG,
+    PACKAGE,
+    WEIGHTS,
+    make_case,
+    photographs,
+)
 from lab.benchmarks.inference_engines import (
-    TORCH,
     batch_of,
     open_engine,
     peak_elsewhere,
-    photographs,
 )
 from lab.benchmarks.inference_toys import Toy, train_casting, train_gfl
 from mmdefect.apis.inferencer import DefectInferencer
@@ -36,7 +41,8 @@ BATCHES = (1, 8)
 ENGINES = ('eager', 'compiled', 'ort', 'openvino')
 RUNTIMES = ('ort', 'openvino')
 FILES = 32
-SMALL = 64
+# Of the images of the long folder, and of the drawn castings, in pixels.
+SMALL, SIDE = 64, 128
 
 
 class InferenceSuite:
@@ -46,6 +52,8 @@ class InferenceSuite:
         configs: The folder ``configs`` of this repository.
         pairs: Rounds in which all engines take their turn.
         images: Images of the folder that is looked at in constant memory.
+        toys: Castings of each class, and images of each class of steel, that the toy
+            trainings see.
         epochs: Of the toy trainings; by default enough.
 
     Attributes:
@@ -60,11 +68,13 @@ class InferenceSuite:
         configs: str | Path,
         pairs: int = 50,
         images: int = 10_000,
+        toys: int = 60,
         epochs: int | None = None,
     ) -> None:
         self.configs = Path(configs).absolute()
         self.pairs = pairs
         self.images = images
+        self.toys = toys
         self.epochs = epochs
         self._kept = TemporaryDirectory()
         self._folder = Path(self._kept.name)
@@ -157,21 +167,25 @@ class InferenceSuite:
             model = folder / PACKAGE
             settings['backend'] = 'onnxruntime'
         inferencer = DefectInferencer(model, **settings)
-        own = 'eager' if engine in TORCH or engine == 'torch' else engine
-        network = open_engine(own, folder, torch.get_num_threads())
+        # The same session, so as many threads.
+        network: Any = getattr(inferencer.backend, 'raw', None)
+        if engine == 'torch':
+            network = open_engine('eager', folder, torch.get_num_threads())
         prepared = batch_of(folder, batch, side)
 
         def alone() -> None:
             for _ in range(FILES // batch):
                 network(prepared)
 
-        pairs = max(2, self.pairs // 5)
-        found = {}
+        def whole(inputs: Any) -> list[Any]:
+            return [*inferencer(inputs, show_progress=False)]
+
+        found: dict[str, float] = {}
         for name, inputs in (('', photos), ('_arrays', arrays)):
             times = interleaved(
-                lambda inputs=inputs: [*inferencer(inputs, show_progress=False)],
+                partial(whole, inputs),
                 alone,
-                pairs=pairs,
+                pairs=max(2, self.pairs // 5),
                 warmup=1,
                 progress=progress,
             )
@@ -234,12 +248,15 @@ class InferenceSuite:
         return found
 
     def _trained(self, toy: str) -> Toy:
-        folder = self._folder / 'toys'
-        if toy == 'casting':
-            return train_casting(
-                self.configs, folder, side=128, parts=60, epochs=self.epochs or 20
+        """Train on as many images as it takes minutes for."""
+        folder, epochs = self._folder / 'toys', self.epochs
+        if toy == 'gfl':
+            return train_gfl(
+                self.configs, folder, per_class=self.toys, epochs=epochs or 25
             )
-        return train_gfl(self.configs, folder, per_class=90, epochs=self.epochs or 25)
+        return train_casting(
+            self.configs, folder, side=SIDE, parts=self.toys, epochs=epochs or 15
+        )
 
     def _edge(self, progress: Progress | None = None) -> dict[str, float]:
         python, size = edge_python(self._folder / 'edge')

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -82,12 +83,23 @@ CASES = {
 }
 
 
+def photographs(number: int, side: int) -> list[np.ndarray]:
+    """Random images, ``(side, side, 3)``, uint8."""
+    random = np.random.default_rng(0)
+    return [random.integers(0, 256, (side, side, 3), np.uint8) for _ in range(number)]
+
+
 def make_case(case: Case, configs: Path, folder: Path) -> Path:
     """Write ``config.py``, ``weights.pth`` and ``package`` of a network."""
     from mmdefect.export.write import export
 
     write_case(case, configs, folder)
-    export(folder / CONFIG, folder / PACKAGE, weights=folder / WEIGHTS)
+    export(
+        folder / CONFIG,
+        folder / PACKAGE,
+        weights=folder / WEIGHTS,
+        images=photographs(4, case.side),
+    )
     return folder
 
 

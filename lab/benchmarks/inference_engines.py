@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.benchmarks.inference_cases import CONFIG, PACKAGE, WEIGHTS
+from lab.benchmarks.inference_cases import CONFIG, PACKAGE, WEIGHTS, photographs
 from mmdefect.deploy.package import read_package
 from mmdefect.deploy.runtime import open_package
 
@@ -23,12 +23,6 @@ RUNTIMES = {'ort': 'onnxruntime', 'openvino': 'openvino'}
 TORCH = ('eager', 'compiled')
 ROUNDS = 5
 Engine = Callable[[np.ndarray], Any]
-
-
-def photographs(number: int, side: int) -> list[np.ndarray]:
-    """Random images, ``(side, side, 3)``, uint8."""
-    random = np.random.default_rng(0)
-    return [random.integers(0, 256, (side, side, 3), np.uint8) for _ in range(number)]
 
 
 def batch_of(folder: Path, number: int, side: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Measure speed and size of a method beside what it is built on, in interleaved pairs.
 
-Suites: detection (SD-IDD beside GFL), anomaly (IUF and its metrics), pruning (a sweep of
-Finicky Transfer Learning beside a naive one) and inference (every task in torch, ONNX
-Runtime and OpenVINO).
+Suites: detection (SD-IDD beside GFL), anomaly (IUF and its metrics), pruning (a
+sweep of Finicky Transfer Learning beside a naive one) and inference (every task in
+torch, ONNX Runtime and OpenVINO).
 
 Everything runs on the CPU, with random weights and random or drawn images: no data, no
 downloads, but for the packages of an edge box in inference.
