@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import warm_python
+from tests.conftest import PROGRAMS
 from tests.helpers.doc_commands import clone_to, read_tables, run_document
 from tests.helpers.doc_data import DATA
-
-
-@pytest.fixture(scope='session')
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Folder of a ``python`` that has torch imported already."""
-    # A socket's path is short: not below a test's folder.
-    with warm_python.start(tmp_path_factory.mktemp('warm')) as programs:
-        yield programs
 
 
 @pytest.fixture
@@ -30,7 +21,7 @@ def follow(tmp_path: Path, warm: Path) -> Callable[[str], None]:
         clone = clone_to(tmp_path / 'mmdefect')
         for folder, name in plan.data.items():
             DATA[name](clone / folder)
-        programs = Path(sys.executable).parent if plan.cold else warm
+        programs = PROGRAMS if plan.cold else warm
         if wrong := run_document(document, plan, clone, programs):
             pytest.fail('\n\n'.join(wrong), pytrace=False)
 

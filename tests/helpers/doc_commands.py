@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tests.conftest import REPO, tool_env
+from tests.conftest import PROGRAMS, REPO, tool_env
 
 LANGUAGES = ('shell', 'bash', 'sh', 'console')
 # What a block holds beside commands: assignments and loops.
@@ -283,7 +282,7 @@ def run_document(document: str, plan: Plan, folder: Path, programs: Path) -> lis
         What went wrong, a message a command.
     """
     _logs(folder).mkdir()
-    path = [str(programs), str(Path(sys.executable).parent), os.environ['PATH']]
+    path = [str(programs), str(PROGRAMS), os.environ['PATH']]
     env = tool_env(
         PATH=os.pathsep.join(path), PYTHONPATH=str(folder), LOGS=str(_logs(folder))
     )

@@ -5,7 +5,6 @@ Slow: two streams of three steps are trained.
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from mmdefect.functional.forgetting import forgetting_measure, last_mean
 from mmdefect.streams.matrix import StreamMatrix
 from mmdefect.testing import make_toy_products
 from mmdefect.utils.checkpoint import load_weights
-from tests.conftest import REPO, tool_env
+from tests.helpers.tool_runs import run_script
 
 FINETUNE = 'configs/anomaly_stream/finetune_toy_3-1x2.py'
 IUF = 'configs/iuf/iuf_toy_3-1x2.py'
@@ -24,23 +23,8 @@ IUF = 'configs/iuf/iuf_toy_3-1x2.py'
 pytestmark = pytest.mark.slow
 
 
-def train(config: str, work_dir: Path, *options: str) -> None:
-    """Train a stream by the shell script."""
-    command = ['bash', 'tools/dist_train.sh', config, '1', '--work-dir', str(work_dir)]
-    done = subprocess.run(
-        [*command, '--cfg-options', *options],
-        cwd=REPO,
-        env=tool_env(),
-        capture_output=True,
-        text=True,
-        timeout=540,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-
-
 @pytest.fixture(scope='module')
-def streams(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def streams(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Fine-tuning, and IUF from the same base model."""
     root = tmp_path_factory.mktemp('toy')
     data = root / 'products'
@@ -49,8 +33,13 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         f'{split}_dataloader.dataset.data_root={data}/' for split in ('train', 'test')
     ]
     found = {'finetune': root / 'finetune', 'iuf': root / 'iuf'}
-    train(FINETUNE, found['finetune'], *options)
-    train(IUF, found['iuf'], f'stream.start_from={found["finetune"]}', *options)
+    start = f'stream.start_from={found["finetune"]}'
+    for config, work_dir, *more in (
+        (FINETUNE, found['finetune']),
+        (IUF, found['iuf'], start),
+    ):
+        args = (config, 1, '--work-dir', work_dir, '--cfg-options', *options, *more)
+        run_script('tools/dist_train.sh', *args, programs=warm)
     return found
 
 
