@@ -18,9 +18,10 @@ os.environ['CUDA_VISIBLE_DEVICES'] = ''
 # Workers share the cores, and threads that wait for each other count as work.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
-# Fixtures that tests of several packages share, and the fast tier's limit.
+# Fixtures that tests of several packages share, and what the tiers may take.
 pytest_plugins = (
     'tests.helpers.dataset_files',
+    'tests.helpers.format_once',
     'tests.helpers.lines',
     'tests.helpers.process_group',
     'tests.helpers.study_runs',

@@ -35,6 +35,7 @@ LIBRARIES = (
     *('torch.distributed.run', 'torch.distributed.optim', 'torch._dynamo'),
     *('torchvision', 'scipy.optimize', 'scipy.stats', 'sklearn.gaussian_process'),
     *('matplotlib.pyplot', 'cv2', 'pycocotools.mask', 'numba', 'shapely', 'skimage'),
+    'format_once',  # beside this file
 )
 ENDED: list[int] = []  # the exit code of a command that has ended well
 CLIENT = """\
