@@ -28,7 +28,7 @@ test: install  ## Run the test suite without what is marked slow, and the exampl
 	$(BIN)/python -m pytest --doctest-modules mmdefect/functional mmdefect/apis
 
 test-slow: install  ## Run what is marked slow: trainings, and the commands of the docs
-	$(PYTEST) -m slow $(PYTEST_ARGS)
+	$(PYTEST) --no-loadscope-reorder -m slow $(PYTEST_ARGS)
 
 test-all: install  ## Run the whole suite and print what it took
 	@start=$$(date +%s); $(MAKE) test test-slow && \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -17,9 +18,10 @@ os.environ['CUDA_VISIBLE_DEVICES'] = ''
 # Workers share the cores, and threads that wait for each other count as work.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
-# Fixtures that tests of several packages share, and the fast tier's limit.
+# Fixtures that tests of several packages share, and what the tiers may take.
 pytest_plugins = (
     'tests.helpers.dataset_files',
+    'tests.helpers.format_once',
     'tests.helpers.lines',
     'tests.helpers.process_group',
     'tests.helpers.study_runs',
@@ -28,6 +30,7 @@ pytest_plugins = (
 
 REPO = Path(__file__).parent.parent
 HELPERS = Path(__file__).parent / 'helpers'
+PROGRAMS = Path(sys.executable).parent
 LOADERS = ('train', 'val', 'test')
 
 
@@ -37,6 +40,15 @@ def no_default_scope_left() -> None:
     from mmengine.registry import DefaultScope
 
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(scope='session')
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder of a ``python`` that has torch imported, for many short commands."""
+    from tests.helpers import warm_python
+
+    with warm_python.start(tmp_path_factory.mktemp('warm')) as programs:
+        yield programs
 
 
 @pytest.fixture(scope='session')
@@ -70,11 +82,15 @@ def load_tool(script: str) -> ModuleType:
 
 
 def run_tool(
-    script: str | Path, *args: object, env: dict | None = None, check: bool = True
+    script: str | Path,
+    *args: object,
+    programs: Path = PROGRAMS,
+    env: dict | None = None,
+    check: bool = True,
 ) -> subprocess.CompletedProcess:
-    """Run a script of the repository as a user would."""
+    """Run a script of the repository as a user would, by Python in ``programs``."""
     done = subprocess.run(
-        [sys.executable, str(REPO / script), *map(str, args)],
+        [str(programs / 'python'), str(REPO / script), *map(str, args)],
         cwd=REPO,
         env=tool_env(**(env or {})),
         capture_output=True,

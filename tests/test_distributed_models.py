@@ -100,7 +100,7 @@ def test_feature_two_iterations(path: Path, ddp: None, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_feature_two_processes(tmp_path: Path) -> None:
+def test_feature_two_processes(warm: Path, tmp_path: Path) -> None:
     """One of each family: both train, and end with the same weights."""
     names = [
         'gfl/gfl_mobilenet-v2_fpn_cpu_neu-det.py',
@@ -110,7 +110,8 @@ def test_feature_two_processes(tmp_path: Path) -> None:
         'ftl/resnet18-w16_toy_cracks.py',
     ]
     configs = [f'configs/{name}' for name in names]
-    run_ranks(HELPERS / 'distributed_models.py', tmp_path, *configs)
+    script = HELPERS / 'distributed_models.py'
+    run_ranks(script, tmp_path, *configs, programs=warm)
     for name in names:
         one, two = (
             torch.load(tmp_path / f'{Path(name).stem}_{rank}.pth') for rank in (0, 1)

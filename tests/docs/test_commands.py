@@ -22,11 +22,13 @@ from tests.helpers.doc_checks import (
     unknown_keys,
 )
 from tests.helpers.doc_commands import (
+    TABLES,
     Plan,
     blocks,
     differences,
     documents,
     expanded,
+    read_table,
     read_tables,
 )
 
@@ -88,6 +90,14 @@ def test_feature_reasons() -> None:
             if entry.same_as is not None:
                 others = {c.text for c in PLANS[entry.same_as].commands if c.runs}
                 assert entry.text in others, entry.text
+
+
+def test_feature_a_page_of_each_table_is_cold() -> None:
+    """There a tool that only works in a Python that has torch imported would fail."""
+    for path in TABLES:
+        cold = [plan for plan in read_table(path).values() if plan.cold]
+        texts = [entry.text for plan in cold for entry in plan.commands if entry.runs]
+        assert any(text.startswith('tools/dist_') for text in texts), path
 
 
 def test_feature_paths_are_there() -> None:

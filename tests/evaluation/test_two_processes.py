@@ -1,4 +1,4 @@
-"""Metrics of two processes; slow because torchrun starts three interpreters."""
+"""Metrics of two processes; slow because torchrun starts three processes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.helpers.ranks import run_ranks
 
 
 @pytest.mark.slow
-def test_feature_two_processes_equal_one(tmp_path) -> None:
+def test_feature_two_processes_equal_one(warm, tmp_path) -> None:
     """Thirteen images, bit for bit, NaN included."""
-    run_ranks(HELPERS / 'metric_run.py', tmp_path)
+    run_ranks(HELPERS / 'metric_run.py', tmp_path, programs=warm)
     ranks = [torch.load(tmp_path / f'rank{rank}.pth') for rank in range(2)]
     alone = {}
     for kind, (_, make, _) in KINDS.items():

@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tests.conftest import REPO, tool_env
+from tests.conftest import PROGRAMS, REPO, tool_env
 
 LANGUAGES = ('shell', 'bash', 'sh', 'console')
 # What a block holds beside commands: assignments and loops.
@@ -144,11 +143,13 @@ class Plan:
         commands: Of all its commands.
         data: Folder that the reader has -> what is drawn there instead.
         prepare: Commands that lead to where the document begins.
+        cold: Every command starts a new Python, as for the reader.
     """
 
     commands: list[Entry]
     data: Mapping[str, str] = field(default_factory=dict)
     prepare: Sequence[str] = ()
+    cold: bool = False
 
 
 def read_table(path: Path) -> dict[str, Plan]:
@@ -268,20 +269,23 @@ def _logs(clone: Path) -> Path:
     return clone.with_name('logs')
 
 
-def run_document(document: str, plan: Plan, folder: Path) -> list[str]:
+def run_document(document: str, plan: Plan, folder: Path, programs: Path) -> list[str]:
     """Run a document's commands in a clone, one after the other.
 
     Args:
         document: Its path.
         plan: What the table says of it.
         folder: The clone, with the data that the reader has.
+        programs: Where ``python`` is found before all others.
 
     Returns:
         What went wrong, a message a command.
     """
     _logs(folder).mkdir()
-    path = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
-    env = tool_env(PATH=path, PYTHONPATH=str(folder), LOGS=str(_logs(folder)))
+    path = [str(programs), str(PROGRAMS), os.environ['PATH']]
+    env = tool_env(
+        PATH=os.pathsep.join(path), PYTHONPATH=str(folder), LOGS=str(_logs(folder))
+    )
     with subprocess.Popen(
         ['bash', '-c', script_of(document, plan)],
         cwd=folder,

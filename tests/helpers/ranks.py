@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
+from pathlib import Path
 
-from tests.conftest import REPO, tool_env
+from tests.conftest import PROGRAMS, REPO, tool_env
 
 
 def free_port() -> int:
@@ -16,9 +16,14 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-def run_ranks(script: object, *args: object, processes: int = 2) -> None:
-    """Run it with torchrun, or plainly as the only process; it has to succeed."""
-    launch = [sys.executable]
+def run_ranks(
+    script: object, *args: object, processes: int = 2, programs: Path = PROGRAMS
+) -> None:
+    """Run it with torchrun, or plainly as the only process; it has to succeed.
+
+    Python is the one in ``programs``.
+    """
+    launch = [str(programs / 'python')]
     if processes > 1:
         launch += ['-m', 'torch.distributed.run', f'--nproc_per_node={processes}']
         launch += [f'--master_port={free_port()}']

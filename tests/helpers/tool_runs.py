@@ -1,22 +1,24 @@
-"""Tools of the repository, run in this process: torch and mmdet are imported once."""
+"""Tools of the repository, run in this process, and its shell scripts."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import json
+import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from mmengine.visualization import Visualizer
 
-from tests.conftest import REPO
+from tests.conftest import PROGRAMS, REPO, tool_env
 
 
 def run_here(script: str, *args: object) -> str:
-    """Run a tool; return what it prints.
+    """Run a tool in this process, which has torch imported; return what it prints.
 
     Raises:
         SystemExit: It ended early; an exit status of 0 is none.
@@ -34,6 +36,28 @@ def run_here(script: str, *args: object) -> str:
             if end.code:
                 raise
     return printed.getvalue()
+
+
+def run_script(script: str, *args: object, programs: Path = PROGRAMS) -> str:
+    """Run a shell script, which finds Python in ``programs``; return what it prints.
+
+    Raises:
+        AssertionError: It failed.
+    """
+    path = os.pathsep.join([str(programs), str(PROGRAMS), os.environ['PATH']])
+    done = subprocess.run(
+        [str(REPO / script), *map(str, args)],
+        cwd=REPO,
+        env=tool_env(PATH=path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=540,
+        check=False,
+    )
+    if done.returncode:
+        raise AssertionError(f'{script} failed:\n{done.stdout[-5000:]}')
+    return done.stdout
 
 
 def flags(options: dict) -> list[str]:

@@ -1,11 +1,10 @@
-"""The toy stream as a user runs it: fine-tuning forgets, IUF keeps.
+"""The toy stream as a user runs it, but shorter: fine-tuning forgets, IUF keeps.
 
 Slow: two streams of three steps are trained.
 """
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,42 +14,34 @@ from mmdefect.functional.forgetting import forgetting_measure, last_mean
 from mmdefect.streams.matrix import StreamMatrix
 from mmdefect.testing import make_toy_products
 from mmdefect.utils.checkpoint import load_weights
-from tests.conftest import REPO, tool_env
+from tests.helpers.tool_runs import run_script
 
 FINETUNE = 'configs/anomaly_stream/finetune_toy_3-1x2.py'
 IUF = 'configs/iuf/iuf_toy_3-1x2.py'
+EPOCHS = 20  # of the presets' 60: what is asserted holds by far
 
 
 pytestmark = pytest.mark.slow
 
 
-def train(config: str, work_dir: Path, *options: str) -> None:
-    """Train a stream by the shell script."""
-    command = ['bash', 'tools/dist_train.sh', config, '1', '--work-dir', str(work_dir)]
-    done = subprocess.run(
-        [*command, '--cfg-options', *options],
-        cwd=REPO,
-        env=tool_env(),
-        capture_output=True,
-        text=True,
-        timeout=540,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-
-
 @pytest.fixture(scope='module')
-def streams(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def streams(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Fine-tuning, and IUF from the same base model."""
     root = tmp_path_factory.mktemp('toy')
     data = root / 'products'
     make_toy_products(data, seed=0)
     options = [
-        f'{split}_dataloader.dataset.data_root={data}/' for split in ('train', 'test')
+        *(f'stream.{k}.train_cfg.max_epochs={EPOCHS}' for k in ('base', 'increment')),
+        *(f'{k}_dataloader.dataset.data_root={data}/' for k in ('train', 'test')),
     ]
     found = {'finetune': root / 'finetune', 'iuf': root / 'iuf'}
-    train(FINETUNE, found['finetune'], *options)
-    train(IUF, found['iuf'], f'stream.start_from={found["finetune"]}', *options)
+    start = f'stream.start_from={found["finetune"]}'
+    for config, work_dir, *more in (
+        (FINETUNE, found['finetune']),
+        (IUF, found['iuf'], start),
+    ):
+        args = (config, 1, '--work-dir', work_dir, '--cfg-options', *options, *more)
+        run_script('tools/dist_train.sh', *args, programs=warm)
     return found
 
 
@@ -91,7 +82,7 @@ def test_feature_report_has_numbers_matrix_and_maps(streams: dict[str, Path]) ->
 def test_feature_checkpoint_holds_constant_statistics(streams: dict[str, Path]) -> None:
     sizes = []
     for step in (1, 2):
-        checkpoint = load_weights(streams['iuf'] / f'step_{step}/epoch_60.pth')
+        checkpoint = load_weights(streams['iuf'] / f'step_{step}/epoch_{EPOCHS}.pth')
         grams = checkpoint['feature_statistics']['grams'].values()
         sizes.append(sum(gram.numel() * gram.element_size() for gram in grams))
         assert checkpoint['feature_statistics']['images'] == 24 * (3 + step)

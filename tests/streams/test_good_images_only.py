@@ -19,20 +19,20 @@ from tests.conftest import REPO, run_tool
 CONFIG = REPO / 'configs/coreset/coreset_toy_3-1x2.py'  # trains nothing: seconds
 
 
-def stream(root: Path, work_dir: Path, *options: str) -> str:
+def stream(warm: Path, root: Path, work_dir: Path, *options: str) -> str:
     """Train a stream and return what it said."""
     roots = [
         f'{split}_dataloader.dataset.data_root={root}/' for split in ('train', 'test')
     ]
     done = run_tool(
         'tools/train.py', CONFIG, '--work-dir', work_dir, '--cfg-options',
-        'stream.class_keys=[memory,filled]', *roots, *options,
+        'stream.class_keys=[memory,filled]', *roots, *options, programs=warm,
     )  # fmt: skip
     return done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_feature_good_images_only(tmp_path: Path) -> None:
+def test_feature_good_images_only(warm: Path, tmp_path: Path) -> None:
     """Trained, tested on what is held out, then a product beside absent old ones."""
     root = make_toy_products(tmp_path / 'a', size=32, products=3, train=10, test=5)
     shutil.rmtree(root / 'cloth/test')
@@ -41,7 +41,7 @@ def test_feature_good_images_only(tmp_path: Path) -> None:
     for folder in (root / 'dots/test').iterdir():
         if folder.name != 'good':
             shutil.rmtree(folder)
-    said = stream(root, tmp_path / 'w', 'stream.protocol=[[cloth,dots]]')
+    said = stream(warm, root, tmp_path / 'w', 'stream.protocol=[[cloth,dots]]')
     assert 'cloth: no test images, so 2 good ones are held out of training' in said
     assert (
         "product 'cloth': all its 2 test images are good, so its AUROC is und" in said
@@ -65,6 +65,7 @@ def test_feature_good_images_only(tmp_path: Path) -> None:
     shutil.copytree(root / 'marble', other / 'marble')
     (checkpoint,) = (tmp_path / 'w/step_0').glob('epoch_*.pth')
     said = stream(
+        warm,
         other,
         tmp_path / 'w2',
         'stream.protocol=[[cloth,dots],[marble]]',

@@ -7,7 +7,6 @@ own tools.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -20,8 +19,9 @@ import torch
 from mmdefect.apis import build_runner, load_config, use_tta
 from mmdefect.streams.state import StreamState
 from mmdefect.utils.checkpoint import load_weights
-from tests.conftest import REPO, run_tool, tool_env
+from tests.conftest import HELPERS, REPO, run_tool, tool_env
 from tests.helpers.synthetic_stream import steps_of
+from tests.helpers.tool_runs import flags, run_here, run_script
 from tests.streams.conftest import CONFIG, NAME, copied, options, stream_runner
 
 STEP_1_HEAD = 'bbox_head.gfl_cls.weight'
@@ -145,29 +145,17 @@ def test_feature_test_flags_leave_the_recorded_config(finished, tested, tmp_path
 
 
 @pytest.mark.slow
-def test_feature_two_processes(toy_neu_det, tmp_path):
+def test_feature_two_processes(warm, toy_neu_det, tmp_path):
     """Batch norm learns in step 0, so the ranks must agree on it before the test."""
-    args = [f'{key}={value}' for key, value in options(toy_neu_det).items()]
+    args = flags(options(toy_neu_det))
     work_dir = tmp_path / 'two'
-    for script, target in (('train', ['--work-dir']), ('test', [])):
-        command = ['bash', REPO / f'tools/dist_{script}.sh', CONFIG]
-        command += [2, *target, work_dir] if target else [work_dir, 2]
-        done = subprocess.run(
-            [*map(str, command), '--cfg-options', *args],
-            cwd=REPO,
-            env=tool_env(PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}'),
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        found = [row['per_class'] for row in steps_of(work_dir)]
-        if script == 'train':
-            trained = found
-            (work_dir / 'matrix.json').unlink()
+    target = (CONFIG, 2, '--work-dir', work_dir)
+    run_script('tools/dist_train.sh', *target, *args, programs=warm)
+    trained = [row['per_class'] for row in steps_of(work_dir)]
+    (work_dir / 'matrix.json').unlink()
+    run_script('tools/dist_test.sh', CONFIG, work_dir, 2, *args, programs=warm)
     assert StreamState.load(work_dir).steps[1].state == 'finished'
-    assert found == trained
+    assert [row['per_class'] for row in steps_of(work_dir)] == trained
 
 
 @pytest.mark.slow
@@ -259,7 +247,9 @@ def test_exception_step_before_its_predecessor(toy_neu_det, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('workers', [0, 2])
-def test_feature_killed_and_resumed_is_bit_equal(workers, toy_neu_det, tmp_path):
+def test_feature_killed_and_resumed_is_bit_equal(
+    workers, warm, toy_neu_det, tmp_path, monkeypatch
+):
     """SIGKILL in the middle of step 1; the final parameters must not notice."""
     config = tmp_path / f'{NAME}.py'
     more = options(
@@ -279,15 +269,17 @@ def test_feature_killed_and_resumed_is_bit_equal(workers, toy_neu_det, tmp_path)
     cfg.pop('work_dir')
     cfg.dump(config)
     whole, killed = tmp_path / 'whole', tmp_path / 'killed'
-    run_tool('tools/train.py', config, '--work-dir', whole)
+    monkeypatch.syspath_prepend(HELPERS)
+    run_here('tools/train.py', config, '--work-dir', whole)
     dead = run_tool(
         'tools/train.py', config, '--work-dir', killed, check=False,
-        env={'KILL_AT': '1,1,1'},
+        env={'KILL_AT': '1,1,1'}, programs=warm,
     )  # fmt: skip
     assert dead.returncode == -signal.SIGKILL
     assert StreamState.load(killed).steps[1].state == 'running'
     moved = killed.rename(tmp_path / 'moved')  # paths in stream.json are relative
-    run_tool('tools/train.py', config, '--work-dir', moved, '--resume')
+    args = ('--work-dir', moved, '--resume')
+    run_tool('tools/train.py', config, *args, programs=warm)
     resumed = (moved / 'step_1' / f'{NAME}.py').read_text(encoding='utf-8')
     assert 'resume = False' in resumed  # the recorded config still trains alone
     final = [

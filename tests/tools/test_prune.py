@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,9 @@ from mmengine.config import Config
 
 from lab.pruning_latency import TimeAgain
 from mmdefect.pruning.channels.plan import read_plan
-from tests.conftest import REPO, run_tool, tool_env, toy_options
+from tests.conftest import REPO, run_tool, toy_options
 from tests.helpers.study_runs import load_tool
+from tests.helpers.tool_runs import run_script
 
 pytestmark = pytest.mark.slow
 FTL = REPO / 'configs/ftl'
@@ -47,33 +47,19 @@ def options(root: Path) -> list[str]:
     return [*roots, f'mask_dataloader.dataset.data_root={root}/cracks/train', *SMALL]
 
 
-def prune(cracks: Path, *args: str) -> str:
+def prune(warm: Path, cracks: Path, *args: str) -> str:
     """Two networks from a random parent, recovered for one epoch."""
     config, work_dir = FTL / 'resnet18-w16_pruned_toy_cracks.py', cracks / 'sweep'
     settings = ['load_from=None', 'prune.untrained=True', 'prune.grid.values=[0.3]']
     settings += ['prune.recovery.bn_images=64', *options(cracks)]
     given = [config, '--work-dir', work_dir, *args, '--cfg-options', *settings]
-    return run_tool('tools/prune.py', *given).stdout
+    return run_tool('tools/prune.py', *given, programs=warm).stdout
 
 
 @pytest.fixture(scope='module')
-def sweep(cracks: Path) -> Path:
-    prune(cracks)
+def sweep(warm: Path, cracks: Path) -> Path:
+    prune(warm, cracks)
     return cracks / 'sweep'
-
-
-def run_script(script: str, *args: object) -> str:
-    done = subprocess.run(
-        [str(REPO / script), *map(str, args)],
-        cwd=REPO,
-        env=tool_env(),
-        capture_output=True,
-        text=True,
-        timeout=540,
-        check=False,
-    )
-    assert done.returncode == 0, f'{done.stdout[-3000:]}\n{done.stderr[-5000:]}'
-    return done.stdout + done.stderr
 
 
 def test_smoke_sweep(sweep: Path) -> None:
@@ -84,9 +70,11 @@ def test_smoke_sweep(sweep: Path) -> None:
     assert summary['command'].startswith('python tools/prune.py')
 
 
-def test_feature_same_command_again_does_nothing(sweep: Path, cracks: Path) -> None:
+def test_feature_same_command_again_does_nothing(
+    warm: Path, sweep: Path, cracks: Path
+) -> None:
     before = (sweep / 'parameters-0.30/classifier.pth').stat().st_mtime_ns
-    assert 'fine-tuning' not in prune(cracks, '--stage', 'train')
+    assert 'fine-tuning' not in prune(warm, cracks, '--stage', 'train')
     assert (sweep / 'parameters-0.30/classifier.pth').stat().st_mtime_ns == before
 
 
@@ -99,12 +87,13 @@ def test_feature_networks_timed_again(sweep: Path, cracks: Path) -> None:
 
 
 def test_feature_pruned_classifier_trains_and_tests_in_two_processes(
-    sweep: Path, tmp_path: Path
+    warm: Path, sweep: Path, tmp_path: Path
 ) -> None:
     config = sweep / 'parameters-0.30/classifier.py'
-    run_script('tools/dist_train.sh', config, 2, '--work-dir', tmp_path)
+    args = (2, '--work-dir', tmp_path)
+    run_script('tools/dist_train.sh', config, *args, programs=warm)
     weights = sweep / 'parameters-0.30/classifier.pth'
-    said = run_script('tools/dist_test.sh', config, weights, 2, '--work-dir', tmp_path)
+    said = run_script('tools/dist_test.sh', config, weights, *args, programs=warm)
     small = json.loads((sweep / 'summary.json').read_text(encoding='utf-8'))[
         'outcomes'
     ][1]
@@ -116,7 +105,7 @@ def test_feature_pruned_classifier_trains_and_tests_in_two_processes(
 
 
 def test_feature_pruned_resnet_inside_gfl_trains(
-    sweep: Path, toy_neu_det: Path, tmp_path: Path
+    warm: Path, sweep: Path, toy_neu_det: Path, tmp_path: Path
 ) -> None:
     plan = sweep / 'parameters-0.30/plan.json'
     kept = read_plan(plan).widths()
@@ -135,6 +124,7 @@ def test_feature_pruned_resnet_inside_gfl_trains(
         tmp_path,
         '--cfg-options',
         *(f'{key}={value}' for key, value in settings.items()),
+        programs=warm,
     )
     assert (tmp_path / 'last_checkpoint').is_file()
     cfg = Config.fromfile(tmp_path / 'gfl_pruned-r18_toy_neu-det.py')

@@ -18,7 +18,7 @@ from mmdefect.apis import load_config
 from mmdefect.streams.state import StreamState
 from mmdefect.utils.checkpoint import load_weights
 from tests.conftest import REPO, run_tool, tool_env, toy_options
-from tests.helpers.tool_runs import flags, run_here, scores_in
+from tests.helpers.tool_runs import flags, run_here, run_script, scores_in
 
 PLAIN = REPO / 'configs/gfl/gfl_r18_fpn_toy_neu-det.py'
 STREAM = REPO / 'configs/gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py'
@@ -27,23 +27,6 @@ EPOCH = {
     'train_dataloader.batch_size': 6,
     'default_hooks.logger.interval': 1,
 }
-
-
-def run_script(script: str, *args: object) -> str:
-    """Start a shell script with this environment's torchrun; return its output."""
-    path = f'{Path(sys.executable).parent}:{tool_env()["PATH"]}'
-    done = subprocess.run(
-        [str(REPO / script), *map(str, args)],
-        cwd=REPO,
-        env=tool_env(PATH=path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-5000:]
-    return done.stdout
 
 
 @pytest.fixture(scope='module')

@@ -23,14 +23,15 @@ TOY = 'configs/gfl/gfl_r18_fpn_toy_neu-det.py'
 STUDENTS = {'sd-idd': 'sd_idd/sd-idd', 'erd': 'erd/erd', 'lwf': 'erd/lwf'}
 
 
-def equality_runs(out, root, processes, batch, configs):
+def equality_runs(out, root, processes, batch, configs, programs):
     """Run the helper with one or several processes; what each rank saved, by name."""
     for name in configs:
         (out / name).mkdir(parents=True)
     launcher = 'pytorch' if processes > 1 else 'none'
     named = [f'{name}={path}' for name, path in configs.items()]
     script = HELPERS / 'equality_run.py'
-    run_ranks(script, root, out, launcher, batch, *named, processes=processes)
+    args = (script, root, out, launcher, batch, *named)
+    run_ranks(*args, processes=processes, programs=programs)
     return {
         name: [torch.load(out / name / f'rank{r}.pth') for r in range(processes)]
         for name in configs
@@ -38,16 +39,17 @@ def equality_runs(out, root, processes, batch, configs):
 
 
 @pytest.fixture(scope='module')
-def runs(tmp_path_factory, toy_neu_det):
+def runs(warm, tmp_path_factory, toy_neu_det):
     """Each config with one process and with two, who share its batch."""
     folder = tmp_path_factory.mktemp('equality')
     configs = {'gfl': REPO / TOY}
     for name in STUDENTS:
         (folder / name).mkdir()
         configs[name] = student_config(folder / name, name)
-    one = equality_runs(folder / 'one', toy_neu_det, 1, 4, configs)
-    two = equality_runs(folder / 'two', toy_neu_det, 2, 2, configs)
-    return one, two
+    return tuple(
+        equality_runs(folder / name, toy_neu_det, processes, batch, configs, warm)
+        for name, processes, batch in (('one', 1, 4), ('two', 2, 2))
+    )
 
 
 def assert_equal_runs(one, two):

@@ -1,4 +1,4 @@
-"""Hooks in two processes; slow because torchrun starts three interpreters."""
+"""Hooks in two processes; slow because torchrun starts three processes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope='module')
-def out(tmp_path_factory):
+def out(warm, tmp_path_factory):
     folder = tmp_path_factory.mktemp('two')
-    run_ranks(HELPERS / 'training_run.py', folder)
+    run_ranks(HELPERS / 'training_run.py', folder, programs=warm)
     return folder
 
 
