@@ -8,6 +8,7 @@ import re
 import runpy
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from itertools import dropwhile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mmengine.config import DictAction
 from mmengine.registry import METRICS, MODELS, DefaultScope
 
 from mmdefect.apis import load_config
+from mmdefect.cli.main import COMMANDS, _arguments
 from tests.conftest import REPO
 
 FOLDERS = (
@@ -54,17 +56,23 @@ def inline_commands(document: str) -> Iterator[list[str]]:
 
 
 def tool_of(words: Sequence[str]) -> tuple[str, list[str]] | None:
-    """Return the Python script that a command starts, with its arguments.
+    """Return the script, or ``mmdefect``, that a command starts, and its arguments.
 
     Raises:
         ValueError: ``dist_train.sh`` or ``dist_test.sh`` without a number of GPUs.
     """
     script, *arguments = dropwhile(lambda w: w in ('python', 'bash'), words)
-    if match := re.fullmatch(r'tools/dist_(train|test)\.sh', script):
-        place = {'train': 1, 'test': 2}[match[1]]
+    if match := re.fullmatch(r'tools/dist_(train|test|predict)\.sh', script):
+        place = {'train': 1, 'test': 2, 'predict': 1}[match[1]]
         if len(arguments) <= place or not arguments.pop(place).isdigit():
             raise ValueError(f'{place + 1}: expected a number of GPUs: {words}')
         script = f'tools/{match[1]}.py'
+    if script == 'tools/predict.py':
+        return 'mmdefect', ['predict', *arguments]
+    if script == 'mmdefect' and arguments[0] not in ('train', 'test'):
+        return script, arguments
+    if script == 'mmdefect':
+        script = f'tools/{arguments.pop(0)}.py'
     return (script, arguments) if script.startswith('tools/') else None
 
 
@@ -94,6 +102,10 @@ def parse(script: str, arguments: Sequence[str]) -> argparse.Namespace:
         patch.setattr(argparse.ArgumentParser, 'parse_args', stop)
         patch.setattr(argparse.ArgumentParser, 'error', error)
         try:
+            if script == 'mmdefect':
+                name, *rest = arguments
+                module = import_module(COMMANDS[name][0])
+                _arguments(module, argparse.Namespace(command=name, arguments=rest))
             runpy.run_path(str(REPO / script), run_name='__main__')
         except Parsed as parsed:
             return parsed.arguments

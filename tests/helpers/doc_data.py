@@ -27,6 +27,7 @@ from mmdefect.testing import (
     make_toy_visa,
 )
 from tests.conftest import load_tool
+from tests.helpers.annotation_files import labelme
 from tests.helpers.toy_coco import draw_coco
 
 
@@ -217,6 +218,7 @@ DATA: dict[str, Callable[[Path], object]] = {
     'presets weights': converted_weights,
     'products': own_products,
     "reader's boxes": boxes,
+    "reader's LabelMe": labelme,
     "reader's products": my_line,
     "reader's shapes": shapes,
     'steel': neu_det,
