@@ -119,7 +119,8 @@ def unknown_keys(arguments: argparse.Namespace) -> list[str]:
         options = dict(option.split('=', 1) for option in options)
         options = {k: DictAction._parse_iterable(v) for k, v in options.items()}
     given = getattr(arguments, 'configs', None) or [getattr(arguments, 'config', '')]
-    configs = [load_config(REPO / path).to_dict() for path in given if options]
+    own = [path for path in given if not path.startswith('my_')]  # not the reader's
+    configs = [load_config(REPO / path).to_dict() for path in own if options]
     return [k for k in options for cfg in configs if not _is_known(cfg, k.split('.'))]
 
 
