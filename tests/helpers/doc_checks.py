@@ -8,6 +8,7 @@ import re
 import runpy
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from itertools import dropwhile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mmengine.config import DictAction
 from mmengine.registry import METRICS, MODELS, DefaultScope
 
 from mmdefect.apis import load_config
+from mmdefect.cli.main import COMMANDS
 from tests.conftest import REPO
 
 FOLDERS = (
@@ -98,6 +100,29 @@ def parse(script: str, arguments: Sequence[str]) -> argparse.Namespace:
         except Parsed as parsed:
             return parsed.arguments
     raise ValueError(f'{script} reads no arguments')
+
+
+def parse_command(words: Sequence[str]) -> None:
+    """Let a command ``mmdefect ...`` read its arguments, and nothing else.
+
+    Raises:
+        ValueError: It does not know one of them.
+    """
+    name, *arguments = words[1:]
+    module = import_module(COMMANDS[name][0]) if name in COMMANDS else None
+    if module is None:
+        raise ValueError(f'mmdefect {name}: expected one of {", ".join(COMMANDS)}')
+    if getattr(module, 'PASSES_ON', False):
+        parse(f'tools/{name}.py', arguments)
+        return
+    parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    module.add_arguments(parser)
+
+    def error(message: str) -> None:
+        raise ValueError(f'mmdefect {name}: {message}')
+
+    parser.error = error  # type: ignore[method-assign, assignment]
+    parser.parse_args(arguments)
 
 
 def unknown_keys(arguments: argparse.Namespace) -> list[str]:
