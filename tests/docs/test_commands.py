@@ -17,6 +17,7 @@ from tests.helpers.doc_checks import (
     inline_commands,
     missing_paths,
     parse,
+    parse_command,
     prose,
     tool_of,
     unknown_keys,
@@ -115,6 +116,8 @@ def test_feature_tools_know_their_arguments(document: str) -> None:
         if words[0] == 'make':
             makefile = (REPO / 'Makefile').read_text(encoding='utf-8')
             assert re.search(rf'^{words[1]}:', makefile, re.MULTILINE), words
+        elif words[0] in ('mmdefect', 'tools/dist_predict.sh'):
+            parse_command(words)
         elif tool := tool_of(words):
             assert not unknown_keys(parse(*tool)), words
     for words in inline_commands(document):
@@ -138,6 +141,21 @@ def test_exception_argument(words: str, message: str | None) -> None:
         return
     with pytest.raises(ValueError, match=message):
         parse(*tool_of(words.split()))
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        ('mmdefect doctor --jsonn', '--jsonn'),
+        ('mmdefect predicct model photos', 'expected one of predict'),
+        ('mmdefect export model', 'OUT'),
+        ('mmdefect train config.py --resumee', '--resumee'),
+    ],
+)
+def test_exception_argument_of_a_command(words: str, message: str) -> None:
+    parse_command(['mmdefect', 'predict', 'model', 'photos', '--out', 'results'])
+    with pytest.raises(ValueError, match=message):
+        parse_command(words.split())
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from mmengine.config import DictAction
 from mmengine.registry import METRICS, MODELS, DefaultScope
 
 from mmdefect.apis import load_config
-from mmdefect.cli.main import COMMANDS, _arguments
+from mmdefect.cli.main import COMMANDS
 from tests.conftest import REPO
 
 FOLDERS = (
@@ -56,23 +56,17 @@ def inline_commands(document: str) -> Iterator[list[str]]:
 
 
 def tool_of(words: Sequence[str]) -> tuple[str, list[str]] | None:
-    """Return the script, or ``mmdefect``, that a command starts, and its arguments.
+    """Return the Python script that a command starts, with its arguments.
 
     Raises:
         ValueError: ``dist_train.sh`` or ``dist_test.sh`` without a number of GPUs.
     """
     script, *arguments = dropwhile(lambda w: w in ('python', 'bash'), words)
-    if match := re.fullmatch(r'tools/dist_(train|test|predict)\.sh', script):
-        place = {'train': 1, 'test': 2, 'predict': 1}[match[1]]
+    if match := re.fullmatch(r'tools/dist_(train|test)\.sh', script):
+        place = {'train': 1, 'test': 2}[match[1]]
         if len(arguments) <= place or not arguments.pop(place).isdigit():
             raise ValueError(f'{place + 1}: expected a number of GPUs: {words}')
         script = f'tools/{match[1]}.py'
-    if script == 'tools/predict.py':
-        return 'mmdefect', ['predict', *arguments]
-    if script == 'mmdefect' and arguments[0] not in ('train', 'test'):
-        return script, arguments
-    if script == 'mmdefect':
-        script = f'tools/{arguments.pop(0)}.py'
     return (script, arguments) if script.startswith('tools/') else None
 
 
@@ -102,14 +96,35 @@ def parse(script: str, arguments: Sequence[str]) -> argparse.Namespace:
         patch.setattr(argparse.ArgumentParser, 'parse_args', stop)
         patch.setattr(argparse.ArgumentParser, 'error', error)
         try:
-            if script == 'mmdefect':
-                name, *rest = arguments
-                module = import_module(COMMANDS[name][0])
-                _arguments(module, argparse.Namespace(command=name, arguments=rest))
             runpy.run_path(str(REPO / script), run_name='__main__')
         except Parsed as parsed:
             return parsed.arguments
     raise ValueError(f'{script} reads no arguments')
+
+
+def parse_command(words: Sequence[str]) -> None:
+    """Let a command ``mmdefect ...`` read its arguments, and nothing else.
+
+    Raises:
+        ValueError: It does not know one of them.
+    """
+    if words[0] == 'tools/dist_predict.sh':  # a model, a number of processes, the rest
+        words = ['mmdefect', 'predict', words[1], *words[3:]]
+    name, *arguments = words[1:]
+    module = import_module(COMMANDS[name][0]) if name in COMMANDS else None
+    if module is None:
+        raise ValueError(f'mmdefect {name}: expected one of {", ".join(COMMANDS)}')
+    if getattr(module, 'PASSES_ON', False):
+        parse(f'tools/{name}.py', arguments)
+        return
+    parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    module.add_arguments(parser)
+
+    def error(message: str) -> None:
+        raise ValueError(f'mmdefect {name}: {message}')
+
+    parser.error = error  # type: ignore[method-assign, assignment]
+    parser.parse_args(arguments)
 
 
 def unknown_keys(arguments: argparse.Namespace) -> list[str]:
@@ -119,8 +134,7 @@ def unknown_keys(arguments: argparse.Namespace) -> list[str]:
         options = dict(option.split('=', 1) for option in options)
         options = {k: DictAction._parse_iterable(v) for k, v in options.items()}
     given = getattr(arguments, 'configs', None) or [getattr(arguments, 'config', '')]
-    own = [path for path in given if not path.startswith('my_')]  # not the reader's
-    configs = [load_config(REPO / path).to_dict() for path in own if options]
+    configs = [load_config(REPO / path).to_dict() for path in given if options]
     return [k for k in options for cfg in configs if not _is_known(cfg, k.split('.'))]
 
 
@@ -140,9 +154,8 @@ def _is_known(at: Any, names: Sequence[str]) -> bool:
 def _takes(kind: str | None, name: str) -> bool:
     """Whether a model or a metric has a parameter of this name."""
     with DefaultScope.overwrite_default_scope('mmdet'):
-        names = (kind, f'mmdet.{kind}') if kind else ()
-        found = [METRICS.get(name) or MODELS.get(name) for name in names]
-    classes = [c for one in found if one for c in inspect.getmro(one)]
+        found = kind and (METRICS.get(kind) or MODELS.get(kind))
+    classes = inspect.getmro(found) if found else ()
     return any(name in inspect.signature(c.__init__).parameters for c in classes)
 
 
