@@ -16,7 +16,11 @@ SAME = 0.4
 """Intersection over union from which boxes of two tiles are one: a side of a defect of
 20 pixels is two pixels off in either."""
 INSIDE = 0.8
-"""Share of a cut box that lies in a whole one from which it is a piece of it."""
+"""Share of a cut box that lies in a whole one from which it is a piece of it; and of
+what its tile sees of the whole one that lies in the cut box."""
+LARGER = 2.0
+"""Most that a piece may be larger than the whole: of a defect of which little is seen,
+a network guesses the size that it knows."""
 
 
 def merge_boxes(
@@ -28,15 +32,17 @@ def merge_boxes(
     defect. Boxes of different tiles are sightings of one defect from an intersection
     over union of 0.4 on. If one is cut, it is taken where both tiles look: there a
     piece and the whole show the same part, whatever the size of the rest, and so do the
-    two halves of a scratch that is longer than a tile. A cut box that lies in a whole
-    one (0.8 of it) is a piece of it, too.
+    two halves of a scratch that is longer than a tile. A cut box is a piece of a whole
+    one, too, if it lies in it (0.8 of it), or the other way round where its tile looks,
+    unless it is more than twice as large.
 
     Whole boxes are gathered first, the best first; then each cut one joins the defect
-    that it agrees with most. Of a defect, a tile gives one box: two defects that lie
-    closely together and that a tile tells apart stay two. What remains of each defect
-    is its best whole box, or the box around all of its pieces, with the highest score
-    of all. Suppression by score would keep a piece of a higher score in place of the
-    whole, a weighted mean of all sightings would be drawn towards the pieces.
+    that it agrees with most, sure boxes before faint ones. Of a defect, a tile gives one
+    box: two defects that lie closely together and that a tile tells apart stay two. What
+    remains of each defect is its best whole box, or the box around all of its pieces,
+    with the highest score of all. Suppression by score would keep a piece of a higher
+    score in place of the whole, a weighted mean of all sightings would be drawn towards
+    the pieces.
 
     Args:
         tiles: Of the image, together covering it.
@@ -125,15 +131,16 @@ def _groups(found: _Sightings) -> list[list[int]]:
     for index in np.lexsort((-found.scores, found.cut)).tolist():
         tile = int(found.tiles[index])
         others = np.array([k for other in near[tile] for k in done[other]], np.int64)
-        agreement = _agreement(found, index, others)
+        # A sure box counts for more: beside it lie those that the model all but drops.
+        agreement = _agreement(found, index, others) * found.scores[others]
         free = agreement * ~np.isin(member_of[others], member_of[done[tile]])
+        # A second piece, in one tile, of a whole box is that, and no other defect.
+        pieces = agreement * (found.cut[index] & ~found.cut[others])
         group = len(groups)
         if free.any():
             group = int(member_of[others[free.argmax()]])
-        elif agreement.any():  # a second piece, in one tile, of a whole box?
-            other = others[agreement.argmax()]
-            if found.cut[index] and not found.cut[other]:
-                group = int(member_of[other])
+        elif pieces.any():
+            group = int(member_of[others[pieces.argmax()]])
         if group == len(groups):
             groups.append([])
         groups[group].append(index)
@@ -164,7 +171,8 @@ def _agreement(found: _Sightings, index: int, others: np.ndarray) -> np.ndarray:
         iou, _ = _overlap(box, found.boxes[others])
         return np.where(iou >= SAME, iou, 0.0)
     both = _common(found.places[index], found.places[others])
-    iou, inside = _overlap(_common(box, both), _common(found.boxes[others], both))
+    part, parts = _common(box, both), _common(found.boxes[others], both)
+    iou, inside = _overlap(part, parts)
     # Two pieces go on behind their borders, and tiles may share nothing but a border.
     wider = _common(found.views[index], found.views[others])
     beyond, _ = _overlap(
@@ -172,7 +180,9 @@ def _agreement(found: _Sightings, index: int, others: np.ndarray) -> np.ndarray:
     )
     iou = np.maximum(iou, np.where(cut, beyond, 0.0))
     _, whole = _overlap(box, found.boxes[others])
-    piece = ~cut & (np.maximum(inside, whole) >= INSIDE)
+    around = _area(_common(part, parts)) / np.maximum(_area(parts), 1e-9)
+    around *= _area(box) <= LARGER * _area(found.boxes[others])
+    piece = ~cut & (np.maximum(np.maximum(inside, whole), around) >= INSIDE)
     same = (iou >= SAME) | piece
     return np.where(same, np.maximum(iou, 1e-6), 0.0)
 

@@ -166,6 +166,20 @@ def test_feature_a_piece_gives_way_to_the_whole() -> None:
     assert merged(pieces, [[340, 50, 460, 90, 0.6, 0]]) == [[340, 50, 460, 90, 0.8, 0]]
 
 
+def test_feature_a_guessed_size_of_a_piece() -> None:
+    """Half of a defect is seen, and taken for a whole one that ends at the border."""
+    whole = [392, 100, 412, 120, 0.99, 0]
+    assert merged([[383, 98, 400, 124, 0.6, 0]], [whole]) == [
+        [392, 100, 412, 120, pytest.approx(0.99), 0]
+    ]
+    # Beside the whole one lies one that the model all but drops.
+    faint = [385, 99, 408, 122, 0.02, 0]
+    found = merged([[384, 99, 400, 121, 0.7, 0]], [whole, faint])
+    assert [box[4] for box in found] == [0.99, 0.02]
+    # A large one around a small one is another one.
+    assert len(merged([[310, 60, 400, 160, 0.6, 0]], [whole])) == 2
+
+
 def test_feature_longer_than_what_tiles_share() -> None:
     tiles = [(0, 0, 400, 400), (300, 0, 700, 400), (600, 0, 1000, 400)]
     scratch = [50, 100, 950, 110]
