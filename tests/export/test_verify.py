@@ -84,7 +84,7 @@ def test_feature_maps_relative_to_the_largest() -> None:
         (
             BOXES,
             replace(BOXES, boxes=BOXES.boxes + np.float32(0.2)),
-            r'^image 1: a box of the model \(label 0, score 0\.8000\) is none of the pack',
+            r'^image 1: a box of the model \(label 0, score 0\.8000\) is none of',
         ),
         (
             BOXES,
