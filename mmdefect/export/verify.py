@@ -123,8 +123,8 @@ def _box_differences(
         best = int(distances.argmin())
         if not distances[best] <= tolerance.boxes:
             raise NotEqualError(
-                f'image {number + 1} has a box of the model ({label=}, {score=:.4f}) '
-                'that the package does not have: expected the same; export from '
+                f'image {number + 1}: a box of the model (label {int(label)}, score '
+                f'{score:.4f}) is none of the package: expected the same; export from '
                 'another checkpoint, or report this'
             )
         left[best] = False
