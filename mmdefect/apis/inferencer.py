@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from mmdefect.deploy.ahead import read_ahead
 from mmdefect.deploy.backend import Backend
 from mmdefect.deploy.decision import decide, failed
 from mmdefect.deploy.outputs import Output
@@ -22,7 +23,6 @@ from mmdefect.deploy.sources import (
     Inputs,
     count_frames,
     open_frames,
-    read_ahead,
 )
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.utils.checks import check_choice, check_known, check_range

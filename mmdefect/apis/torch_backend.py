@@ -195,11 +195,8 @@ def spec_of(model: Any, found: Trained, checkpoint: Mapping[str, Any]) -> ModelS
     about = _about(found, note)
     if task == 'labels':
         return _of_labels(model, classes, bool(note), about)
-    thresholds = {
-        name: float(value)
-        for name, value in (note.get('thresholds') or {}).items()
-        if name in classes
-    }
+    chosen = note.get('thresholds') or {}
+    thresholds = {name: float(value) for name, value in chosen.items()}
     return ModelSpec(
         task=task,
         classes=classes,
@@ -234,8 +231,11 @@ def _classes(found: Trained, checkpoint: Mapping[str, Any]) -> tuple[str, ...]:
         # mmpretrain's datasets take them without metainfo.
         classes = dataset.get('classes') or dataset.get('seen_classes')
     if classes is None:
+        scope, kind = found.cfg.get('default_scope'), str(dataset.get('type'))
+        if scope and '.' not in kind:
+            kind = f'{scope}.{kind}'
         try:
-            classes = dataset_classes(dataset)
+            classes = dataset_classes({**dataset, 'type': kind})
         except (KeyError, ValueError):
             raise ValueError(
                 f'{found.checkpoint} does not say its classes, nor does the config: '
@@ -247,7 +247,8 @@ def _classes(found: Trained, checkpoint: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _check_number(model: Any, classes: Sequence[str], found: Trained) -> None:
     """Compare the names with the outputs of the head."""
-    head = getattr(model, 'bbox_head', None) or getattr(model, 'head', None)
+    held = getattr(model, 'roi_head', model)
+    head = getattr(held, 'bbox_head', None) or getattr(model, 'head', None)
     outputs = getattr(head, 'num_classes', None)
     if isinstance(outputs, int) and outputs != len(classes):
         raise ValueError(

@@ -96,7 +96,9 @@ def _of_config(
     cfg = model if isinstance(model, Config) else load_config(model)
     path = checkpoint or cfg.get('load_from')
     if path is None:
-        raise ValueError('checkpoint=None: expected a file; name one, or set load_from')
+        raise ValueError(
+            'checkpoint=None: expected a file of weights; name one, or set load_from'
+        )
     cfg, step = _of_step(cfg, Path(path), step)
     config = None if isinstance(model, Config) else Path(model)
     return Trained(cfg=cfg, checkpoint=Path(path), config=config, step=step)

@@ -1,19 +1,17 @@
-"""Pictures one after the other, from wherever they come, decoded beside inference.
+"""Pictures one after the other, from wherever they come.
 
 What is asked for is looked at at once, the pictures are not: files are decoded when it
-is their turn, and only a few wait decoded.
+is their turn. :mod:`mmdefect.deploy.ahead` decodes them beside inference.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Full, Queue
-from threading import Event, Thread
 from typing import Any, TypeAlias
 
 import cv2
@@ -69,7 +67,9 @@ def open_frames(inputs: Inputs, *, bits: int | None = None) -> Iterator[Frame]:
         return iter([Frame(source='array 0', image=checked_image(inputs))])
     if isinstance(inputs, int | np.integer) and not isinstance(inputs, bool):
         return _open_camera(int(inputs))
-    if not isinstance(inputs, Iterable) or isinstance(inputs, Mapping | bytes):
+    # A tensor would be taken for a list of its rows.
+    other = isinstance(inputs, Mapping | bytes) or hasattr(inputs, '__array__')
+    if other or not isinstance(inputs, Iterable):
         raise TypeError(
             f'inputs of type {type(inputs).__name__}: expected a path, an array, the '
             'index of a camera, or several of these; convert them'
@@ -278,55 +278,3 @@ def _captured(
             yield Frame(source=f'{name}#{number}', error=at_end)
     finally:
         capture.release()
-
-
-def read_ahead(frames: Iterator[Frame], *, size: int) -> Generator[Frame, None, None]:
-    """The same frames, made by a thread of their own while the caller computes.
-
-    Closing the generator, or dropping it, ends the thread and closes ``frames``.
-
-    Args:
-        frames: In any iterator; what it raises is raised here.
-        size: How many wait at most.
-    """
-    queue: Queue[Frame | BaseException | None] = Queue(size)
-    stop = Event()
-    arguments = (frames, _putter(queue, stop))
-    thread = Thread(target=_produce, args=arguments, daemon=True, name='frames')
-    thread.start()
-    try:
-        while (item := queue.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        # Not for ever: a generator of the caller may be waiting for its next part.
-        thread.join(timeout=1)
-
-
-def _putter(queue: Queue[Any], stop: Event) -> Callable[[Any], bool]:
-    """A function that waits for a free place, and says whether there was one."""
-
-    def put(item: Any) -> bool:
-        while not stop.is_set():
-            with suppress(Full):
-                queue.put(item, timeout=0.05)
-                return True
-        return False
-
-    return put
-
-
-def _produce(frames: Iterator[Frame], put: Callable[[Any], bool]) -> None:
-    try:
-        for frame in frames:
-            if not put(frame):
-                return
-        put(None)
-    except BaseException as error:  # whatever it is, it belongs to the caller
-        put(error)
-    finally:
-        close = getattr(frames, 'close', None)
-        if close is not None:
-            close()

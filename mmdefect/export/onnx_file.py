@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdefect.export.graphs import Exportable
 
@@ -37,7 +37,7 @@ def write_onnx(
     free = torch.export.Dim.DYNAMIC
     axes: dict[int, Any] = {0: free, **({2: free, 3: free} if any_size else {})}
     try:
-        with torch.no_grad(), _quietly():
+        with torch.no_grad(), _quietly(), whole_windows(network.module):
             program: Any = torch.onnx.export(
                 network.module,
                 (example,),
@@ -56,6 +56,33 @@ def write_onnx(
             f'torch cannot export this model ({type(error).__name__}: {reason}): '
             'expected layers that ONNX has; predict with the checkpoint instead'
         ) from error
+
+
+@contextlib.contextmanager
+def whole_windows(module: nn.Module) -> Iterator[None]:
+    """Let Swin transformers put their windows together for any number of images.
+
+    mmpretrain counts the images by a division of floats, which a trace gets wrong: for
+    another number the graph would mix them up.
+    """
+    swins: list[Any] = [
+        part for part in module.modules() if hasattr(part, 'window_reverse')
+    ]
+    for part in swins:
+        part.window_reverse = _window_reverse
+    try:
+        yield
+    finally:
+        for part in swins:
+            del part.window_reverse
+
+
+def _window_reverse(windows: Tensor, height: int, width: int, size: int) -> Tensor:
+    """From windows ``(N, size, size, C)`` to maps ``(B, height, width, C)``."""
+    channels = windows.shape[-1]
+    rows, columns = height // size, width // size
+    tiles = windows.reshape(-1, rows, columns, size, size, channels)
+    return tiles.transpose(2, 3).reshape(-1, height, width, channels)
 
 
 @contextlib.contextmanager

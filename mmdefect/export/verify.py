@@ -61,11 +61,12 @@ def compare(
     """
     expected = [output for image in images for output in model([image])]
     alone = [output for image in images for output in package([image])]
-    together = package(list(images))
+    # Each thrice: a graph is traced with two images, and more of one size are a batch.
+    together = package([*images, *images, *images])
     worst: dict[str, float] = {}
     detections = 0
     for number, theirs in enumerate(expected):
-        for ours in (alone[number], together[number]):
+        for ours in (alone[number], *together[number :: len(images)]):
             found = _differences(theirs, ours, tolerance, number)
             for name, value in found.items():
                 worst[name] = max(worst.get(name, 0.0), value)
@@ -122,8 +123,8 @@ def _box_differences(
         best = int(distances.argmin())
         if not distances[best] <= tolerance.boxes:
             raise NotEqualError(
-                f'image {number + 1} has a box of the model ({label=}, {score=:.4f}) '
-                'that the package does not have: expected the same; export from '
+                f'image {number + 1}: a box of the model (label {int(label)}, score '
+                f'{score:.4f}) is none of the package: expected the same; export from '
                 'another checkpoint, or report this'
             )
         left[best] = False

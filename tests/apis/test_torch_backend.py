@@ -266,6 +266,10 @@ def test_exception_classes(tmp_path: Path) -> None:
     config, weights = saved_model(cfg, tmp_path / 'none')
     with pytest.raises(ValueError, match='does not say its classes, nor does the con'):
         TorchBackend(config, weights=weights, device='cpu')
+    cfg.test_dataloader.dataset.type = 'CIFAR10'  # of mmpretrain, which names them
+    config, weights = saved_model(cfg, tmp_path / 'ten')
+    with pytest.raises(ValueError, match=r'2 outputs and 10 names .*\(airplane, auto'):
+        TorchBackend(config, weights=weights, device='cpu')
     meta = {'dataset_meta': {'classes': ['a', 'b', 'c']}}
     config, weights = saved_model(CLASSIFIER, tmp_path / 'three', meta=meta)
     with pytest.raises(ValueError, match='has 2 outputs and 3 names of classes'):

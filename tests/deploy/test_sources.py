@@ -14,14 +14,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from mmdefect.deploy.sources import (
-    Frame,
-    count_frames,
-    open_frames,
-    read_ahead,
-    read_image,
-)
+from mmdefect.deploy.ahead import read_ahead
+from mmdefect.deploy.sources import Frame, count_frames, open_frames, read_image
 from tests.helpers.image_files import ACCEPTED, BGR, REFUSED, with_exif, written
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8)
@@ -215,6 +211,7 @@ def test_feature_huge_picture_is_not_decoded(tmp_path: Path) -> None:
         (lambda d: [], ValueError, r'inputs=\[\]: expected one picture'),
         (lambda d: 3.5, TypeError, 'inputs of type float: expected a path'),
         (lambda d: {'a': 1}, TypeError, 'inputs of type dict: expected a path'),
+        (lambda d: torch.zeros(4, 4, 3), TypeError, 'inputs of type Tensor: expected'),
         (lambda d: np.zeros((4, 4, 3)), ValueError, 'float64: expected'),
         (lambda d: np.zeros((1, 4, 4, 3), np.uint8), ValueError, 'expected'),
         (lambda d: np.zeros((0, 4, 3), np.uint8), ValueError, 'expected'),

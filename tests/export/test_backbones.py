@@ -15,7 +15,7 @@ import torch
 from mmengine.registry import MODELS
 
 from mmdefect.export.graphs import exportable
-from mmdefect.export.onnx_file import write_onnx
+from mmdefect.export.onnx_file import whole_windows, write_onnx
 from tests.helpers.configs import scope
 from tests.helpers.networks import build_classifier, images, stir
 
@@ -53,12 +53,26 @@ def classifier(name: str) -> torch.nn.Module:
         return stir(MODELS.build(cfg).eval())
 
 
+def test_feature_windows_are_put_together_as_before() -> None:
+    """Swin's own way and the one that is traced, for any number of images."""
+    model = classifier('SwinTransformer')
+    for number in (1, 3):
+        given = images(number, size=SIZE)
+        with torch.no_grad():
+            expected = model(given)
+            with whole_windows(model):
+                assert torch.equal(model(given), expected)
+    before = [part for part in model.modules() if 'window_reverse' in vars(part)]
+    assert not before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     'name', ['MobileNetV2', 'EfficientNetV2', 'ConvNeXt', 'FTLAlexNet', *TRANSFORMERS]
 )
 def test_feature_equal(name: str, tmp_path: Path) -> None:
-    network = exportable(classifier(name), 'labels')
+    model = classifier(name)
+    network = exportable(model, 'labels')
     given = images(2, size=SIZE)
     path = tmp_path / 'x.onnx'
     write_onnx(network, given, path, any_size=False)
@@ -67,4 +81,4 @@ def test_feature_equal(name: str, tmp_path: Path) -> None:
         with torch.no_grad():
             (expected,) = network.module(batch)
         (found,) = session.run(None, {'images': batch.numpy()})
-        np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+        np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)

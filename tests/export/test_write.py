@@ -22,6 +22,7 @@ from mmdefect.export.write import export
 from tests.deploy.test_without_torch import predict_without_torch
 from tests.helpers import exported_toys as toys
 from tests.helpers.hand_package import SUPPRESSION
+from tests.helpers.tiny_models import stream_of_boxes
 
 
 @pytest.fixture(scope='module')
@@ -147,6 +148,25 @@ def test_exception_nothing_is_left(
         assert not list(tmp_path.iterdir())
     with pytest.raises(FileNotFoundError):
         export(cfg, out, weights=path, images=tmp_path / 'none')
+
+
+@pytest.mark.slow
+def test_feature_a_step_of_a_stream(tmp_path: Path) -> None:
+    """Its own config is read; the images are drawn, as its data are gone."""
+    work = stream_of_boxes(tmp_path)
+    # Scores that are all 1 would be suppressed in any order.
+    path = work / 'step_0/epoch_1.pth'
+    saved = torch.load(path)
+    saved['state_dict']['bbox_head.gfl_cls.weight'] *= 0.2
+    torch.save(saved, path)
+    folder = export(work, tmp_path / 'package', step=0)
+    package = read_package(folder)
+    assert package.spec.about['step'] == 0
+    assert package.spec.about['checkpoint'] == 'step_0/epoch_1.pth'
+    assert package.parity['source'].startswith('8 drawn images, without the test set')
+    assert package.parity['detections'] > 5
+    with pytest.raises(ValueError, match='step=7: expected'):
+        export(work, tmp_path / 'other', step=7)
 
 
 def toy_of(name: str, folder: Path) -> toys.Toy:

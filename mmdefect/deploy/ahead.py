@@ -1,0 +1,63 @@
+"""Pictures decoded beside inference, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import Any
+
+from mmdefect.deploy.sources import Frame
+
+
+def read_ahead(frames: Iterator[Frame], *, size: int) -> Generator[Frame, None, None]:
+    """The same frames, made by a thread of their own while the caller computes.
+
+    Closing the generator, or dropping it, ends the thread and closes ``frames``.
+
+    Args:
+        frames: In any iterator; what it raises is raised here.
+        size: How many wait at most.
+    """
+    queue: Queue[Frame | BaseException | None] = Queue(size)
+    stop = Event()
+    arguments = (frames, _putter(queue, stop))
+    thread = Thread(target=_produce, args=arguments, daemon=True, name='frames')
+    thread.start()
+    try:
+        while (item := queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        # Not for ever: a generator of the caller may be waiting for its next part.
+        thread.join(timeout=1)
+
+
+def _putter(queue: Queue[Any], stop: Event) -> Callable[[Any], bool]:
+    """A function that waits for a free place, and says whether there was one."""
+
+    def put(item: Any) -> bool:
+        while not stop.is_set():
+            with suppress(Full):
+                queue.put(item, timeout=0.05)
+                return True
+        return False
+
+    return put
+
+
+def _produce(frames: Iterator[Frame], put: Callable[[Any], bool]) -> None:
+    try:
+        for frame in frames:
+            if not put(frame):
+                return
+        put(None)
+    except BaseException as error:  # whatever it is, it belongs to the caller
+        put(error)
+    finally:
+        close = getattr(frames, 'close', None)
+        if close is not None:
+            close()
