@@ -16,18 +16,15 @@ import cv2
 import torch
 
 from lab.benchmarks.edge_install import edge_python, first_result_seconds
-from lab.benchmarks.inference_cases import (
-    CASES,
+from lab.benchmarks.inference_cases import CASES, make_case
+from lab.benchmarks.inference_engines import (
     CONFIG,
     PACKAGE,
     WEIGHTS,
-    make_case,
-    photographs,
-)
-from lab.benchmarks.inference_engines import (
     batch_of,
     open_engine,
     peak_elsewhere,
+    photographs,
 )
 from lab.benchmarks.inference_toys import Toy, train_casting, train_gfl
 from mmdefect.apis.inferencer import DefectInferencer
@@ -41,8 +38,8 @@ BATCHES = (1, 8)
 ENGINES = ('eager', 'compiled', 'ort', 'openvino')
 RUNTIMES = ('ort', 'openvino')
 FILES = 32
-# Of the images of the long folder, and of the drawn castings, in pixels.
-SMALL, SIDE = 64, 128
+# Of the drawn castings, in pixels.
+SIDE = 128
 
 
 class InferenceSuite:
@@ -105,8 +102,8 @@ class InferenceSuite:
             f'Photographs of {sides} px. Peak memory is that of a process of its own, '
             'imports included. Inferencer: the same GFL, batches of 8, '
             f'from {FILES} PNG files (or arrays) to decisions, decoding, preparing and '
-            f'suppression included. Folder: {self.images} files of {SMALL} px and a '
-            'tenth of them, the pruned network. Int8: toy trainings from scratch, '
+            f'suppression included. Folder: {self.images} files and a tenth of '
+            'them, the pruned network. Int8: toy trainings from scratch, '
             'MobileNetV2 on drawn castings and GFL with MobileNetV2 on drawn steel, '
             'whole predictions of one image. Edge: packages without mmdefect itself, '
             'start of a process until the first result of the classifier.'
@@ -203,11 +200,12 @@ class InferenceSuite:
     def _memory(self, progress: Progress | None = None) -> dict[str, float]:
         """Peak of processes that look at a folder, and at a tenth of it."""
         package = self.made('pruned') / PACKAGE
+        image = photographs(1, CASES['pruned'].side)[0]
+        data = cv2.imencode('.jpg', image)[1].tobytes()
         peaks = []
         for number in (self.images, self.images // 10):
             folder = self._folder / f'folder_{number}'
             folder.mkdir(exist_ok=True)
-            data = cv2.imencode('.jpg', photographs(1, SMALL)[0])[1].tobytes()
             for place in range(number):
                 (folder / f'{place:06d}.jpg').write_bytes(data)
             peaks.append(peak_elsewhere('folder', package, folder))

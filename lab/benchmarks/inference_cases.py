@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from lab.benchmarks.inference_engines import CONFIG, PACKAGE, WEIGHTS, photographs
 from mmdefect.apis.config import load_config
 
-CONFIG, WEIGHTS, PACKAGE = 'config.py', 'weights.pth', 'package'
 PLAN = 'ftl/plans/ftl-alexnet_ftl-0.15.json'
 # Untrained scores are below the threshold, and suppression would have nothing to do.
 _BIAS = -4.0
@@ -81,12 +80,6 @@ CASES = {
     'casting': Case(config='casting/mobilenet-v2_casting.py', side=300),
     'pruned': Case(config='ftl/ftl-alexnet_cracks.py', side=112, change=_pruned),
 }
-
-
-def photographs(number: int, side: int) -> list[np.ndarray]:
-    """Random images, ``(side, side, 3)``, uint8."""
-    random = np.random.default_rng(0)
-    return [random.integers(0, 256, (side, side, 3), np.uint8) for _ in range(number)]
 
 
 def make_case(case: Case, configs: Path, folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 Run as a module, it measures what a process needs that does nothing else:
 ``engine NAME FOLDER SIDE BATCH THREADS`` or ``folder PACKAGE IMAGES``; it prints bytes.
+So nothing here imports torch where it is not needed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from lab.benchmarks.inference_cases import CONFIG, PACKAGE, WEIGHTS, photographs
 from mmdefect.deploy.package import read_package
 from mmdefect.deploy.runtime import open_package
 
@@ -22,7 +22,15 @@ ROOT = Path(__file__).resolve().parents[2]
 RUNTIMES = {'ort': 'onnxruntime', 'openvino': 'openvino'}
 TORCH = ('eager', 'compiled')
 ROUNDS = 5
+# What a network leaves in its folder.
+CONFIG, WEIGHTS, PACKAGE = 'config.py', 'weights.pth', 'package'
 Engine = Callable[[np.ndarray], Any]
+
+
+def photographs(number: int, side: int) -> list[np.ndarray]:
+    """Random images, ``(side, side, 3)``, uint8."""
+    random = np.random.default_rng(0)
+    return [random.integers(0, 256, (side, side, 3), np.uint8) for _ in range(number)]
 
 
 def batch_of(folder: Path, number: int, side: int) -> np.ndarray:

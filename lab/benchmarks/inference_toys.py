@@ -90,7 +90,7 @@ def train_gfl(configs: Path, folder: Path, *, per_class: int, epochs: int) -> To
         work_dir=folder / 'gfl_run',
         calibration=root / 'IMAGES',
         labelled=root / 'coco/test.json',
-        labelled_images=root / 'IMAGES',
+        labelled_images=root,
     )
 
 

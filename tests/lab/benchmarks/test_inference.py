@@ -16,8 +16,14 @@ import torch
 
 from lab.benchmarks import edge_install, inference
 from lab.benchmarks.inference import ENGINES, InferenceSuite, compared
-from lab.benchmarks.inference_cases import CASES, CONFIG, WEIGHTS, write_case
-from lab.benchmarks.inference_engines import batch_of, open_engine, peak_bytes
+from lab.benchmarks.inference_cases import CASES, write_case
+from lab.benchmarks.inference_engines import (
+    CONFIG,
+    WEIGHTS,
+    batch_of,
+    open_engine,
+    peak_bytes,
+)
 from lab.tables.benchmark_table import LEAST, TARGETS
 from lab.tables.inference_table import inference_lines
 from mmdefect.apis.torch_backend import TorchBackend
@@ -125,7 +131,9 @@ def test_feature_without_a_compiler(
         key = f'pruned_b1_{engine}'
         assert 0 < found[f'{key}_p50_ms'] <= found[f'{key}_p95_ms']
         assert found[f'{key}_peak_bytes'] > 30e6
-    assert found['pruned_b1_ort_peak_bytes'] < found['pruned_b1_eager_peak_bytes']
+    # Torch alone takes hundreds of megabytes.
+    ort, eager = (found[f'pruned_b1_{name}_peak_bytes'] for name in ('ort', 'eager'))
+    assert ort < 0.5 * eager
     assert 'torch.compile failed with pruned_b1: no compiler.' in suite.notes
 
 
