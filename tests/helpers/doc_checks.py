@@ -154,8 +154,9 @@ def _is_known(at: Any, names: Sequence[str]) -> bool:
 def _takes(kind: str | None, name: str) -> bool:
     """Whether a model or a metric has a parameter of this name."""
     with DefaultScope.overwrite_default_scope('mmdet'):
-        found = kind and (METRICS.get(kind) or MODELS.get(kind))
-    classes = inspect.getmro(found) if found else ()
+        names = (kind, f'mmdet.{kind}') if kind else ()
+        found = [METRICS.get(name) or MODELS.get(name) for name in names]
+    classes = [c for one in found if one for c in inspect.getmro(one)]
     return any(name in inspect.signature(c.__init__).parameters for c in classes)
 
 
