@@ -19,6 +19,7 @@ from mmdefect.deploy.result import Prediction
 from mmdefect.deploy.runtime import open_package
 from mmdefect.export.verify import NotEqualError, Tolerance, compare
 from mmdefect.export.write import export
+from mmdefect.utils.checkpoint import load_weights
 from tests.deploy.test_without_torch import predict_without_torch
 from tests.helpers import exported_toys as toys
 from tests.helpers.hand_package import SUPPRESSION
@@ -156,7 +157,7 @@ def test_feature_a_step_of_a_stream(tmp_path: Path) -> None:
     work = stream_of_boxes(tmp_path)
     # Scores that are all 1 would be suppressed in any order.
     path = work / 'step_0/epoch_1.pth'
-    saved = torch.load(path)
+    saved = load_weights(path)
     saved['state_dict']['bbox_head.gfl_cls.weight'] *= 0.2
     torch.save(saved, path)
     folder = export(work, tmp_path / 'package', step=0)
