@@ -37,12 +37,12 @@ def merge_boxes(
     unless it is more than twice as large.
 
     Whole boxes are gathered first, the best first; then each cut one joins the defect
-    that it agrees with most, sure boxes before faint ones. Of a defect, a tile gives one
-    box: two defects that lie closely together and that a tile tells apart stay two. What
-    remains of each defect is its best whole box, or the box around all of its pieces,
-    with the highest score of all. Suppression by score would keep a piece of a higher
-    score in place of the whole, a weighted mean of all sightings would be drawn towards
-    the pieces.
+    that it agrees with most, sure boxes before faint ones. Of a defect, a tile gives
+    one box: two defects that lie closely together and that a tile tells apart stay two.
+    What remains of each defect is its best whole box, or the box around all of its
+    pieces, with the highest score of all. Suppression by score would keep a piece of a
+    higher score in place of the whole, a weighted mean of all sightings would be drawn
+    towards the pieces.
 
     Args:
         tiles: Of the image, together covering it.
