@@ -81,6 +81,7 @@ def write_package(
     folder: Path, shapes: dict[str, list[Any]], *, kind: int = TensorProto.FLOAT
 ) -> Path:
     """A package of a graph whose outputs all are its input, by name and shape."""
+    shapes = {**shapes, 'probabilities': ['batch', 2]}
     image = helper.make_tensor_value_info('image', kind, ['batch', 3, 'h', 'w'])
     nodes, outputs = [], []
     for name, shape in shapes.items():
