@@ -166,7 +166,7 @@ def test_exception_settings(tmp_path: Path) -> None:
             write_triton(package, tmp_path / 'out', **settings)
     found = read_package(package)
     (package / 'model.onnx').rename(package / 'model.xml')
-    changed = Graph(format='openvino', file='model.xml')
+    changed = replace(found.graph, format='openvino', file='model.xml')
     replace(found, graph=changed).save(package)
     with pytest.raises(ValueError, match=r'model\.xml: expected an ONNX graph'):
         write_triton(package, tmp_path / 'out')
