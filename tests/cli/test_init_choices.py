@@ -83,7 +83,8 @@ def test_feature_configs_load(tmp_path: Path, gpu: bool, pretrained: bool) -> No
     choice = Choice((96, 20), 'why', 4, 30, 0.002, gpu)
     converted = convert(found)
     text = config_text(args, found, converted, choice, pretrained=pretrained)
-    assert max(map(len, text.splitlines())) < 150
+    lines = text.replace(str(tmp_path), 'here').splitlines()
+    assert max(map(len, lines)) < 150
     args.out.write_text(text, encoding='utf-8')
     cfg = Config.fromfile(args.out)
     assert cfg.model.bbox_head.num_classes == 7
