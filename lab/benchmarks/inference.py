@@ -6,7 +6,7 @@ Weights are random where only times are told; accuracy in int8 is that of toy tr
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -84,6 +84,7 @@ class InferenceSuite:
                 for model in CASES
                 for batch in BATCHES
             },
+            'inferencer_torch/predict': partial(self._overhead, 'predict'),
             'inferencer_torch/network': partial(self._overhead, 'torch'),
             'inferencer_ort/network': partial(self._overhead, 'ort'),
             'folder_peak/peak_of_a_tenth': self._memory,
@@ -102,7 +103,8 @@ class InferenceSuite:
             f'Photographs of {sides} px. Peak memory is that of a process of its own, '
             'imports included. Inferencer: the same GFL, batches of 8, '
             f'from {FILES} PNG files (or arrays) to decisions, decoding, preparing and '
-            f'suppression included. Folder: {self.images} files and a tenth of '
+            'suppression included, over the graph alone (network) or over the model '
+            f'with its suppression (predict). Folder: {self.images} files, a tenth of '
             'them, the pruned network. Int8: toy trainings from scratch, '
             'MobileNetV2 on drawn castings and GFL with MobileNetV2 on drawn steel, '
             'whole predictions of one image. Edge: packages without mmdefect itself, '
@@ -157,18 +159,20 @@ class InferenceSuite:
         photos = self._photographs(FILES, side)
         arrays = [cv2.imread(str(path)) for path in sorted(photos.iterdir())]
         settings: dict[str, Any] = {'batch_size': batch, 'device': 'cpu'}
-        if engine == 'torch':
-            model = folder / CONFIG
-            settings['weights'] = folder / WEIGHTS
-        else:
+        if engine == 'ort':
             model = folder / PACKAGE
             settings['backend'] = 'onnxruntime'
+        else:
+            model = folder / CONFIG
+            settings['weights'] = folder / WEIGHTS
         inferencer = DefectInferencer(model, **settings)
         # The same session, so as many threads.
         network: Any = getattr(inferencer.backend, 'raw', None)
         if engine == 'torch':
             network = open_engine('eager', folder, torch.get_num_threads())
-        prepared = batch_of(folder, batch, side)
+        prepared: Any = batch_of(folder, batch, side)
+        if engine == 'predict':
+            prepared, network = ready(inferencer.backend, arrays[:batch])
 
         def alone() -> None:
             for _ in range(FILES // batch):
@@ -177,6 +181,8 @@ class InferenceSuite:
         def whole(inputs: Any) -> list[Any]:
             return [*inferencer(inputs, show_progress=False)]
 
+        predict = engine == 'predict'
+        whole_is, alone_is = ('torch', engine) if predict else (engine, 'network')
         found: dict[str, float] = {}
         for name, inputs in (('', photos), ('_arrays', arrays)):
             times = interleaved(
@@ -186,7 +192,10 @@ class InferenceSuite:
                 warmup=1,
                 progress=progress,
             )
-            found |= times.metrics(f'inferencer_{engine}{name}/network')
+            alone_is = (
+                'torch{}/predict' if engine == 'predict' else engine + '{}/network'
+            )
+            found |= times.metrics(f'inferencer_{alone_is.format(name)}')
         return found
 
     def _photographs(self, number: int, side: int) -> Path:
@@ -263,6 +272,19 @@ class InferenceSuite:
             python, self.made('casting') / PACKAGE, photo, runs=5
         )
         return {'edge_install_mb': size, 'edge_start_seconds': seconds}
+
+
+def ready(backend: Any, images: Sequence[Any]) -> tuple[Any, Callable[[Any], Any]]:
+    """Images as the model itself takes them, and the model with its suppression."""
+    items = [backend.pipeline(image) for image in images]
+    batch = {key: [item[key] for item in items] for key in ('inputs', 'data_samples')}
+    data = backend.model.data_preprocessor(batch, False)
+
+    @torch.inference_mode()
+    def predict(data: Any) -> Any:
+        return backend.model(data['inputs'], data['data_samples'], mode='predict')
+
+    return data, predict
 
 
 def compared(key: str, taken: dict[str, list[float]]) -> dict[str, float]:

@@ -27,6 +27,7 @@ TARGETS = {
     'gfl_b1_best/eager': 0.8,
     'coreset_b1_best/eager': 0.8,
     'iuf_b1_best/eager': 0.8,
+    'inferencer_torch/predict': 1.1,
     'inferencer_torch/network': 1.1,
     'inferencer_ort/network': 1.1,
     'folder_peak/peak_of_a_tenth': 1.05,

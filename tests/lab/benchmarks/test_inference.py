@@ -147,12 +147,12 @@ def test_feature_folder(suite: InferenceSuite) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('engine', ['ort', 'torch'])
-def test_feature_overhead(suite: InferenceSuite, engine: str) -> None:
-    name = f'inferencer_{engine}/network'
+@pytest.mark.parametrize('sides', ['ort/network', 'torch/network', 'torch/predict'])
+def test_feature_overhead(suite: InferenceSuite, sides: str) -> None:
+    name = f'inferencer_{sides}'
     found = suite.comparisons[name](None)
     assert found[f'{name}_ours_ms'] > found[f'{name}_other_ms'] > 0
-    assert f'inferencer_{engine}_arrays/network' in found
+    assert f'inferencer_{sides.replace("/", "_arrays/")}' in found
 
 
 @pytest.mark.slow
