@@ -192,10 +192,7 @@ class InferenceSuite:
                 warmup=1,
                 progress=progress,
             )
-            alone_is = (
-                'torch{}/predict' if engine == 'predict' else engine + '{}/network'
-            )
-            found |= times.metrics(f'inferencer_{alone_is.format(name)}')
+            found |= times.metrics(f'inferencer_{whole_is}{name}/{alone_is}')
         return found
 
     def _photographs(self, number: int, side: int) -> Path:
