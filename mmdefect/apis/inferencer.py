@@ -25,6 +25,7 @@ from mmdefect.deploy.sources import (
     open_frames,
 )
 from mmdefect.deploy.spec import ModelSpec
+from mmdefect.deploy.tiling import TiledBackend, spec_in_tiles
 from mmdefect.utils.checks import check_choice, check_known, check_range
 
 if TYPE_CHECKING:
@@ -93,9 +94,11 @@ class DefectInferencer:
         self.backend = open_backend(
             model, weights=weights, step=step, device=device, backend=backend
         )
-        self.spec = _decided(self.backend.spec, threshold, product)
+        spec = spec_in_tiles(self.backend.spec, None)
         if tile is not None:
             self.backend = _tiled(self.backend, tile, batch_size)
+            spec = self.backend.spec
+        self.spec = _decided(spec, threshold, product)
         self.batch_size = batch_size
         self.product = product
         self.bits = bits or self.spec.about.get('bits')
@@ -257,8 +260,6 @@ def _tiled(backend: Backend, tile: Mapping[str, Any], batch_size: int) -> Backen
             f'tile={dict(tile)}: expected dict(size=..., overlap=...) in pixels; '
             'correct it'
         )
-    from mmdefect.deploy.tiling import TiledBackend
-
     return TiledBackend(backend, batch_size=batch_size, **tile)
 
 

@@ -140,7 +140,7 @@ class TiledBackend:
         self.backend = backend
         self.tiling = Tiling(size=size, overlap=overlap)
         self.batch_size = batch_size
-        self.spec = _spec_in_tiles(backend.spec, self.tiling)
+        self.spec = spec_in_tiles(backend.spec, self.tiling)
         self.name = backend.name
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Output]:
@@ -167,18 +167,24 @@ class TiledBackend:
             )
 
 
-def _spec_in_tiles(spec: ModelSpec, tiling: Tiling) -> ModelSpec:
-    """The highest of many scores is larger than one, of good images, too.
+def spec_in_tiles(spec: ModelSpec, tiling: Tiling | None) -> ModelSpec:
+    """Whether thresholds hold for images that are looked at in these tiles, or whole.
 
-    A box has the same score wherever it is looked at.
+    The highest of many scores of maps is larger than one, of good images, too. A box
+    has the same score wherever it is looked at.
+
+    Args:
+        spec: Of the model.
+        tiling: How images are cut; None for whole ones.
+
+    Returns:
+        The same, not calibrated if its thresholds were chosen otherwise.
     """
     chosen = (spec.about.get('calibration') or {}).get('tile')
-    if spec.task != 'maps' or not spec.calibrated:
+    known = None if chosen is None else Tiling(**chosen)
+    cuts = {one and (one.sides, one.shared) for one in (known, tiling)}
+    if spec.task != 'maps' or len(cuts) == 1:
         return spec
-    if chosen is not None:
-        known = Tiling(**chosen)
-        if (known.sides, known.shared) == (tiling.sides, tiling.shared):
-            return spec
     return replace(spec, calibrated=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmdefect.deploy.package import Package
@@ -18,7 +19,7 @@ _WHAT = {
 def model_card(package: Package) -> str:
     """The card of a package, in Markdown."""
     spec, about = package.spec, package.spec.about
-    name = about.get('config') or about.get('model') or 'model'
+    name = Path(str(about.get('config') or about.get('model') or 'model')).stem
     parts = [
         f'# {name}',
         f'This package {_WHAT[spec.task]}. It was exported by mmdefect '
@@ -81,10 +82,10 @@ def _input(package: Package) -> str:
 
 
 def _how_to_run(package: Package) -> str:
-    runtime = 'onnxruntime' if package.graph.format == 'onnx' else 'openvino'
+    extra = 'edge' if package.graph.format == 'onnx' else 'edge,openvino'
     return (
         '## How to run\n\n```python\n'
-        f'# pip install mmdefect numpy opencv-python-headless pillow {runtime}\n'
+        f"# pip install 'mmdefect[{extra}]'\n"
         'from mmdefect.apis import DefectInferencer\n\n'
         "for result in DefectInferencer('.')('photos'):\n"
         '    print(result.source, result.decision, result.kinds)\n```'

@@ -10,6 +10,7 @@ import threading
 import tracemalloc
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,22 @@ def test_exception_settings(settings: dict, message: str, opened: Any) -> None:
 def test_exception_product(opened: Any) -> None:
     with pytest.raises(ValueError, match="product names the unknown class 'metl'"):
         opened(FakeBackend('maps'), product='metl')
+
+
+def test_feature_thresholds_of_tiles_and_of_whole_images(opened: Any) -> None:
+    """Those of maps hold for what they were chosen on, and for nothing else."""
+
+    def calibrated(chosen: dict | None, **settings: Any) -> bool:
+        backend = FakeBackend('maps')
+        about = {'calibration': {'tile': chosen}}
+        backend.spec = replace(backend.spec, calibrated=True, about=about)
+        return opened(backend, **settings).spec.calibrated
+
+    tile = {'size': 64, 'overlap': 16}
+    assert calibrated(None)
+    assert calibrated(tile, tile=tile)
+    assert not calibrated(None, tile=tile)
+    assert not calibrated(tile)
 
 
 def test_exception_inputs_before_anything_runs(opened: Any, tmp_path: Path) -> None:

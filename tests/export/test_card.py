@@ -58,7 +58,7 @@ def test_feature_origin_and_parity(tmp_path: Path) -> None:
         'tolerance': {'scores': 1e-4, 'boxes': 0.1, 'maps': 1e-4},
     }
     card = model_card(replace(package, parity=parity))
-    assert card.startswith('# configs/mine.py\n')
+    assert card.startswith('# mine\n')
     for text in (
         '- step of the stream: 2',
         '- commit of mmdefect: abc',
