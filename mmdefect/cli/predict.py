@@ -127,6 +127,14 @@ def _check(args: argparse.Namespace, share: Share) -> None:
     for name, given in asked.items():
         if given and args.out is None:
             raise ValueError(f'{name}: expected --out as well; say where to')
+    if args.save_pictures:
+        out = args.out.resolve()
+        inside = {out, *out.parents}
+        for given in (one for one in args.inputs if Path(one).resolve() in inside):
+            raise ValueError(
+                f'--out {args.out}: expected a folder outside of {given}, or its '
+                'pictures would be looked at the next time; choose another'
+            )
     if args.overwrite and share.world > 1:
         raise ValueError(
             '--overwrite: expected one process; remove the folder, then start several'

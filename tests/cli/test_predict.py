@@ -179,6 +179,16 @@ def test_feature_overwrite(predict: Run, tmp_path: Path) -> None:
     assert [path.name for path in (out / 'pictures').iterdir()] == ['note.txt']
 
 
+def test_exception_pictures_among_the_photographs(predict: Run, tmp_path: Path) -> None:
+    folder = photos(tmp_path / 'photos', 1, broken=False)
+    for out in (folder / 'out', folder):
+        status, _, said = predict(folder, '--out', out, '--save-pictures')
+        assert status == 1
+        assert f'--out {out}: expected a folder outside of {folder}' in said
+    status, *_ = predict(folder, '--out', folder / 'out')  # lines of text are no images
+    assert status == 0
+
+
 def test_exception_folder_of_something_else(predict: Run, tmp_path: Path) -> None:
     out = tmp_path / 'out'
     (out / 'mine').mkdir(parents=True)
