@@ -89,25 +89,37 @@ def batched_nms(
         # Moved apart as mmcv does it: the sums round, and with them some IoU.
         step = boxes.max() + np.float32(1)
         apart = boxes + (labels.astype(np.float32) * step)[:, None]
-    left, top, right, bottom = apart.T
-    areas = (right - left + offset) * (bottom - top + offset)
     order = np.argsort(-scores, kind='stable')
+    sides = np.ascontiguousarray(apart[order].T)
+    # Places in the order; boxes of different classes have nothing to do with each other.
+    groups = [np.arange(len(order))]
+    if not class_agnostic:
+        sorted_labels = labels[order]
+        groups = [np.flatnonzero(sorted_labels == one) for one in np.unique(labels)]
+    kept = [place for g in groups for place in _unlike(sides, g, iou_threshold, offset)]
+    places = np.sort(np.array(kept, np.int64))
+    return order[places if most < 0 else places[:most]]
+
+
+def _unlike(
+    sides: np.ndarray, places: np.ndarray, iou_threshold: float, offset: int
+) -> list[int]:
+    """Places of the best box of each group that overlaps."""
+    left, top, right, bottom = sides
+    areas = (right - left + offset) * (bottom - top + offset)
     kept: list[int] = []
-    while len(order) and (most < 0 or len(kept) < most):
-        first, order = order[0], order[1:]
-        kept.append(int(first))
-        wide = np.minimum(right[first], right[order]) - np.maximum(
-            left[first], left[order]
-        )
-        high = np.minimum(bottom[first], bottom[order]) - np.maximum(
-            top[first], top[order]
-        )
-        shared = (wide + offset).clip(0) * (high + offset).clip(0)
-        # Of two empty boxes 0 / 0, which suppresses nothing.
-        with np.errstate(invalid='ignore', divide='ignore'):
-            overlap = shared / (areas[first] + areas[order] - shared)
-        order = order[~(overlap > iou_threshold)]
-    return np.array(kept, np.int64)
+    # Of two empty boxes 0 / 0, which suppresses nothing.
+    with np.errstate(invalid='ignore', divide='ignore'):
+        while len(places):
+            first, places = places[0], places[1:]
+            kept.append(int(first))
+            x1, y1, x2, y2 = sides[:, places]
+            wide = np.minimum(right[first], x2) - np.maximum(left[first], x1)
+            high = np.minimum(bottom[first], y2) - np.maximum(top[first], y1)
+            shared = np.maximum(wide + offset, 0) * np.maximum(high + offset, 0)
+            overlap = shared / (areas[first] + areas[places] - shared)
+            places = places[~(overlap > iou_threshold)]
+    return kept
 
 
 def finish_map(anomaly_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
