@@ -77,7 +77,7 @@ def names_pictures_of(given: str, folder: Path) -> bool:
     if glob.has_magic(given) and not Path(given).exists():
         return _reaches(Path(full_name(given)).parts, parts)
     own = Path(given).resolve().parts
-    return len(own) < len(parts) and own == parts[: len(own)]
+    return bool(given) and len(own) < len(parts) and own == parts[: len(own)]
 
 
 def _reaches(pattern: Sequence[str], parts: Sequence[str]) -> bool:

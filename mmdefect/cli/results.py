@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from mmdefect.cli.result_lines import Place, drop_torn_line, line_at, lines_of
 from mmdefect.cli.shards import Share, wait_for
-from mmdefect.utils.files import in_one_piece, refuse_full, write_json
+from mmdefect.utils.files import draft_of, in_one_piece, refuse_full, write_json
 from mmdefect.utils.text_files import read_json
 
 RESULTS, SETTINGS = 'results.jsonl', 'settings.json'
@@ -68,6 +68,7 @@ class ResultFolder:
             self._lock = _alone(self.folder / LOCK)
         before = self._settings()
         if before and anew:
+            self._refuse_to_replace(_whole(settings), _whole(before))
             self._clear(before)
         elif before:
             self._compare(before, settings)
@@ -89,9 +90,18 @@ class ResultFolder:
                 found: dict[str, Any] = read_json(path, 'settings of the results')
                 if found.items() >= _OURS.items():
                     return found
-        if not self.folder.is_dir() or [*self.folder.iterdir()] != [self.folder / LOCK]:
+        # What a kill leaves between the lock and the settings.
+        begun = {self.folder / LOCK, draft_of(path)}
+        if not self.folder.is_dir() or not begun.issuperset(self.folder.iterdir()):
             refuse_full(self.folder)
         return {}
+
+    def _refuse_to_replace(self, now: str, before: str) -> None:
+        if now != before and now and (self.folder / now).exists():
+            raise FileExistsError(
+                f'{self.folder / now} is not of the results that are there: expected '
+                'no such file; move it, or give another --out'
+            )
 
     def _clear(self, before: dict[str, Any]) -> None:
         """Remove what an earlier run has written here, and nothing else."""
@@ -102,8 +112,8 @@ class ResultFolder:
         for name in (PICTURES, LABELME):
             with suppress(OSError):  # not there, or somebody's own files are in it
                 (self.folder / name).rmdir()
-        if before.get('format') in _WHOLE:
-            (self.folder / _WHOLE[before['format']]).unlink(missing_ok=True)
+        if whole := _whole(before):
+            (self.folder / whole).unlink(missing_ok=True)
         # The last, since they tell what else is ours.
         for path in [*self._files(), *self._left_by_ranks()]:
             path.unlink(missing_ok=True)
@@ -208,6 +218,10 @@ class ResultFolder:
                 f'{self.folder} holds results made with another {", ".join(other)}: '
                 'expected the same, to go on; give another --out, or --overwrite'
             )
+
+
+def _whole(settings: dict[str, Any]) -> str:
+    return _WHOLE.get(str(settings.get('format')), '')
 
 
 def write_list(path: Path, records: Iterable[dict[str, Any]]) -> None:

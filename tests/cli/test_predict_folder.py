@@ -11,6 +11,7 @@ import pytest
 
 from mmdefect.cli.inputs import full_name, names_pictures_of
 from mmdefect.cli.main import main
+from mmdefect.cli.result_lines import lines_of
 from mmdefect.cli.results import ResultFolder
 from tests.helpers.hand_package import hand_package
 from tests.helpers.photos import photo, photos
@@ -61,6 +62,7 @@ def test_feature_a_kill_before_the_settings(predict: Run, tmp_path: Path) -> Non
     photo(tmp_path / 'a.png', 'red')
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out/.lock').touch()
+    (tmp_path / 'out/settings.json.tmp').touch()
     assert predict(tmp_path / 'a.png', '--out', tmp_path / 'out')[0] == 0
 
 
@@ -91,9 +93,12 @@ def test_feature_overwrite_leaves_what_is_not_ours(
     words = (folder, '--out', out, '--save-pictures')
     predict(*words)
     (drawn,) = (out / 'pictures').iterdir()
-    own = [out / 'pictures/holiday.jpg', out / 'coco.json']
+    own = [out / 'pictures/holiday.jpg', out / 'results.json']
     for path in own:
         path.write_text('mine', encoding='utf-8')
+    status, _, said = predict(folder, '--out', out, '--overwrite', '--format', 'json')
+    assert status == 1
+    assert f'{own[1]} is not of the results that are there: expected no such' in said
     predict(folder, '--out', out, '--overwrite')
     assert not drawn.exists()
     assert all(path.is_file() for path in own)
@@ -256,10 +261,8 @@ def test_exception_a_line_by_hand(change: dict | str, tmp_path: Path) -> None:
     changed = change if isinstance(change, str) else json.dumps({**good, **change})
     file = tmp_path / 'results.jsonl'
     file.write_text(f'{json.dumps(good)}\n{changed}\n', encoding='utf-8')
-    folder = ResultFolder.__new__(ResultFolder)
-    folder.folder = tmp_path
     with pytest.raises(ValueError, match=r'results\.jsonl, line 2: expected a result;'):
-        folder.places()
+        [*lines_of(file)]
 
 
 def test_exception_another_package(predict: Run, tmp_path: Path) -> None:
@@ -275,7 +278,7 @@ def test_exception_another_package(predict: Run, tmp_path: Path) -> None:
     assert 'holds results made with another package: expected the same' in said
 
 
-def test_exception_no_input(predict: Run) -> None:
-    status, _, said = predict('')
+def test_exception_no_input(predict: Run, tmp_path: Path) -> None:
+    status, _, said = predict('', '--out', tmp_path / 'out', '--save-pictures')
     assert status == 1
     assert said.startswith("mmdefect: error: INPUT '': expected a path, a glob or the")
