@@ -91,8 +91,8 @@ def batched_nms(
         apart = boxes + (labels.astype(np.float32) * step)[:, None]
     order = np.argsort(-scores, kind='stable')
     sides = np.ascontiguousarray(apart[order].T)
-    # Places in the order; boxes of different classes have nothing to do with each other.
-    groups = [np.arange(len(order))]
+    # Boxes of different classes have nothing to do with each other.
+    groups: list[np.ndarray] = [np.arange(len(order))]
     if not class_agnostic:
         sorted_labels = labels[order]
         groups = [np.flatnonzero(sorted_labels == one) for one in np.unique(labels)]
