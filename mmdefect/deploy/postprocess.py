@@ -104,22 +104,32 @@ def batched_nms(
 def _unlike(
     sides: np.ndarray, places: np.ndarray, iou_threshold: float, offset: int
 ) -> list[int]:
-    """Places of the best box of each group that overlaps."""
-    left, top, right, bottom = sides
-    areas = (right - left + offset) * (bottom - top + offset)
+    """Places of the best box of each group that overlaps, 256 boxes at a time."""
     kept: list[int] = []
+    while len(places):
+        some, rest = places[:256], places[256:]
+        close = _overlaps(sides[:, some], sides[:, places], offset) > iou_threshold
+        gone = np.zeros(len(places), bool)
+        for number, place in enumerate(some.tolist()):
+            if not gone[number]:
+                kept.append(place)
+                gone |= close[number]
+        places = rest[~gone[len(some) :]]
+    return kept
+
+
+def _overlaps(ours: np.ndarray, others: np.ndarray, offset: int) -> np.ndarray:
+    """Intersection over union of boxes ``(4, N)`` and ``(4, M)``, shape ``(N, M)``."""
+    left, top, right, bottom = ours[:, :, None]
+    x1, y1, x2, y2 = others
+    wide = np.minimum(right, x2) - np.maximum(left, x1) + offset
+    high = np.minimum(bottom, y2) - np.maximum(top, y1) + offset
+    shared = np.maximum(wide, 0) * np.maximum(high, 0)
+    ours_area = (right - left + offset) * (bottom - top + offset)
+    area = (x2 - x1 + offset) * (y2 - y1 + offset)
     # Of two empty boxes 0 / 0, which suppresses nothing.
     with np.errstate(invalid='ignore', divide='ignore'):
-        while len(places):
-            first, places = places[0], places[1:]
-            kept.append(int(first))
-            x1, y1, x2, y2 = sides[:, places]
-            wide = np.minimum(right[first], x2) - np.maximum(left[first], x1)
-            high = np.minimum(bottom[first], y2) - np.maximum(top[first], y1)
-            shared = np.maximum(wide + offset, 0) * np.maximum(high + offset, 0)
-            overlap = shared / (areas[first] + areas[places] - shared)
-            places = places[~(overlap > iou_threshold)]
-    return kept
+        return shared / (ours_area + area - shared)
 
 
 def finish_map(anomaly_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
