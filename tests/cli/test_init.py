@@ -6,6 +6,7 @@ Slow are trainings: a detector from one annotation format trains in the fast tie
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -157,6 +158,53 @@ def test_exception_what_is_there_already(capsys: Out) -> None:
     Path('line.py').unlink()
     assert init('boxes', 'parts', '--out', 'line.py') == 1
     assert 'line_data holds something already' in capsys.readouterr().out
+
+
+def test_feature_no_list_of_another_run_is_left(
+    sorted_parts: None, capsys: Out
+) -> None:
+    """Its images may be in other splits now; own files stay."""
+    data = Path('line_data')
+    assert init('labels', 'parts', '--out', 'line.py') == 0
+    Path(data, 'notes.txt').touch()
+    WRITERS['voc'](Path('boxes'))
+    assert init('boxes', 'boxes', '--out', 'line.py', '--force') == 0
+    assert {path.name for path in data.iterdir()} == {
+        'notes.txt',
+        'train.json',
+        'val.json',
+    }
+    photos(Path('line_data/gear/train/good'), 5, seed=0)
+    assert init('maps', 'line_data/gear', '--out', 'line.py', '--force') == 1
+    assert 'line_data, which holds what is read: expected' in capsys.readouterr().out
+    shutil.move('line_data/gear', 'gear')
+    assert init('maps', 'gear', '--out', 'line.py', '--force') == 0
+    assert [path.name for path in data.iterdir()] == ['notes.txt']
+
+
+@pytest.mark.parametrize('folder', ['sc\nrap', 'sc\u2028rap', ' scrap'])
+def test_exception_names_that_lists_cannot_hold(folder: str, capsys: Out) -> None:
+    photos(Path('parts/good'), 2, seed=0)
+    photos(Path('parts', folder), 2, seed=1)
+    assert init('labels', 'parts', '--out', 'line.py') == 1
+    assert 'begins with a space or holds the end of a line (2: ' in (
+        capsys.readouterr().out
+    )
+    assert [path.name for path in Path().iterdir()] == ['parts']
+
+
+@pytest.mark.parametrize('task', ['maps', 'labels'])
+def test_exception_names_that_are_no_text(task: str, capsys: Out) -> None:
+    photos(Path('parts/good'), 2, seed=0)
+    photos(Path('parts/bad'), 2, seed=1)
+    Path('parts/bad/1.png').rename(os.fsdecode(b'parts/bad/\xff.png'))
+    assert init(task, 'parts', '--out', 'line.py') == 1
+    assert r'no UTF-8 (1: bad/\udcff.png): expected text; rename' in (
+        capsys.readouterr().out
+    )
+    assert init(task, 'parts', '--out', os.fsdecode(b'\xff.py')) == 1
+    assert r'no UTF-8 (1: \udcff.py)' in capsys.readouterr().out
+    assert [path.name for path in Path().iterdir()] == ['parts']
 
 
 def two_formats() -> None:
