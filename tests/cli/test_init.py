@@ -18,6 +18,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
+from mmdefect.apis import DefectInferencer
 from mmdefect.cli.init import main
 from mmdefect.testing import make_toy_products
 from tests.helpers.annotation_files import CLASSES, WRITERS, draw
@@ -92,10 +93,30 @@ def test_feature_boxes_train(kind: str, capsys: Out) -> None:
     cfg = Config.fromfile('line.py')
     assert cfg.model.bbox_head.num_classes == 2
     assert list(cfg.train_dataloader.dataset.metainfo.classes) == CLASSES
+    assert 'BoxCalibrationHook' not in str(cfg.custom_hooks)  # val is the test
     found = train('line.py')
     assert len(found) == 2
     assert all(0 < loss < 100 for loss in found)
     assert Path('work/epoch_1.pth').is_file()
+
+
+@pytest.mark.slow
+def test_feature_boxes_of_three_subsets_are_calibrated() -> None:
+    """With images for validation that no test sees, training ends with thresholds."""
+    for subset in ('train', 'valid', 'test'):
+        WRITERS['labelme'](Path('parts', subset))
+    for subset, kept in {'valid': range(6), 'test': range(6, 12)}.items():
+        for path in Path('parts', subset).iterdir():
+            if int(path.stem.split()[-1]) not in kept:
+                path.unlink()
+    assert init('boxes', 'parts', '--out', 'line.py') == 0
+    longer = {'train_cfg.max_epochs': 60, 'train_dataloader.dataset.indices': 'None'}
+    longer |= {'train_dataloader.batch_size': 4, 'train_cfg.val_interval': 60}
+    train('line.py', **longer)
+    assert Path('work/calibrated.pth').is_file()
+    inferencer = DefectInferencer('work', device='cpu')
+    assert inferencer.spec.calibrated
+    assert inferencer.predict_one('parts/test/part 7.png').calibrated
 
 
 def test_feature_what_is_suspicious_of_boxes(capsys: Out) -> None:
@@ -138,6 +159,7 @@ def test_feature_own_weights_and_own_subsets(capsys: Out) -> None:
     assert cfg.model.backbone.init_cfg.checkpoint == str(weights)
     files = [cfg[f'{s}_dataloader'].dataset.ann_file for s in ('train', 'val', 'test')]
     assert files == [f'line_data/{s}.json' for s in ('train', 'val', 'test')]
+    assert cfg.custom_hooks[-1].type == 'mmdefect.BoxCalibrationHook'
     for path, number in zip(files, (12, 1, 1), strict=True):
         content = json.loads(Path(path).read_text(encoding='utf-8'))
         assert len(content['images']) == number
