@@ -208,7 +208,7 @@ def test_feature_close_defects_stay_apart() -> None:
     pair = [[320, 50, 350, 80, 0.9, 0], [330, 50, 360, 80, 0.8, 0]]
     again = [[331, 50, 361, 80, 0.85, 0], [321, 50, 351, 80, 0.7, 0]]
     found = merged(pair, again)
-    assert [box[0] for box in found] == [320, 330]
+    assert [box[0] for box in found] == [320, 331]
     # A small one in a large one that reaches out of what both see.
     large, small = [200, 20, 390, 200, 0.6, 0], [330, 60, 350, 80, 0.7, 0]
     found = merged([large, small], [[300, 20, 390, 200, 0.5, 0], small])
