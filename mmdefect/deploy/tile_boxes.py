@@ -18,7 +18,7 @@ SAME = 0.4
 INSIDE = 0.8
 """Share of a cut box that lies in a whole one from which it is a piece of it; and of
 what its tile sees of the whole one that lies in the cut box."""
-LARGER = 2.0
+LARGER = 3.0
 """Most that a piece may be larger than the whole: of a defect of which little is seen,
 a network guesses the size that it knows."""
 
@@ -34,12 +34,11 @@ def merge_boxes(
     piece and the whole show the same part, whatever the size of the rest, and so do the
     two halves of a scratch that is longer than a tile. A cut box is a piece of a whole
     one, too, if it lies in it (0.8 of it), or the other way round where its tile looks,
-    unless it is more than twice as large.
+    unless it is more than three times as large.
 
-    Whole boxes are gathered first, then the cut ones, always the two that agree most
-    and are surest: the order of tiles and of boxes has no say. Of a defect, a tile
-    gives one box: two defects that lie closely together and that a tile tells apart
-    stay two.
+    The two that agree most and are surest come together first, and so do what they
+    belong to: the order of tiles and boxes has no say. Of a defect, a tile gives one
+    box: two defects that lie closely together and that a tile tells apart stay two.
     What remains of each defect is its best whole box, or the box around all of its
     pieces, with the highest score of all. Suppression by score would keep a piece of a
     higher score in place of the whole, a weighted mean of all sightings would be drawn
@@ -130,7 +129,7 @@ def _groups(found: _Sightings) -> list[list[int]]:
     one, other, agreement = _pairs(found)
     # A sure box counts for more: beside it lie those that the model all but drops.
     sure = agreement * found.scores[one] * found.scores[other]
-    order = np.lexsort((-sure, found.cut[one]))  # whole ones first
+    order = np.argsort(-sure, kind='stable')
     pairs = list(zip(one[order].tolist(), other[order].tolist(), strict=True))
     for first, second in pairs:
         mine, others = groups[first], groups[second]

@@ -95,7 +95,7 @@ class Tiling:
             ValueError: If they would be more than 4,096.
         """
         columns, rows = (
-            _starts(length, side, max(1, int(side - shared)))
+            _starts(length, side, int(side - shared))
             for length, side, shared in zip(
                 (width, height), self.sides, self.shared, strict=True
             )
@@ -130,7 +130,8 @@ class TiledBackend:
         batch_size: How many tiles are looked at together.
 
     Raises:
-        ValueError: If the model gives labels, or as :class:`Tiling`.
+        ValueError: If the model gives labels, or as :class:`Tiling`; on a call, if an
+            image would be more than 4,096 tiles.
     """
 
     def __init__(
@@ -247,10 +248,10 @@ def _ramps(
     return found
 
 
-def _starts(length: int, side: int, stride: int) -> Sequence[int]:
+def _starts(length: int, side: int, stride: int) -> list[int]:
     if length <= side:
         return [0]
-    regular = range(0, length - side, stride)
+    regular = range(0, length - side, max(stride, 1))
     return [*regular, length - side]
 
 
