@@ -167,8 +167,7 @@ def _pairs(found: _Sightings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         )
         firsts.append(own[rows])
         seconds.append(others[columns])
-    empty = [np.zeros(0, np.int64)]
-    one, other = np.concatenate(empty + firsts), np.concatenate(empty + seconds)
+    one, other = np.concatenate(firsts), np.concatenate(seconds)
     swap = found.cut[other] & ~found.cut[one]
     one, other = np.where(swap, other, one), np.where(swap, one, other)
     agreement = _agreement(found, one, other)
