@@ -90,7 +90,7 @@ def config_text(
         *_data_lines(imported, choice, own, args.exif),
         '',
         *_schedule_lines(converted, choice, pretrained=pretrained),
-        *(_calibration_lines() if len({*own}) == 3 else []),
+        *(_calibration_lines() if val != subsets[0] else []),
     ]
     return '\n'.join(lines) + '\n'
 
@@ -135,19 +135,23 @@ def _data_lines(
             'no defect with filter_cfg=dict(filter_empty_gt=False).'
         ),
         *_loader('train', choice.batch, [f'ann_file={train}', *few]),
-        *_loader('test', choice.batch, [f'ann_file={test}']),
-        f'test_evaluator = dict(ann_file={test})',
+        *_loader('val', choice.batch, [f'ann_file={val}']),
+        f'val_evaluator = dict(ann_file={val})',
     ]
     if val == test:
         own = [
-            '# There are no images for test alone: scores are those of validation.',
-            'val_dataloader = test_dataloader',
-            'val_evaluator = test_evaluator',
+            *comment(
+                'There are no images for a test alone: `mmdefect test` has nothing to '
+                'look at, and scores are those of validation.'
+            ),
+            'test_dataloader = None',
+            'test_evaluator = None',
+            'test_cfg = None',
         ]
     else:
         own = [
-            *_loader('val', choice.batch, [f'ann_file={val}']),
-            f'val_evaluator = dict(ann_file={val})',
+            *_loader('test', choice.batch, [f'ann_file={test}']),
+            f'test_evaluator = dict(ann_file={test})',
         ]
     return [*lines, *own, 'del size, images']
 
