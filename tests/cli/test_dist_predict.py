@@ -76,7 +76,8 @@ def test_feature_two_processes(warm: Path, tmp_path: Path) -> None:
     counts = f'{2 * IMAGES // 3} ok, {IMAGES // 3} defective'
     assert said.splitlines()[-2].startswith(f'{IMAGES + 1} images: {counts}')
     assert not main(['predict', str(model), str(folder), '--out', str(alone)])
-    assert {path.name for path in out.iterdir()} == {'results.jsonl', 'settings.json'}
+    names = {path.name for path in out.iterdir()}
+    assert names == {'.lock', 'results.jsonl', 'settings.json'}
     for name in ('results.jsonl', 'settings.json'):
         assert (out / name).read_bytes() == (alone / name).read_bytes()
 
