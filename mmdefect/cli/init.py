@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out', type=Path, default=Path('my_line.py'), help='config to write'
     )
     parser.add_argument(
-        '--force', action='store_true', help='replace a config that is there'
+        '--force',
+        action='store_true',
+        help='replace the config and its lists',
     )
     parser.add_argument(
         '--seed', type=int, default=0, help='of the split into training and validation'
@@ -100,7 +102,8 @@ def make_plan(args: argparse.Namespace) -> Plan:
     """
     from mmdefect.cli.init_plan import check_target
 
-    check_target(args.out, force=args.force)
+    sources = [args.data, args.images] if args.images else [args.data]
+    check_target(args.out, *sources, force=args.force)
     task = import_module(f'mmdefect.cli.init_{args.task}')
     plan: Plan = task.plan(args)
     return plan

@@ -50,11 +50,6 @@ def plan(args: argparse.Namespace) -> Plan:
     if any(report.errors for _, report in converted.values()):
         result.errors = ['the annotations above cannot be used: correct them first']
         return result
-    if not any(report.boxes for _, report in converted.values()):
-        raise ValueError(
-            f'{args.data} holds no box: expected some to learn from; annotate defects, '
-            'or learn what is good with mmdefect init maps'
-        )
     looked = look(imported.root, [r.file_name for r in imported.records])
     result.found += looked.found()
     choice = choose(looked, imported, converted, gpu=has_gpu())

@@ -90,6 +90,7 @@ def config_text(
         *_data_lines(imported, choice, own, args.exif),
         '',
         *_schedule_lines(converted, choice, pretrained=pretrained),
+        *(_calibration_lines() if len({*own}) == 3 else []),
     ]
     return '\n'.join(lines) + '\n'
 
@@ -190,6 +191,19 @@ def _schedule_lines(
         'by_epoch=True,',
         '        convert_to_iter_based=True),',
         ']',
+    ]
+
+
+def _calibration_lines() -> list[str]:
+    return [
+        '',
+        *comment(
+            'When training is over, thresholds are chosen on the validation images. '
+            'A missed defect that costs ten false alarms: costs=(10, 1).'
+        ),
+        'custom_hooks = [',
+        '    *_base_.custom_hooks,',
+        "    dict(type='mmdefect.BoxCalibrationHook', costs=(1, 1))]",
     ]
 
 

@@ -48,6 +48,7 @@ def plan(args: argparse.Namespace) -> Plan:
     folder = ImageFolder(args.data)
     images, loose = class_folders(folder.names)
     folders = sorted({image.folder for image in images})
+    _check_lines([image.name for image in images])
     if len(folders) < 2:
         raise ValueError(
             f'{args.data} holds {len(folders)} folders of images '
@@ -110,6 +111,21 @@ def split(
     val = {'val': SHARES['val']}
     own |= draw_subsets(training, val, seed=seed, train_only=twin)
     return own, f'split as the folders are, validation of train with seed {seed}{note}'
+
+
+def _check_lines(names: Sequence[str]) -> None:
+    """Refuse names that the lists of mmpretrain, a line an image, cannot hold.
+
+    Raises:
+        ValueError: If there are some; it names them.
+    """
+    bad = [name for name in names if [name.lstrip()] != name.splitlines()]
+    if bad:
+        raise ValueError(
+            f'images whose path begins with a space or holds the end of a line '
+            f'({name_some(bad)}): expected neither, as lists have a line an image; '
+            'rename the files or folders'
+        )
 
 
 def _counts(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmdefect.converters.image_folder import check_text
 from mmdefect.utils.files import new_folder, refuse_full, write_text
 from mmdefect.utils.weights import how_to_make
 
@@ -59,6 +60,7 @@ class Plan:
         Raises:
             OSError: If it cannot be written.
         """
+        self._remove_old()
         if self.files:
             self._write_files()
         write_text(self.out, self.config)
@@ -69,6 +71,12 @@ class Plan:
             f'Next: mmdefect train {self.out}',
             f'or, in a checkout: tools/dist_train.sh {self.out} 1',
         ]
+
+    def _remove_old(self) -> None:
+        """Remove lists of an earlier run: with other splits they share images."""
+        for subset in ('train', 'val', 'test'):
+            for suffix in ('json', 'jsonl', 'txt'):
+                (self.data / f'{subset}.{suffix}').unlink(missing_ok=True)
 
     def _write_files(self) -> None:
         if self.force and self.data.is_dir():
@@ -85,13 +93,15 @@ def data_folder(out: Path) -> Path:
     return out.with_name(f'{out.stem}_data')
 
 
-def check_target(out: Path, *, force: bool) -> None:
+def check_target(out: Path, *sources: Path, force: bool) -> None:
     """Refuse what must not be written to, before minutes of work.
 
     Raises:
-        FileExistsError: If the config or its folder of data is there already.
-        ValueError: If it is no name of a config.
+        FileExistsError: If the config or its folder of data is there already, or that
+            folder holds one of the sources.
+        ValueError: If it is no name of a config, or no text.
     """
+    check_text([str(out)])
     if out.suffix != '.py':
         raise ValueError(
             f'--out {out}: expected the name of a config, such as my_line.py; give one'
@@ -101,8 +111,14 @@ def check_target(out: Path, *, force: bool) -> None:
             f'--out {out}: there is something of this name already; give another name, '
             'or replace it with --force'
         )
+    own = data_folder(out)
+    if any(path.resolve().is_relative_to(own.resolve()) for path in sources):
+        raise FileExistsError(
+            f'--out {out}: lists go to {own}, which holds what is read: expected '
+            'another folder; give another name'
+        )
     if not force:
-        refuse_full(data_folder(out))
+        refuse_full(own)
 
 
 def comment(text: str) -> list[str]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mmdefect.cli.arguments import add_bits, add_tile, tile_of
+from mmdefect.utils.text_files import read_text_file
 
 HELP = """Answer over HTTP with one or more packages; see docs/guides/deploy.md.
 
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 def _token(file: Path | None) -> str | None:
     if file is None:
         return None
-    token = file.read_text(encoding='utf-8').strip()
+    token = read_text_file(file, 'token file', max_bytes=4096).strip()
     if not token:
         raise ValueError(f'--token-file {file}: expected a token, the file is empty')
     return token

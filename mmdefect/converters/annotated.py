@@ -38,6 +38,8 @@ class Annotated:
         size: Width and height in pixels, None if the annotations do not say.
         fractions: Whether boxes are fractions of width and height, not pixels.
         subset: ``'train'``, ``'val'`` or ``'test'`` if the annotations say so.
+        marked: Whether anything is annotated, even without a box, such as a point: such
+            an image is no good one.
     """
 
     image: str
@@ -46,6 +48,7 @@ class Annotated:
     size: tuple[int, int] | None = None
     fractions: bool = False
     subset: str = ''
+    marked: bool = False
 
 
 @dataclass

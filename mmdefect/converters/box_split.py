@@ -39,7 +39,8 @@ def draw_val(
     """Draw validation images, so that every class has about its share among them.
 
     Images are taken class by class, the rarest first, each image with the rarest of
-    its classes; good images among themselves. At least one image is drawn, one is left.
+    its classes; good images among themselves. At least one image is drawn, and of those
+    that are drawn among themselves at least one is left for training.
 
     Args:
         records: All images.
@@ -64,7 +65,8 @@ def draw_val(
         free = sorted(set(groups[key]) - fixed)
         number = round(share * len(groups[key]))
         # One of two or more: a class that is never validated has no score.
-        number = min(max(number, int(len(groups[key]) > 1)), len(free))
+        number = max(number, int(len(groups[key]) > 1))
+        number = min(number, len(groups[key]) - 1, len(free))
         drawn.update(generator.sample(free, number))
     if not drawn and len(records) > 1:
         free = sorted({r.file_name for r in records} - fixed)

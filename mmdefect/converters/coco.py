@@ -24,6 +24,14 @@ class ImageRecord:
     height: int
     objects: list[tuple[str, Box]] = field(default_factory=list)
 
+    @property
+    def has_box(self) -> bool:
+        """Whether any of its boxes has an area within the image."""
+        return any(
+            has_area(clip_box(box, width=self.width, height=self.height))
+            for _, box in self.objects
+        )
+
 
 @dataclass
 class Report:
@@ -82,12 +90,19 @@ def build_coco(
 
     Exact duplicates and boxes without area are dropped, boxes that reach out of the
     frame are clipped, and each is named in the report; unknown classes are errors
-    there. Ids start at 1, width is x2 - x1.
+    there. An image of which all boxes were dropped is left out and named, as it is no
+    good one. Ids start at 1, width is x2 - x1.
     """
-    report = Report(title, images=len(records), boxes=dict.fromkeys(classes, 0))
+    report = Report(title, boxes=dict.fromkeys(classes, 0))
+    if lost := [r.file_name for r in records if r.objects and not r.has_box]:
+        report.notes.append(lost_note(lost))
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for image_id, record in enumerate(records, 1):
+    for record in records:
+        boxes = _clean_objects(record, classes, report)
+        if record.objects and not record.has_box:
+            continue
+        image_id = len(images) + 1
         images.append(
             {
                 'id': image_id,
@@ -97,11 +112,12 @@ def build_coco(
                 },
             }
         )
-        for name, box in _clean_objects(record, classes, report):
+        for name, box in boxes:
             annotations.append(
                 _annotation(len(annotations) + 1, image_id, classes.index(name), box)
             )
             report.boxes[name] += 1
+    report.images = len(images)
     coco = {
         'info': {'description': title, 'version': '1.0'},
         'licenses': [],
@@ -113,6 +129,14 @@ def build_coco(
         'annotations': annotations,
     }
     return coco, report
+
+
+def lost_note(names: Sequence[str]) -> str:
+    """What is said of images that are marked and have no box."""
+    return (
+        'images left out, as what is marked on them is no box with an area, and good '
+        f'ones they are not: {name_some(names)}'
+    )
 
 
 def _clean_objects(

@@ -28,12 +28,13 @@ def read_coco_files(folder: ImageFolder, paths: Sequence[Path]) -> Found:
         names = {c['id']: c['name'].strip() for c in coco['categories']}
         objects: dict[int, Objects] = defaultdict(list)
         for one in coco['annotations']:
+            own = objects[one['image_id']]
             if one['iscrowd']:
                 found.passed_over['iscrowd'] += 1
                 continue
             x, y, width, height = one['bbox']
             box = (x, y, x + width, y + height)
-            objects[one['image_id']].append((names[one['category_id']], box))
+            own.append((names[one['category_id']], box))
         words = re.split(r'[\W_]+', path.stem)
         subset = next((s for word in words if (s := subset_name(word))), '')
         for image in coco['images']:
@@ -42,9 +43,10 @@ def read_coco_files(folder: ImageFolder, paths: Sequence[Path]) -> Found:
                 folder.find(name, path, subset=subset),
                 name,
                 path,
-                objects[image['id']],
+                objects.get(image['id'], []),
                 size=(image['width'], image['height']),
                 subset=subset,
+                marked=image['id'] in objects,
             )
 
     read_each(paths, read, found)

@@ -31,8 +31,8 @@ def read_cvat(folder: ImageFolder, paths: Sequence[Path]) -> Found:
     """Read CVAT's files: boxes, outlines, ellipses and masks of images and tracks.
 
     Boxes that are turned become upright ones around them. The frames of a video are
-    images such as ``frame_000012.png``, as CVAT writes them; those without any box are
-    not taken.
+    images such as ``frame_000012.png``, as CVAT writes them; those without any shape
+    are not taken.
 
     Args:
         folder: The images.
@@ -76,6 +76,7 @@ def _read_image(image: Element, path: Path, folder: ImageFolder, found: Found) -
         objects,
         size=image_size_of(sides, where),
         subset=subset_name(image.get('subset') or ''),
+        marked=len(image) > 0,
     )
 
 
@@ -111,11 +112,14 @@ def _read_tracks(root: Element, path: Path, folder: ImageFolder, found: Found) -
         label = class_name(track.get('label'), f'{path}: a track')
         for shape in track:
             where = f'{path}: track {brief(track.get("id"))}'
+            if shape.get('outside') == '1':
+                continue
+            objects = frames[int(coordinate(shape.get('frame'), where))]
             if shape.tag in WITHOUT_BOX:
                 found.passed_over[shape.tag] += 1
-            elif shape.get('outside') != '1':
-                frame = int(coordinate(shape.get('frame'), where))
-                frames[frame].append((label, _box(shape, where)))
+            else:
+                objects.append((label, _box(shape, where)))
     for frame, objects in sorted(frames.items()):
         name = f'frame_{frame:06d}'
-        found.add(folder.find_stem(name, path), name, path, objects, size=size)
+        image = folder.find_stem(name, path)
+        found.add(image, name, path, objects, size=size, marked=True)

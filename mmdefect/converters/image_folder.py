@@ -25,6 +25,7 @@ class ImageFolder:
 
     Raises:
         FileNotFoundError: If there is no such folder.
+        ValueError: If a path cannot be written to a list or config.
     """
 
     def __init__(self, root: Path) -> None:
@@ -39,6 +40,7 @@ class ImageFolder:
             for path in visible_files(root)
             if path.suffix.lower() in SUFFIXES
         )
+        check_text([str(root), *self.names])
         self._known = set(self.names)
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
@@ -107,6 +109,21 @@ class ImageFolder:
                 'one; give each image a name of its own'
             )
         return nearest[0]
+
+
+def check_text(names: Iterable[str]) -> None:
+    """Refuse names of files that are no text: no list, config or JSON can hold them.
+
+    Raises:
+        ValueError: If there are some; it names them.
+    """
+    # Python reads bytes of a name that are no UTF-8 as halves of surrogate pairs.
+    bad = [name for name in names if re.search('[\ud800-\udfff]', name)]
+    if bad:
+        raise ValueError(
+            f'names of files that are no UTF-8 ({name_some(bad)}): expected text; '
+            'rename them, on Linux with convmv -t utf-8'
+        )
 
 
 def _shared_folders(name: str, near: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmdefect.converters.annotated import Annotated, Found, shown
 from mmdefect.converters.box_split import VAL_SHARE, draw_val, twins
-from mmdefect.converters.coco import ImageRecord, Report, build_coco
+from mmdefect.converters.coco import ImageRecord, Report, build_coco, lost_note
 from mmdefect.converters.formats import (
     TITLES,
     choose_format,
@@ -38,7 +38,8 @@ class Imported:
         format: Name of the format, such as ``'LabelMe'``.
         root: Folder that file names are relative to.
         classes: Names in label order.
-        records: Every image with its boxes in pixels.
+        records: Every image with its boxes in pixels, save those that are marked and
+            have none.
         subsets: File name -> ``'train'``, ``'val'`` or ``'test'``, of images whose
             annotations or folders say so.
         unlabelled: Images without annotations, which are not in ``records``.
@@ -105,9 +106,10 @@ def import_boxes(
         result.unlabelled = []
     result.notes += _notes(found, result)
     _add_records(found.images, result, exif=exif, full=full)
-    if not result.records and not result.errors:
+    if not any(record.objects for record in result.records) and not result.errors:
         result.errors.append(
-            f'{source} holds no annotated image: expected at least one; annotate some'
+            f'{source} holds no box: expected some to learn from; annotate '
+            'defects, or learn what is good with mmdefect init maps'
         )
     return result
 
@@ -223,7 +225,7 @@ def _add_records(
     images: Sequence[Annotated], result: Imported, *, exif: str | None, full: bool
 ) -> None:
     """Bring boxes to pixels, and compare sizes with the files."""
-    errors = []
+    errors, lost = [], []
     for one in sorted(images, key=lambda one: one.image):
         size = one.size
         if size is None:
@@ -234,10 +236,15 @@ def _add_records(
                 continue
         scale = size if one.fractions else (1, 1)
         objects = [(name, _tidy(box, scale)) for name, box in one.objects]
-        result.records.append(ImageRecord(one.image, *size, objects))
+        record = ImageRecord(one.image, *size, objects)
+        if (objects or one.marked) and not record.has_box:
+            lost.append(one.image)
+            continue
+        result.records.append(record)
         if subset := one.subset or subset_of(one.image):
             result.subsets[one.image] = subset
     result.errors += _first(errors)
+    result.notes += [lost_note(lost)] if lost else []
     entries = [
         {'file_name': r.file_name, 'width': r.width, 'height': r.height}
         for r in result.records

@@ -89,7 +89,7 @@ def _read_task(
     objects, size = _regions(results, where, found)
     name = _image_name(task, where)
     image = _find(name, path, folder)
-    found.add(image, name, path, objects, size=size)
+    found.add(image, name, path, objects, size=size, marked=bool(results))
 
 
 def _regions(

@@ -51,7 +51,7 @@ def read_labelme(folder: ImageFolder, paths: Sequence[Path]) -> Found:
             size = image_size_of(content, str(path), SIZE)
         objects = _objects(shapes, path, found)
         image = folder.find(name, path)
-        found.add(image, name, path, objects, size=size)
+        found.add(image, name, path, objects, size=size, marked=bool(shapes))
 
     read_each(paths, read, found)
     return found

@@ -121,12 +121,19 @@ def _yaml_names(path: Path) -> list[Any]:
 
     text = read_text_file(path, 'data.yaml', max_bytes=MAX_YAML_BYTES)
     try:
-        content = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        content = None if root is None else loader.construct_document(root)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = ' '.join(str(error).split())[:200]
         raise ValueError(
             f'{path} is no YAML ({reason}): expected names of classes; correct it'
         ) from error
+    if _said_twice(root, content):
+        raise ValueError(
+            f'{path} says names, or the name of a number, more than once: expected one '
+            'name a number; correct it'
+        )
     names = content.get('names') if isinstance(content, dict) else None
     if names is None:
         return []
@@ -143,6 +150,19 @@ def _yaml_names(path: Path) -> list[Any]:
             'from 0 on; correct it'
         )
     return names
+
+
+def _said_twice(root: Any, content: Any) -> bool:
+    """Whether names, or the number of a name, are said again: YAML takes the last."""
+    named = [value for key, value in _pairs(root) if key.value == 'names']
+    names = content.get('names') if isinstance(content, dict) else None
+    again = isinstance(names, dict) and len(names) < len(_pairs(named[0]))
+    return again or len(named) > 1
+
+
+def _pairs(node: Any) -> list[tuple[Any, Any]]:
+    """Nodes of the keys and values of a mapping of YAML."""
+    return node.value if getattr(node, 'id', '') == 'mapping' else []
 
 
 def _objects(path: Path, names: Sequence[str]) -> Objects:

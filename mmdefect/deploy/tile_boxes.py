@@ -18,7 +18,7 @@ SAME = 0.4
 INSIDE = 0.8
 """Share of a cut box that lies in a whole one from which it is a piece of it; and of
 what its tile sees of the whole one that lies in the cut box."""
-LARGER = 2.0
+LARGER = 3.0
 """Most that a piece may be larger than the whole: of a defect of which little is seen,
 a network guesses the size that it knows."""
 
@@ -34,11 +34,11 @@ def merge_boxes(
     piece and the whole show the same part, whatever the size of the rest, and so do the
     two halves of a scratch that is longer than a tile. A cut box is a piece of a whole
     one, too, if it lies in it (0.8 of it), or the other way round where its tile looks,
-    unless it is more than twice as large.
+    unless it is more than three times as large.
 
-    Whole boxes are gathered first, the best first; then each cut one joins the defect
-    that it agrees with most, sure boxes before faint ones. Of a defect, a tile gives
-    one box: two defects that lie closely together and that a tile tells apart stay two.
+    The two that agree most and are surest come together first, and so do what they
+    belong to: the order of tiles and boxes has no say. Of a defect, a tile gives one
+    box: two defects that lie closely together and that a tile tells apart stay two.
     What remains of each defect is its best whole box, or the box around all of its
     pieces, with the highest score of all. Suppression by score would keep a piece of a
     higher score in place of the whole, a weighted mean of all sightings would be drawn
@@ -123,68 +123,94 @@ def _gather(
 
 
 def _groups(found: _Sightings) -> list[list[int]]:
-    """Sightings of one class by defect."""
-    groups: list[list[int]] = []
-    member_of = np.full(len(found.scores), -1)
-    near = _neighbours(found)
-    done: dict[int, list[int]] = {tile: [] for tile in near}
-    for index in np.lexsort((-found.scores, found.cut)).tolist():
-        tile = int(found.tiles[index])
-        others = np.array([k for other in near[tile] for k in done[other]], np.int64)
-        # A sure box counts for more: beside it lie those that the model all but drops.
-        agreement = _agreement(found, index, others) * found.scores[others]
-        free = agreement * ~np.isin(member_of[others], member_of[done[tile]])
+    """Sightings of one class by defect, the surest agreements first."""
+    tiles, cut = found.tiles.tolist(), found.cut.tolist()
+    groups = [{k} for k in range(len(tiles))]
+    one, other, agreement = _pairs(found)
+    # A sure box counts for more: beside it lie those that the model all but drops.
+    sure = agreement * found.scores[one] * found.scores[other]
+    order = np.argsort(-sure, kind='stable')
+    pairs = list(zip(one[order].tolist(), other[order].tolist(), strict=True))
+    for first, second in pairs:
+        mine, others = groups[first], groups[second]
+        apart = {tiles[k] for k in mine}.isdisjoint(tiles[k] for k in others)
+        # Pieces do not make one defect of two whole ones.
+        pieces = all(cut[k] for k in mine) or all(cut[k] for k in others)
+        if apart and (pieces or not cut[first]):
+            _unite(groups, first, second)
+    for first, second in pairs:
         # A second piece, in one tile, of a whole box is that, and no other defect.
-        pieces = agreement * (found.cut[index] & ~found.cut[others])
-        group = len(groups)
-        if free.any():
-            group = int(member_of[others[free.argmax()]])
-        elif pieces.any():
-            group = int(member_of[others[pieces.argmax()]])
-        if group == len(groups):
-            groups.append([])
-        groups[group].append(index)
-        member_of[index] = group
-        done[tile].append(index)
-    return groups
+        if cut[first] and not cut[second] and len(groups[first]) == 1:
+            _unite(groups, first, second)
+    return [sorted(group) for k, group in enumerate(groups) if k == min(group)]
 
 
-def _neighbours(found: _Sightings) -> dict[int, list[int]]:
-    """Of each tile with boxes, those that look at a place that it looks at, too."""
-    tiles, first = np.unique(found.tiles, return_index=True)
-    views = found.views[first]
-    meet = _area(_common(views[:, None], views[None])) > 0
-    np.fill_diagonal(meet, False)
-    return {
-        int(tile): tiles[row].tolist() for tile, row in zip(tiles, meet, strict=True)
-    }
+def _unite(groups: list[set[int]], first: int, second: int) -> None:
+    groups[first] |= groups[second]
+    for member in groups[second]:
+        groups[member] = groups[first]
 
 
-def _agreement(found: _Sightings, index: int, others: np.ndarray) -> np.ndarray:
-    """Agreement of a box with those of other tiles; none is cut if it is not.
+def _pairs(found: _Sightings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes of two tiles that agree; the first is cut if one is.
 
     Returns:
-        ``(len(others),)``, in (0, 1]; 0 where they are different defects.
+        Numbers of the first, of the second, and how much they agree, in (0, 1].
     """
-    box, cut = found.boxes[index], found.cut[others]
-    if not found.cut[index]:
-        iou, _ = _overlap(box, found.boxes[others])
-        return np.where(iou >= SAME, iou, 0.0)
-    both = _common(found.places[index], found.places[others])
-    part, parts = _common(box, both), _common(found.boxes[others], both)
-    iou, inside = _overlap(part, parts)
+    firsts, seconds = [], []
+    for tile in np.unique(found.tiles):
+        own = np.flatnonzero(found.tiles == tile)
+        later = found.tiles > tile
+        others = np.flatnonzero(later & _touch(found.views[own[0]], found.beyond))
+        rows, columns = np.nonzero(
+            _touch(found.beyond[own][:, None], found.beyond[others][None])
+        )
+        firsts.append(own[rows])
+        seconds.append(others[columns])
+    one, other = np.concatenate(firsts), np.concatenate(seconds)
+    swap = found.cut[other] & ~found.cut[one]
+    one, other = np.where(swap, other, one), np.where(swap, one, other)
+    agreement = _agreement(found, one, other)
+    same = agreement > 0
+    return one[same], other[same], agreement[same]
+
+
+def _touch(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Whether boxes share any area."""
+    across = (one[..., 0] < other[..., 2]) & (other[..., 0] < one[..., 2])
+    down = (one[..., 1] < other[..., 3]) & (other[..., 1] < one[..., 3])
+    return across & down
+
+
+def _agreement(found: _Sightings, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Agreement of boxes with those of other tiles, pair by pair.
+
+    Args:
+        found: All of a class.
+        one: Numbers of boxes, ``(P,)``; of a pair with a cut one, that one.
+        other: Of what each is compared with.
+
+    Returns:
+        ``(P,)``, in (0, 1]; 0 where they are different defects.
+    """
+    box, boxes = found.boxes[one], found.boxes[other]
+    iou, whole = _overlap(box, boxes)
+    both = _common(found.places[one], found.places[other])
+    part, parts = _common(box, both), _common(boxes, both)
+    seen, inside = _overlap(part, parts)
     # Two pieces go on behind their borders, and tiles may share nothing but a border.
-    wider = _common(found.views[index], found.views[others])
+    wider = _common(found.views[one], found.views[other])
     beyond, _ = _overlap(
-        _common(found.beyond[index], wider), _common(found.beyond[others], wider)
+        _common(found.beyond[one], wider), _common(found.beyond[other], wider)
     )
-    iou = np.maximum(iou, np.where(cut, beyond, 0.0))
-    _, whole = _overlap(box, found.boxes[others])
+    cut = found.cut[one]
+    iou = np.where(cut, seen, iou)
+    iou = np.where(found.cut[other], np.maximum(iou, beyond), iou)
     around = _area(_common(part, parts)) / np.maximum(_area(parts), 1e-9)
-    around *= _area(box) <= LARGER * _area(found.boxes[others])
-    piece = ~cut & (np.maximum(np.maximum(inside, whole), around) >= INSIDE)
-    same = (iou >= SAME) | piece
-    return np.where(same, np.maximum(iou, 1e-6), 0.0)
+    around *= _area(box) <= LARGER * _area(boxes)
+    piece = cut & ~found.cut[other]
+    piece &= np.maximum(np.maximum(inside, whole), around) >= INSIDE
+    return np.where((iou >= SAME) | piece, np.maximum(iou, 1e-6), 0.0)
 
 
 def _overlap(one: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -198,8 +224,8 @@ def _one_box(found: _Sightings, group: list[int]) -> tuple[np.ndarray, float]:
     """The box and the score of a defect, of its sightings."""
     score = float(found.scores[group].max())
     whole = [k for k in group if not found.cut[k]]
-    if whole:  # they are there by score
-        return found.boxes[whole[0]], score
+    if whole:
+        return found.boxes[max(whole, key=lambda k: found.scores[k])], score
     boxes = found.boxes[group]
     return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)]), score
 

@@ -20,6 +20,8 @@ from mmdefect.deploy.tile_boxes import Tile, merge_boxes
 
 SMALLEST = 32
 """Pixels: below this no network sees anything."""
+MOST = 4096
+"""Tiles of one image; one of 20,000 x 20,000 pixels has 529 of 1024 that share 128."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,9 @@ class Tiling:
         Args:
             width: Of the image, in pixels.
             height: Of the image, in pixels.
+
+        Raises:
+            ValueError: If they would be more than 4,096.
         """
         columns, rows = (
             _starts(length, side, int(side - shared))
@@ -95,6 +100,12 @@ class Tiling:
                 (width, height), self.sides, self.shared, strict=True
             )
         )
+        if (count := len(columns) * len(rows)) > MOST:
+            raise ValueError(
+                f'tile size={self.size!r}, overlap={self.overlap!r}: expected at most '
+                f'{MOST} tiles an image, not the {count} of {width}x{height} pixels; '
+                'make the tiles larger or their overlap smaller'
+            )
         wide, high = self.sides
         return [
             (x, y, min(x + wide, width), min(y + high, height))
@@ -119,7 +130,8 @@ class TiledBackend:
         batch_size: How many tiles are looked at together.
 
     Raises:
-        ValueError: If the model gives labels, or as :class:`Tiling`.
+        ValueError: If the model gives labels, or as :class:`Tiling`; on a call, if an
+            image would be more than 4,096 tiles.
     """
 
     def __init__(

@@ -89,6 +89,11 @@ def _add_errors(app: FastAPI, service: Service) -> None:
         service.metrics.error('gone')
         return _error(400, 'the client went away before it had sent its request', {})
 
+    @app.exception_handler(Exception)  # uvicorn logs it
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        service.metrics.error('failed')
+        return _error(500, f'{request.url.path} failed: see the log', {})
+
 
 def _error(status: int, sentence: str, headers: dict[str, str]) -> JSONResponse:
     return JSONResponse({'error': sentence}, status, headers)

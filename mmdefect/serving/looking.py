@@ -50,13 +50,17 @@ def look(
 
     Raises:
         Refused: The image cannot be read.
+        ValueError: The model says what cannot be decided on, such as NaN.
     """
     image = read_image(upload, settings)
     height, width = image.shape[:2]
     output = model.look(image)
-    return decide(
+    found = decide(
         output, spec, source=upload.name, size=(width, height), product=product
     )
+    if found.error is not None:  # of the model: all images that are refused are above
+        raise ValueError(found.error)
+    return found
 
 
 def read_image(upload: Upload, settings: ServerSettings) -> np.ndarray:
@@ -69,7 +73,7 @@ def read_image(upload: Upload, settings: ServerSettings) -> np.ndarray:
         Refused: It is no image, damaged, or too large.
     """
     try:
-        header = header_of(upload.data) if upload.data else None
+        header = header_of(upload.data, limited=False) if upload.data else None
         if header is None:
             raise ImageError('zero bytes')
         _check_pixels(header, settings.max_pixels)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mmdefect.deploy.backend import Backend
 
 _IDLE = 75  # seconds that a connection is kept for the next request
+_HEAD = 10  # seconds until the head of a request is complete
+_UNREAD = 30  # seconds that an answer is kept for who does not read it
 
 
 def run(
@@ -100,9 +102,10 @@ def _serve(
     import uvicorn
 
     from mmdefect.serving.app import create_app
+    from mmdefect.serving.connections import Listener
 
     # Before models are opened, which takes longer than to find the port taken.
-    with listen(settings.host, settings.port) as listener:
+    with Listener(listen(settings.host, settings.port)) as listener:
         models = Models(packages, open_model=open_model)
         server = uvicorn.Server(server_config(create_app(models, settings), settings))
         host, port = listener.getsockname()[:2]
@@ -117,11 +120,15 @@ def server_config(app: Any, settings: ServerSettings) -> uvicorn.Config:
     """How uvicorn serves an application of ours."""
     import uvicorn
 
+    from mmdefect.serving.connections import protocol
+
     return uvicorn.Config(
         app,
-        http='h11',
+        http=protocol(min(_HEAD, settings.timeout)),
+        loop='asyncio',  # uvloop accepts connections past our listener
         ws='none',
         lifespan='on',
+        log_level='error',  # not a line for each hostile request
         log_config=None,
         access_log=False,
         server_header=False,
@@ -154,6 +161,9 @@ def listen(host: str, port: int) -> socket.socket:
     # Handed on to its connections. asyncio sets it only on sockets that it made, and
     # without it an answer waits 40 ms for the client's acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, 'TCP_USER_TIMEOUT'):  # Linux
+        unread = 1000 * _UNREAD
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread)
     return listener
 
 

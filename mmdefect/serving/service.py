@@ -161,6 +161,9 @@ class Service:
             found = look(
                 model, spec, upload, product=asked.product, settings=self.settings
             )
+            # Here and not later: a map is larger than what is told of it.
+            told = found.to_dict(everything=asked.everything)
+            self.metrics.image(model.name, found, time.monotonic() - began)
         except Refused as refused:
             self.metrics.error(refused.reason)
             return refused
@@ -169,9 +172,7 @@ class Service:
             self.metrics.error('failed')
             why = f'{visible(model.name)} failed on {upload.name}'
             return Refused(500, 'failed', f'{why} ({sentence_of(error)}): see the log')
-        self.metrics.image(model.name, found, time.monotonic() - began)
-        # Here and not later: a map is larger than what is told of it.
-        return found.to_dict(everything=asked.everything)
+        return told
 
 
 def _sorted_out(

@@ -11,6 +11,7 @@ from mmdefect.utils.checks import check_range
 TOKEN = 'MMDEFECT_TOKEN'  # noqa: S105
 """Environment variable that holds the token: a command line is seen by all users."""
 MIN_TOKEN = 16
+_DAY = 86_400
 
 
 def _threads() -> int:
@@ -34,7 +35,8 @@ class ServerSettings:
         max_files: Of a request.
         concurrency: Images that are decoded and looked at at once.
         queue: Requests that may wait beside those.
-        timeout: Seconds of a request, from its first byte to its answer.
+        timeout: Seconds of a request, from its first byte to its answer; a day at
+            most.
         bits: How many of its 16 bits a 16-bit image uses, 8 to 16; None if nobody says.
 
     Raises:
@@ -58,7 +60,7 @@ class ServerSettings:
         for name in ('max_bytes', 'max_pixels', 'max_files', 'concurrency'):
             check_range(name, getattr(self, name), 1)
         check_range('queue', self.queue, 0)
-        check_range('timeout', self.timeout, 0, open_low=True)
+        check_range('timeout', self.timeout, 0, _DAY, open_low=True)
         if self.bits is not None:
             check_range('bits', self.bits, 8, 16)
         if self.token is not None:

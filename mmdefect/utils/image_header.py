@@ -138,10 +138,15 @@ def read_header(path: str | Path) -> Header:
     return _within_limit(found)
 
 
-def header_of(data: bytes) -> Header:
-    """Header of a file's content; see :func:`read_header`."""
+def header_of(data: bytes, *, limited: bool = True) -> Header:
+    """Header of a file's content; see :func:`read_header`.
+
+    Args:
+        limited: Whether more than :func:`max_pixels` are refused.
+    """
     found = _plain_header(data)
-    return _within_limit(_any_header(io.BytesIO(data)) if found is None else found)
+    found = _any_header(io.BytesIO(data)) if found is None else found
+    return _within_limit(found) if limited else found
 
 
 def _within_limit(header: Header) -> Header:

@@ -6,6 +6,7 @@ Slow are trainings: a detector from one annotation format trains in the fast tie
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
+from mmdefect.apis import DefectInferencer
 from mmdefect.cli.init import main
 from mmdefect.testing import make_toy_products
 from tests.helpers.annotation_files import CLASSES, WRITERS, draw
@@ -91,10 +93,30 @@ def test_feature_boxes_train(kind: str, capsys: Out) -> None:
     cfg = Config.fromfile('line.py')
     assert cfg.model.bbox_head.num_classes == 2
     assert list(cfg.train_dataloader.dataset.metainfo.classes) == CLASSES
+    assert 'BoxCalibrationHook' not in str(cfg.custom_hooks)  # val is the test
     found = train('line.py')
     assert len(found) == 2
     assert all(0 < loss < 100 for loss in found)
     assert Path('work/epoch_1.pth').is_file()
+
+
+@pytest.mark.slow
+def test_feature_boxes_of_three_subsets_are_calibrated() -> None:
+    """With images for validation that no test sees, training ends with thresholds."""
+    for subset in ('train', 'valid', 'test'):
+        WRITERS['labelme'](Path('parts', subset))
+    for subset, kept in {'valid': range(6), 'test': range(6, 12)}.items():
+        for path in Path('parts', subset).iterdir():
+            if int(path.stem.split()[-1]) not in kept:
+                path.unlink()
+    assert init('boxes', 'parts', '--out', 'line.py') == 0
+    longer = {'train_cfg.max_epochs': 60, 'train_dataloader.dataset.indices': 'None'}
+    longer |= {'train_dataloader.batch_size': 4, 'train_cfg.val_interval': 60}
+    train('line.py', **longer)
+    assert Path('work/calibrated.pth').is_file()
+    inferencer = DefectInferencer('work', device='cpu')
+    assert inferencer.spec.calibrated
+    assert inferencer.predict_one('parts/test/part 7.png').calibrated
 
 
 def test_feature_what_is_suspicious_of_boxes(capsys: Out) -> None:
@@ -137,6 +159,7 @@ def test_feature_own_weights_and_own_subsets(capsys: Out) -> None:
     assert cfg.model.backbone.init_cfg.checkpoint == str(weights)
     files = [cfg[f'{s}_dataloader'].dataset.ann_file for s in ('train', 'val', 'test')]
     assert files == [f'line_data/{s}.json' for s in ('train', 'val', 'test')]
+    assert cfg.custom_hooks[-1].type == 'mmdefect.BoxCalibrationHook'
     for path, number in zip(files, (12, 1, 1), strict=True):
         content = json.loads(Path(path).read_text(encoding='utf-8'))
         assert len(content['images']) == number
@@ -157,6 +180,53 @@ def test_exception_what_is_there_already(capsys: Out) -> None:
     Path('line.py').unlink()
     assert init('boxes', 'parts', '--out', 'line.py') == 1
     assert 'line_data holds something already' in capsys.readouterr().out
+
+
+def test_feature_no_list_of_another_run_is_left(
+    sorted_parts: None, capsys: Out
+) -> None:
+    """Its images may be in other splits now; own files stay."""
+    data = Path('line_data')
+    assert init('labels', 'parts', '--out', 'line.py') == 0
+    Path(data, 'notes.txt').touch()
+    WRITERS['voc'](Path('boxes'))
+    assert init('boxes', 'boxes', '--out', 'line.py', '--force') == 0
+    assert {path.name for path in data.iterdir()} == {
+        'notes.txt',
+        'train.json',
+        'val.json',
+    }
+    photos(Path('line_data/gear/train/good'), 5, seed=0)
+    assert init('maps', 'line_data/gear', '--out', 'line.py', '--force') == 1
+    assert 'line_data, which holds what is read: expected' in capsys.readouterr().out
+    shutil.move('line_data/gear', 'gear')
+    assert init('maps', 'gear', '--out', 'line.py', '--force') == 0
+    assert [path.name for path in data.iterdir()] == ['notes.txt']
+
+
+@pytest.mark.parametrize('folder', ['sc\nrap', 'sc\u2028rap', ' scrap'])
+def test_exception_names_that_lists_cannot_hold(folder: str, capsys: Out) -> None:
+    photos(Path('parts/good'), 2, seed=0)
+    photos(Path('parts', folder), 2, seed=1)
+    assert init('labels', 'parts', '--out', 'line.py') == 1
+    assert 'begins with a space or holds the end of a line (2: ' in (
+        capsys.readouterr().out
+    )
+    assert [path.name for path in Path().iterdir()] == ['parts']
+
+
+@pytest.mark.parametrize('task', ['maps', 'labels'])
+def test_exception_names_that_are_no_text(task: str, capsys: Out) -> None:
+    photos(Path('parts/good'), 2, seed=0)
+    photos(Path('parts/bad'), 2, seed=1)
+    Path('parts/bad/1.png').rename(os.fsdecode(b'parts/bad/\xff.png'))
+    assert init(task, 'parts', '--out', 'line.py') == 1
+    assert r'no UTF-8 (1: bad/\udcff.png): expected text; rename' in (
+        capsys.readouterr().out
+    )
+    assert init(task, 'parts', '--out', os.fsdecode(b'\xff.py')) == 1
+    assert r'no UTF-8 (1: \udcff.py)' in capsys.readouterr().out
+    assert [path.name for path in Path().iterdir()] == ['parts']
 
 
 def two_formats() -> None:

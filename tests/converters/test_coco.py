@@ -62,6 +62,22 @@ def test_feature_what_is_dropped_or_clipped_is_named() -> None:
     assert not report.errors
 
 
+def test_feature_an_image_that_lost_its_boxes_is_not_good() -> None:
+    lost = record(('x', (5, 5, 5, 9)), ('y', (30, 5, 40, 9)))
+    records = [lost, record(('y', BOX), name='b.jpg'), record(name='c.jpg')]
+    coco, report = build_coco(records, ['x', 'y'], title='t')
+    assert [(i['id'], i['file_name']) for i in coco['images']] == [
+        (1, 'b.jpg'),
+        (2, 'c.jpg'),
+    ]
+    assert coco['annotations'][0]['image_id'] == 1
+    assert (report.images, report.empty) == (2, ['c.jpg'])
+    assert len(report.degenerate) == 2
+    (note,) = report.notes
+    assert note.startswith('images left out')
+    assert note.endswith(': 1: a.jpg')
+
+
 def test_exception_unknown_class_is_an_error_of_the_report() -> None:
     _, report = build_coco([record(('xx', BOX))], ['xxx', 'y'], title='t')
     assert len(report.errors) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -171,6 +172,31 @@ def test_feature_boxes_that_reach_out(parts: Path) -> None:
     assert sum(len(report.degenerate) for report in reports) == 2
 
 
+def test_feature_what_is_marked_without_a_box_is_not_good(parts: Path) -> None:
+    """Outside, without area, or a point alone: left out, by name, before the split."""
+    point = {'label': 'dent', 'points': [[1, 2]], 'shape_type': 'point'}
+    for number, shape in enumerate(
+        (
+            rectangle('dent', [200, 5], [220, 20]),
+            rectangle('dent', [30, 30], [30.4, 40]),
+            point,
+        )
+    ):
+        labelme_file(parts / f'part {number}.json', shapes=[shape])
+    imported = import_boxes(parts)
+    assert not imported.errors
+    assert set(boxes_in(imported)) == {f'part {k}.png' for k in range(3, COUNT)}
+    (note,) = (note for note in imported.notes if note.startswith('images left out'))
+    assert note.endswith('3: part 0.png, part 1.png, part 2.png')
+    converted = convert(imported)
+    names = [i['file_name'] for coco, _ in converted.values() for i in coco['images']]
+    assert len(names) == COUNT - 3
+    for path in parts.glob('*.json'):
+        labelme_file(path, shapes=[point])
+    (error,) = import_boxes(parts).errors
+    assert error.startswith(f'{parts} holds no box: expected some to learn from')
+
+
 def test_feature_images_without_annotations(parts: Path) -> None:
     (parts / 'part 2.json').unlink()
     imported = import_boxes(parts)
@@ -253,6 +279,10 @@ def test_feature_shapes_and_tracks_of_cvat(tmp_path: Path) -> None:
     ]
     assert imported.unlabelled == ['frame_000001.PNG']
     assert 'passed over, as it has no box: 1 points' in imported.notes
+    points = '<points frame="1" outside="0" points="1,2"/></track>'
+    write_text(tmp_path / 'annotations.xml', text.replace('</track>', points))
+    taken = import_boxes(tmp_path, take_unlabelled=True)
+    assert 'frame_000001.PNG' not in boxes_in(taken)
 
 
 def test_feature_turned_boxes() -> None:
@@ -308,6 +338,23 @@ def test_feature_links_of_label_studio(tmp_path: Path, link: str) -> None:
     assert 'passed over, as it has no box: 1 choices' in imported.notes
 
 
+def test_feature_brush_masks_of_label_studio(tmp_path: Path) -> None:
+    """They have no box, and images with nothing else are no good parts."""
+    names = draw(tmp_path, 3)
+    brush = region(type='brushlabels', value={'brushlabels': ['a'], 'rle': [1]})
+    tasks = [
+        {'data': {'image': name}, 'annotations': [{'result': result}]}
+        for name, result in zip(names, ([region()], [brush], []), strict=True)
+    ]
+    write_json(tmp_path / 'export.json', tasks)
+    imported = import_boxes(tmp_path)
+    assert not imported.errors
+    assert [record.file_name for record in imported.records] == [names[0], names[2]]
+    assert any(note.endswith(f': 1: {names[1]}') for note in imported.notes)
+    write_json(tmp_path / 'export.json', tasks[1:])
+    assert ' holds no box: expected' in import_boxes(tmp_path).errors[0]
+
+
 def test_exception_regions_of_two_sizes(tmp_path: Path) -> None:
     draw(tmp_path, 1)
     results = [region(), region(original_width=WIDTH + 1)]
@@ -334,6 +381,30 @@ def test_feature_labels_of_yolo(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    'names',
+    [
+        'names: {0: dent, 0: scratch}',
+        'names: {0: dent, 0x0: scratch}',
+        'names:\n  0: dent\n  1: scratch\n  1: rust',
+        'names: [dent]\nnames: [scratch]',
+    ],
+)
+def test_exception_names_of_yolo_said_twice(tmp_path: Path, names: str) -> None:
+    draw(tmp_path, 1)
+    write_text(tmp_path / 'part 0.txt', '0 0.5 0.5 0.2 0.2\n')
+    write_text(tmp_path / 'data.yaml', names)
+    with pytest.raises(ValueError, match=r'data\.yaml says names, or the name of a'):
+        import_boxes(tmp_path)
+
+
+def test_exception_names_that_are_no_text(tmp_path: Path) -> None:
+    WRITERS['labelme'](tmp_path, 1)
+    (tmp_path / 'part 0.png').rename(tmp_path / os.fsdecode(b'part\xff.png'))
+    with pytest.raises(ValueError, match=r'no UTF-8 \(1: part.udcff.png\): expected'):
+        import_boxes(tmp_path)
+
+
 def test_feature_subsets_of_coco_and_cvat(all_formats: Path, tmp_path: Path) -> None:
     """By the names of COCO's files; crowds are counted, ids may be anything."""
     root = Path(shutil.copytree(all_formats / 'coco', tmp_path / 'coco'))
@@ -347,7 +418,7 @@ def test_feature_subsets_of_coco_and_cvat(all_formats: Path, tmp_path: Path) -> 
         write_json(root / f'instances_{subset}.json', own)
     imported = import_boxes(root)
     converted = convert(imported)
-    assert [len(coco['images']) for coco, _ in converted.values()] == [6, 2]
+    assert [len(coco['images']) for coco, _ in converted.values()] == [5, 2]
     assert 'passed over, as it has no box: 1 iscrowd' in imported.notes
     assert 'split as the data set is' in converted['train'][1].notes
 
@@ -366,7 +437,8 @@ def test_exception_which_image_is_meant(tmp_path: Path) -> None:
     """Two of a name, equally near; and a path that leads out of the folder."""
     text = (
         '<annotation><filename>{}</filename><size><width>96</width><height>64</height>'
-        '</size></annotation>'
+        '</size><object><name>dent</name><bndbox><xmin>1</xmin><ymin>1</ymin>'
+        '<xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>'
     )
     for folder in 'ab':
         draw(tmp_path / folder, 1)
@@ -413,6 +485,19 @@ def test_feature_the_draw_reaches_every_class() -> None:
     with pytest.raises(ValueError, match='val_share=1: expected more than 0 and less'):
         draw_val(records, share=1)
     assert draw_val(records[:1]) == set()
+
+
+@pytest.mark.parametrize('share', [0.001, 0.5, 0.999])
+def test_feature_the_draw_leaves_some_of_every_class(share: float) -> None:
+    box = (0, 0, 5, 5)
+    names = ['one', 'two', 'two', 'three', 'three', 'three']
+    records = [ImageRecord(f'{k}.png', 9, 9, [(n, box)]) for k, n in enumerate(names)]
+    records += [ImageRecord(f'good{k}.png', 9, 9) for k in range(2)]
+    drawn = draw_val(records, share=share)
+    left = [r.objects[0][0] for r in records[:6] if r.file_name not in drawn]
+    assert set(left) == set(names)
+    assert drawn
+    assert len([name for name in drawn if name.startswith('good')]) == 1
 
 
 DEEP_XML = '<annotations>' + '<a>' * 200_000

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from mmdefect.cli.arguments import tile_of
 from mmdefect.converters.tile_rule import TileRule
 from mmdefect.converters.tiles import cut_into_tiles
 from mmdefect.datasets.boxes.coco_file import read_coco
@@ -181,8 +183,15 @@ def test_feature_the_folder_of_images_is_found(tmp_path, capsys) -> None:
     assert (tmp_path / 'out/images/img/a_png_x0_y0.png').is_file()
 
 
+def test_feature_its_help_names_an_option_that_predict_reads() -> None:
+    _, _, after = load_tool(TOOL).__doc__.partition('``mmdefect predict ... --tile ')
+    named = after.partition('``')[0]
+    assert tile_of(Namespace(tile=named)) == {'size': 800, 'overlap': 128}
+
+
 def test_exception(tmp_path, capsys) -> None:
     path = written(tmp_path / 'set', {'a.png': [(45, 2, 55, 20)], 'b.png': []})
+    large = written(tmp_path / 'large', {'a.png': []}, size=(131, 72))
     tool = load_tool(TOOL)
 
     def refused(*more: object, out: str = 'out', file: Path = path) -> str:
@@ -194,6 +203,9 @@ def test_exception(tmp_path, capsys) -> None:
 
     assert 'ERROR: tile overlap=60: expected' in refused('--overlap', 60)
     assert 'ERROR: tile size=20: expected at least 32' in refused('--size', 20)
+    assert 'at most 4096 tiles an image, not the 4100 of 131x72 pixels' in refused(
+        '--size', 32, '--overlap', 31, file=large
+    )
     assert 'ERROR: min_visible=0.0: expected more than 0' in refused('--min-visible', 0)
     assert 'ERROR: val_share=0.9 of 2 images' in refused('--val-share', 0.9)
     (tmp_path / 'full').mkdir()

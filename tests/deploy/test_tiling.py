@@ -176,6 +176,9 @@ def test_feature_a_guessed_size_of_a_piece() -> None:
     faint = [385, 99, 408, 122, 0.02, 0]
     found = merged([[384, 99, 400, 121, 0.7, 0]], [whole, faint])
     assert [box[4] for box in found] == [0.99, 0.02]
+    # It may be more than twice as large.
+    found = merged([[378, 97, 400, 137, 0.3, 0]], [whole])
+    assert [box[:4] for box in found] == [whole[:4]]
     # A large one around a small one is another one.
     assert len(merged([[310, 60, 400, 160, 0.6, 0]], [whole])) == 2
 
@@ -194,6 +197,101 @@ def test_feature_longer_than_what_tiles_share() -> None:
     assert found == [[*scratch, 0.7, 0], [50, 150, 400, 160, 0.4, 0]]
 
 
+def seen_by(tiles: list, defects: list, scores: np.ndarray) -> list[list]:
+    """What each tile shows of each defect, exactly; rows for :func:`merged`."""
+    rows: list[list] = []
+    for (x1, y1, x2, y2), sure in zip(tiles, scores, strict=True):
+        parts = [
+            [max(a, x1), max(b, y1), min(c, x2), min(d, y2), score, 0]
+            for (a, b, c, d), score in zip(defects, sure, strict=True)
+        ]
+        rows.append([p for p in parts if p[2] - p[0] > 2 and p[3] - p[1] > 2])
+    return rows
+
+
+@pytest.mark.parametrize(('side', 'overlap'), [(128, 32), (256, 64), (1024, 128)])
+def test_feature_long_scratches_are_one_box(side, overlap) -> None:
+    """Over two to eight tiles, whatever the order of their scores."""
+    rng = np.random.default_rng(0)
+    width, height = 5 * side, side + side // 2
+    tiles = Tiling(size=side, overlap=overlap).tiles(width, height)
+    for _ in range(60):
+        length = int(rng.integers(side // 2, width - 20))
+        x = int(rng.integers(0, width - length))
+        y = int(rng.integers(0, height - 30))
+        scratch = [x, y, x + length, y + 14]
+        sightings = seen_by(tiles, [scratch], rng.uniform(0.4, 1, (len(tiles), 1)))
+        found = merged(*sightings, tiles=tiles, size=(width, height))
+        assert [box[:4] for box in found] == [scratch]
+
+
+def test_feature_scattered_defects_are_one_box_each() -> None:
+    """Small ones, long ones across and along, in tiles of any size."""
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        width, height = (int(side) for side in rng.integers(200, 600, 2))
+        side, overlap = int(rng.integers(64, 160)), int(rng.integers(16, 32))
+        truth: list[list[int]] = []
+        for long in rng.integers(0, 3, 6):
+            w, h = (int(one) for one in rng.integers(6, 16, 2))
+            w = int(rng.integers(60, width - 10)) if long == 1 else w
+            h = int(rng.integers(60, height - 10)) if long == 2 else h
+            x, y = int(rng.integers(0, width - w)), int(rng.integers(0, height - h))
+            box = [x, y, x + w, y + h]
+            gaps = [
+                max(a - r, b - s, p - c, q - d)
+                for a, b, c, d in truth
+                for p, q, r, s in [box]
+            ]
+            if all(gap > 4 for gap in gaps):
+                truth.append(box)
+        tiles = Tiling(size=side, overlap=overlap).tiles(width, height)
+        scores = rng.uniform(0.5, 1, (len(tiles), len(truth)))
+        sightings = seen_by(tiles, truth, scores)
+        found = merged(*sightings, tiles=tiles, size=(width, height))
+        assert sorted(box[:4] for box in found) == sorted(truth)
+        # Nor does the order of the tiles say anything.
+        back = merged(*sightings[::-1], tiles=tiles[::-1], size=(width, height))
+        assert sorted(back) == sorted(found)
+
+
+def test_feature_close_scratches_that_a_tile_tells_apart() -> None:
+    tiles = Tiling(size=128, overlap=32).tiles(640, 128)
+    scratches = [[10, 40, 600, 54], [10, 44, 600, 58]]
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        sightings = seen_by(tiles, scratches, rng.uniform(0.4, 1, (len(tiles), 2)))
+        found = merged(*sightings, tiles=tiles, size=(640, 128))
+        assert sorted(box[:4] for box in found) == scratches
+
+
+def test_feature_a_faint_box_does_not_come_before_a_sure_piece() -> None:
+    """Faint ones are whole, the sure one is cut; it must not lift one of them."""
+    whole, beside = [296, 100, 316, 120, 0.9, 0], [297, 98, 324, 124, 0.05, 0]
+    piece, faint = [300, 100, 316, 120, 0.95, 0], [305, 98, 318, 121, 0.03, 0]
+    found = merged([whole, beside], [piece, faint])
+    assert found == [[*whole[:4], 0.95, 0], beside]
+
+
+def test_feature_many_boxes() -> None:
+    """As many as the largest photographs have; compared pair by pair they take long."""
+    tiles = Tiling(size=1024, overlap=128).tiles(20_000, 20_000)
+    rng = np.random.default_rng(0)
+    number = 57
+    outputs = []
+    for _ in tiles:
+        corners = rng.uniform(0, 990, (number, 2))
+        boxes = np.concatenate([corners, corners + rng.uniform(15, 30, (number, 2))], 1)
+        scores = rng.uniform(0, 1, number).astype(np.float32)
+        labels = np.zeros(number, np.int64)
+        outputs.append(
+            BoxOutput(boxes=boxes.astype(np.float32), scores=scores, labels=labels)
+        )
+    found = merge_boxes(tiles, outputs, size=(20_000, 20_000))
+    # By chance, some of two tiles lie on each other.
+    assert 0.99 < len(found.scores) / (number * len(tiles)) < 1
+
+
 def test_feature_tiles_that_share_a_border_alone() -> None:
     tiles = [(0, 0, 400, 400), (400, 0, 800, 400)]
     halves = ([[380, 10, 399, 40, 0.5, 0]], [[400, 11, 430, 40, 0.6, 0]])
@@ -208,7 +306,7 @@ def test_feature_close_defects_stay_apart() -> None:
     pair = [[320, 50, 350, 80, 0.9, 0], [330, 50, 360, 80, 0.8, 0]]
     again = [[331, 50, 361, 80, 0.85, 0], [321, 50, 351, 80, 0.7, 0]]
     found = merged(pair, again)
-    assert [box[0] for box in found] == [320, 330]
+    assert [box[0] for box in found] == [320, 331]
     # A small one in a large one that reaches out of what both see.
     large, small = [200, 20, 390, 200, 0.6, 0], [330, 60, 350, 80, 0.7, 0]
     found = merged([large, small], [[300, 20, 390, 200, 0.5, 0], small])
@@ -313,6 +411,21 @@ class Labels:
 def test_exception(settings, message) -> None:
     with pytest.raises(ValueError, match=message):
         TiledBackend(Blobs(), **settings)
+
+
+def test_exception_too_many_tiles() -> None:
+    assert len(Tiling(size=1024, overlap=128).tiles(20_000, 20_000)) == 529
+    message = (
+        r'^tile size=32, overlap=31: expected at most 4096 tiles an image, not the '
+        r'19969 of 20000x10 pixels; make'
+    )
+    backend = Blobs()
+    with pytest.raises(ValueError, match=message):
+        TiledBackend(backend, size=32, overlap=31)([np.zeros((10, 20_000, 3), 'uint8')])
+    assert not backend.batches
+    # Neither of the two sides alone says it.
+    with pytest.raises(ValueError, match=r'not the 4225 of 2080x2080'):
+        Tiling(size=32, overlap=0).tiles(2080, 2080)
 
 
 def test_exception_labels() -> None:

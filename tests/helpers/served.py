@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ import uvicorn
 from mmdefect.deploy.outputs import BoxOutput, MapOutput, Output
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.serving.app import create_app
+from mmdefect.serving.connections import Listener
 from mmdefect.serving.models import Models
 from mmdefect.serving.server import listen, server_config
 from mmdefect.serving.settings import ServerSettings
@@ -111,11 +113,13 @@ def write_package(folder: Path, kind: str = 'scratch', **said: Any) -> Path:
 
 
 @contextmanager
-def served(models: Models, **limits: Any) -> Iterator[str]:
+def served(
+    models: Models, *, descriptors: int | None = None, **limits: Any
+) -> Iterator[str]:
     """A server in a thread on a free port; its address."""
     settings = ServerSettings(**limits)
     server = uvicorn.Server(server_config(create_app(models, settings), settings))
-    listener = listen('127.0.0.1', 0)
+    listener = Listener(listen('127.0.0.1', 0), most=descriptors)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     wait_until(lambda: server.started)
@@ -130,6 +134,12 @@ def served(models: Models, **limits: Any) -> Iterator[str]:
 def client(url: str) -> httpx.Client:
     """Without certificates, which take longer to read than a test needs."""
     return httpx.Client(base_url=url, timeout=30, verify=False)
+
+
+def descriptors_left() -> int:
+    """The lowest descriptor that is free."""
+    with socket.socket() as probe:
+        return probe.fileno()
 
 
 def wait_until(true: Any, seconds: float = 20) -> None:

@@ -19,8 +19,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
+from mmdefect.deploy.outputs import BoxOutput, MapOutput
 from mmdefect.serving.app import create_app
-from mmdefect.serving.models import Models
+from mmdefect.serving.models import Model, Models
 from mmdefect.serving.settings import ServerSettings
 from tests.helpers.image_files import ACCEPTED, REFUSED
 from tests.helpers.served import (
@@ -197,7 +198,9 @@ def bomb(width: int, height: int) -> bytes:
 @pytest.mark.parametrize('size', [(50_000, 50_000), (101, 100)])
 def test_exception_too_many_pixels(client: TestClient, size: tuple) -> None:
     answer = client.post('/predict?model=boxes', files=file(bomb(*size)))
-    refused(answer, 422, 'a.png', f'{size[0]}x{size[1]}', 'above the limit')
+    limit = 'above the limit of 10000, max_pixels of the server'
+    refused(answer, 422, 'a.png', f'{size[0]}x{size[1]}', limit)
+    assert 'MMDEFECT' not in answer.text
 
 
 def test_exception_a_small_picture_with_much_behind(client: TestClient) -> None:
@@ -344,6 +347,59 @@ def test_exception_a_model_that_fails(client: TestClient, caplog: Any) -> None:
     found = client.post('/predict?model=boxes', files=both).json()['predictions']
     assert 'unlucky image' in found[0]['error']
     assert boxes(found[1]) == [PART.box]
+
+
+@pytest.mark.parametrize('name', ['boxes', 'maps'])
+def test_exception_a_model_that_says_nonsense(
+    client: TestClient, opened: Opened, caplog: Any, name: str
+) -> None:
+    """A class that it does not have, and what is no number."""
+    backend = opened.last[name]
+    nothing = np.full((48, 64), np.nan, np.float32)
+    backend.label = 7
+    if name == 'maps':
+        said = MapOutput(anomaly_map=nothing, score=float('nan'))
+        backend._look = lambda image: said
+    answer = client.post(f'/predict?model={name}&threshold=.5', files=file())
+    refused(answer, 500, f'{name} failed on a.png', 'see the log')
+    assert 'Traceback' in caplog.text
+
+
+def test_exception_a_result_that_cannot_be_told(
+    client: TestClient, opened: Opened, caplog: Any
+) -> None:
+    """Fewer boxes than scores: nobody has looked before it is made JSON."""
+    backend = opened.last['boxes']
+    backend._look = lambda image: BoxOutput(
+        boxes=np.zeros((1, 4), np.float32),
+        scores=np.ones(2, np.float32),
+        labels=np.zeros(2, int),
+    )
+    refused(client.post('/predict?model=boxes', files=file()), 500, 'boxes failed on')
+    assert 'Traceback' in caplog.text
+
+
+def test_exception_what_nobody_thought_of(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def describe(model: object) -> None:
+        raise RuntimeError('secret')
+
+    monkeypatch.setattr(Model, 'describe', describe)
+    honest = TestClient(client.app, raise_server_exceptions=False)
+    refused(honest.get('/models'), 500, '/models failed: see the log')
+
+
+@pytest.mark.parametrize('threshold', [-0.1, 1.5])
+def test_exception_a_threshold_that_no_score_has(
+    client: TestClient, threshold: float
+) -> None:
+    """Of boxes; a map's score may be any number."""
+    for given in (threshold, {'dent': threshold}):
+        body = {'image': BASE64, 'model': 'boxes', 'threshold': given}
+        refused(client.post('/predict', json=body), 422, 'threshold')
+    body = {'image': BASE64, 'model': 'maps', 'threshold': threshold}
+    assert client.post('/predict', json=body).status_code == 200
 
 
 def test_feature_models_and_health(client: TestClient) -> None:

@@ -86,6 +86,9 @@ def test_feature_answers_are_not_held_back() -> None:
         connection, _ = listener.accept()
         with connection:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            # Nor kept for ever for who does not read them.
+            unread = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            assert unread == 30_000
 
 
 def test_exception_no_such_address(capsys: pytest.CaptureFixture) -> None:
@@ -140,6 +143,8 @@ def test_exception_packages(tmp_path: Path, capsys: pytest.CaptureFixture) -> No
         ('queue', -1),
         ('timeout', 0),
         ('timeout', float('nan')),
+        ('timeout', float('inf')),
+        ('timeout', 1e6),
         ('token', 'with spaces ' * 3),
         ('token', 'ünicode' * 3),
     ],

@@ -5,7 +5,7 @@
 
 Writes ``OUT/images/...png`` and ``OUT/train.json`` (``OUT/val.json``), in which all
 tiles of an image stand together. Exits with 1, writing nothing, when something does not
-match. Predict with the same tiles: ``mmdefect predict ... --tile 800``.
+match. Predict with the same tiles: ``mmdefect predict ... --tile 800,128``.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from pathlib import Path
 from mmdefect.converters.box_split import VAL_SHARE
 from mmdefect.converters.formats import TITLES
 from mmdefect.converters.image_options import add_exif_option
-from mmdefect.converters.importing import convert, import_boxes
-from mmdefect.converters.output import finish, in_one_sentence
+from mmdefect.converters.importing import SUBSETS, convert, import_boxes
+from mmdefect.converters.output import finish, in_one_sentence, splits_in
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -28,6 +28,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('source', type=Path, help='folder of annotations, or one file')
     parser.add_argument('--out', type=Path, required=True, help='folder to write to')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='remove the splits that are in --out'
+    )
     parser.add_argument(
         '--format', choices=['auto', *TITLES], default='auto', help='of the annotations'
     )
@@ -57,6 +60,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 @in_one_sentence
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
+    old = splits_in(args.out, SUBSETS, overwrite=args.overwrite)
     imported = import_boxes(
         args.source,
         images=args.images,
@@ -68,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         full=args.full,
     )
     converted = convert(imported, val_share=args.val_share, seed=args.seed)
-    status = finish(converted, args.out)
+    status = finish(converted, args.out, replaced=old)
     if status == 0:
         print(f'file names are relative to {imported.root}')
     return status

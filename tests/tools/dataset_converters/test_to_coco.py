@@ -24,10 +24,32 @@ def test_smoke_and_again(tmp_path: Path, capsys: Out) -> None:
     assert '  images without boxes: 2: images/part 11.png, images/part 7' in printed
     assert f'file names are relative to {parts}' in printed
     before = files_in(out)
-    assert to_coco(parts, '--out', out, '--full') == 0
+    assert to_coco(parts, '--out', out, '--full', '--overwrite') == 0
     assert files_in(out) == before
     target = tmp_path / 'target.json'
     assert coco_tool(out / 'train.json', target, '--image-root', parts) == 0
+
+
+def test_exception_splits_of_two_runs(tmp_path: Path, capsys: Out) -> None:
+    """Old ones are not replaced unasked, and none is left beside the new."""
+    parts, out = tmp_path / 'parts', tmp_path / 'coco'
+    WRITERS['labelme'](parts)
+    assert to_coco(parts, '--out', out, '--val-share', 0.5) == 0
+    (out / 'val.json').rename(out / 'test.json')
+    before = files_in(out)
+    assert to_coco(parts, '--out', out) == 1
+    printed = capsys.readouterr().out
+    assert f'{out} holds splits already (2: train.json, test.json)' in printed
+    assert to_coco(tmp_path / 'no', '--out', out, '--overwrite') == 1
+    assert files_in(out) == before
+    assert to_coco(parts, '--out', out, '--val-share', 0.999, '--overwrite') == 0
+    assert {path.name for path in out.iterdir()} == {'train.json', 'val.json'}
+    names = [
+        {i['file_name'] for i in json.loads(path.read_text('utf-8'))['images']}
+        for path in out.iterdir()
+    ]
+    assert not names[0] & names[1]
+    assert len(names[0] | names[1]) == 12
 
 
 def test_feature_share_seed_and_classes(tmp_path: Path) -> None:
