@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from mmdefect.cli.arguments import add_threshold, threshold_of
 from mmdefect.compat import check_torch
+from mmdefect.utils.files import draft_folder
 
 HELP = """Write a package: a graph, package.json and a model card.
 
@@ -77,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if _is_package(args.model):
         written = _remade(Path(args.model), args)
     elif args.int8 or args.layout == 'triton':
-        with _aside(args.out) as folder:
+        with _aside(args, 'export') as folder:
             # What comes next begins with a graph in ONNX.
             written = _remade(_export(args, folder, 'onnx'), args)
     else:
@@ -143,7 +142,7 @@ def _remade(package: Path, args: argparse.Namespace) -> Path:
         return _triton(package, args)
     if args.layout == 'folder':
         return _int8(package, args.out, args)
-    with _aside(args.out) as folder:
+    with _aside(args, 'int8') as folder:
         return _triton(_int8(package, folder, args), args)
 
 
@@ -166,9 +165,7 @@ def _triton(package: Path, args: argparse.Namespace) -> Path:
     return write_triton(package, args.out, name=Path(args.model).name)
 
 
-@contextmanager
-def _aside(out: Path) -> Iterator[Path]:
+def _aside(args: argparse.Namespace, what: str) -> AbstractContextManager[Path]:
     """A folder for what is made on the way, on the disk of the result."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix='.export-') as folder:
-        yield Path(folder) / 'package'
+    out, model = args.out.absolute(), Path(args.model).name
+    return draft_folder(out.with_name(f'{out.name}.{model}.{what}'))

@@ -164,24 +164,15 @@ def opencv(versions: Mapping[str, str], *, error: str | None = None) -> Finding:
     if not found:
         cure = 'pip install opencv-python-headless'
         return Finding('OpenCV', 'broken', 'not installed', cure)
-    listed = ' and '.join(f'{name} {versions[name]}' for name in found)
     if len({versions[name] for name in found}) > 1:
-        keep = found[0]
-        cure = (
-            f'pip uninstall -y {" ".join(found)}, then '
-            f'pip install {keep}=={versions[keep]}'
-        )
-        text = f'{listed}: one module cv2, written by two versions'
+        keep = f'{found[0]}=={versions[found[0]]}'
+        cure = f'pip uninstall -y {" ".join(found)}, then pip install {keep}'
+        text = f'{_listed(versions, found)}: one module cv2, written by two versions'
         return Finding('OpenCV', 'broken', text, cure)
-    if error is not None:
-        cure = (
-            'apt-get install libgl1 (Debian, Ubuntu), or mesa-libGL (Fedora)'
-            if 'libGL' in error
-            else f'pip install --force-reinstall --no-deps {" ".join(found)}'
-        )
-        return Finding('OpenCV', 'broken', f'{listed}: {error}', cure)
-    same = ', of one version' if len(found) > 1 else ''
-    return Finding('OpenCV', 'ok', f'{listed}{same}')
+    if error is not None and 'libGL' in error:
+        cure = 'apt-get install libgl1 (Debian, Ubuntu), or mesa-libGL (Fedora)'
+        return Finding('OpenCV', 'broken', error, cure)
+    return _imported('OpenCV', versions, found, error)
 
 
 def numpy(versions: Mapping[str, str], *, error: str | None = None) -> Finding:
@@ -189,14 +180,10 @@ def numpy(versions: Mapping[str, str], *, error: str | None = None) -> Finding:
     version = versions.get('numpy')
     if version is None:
         return Finding('NumPy', 'broken', 'not installed', 'pip install numpy')
-    if error is not None:
-        cure = f'pip install --force-reinstall numpy=={version}'
-        return Finding('NumPy', 'broken', f'{version}: {error}', cure)
-    major = version.partition('.')[0]
-    if major != '2':
+    if error is None and version.partition('.')[0] != '2':
         text = f'{version}: the compiled packages of our pins are built for 2'
         return Finding('NumPy', 'warning', text, 'pip install "numpy>=2,<3"')
-    return Finding('NumPy', 'ok', version)
+    return _imported('NumPy', versions, ['numpy'], error)
 
 
 def runtimes(
@@ -207,35 +194,28 @@ def runtimes(
     Args:
         errors: Module -> why it cannot be imported, None if it can.
     """
-    return [_onnxruntime(versions, errors), _openvino(versions, errors)]
+    return [
+        _onnxruntime(versions, errors.get('onnxruntime')),
+        _openvino(versions, errors.get('openvino')),
+    ]
 
 
-def _onnxruntime(
-    versions: Mapping[str, str], errors: Mapping[str, str | None]
-) -> Finding:
+def _onnxruntime(versions: Mapping[str, str], error: str | None) -> Finding:
     name = 'ONNX Runtime'
     found = _installed(versions, ONNXRUNTIME)
     if not found:
         return Finding(name, 'ok', 'not installed; packages: "mmdefect[edge]"')
-    listed = ' and '.join(f'{one} {versions[one]}' for one in found)
     if len(found) > 1:
+        text = f'{_listed(versions, found)}: one module, written twice'
         cure = f'pip uninstall -y {" ".join(found)}, then install the one you need'
-        return Finding(name, 'broken', f'{listed}: one module, written twice', cure)
-    if error := errors.get('onnxruntime'):
-        cure = f'pip install --force-reinstall --no-deps {found[0]}'
-        return Finding(name, 'broken', f'{listed}: {error}', cure)
-    return Finding(name, 'ok', listed)
+        return Finding(name, 'broken', text, cure)
+    return _imported(name, versions, found, error)
 
 
-def _openvino(versions: Mapping[str, str], errors: Mapping[str, str | None]) -> Finding:
-    if 'openvino' not in versions:
-        return Finding(
-            'OpenVINO', 'ok', 'not installed; optional: "mmdefect[openvino]"'
-        )
-    text = f'openvino {versions["openvino"]}'
-    if error := errors.get('openvino'):
-        cure = 'pip install --force-reinstall --no-deps openvino'
-        return Finding('OpenVINO', 'broken', f'{text}: {error}', cure)
+def _openvino(versions: Mapping[str, str], error: str | None) -> Finding:
+    if 'openvino' in versions:
+        return _imported('OpenVINO', versions, ['openvino'], error)
+    text = 'not installed; optional: "mmdefect[openvino]"'
     return Finding('OpenVINO', 'ok', text)
 
 
@@ -262,13 +242,9 @@ def shared_memory(size: int | None) -> Finding:
     if size is None:
         return Finding(name, 'ok', 'no /dev/shm on this system')
     if size < GIB:
-        cure = (
-            'start the container with --shm-size=2g, or set num_workers=0 of the '
-            'data loaders'
-        )
-        return Finding(
-            name, 'warning', f'{_gib(size)} in /dev/shm for data workers', cure
-        )
+        text = f'{_gib(size)} in /dev/shm for data workers'
+        cure = 'start the container with --shm-size=2g, or set num_workers=0'
+        return Finding(name, 'warning', text, cure)
     return Finding(name, 'ok', f'{_gib(size)} in /dev/shm')
 
 
@@ -311,6 +287,22 @@ def _providers(versions: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _installed(versions: Mapping[str, str], names: Sequence[str]) -> list[str]:
     return [name for name in names if name in versions]
+
+
+def _listed(versions: Mapping[str, str], names: Sequence[str]) -> str:
+    return ' and '.join(f'{name} {versions[name]}' for name in names)
+
+
+def _imported(
+    name: str, versions: Mapping[str, str], found: Sequence[str], error: str | None
+) -> Finding:
+    """What is installed, or how to install it again where it cannot be imported."""
+    text = _listed(versions, found)
+    if error is None:
+        return Finding(name, 'ok', text)
+    again = ' '.join(f'{one}=={versions[one]}' for one in found)
+    cure = f'pip install --force-reinstall --no-deps {again}'
+    return Finding(name, 'broken', f'{text}: {error}', cure)
 
 
 def _gib(size: int) -> str:

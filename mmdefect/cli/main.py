@@ -11,6 +11,7 @@ import argparse
 import errno
 import io
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -51,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Without the name of the program; by default those of this process.
 
     Returns:
-        The exit status: 0, 1 after an error, 130 after Ctrl-C. Wrong arguments end the
-        process with 2, as argparse does.
+        The exit status: 0, 1 after an error, 130 after Ctrl-C, 143 after SIGTERM.
+        Wrong arguments end the process with 2, as argparse does.
     """
     for stream in (sys.stdout, sys.stderr):  # names of files may be of any bytes
         if isinstance(stream, io.TextIOWrapper):
@@ -62,15 +63,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     if asked.command is None:
         parser.print_help(sys.stderr)
         return 2
+    from mmdefect.utils.interrupts import first_process, raise_interrupts
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        raise_interrupts()  # drafts are removed on the way out
+        return _run(asked)
+    except KeyboardInterrupt as stop:
+        if first_process():  # of several, the others have nothing to add
+            print('\nmmdefect: interrupted', file=sys.stderr)
+        return int(getattr(stop, 'status', 128 + signal.SIGINT))
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _run(asked: argparse.Namespace) -> int:
     module = import_module(COMMANDS[asked.command][0])
     passes_on = getattr(module, 'PASSES_ON', False)
     traced = '--traceback' in asked.arguments
     try:
         given = asked if passes_on else _arguments(module, asked)
         return int(module.run(given))
-    except KeyboardInterrupt:
-        print('\nmmdefect: interrupted', file=sys.stderr)
-        return 128 + signal.SIGINT
     except BrokenPipeError:  # `mmdefect list | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
@@ -79,20 +93,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         known = (ImportError, ToolError) if passes_on else USER_ERRORS
         if traced or not isinstance(error, known):
             traceback.print_exc()
-        print(f'mmdefect: error: {sentence(error)}', file=sys.stderr)
+        words = [asked.command, *asked.arguments]
+        called = f'`mmdefect {shlex.join(words[:6])}{" ..." * (len(words) > 6)}`'
+        print(f'mmdefect: error: {sentence(error, called)}', file=sys.stderr)
         return 1
 
 
-def sentence(error: Exception) -> str:
-    """What an error says, in one line."""
+def sentence(error: Exception, called: str) -> str:
+    """What an error says, in one line.
+
+    Args:
+        called: The command line, for errors that do not say what they are about.
+    """
     if isinstance(error, OSError) and error.errno:
-        return f'{error.filename or "a file"}: {_expected(error)}'
+        named = [str(one) for one in (error.filename, error.filename2) if one]
+        return f'{" -> ".join(named) or called}: {_expected(error)}'
     if isinstance(error, ModuleNotFoundError) and error.name == 'torch':
         return _without_torch()
     text = ' '.join(str(error).split())
-    if isinstance(error, USER_ERRORS):
-        return text
-    return f'{type(error).__name__}: {text}; this is not meant to happen, see above'
+    if not isinstance(error, USER_ERRORS):
+        return f'{type(error).__name__}: {text}; this is not meant to happen, see above'
+    if _of_a_library(error):
+        return f'{called}: {type(error).__name__}: {text}'
+    return text
+
+
+def _of_a_library(error: Exception) -> bool:
+    """Whether it is of a kind that others raise, who know no names of files."""
+    room = type(error).__module__.partition('.')[0]
+    others = room == 'builtins' and isinstance(error, (RuntimeError, UnicodeError))
+    return others or room not in ('builtins', 'mmdefect')
 
 
 def _expected(error: OSError) -> str:

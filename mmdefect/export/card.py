@@ -60,7 +60,7 @@ def _decision(package: Package) -> str:
     else:
         chosen = 'chosen on validation images' if spec.calibrated else 'not calibrated'
         rows = '\n'.join(known)
-        text = f'From these scores on ({chosen}):\n\n{rows}'
+        text = f'Called a defect from these scores on ({chosen}):\n\n{rows}'
     return (
         f'## Decision\n\n{text}\n\nThresholds stand in `package.json`, outside the '
         'graph: change them there, or by `DefectInferencer(..., threshold=...)`.'

@@ -219,7 +219,7 @@ def write_int8(source: Path, target: Path, batches: Any) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=target.parent) as folder:
         ready = Path(folder) / 'ready.onnx'
         # Batch norms become part of their convolutions. The sizes are known already.
         quant_pre_process(source, ready, skip_symbolic_shape=True)

@@ -32,6 +32,7 @@ def write_onnx(
         any_size: Whether images of other heights and widths will come.
 
     Raises:
+        OSError: It cannot be written.
         ValueError: torch cannot trace it.
     """
     free = torch.export.Dim.DYNAMIC
@@ -51,6 +52,8 @@ def write_onnx(
             )
             program.save(str(path), external_data=False)
     except Exception as error:  # of torch's many kinds
+        if isinstance(failed := error.__cause__ or error, OSError):
+            raise failed from None  # a full disk, not the model
         reason = str(error).strip().partition('\n')[0]
         raise ValueError(
             f'torch cannot export this model ({type(error).__name__}: {reason}): '

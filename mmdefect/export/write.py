@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -168,14 +169,22 @@ def _takes_any_size(network: Exportable, example: Tensor, divisor: int) -> bool:
 
 
 def written_graph(kind: str, draft: Path, outputs: tuple[str, ...]) -> Graph:
-    """Turn the ONNX file of a draft into its format; it is hashed when it is saved."""
+    """Turn the ONNX file of a draft into its format; it is hashed when it is saved.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     if kind == 'onnx':
         return Graph(format=kind, file=ONNX_FILE, outputs=outputs)
     import openvino
 
     converted = openvino.convert_model(draft / ONNX_FILE)
     # In full precision: halves would not keep what was promised.
-    openvino.save_model(converted, draft / OPENVINO_FILE, compress_to_fp16=False)
+    try:
+        openvino.save_model(converted, draft / OPENVINO_FILE, compress_to_fp16=False)
+    except RuntimeError as error:  # of a C++ stream, which knows neither file nor cause
+        reason = f'OpenVINO cannot write it ({error})'
+        raise OSError(errno.EIO, reason, str(draft / OPENVINO_FILE)) from error
     (draft / ONNX_FILE).unlink()
     weights = {'file': Path(OPENVINO_FILE).with_suffix('.bin').name, 'sha256': ''}
     return Graph(format=kind, file=OPENVINO_FILE, weights=weights, outputs=outputs)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 _CLAIMS: dict[Path, IO[str]] = {}
+_DRAFT_MARK = '.mmdefect-draft'
 
 
 @contextmanager
@@ -24,7 +25,8 @@ def in_one_piece(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = draft_of(path)
     try:
-        yield draft
+        with _named(path):
+            yield draft
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -33,6 +35,17 @@ def in_one_piece(path: Path) -> Iterator[Path]:
 def draft_of(path: Path) -> Path:
     """Where :func:`in_one_piece` writes; a kill may leave it behind."""
     return path.with_name(f'{path.name}.tmp')
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name what was written in an error of the disk, which names nothing itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -57,26 +70,31 @@ def claim(folder: Path) -> None:
     if folder in _CLAIMS:
         return
     folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / '.claim').open('a+', encoding='utf-8')
+    _lock(file, f'{folder} is in use', 'stop it, or give another --work-dir')
+    _CLAIMS[folder] = file
+
+
+def _lock(file: IO[str], trouble: str, cure: str) -> None:
+    """Lock an open file for this process, where the system can, and write its name."""
     try:
         import fcntl
     except ImportError:  # Windows
         return
-    file = (folder / '.claim').open('a+', encoding='utf-8')
     try:
         # Not flock: workers would inherit that lock, and hold it when this one is dead.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         file.seek(0)
         raise FileExistsError(
-            f'{folder} is in use by {file.read()}: expected one training at a time; '
-            'wait for its end, stop it, or give another --work-dir'
+            f'{trouble} by {file.read()}: expected one at a time; wait for its end, '
+            f'{cure}'
         ) from None
     except OSError:  # a file system without locks
         return
     file.truncate(0)
     file.write(f'process {os.getpid()} on {platform.node()}')
     file.flush()
-    _CLAIMS[folder] = file
 
 
 def refuse_full(out: Path) -> None:
@@ -95,24 +113,47 @@ def refuse_full(out: Path) -> None:
 
 
 @contextmanager
+def draft_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder for drafts, in ``path``, which is gone when the block ends.
+
+    One that a kill has left is replaced: a file in it says that it is of ours, and the
+    lock on that file whether somebody still writes.
+
+    Raises:
+        FileExistsError: If ``path`` is another process's, or no draft of ours.
+    """
+    mark = path / _DRAFT_MARK
+    if not mark.is_file():
+        refuse_full(path)
+    path.mkdir(parents=True, exist_ok=True)
+    with mark.open('a+', encoding='utf-8') as file:
+        _lock(file, f'{path} is being written', 'or write elsewhere')
+        draft = path / 'draft'
+        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            draft.mkdir()
+            yield draft
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
     """Give a folder to write to, which gets its name when all is written.
 
     Args:
         out: New or empty folder. What is written stands in ``<out>.part`` until then,
-            which is gone after an error; a kill may leave it behind.
+            which is gone after an error; what a kill leaves there, the next call
+            replaces.
 
     Raises:
-        FileExistsError: If ``out`` or ``<out>.part`` holds anything.
+        FileExistsError: If ``out`` holds anything, or ``<out>.part`` what is no draft
+            or another process's.
     """
     refuse_full(out)
-    part = out.with_name(f'{out.name}.part')
-    refuse_full(part)
-    part.mkdir(parents=True, exist_ok=True)
-    try:
-        yield part
+    with draft_folder(out.with_name(f'{out.name}.part')) as draft:
+        with _named(out):
+            yield draft
         if out.is_dir():
             out.rmdir()
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        draft.rename(out)

@@ -139,6 +139,15 @@ def test_feature_triton(calls: dict[str, Any], tmp_path: Path) -> None:
     assert calls['write_triton']['package'] == calls['quantise']['out']
 
 
+def test_feature_what_a_kill_has_left(calls: dict[str, Any], tmp_path: Path) -> None:
+    """The same command replaces it."""
+    left = tmp_path / 'out.work.export'
+    (left / 'draft/package').mkdir(parents=True)
+    (left / '.mmdefect-draft').touch()
+    assert main(['export', 'work', 'out', '--layout', 'triton']) == 0
+    assert not [*tmp_path.iterdir()]
+
+
 @pytest.mark.parametrize(
     ('words', 'said'),
     [

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from importlib import import_module
+from json import JSONDecodeError
 from pathlib import Path
 
 import pytest
 
-from mmdefect.cli import doctor, main, tool
+from mmdefect.cli import doctor, main, predict, tool
+from mmdefect.utils.files import new_folder, write_text
 from mmdefect.version import __version__
 from tests.conftest import tool_env
 from tests.helpers.tiers import cpu_seconds
@@ -106,7 +109,35 @@ def test_exception_nothing_asked(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (ValueError('size=0: expected\n at least 1'), 'size=0: expected at least 1'),
         (FileNotFoundError('x does not exist'), 'x does not exist'),
-        (RuntimeError('the model fails'), 'the model fails'),
+        (main.ToolError('the tool fails'), 'the tool fails'),
+        (
+            RuntimeError('mat1 and mat2'),
+            '`mmdefect doctor`: RuntimeError: mat1 and mat2',
+        ),
+        (
+            RecursionError('maximum depth'),
+            '`mmdefect doctor`: RecursionError: maximum depth',
+        ),
+        (
+            UnicodeDecodeError('utf-8', b'\xff', 0, 1, 'invalid start byte'),
+            "`mmdefect doctor`: UnicodeDecodeError: 'utf-8' codec can't decode byte "
+            '0xff in position 0: invalid start byte',
+        ),
+        (
+            JSONDecodeError('Expecting value', '', 0),
+            '`mmdefect doctor`: JSONDecodeError: Expecting value: line 1 column 1 '
+            '(char 0)',
+        ),
+        (
+            OSError(27, 'File too large'),
+            '`mmdefect doctor`: File too large; expected a place that can be read and '
+            'written: check its rights and the space left',
+        ),
+        (
+            OSError(28, 'No space left on device', 'a', None, 'b'),
+            'a -> b: No space left on device; expected a place that can be read and '
+            'written: check its rights and the space left',
+        ),
         (
             PermissionError(13, 'Permission denied', '/there'),
             '/there: Permission denied; expected a place that can be read and written: '
@@ -132,6 +163,20 @@ def test_exception_in_one_line(
     assert capsys.readouterr().err == f'mmdefect: error: {said}\n'
     assert main.main(['doctor', '--traceback']) == 1
     assert 'Traceback' in capsys.readouterr().err
+
+
+def test_exception_names_what_was_called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its first arguments, not with a thousand names of files."""
+
+    def run(args: object) -> int:
+        raise RecursionError('too deep')
+
+    monkeypatch.setattr(predict, 'run', run)
+    assert main.main(['predict', 'my model', *'abcdefgh']) == 1
+    said = "`mmdefect predict 'my model' a b c d ...`: RecursionError: too deep"
+    assert capsys.readouterr().err == f'mmdefect: error: {said}\n'
 
 
 def test_exception_without_torch(
@@ -167,6 +212,25 @@ def test_exception_interrupted(
     monkeypatch.setattr(doctor, 'run', run)
     assert main.main(['doctor']) == 130
     assert capsys.readouterr().err == '\nmmdefect: interrupted\n'
+
+
+def test_exception_terminated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A draft is removed; what SIGTERM did before, it does again."""
+
+    def run(args: object) -> int:
+        with new_folder(tmp_path / 'out') as draft:
+            write_text(draft / 'half', '')
+            signal.raise_signal(signal.SIGTERM)
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(doctor, 'run', run)
+    assert main.main(['doctor']) == 143
+    assert capsys.readouterr().err == '\nmmdefect: interrupted\n'
+    assert not [*tmp_path.iterdir()]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_feature_nobody_reads_on() -> None:

@@ -34,7 +34,7 @@ from tests.helpers.hand_package import hand_package
         (
             'labels',
             {'defective': 'red', 'thresholds': {'red': 0.4}},
-            ['From these scores on (not calibrated):\n\n- red: 0.4\n'],
+            ['Called a defect from these scores on (not calibrated):\n\n- red: 0.4\n'],
         ),
     ],
 )

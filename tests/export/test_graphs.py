@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +93,23 @@ def test_exception_a_network_that_cannot_be_traced(tmp_path: Path) -> None:
         write_onnx(network, torch.ones(2, 3, 4, 4), path, any_size=False)
     assert '\n' not in str(raised.value)
     assert not path.exists()
+
+
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_exception_full_disk(
+    wrapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not the model's fault, wherever the exporter has met it."""
+
+    def full(*_: object, **__: object) -> None:
+        try:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        except OSError as error:
+            if wrapped:
+                raise RuntimeError('failed') from error
+            raise
+
+    monkeypatch.setattr(torch.onnx, 'export', full)
+    network = Exportable(module=torch.nn.Identity(), outputs=('maps',))
+    with pytest.raises(OSError, match='No space left on device'):
+        write_onnx(network, torch.ones(2, 3, 4, 4), tmp_path / 'x', any_size=False)

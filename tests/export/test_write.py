@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -18,11 +19,11 @@ from mmdefect.deploy.package import FILE, Package, read_package
 from mmdefect.deploy.result import Prediction
 from mmdefect.deploy.runtime import open_package
 from mmdefect.export.verify import NotEqualError, Tolerance, compare
-from mmdefect.export.write import export
+from mmdefect.export.write import export, written_graph
 from mmdefect.utils.checkpoint import load_weights
 from tests.deploy.test_without_torch import predict_without_torch
 from tests.helpers import exported_toys as toys
-from tests.helpers.hand_package import SUPPRESSION
+from tests.helpers.hand_package import SUPPRESSION, hand_package
 from tests.helpers.tiny_models import stream_of_boxes
 
 
@@ -149,6 +150,17 @@ def test_exception_nothing_is_left(
         assert not list(tmp_path.iterdir())
     with pytest.raises(FileNotFoundError):
         export(cfg, out, weights=path, images=tmp_path / 'none')
+
+
+def test_exception_openvino_on_a_full_disk(tmp_path: Path) -> None:
+    folder = hand_package(tmp_path, 'labels').folder
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"OpenVINO cannot .*: '.*/model\.xml'"):
+            written_graph('openvino', folder, ('probabilities',))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.slow

@@ -148,6 +148,8 @@ def run(request: dict, files: list[int]) -> None:
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
+    # The old one may think that it is still a file, which can be sought in.
+    sys.stderr = open(2, 'w', buffering=1, errors=sys.stderr.errors, closefd=False)  # noqa: SIM115
     os.chdir(request['cwd'])
     os.environ.clear()
     os.environ.update(request['env'])

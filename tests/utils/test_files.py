@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from mmdefect.utils.files import (
     write_text,
 )
 from mmdefect.utils.images import write_png
+from tests.conftest import tool_env
 
 
 def test_smoke_the_old_file_stays_until_the_block_ends(tmp_path: Path) -> None:
@@ -84,6 +88,66 @@ def test_exception_a_folder_of_somebody_else(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match=message), new_folder(tmp_path / 'out'):
         raise AssertionError('nothing may be written')
     assert theirs.read_text(encoding='utf-8') == 'mine'
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from mmdefect.utils.files import new_folder
+
+with new_folder(Path(sys.argv[1])) as draft:
+    (draft / 'half').touch()
+    if len(sys.argv) > 2:
+        print('writing', flush=True)
+        sys.stdin.read()
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_feature_a_kill_is_made_good(tmp_path: Path) -> None:
+    """What it has left is replaced, and is never a reason to refuse."""
+    out = tmp_path / 'out'
+    done = subprocess.run(
+        [sys.executable, '-c', KILLED, out], env=tool_env(), check=False
+    )
+    assert done.returncode == -9
+    assert (tmp_path / 'out.part/draft/half').is_file()
+    with new_folder(out) as draft:
+        write_text(draft / 'whole', '')
+    assert [path.relative_to(out) for path in out.iterdir()] == [Path('whole')]
+    assert [*tmp_path.iterdir()] == [out]
+
+
+def test_exception_somebody_is_writing(tmp_path: Path) -> None:
+    """Two at once: the second is refused and takes nothing from the first."""
+    out = tmp_path / 'out'
+    with subprocess.Popen(
+        [sys.executable, '-c', KILLED, out, 'wait'],
+        env=tool_env(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout.readline() == b'writing\n'
+        message = rf'out\.part is being written by process {other.pid} on '
+        with pytest.raises(FileExistsError, match=message), new_folder(out):
+            raise AssertionError('nothing may be written')
+        assert (tmp_path / 'out.part/draft/half').is_file()
+        other.stdin.close()
+
+
+def test_exception_full_disk(tmp_path: Path) -> None:
+    """Python names no file when a write fails."""
+
+    def fail() -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    for writing in (in_one_piece, new_folder):
+        with (
+            pytest.raises(OSError, match=r"device: '.*/out'$"),
+            writing(tmp_path / 'out'),
+        ):
+            fail()
+    assert not [*tmp_path.iterdir()]
 
 
 def test_feature_a_failure_leaves_no_half_folder(tmp_path: Path) -> None:
