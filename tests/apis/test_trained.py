@@ -73,6 +73,7 @@ def test_exception_work_dirs(stream: Path, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r'last_checkpoint .*: expected'):
             find_trained(tmp_path)
     (tmp_path / 'mine.py').write_text('model = 5', encoding='utf-8')
+    (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
     with pytest.raises(ValueError, match=r'mine\.py has model=5: expected model=dict'):
         find_trained(tmp_path)
     with pytest.raises(ValueError, match=r'^test_dataloader=5: expected dict'):

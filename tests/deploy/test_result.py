@@ -200,7 +200,7 @@ def test_feature_one_line_of_odd_names() -> None:
         assert str(one).startswith(r'in\n/long/')
         assert r'long/a\x1b[2J.png: ' in str(one)
         assert one.to_dict()['source'] == name
-    odd = ModelSpec(task='boxes', classes=('dent', 'scr\ratch'))
+    odd = ModelSpec(task='boxes', classes=('dent', 'scr\ratch'), default_threshold=0.3)
     assert r'scr\ratch' in str(decide(BOXES, odd, source='a.png', size=SIZE))
 
 
