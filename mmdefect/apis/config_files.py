@@ -100,7 +100,7 @@ def _check_bases(path: Path, above: tuple[Path, ...]) -> None:
     MMEngine names neither; a ring of files it copies until it may call no deeper.
     """
     if path.suffix == '.py':
-        _check_syntax(path, top=not above)
+        _check_syntax(path)
     try:
         bases = [
             Path(Config._get_cfg_path(name, str(path))[0])
@@ -119,14 +119,11 @@ def _check_bases(path: Path, above: tuple[Path, ...]) -> None:
             _check_bases(base, below)
 
 
-def _check_syntax(path: Path, *, top: bool) -> None:
+def _check_syntax(path: Path) -> None:
     text = read_text_file(path, 'config')
     try:
         ast.parse(text)
     except (SyntaxError, RecursionError, MemoryError) as error:
-        # Values of the environment are filled in first, but into bases only.
-        if not top and '{{' in text:
-            return
         line = getattr(error, 'lineno', None)
         where = f'{path}, line {line}' if line else str(path)
         raise ValueError(
