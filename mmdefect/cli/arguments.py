@@ -6,9 +6,11 @@ import argparse
 from typing import Any
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(
+    parser: argparse.ArgumentParser, *, what: str = 'work dir, config or package'
+) -> None:
     """Declare MODEL, ``--weights``, ``--step`` and ``--device``."""
-    parser.add_argument('model', metavar='MODEL', help='work dir, config or package')
+    parser.add_argument('model', metavar='MODEL', help=what)
     parser.add_argument(
         '--weights', metavar='FILE', help="by default the work dir's own"
     )

@@ -16,7 +16,7 @@ held-out good images, a folder a product."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_model(parser)
+    add_model(parser, what='work dir or config')
     parser.add_argument(
         '--images',
         type=Path,
@@ -53,7 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Choose the thresholds, and say what they are."""
     from mmdefect.apis.calibrate import calibrate
+    from mmdefect.deploy.package import FILE
 
+    if (Path(args.model) / FILE).is_file():
+        raise ValueError(
+            f'{args.model}: expected a work dir or a config, this is a package; '
+            'calibrate what it was made of and export again, or write thresholds into '
+            f'its {FILE}'
+        )
     chosen = calibrate(
         **model_settings(args),
         images=args.images,

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from itertools import chain
@@ -26,6 +26,8 @@ from mmdefect.cli.results import (
     LABELME,
     PICTURES,
     ResultFolder,
+    files_of,
+    video_of,
     write_coco,
     write_list,
 )
@@ -94,29 +96,34 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at all images; see :data:`HELP`."""
-    from mmdefect.cli.inputs import listed
+    from mmdefect.cli.inputs import full_name, listed
 
     share = share_of(args.launcher)
     _check(args, share)
-    items = [*dict.fromkeys(chain.from_iterable(map(listed, args.inputs)))]
+    items: dict[str, str | int] = {}
+    for item in chain.from_iterable(map(listed, args.inputs)):
+        items.setdefault(full_name(item), item)
     folder = None if args.out is None else ResultFolder(args.out, share=share)
     take_gpu(args.launcher)
     inferencer = _opened(args)
     if folder is None:
-        return _finish(_counted(_results(inferencer, items, args)), inferencer)
+        return _finish(
+            _counted(_results(inferencer, [*items.values()], args)), inferencer
+        )
     if args.format == 'coco' and inferencer.spec.task == 'labels':
         raise ValueError(
             "format='coco': expected a model of boxes or maps, a class has no place in "
             'the image; take jsonl or labelme'
         )
-    if args.overwrite:
-        folder.clear()
-    folder.open(_settings(args, inferencer))
-    return _into(folder, inferencer, items, args)
+    with closing(folder):
+        folder.open(_settings(args, inferencer), anew=args.overwrite)
+        return _into(folder, inferencer, items, args)
 
 
 def _check(args: argparse.Namespace, share: Share) -> None:
     """Refuse what does not go together, before a model is loaded."""
+    from mmdefect.cli.inputs import names_pictures_of
+
     asked = {
         '--format': args.format != 'jsonl',
         '--save-pictures': args.save_pictures,
@@ -128,9 +135,8 @@ def _check(args: argparse.Namespace, share: Share) -> None:
         if given and args.out is None:
             raise ValueError(f'{name}: expected --out as well; say where to')
     if args.save_pictures:
-        out = args.out.resolve()
-        inside = {out, *out.parents}
-        for given in (one for one in args.inputs if Path(one).resolve() in inside):
+        pictures = args.out / PICTURES
+        for given in (g for g in args.inputs if names_pictures_of(g, pictures)):
             raise ValueError(
                 f'--out {args.out}: expected a folder outside of {given}, or its '
                 'pictures would be looked at the next time; choose another'
@@ -157,8 +163,12 @@ def _opened(args: argparse.Namespace) -> DefectInferencer:
 
 def _settings(args: argparse.Namespace, inferencer: DefectInferencer) -> dict[str, Any]:
     """What changes results: only with the same may a folder go on."""
+    from mmdefect.deploy.package import is_package, sha256_of
+
+    package = Path(args.model) / 'package.json'
     return {
         'model': str(Path(args.model).absolute()),
+        'package': sha256_of(package) if is_package(args.model) else None,
         **{
             name: getattr(args, name)
             for name in ('weights', 'step', 'tile', 'threshold', 'product', 'bits')
@@ -170,7 +180,7 @@ def _settings(args: argparse.Namespace, inferencer: DefectInferencer) -> dict[st
 
 
 def _results(
-    inferencer: DefectInferencer, items: list[Any], args: argparse.Namespace
+    inferencer: DefectInferencer, items: list[str | int], args: argparse.Namespace
 ) -> Iterator[Prediction]:
     """Results, each printed when it is there."""
     if not items:
@@ -186,58 +196,72 @@ def _results(
 def _into(
     folder: ResultFolder,
     inferencer: DefectInferencer,
-    items: list[Any],
+    items: Mapping[str, str | int],
     args: argparse.Namespace,
 ) -> int:
-    """Look at what is left of this process's share, and write it down."""
+    """Look at what is left of this process's share, and write it down.
+
+    Args:
+        items: What to look at, by its full name.
+    """
     share = folder.share
-    order = [_name(item) for item in items]
-    done = folder.done()
+    # Before any is read: one that is replaced from now on is looked at the next time.
+    stamps = {name: _stamp(item) for name, item in items.items()}
+    done = folder.done(stamps)
     # Shared out before what is done is left out: all processes must agree.
-    left = [item for item in share.of(items) if _name(item) not in done]
-    if done.intersection(order) and share.rank == 0:
-        print(f'{len(done.intersection(order))} of {len(items)} were done before')
-    with closing(folder):
-        for prediction in _results(inferencer, left, args):
-            folder.add(_written(prediction, folder.folder, args))
+    left = [items[name] for name in share.of([*items]) if name not in done]
+    if done and share.rank == 0:
+        print(f'{len(done)} of {len(items)} were done before')
+    for prediction in _results(inferencer, left, args):
+        folder.add(_written(prediction, folder.folder, stamps, args))
     if share.rank:
         share.say_done(folder.folder)
         return 0
     share.wait_for_others(folder.folder)
-    folder.merge(order)
+    folder.merge([*items])
     _write_format(folder, args.format, inferencer)
     status = _finish(folder.counts(), inferencer)
     print(f'results: {folder.folder}')
     return status
 
 
-def _name(item: str | int) -> str:
-    """How the results of an item are called."""
-    return f'camera {item}' if isinstance(item, int) else item
+def _stamp(item: str | int) -> list[int] | None:
+    """Size and time of a file, by which one that was replaced is told."""
+    try:
+        state = Path(str(item)).stat()
+    except OSError:  # a camera
+        return None
+    return [state.st_size, state.st_mtime_ns]
 
 
 def _written(
-    prediction: Prediction, out: Path, args: argparse.Namespace
+    prediction: Prediction,
+    out: Path,
+    stamps: Mapping[str, list[int] | None],
+    args: argparse.Namespace,
 ) -> dict[str, Any]:
     """Write what has files of its own, and return the line of the results."""
-    from mmdefect.deploy.saving import encoded, file_stem
+    from mmdefect.cli.inputs import full_name
+    from mmdefect.deploy.saving import encoded
     from mmdefect.utils.files import in_one_piece, write_json
 
     everything = args.everything
-    record = prediction.to_dict(everything=everything)
+    name = full_name(prediction.source)
+    stamp = stamps.get(name) or stamps.get(video_of(name))
+    record = prediction.to_dict(everything=everything) | {'source': name, 'file': stamp}
     if prediction.error is not None:
         return record
-    stem = file_stem(prediction.source)
+    picture, labelme = files_of(name)
     if args.save_pictures:
-        record['picture'] = f'{PICTURES}/{stem}.jpg'
-        with in_one_piece(out / record['picture']) as draft:
+        record['picture'] = picture
+        with in_one_piece(out / picture) as draft:
             draft.write_bytes(encoded(prediction.draw()))
     if args.format == 'coco':
         record['coco'] = prediction.to_coco(image_id=0, everything=everything)
     if args.format == 'labelme':
         content = prediction.to_labelme(everything=everything)
-        content['imagePath'] = os.path.relpath(prediction.source, out / LABELME)
-        write_json(out / LABELME / f'{stem}.json', content)
+        content['imagePath'] = os.path.relpath(name, (out / LABELME).resolve())
+        write_json(out / labelme, content)
     return record
 
 

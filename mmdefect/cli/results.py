@@ -2,33 +2,30 @@
 
 ``results.jsonl`` has one result a line, each written out at once, so that a run that
 was killed goes on where it stopped. Of several processes each has a file of its own
-until all are done. ``settings.json`` says what the results were made with.
+until all are done. ``settings.json`` says what the results were made with, and whose
+the folder is. ``.lock`` is held by the process that writes, and never removed.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
+from mmdefect.cli.result_lines import Place, drop_torn_line, line_at, lines_of
 from mmdefect.cli.shards import Share, wait_for
-from mmdefect.utils.files import in_one_piece, refuse_full, write_json
+from mmdefect.utils.files import draft_of, in_one_piece, refuse_full, write_json
 from mmdefect.utils.text_files import read_json
 
 RESULTS, SETTINGS = 'results.jsonl', 'settings.json'
-PICTURES, LABELME = 'pictures', 'labelme'
-
-
-class Place(NamedTuple):
-    """Where a result stands: the file, the offset of its line, whether it failed."""
-
-    path: Path
-    offset: int
-    failed: bool
+PICTURES, LABELME, LOCK = 'pictures', 'labelme', '.lock'
+_OURS = {'written by': 'mmdefect predict'}
+# What is written of all results at the end, by the setting that asks for it.
+_WHOLE = {'json': 'results.json', 'coco': 'coco.json'}
 
 
 class ResultFolder:
@@ -46,38 +43,80 @@ class ResultFolder:
         self.folder = folder
         self.share = share or Share()
         self._file: IO[str] | None = None
-        if self.share.rank == 0 and not (folder / SETTINGS).is_file():
-            refuse_full(folder)
+        self._lock: IO[str] | None = None
+        if self.share.rank == 0:
+            self._settings()
 
-    def open(self, settings: dict[str, Any]) -> None:
+    def open(self, settings: dict[str, Any], *, anew: bool = False) -> None:
         """Say what results are made with, and go on after those that are there.
 
+        Until :meth:`close` no other process may.
+
+        Args:
+            settings: What changes results.
+            anew: Remove the results that are there instead.
+
         Raises:
-            FileExistsError: The results that are there were made with other settings.
+            FileExistsError: The results that are there were made with other settings,
+                or another process writes here.
         """
-        path = self.folder / SETTINGS
-        settings = json.loads(json.dumps(settings, default=str))
+        settings = {**_OURS, **json.loads(json.dumps(settings, default=str))}
         if self.share.rank:  # the first process looks whose folder it is
-            wait_for(path.is_file)
-        if path.is_file():
-            self._compare(read_json(path, 'settings of the results'), settings)
+            wait_for((self.folder / SETTINGS).is_file)
         else:
-            write_json(path, settings)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _alone(self.folder / LOCK)
+        before = self._settings()
+        if before and anew:
+            self._refuse_to_replace(_whole(settings), _whole(before))
+            self._clear(before)
+        elif before:
+            self._compare(before, settings)
+        if before != settings:
+            write_json(self.folder / SETTINGS, settings)
         own = self.folder / self._own
         self._file = _alone(own)
-        _drop_torn_line(own)
+        drop_torn_line(own)
 
-    def clear(self) -> None:
+    def _settings(self) -> dict[str, Any]:
+        """What an earlier run has said; nothing in a new folder.
+
+        Raises:
+            FileExistsError: It holds something that is not ours.
+        """
+        path = self.folder / SETTINGS
+        with suppress(ValueError):
+            if path.is_file() and not path.is_symlink():
+                found: dict[str, Any] = read_json(path, 'settings of the results')
+                if found.items() >= _OURS.items():
+                    return found
+        # What a kill leaves between the lock and the settings.
+        begun = {self.folder / LOCK, draft_of(path)}
+        if not self.folder.is_dir() or not begun.issuperset(self.folder.iterdir()):
+            refuse_full(self.folder)
+        return {}
+
+    def _refuse_to_replace(self, now: str, before: str) -> None:
+        if now != before and now and (self.folder / now).exists():
+            raise FileExistsError(
+                f'{self.folder / now} is not of the results that are there: expected '
+                'no such file; move it, or give another --out'
+            )
+
+    def _clear(self, before: dict[str, Any]) -> None:
         """Remove what an earlier run has written here, and nothing else."""
+        linked = {n for n in (PICTURES, LABELME) if (self.folder / n).is_symlink()}
+        for name in chain.from_iterable(map(files_of, self.places())):
+            if name.partition('/')[0] not in linked:
+                (self.folder / name).unlink(missing_ok=True)
+        for name in (PICTURES, LABELME):
+            with suppress(OSError):  # not there, or somebody's own files are in it
+                (self.folder / name).rmdir()
+        if whole := _whole(before):
+            (self.folder / whole).unlink(missing_ok=True)
+        # The last, since they tell what else is ours.
         for path in [*self._files(), *self._left_by_ranks()]:
             path.unlink(missing_ok=True)
-        for name in ('results.json', 'coco.json', SETTINGS):
-            (self.folder / name).unlink(missing_ok=True)
-        for name, suffix in ((PICTURES, '*.jpg'), (LABELME, '*.json')):
-            for path in (self.folder / name).glob(suffix):
-                path.unlink()
-            with suppress(OSError):  # somebody's own files are in it
-                (self.folder / name).rmdir()
 
     def add(self, record: dict[str, Any]) -> None:
         """Write a result, once the folder is open, so that it outlives this process."""
@@ -86,44 +125,61 @@ class ResultFolder:
             self._file.flush()
 
     def close(self) -> None:
-        """Close the file; everything is in it already."""
-        if self._file is not None:
-            self._file.close()
+        """Leave the folder to others; everything is written already."""
+        for file in (self._file, self._lock):
+            if file is not None:
+                file.close()
 
     def places(self) -> dict[str, Place]:
         """Where the latest result of every image stands, in the order of the files."""
         found: dict[str, Place] = {}
         for path in self._files():
-            for offset, record in _lines(path):
-                found[record['source']] = Place(path, offset, 'error' in record)
+            for offset, record in lines_of(path):
+                failed, stamp = 'error' in record, record.get('file')
+                found[record['source']] = Place(path, offset, failed, stamp)
         return found
 
-    def done(self) -> set[str]:
-        """Images that have a result; one that failed is tried again."""
-        return {source for source, at in self.places().items() if not at.failed}
+    def done(self, stamps: Mapping[str, Any]) -> set[str]:
+        """Which of the images have a result.
+
+        One that failed is tried again, and so is one whose file is another by now.
+
+        Args:
+            stamps: Size and time of the file of each.
+        """
+        return {
+            source
+            for source, at in self.places().items()
+            if source in stamps and not at.failed and at.stamp == stamps[source]
+        }
 
     def merge(self, order: Sequence[str]) -> None:
         """Put all results into one file, in the order in which images were named.
 
-        Those of earlier runs that are not named now come first, as they were.
+        Those of earlier runs that are not named now come first, as they were. Frames
+        of a video that is another by now, and shorter, are left out.
         """
-        self.close()
+        if self._file is not None:
+            self._file.close()
         rank = {source: number for number, source in enumerate(order)}
         places = self.places()
-        wanted = sorted(places, key=lambda source: _position(source, rank))
+        wanted = sorted(
+            (source for source in places if not _is_left_over(source, places, rank)),
+            key=lambda source: _position(source, rank),
+        )
         as_it_is = [path.name for path in self._files()] == [RESULTS]
-        if as_it_is and wanted == [r['source'] for _, r in _lines(self._results)]:
+        if as_it_is and wanted == [r['source'] for _, r in lines_of(self._results)]:
             return
         with in_one_piece(self._results) as draft, draft.open('wb') as out:
             for source in wanted:
-                out.write(_line_at(places[source]))
+                out.write(line_at(places[source]))
         for path in [*self._files(), *self._left_by_ranks()]:
             if path != self._results:
                 path.unlink(missing_ok=True)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """All results, after :meth:`merge`."""
-        return (record for _, record in _lines(self._results))
+        return (record for _, record in lines_of(self._results))
 
     def counts(self) -> Counter[str]:
         """How many images there are of each decision, and ``'error'``."""
@@ -162,6 +218,10 @@ class ResultFolder:
                 f'{self.folder} holds results made with another {", ".join(other)}: '
                 'expected the same, to go on; give another --out, or --overwrite'
             )
+
+
+def _whole(settings: dict[str, Any]) -> str:
+    return _WHOLE.get(str(settings.get('format')), '')
 
 
 def write_list(path: Path, records: Iterable[dict[str, Any]]) -> None:
@@ -204,38 +264,28 @@ def write_coco(
 
 def _position(source: str, rank: dict[str, int]) -> int:
     """Place of an image, or of the video or camera that a frame comes from."""
-    return rank.get(source, rank.get(source.rpartition('#')[0], -1))
+    return rank.get(source, rank.get(video_of(source), -1))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Offset and content of the lines of a file; one without an end is being written.
-
-    Raises:
-        ValueError: A line holds something else.
-    """
-    if not path.is_file():
-        return
-    with path.open('rb') as file:
-        offset = 0
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b'\n'):
-                return
-            try:
-                record = json.loads(line)
-                record['source']
-            except (ValueError, KeyError, TypeError):
-                raise ValueError(
-                    f'{path}, line {number}: expected a result; remove the line, or '
-                    'give another --out'
-                ) from None
-            yield offset, record
-            offset += len(line)
+def video_of(source: str) -> str:
+    """The video that a frame comes from."""
+    return source.rpartition('#')[0]
 
 
-def _line_at(place: Place) -> bytes:
-    with place.path.open('rb') as file:
-        file.seek(place.offset)
-        return file.readline()
+def files_of(source: str) -> tuple[str, str]:
+    """Where in the folder the picture of a result is, and its LabelMe file."""
+    from mmdefect.deploy.saving import file_stem
+
+    stem = file_stem(source)
+    return f'{PICTURES}/{stem}.jpg', f'{LABELME}/{stem}.json'
+
+
+def _is_left_over(source: str, places: dict[str, Place], rank: dict[str, int]) -> bool:
+    """Whether it is a frame of what a video has been; all are looked at each time."""
+    video = video_of(source)
+    first = places.get(f'{video}#0')
+    named = source not in rank and video in rank
+    return named and first is not None and first.stamp != places[source].stamp
 
 
 def _alone(path: Path) -> IO[str]:
@@ -248,19 +298,9 @@ def _alone(path: Path) -> IO[str]:
     except BlockingIOError:
         file.close()
         raise FileExistsError(
-            f'{path} is being written by another process: expected one at a time; '
-            'wait for its end, stop it, or give another --out'
+            f'{path.parent} is being written by another process: expected one at a '
+            'time; wait for its end, stop it, or give another --out'
         ) from None
     except (ImportError, OSError):  # Windows, or a file system without locks
         pass
     return file
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Remove half a line at the end, which a kill has left."""
-    if not path.is_file():
-        return
-    with path.open('rb') as file:
-        last = next(iter(deque(file, maxlen=1)), b'')
-    if not last.endswith(b'\n'):
-        os.truncate(path, path.stat().st_size - len(last))

@@ -89,25 +89,47 @@ def batched_nms(
         # Moved apart as mmcv does it: the sums round, and with them some IoU.
         step = boxes.max() + np.float32(1)
         apart = boxes + (labels.astype(np.float32) * step)[:, None]
-    left, top, right, bottom = apart.T
-    areas = (right - left + offset) * (bottom - top + offset)
     order = np.argsort(-scores, kind='stable')
+    sides = np.ascontiguousarray(apart[order].T)
+    # Boxes of different classes have nothing to do with each other.
+    groups: list[np.ndarray] = [np.arange(len(order))]
+    if not class_agnostic:
+        sorted_labels = labels[order]
+        groups = [np.flatnonzero(sorted_labels == one) for one in np.unique(labels)]
+    kept = [place for g in groups for place in _unlike(sides, g, iou_threshold, offset)]
+    places = np.sort(np.array(kept, np.int64))
+    return order[places if most < 0 else places[:most]]
+
+
+def _unlike(
+    sides: np.ndarray, places: np.ndarray, iou_threshold: float, offset: int
+) -> list[int]:
+    """Places of the best box of each group that overlaps, 256 boxes at a time."""
     kept: list[int] = []
-    while len(order) and (most < 0 or len(kept) < most):
-        first, order = order[0], order[1:]
-        kept.append(int(first))
-        wide = np.minimum(right[first], right[order]) - np.maximum(
-            left[first], left[order]
-        )
-        high = np.minimum(bottom[first], bottom[order]) - np.maximum(
-            top[first], top[order]
-        )
-        shared = (wide + offset).clip(0) * (high + offset).clip(0)
-        # Of two empty boxes 0 / 0, which suppresses nothing.
-        with np.errstate(invalid='ignore', divide='ignore'):
-            overlap = shared / (areas[first] + areas[order] - shared)
-        order = order[~(overlap > iou_threshold)]
-    return np.array(kept, np.int64)
+    while len(places):
+        some, rest = places[:256], places[256:]
+        close = _overlaps(sides[:, some], sides[:, places], offset) > iou_threshold
+        gone = np.zeros(len(places), bool)
+        for number, place in enumerate(some.tolist()):
+            if not gone[number]:
+                kept.append(place)
+                gone |= close[number]
+        places = rest[~gone[len(some) :]]
+    return kept
+
+
+def _overlaps(ours: np.ndarray, others: np.ndarray, offset: int) -> np.ndarray:
+    """Intersection over union of boxes ``(4, N)`` and ``(4, M)``, shape ``(N, M)``."""
+    left, top, right, bottom = ours[:, :, None]
+    x1, y1, x2, y2 = others
+    wide = np.minimum(right, x2) - np.maximum(left, x1) + offset
+    high = np.minimum(bottom, y2) - np.maximum(top, y1) + offset
+    shared = np.maximum(wide, 0) * np.maximum(high, 0)
+    ours_area = (right - left + offset) * (bottom - top + offset)
+    area = (x2 - x1 + offset) * (y2 - y1 + offset)
+    # Of two empty boxes 0 / 0, which suppresses nothing.
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return shared / (ours_area + area - shared)
 
 
 def finish_map(anomaly_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:

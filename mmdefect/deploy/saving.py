@@ -21,11 +21,12 @@ _QUALITY = 92
 
 def file_stem(source: str) -> str:
     """Name of the files of a source: its own, and digits of the whole of it."""
-    digits = hashlib.sha256(source.encode('utf-8', 'surrogateescape')).hexdigest()[:8]
+    digits = hashlib.sha256(source.encode('utf-8', 'surrogatepass')).hexdigest()[:8]
     name = re.split(r'[/\\]', source)[-1]
     # Letters of any language stay; what shells and file systems stumble over does not.
     kept = re.sub(r'[^\w.-]+', '_', name)[:60]
-    return f'{kept}-{digits}'
+    # File systems count bytes, of which a letter has up to four.
+    return f'{kept.encode()[:120].decode(errors="ignore")}-{digits}'
 
 
 def save(

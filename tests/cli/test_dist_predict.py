@@ -59,7 +59,8 @@ def test_feature_two_processes(tmp_path: Path) -> None:
     assert 'of 3001 were done before' in said
     assert said.splitlines()[-2].startswith('3001 images: 2000 ok, 1000 defective')
     assert not main(['predict', str(model), str(folder), '--out', str(alone)])
-    assert {path.name for path in out.iterdir()} == {'results.jsonl', 'settings.json'}
+    names = {path.name for path in out.iterdir()}
+    assert names == {'.lock', 'results.jsonl', 'settings.json'}
     for name in ('results.jsonl', 'settings.json'):
         assert (out / name).read_bytes() == (alone / name).read_bytes()
 

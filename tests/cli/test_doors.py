@@ -71,6 +71,16 @@ def test_feature_calibrate(
     assert given['tile'] == dict(size=512, overlap=64)
 
 
+def test_exception_calibrate_a_package(
+    calls: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'steel').mkdir()
+    (tmp_path / 'steel/package.json').touch()
+    assert main(['calibrate', 'steel', '--images', 'val']) == 1
+    assert 'steel: expected a work dir or a config' in capsys.readouterr().err
+    assert not calls
+
+
 def test_feature_serve(calls: dict[str, Any], tmp_path: Path) -> None:
     """The token is read from a file; the exit status is the server's."""
     (tmp_path / 'token').write_text('secret\n', encoding='utf-8')

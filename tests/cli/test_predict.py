@@ -76,7 +76,8 @@ def test_feature_results(predict: Run, tmp_path: Path) -> None:
         True,
     )
     assert 'cannot read the image' in broken['error']
-    assert {path.name for path in out.iterdir()} == {'results.jsonl', 'settings.json'}
+    files = {path.name for path in out.iterdir()}
+    assert files == {'.lock', 'results.jsonl', 'settings.json'}
 
 
 def test_feature_not_calibrated(predict: Run, tmp_path: Path) -> None:
@@ -172,6 +173,7 @@ def test_feature_overwrite(predict: Run, tmp_path: Path) -> None:
     status, said, _ = predict(folder, *words)
     assert (status, said[-2][:7]) == (0, '1 image')
     assert {path.name for path in out.iterdir()} == {
+        '.lock',
         'results.jsonl',
         'settings.json',
         'pictures',
@@ -358,12 +360,16 @@ def test_feature_a_video(predict: Run, tmp_path: Path) -> None:
     assert names(out) == ['line.avi#0', 'line.avi#1', 'line.avi#2', 'a.png']
 
 
+def record(source: str, **more: object) -> dict:
+    return dict(source=source, decision='ok', size=[1, 1], **more)
+
+
 def test_feature_a_million_lines_are_not_held(tmp_path: Path) -> None:
     """Merging keeps places, not results."""
     folder = results.ResultFolder(tmp_path / 'out')
     folder.open({})
     for number in reversed(range(100)):
-        folder.add(dict(source=str(number), decision='ok', text='x' * 1000))
+        folder.add(record(str(number), text='x' * 1000))
     folder.merge([str(number) for number in range(100)])
     assert [r['source'] for r in folder.records()] == [*map(str, range(100))]
     assert all(at.path.name == 'results.jsonl' for at in folder.places().values())

@@ -170,6 +170,7 @@ def test_feature_others_wait_for_the_first(
     second = ResultFolder(tmp_path / 'out', share=Share(1, 2))
     second.open({})
     assert names(tmp_path / 'out') == {
+        '.lock',
         'results.rank-0-of-2.jsonl',
         'results.rank-1-of-2.jsonl',
         'settings.json',

@@ -317,6 +317,8 @@ def test_feature_saved_without_collisions(tmp_path: Path) -> None:
     again = boxes().save(tmp_path / 'out', image)
     assert again.name.startswith('a.png-')
     assert len(file_stem('x' * 500)) < 100
+    assert len(file_stem('\U00020000' * 60).encode()) < 200
+    assert file_stem('\ud800.png') != file_stem('\ud801.png')  # bytes, no letters
 
 
 def test_feature_saved_map_and_error(tmp_path: Path) -> None:
