@@ -37,7 +37,7 @@ def read_config(path: str | Path) -> Config:
     except Exception as error:  # a config is a program, and raises what it likes
         kind = ImportError if isinstance(error, ImportError) else ValueError
         raise kind(
-            f'{path} cannot be read as a config ({_said(error)}): expected a config '
+            f'{path} cannot be read as a config ({said(error)}): expected a config '
             'file such as those under configs/; correct it'
         ) from error
     if not len(cfg):
@@ -81,12 +81,12 @@ def build_part(
         kind = part.get('type') if isinstance(part, Mapping) else part
         raise ValueError(
             f'{path or "the config"} has {name}.type={brief(kind)}, which cannot be '
-            f'built ({_said(error)}): expected a known type and its settings; correct '
+            f'built ({said(error)}): expected a known type and its settings; correct '
             'it'
         ) from error
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """Kind and first sentence of an error of somebody else, in one line."""
     # A KeyError is written with quotation marks otherwise.
     text = str(error.args[0] if isinstance(error, KeyError) else error)

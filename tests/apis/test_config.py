@@ -89,13 +89,13 @@ def test_exception_import_in_a_config(tmp_path: Path) -> None:
 
 
 def test_feature_bases_that_meet_again(tmp_path: Path) -> None:
-    """Two that share one, and values that are filled in before a base is Python."""
-    (tmp_path / 'root.py').write_text('root = {{$MMDEFECT_NONE:7}}')
+    """Two that share one, and values that MMEngine fills in."""
+    (tmp_path / 'root.py').write_text("root = '{{$MMDEFECT_NONE:7}}'")
     for name in 'ab':
         (tmp_path / f'{name}.py').write_text(f"_base_ = './root.py'\n{name} = 1\n")
     path = tmp_path / 'top.py'
     path.write_text("_base_ = './a.py'\nx = 1\n")
-    assert load_config(path).root == 7
+    assert load_config(path).root == '7'
     path.write_text("_base_ = ['./a.py', './c.py']\nx = 1\n")
     (tmp_path / 'c.py').write_text("where = '{{ fileDirname }}'\n")
     assert load_config(path).where == str(tmp_path)
