@@ -48,8 +48,9 @@ class CalibrationHook(Hook):
     The temperature is the likeliest (Guo et al., ICML 2017), the threshold the one that
     costs least at this temperature. Where the validation images cannot tell, what the
     head has by default stays, with a warning: a temperature when every image is
-    right or nothing was learned, a threshold when all images are of one class. Where
-    the last epoch has the lower negative log-likelihood, a warning says so.
+    right or nothing was learned, a threshold when all images are of one class, which
+    ``meta['calibration']`` is then without: that is not calibrated. Where the last
+    epoch has the lower negative log-likelihood, a warning says so.
 
     Args:
         costs: What a miss costs and what a false alarm costs.
