@@ -8,7 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mmdefect.apis.config_files import build_part
 from mmdefect.apis.trained import dataset_of
+from mmdefect.utils.checks import brief
 
 # What may stand in a config; an image in memory has three channels whatever was asked.
 _GREY = ('grayscale', 'grayscale_ignore_orientation')
@@ -21,8 +23,8 @@ class ArrayPipeline:
         cfg: A config; the pipeline is the one of its test dataset, or of validation.
 
     Raises:
-        ValueError: It has no such dataset or pipeline, or the pipeline does not begin
-            by loading an image.
+        ValueError: It has no such dataset or pipeline, the pipeline does not begin by
+            loading an image, or a part of it cannot be built.
 
     Example:
         >>> from mmengine.config import Config
@@ -52,7 +54,7 @@ class ArrayPipeline:
         self.label = {'gt_label': 0} if 'PackAnomalyInputs' in kinds else {}
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
             self.transforms = [
-                TRANSFORMS.build(step)
+                build_part(TRANSFORMS, step, name='pipeline', path=cfg.filename)
                 for step, kind in zip(steps, kinds, strict=True)
                 if not kind.startswith('Load')
             ]
@@ -88,7 +90,12 @@ class ArrayPipeline:
 
 
 def _kind(step: Mapping[str, Any]) -> str:
-    kind = step['type']
+    kind = step.get('type') if isinstance(step, Mapping) else None
+    if kind is None:
+        raise ValueError(
+            f'test_dataloader.dataset.pipeline has {brief(step)}: expected '
+            "dict(type='...'); correct it"
+        )
     name = kind if isinstance(kind, str) else kind.__name__
     return name.rpartition('.')[2]
 

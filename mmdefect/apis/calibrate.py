@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +23,17 @@ from mmdefect.engine.calibrated import (
     CALIBRATED,
     calibrated_checkpoint,
     check_costs,
+    refuse_other_files,
     write_calibrated,
 )
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
-from mmdefect.utils.checks import check_range
+from mmdefect.utils.checks import check_range, some_of
+
+_NEEDED: dict[Task, str] = {
+    'boxes': 'boxes of a class that the model finds',
+    'labels': 'defective and good images',
+    'maps': 'good images that the model scores',
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,15 +108,17 @@ def calibrate(
         tile: ``dict(size=, overlap=)``, as the images will be looked at: scores of
             tiles are others than those of whole images.
         out: By default ``calibrated.pth`` beside the checkpoint, of a stream in the
-            folder of the step.
+            folder of the step. Another file that is there is not replaced.
         device: As for the inferencer.
         batch_size: How many images, or tiles, are looked at together.
         show_progress: Whether to count the images on stderr.
 
     Raises:
+        FileExistsError: ``out`` is a file that no calibration has written.
         FileNotFoundError: A file or folder is not there.
         ValueError: A setting means nothing, a class is unknown, an image cannot be
-            read, or the images are those of the test. Nothing is written then.
+            read, the images are those of the test, or no threshold can be chosen from
+            them. Nothing is written then.
 
     Example:
         >>> found = calibrate(
@@ -123,6 +133,9 @@ def calibrate(
     backend = TorchBackend(model, weights=weights, step=step, device=device)
     task = backend.spec.task
     _check_data(task, images, annotations)
+    source = Path(backend.spec.about['checkpoint'])
+    path = source.with_name(CALIBRATED) if out is None else Path(out)
+    refuse_other_files(path)
     with Progress(None, shown=show_progress) as progress:
         look = _looking(backend, tile, batch_size, progress)
         root = None if images is None else Path(images)
@@ -133,7 +146,8 @@ def calibrate(
             found = fit_labels(backend, look, root, costs=pair)
         else:
             found = fit_maps(backend, look, Path(str(images)), rate=false_alarm_rate)
-    path = _write(Path(backend.spec.about['checkpoint']), found, out, tile)
+    _check_chosen(task, found)
+    _write(path, source, found, tile)
     return Calibration(
         path=path,
         task=task,
@@ -195,14 +209,24 @@ def _looking(
     return look
 
 
+def _check_chosen(task: Task, found: Fit) -> None:
+    """Refuse to write a calibration that has chosen nothing."""
+    chosen = found.note['thresholds']
+    wrong = [name for name, value in chosen.items() if not math.isfinite(value)]
+    if chosen and not wrong:
+        return
+    notes = [f'the scores of {some_of(wrong)} are no numbers'] if wrong else found.notes
+    raise ValueError(
+        f'no threshold can be chosen from these {found.note["images"]} images '
+        f'({"; ".join(notes)}): expected {_NEEDED[task]}, nothing is written; give '
+        'other images'
+    )
+
+
 def _write(
-    source: Path,
-    found: Fit,
-    out: str | Path | None,
-    tile: Mapping[str, Any] | None,
-) -> Path:
-    """Write the weights with what was chosen, beside where they came from."""
-    path = source.with_name(CALIBRATED) if out is None else Path(out)
+    path: Path, source: Path, found: Fit, tile: Mapping[str, Any] | None
+) -> None:
+    """Write the weights with what was chosen."""
     checkpoint = load_weights(source)
     state = state_dict_of(checkpoint, source)
     for name, value in found.buffers.items():
@@ -214,4 +238,3 @@ def _write(
     if tile is not None:
         note['tile'] = dict(tile)
     write_calibrated(path, calibrated_checkpoint(checkpoint, state, note))
-    return path

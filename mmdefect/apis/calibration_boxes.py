@@ -10,7 +10,12 @@ import numpy as np
 import torch
 from mmengine.registry import DATASETS, DefaultScope
 
-from mmdefect.apis.calibration_fits import Fit, Look, validation_loader
+from mmdefect.apis.calibration_fits import (
+    Fit,
+    Look,
+    refuse_other_case,
+    validation_loader,
+)
 from mmdefect.apis.torch_backend import TorchBackend
 from mmdefect.datasets.boxes.coco_file import boxes_in_frame, read_coco
 from mmdefect.deploy.outputs import BoxOutput
@@ -82,6 +87,7 @@ def _listed_boxes(backend: TorchBackend, root: Path, annotations: Path) -> Annot
     if not coco['images']:
         raise ValueError(f'{annotations} lists no image: expected some; give another')
     names = {category['id']: category['name'] for category in coco['categories']}
+    refuse_other_case(names.values(), backend.spec.classes, what=str(annotations))
     bits = backend.spec.about.get('bits')
     images = (
         read_bgr(root / i['file_name'], size=(i['width'], i['height']), bits=bits)

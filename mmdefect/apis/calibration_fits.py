@@ -16,7 +16,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmdefect.apis.torch_backend import TorchBackend
 from mmdefect.deploy.outputs import LabelOutput, MapOutput, Output
 from mmdefect.deploy.sources import open_frames
-from mmdefect.engine.hooks.calibration import CalibrationHook
+from mmdefect.engine.hooks.calibration import BUFFERS, CalibrationHook
 from mmdefect.utils.checks import check_known, some_of
 from mmdefect.utils.dumped_config import SCOPES, check_types
 from mmdefect.utils.images import read_bgr
@@ -92,18 +92,19 @@ def fit_labels(
     told = _Told()
     hook = CalibrationHook(costs=costs, defective=spec.classes.index(spec.defective))
     fitted = hook.fit(logits, torch.tensor(labels), told)
+    threshold = fitted.get('threshold')
     note: dict[str, Any] = {
         'task': 'labels',
         **fitted,
-        'thresholds': {spec.defective: fitted['threshold']},
+        'thresholds': {} if threshold is None else {spec.defective: threshold},
         'costs': list(costs),
         'images': len(labels),
     }
     summary = (
-        f'threshold {fitted["threshold"]:.3g} of {spec.defective}, temperature '
+        f'threshold {threshold or math.nan:.3g} of {spec.defective}, temperature '
         f'{fitted["temperature"]:.3g}'
     )
-    buffers = {f'head.{name}': fitted[name] for name in ('temperature', 'threshold')}
+    buffers = {f'head.{name}': fitted[name] for name in BUFFERS if name in fitted}
     return Fit(note=note, summary=summary, notes=told.warnings, buffers=buffers)
 
 
@@ -225,9 +226,26 @@ def _by_folder(
             f'{root} holds no folder: expected one a class or product, named '
             f'{some_of(known)}; sort the images into them'
         )
+    refuse_other_case(folders, known, what=str(root))
     check_known(folders, known, what=str(root))
     bits = backend.spec.about.get('bits')
     return {name: look(_pictures(path, bits)) for name, path in folders.items()}
+
+
+def refuse_other_case(names: Iterable[str], known: Sequence[str], *, what: str) -> None:
+    """Refuse names that are a class of the model but for capital letters.
+
+    Raises:
+        ValueError: Naming both.
+    """
+    spelled = {name.casefold(): name for name in known}
+    for name in names:
+        other = spelled.get(name.casefold(), name)
+        if name not in known and other != name:
+            raise ValueError(
+                f'{what} names {name!r}, the class of the model is {other!r}: expected '
+                'the same letters, small or capital; rename it'
+            )
 
 
 def _pictures(folder: Path, bits: int | None) -> Iterator[np.ndarray]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict, DictAction
 
+from mmdefect.apis.config_files import read_config
 from mmdefect.engine.run_config import add_evaluator, is_anomaly_hook
 from mmdefect.utils.config import as_list, innermost
 
@@ -38,18 +39,15 @@ def load_config(
 
     Raises:
         FileNotFoundError: There is no such file.
+        ImportError: It imports what is not installed.
+        ValueError: It is no config.
 
     Example:
         >>> cfg = load_config('my_config.py', work_dir='here')  # doctest: +SKIP
         >>> cfg.work_dir  # doctest: +SKIP
         'here'
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f'config {str(path)!r} does not exist: expected a config file such as '
-            'those under configs/'
-        )
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
     cfg.launcher = launcher
     if cfg_options:
         cfg.merge_from_dict(copy.deepcopy(cfg_options))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
 
+from mmdefect.apis.config_files import build_part, check_model
 from mmdefect.apis.trained import Trained, find_trained
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def built(found: Trained) -> tuple[Any, dict[str, Any]]:
 
     Raises:
         FileNotFoundError: There is no such checkpoint.
-        ValueError: A weight is missing, left over or of another shape.
+        ValueError: There is no such model, or a weight is missing, left over or of
+            another shape.
 
     Example:
         >>> model, saved = built(find_trained('work_dirs/x'))  # doctest: +SKIP
@@ -61,6 +63,8 @@ def built(found: Trained) -> tuple[Any, dict[str, Any]]:
     from mmdefect.utils.checkpoint import load_exactly
     from mmdefect.utils.config import described_model
 
+    check_model(found.cfg, found.config)
     with DefaultScope.overwrite_default_scope(found.cfg.get('default_scope')):
-        model: Any = MODELS.build(described_model(found.cfg))
+        described = described_model(found.cfg)
+        model = build_part(MODELS, described, name='model', path=found.config)
     return model, load_exactly(model, found.checkpoint, name='the config')

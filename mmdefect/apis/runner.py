@@ -21,6 +21,9 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     read as ours (:mod:`mmdefect.streams.plain`), and the console shows no config
     (:mod:`mmdefect.utils.console`).
 
+    Raises:
+        ValueError: The config names a type that is not known.
+
     Example:
         >>> runner = build_runner(load_config('my_config.py'))  # doctest: +SKIP
         >>> runner.train()  # doctest: +SKIP
@@ -28,6 +31,7 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
+    from mmdefect.apis.config_files import said
     from mmdefect.compat import check_provider
     from mmdefect.engine.guards import guarded
     from mmdefect.engine.run_config import drop_absent_hooks
@@ -43,7 +47,13 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     drop_absent_hooks(cfg)
-    runner = guarded(Runner.from_cfg(cfg))
+    try:
+        runner = guarded(Runner.from_cfg(cfg))
+    except KeyError as error:  # a type that no registry knows, or none at all
+        raise ValueError(
+            f'{cfg.filename or "the config"} cannot be run ({said(error)}): expected '
+            'known types; correct it'
+        ) from error
     check_coco_data(runner)
     runner.register_hook({'type': 'mmdefect.ClassCountHook'})
     return runner

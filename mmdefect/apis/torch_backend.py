@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from mmdefect.apis.trained import Trained, dataset_of, find_trained
 from mmdefect.deploy.outputs import BoxOutput, LabelOutput, MapOutput, Output
 from mmdefect.deploy.spec import BOX_THRESHOLD, ModelSpec, Task
 from mmdefect.utils.checkpoint import checkpoint_classes, file_sha256
+from mmdefect.utils.checks import brief
 from mmdefect.utils.config import dataset_classes
 from mmdefect.utils.console import quiet_console
 
@@ -135,8 +137,12 @@ def chosen_device(device: str) -> torch.device:
     """
     if device == 'auto':
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    more = torch.accelerator.current_accelerator(check_available=True)
+    kinds = {'cpu', 'cuda', *([more.type] if more else [])}
     try:
         found = torch.device(device)
+        if found.type not in kinds:  # such as meta, on which nothing is computed
+            raise ValueError(found.type)
         torch.empty(1, device=found)
     except Exception as error:  # of each kind of device another
         known = ['cpu', *(f'cuda:{k}' for k in range(torch.cuda.device_count()))]
@@ -191,12 +197,13 @@ def spec_of(model: Any, found: Trained, checkpoint: Mapping[str, Any]) -> ModelS
     task = task_of(model)
     classes = _classes(found, checkpoint)
     _check_number(model, classes, found)
-    note = (checkpoint.get('meta') or {}).get(CALIBRATION) or {}
+    note = _note(checkpoint, found)
     about = _about(found, note)
     if task == 'labels':
-        return _of_labels(model, classes, bool(note), about)
+        # Only a threshold that was chosen is in it; the head has a default.
+        return _of_labels(model, classes, _is_number(note.get('threshold')), about)
     chosen = note.get('thresholds') or {}
-    thresholds = {name: float(value) for name, value in chosen.items()}
+    thresholds = {n: float(value) for n, value in chosen.items() if _is_number(value)}
     return ModelSpec(
         task=task,
         classes=classes,
@@ -205,6 +212,20 @@ def spec_of(model: Any, found: Trained, checkpoint: Mapping[str, Any]) -> ModelS
         calibrated=bool(thresholds) and thresholds.keys() >= set(classes),
         about=about,
     )
+
+
+def _note(checkpoint: Mapping[str, Any], found: Trained) -> Mapping[str, Any]:
+    note = (checkpoint.get('meta') or {}).get(CALIBRATION) or {}
+    if isinstance(note, dict) and isinstance(note.get('thresholds') or {}, dict):
+        return note
+    raise ValueError(
+        f"{found.checkpoint} has meta['{CALIBRATION}']={brief(note)}: expected what "
+        '`mmdefect calibrate` writes; run it once more'
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _of_labels(

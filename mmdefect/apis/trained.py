@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 from mmengine.config import Config
 
 from mmdefect.apis.config import load_config
+from mmdefect.apis.config_files import check_model
+from mmdefect.utils.checks import brief
 from mmdefect.utils.config import every_innermost
 from mmdefect.utils.dumped_config import SCOPES, check_types, read_dumped_config
+from mmdefect.utils.text_files import read_text_file
 
 CALIBRATED = 'calibrated.pth'
 
@@ -147,6 +151,7 @@ def _of_folder(folder: Path, step: int | None) -> Trained:
 
 def check_parts(cfg: Config, path: Path | None) -> None:
     """Refuse what a work dir's config would build besides types of the registries."""
+    check_model(cfg, path)
     built = [cfg.model, cfg.get('data_preprocessor')]
     if (dataset := dataset_of(cfg)) is not None:
         built.append(dataset.get('pipeline'))
@@ -158,6 +163,12 @@ def dataset_of(cfg: Config) -> Any:
     for split in ('test', 'val'):
         loader = cfg.get(f'{split}_dataloader')
         if loader is not None:
+            data = loader.get('dataset') if isinstance(loader, Mapping) else None
+            if not isinstance(data, Mapping):
+                raise ValueError(
+                    f'{split}_dataloader={brief(loader)}: expected dict(dataset='
+                    'dict(...), ...); correct it'
+                )
             return next(every_innermost(loader.dataset))
     return None
 
@@ -242,5 +253,11 @@ def _best_or_last(folder: Path) -> Path:
     if best:
         return best[0]
     # Whole paths are in it, of where the folder was.
-    said = (folder / 'last_checkpoint').read_text(encoding='utf-8').strip()
+    pointer = folder / 'last_checkpoint'
+    said = read_text_file(pointer, 'name of a checkpoint').strip()
+    if not said.isprintable() or not said:
+        raise ValueError(
+            f'{pointer} holds {brief(said)}: expected the path of a checkpoint; write '
+            'it anew, or name the weights'
+        )
     return folder / said.replace('\\', '/').rpartition('/')[2]

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
-from mmdefect.deploy import sources
+from mmdefect.deploy.paths import images_below, matching
 from mmdefect.utils.image_header import SUFFIXES
 
 
@@ -34,7 +34,7 @@ def listed(given: str) -> Iterator[str | int]:
         yield int(given)
     elif path.is_dir():
         yield from _some(
-            sources._images_below(path),
+            images_below(path),
             f'{path} holds no images: expected {", ".join(SUFFIXES)}; check the path',
             ValueError,
         )
@@ -42,7 +42,7 @@ def listed(given: str) -> Iterator[str | int]:
         yield given
     elif glob.has_magic(given):
         missing = f'nothing matches {path}: expected images; check the pattern'
-        yield from _some(sources._matching(path), missing, FileNotFoundError)
+        yield from _some(matching(path), missing, FileNotFoundError)
     else:
         raise FileNotFoundError(
             f'{path} does not exist: expected an image, a folder, a glob, a video or '

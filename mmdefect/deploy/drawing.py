@@ -10,6 +10,7 @@ import numpy as np
 
 from mmdefect.deploy.formats import Shape, shapes_of, summary
 from mmdefect.deploy.spec import BOX_THRESHOLD
+from mmdefect.utils.checks import visible
 from mmdefect.visualization.anomaly import heat_overlay, map_range, outline
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def draw(prediction: Prediction, image: np.ndarray) -> np.ndarray:
     if prediction.error is None and (width, height) != tuple(prediction.size):
         raise ValueError(
             f'image of {width}x{height} pixels: expected the {prediction.size[0]}x'
-            f'{prediction.size[1]} of {prediction.source}; give that one'
+            f'{prediction.size[1]} of {visible(prediction.source)}; give that one'
         )
     factor = max(1, SMALL // max(height, width))
     if factor > 1:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
+from mmdefect.utils.checks import visible
+
 if TYPE_CHECKING:
     from mmdefect.deploy.result import Prediction
 
@@ -255,16 +257,21 @@ def _check_shapes(prediction: Prediction, form: str) -> None:
 def _check_read(prediction: Prediction, form: str) -> None:
     if prediction.error is not None:
         raise ValueError(
-            f'{form} of {prediction.source}: expected a result, there is an error '
-            f'({prediction.error}); ask .error first'
+            f'{form} of {_seen(prediction.source)}: expected a result, there is an '
+            f'error ({prediction.error}); ask .error first'
         )
 
 
 def in_a_line(prediction: Prediction) -> str:
     """The result for a terminal."""
     if prediction.error is not None:
-        return f'{prediction.source}: error, {prediction.error}'
-    return f'{prediction.source}: {summary(prediction)}'
+        return f'{_seen(prediction.source)}: error, {_seen(prediction.error)}'
+    return f'{_seen(prediction.source)}: {summary(prediction)}'
+
+
+def _seen(text: str) -> str:
+    """Text for a terminal, whole; a name may hold what moves the cursor."""
+    return '/'.join(map(visible, text.split('/')))
 
 
 def summary(prediction: Prediction) -> str:
@@ -280,7 +287,7 @@ def summary(prediction: Prediction) -> str:
         parts.append(f'threshold {prediction.threshold:.3g}')
     if prediction.product is not None:
         parts.append(f'product {prediction.product}')
-    return ', '.join(parts)
+    return _seen(', '.join(parts))
 
 
 def _found(prediction: Prediction) -> list[str]:

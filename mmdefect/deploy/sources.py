@@ -17,6 +17,8 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 
+from mmdefect.deploy.paths import images_below, matching
+from mmdefect.utils.checks import visible
 from mmdefect.utils.image_header import SUFFIXES, ImageError, header_of, read_bytes
 from mmdefect.utils.images import decode, to_bgr, turn
 
@@ -90,7 +92,7 @@ def count_frames(inputs: Inputs) -> int | None:
         return None
     path = Path(inputs)
     if path.is_dir():
-        return sum(1 for _ in _images_below(path))
+        return sum(1 for _ in images_below(path))
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return None
     return 1 if path.is_file() else None
@@ -120,7 +122,7 @@ def read_image(path: str | Path, *, bits: int | None = None) -> np.ndarray:
 
 def _unreadable(path: str | Path, why: str, cure: str | None = None) -> ValueError:
     cure = cure or 'correct or restore the file'
-    return ValueError(f'cannot read the image {path} ({why}): {cure}')
+    return ValueError(f'cannot read the image {visible(str(path))} ({why}): {cure}')
 
 
 def checked_image(image: np.ndarray) -> np.ndarray:
@@ -140,21 +142,22 @@ def checked_image(image: np.ndarray) -> np.ndarray:
 
 
 def _open_path(path: Path, bits: int | None) -> Iterator[Frame]:
+    name = visible(str(path))
     if path.is_dir():
         return _open_images(
-            _images_below(path),
+            images_below(path),
             bits,
-            f'{path} holds no images: expected {", ".join(SUFFIXES)}; check the path',
+            f'{name} holds no images: expected {", ".join(SUFFIXES)}; check the path',
         )
     if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
         return _open_video(path)
     if path.exists():
         return iter_images([path], bits)
     if glob.has_magic(str(path)):
-        missing = f'nothing matches {path}: expected images; check the pattern'
-        return _open_images(_matching(path), bits, missing, FileNotFoundError)
+        missing = f'nothing matches {name}: expected images; check the pattern'
+        return _open_images(matching(path), bits, missing, FileNotFoundError)
     raise FileNotFoundError(
-        f'{path} does not exist: expected an image, a folder, a glob or a video; check '
+        f'{name} does not exist: expected an image, a folder, a glob or a video; check '
         'the path'
     )
 
@@ -189,38 +192,6 @@ def _frame_of(path: Path, bits: int | None) -> Frame:
         return Frame(source=str(path), error=str(error))
 
 
-def _images_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Image files of a folder and those in it: sorted, one folder at a time."""
-    real = folder.resolve()
-    if real in above:  # a link back up
-        return
-    with os.scandir(folder) as entries:
-        found = sorted(
-            (entry.name, entry.is_dir())
-            for entry in entries
-            if not entry.name.startswith('.')
-        )
-    for name, is_folder in found:
-        if is_folder:
-            yield from _images_below(folder / name, (*above, real))
-        elif name.lower().endswith(SUFFIXES):
-            yield folder / name
-
-
-def _matching(pattern: Path) -> Iterator[Path]:
-    """What a glob names; without a suffix in it, what looks like an image."""
-    said = pattern.suffix and not glob.has_magic(pattern.suffix)
-    # Not by Path, which globs below a folder only.
-    for name in sorted(glob.iglob(str(pattern), recursive=True)):  # noqa: PTH207
-        path = Path(name)
-        if path.is_dir():
-            # With `**` the files in it match, too.
-            if '**' not in pattern.parts:
-                yield from _images_below(path)
-        elif said or path.suffix.lower() in SUFFIXES:
-            yield path
-
-
 def _each(inputs: Iterable[Any], bits: int | None) -> Iterator[Frame]:
     for number, item in enumerate(inputs):
         array = isinstance(item, np.ndarray)
@@ -241,18 +212,20 @@ def _open_video(path: Path) -> Iterator[Frame]:
     if not found:
         capture.release()
         raise ValueError(
-            f'{path} has no frames that can be read: expected a video that OpenCV '
-            'decodes; convert it, or check that it is whole'
+            f'{visible(str(path))} has no frames that can be read: expected a video '
+            'that OpenCV decodes; convert it, or check that it is whole'
         )
     return _captured(capture, image, str(path))
 
 
 def _open_camera(index: int) -> Iterator[Frame]:
     name = f'camera {index}'
-    capture = cv2.VideoCapture(index)
-    found, image = capture.read() if index >= 0 else (False, None)
-    if not found:
-        capture.release()
+    there = 0 <= index < 2**31  # OpenCV takes no other number
+    capture = cv2.VideoCapture(index) if there else None
+    found, image = (False, None) if capture is None else capture.read()
+    if capture is None or not found:
+        if capture is not None:
+            capture.release()
         raise OSError(
             f'{name} does not open: expected one that is connected and that no other '
             'program uses; check it'

@@ -88,6 +88,28 @@ def calibrated_checkpoint(
     }
 
 
+def refuse_other_files(path: Path) -> None:
+    """Refuse to replace what :func:`write_calibrated` has not written.
+
+    Weights of a training are such a file, too: what else is in them would be lost.
+
+    Raises:
+        FileExistsError: There is a file, and it is no calibrated checkpoint.
+    """
+    if not path.exists():
+        return
+    try:
+        held = load_weights(path)
+    except ValueError:
+        held = {}
+    note = (held.get('meta') or {}).get('calibration')
+    if held.keys() != {'meta', 'state_dict'} or not isinstance(note, dict):
+        raise FileExistsError(
+            f'{path} is there and no calibrated checkpoint: expected a new file, or '
+            f'such as {CALIBRATED}; give another with --out, or remove it'
+        )
+
+
 def write_calibrated(path: Path, checkpoint: Mapping[str, Any]) -> None:
     """Write on rank 0, beside the final name first."""
     if is_main_process():

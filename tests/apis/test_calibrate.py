@@ -272,6 +272,14 @@ def test_exception(stream: Path, tmp_path: Path) -> None:
     content = json.loads(file.read_text(encoding='utf-8'))
     empty.write_text(json.dumps({**content, 'images': [], 'annotations': []}))
     refused('lists no image: expected some', annotations=empty)
+    empty.write_text(json.dumps({**content, 'annotations': []}))
+    refused(
+        'no threshold can be chosen from these 3 images .*no box of crazing, inclusion',
+        annotations=empty,
+    )
+    content['categories'][1]['name'] = 'Crazing'
+    empty.write_text(json.dumps(content))
+    refused("names 'Crazing', the class of the model is 'crazing'", annotations=empty)
     # The config names the images of the test.
     cfg = Config.fromfile(stream / 'step_0/tiny_sd-idd.py')
     root = tmp_path / 'test'
@@ -279,6 +287,26 @@ def test_exception(stream: Path, tmp_path: Path) -> None:
     cfg.test_dataloader.dataset.update(data_root=f'{root}/', ann_file='val.json')
     cfg.dump(stream / 'step_0/tiny_sd-idd.py')
     refused('is the annotation file of the test: expected validation')
+
+
+def test_exception_nothing_to_choose_and_what_is_there(tmp_path: Path) -> None:
+    """Neither a good calibration nor a file of somebody else is replaced."""
+    config, weights = saved_model(CLASSIFIER, tmp_path / 'model')
+    for name in ('broken', 'good'):
+        drawn(tmp_path / f'val/{name}/0.png', len(name))
+    settings: dict[str, Any] = {'images': tmp_path / 'val', 'device': 'cpu'}
+    found = calibrate(config, weights=weights, **settings)
+    before = found.path.read_bytes()
+    shutil.rmtree(tmp_path / 'val/good')
+    with pytest.raises(ValueError, match=r'^no threshold .* all of one kind.*expected'):
+        calibrate(config, weights=weights, **settings)
+    assert found.path.read_bytes() == before
+    (tmp_path / 'notes.txt').write_text('mine', encoding='utf-8')
+    for out in (weights, tmp_path / 'notes.txt', tmp_path):
+        held = out.read_bytes() if out.is_file() else None
+        with pytest.raises(FileExistsError, match='no calibrated checkpoint: expected'):
+            calibrate(config, weights=weights, out=out, **settings)
+        assert held is None or out.read_bytes() == held
 
 
 def test_exception_folders(tmp_path: Path) -> None:
@@ -295,7 +323,9 @@ def test_exception_folders(tmp_path: Path) -> None:
     refused('holds no folder: expected one a class or product')
     drawn(tmp_path / 'good/cloths/0.png', 0)
     refused("names the unknown class 'cloths'.*did you mean cloth")
-    (tmp_path / 'good/cloths').rename(tmp_path / 'good/cloth')
+    (tmp_path / 'good/cloths').rename(tmp_path / 'good/CLOTH')
+    refused("names 'CLOTH', the class of the model is 'cloth'")
+    (tmp_path / 'good/CLOTH').rename(tmp_path / 'good/cloth')
     (tmp_path / 'good/cloth/1.png').write_bytes(b'no image')
     refused('a threshold needs all images')
     refused('expected none with a model of maps', annotations='val.json')

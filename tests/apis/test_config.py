@@ -58,6 +58,50 @@ def test_exception_missing_config() -> None:
 
 
 @pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('a = 1\nmodel = (\n', r"mine\.py, line 2: '\(' was never closed: expected Py"),
+        ('', r'mine\.py is empty: expected settings'),
+        ('model = 5', r'mine\.py has model=5: expected model=dict'),
+        ('model = name', r"mine\.py cannot be read .*NameError: name 'name' is not"),
+        ("_base_ = './mine.py'", r'mine\.py inherits from itself'),
+        ("_base_ = './other.py'", r'other\.py inherits from itself, .* leads to mine'),
+        ("_base_ = './none.py'", r'mine\.py cannot be read .*none\.py'),
+        ("_base_ = './broken.py'", r'broken\.py, line 1: '),
+        ('with read_base():\n    from .mine import *', 'RecursionError'),
+        ('a = "\0"', r'mine\.py holds zero bytes'),
+    ],
+)
+def test_exception_broken_config(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / 'other.py').write_text("_base_ = ['./mine.py']", encoding='utf-8')
+    (tmp_path / 'broken.py').write_text('a = = 1', encoding='utf-8')
+    (tmp_path / 'mine.py').write_text(text, encoding='utf-8')
+    with pytest.raises(ValueError, match=message) as caught:
+        load_config(tmp_path / 'mine.py')
+    assert '\n' not in str(caught.value)
+
+
+def test_exception_import_in_a_config(tmp_path: Path) -> None:
+    path = tmp_path / 'mine.py'
+    path.write_text("custom_imports = dict(imports=['no_such_module'])")
+    with pytest.raises(ImportError, match=r'mine\.py cannot be read as a config'):
+        load_config(path)
+
+
+def test_feature_bases_that_meet_again(tmp_path: Path) -> None:
+    """Two that share one, and values that MMEngine fills in."""
+    (tmp_path / 'root.py').write_text("root = '{{$MMDEFECT_NONE:7}}'")
+    for name in 'ab':
+        (tmp_path / f'{name}.py').write_text(f"_base_ = './root.py'\n{name} = 1\n")
+    path = tmp_path / 'top.py'
+    path.write_text("_base_ = './a.py'\nx = 1\n")
+    assert load_config(path).root == '7'
+    path.write_text("_base_ = ['./a.py', './c.py']\nx = 1\n")
+    (tmp_path / 'c.py').write_text("where = '{{ fileDirname }}'\n")
+    assert load_config(path).where == str(tmp_path)
+
+
+@pytest.mark.parametrize(
     ('device', 'kind', 'scale'),
     [
         ('cpu', 'mmdefect.CPUAmpOptimWrapper', None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -104,3 +105,18 @@ def test_exception_work_dir(work: Path, tmp_path: Path) -> None:
     config.unlink()
     with pytest.raises(FileNotFoundError, match='expected the config of step 0'):
         build_model(moved)
+
+
+@pytest.mark.parametrize(
+    ('model', 'message'),
+    [
+        (None, r'^the config has model=null: expected model=dict'),
+        ({'type': 'Nope'}, r"model\.type='Nope', which cannot be built \(KeyError: No"),
+        ({'backbone': {}}, r'model\.type=null, which cannot be built'),
+        ({'type': 'mmdefect.LunaNet', 'odd': 1}, r"TypeError: .*argument 'odd'\)"),
+    ],
+)
+def test_exception_no_such_model(model: Any, message: str, weights: Path) -> None:
+    cfg = Config({'default_scope': 'mmpretrain', 'model': model})
+    with pytest.raises(ValueError, match=message):
+        build_model(cfg, weights)

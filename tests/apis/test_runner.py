@@ -64,3 +64,10 @@ def test_exception_two_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr('mmdefect.compat.installed_distributions', lambda: both)
     with pytest.raises(ImportError, match='two OpenMMLab builds are installed'):
         build_runner(load_config(PLAIN, work_dir=str(tmp_path)))
+
+
+def test_exception_unknown_type(tmp_path: Path) -> None:
+    path = tmp_path / 'mine.py'
+    path.write_text("model = dict(type='Nope')", encoding='utf-8')
+    with pytest.raises(ValueError, match=r'mine\.py cannot be run \(KeyError: Nope is'):
+        build_runner(load_config(path, work_dir=str(tmp_path / 'work')))

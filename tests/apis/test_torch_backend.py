@@ -244,10 +244,31 @@ def test_feature_the_image_is_left_as_it_is(boxes: TorchBackend) -> None:
     np.testing.assert_array_equal(IMAGE, before)
 
 
-@pytest.mark.parametrize('device', ['cuda', 'cuda:7', 'toaster', 'cpu:x'])
-def test_exception_device(device: str) -> None:
-    with pytest.raises(ValueError, match=rf"^device='{device}': expected one of this "):
+@pytest.mark.parametrize(
+    'device', ['cuda', 'cuda:7', 'toaster', 'cpu:x', 'meta', None, '']
+)
+def test_exception_device(device: Any) -> None:
+    with pytest.raises(ValueError, match=rf'^device={device!r}: expected one of this '):
         chosen_device(device)
+
+
+def test_exception_calibration_notes(tmp_path: Path) -> None:
+    """A classifier whose threshold is the default is not calibrated."""
+    note: Any = {'temperature': 2.0, 'thresholds': {}, 'images': 3}
+    for more in ({}, {'threshold': float('nan')}, {'threshold': None}):
+        meta = {'calibration': {**note, **more}}
+        config, weights = saved_model(CLASSIFIER, tmp_path / 'labels', meta=meta)
+        assert not TorchBackend(config, weights=weights, device='cpu').spec.calibrated
+    note = {'thresholds': {'cloth': float('inf'), 'metal': 2.0}}
+    config, weights = saved_model(MAPS, tmp_path / 'a', meta={'calibration': note})
+    spec = TorchBackend(config, weights=weights, device='cpu').spec
+    assert (spec.calibrated, spec.thresholds) == (False, {'metal': 2.0})
+    for wrong in (5, {'thresholds': [1]}):
+        config, weights = saved_model(MAPS, tmp_path / 'b', meta={'calibration': wrong})
+        with pytest.raises(
+            ValueError, match=r"meta\['calibration'\]=.*: expected what"
+        ):
+            TorchBackend(config, weights=weights, device='cpu')
 
 
 def test_exception_weights_of_another_config(stream: Path, tmp_path: Path) -> None:
@@ -287,5 +308,14 @@ def test_exception_pipeline_and_model(tmp_path: Path) -> None:
     (tmp_path / 'a/last_checkpoint').write_text('epoch_1.pth')
     with pytest.raises(ValueError, match=r"builds 'os\.system': expected types"):
         TorchBackend(tmp_path / 'a', device='cpu')
+    for step, message in (
+        ({'type': 'Nope'}, r"pipeline\.type='Nope', which cannot be built"),
+        ({'scale': 3}, 'pipeline has an object of 1 entries: expected dict'),
+    ):
+        cfg = Config(CLASSIFIER)
+        cfg.test_dataloader.dataset.pipeline.append(step)
+        config, weights = saved_model(cfg, tmp_path / 'b')
+        with pytest.raises(ValueError, match=message):
+            TorchBackend(config, weights=weights, device='cpu')
     with pytest.raises(ValueError, match=r"^model\.type='Linear': expected a detector"):
         task_of(torch.nn.Linear(1, 1))

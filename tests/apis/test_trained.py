@@ -67,6 +67,17 @@ def test_exception_work_dirs(stream: Path, tmp_path: Path) -> None:
         find_trained(tmp_path)
     with pytest.raises(ValueError, match=r'^step=0: expected none, .* is no work dir'):
         find_trained(tmp_path, step=0)
+    (tmp_path / 'mine.py').write_text("model = dict(type='GFL')", encoding='utf-8')
+    for content in (b'\xff\x00\x80', b'a\0b', b'a\x1bb', b''):
+        (tmp_path / 'last_checkpoint').write_bytes(content)
+        with pytest.raises(ValueError, match=r'last_checkpoint .*: expected'):
+            find_trained(tmp_path)
+    (tmp_path / 'mine.py').write_text('model = 5', encoding='utf-8')
+    (tmp_path / 'last_checkpoint').write_text('epoch_1.pth')
+    with pytest.raises(ValueError, match=r'mine\.py has model=5: expected model=dict'):
+        find_trained(tmp_path)
+    with pytest.raises(ValueError, match=r'^test_dataloader=5: expected dict'):
+        dataset_of(Config({'test_dataloader': 5}))
     with pytest.raises(FileNotFoundError, match=r"config '.*none\.py' does not exist"):
         find_trained(tmp_path / 'none.py', 'x.pth')
     with pytest.raises(ValueError, match=r'^checkpoint=None: expected a file'):

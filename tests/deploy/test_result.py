@@ -189,6 +189,21 @@ def test_exception_a_class_has_no_place(form: str) -> None:
         getattr(BROKEN, form)(**settings)
 
 
+def test_feature_one_line_of_odd_names() -> None:
+    """Nothing in a name moves the cursor; JSON has the name itself."""
+    name = 'in\n/' + 'long/' * 80 + 'a\x1b[2J.png'
+    for one in (
+        decide(BOXES, DETECTOR, source=name, size=SIZE),
+        failed('no\x1b image', DETECTOR, source=name),
+    ):
+        assert str(one).isprintable()
+        assert str(one).startswith(r'in\n/long/')
+        assert r'long/a\x1b[2J.png: ' in str(one)
+        assert one.to_dict()['source'] == name
+    odd = ModelSpec(task='boxes', classes=('dent', 'scr\ratch'), default_threshold=0.3)
+    assert r'scr\ratch' in str(decide(BOXES, odd, source='a.png', size=SIZE))
+
+
 def test_feature_one_line() -> None:
     assert str(boxes()) == ('in/a.png: defective, 1 scratch, score 0.9, threshold 0.5')
     assert str(label()) == (

@@ -289,3 +289,55 @@ def test_exception_of_the_callers_generator_arrives() -> None:
     assert next(ahead).source == 'first'
     with pytest.raises(KeyError, match='the line has stopped'):
         next(ahead)
+
+
+def test_feature_links_between_folders(tmp_path: Path) -> None:
+    """Each image once, by its real name, however the folders lead to each other."""
+    count = 11
+    for one in range(count):
+        png(tmp_path / f'mesh/{one}/x.png')
+        for other in range(count):
+            link = tmp_path / f'mesh/{one}/to {other}'
+            link.symlink_to(tmp_path / f'mesh/{other}', target_is_directory=True)
+    wanted = sorted(str(tmp_path / f'mesh/{one}/x.png') for one in range(count))
+    assert sources(tmp_path / 'mesh') == wanted
+    assert count_frames(tmp_path / 'mesh') == count
+    for pattern in ('**/*.png', 'mesh/**/x.png', 'm*/**', '**/**/*', 'mesh/*'):
+        assert sources(tmp_path / pattern) == wanted, pattern
+    # Through a link where nothing else leads; a link to itself is no folder.
+    png(tmp_path / 'elsewhere/y.png')
+    (tmp_path / 'one').mkdir()
+    (tmp_path / 'one/away').symlink_to('../elsewhere', target_is_directory=True)
+    (tmp_path / 'one/round.png').symlink_to('round.png')
+    found = list(open_frames(tmp_path / 'one/**/*.png'))
+    names = [str(Path(f.source).relative_to(tmp_path / 'one')) for f in found]
+    assert names == ['away/y.png', 'round.png']
+    assert 'cannot read the image' in str(found[1].error)
+    assert len(sources(tmp_path / 'one')) == 2
+
+
+def test_feature_globs_of_hidden_and_relative_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ('in/.hidden/1.png', 'in/2.png', 'in/.3.png', '4.png'):
+        png(tmp_path / name)
+    monkeypatch.chdir(tmp_path / 'in')
+    assert sources('*.png') == ['2.png']
+    assert sources('../*.png') == ['../4.png']
+    assert sources('.*/*.png') == ['.hidden/1.png']
+    assert sources('.[0-9]*') == ['.3.png']
+    with pytest.raises(FileNotFoundError, match='nothing matches'):
+        sources('2.png/*')
+
+
+def test_exception_odd_names_and_numbers(tmp_path: Path) -> None:
+    """What moves the cursor of a terminal is written as its code."""
+    path = tmp_path / 'a\x1b[2J\nb.png'
+    path.write_bytes(b'no image')
+    (frame,) = open_frames(path)
+    assert frame.source == str(path)
+    assert r'a\x1b[2J\nb.png' in str(frame.error)
+    with pytest.raises(FileNotFoundError, match=r'c\\x1b\.png does not exist'):
+        open_frames(tmp_path / 'c\x1b.png')
+    with pytest.raises(OSError, match=r'^camera 9{20} does not open'):
+        open_frames(int('9' * 20))

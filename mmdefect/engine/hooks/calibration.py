@@ -31,6 +31,8 @@ from mmdefect.utils.checkpoint import load_weights, state_dict_of
 from mmdefect.utils.modules import evaluating, unwrapped
 
 BUFFERS = ('temperature', 'threshold')
+# Of a head that nobody has calibrated.
+THRESHOLD = 0.5
 
 
 @HOOKS.register_module()
@@ -46,8 +48,9 @@ class CalibrationHook(Hook):
     The temperature is the likeliest (Guo et al., ICML 2017), the threshold the one that
     costs least at this temperature. Where the validation images cannot tell, what the
     head has by default stays, with a warning: a temperature when every image is
-    right or nothing was learned, a threshold when all images are of one class. Where
-    the last epoch has the lower negative log-likelihood, a warning says so.
+    right or nothing was learned, a threshold when all images are of one class, which
+    ``meta['calibration']`` is then without: that is not calibrated. Where the last
+    epoch has the lower negative log-likelihood, a warning says so.
 
     Args:
         costs: What a miss costs and what a false alarm costs.
@@ -95,12 +98,13 @@ class CalibrationHook(Hook):
         model.load_state_dict(state_dict_of(checkpoint))
         logits, labels = validation_logits(runner, model)
         found = self.fit(logits, labels, runner.logger)
+        set_to = {'threshold': THRESHOLD, **found}
         with torch.no_grad():
             for name in BUFFERS:
-                getattr(model.head, name).fill_(found[name])
+                getattr(model.head, name).fill_(set_to[name])
         runner.logger.info(
             f'{CALIBRATED} of {source}: temperature {found["temperature"]:.4g}, '
-            f'threshold {found["threshold"]:.4g} at costs of {self.costs[0]:g} to '
+            f'threshold {set_to["threshold"]:.4g} at costs of {self.costs[0]:g} to '
             f'{self.costs[1]:g}; negative log-likelihood of {len(labels)} validation '
             f'images {found["nll_before"]:.4g}, now {found["nll_after"]:.4g}'
         )
@@ -123,8 +127,8 @@ class CalibrationHook(Hook):
         The logger is told what cannot be fitted.
 
         Returns:
-            ``temperature`` and ``threshold``, and the negative log-likelihood
-            ``nll_before`` and ``nll_after``.
+            ``temperature``, ``threshold`` if it could be chosen, and the negative
+            log-likelihood ``nll_before`` and ``nll_after``.
         """
         temperature = fit_temperature(logits, labels) if self.temperature else 1.0
         if math.isnan(temperature):
@@ -139,14 +143,14 @@ class CalibrationHook(Hook):
         defects = labels == self.defective
         threshold = cost_threshold(after[:, self.defective], defects, *self.costs)
         if math.isnan(threshold):
-            threshold = 0.5
             logger.warning(
                 f'the {len(labels)} validation images are all of one kind, defective '
                 'or not: the threshold stays 0.5'
             )
+        chosen = {} if math.isnan(threshold) else {'threshold': threshold}
         return {
             'temperature': temperature,
-            'threshold': threshold,
+            **chosen,
             'nll_before': float(negative_log_likelihood(before, labels)),
             'nll_after': float(negative_log_likelihood(after, labels)),
         }
