@@ -223,11 +223,6 @@ def _check(package: Package) -> None:
             f'graph.file={graph.file!r}: expected one of {FORMATS[graph.format]} for '
             f'{graph.format}'
         )
-    if (graph.weights is None) == (graph.format == 'openvino'):
-        raise ValueError(
-            f'graph.weights={brief(graph.weights)}: expected a second file for '
-            'openvino, and null for onnx'
-        )
     if len(graph.inputs) != 1:
         raise ValueError(f'graph.inputs={brief([*graph.inputs])}: expected one')
     levels = range(len(graph.outputs) // 2 if spec.task == 'boxes' else 0)

@@ -219,7 +219,7 @@ def test_exception_settings(settings: dict, message: str, opened: Any) -> None:
 
 @pytest.mark.parametrize('model', [None, 5, {'type': 'GFL'}])
 def test_exception_model(model: Any) -> None:
-    with pytest.raises(ValueError, match='^model=.*: expected a path or a Config'):
+    with pytest.raises(ValueError, match=r'^model=.*: expected a path or a Config'):
         DefectInferencer(model)
 
 
