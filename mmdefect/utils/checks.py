@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -69,12 +68,18 @@ def check_number(
         ValueError: Naming the setting, the value and what is expected.
     """
     kind = Integral if whole else Real
-    # Without float(): an int may be too large for one.
     number = isinstance(value, kind) and not isinstance(value, bool)
-    if not number or not abs(value) <= sys.float_info.max:
+    if not number or not _is_finite(value):
         expected = 'a whole number' if whole else 'a finite number'
         raise ValueError(f'{name}={visible(repr(value)[:80])}: expected {expected}')
     check_range(name, value, low, high)
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int that no float can hold
+        return False
 
 
 def check_type(name: str, value: Any, kind: type | UnionType, *, expected: str) -> None:

@@ -46,7 +46,9 @@ def test_feature_range_holds_its_ends() -> None:
     check_range('beta', 1, 0, 1)
 
 
-@pytest.mark.parametrize('value', ['1', None, True, [1], float('nan'), 10**400])
+@pytest.mark.parametrize(
+    'value', ['1', None, True, [1], float('nan'), np.float32('inf'), 10**400]
+)
 def test_exception_no_finite_number(value: object) -> None:
     with pytest.raises(ValueError, match=r'^beta=.*: expected a finite number$'):
         check_number('beta', value)
