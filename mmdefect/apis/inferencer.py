@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -26,7 +27,7 @@ from mmdefect.deploy.sources import (
 )
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.deploy.tiling import TiledBackend, spec_in_tiles
-from mmdefect.utils.checks import check_choice, check_known, check_range
+from mmdefect.utils.checks import check_choice, check_known, check_number, check_type
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -35,7 +36,7 @@ T = TypeVar('T')
 BACKENDS = ('auto', 'torch', 'onnxruntime', 'openvino')
 PACKAGE_FILE = 'package.json'
 MOST_FAILURES = 16
-"""Images in a row on which the model may fail: more is no matter of the images."""
+"""A model that fails alike on as many images and on no other: it is none of them."""
 
 
 class DefectInferencer:
@@ -89,19 +90,28 @@ class DefectInferencer:
         bits: int | None = None,
     ) -> None:
         check_choice('backend', backend, BACKENDS)
-        check_range('batch_size', batch_size, 1)
-        check_choice('bits', bits, (None, *range(8, 17)))
+        check_type('device', device, str, expected='a name such as auto or cpu')
+        check_number('batch_size', batch_size, 1, whole=True)
+        _check_model(model, weights)
+        if step is not None:
+            check_number('step', step, 0, whole=True)
+        if product is not None:
+            check_type('product', product, str, expected='a name')
+        if tile is not None:
+            _check_tile(tile)
         self.backend = open_backend(
             model, weights=weights, step=step, device=device, backend=backend
         )
         spec = spec_in_tiles(self.backend.spec, None)
         if tile is not None:
-            self.backend = _tiled(self.backend, tile, batch_size)
+            self.backend = TiledBackend(self.backend, batch_size=batch_size, **tile)
             spec = self.backend.spec
         self.spec = _decided(spec, threshold, product)
         self.batch_size = batch_size
         self.product = product
-        self.bits = bits or self.spec.about.get('bits')
+        self.bits = self.spec.about.get('bits') if bits is None else bits
+        if self.bits is not None:
+            check_number('bits', self.bits, 8, 16, whole=True)
 
     def __call__(
         self,
@@ -127,7 +137,9 @@ class DefectInferencer:
             FileNotFoundError: There is no such path. This and what else is wrong with
                 ``inputs`` as such is raised here, before anything is computed; see
                 :func:`mmdefect.deploy.sources.open_frames`.
-            RuntimeError: While iterating: the model itself fails.
+            RuntimeError: While iterating: the model fails on each of the first pictures
+                in the same way. Once it has looked at one, a failure is a result with
+                ``error``.
         """
         frames = open_frames(inputs, bits=self.bits)
         shown = sys.stderr.isatty() if show_progress is None else show_progress
@@ -152,17 +164,12 @@ class DefectInferencer:
     def _run(
         self, frames: Iterator[Frame], progress: Progress, keep_images: bool
     ) -> Iterator[Prediction]:
-        failures = 0
+        failures = _Failures()
         waiting = read_ahead(frames, size=max(2, self.batch_size))
         with closing(waiting), progress:
             while batch := [*islice(waiting, self.batch_size)]:
                 for frame, outcome in zip(batch, self._looked_at(batch), strict=True):
-                    failures = failures + 1 if isinstance(outcome, Exception) else 0
-                    if isinstance(outcome, Exception) and failures >= MOST_FAILURES:
-                        raise RuntimeError(
-                            f'the model fails on {failures} pictures in a row, the '
-                            f'last {frame.source}: {_named(outcome)}'
-                        ) from outcome
+                    failures.see(frame, outcome)
                     progress.step()
                     yield self._result(frame, outcome, keep_images)
 
@@ -205,6 +212,26 @@ class DefectInferencer:
             product=self.product,
         )
         return replace(found, image=image) if keep_image else found
+
+
+class _Failures:
+    """Tells a model that can look at nothing from pictures that it cannot look at."""
+
+    def __init__(self) -> None:
+        self.kinds: Counter[type[Exception]] = Counter()
+        self.works = False
+
+    def see(self, frame: Frame, outcome: Output | Exception | None) -> None:
+        """Raise RuntimeError if the model has only ever failed, and always alike."""
+        if not isinstance(outcome, Exception):
+            self.works = self.works or outcome is not None
+        elif not self.works:
+            self.kinds[type(outcome)] += 1
+            if [*self.kinds.values()] == [MOST_FAILURES]:
+                raise RuntimeError(
+                    f'the model fails on the first {MOST_FAILURES} pictures, the last '
+                    f'{frame.source}: {_named(outcome)}'
+                ) from outcome
 
 
 def _named(error: Exception) -> str:
@@ -253,14 +280,20 @@ def open_backend(
     return TorchBackend(model, weights=weights, step=step, device=device)
 
 
-def _tiled(backend: Backend, tile: Mapping[str, Any], batch_size: int) -> Backend:
-    unknown = sorted(set(tile) - {'size', 'overlap'})
-    if 'size' not in tile or unknown:
+def _check_model(model: Any, weights: Any) -> None:
+    # By name: without OpenMMLab there is no such class.
+    if 'Config' not in {kind.__name__ for kind in type(model).__mro__}:
+        check_type('model', model, str | Path, expected='a path or a Config')
+    if weights is not None:
+        check_type('weights', weights, str | Path, expected='a path')
+
+
+def _check_tile(tile: Any) -> None:
+    keys = set(tile) if isinstance(tile, Mapping) else set()
+    if 'size' not in keys or keys - {'size', 'overlap'}:
         raise ValueError(
-            f'tile={dict(tile)}: expected dict(size=..., overlap=...) in pixels; '
-            'correct it'
+            f'tile={tile!r}: expected dict(size=..., overlap=...) in pixels; correct it'
         )
-    return TiledBackend(backend, batch_size=batch_size, **tile)
 
 
 def _decided(

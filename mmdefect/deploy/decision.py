@@ -25,7 +25,22 @@ def decide(
         source: Of the image, for the result.
         size: Width and height of the original image.
         product: Which product it is, if the caller knows.
+
+    Returns:
+        With ``error`` if a number of the output is none: compared with a threshold, NaN
+        would be called ok.
     """
+    wrong = [
+        name
+        for name in ('boxes', 'scores', 'probabilities', 'anomaly_map', 'score')
+        if not np.isfinite(getattr(output, name, 0)).all()
+    ]
+    if wrong:
+        error = (
+            f'the model gives NaN or infinite numbers ({", ".join(wrong)}) for '
+            f'{source}: expected finite ones; check its weights, mean and std'
+        )
+        return failed(error, spec, source=source)
     if isinstance(output, BoxOutput):
         return _boxes(output, spec, source, size)
     if isinstance(output, LabelOutput):

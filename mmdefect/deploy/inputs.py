@@ -15,7 +15,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmdefect.utils.checks import check_choice, check_range
+from mmdefect.utils.checks import (
+    brief,
+    check_choice,
+    check_number,
+    check_range,
+    check_type,
+)
 
 OPS = ('resize', 'resize_edge', 'center_crop', 'grey')
 EDGES = ('short', 'long', 'width', 'height')
@@ -80,13 +86,28 @@ class InputSpec:
 
     def __post_init__(self) -> None:
         check_choice('input.colour', self.colour, COLOURS)
-        check_range('input.pad_divisor', self.pad_divisor, 1)
+        check_number('input.pad_divisor', self.pad_divisor, 1, whole=True)
+        check_number('input.pad_value', self.pad_value)
         if (self.mean is None) != (self.std is None):
             raise ValueError(
                 f'input.mean={self.mean}, input.std={self.std}: expected both or none'
             )
         for step in self.steps:
             _check_step(step)
+        self._check_channels('mean', self.mean)
+        self._check_channels('std', self.std)
+        for value in self.std or ():
+            check_range('input.std', value, 0, open_low=True)
+        if self.size is not None:
+            _check_size('input.size', self.size)
+
+    def _check_channels(self, name: str, values: Sequence[float] | None) -> None:
+        for value in values or ():
+            check_number(f'input.{name}', value)
+        if values is not None and len(values) not in (1, self.channels):
+            raise ValueError(
+                f'input.{name}={values}: expected {self.channels}, one a channel'
+            )
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> InputSpec:
@@ -207,10 +228,19 @@ def _check_step(step: Mapping[str, Any]) -> None:
         check_choice('input.steps.interpolation', step['interpolation'], known)
     if step['op'] == 'resize_edge':
         check_choice('input.steps.edge', step['edge'], EDGES)
-        check_range('input.steps.scale', step['scale'], 1)
+        check_number('input.steps.scale', step['scale'], 1, whole=True)
     if step['op'] in ('resize', 'center_crop'):
-        for length in step['size']:
-            check_range('input.steps.size', length, 1)
+        _check_size('input.steps.size', step['size'])
+    if step['op'] == 'resize':
+        kept = step['keep_ratio']
+        check_type('input.steps.keep_ratio', kept, bool, expected='true or false')
+
+
+def _check_size(name: str, size: Sequence[Any]) -> None:
+    if len(size) != 2:
+        raise ValueError(f'{name}={brief(size)}: expected width and height')
+    for length in size:
+        check_number(name, length, 1, whole=True)
 
 
 def _to_size(
@@ -218,6 +248,11 @@ def _to_size(
 ) -> np.ndarray:
     how = INTERPOLATIONS[step['backend']][step['interpolation']]
     width, height = size
+    if width < 1 or height < 1:  # training fails on such an image as well
+        raise ValueError(
+            f'an image of {image.shape[1]} x {image.shape[0]} pixels comes out as '
+            f'{width} x {height}: expected at least one pixel a side; cut it'
+        )
     if step['backend'] == 'pillow':
         resized = Image.fromarray(image).resize((width, height), how)
         return np.array(resized)

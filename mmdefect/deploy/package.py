@@ -9,24 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.deploy.inputs import InputSpec
+from mmdefect.deploy.package_fields import FIELDS, SUPPRESSION, WEIGHTS, check_fields
 from mmdefect.deploy.spec import ModelSpec, Task
-from mmdefect.utils.checks import brief, check_choice, check_range, some_of
+from mmdefect.deploy.tiling import spec_in_tiles
+from mmdefect.utils.checks import brief, check_choice, some_of
 from mmdefect.utils.files import write_json
 from mmdefect.utils.text_files import read_json
 
 FILE = 'package.json'
 FORMAT_VERSION = 1
-FORMATS = ('onnx', 'openvino')
+FORMATS = {'onnx': '.onnx', 'openvino': '.xml'}
 PRECISIONS = ('float32', 'int8')
-SUPPRESSION = (
-    'score_threshold', 'nms_pre', 'iou_threshold', 'nms_offset', 'class_agnostic',
-    'max_per_image', 'min_box_size',
-)  # fmt: skip
-# Of each task: outputs of its graph, settings of what follows.
-OUTPUTS: dict[Task, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    'boxes': (('scores_0', 'boxes_0'), SUPPRESSION),
-    'maps': (('maps', 'scores'), ()),
-    'labels': (('probabilities',), ()),
+# Of each task: outputs that its graph has at least.
+OUTPUTS: dict[Task, tuple[str, ...]] = {
+    'boxes': ('scores_0', 'boxes_0'),
+    'maps': ('maps', 'scores'),
+    'labels': ('probabilities',),
 }
 KEYS = (
     'task', 'classes', 'defective', 'thresholds', 'default_threshold', 'calibrated',
@@ -185,6 +183,11 @@ def _check_version(content: Mapping[str, Any], folder: Path) -> None:
 
 
 def _package_of(content: Mapping[str, Any], folder: Path) -> Package:
+    check_fields(content, FIELDS)
+    if content['graph'].get('weights') is not None:
+        check_fields(content, WEIGHTS)
+    if content['task'] == 'boxes':
+        check_fields(content, SUPPRESSION)
     graph = dict(content['graph'])
     for key in ('inputs', 'outputs'):
         graph[key] = tuple(graph[key])
@@ -205,28 +208,31 @@ def _package_of(content: Mapping[str, Any], folder: Path) -> Package:
         postprocess=dict(content['postprocess']),
         parity=dict(content['parity']),
     )
-    _check(package, content['classes'])
+    _check(package)
     return package
 
 
-def _check(package: Package, classes: Any) -> None:
-    spec = package.spec
-    if not isinstance(classes, list) or not all(isinstance(c, str) for c in classes):
-        raise ValueError(f'classes={brief(classes)}: expected a list of names')
-    for name, value in spec.thresholds.items():
-        check_range(f'thresholds[{name!r}]', value)
-    if spec.default_threshold is not None:
-        check_range('default_threshold', spec.default_threshold)
+def _check(package: Package) -> None:
+    """Whether the entries belong together."""
+    spec, graph, given = package.spec, package.graph, package.input
     if spec.defective is not None:
         check_choice('defective', spec.defective, spec.classes)
-    for name in package.graph.files():
-        if name != Path(name).name:
-            raise ValueError(f'graph.file={name!r}: expected a name without folders')
-    outputs, settings = OUTPUTS[spec.task]
-    if missing := [name for name in outputs if name not in package.graph.outputs]:
+    spec_in_tiles(spec, None)  # reads what the calibration says
+    if Path(graph.file).suffix != FORMATS[graph.format]:
+        raise ValueError(
+            f'graph.file={graph.file!r}: expected one of {FORMATS[graph.format]} for '
+            f'{graph.format}'
+        )
+    if len(graph.inputs) != 1:
+        raise ValueError(f'graph.inputs={brief([*graph.inputs])}: expected one')
+    levels = range(len(graph.outputs) // 2 if spec.task == 'boxes' else 0)
+    more = {f'{what}_{level}' for level in levels for what in ('scores', 'boxes')}
+    wanted = more.union(OUTPUTS[spec.task])
+    if missing := sorted(wanted - {*graph.outputs}):
         raise ValueError(f'graph.outputs lack {some_of(missing)} of {spec.task}')
-    if missing := [name for name in settings if name not in package.postprocess]:
-        raise ValueError(f'postprocess lacks {some_of(missing)} of {spec.task}')
+    fixed = given.fixed_size()
+    if given.size is not None and fixed not in (None, tuple(given.size)):
+        raise ValueError(f'input.size={given.size}: expected {fixed}, as by its steps')
 
 
 def _check_file(path: Path, sha256: str) -> None:

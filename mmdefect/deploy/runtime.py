@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,20 +13,35 @@ import numpy as np
 
 from mmdefect.deploy.inputs import Prepared
 from mmdefect.deploy.outputs import LabelOutput, MapOutput, Output
-from mmdefect.deploy.package import Graph, Package, read_package
+from mmdefect.deploy.package import FILE, Graph, Package, read_package
 from mmdefect.deploy.postprocess import finish_boxes, finish_map
-from mmdefect.utils.checks import check_choice, check_range
+from mmdefect.utils.checks import check_choice, check_number, check_type, some_of
 
 BACKENDS = ('auto', 'onnxruntime', 'openvino')
-DEVICES = ('auto', 'cpu', 'cuda')
+Shape = tuple[int | None, ...]
 
 
 class Session(Protocol):
     """A graph that is ready to run."""
 
     def __call__(self, batch: np.ndarray) -> Sequence[np.ndarray]:
-        """Outputs, in the graph's order, of a batch ``(B, C, H, W)`` float32."""
+        """Outputs, as the package orders them, of a batch ``(B, C, H, W)`` float32."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A session, and what its graph says of itself.
+
+    Attributes:
+        session: Runs the graph.
+        inputs: Shape by name; None for a length that varies.
+        outputs: The same.
+    """
+
+    session: Session
+    inputs: Mapping[str, Shape]
+    outputs: Mapping[str, Shape]
 
 
 class PackageBackend:
@@ -75,6 +92,13 @@ class PackageBackend:
         prepared: Prepared,
         shape: tuple[int, ...],
     ) -> Output:
+        # Here, where nothing is left out yet: no score of NaN reaches a threshold.
+        wrong = [name for name, values in raw.items() if not np.isfinite(values).all()]
+        if wrong:
+            raise ValueError(
+                f'the graph gives NaN or infinite numbers ({some_of(wrong)}): expected '
+                'finite ones; check its weights, mean and std'
+            )
         if self.spec.task == 'labels':
             return LabelOutput(probabilities=raw['probabilities'])
         if self.spec.task == 'maps':
@@ -123,16 +147,43 @@ def open_package(
         >>> backend([image])[0].boxes  # doctest: +SKIP
     """
     check_choice('backend', backend, BACKENDS)
-    check_choice('device', device.partition(':')[0], DEVICES)
+    check_type('device', device, str, expected='a name')
+    if not re.fullmatch(r'auto|cpu|cuda(:\d+)?', device, re.ASCII):
+        raise ValueError(f'device={device!r}: expected one of auto, cpu, cuda, cuda:1')
     if threads is not None:
-        check_range('threads', threads, 1)
+        check_number('threads', threads, 1, whole=True)
     package = read_package(folder)
     name = _chosen(backend, package)
     opened = {'onnxruntime': _onnxruntime, 'openvino': _openvino}[name]
-    session = opened(
-        package.folder / package.graph.file, package.graph, device, threads
-    )
-    return PackageBackend(package=package, session=session, name=name)
+    ready = opened(package.folder / package.graph.file, package.graph, device, threads)
+    _check_graph(package, ready)
+    return PackageBackend(package=package, session=ready.session, name=name)
+
+
+def _check_graph(package: Package, ready: Ready) -> None:
+    """Compare what the package says of its graph with the graph itself."""
+    graph, given = package.graph, package.input
+    path = package.folder / FILE
+    _check_same(f'{path}: graph.inputs', {*graph.inputs}, {*ready.inputs})
+    _check_same(f'{path}: graph.outputs', {*graph.outputs}, {*ready.outputs})
+    width, height = given.size or (None, None)
+    said = {'channels': given.channels, 'height': height, 'width': width}
+    own = ready.inputs[graph.inputs[0]][1:]
+    for (name, length), theirs in zip(said.items(), own, strict=False):
+        _check_same(f'{path}: {name} of the input', length, theirs)
+    for name, shape in ready.outputs.items():
+        if shape and (name == 'probabilities' or name.startswith('scores_')):
+            classes = len(package.spec.classes)
+            _check_same(f'{path}: number of classes', classes, shape[-1])
+
+
+def _check_same(what: str, said: Any, own: Any) -> None:
+    """Refuse what differs; None is a length that varies."""
+    if own is not None and said != own:
+        said, own = (sorted(v) if isinstance(v, set) else v for v in (said, own))
+        raise ValueError(
+            f'{what} is {said}: expected {own} as in its graph; export again'
+        )
 
 
 def _chosen(backend: str, package: Package) -> str:
@@ -165,7 +216,7 @@ class _OnnxRuntime:
         return found
 
 
-def _onnxruntime(path: Path, graph: Graph, device: str, threads: int | None) -> Session:
+def _onnxruntime(path: Path, graph: Graph, device: str, threads: int | None) -> Ready:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -189,20 +240,30 @@ def _onnxruntime(path: Path, graph: Graph, device: str, threads: int | None) -> 
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # of its own kinds
         raise _unreadable(path, 'ONNX Runtime', error) from error
-    return _OnnxRuntime(session, graph.outputs, graph.inputs[0])
+    ready = _OnnxRuntime(session, graph.outputs, graph.inputs[0])
+    return Ready(
+        session=ready,
+        inputs={value.name: _shape(value.shape) for value in session.get_inputs()},
+        outputs={value.name: _shape(value.shape) for value in session.get_outputs()},
+    )
+
+
+def _shape(lengths: Sequence[Any]) -> Shape:
+    return tuple(length if isinstance(length, int) else None for length in lengths)
 
 
 class _OpenVino:
-    def __init__(self, compiled: Any) -> None:
+    def __init__(self, compiled: Any, names: Sequence[str]) -> None:
         self.compiled = compiled
+        self.names = list(names)
 
     def __call__(self, batch: np.ndarray) -> Sequence[np.ndarray]:
         # A request of its own: one that is shared would be busy in another thread.
         result = self.compiled.create_infer_request().infer([batch])
-        return [np.array(value) for value in result.to_tuple()]
+        return [np.array(result[name]) for name in self.names]
 
 
-def _openvino(path: Path, graph: Graph, device: str, threads: int | None) -> Session:
+def _openvino(path: Path, graph: Graph, device: str, threads: int | None) -> Ready:
     import openvino
 
     if device.partition(':')[0] == 'cuda':
@@ -217,7 +278,22 @@ def _openvino(path: Path, graph: Graph, device: str, threads: int | None) -> Ses
         compiled = openvino.Core().compile_model(str(path), 'CPU', settings)
     except Exception as error:  # of its own kinds
         raise _unreadable(path, 'OpenVINO', error) from error
-    return _OpenVino(compiled)
+    ready = _OpenVino(compiled, graph.outputs)
+    return Ready(
+        session=ready,
+        inputs=_ports(compiled.inputs, graph.inputs),
+        outputs=_ports(compiled.outputs, graph.outputs),
+    )
+
+
+def _ports(ports: Sequence[Any], known: Sequence[str]) -> dict[str, Shape]:
+    """Shapes by name; of several names of one tensor, by that of the package."""
+    return {
+        next((name for name in known if name in port.names), port.get_any_name()): (
+            tuple(n.get_length() if n.is_static else None for n in port.partial_shape)
+        )
+        for port in ports
+    }
 
 
 def _unreadable(path: Path, runtime: str, error: Exception) -> ValueError:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from mmdefect.utils.checks import check_choice, check_known, check_range
+from mmdefect.utils.checks import check_choice, check_known, check_number
 
 Task = Literal['boxes', 'maps', 'labels']
 TASKS: tuple[Task, ...] = ('boxes', 'maps', 'labels')
@@ -25,7 +25,8 @@ class ModelSpec:
         defective: Labels only: the class that is called by its threshold, None for a
             classifier without one, of which the likeliest class wins.
         thresholds: From which score on, by name: a class (boxes), the defective class
-            (labels), a product (maps). A score equal to it counts.
+            (labels), a product (maps). A score equal to it counts. In [0, 1] of boxes
+            and labels, whose scores are probabilities; finite of maps.
         default_threshold: Of a name without one of its own, or of a map whose product
             is not known; None where nobody has said.
         calibrated: Whether the thresholds were chosen on validation images.
@@ -43,6 +44,10 @@ class ModelSpec:
     def __post_init__(self) -> None:
         check_choice('task', self.task, TASKS)
         check_known(self.thresholds, self.classes, what='thresholds')
+        for name, value in self.thresholds.items():
+            self._check(f'thresholds[{name!r}]', value)
+        if self.default_threshold is not None:
+            self._check('default_threshold', self.default_threshold)
 
     def threshold_of(self, name: str | None) -> float | None:
         """From which score on a class, or an image of a product, is called a defect."""
@@ -57,14 +62,22 @@ class ModelSpec:
         as not calibrated from then on.
 
         Raises:
-            ValueError: A name is none of its classes, or a number is not one.
+            ValueError: A name is none of its classes, or a number is none that a score
+                can reach.
         """
         if isinstance(threshold, Mapping):
             check_known(threshold, self.classes, what='threshold')
             for name, value in threshold.items():
-                check_range(f'threshold[{name!r}]', value)
+                self._check(f'threshold[{name!r}]', value)
             moved = {**self.thresholds, **threshold}
             return replace(self, thresholds=moved, calibrated=False)
-        check_range('threshold', threshold)
+        self._check('threshold', threshold)
         given = float(threshold)
         return replace(self, thresholds={}, default_threshold=given, calibrated=False)
+
+    def _check(self, name: str, value: Any) -> None:
+        """A threshold that no score reaches would call everything ok."""
+        if self.task == 'maps':
+            check_number(name, value)
+        else:
+            check_number(name, value, 0, 1)

@@ -7,6 +7,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
+from numbers import Integral, Real
+from types import UnionType
 from typing import Any, TypeVar
 
 T = TypeVar('T')
@@ -48,6 +50,46 @@ def check_range(
     bounds = [least] * math.isfinite(low) + [most] * math.isfinite(high)
     expected = ' and '.join(bounds) or 'a number'
     raise ValueError(f'{name}={value!r}: expected {expected}')
+
+
+def check_number(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    whole: bool = False,
+) -> None:
+    """Refuse what is no finite number in an interval: text, None, True, NaN.
+
+    With ``whole`` a float is refused, too.
+
+    Raises:
+        ValueError: Naming the setting, the value and what is expected.
+    """
+    kind = Integral if whole else Real
+    number = isinstance(value, kind) and not isinstance(value, bool)
+    if not number or not _is_finite(value):
+        expected = 'a whole number' if whole else 'a finite number'
+        raise ValueError(f'{name}={visible(repr(value)[:80])}: expected {expected}')
+    check_range(name, value, low, high)
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int that no float can hold
+        return False
+
+
+def check_type(name: str, value: Any, kind: type | UnionType, *, expected: str) -> None:
+    """Refuse a value of another type.
+
+    Raises:
+        ValueError: Naming the setting, the value and what is expected.
+    """
+    if not isinstance(value, kind):
+        raise ValueError(f'{name}={visible(repr(value)[:80])}: expected {expected}')
 
 
 def visible(text: str) -> str:

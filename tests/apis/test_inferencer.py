@@ -20,6 +20,7 @@ import pytest
 
 from mmdefect.apis import DefectInferencer
 from mmdefect.apis.inferencer import MOST_FAILURES, open_backend
+from mmdefect.deploy.outputs import LabelOutput
 from tests.conftest import tool_env
 from tests.helpers.tiny_models import CLASSIFIER, FakeBackend, saved_model
 
@@ -119,8 +120,37 @@ def test_exception_a_model_that_fails_always(opened: Any) -> None:
     results = inferencer(picture(13) for _ in itertools.count())
     found = list(itertools.islice(results, MOST_FAILURES - 1))
     assert all(f.error for f in found)
-    with pytest.raises(RuntimeError, match=r'fails on 16 pictures in a row.* of 13$'):
+    with pytest.raises(RuntimeError, match=r'fails on the first 16 pictures.* of 13$'):
         next(results)
+
+
+def test_feature_a_model_that_works_is_never_given_up(opened: Any) -> None:
+    """Once it has looked at a picture, what it fails on are these pictures."""
+    inferencer = opened(FakeBackend(fails_on=[13]), batch_size=4)
+    values = [250] + [13] * (3 * MOST_FAILURES) + [251]
+    found = list(inferencer(picture(value) for value in values))
+    assert [bool(f.error) for f in found] == [v == 13 for v in values]
+
+
+def test_feature_failures_of_several_kinds_are_no_matter_of_the_model(
+    opened: Any,
+) -> None:
+    class Moody(FakeBackend):
+        def _say(self, image: np.ndarray) -> Any:
+            raise (ValueError, RuntimeError)[image[0, 0, 0] % 2]('no')
+
+    found = list(opened(Moody())(picture(k) for k in range(3 * MOST_FAILURES)))
+    assert all(f.error for f in found)
+
+
+def test_exception_numbers_that_are_none(opened: Any) -> None:
+    class Broken(FakeBackend):
+        def _say(self, image: np.ndarray) -> Any:
+            return LabelOutput(probabilities=np.full(2, np.nan, np.float32))
+
+    found = opened(Broken('labels')).predict_one(picture(3))
+    assert found.decision == 'undecided'
+    assert 'NaN or infinite numbers (probabilities)' in str(found.error)
 
 
 def test_feature_thresholds_are_moved(opened: Any) -> None:
@@ -160,9 +190,21 @@ def test_feature_progress(opened: Any, capsys: pytest.CaptureFixture) -> None:
     [
         ({'batch_size': 0}, r'^batch_size=0: expected at least 1'),
         ({'backend': 'tpu'}, r"^backend='tpu': expected one of auto, torch"),
-        ({'bits': 99}, r'^bits=99: expected one of None'),
+        ({'bits': 99}, r'^bits=99: expected at least 8 and'),
         ({'threshold': {'dents': 1}}, "threshold names the unknown class 'dents'"),
-        ({'threshold': float('nan')}, r'^threshold=nan: expected a number'),
+        ({'threshold': float('nan')}, r'^threshold=nan: expected a finite number'),
+        ({'threshold': 1.5}, r'^threshold=1\.5: expected at least 0 and at most 1'),
+        ({'threshold': '0.5'}, r"^threshold='0\.5': expected a finite number"),
+        ({'batch_size': '2'}, r"^batch_size='2': expected a whole number"),
+        ({'batch_size': 1.5}, r'^batch_size=1\.5: expected a whole number'),
+        ({'batch_size': True}, r'^batch_size=True: expected a whole number'),
+        ({'bits': 8.0}, r'^bits=8\.0: expected a whole number'),
+        ({'step': '1'}, r"^step='1': expected a whole number"),
+        ({'weights': 5}, r'^weights=5: expected a path'),
+        ({'product': 5}, r'^product=5: expected a name'),
+        ({'device': None}, r'^device=None: expected a name'),
+        ({'backend': None}, r'^backend=None: expected one of auto'),
+        ({'tile': 5}, r'^tile=5: expected dict\(size='),
         (
             {'product': 'metal'},
             r"^product='metal': expected none with a model of boxes",
@@ -173,6 +215,12 @@ def test_feature_progress(opened: Any, capsys: pytest.CaptureFixture) -> None:
 def test_exception_settings(settings: dict, message: str, opened: Any) -> None:
     with pytest.raises(ValueError, match=message):
         opened(FakeBackend(), **settings)
+
+
+@pytest.mark.parametrize('model', [None, 5, {'type': 'GFL'}])
+def test_exception_model(model: Any) -> None:
+    with pytest.raises(ValueError, match=r'^model=.*: expected a path or a Config'):
+        DefectInferencer(model)
 
 
 def test_exception_product(opened: Any) -> None:

@@ -303,7 +303,7 @@ def test_feature_labelme(predict: Run, tmp_path: Path) -> None:
 def test_feature_coco(predict: Run, tmp_path: Path) -> None:
     """Detections, categories and images of one file, failed images left out."""
     boxes, out = tmp_path / 'boxes', tmp_path / 'out'
-    hand_package(boxes, 'boxes', thresholds={'dent': 0.5, 'crack': 2.0})
+    hand_package(boxes, 'boxes', thresholds={'dent': 0.5, 'crack': 1.0})
     folder = photos(tmp_path / 'photos', 2)
     predict(folder, '--out', out, '--format', 'coco', model=boxes)
     found = json.loads((out / 'coco.json').read_text(encoding='utf-8'))

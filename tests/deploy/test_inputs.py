@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -139,6 +140,21 @@ def test_feature_known_sizes() -> None:
 def test_exception_images(image: np.ndarray, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         InputSpec().prepare(image)
+
+
+def test_exception_too_narrow() -> None:
+    """A side that rounds to 0: the pipeline of the training fails as well."""
+    step = {'type': 'Resize', 'scale': (96, 96), 'keep_ratio': True}
+    model = torch.nn.Module()
+    model.data_preprocessor = MODELS.build(ANOMALY)
+    pipeline = [LOAD, step, {'type': 'PackDetInputs', 'meta_keys': ()}]
+    dataset = {'type': 'X', 'pipeline': pipeline}
+    cfg = Config({'default_scope': 'mmdet', 'test_dataloader': {'dataset': dataset}})
+    narrow = np.zeros((10, 20000, 3), np.uint8)
+    with pytest.raises(ValueError, match=r'^an image of 20000 x 10 .* as 96 x 0: exp'):
+        input_spec(cfg, model, 'boxes').prepare(narrow)
+    with pytest.raises(cv2.error):
+        ArrayPipeline(cfg)(narrow)
 
 
 def test_exception_settings() -> None:

@@ -84,22 +84,72 @@ def test_exception_none(tmp_path: Path) -> None:
         ({'graph': None}, 'is not as an export wrote it'),
         (
             {'classes': 'dent', 'thresholds': {}},
-            "classes='dent': expected a list of names",
+            "classes='dent': expected a list of different names",
         ),
         ({'thresholds': {'dent': '0.4'}}, 'is not as an export wrote it'),
         ({'thresholds': {'dent': float('nan')}}, r"thresholds\['dent'\]=nan: expected"),
-        ({'default_threshold': float('nan')}, 'default_threshold=nan: expected a num'),
+        ({'default_threshold': float('nan')}, 'default_threshold=nan: expected a fin'),
+        ({'default_threshold': 1.5}, r'=1\.5: expected at least 0 and at most 1'),
+        (
+            {'thresholds': {'dent': 10**400}},
+            r"\['dent'\]=10*: expected a finite number",
+        ),
+        ({'thresholds': {'dent': -1}}, r'=-1: expected at least 0 and at most 1'),
+        ({'thresholds': None}, 'thresholds=None: expected an object'),
+        ({'classes': ['dent', 'dent']}, 'expected a list of different names'),
+        ({'classes': ['dent', ' ']}, 'expected a list of different names'),
+        ({'classes': []}, 'expected a list of different names'),
+        ({'calibrated': 'yes'}, "calibrated='yes': expected true or false"),
+        ({'about': {'calibration': {'tile': 5}}}, 'is not as an export wrote it'),
         ({'defective': 'rust'}, "defective='rust': expected one of dent, crack"),
         ({'task': 'maps'}, 'graph.outputs lack maps, scores of maps'),
         (
             {'postprocess': {'nms_pre': 3}},
-            'postprocess lacks score_threshold, .* of box',
+            r'postprocess\.score_threshold is missing',
         ),
     ],
 )
 def test_exception_content(package: Package, changes: dict, match: str) -> None:
     with pytest.raises(ValueError, match=match) as raised:
         read_package(edit(package, **changes))
+    assert '\n' not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'match'),
+    [
+        ('graph.inputs', [], 'expected a list of different names'),
+        ('graph.inputs', ['a', 'b'], 'expected one'),
+        ('graph.outputs', ['scores_0', 'boxes_0', 'a', 'b'], 'lack boxes_1, scores_1'),
+        ('graph.sha256', None, 'expected text'),
+        ('graph.file', 5, 'expected text'),
+        ('graph.file', '..', 'expected a name without folders'),
+        ('graph.format', 'openvino', r'expected one of \.xml for openvino'),
+        ('graph.weights', {'file': 'a'}, r'graph\.weights\.sha256 is missing'),
+        ('graph.weights', [], r'graph\.weights=\[\]: expected an object'),
+        ('input.mean', [0, float('nan'), 0], 'input.mean=nan: expected a finite num'),
+        ('input.mean', [0, 0], 'expected 3, one a channel'),
+        ('input.std', [1, 0, 1], 'input.std=0: expected more than 0'),
+        ('input.std', [1, float('inf'), 1], 'input.std=inf: expected a finite number'),
+        ('input.pad_divisor', 1.5, r'input\.pad_divisor=1\.5: expected a whole'),
+        ('input.pad_value', '0', "input.pad_value='0': expected a finite number"),
+        ('input.size', [32], 'expected width and height'),
+        ('input.size', [32, True], 'input.size=True: expected a whole number'),
+        ('input.size', [64, 16], r'expected \(32, 16\), as by its steps'),
+        ('postprocess.iou_threshold', float('nan'), 'expected a finite number'),
+        ('postprocess.score_threshold', 2, 'expected at least 0 and at most 1'),
+        ('postprocess.max_per_image', 0, 'expected at least 1, or -1 for all'),
+        ('postprocess.max_per_image', 1.5, 'expected a whole number'),
+        ('postprocess.class_agnostic', 'no', 'expected true or false'),
+        ('postprocess.min_box_size', None, 'expected a finite number'),
+    ],
+)
+def test_exception_entry(package: Package, path: str, value: Any, match: str) -> None:
+    group, _, key = path.partition('.')
+    changed = {**package.to_dict()[group], key: value}
+    with pytest.raises(ValueError, match=match) as raised:
+        read_package(edit(package, **{group: changed}))
+    assert 'is not as an export wrote it' in str(raised.value)
     assert '\n' not in str(raised.value)
 
 
@@ -123,9 +173,9 @@ def test_exception_second_file(package: Package) -> None:
     """OpenVINO keeps its weights beside the graph."""
     weights = package.folder / 'model.bin'
     weights.write_bytes(b'1')
-    graph = replace(
-        package.graph, format='openvino', weights={'file': 'model.bin', 'sha256': ''}
-    )
+    (package.folder / 'model.onnx').rename(package.folder / 'model.xml')
+    second = {'file': 'model.bin', 'sha256': ''}
+    graph = replace(package.graph, format='openvino', file='model.xml', weights=second)
     replace(package, graph=graph).save(package.folder)
     assert read_package(package.folder).graph.weights is not None
     weights.write_bytes(b'2')

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from mmdefect.apis.inferencer import DefectInferencer
 from mmdefect.deploy.outputs import BoxOutput, LabelOutput, MapOutput
+from mmdefect.deploy.package import FILE
 from mmdefect.deploy.runtime import PackageBackend, open_package
 from tests.helpers.hand_package import hand_package
 
@@ -87,7 +91,10 @@ def test_exception_settings(tmp_path: Path) -> None:
         ({'device': 'tpu'}, "device='tpu': expected one of auto, cpu, cuda"),
         ({'device': 'cuda'}, "device='cuda': expected cpu, this onnxruntime"),
         ({'device': 'cuda', 'backend': 'openvino'}, 'expected cpu with openvino'),
+        ({'device': None}, 'device=None: expected a name'),
+        ({'device': 'cuda:x'}, "device='cuda:x': expected one of auto, cpu, cuda"),
         ({'threads': 0}, 'threads=0: expected at least 1'),
+        ({'threads': 1.5}, r'threads=1\.5: expected a whole number'),
     ):
         with pytest.raises(ValueError, match=match):
             open_package(tmp_path, **settings)
@@ -100,4 +107,63 @@ def test_exception_no_graph(tmp_path: Path, backend: str) -> None:
     with pytest.raises(
         ValueError, match=r'cannot read .*model\.onnx .*: expected a gr'
     ):
+        open_package(tmp_path, backend=backend)
+
+
+@pytest.mark.parametrize('task', ['boxes', 'maps', 'labels'])
+def test_exception_numbers_that_are_none(tmp_path: Path, task: str) -> None:
+    """No score of NaN is dropped on its way to a decision, nor is it ok."""
+    model = opened(tmp_path, task, default_threshold=0.5)
+    session = model.session
+
+    def broken(batch: np.ndarray) -> list[np.ndarray]:
+        outputs = [np.array(values) for values in session(batch)]
+        outputs[0][1].flat[-1] = np.nan  # one number of the second image
+        return outputs
+
+    model.session = broken
+    name = model.package.graph.outputs[0]
+    with pytest.raises(ValueError, match=rf'NaN or infinite numbers \({name}\)'):
+        model([flat(1, 2, 3), flat(1, 2, 3)])
+
+
+@pytest.mark.parametrize(
+    ('task', 'part', 'changes', 'match'),
+    [
+        ('boxes', None, {'classes': ['a']}, 'number of classes is 1: expected 2 as'),
+        ('labels', None, {'classes': [*'abcd']}, 'classes is 4: expected 3 as in its'),
+        ('boxes', 'graph', {'inputs': ['image']}, r"inputs is \['image'\]: expected"),
+        (
+            'boxes', 'graph',
+            {'outputs': ['scores_0', 'boxes_0', 'scores_1', 'boxes_1']},
+            r"graph\.outputs is .*: expected \['boxes_0', 'scores_0'\] as in its graph",
+        ),
+        (
+            'labels', 'input', {'steps': [{'op': 'grey'}], 'mean': None, 'std': None},
+            'channels of the input is 1: expected 3 as in its graph',
+        ),
+    ],
+)  # fmt: skip
+def test_exception_another_graph(
+    tmp_path: Path, backend: str, task: str, part: str | None, changes: dict, match: str
+) -> None:
+    """What package.json says is compared with the graph's own word."""
+    content = hand_package(tmp_path, task).to_dict()
+    (content if part is None else content[part]).update(changes)
+    (tmp_path / FILE).write_text(json.dumps(content), encoding='utf-8')
+    with pytest.raises(ValueError, match=match) as raised:
+        open_package(tmp_path, backend=backend)
+    assert '\n' not in str(raised.value)
+
+
+def test_exception_another_size(tmp_path: Path, backend: str) -> None:
+    package = hand_package(tmp_path, 'labels')
+    graph = onnx.load(tmp_path / 'model.onnx')
+    sides = graph.graph.input[0].type.tensor_type.shape.dim
+    sides[2].dim_value, sides[3].dim_value = 16, 32
+    onnx.save(graph, tmp_path / 'model.onnx')
+    package = package.save(tmp_path)
+    assert open_package(tmp_path, backend=backend)([flat(1, 2, 3)])
+    replace(package, input=replace(package.input, steps=(), size=None)).save(tmp_path)
+    with pytest.raises(ValueError, match='height of the input is None: expected 16'):
         open_package(tmp_path, backend=backend)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mmdefect.deploy.spec import ModelSpec
@@ -32,7 +34,30 @@ def test_exception() -> None:
         CALIBRATED.with_threshold({'dust': 0.2})
     with pytest.raises(ValueError, match="threshold\\['dent'\\]=nan: expected"):
         CALIBRATED.with_threshold({'dent': float('nan')})
-    with pytest.raises(ValueError, match='threshold=nan: expected a number'):
+    with pytest.raises(ValueError, match='threshold=nan: expected a finite number'):
         CALIBRATED.with_threshold(float('nan'))
     with pytest.raises(ValueError, match='task='):
         ModelSpec(task='masks', classes=())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    'value', [float('inf'), 1.5, -1, 10**400, '0.5', None, True, [0.5]]
+)
+def test_exception_thresholds_that_no_score_reaches(value: Any) -> None:
+    """Everything would be ok."""
+    for given in (value, {'dent': value}):
+        with pytest.raises(ValueError, match=r'^threshold.*: expected') as raised:
+            CALIBRATED.with_threshold(given)
+        assert '\n' not in str(raised.value)
+    with pytest.raises(ValueError, match='default_threshold=2: expected at least 0'):
+        ModelSpec(task='labels', classes=('a',), default_threshold=2)
+    with pytest.raises(ValueError, match=r"thresholds\['a'\]=nan: expected a finite"):
+        ModelSpec(task='maps', classes=('a',), thresholds={'a': float('nan')})
+
+
+def test_feature_scores_of_maps_have_no_bounds() -> None:
+    spec = ModelSpec(task='maps', classes=('a',))
+    assert spec.with_threshold(1.5).threshold_of('a') == 1.5
+    assert spec.with_threshold(-3).threshold_of('a') == -3
+    with pytest.raises(ValueError, match='threshold=inf: expected a finite number'):
+        spec.with_threshold(float('inf'))

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from mmdefect.utils.checks import (
     check_choice,
+    check_number,
     check_range,
+    check_type,
     name_some,
     repeated,
     some_of,
@@ -41,6 +44,26 @@ def test_exception_range(value: float, bounds: dict, expected: str) -> None:
 def test_feature_range_holds_its_ends() -> None:
     check_range('beta', 0, 0, 1)
     check_range('beta', 1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    'value', ['1', None, True, [1], float('nan'), np.float32('inf'), 10**400]
+)
+def test_exception_no_finite_number(value: object) -> None:
+    with pytest.raises(ValueError, match=r'^beta=.*: expected a finite number$'):
+        check_number('beta', value)
+
+
+def test_exception_no_whole_number_and_types() -> None:
+    check_number('beta', np.float32(0.5), 0, 1)
+    check_number('count', np.int64(3), 1, whole=True)
+    with pytest.raises(ValueError, match=r'^count=1\.0: expected a whole number$'):
+        check_number('count', 1.0, whole=True)
+    with pytest.raises(ValueError, match=r'^count=0: expected at least 1$'):
+        check_number('count', 0, 1, whole=True)
+    check_type('name', 'a', str | None, expected='a name')
+    with pytest.raises(ValueError, match=r'^name=5: expected a name$'):
+        check_type('name', 5, str | None, expected='a name')
 
 
 def test_feature_names_that_look_alike_are_told_apart() -> None:
