@@ -219,6 +219,8 @@ class _OnnxRuntime:
 def _onnxruntime(path: Path, graph: Graph, device: str, threads: int | None) -> Ready:
     import onnxruntime
 
+    # A factory's machine reports to nobody, and writes no diary for it.
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if threads is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from mmdefect.cli import results
@@ -303,8 +304,10 @@ def test_feature_labelme(predict: Run, tmp_path: Path) -> None:
 def test_feature_coco(predict: Run, tmp_path: Path) -> None:
     """Detections, categories and images of one file, failed images left out."""
     boxes, out = tmp_path / 'boxes', tmp_path / 'out'
-    hand_package(boxes, 'boxes', thresholds={'dent': 0.5, 'crack': 1.0})
+    hand_package(boxes, 'boxes', thresholds={'dent': 0.5, 'crack': 0.5})
     folder = photos(tmp_path / 'photos', 2)
+    dark = np.full((24, 48, 3), 77, np.uint8)  # its boxes score 0.3
+    assert cv2.imwrite(str(folder / '01.png'), dark)
     predict(folder, '--out', out, '--format', 'coco', model=boxes)
     found = json.loads((out / 'coco.json').read_text(encoding='utf-8'))
     assert [image['file_name'] for image in found['images']] == [

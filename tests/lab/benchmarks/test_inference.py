@@ -42,7 +42,7 @@ def test_feature_every_number_with_a_target_is_measured(suite: InferenceSuite) -
     aimed = {name for name in names if name.endswith('_best/eager')}
     aimed |= {name for name in names if name.startswith(('inferencer_', 'folder_'))}
     aimed |= {name for name in names if name.endswith('_int8_gain')}
-    assert len(aimed) == 8
+    assert len(aimed) == 9
     assert aimed <= set(suite.comparisons)
     assert {name.partition('_b')[0] for name in suite.comparisons} >= set(CASES)
     assert '2 rounds' in suite.notes
