@@ -6,6 +6,7 @@ what they need (the ``mmcv._ext`` stand-in, the ``mmdefect`` scope) and stops.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 
@@ -15,6 +16,9 @@ from mmdefect.version import __version__
 __all__ = ['__version__']
 
 compat.install_mmcv_ext_finder()
+
+# A factory's machine reports to nobody: ONNX Runtime reads this when it is imported.
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
 
 # Without MMEngine the import still succeeds, and the first `import mmengine` says what
 # to install, in one sentence.
