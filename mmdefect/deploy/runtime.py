@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -265,9 +266,19 @@ class _OpenVino:
         return [np.array(result[name]) for name in self.names]
 
 
-def _openvino(path: Path, graph: Graph, device: str, threads: int | None) -> Ready:
+@cache
+def _core() -> Any:
+    """OpenVINO itself, once a process.
+
+    Its CPU plugin gives the thread a stack for signals and takes it away with the last
+    core, in whatever thread that is collected: the next signal would end the process.
+    """
     import openvino
 
+    return openvino.Core()
+
+
+def _openvino(path: Path, graph: Graph, device: str, threads: int | None) -> Ready:
     if device.partition(':')[0] == 'cuda':
         raise ValueError(
             f'device={device!r}: expected cpu with openvino; use onnxruntime for a GPU'
@@ -277,7 +288,7 @@ def _openvino(path: Path, graph: Graph, device: str, threads: int | None) -> Rea
     if threads is not None:
         settings['INFERENCE_NUM_THREADS'] = threads
     try:
-        compiled = openvino.Core().compile_model(str(path), 'CPU', settings)
+        compiled = _core().compile_model(str(path), 'CPU', settings)
     except Exception as error:  # of its own kinds
         raise _unreadable(path, 'OpenVINO', error) from error
     ready = _OpenVino(compiled, graph.outputs)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from mmdefect.apis.inferencer import DefectInferencer
 from mmdefect.deploy.outputs import BoxOutput, LabelOutput, MapOutput
 from mmdefect.deploy.package import FILE
 from mmdefect.deploy.runtime import PackageBackend, open_package
+from tests.conftest import tool_env
 from tests.helpers.hand_package import hand_package
 
 BACKENDS = ('onnxruntime', 'openvino')
@@ -167,3 +170,29 @@ def test_exception_another_size(tmp_path: Path, backend: str) -> None:
     replace(package, input=replace(package.input, steps=(), size=None)).save(tmp_path)
     with pytest.raises(ValueError, match='height of the input is None: expected 16'):
         open_package(tmp_path, backend=backend)
+
+
+SIGNALLED = """
+import os, signal, sys, threading
+from mmdefect.deploy.runtime import open_package
+
+held = [open_package(sys.argv[1], backend='openvino')]
+thread = threading.Thread(target=held.clear)
+thread.start()
+thread.join()
+signal.signal(signal.SIGUSR1, lambda *_: print('alive'))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_feature_signals_after_openvino(tmp_path: Path) -> None:
+    """Its last core takes the stack for signals with it, on processors with AMX."""
+    folder = hand_package(tmp_path / 'package', 'labels').folder
+    done = subprocess.run(
+        [sys.executable, '-c', SIGNALLED, folder],
+        env=tool_env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == 'alive\n', done.returncode
