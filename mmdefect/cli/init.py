@@ -1,6 +1,6 @@
 """``mmdefect init``: from a folder of one's own images to a config that trains.
 
-Only the standard library is imported before the command runs.
+Nothing but options is imported before the command runs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmdefect.converters.import_options import add_import_options
+
 if TYPE_CHECKING:
     from mmdefect.cli.init_plan import Plan
 
@@ -20,7 +22,6 @@ TASKS = {
     'labels': 'whether a part is defective: a folder a class',
 }
 """Task -> what data it takes."""
-FORMATS = ('auto', 'coco', 'labelme', 'yolo', 'cvat', 'label-studio', 'voc')
 HELP = (
     'Look at a folder of images, convert what needs converting into <out>_data, write '
     'a short config that trains on them, and say what was found and what comes next.'
@@ -44,24 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--seed', type=int, default=0, help='of the split into training and validation'
     )
     boxes = parser.add_argument_group('boxes')
-    boxes.add_argument(
-        '--format', choices=FORMATS, default='auto', help='of the annotations'
-    )
-    boxes.add_argument(
-        '--images', type=Path, help='folder of images; default: that of annotations'
-    )
-    boxes.add_argument('--classes', nargs='+', help='all classes in the order wanted')
-    boxes.add_argument(
-        '--take-unlabelled',
-        action='store_true',
-        help='images without annotations are good ones; default: they are left out',
-    )
-    boxes.add_argument(
-        '--val-share',
-        type=float,
-        help='share of images for validation; default: the subsets that are there, '
-        'else 0.2',
-    )
+    add_import_options(boxes)
     boxes.add_argument(
         '--exif',
         choices=('stored', 'turned'),

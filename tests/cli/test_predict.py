@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,38 +11,9 @@ import numpy as np
 import pytest
 
 from mmdefect.cli import results
-from mmdefect.cli.main import main
+from tests.cli.conftest import Run, lines
 from tests.helpers.hand_package import hand_package
 from tests.helpers.photos import photo, photos
-
-Run = Callable[..., tuple[int, list[str], str]]
-
-
-@pytest.fixture(scope='module')
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Red is defective."""
-    folder = tmp_path_factory.mktemp('model') / 'labels'
-    hand_package(
-        folder, 'labels', defective='red', thresholds={'red': 0.5}, calibrated=True
-    )
-    return folder
-
-
-@pytest.fixture
-def predict(model: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Exit status, lines on stdout, and stderr of the command."""
-
-    def run(*words: object, model: Path = model) -> tuple[int, list[str], str]:
-        status = main(['predict', str(model), *map(str, words)])
-        said = capsys.readouterr()
-        return status, said.out.splitlines(), said.err
-
-    return run
-
-
-def lines(out: Path) -> list[dict]:
-    text = (out / 'results.jsonl').read_text(encoding='utf-8')
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def names(out: Path) -> list[str]:

@@ -4,38 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mmdefect.cli.inputs import full_name, names_pictures_of
-from mmdefect.cli.main import main
 from mmdefect.cli.result_lines import lines_of
 from mmdefect.cli.results import ResultFolder
-from tests.helpers.hand_package import hand_package
+from tests.cli.conftest import Run, lines
 from tests.helpers.photos import photo, photos
-
-Run = Callable[..., tuple[int, list[str], str]]
-
-
-@pytest.fixture
-def predict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Exit status, lines on stdout, and stderr of the command; red is defective."""
-    model = tmp_path / 'model'
-    hand_package(model, 'labels', defective='red', thresholds={'red': 0.5})
-
-    def run(*words: object) -> tuple[int, list[str], str]:
-        status = main(['predict', str(model), *map(str, words)])
-        said = capsys.readouterr()
-        return status, said.out.splitlines(), said.err
-
-    return run
-
-
-def lines(out: Path) -> list[dict]:
-    text = (out / 'results.jsonl').read_text(encoding='utf-8')
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def test_exception_overwritten_while_it_is_written(
@@ -265,11 +242,11 @@ def test_exception_a_line_by_hand(change: dict | str, tmp_path: Path) -> None:
         [*lines_of(file)]
 
 
-def test_exception_another_package(predict: Run, tmp_path: Path) -> None:
+def test_exception_another_package(predict: Run, model: Path, tmp_path: Path) -> None:
     """Of the same classes and thresholds, in the same place."""
     image, out = photo(tmp_path / 'a.png', 'red'), tmp_path / 'out'
     predict(image, '--out', out)
-    file = tmp_path / 'model/package.json'
+    file = model / 'package.json'
     content = json.loads(file.read_text(encoding='utf-8'))
     content['input']['mean'] = [1.0, 1.0, 1.0]
     file.write_text(json.dumps(content), encoding='utf-8')

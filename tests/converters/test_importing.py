@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -14,9 +15,10 @@ import pytest
 from PIL import Image
 
 from mmdefect.converters.annotated import enclosing, turned_box
-from mmdefect.converters.box_split import draw_val
+from mmdefect.converters.box_split import VAL_SHARE, draw_val
 from mmdefect.converters.coco import ImageRecord
 from mmdefect.converters.formats import TITLES, files_by_format
+from mmdefect.converters.import_options import FORMATS, add_import_options
 from mmdefect.converters.importing import Imported, convert, import_boxes
 from tests.helpers.annotation_files import (
     CLASSES,
@@ -617,3 +619,11 @@ def test_exception_an_empty_file(
     else:
         with pytest.raises(FileNotFoundError, match='holds no annotations'):
             import_boxes(root)
+
+
+def test_feature_the_options_name_every_format() -> None:
+    """And the share that validates where nothing is said."""
+    assert ('auto', *TITLES) == FORMATS
+    parser = argparse.ArgumentParser()
+    add_import_options(parser)
+    assert f'else {VAL_SHARE:g}' in ' '.join(parser.format_help().split())

@@ -15,9 +15,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdefect.converters.box_split import VAL_SHARE
-from mmdefect.converters.formats import TITLES
 from mmdefect.converters.image_options import add_exif_option
+from mmdefect.converters.import_options import add_import_options
 from mmdefect.converters.importing import SUBSETS, convert, import_boxes
 from mmdefect.converters.output import finish, in_one_sentence, splits_in
 
@@ -31,24 +30,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--overwrite', action='store_true', help='remove the splits that are in --out'
     )
-    parser.add_argument(
-        '--format', choices=['auto', *TITLES], default='auto', help='of the annotations'
-    )
-    parser.add_argument(
-        '--images', type=Path, help='folder of images; default: that of annotations'
-    )
-    parser.add_argument('--classes', nargs='+', help='all classes in the order wanted')
-    parser.add_argument(
-        '--take-unlabelled',
-        action='store_true',
-        help='images without annotations are good ones; default: they are left out',
-    )
-    parser.add_argument(
-        '--val-share',
-        type=float,
-        help='share of images for validation; default: the subsets that are there, '
-        f'else {VAL_SHARE:g}',
-    )
+    add_import_options(parser)
     parser.add_argument('--seed', type=int, default=0, help='of the split')
     parser.add_argument(
         '--full', action='store_true', help='decode every image, not only its header'
