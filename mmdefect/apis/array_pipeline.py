@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -102,11 +102,3 @@ def _kind(step: Mapping[str, Any]) -> str:
 
 def _loads_image(kind: str) -> bool:
     return kind.startswith('Load') and 'Image' in kind
-
-
-def equal_shapes(items: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-    """Indices of the items, those of one input shape together, in order."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for number, item in enumerate(items):
-        groups.setdefault(tuple(item['inputs'].shape), []).append(number)
-    return list(groups.values())

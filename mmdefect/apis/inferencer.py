@@ -17,6 +17,7 @@ from mmdefect.deploy.ahead import read_ahead
 from mmdefect.deploy.backend import Backend
 from mmdefect.deploy.decision import decide, failed
 from mmdefect.deploy.outputs import Output
+from mmdefect.deploy.package import FILE, is_package
 from mmdefect.deploy.progress import Progress
 from mmdefect.deploy.result import Prediction
 from mmdefect.deploy.sources import (
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 T = TypeVar('T')
 BACKENDS = ('auto', 'torch', 'onnxruntime', 'openvino')
-PACKAGE_FILE = 'package.json'
 MOST_FAILURES = 16
 """A model that fails alike on as many images and on no other: it is none of them."""
 
@@ -253,8 +253,7 @@ def open_backend(
     Example:
         >>> open_backend('my_package', backend='onnxruntime')  # doctest: +SKIP
     """
-    package = isinstance(model, str | Path) and (Path(model) / PACKAGE_FILE).is_file()
-    if package:
+    if isinstance(model, str | Path) and is_package(model):
         given = {'weights': weights, 'step': step}
         for name, value in given.items():
             if value is not None:
@@ -273,7 +272,7 @@ def open_backend(
     if backend not in ('auto', 'torch'):
         raise ValueError(
             f'backend={backend!r}: expected torch for {model}, which is no package '
-            f'({PACKAGE_FILE} is not there); run `mmdefect export` first'
+            f'({FILE} is not there); run `mmdefect export` first'
         )
     from mmdefect.apis.torch_backend import TorchBackend
 

@@ -7,19 +7,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import torch
 
-from mmdefect.apis.array_pipeline import ArrayPipeline, equal_shapes
+from mmdefect.apis.array_pipeline import ArrayPipeline
 from mmdefect.apis.models import built
 from mmdefect.apis.trained import Trained, dataset_of, find_trained
+from mmdefect.deploy.backend import equal_shapes
 from mmdefect.deploy.outputs import BoxOutput, LabelOutput, MapOutput, Output
+from mmdefect.deploy.postprocess import finish_map
 from mmdefect.deploy.spec import BOX_THRESHOLD, ModelSpec, Task
-from mmdefect.utils.checkpoint import checkpoint_classes, file_sha256
+from mmdefect.utils.checkpoint import checkpoint_classes
 from mmdefect.utils.checks import brief
 from mmdefect.utils.config import dataset_classes
 from mmdefect.utils.console import quiet_console
+from mmdefect.utils.files import file_sha256
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -76,7 +78,7 @@ class TorchBackend:
         """Look at a batch; see :class:`~mmdefect.deploy.backend.Backend`."""
         items = [self.pipeline(image) for image in images]
         found: dict[int, Output] = {}
-        for group in equal_shapes(items):
+        for group in equal_shapes(item['inputs'].shape for item in items):
             samples = self._predict([items[number] for number in group])
             for number, sample in zip(group, samples, strict=True):
                 found[number] = self._output(sample, images[number].shape[:2])
@@ -96,12 +98,11 @@ class TorchBackend:
             return _boxes(sample.pred_instances)
         if self.spec.task == 'labels':
             return LabelOutput(probabilities=_numbers(sample.pred_score))
-        products = self.spec.classes
         return MapOutput(
-            anomaly_map=_enlarged(_numbers(sample.pred_map), size),
+            anomaly_map=finish_map(_numbers(sample.pred_map), (size[1], size[0])),
             score=float(sample.pred_score),
             # Nobody has to tell which one it is, where there is only one.
-            product=products[0] if len(products) == 1 else None,
+            product=self.spec.only_class,
         )
 
 
@@ -117,12 +118,6 @@ def _boxes(found: Any) -> BoxOutput:
         scores=scores[order],
         labels=found.labels.cpu().numpy().astype(np.int64)[order],
     )
-
-
-def _enlarged(anomaly_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    if anomaly_map.shape == tuple(size):
-        return anomaly_map
-    return cv2.resize(anomaly_map, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def chosen_device(device: str) -> torch.device:

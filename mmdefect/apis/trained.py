@@ -11,12 +11,11 @@ from mmengine.config import Config
 
 from mmdefect.apis.config import load_config
 from mmdefect.apis.config_files import check_model
+from mmdefect.engine.calibrated import CALIBRATED
 from mmdefect.utils.checks import brief
 from mmdefect.utils.config import every_innermost
 from mmdefect.utils.dumped_config import SCOPES, check_types, read_dumped_config
 from mmdefect.utils.text_files import read_text_file
-
-CALIBRATED = 'calibrated.pth'
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,9 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Choose the thresholds, and say what they are."""
     from mmdefect.apis.calibrate import calibrate
-    from mmdefect.deploy.package import FILE
+    from mmdefect.deploy.package import FILE, is_package
 
-    if (Path(args.model) / FILE).is_file():
+    if is_package(args.model):
         raise ValueError(
             f'{args.model}: expected a work dir or a config, this is a package; '
             'calibrate what it was made of and export again, or write thresholds into '

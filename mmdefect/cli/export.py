@@ -72,8 +72,11 @@ def _add_int8(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the package; see :data:`HELP`."""
-    _check(args)
-    if _is_package(args.model):
+    from mmdefect.deploy.package import is_package
+
+    package = is_package(args.model)
+    _check(args, package=package)
+    if package:
         written = _remade(Path(args.model), args)
     elif args.int8 or args.layout == 'triton':
         with _aside(args, 'export') as folder:
@@ -87,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(args: argparse.Namespace) -> None:
+def _check(args: argparse.Namespace, *, package: bool) -> None:
     for name in ('calibration', 'labelled', 'labelled_images'):
         value, flag = getattr(args, name), f'--{name.replace("_", "-")}'
         if args.int8 and value is None and name != 'labelled_images':
@@ -98,7 +101,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(
             f'--format {args.format}: expected onnx with --layout triton; leave it out'
         )
-    if _is_package(args.model):
+    if package:
         _check_package(args)
 
 
@@ -115,10 +118,6 @@ def _check_package(args: argparse.Namespace) -> None:
             f'{args.model} is a package already: expected a work dir or a config; or '
             'add --int8 or --layout triton'
         )
-
-
-def _is_package(model: str) -> bool:
-    return (Path(model) / 'package.json').is_file()
 
 
 def _export(args: argparse.Namespace, out: Path, form: str) -> Path:

@@ -16,12 +16,13 @@ from mmdefect.cli.init_folders import (
 )
 from mmdefect.cli.init_images import Looked, look
 from mmdefect.cli.init_plan import (
-    WEIGHTS,
+    MOBILENET,
     Plan,
     comment,
     data_folder,
     literal,
     names_literal,
+    random_backbone,
     weights_note,
 )
 from mmdefect.converters.box_split import twins
@@ -29,7 +30,6 @@ from mmdefect.converters.image_folder import ImageFolder
 from mmdefect.utils.checks import name_some
 
 BASE = 'mmdefect::casting/mobilenet-v2_casting.py'
-MOBILENET = WEIGHTS / 'mobilenet_v2-in1k-mmpretrain.pth'
 SHARES = {'val': 0.15, 'test': 0.15}
 """Shares of the images for validation and test where no folders say so."""
 FEW = 20
@@ -266,13 +266,10 @@ def config_text(
 def _model_lines(*, pretrained: bool) -> list[str]:
     if pretrained:
         return []
-    return [
-        *comment(
-            f'Random weights, as {MOBILENET.as_posix()} was not there; with the file, '
-            'leave this line out.'
-        ),
-        'model = dict(backbone=dict(init_cfg=None))',
-    ]
+    return random_backbone(
+        f'Random weights, as {MOBILENET.as_posix()} was not there; with the file, '
+        'leave this line out.'
+    )
 
 
 def _data_lines(root: Path, lists: Mapping[str, Path], batch: int) -> list[str]:

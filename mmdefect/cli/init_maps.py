@@ -10,12 +10,13 @@ from pathlib import Path
 from mmdefect.cli.init_folders import class_folders, good_folder
 from mmdefect.cli.init_images import Looked, look
 from mmdefect.cli.init_plan import (
-    WEIGHTS,
+    MOBILENET,
     Plan,
     comment,
     data_folder,
     literal,
     names_literal,
+    random_backbone,
     relative,
     weights_note,
 )
@@ -34,7 +35,6 @@ from mmdefect.datasets.anomaly.meta_file import meta_lines
 from mmdefect.utils.checks import name_some
 
 BASE = 'mmdefect::coreset/coreset_mobilenet-v2_cpu_products_3-1x2.py'
-MOBILENET = WEIGHTS / 'mobilenet_v2-in1k-mmpretrain.pth'
 SIDE = 224
 """Pixels of a side that images are brought to."""
 FEW = 20
@@ -222,13 +222,10 @@ def config_text(
 def _model_lines(*, pretrained: bool) -> list[str]:
     if pretrained:
         return []
-    return [
-        *comment(
-            f'Random features, as {MOBILENET.as_posix()} was not there: maps say '
-            'little. With the file, leave this line out.'
-        ),
-        'model = dict(backbone=dict(init_cfg=None))',
-    ]
+    return random_backbone(
+        f'Random features, as {MOBILENET.as_posix()} was not there: maps say little. '
+        'With the file, leave this line out.'
+    )
 
 
 def _data_lines(out: Path, products: Products) -> list[str]:

@@ -16,6 +16,8 @@ from mmdefect.utils.weights import how_to_make
 
 WEIGHTS = Path('data/weights')
 """Folder of pretrained weights, below the one where training is started."""
+MOBILENET = WEIGHTS / 'mobilenet_v2-in1k-mmpretrain.pth'
+"""Of classifiers and of models of maps."""
 LONGER = ', which needs far more images and time'
 
 
@@ -124,6 +126,11 @@ def check_target(out: Path, *sources: Path, force: bool) -> None:
 def comment(text: str) -> list[str]:
     """Lines of a comment."""
     return [f'# {line}' for line in textwrap.wrap(text, 86)]
+
+
+def random_backbone(text: str) -> list[str]:
+    """Lines of a config whose backbone starts from random weights, and why."""
+    return [*comment(text), 'model = dict(backbone=dict(init_cfg=None))']
 
 
 def literal(path: Path | str) -> str:

@@ -163,12 +163,13 @@ def _opened(args: argparse.Namespace) -> DefectInferencer:
 
 def _settings(args: argparse.Namespace, inferencer: DefectInferencer) -> dict[str, Any]:
     """What changes results: only with the same may a folder go on."""
-    from mmdefect.deploy.package import is_package, sha256_of
+    from mmdefect.deploy.package import FILE, is_package
+    from mmdefect.utils.files import file_sha256
 
-    package = Path(args.model) / 'package.json'
+    package = Path(args.model) / FILE
     return {
         'model': str(Path(args.model).absolute()),
-        'package': sha256_of(package) if is_package(args.model) else None,
+        'package': file_sha256(package) if is_package(args.model) else None,
         **{
             name: getattr(args, name)
             for name in ('weights', 'step', 'tile', 'threshold', 'product', 'bits')

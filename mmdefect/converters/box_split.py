@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from mmdefect.converters.coco import ImageRecord
 from mmdefect.utils.checks import check_range
+from mmdefect.utils.files import identical_files
 
 VAL_SHARE = 0.2
 """Share of the images that validates where nothing else is said."""
@@ -17,16 +17,8 @@ VAL_SHARE = 0.2
 
 def twins(root: Path, names: Iterable[str]) -> list[list[str]]:
     """Files with the same bytes, as groups of two or more names."""
-    by_size: dict[int, list[str]] = defaultdict(list)
-    for name in names:
-        if (root / name).is_file():
-            by_size[(root / name).stat().st_size].append(name)
-    groups: dict[str, list[str]] = defaultdict(list)
-    for same_size in by_size.values():
-        for name in same_size if len(same_size) > 1 else ():
-            digest = hashlib.sha256((root / name).read_bytes()).hexdigest()
-            groups[digest].append(name)
-    return [sorted(group) for group in groups.values() if len(group) > 1]
+    there = {path: name for name in names if (path := root / name).is_file()}
+    return [sorted(there[path] for path in group) for group in identical_files(there)]
 
 
 def draw_val(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from mmdefect.converters.coco import ImageRecord
 from mmdefect.converters.xml_file import number_in, read_xml, text_in
 from mmdefect.datasets.boxes.coco_file import image_size_of
+from mmdefect.utils import files
 from mmdefect.utils.checks import check_range, name_some
 from mmdefect.utils.image_header import ImageError, read_header
 from mmdefect.utils.images import is_turned
@@ -136,10 +136,8 @@ def check_size(record: ImageRecord, path: Path, *, exif: str | None = None) -> N
 
 def identical_files(paths: Iterable[Path]) -> list[list[str]]:
     """Stems of files with the same bytes, as sorted groups of two or more."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for path in paths:
-        groups[hashlib.sha256(path.read_bytes()).hexdigest()].append(path.stem)
-    return sorted(sorted(group) for group in groups.values() if len(group) > 1)
+    groups = files.identical_files(paths)
+    return sorted(sorted(path.stem for path in group) for group in groups)
 
 
 def name_prefix(name: str) -> str:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from mmdefect.deploy.outputs import Output
 from mmdefect.deploy.spec import ModelSpec
+
+
+def equal_shapes(shapes: Iterable[Sequence[int]]) -> list[list[int]]:
+    """Indices of shapes, those that are equal together, in order."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, shape in enumerate(shapes):
+        groups.setdefault(tuple(shape), []).append(number)
+    return list(groups.values())
 
 
 class Backend(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from mmdefect.deploy.package_fields import FIELDS, SUPPRESSION, WEIGHTS, check_f
 from mmdefect.deploy.spec import ModelSpec, Task
 from mmdefect.deploy.tiling import spec_in_tiles
 from mmdefect.utils.checks import brief, check_choice, some_of
-from mmdefect.utils.files import write_json
+from mmdefect.utils.files import file_sha256, write_json
 from mmdefect.utils.text_files import read_json
 
 FILE = 'package.json'
@@ -113,8 +112,8 @@ class Package:
         weights = self.graph.weights
         if weights is not None:
             name = weights['file']
-            weights = {'file': name, 'sha256': sha256_of(folder / name)}
-        sha256 = sha256_of(folder / self.graph.file)
+            weights = {'file': name, 'sha256': file_sha256(folder / name)}
+        sha256 = file_sha256(folder / self.graph.file)
         graph = replace(self.graph, sha256=sha256, weights=weights)
         saved = replace(self, folder=folder, graph=graph)
         write_json(folder / FILE, saved.to_dict())
@@ -151,15 +150,6 @@ def read_package(folder: str | Path) -> Package:
     for name, sha256 in package.graph.files().items():
         _check_file(folder / name, sha256)
     return package
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _check_version(content: Mapping[str, Any], folder: Path) -> None:
@@ -241,7 +231,7 @@ def _check_file(path: Path, sha256: str) -> None:
             f'{path} does not exist: expected the graph that {FILE} names; copy the '
             'whole package again'
         )
-    if sha256_of(path) != sha256:
+    if file_sha256(path) != sha256:
         raise ValueError(
             f'{path} has changed since it was exported: expected SHA-256 '
             f'{sha256[:12]}...; copy the package again, or export anew'

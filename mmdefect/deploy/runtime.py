@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mmdefect.deploy.backend import equal_shapes
 from mmdefect.deploy.inputs import Prepared
 from mmdefect.deploy.outputs import LabelOutput, MapOutput, Output
 from mmdefect.deploy.package import FILE, Graph, Package, read_package
@@ -66,11 +67,8 @@ class PackageBackend:
     def __call__(self, images: Sequence[np.ndarray]) -> list[Output]:
         """Look at a batch; see :class:`~mmdefect.deploy.backend.Backend`."""
         prepared = [self.package.input.prepare(image) for image in images]
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for number, item in enumerate(prepared):
-            groups.setdefault(item.pixels.shape, []).append(number)
         found: dict[int, Output] = {}
-        for numbers in groups.values():
+        for numbers in equal_shapes(item.pixels.shape for item in prepared):
             raw = self.raw(np.stack([prepared[number].pixels for number in numbers]))
             for place, number in enumerate(numbers):
                 shape = images[number].shape
@@ -103,11 +101,10 @@ class PackageBackend:
         if self.spec.task == 'labels':
             return LabelOutput(probabilities=raw['probabilities'])
         if self.spec.task == 'maps':
-            classes = self.spec.classes
             return MapOutput(
                 anomaly_map=finish_map(raw['maps'], (shape[1], shape[0])),
                 score=float(raw['scores']),
-                product=classes[0] if len(classes) == 1 else None,
+                product=self.spec.only_class,
             )
         levels = range(len(raw) // 2)
         return finish_boxes(
@@ -220,7 +217,7 @@ class _OnnxRuntime:
 def _onnxruntime(path: Path, graph: Graph, device: str, threads: int | None) -> Ready:
     import onnxruntime
 
-    # A factory's machine reports to nobody, and writes no diary for it.
+    # Where it was imported before mmdefect, which switches it off, too.
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -49,6 +49,11 @@ class ModelSpec:
         if self.default_threshold is not None:
             self._check('default_threshold', self.default_threshold)
 
+    @property
+    def only_class(self) -> str | None:
+        """The class, or the product, of a model that knows one; else None."""
+        return self.classes[0] if len(self.classes) == 1 else None
+
     def threshold_of(self, name: str | None) -> float | None:
         """From which score on a class, or an image of a product, is called a defect."""
         if name is not None and name in self.thresholds:

@@ -12,8 +12,8 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
-from mmdefect.utils.checkpoint import file_sha256, load_weights
-from mmdefect.utils.files import in_one_piece
+from mmdefect.utils.checkpoint import load_weights
+from mmdefect.utils.files import file_sha256, in_one_piece
 from mmdefect.utils.modules import unwrapped
 
 #: Of a work dir, or of the folder of a stream's step. No pointer of a training names

@@ -14,7 +14,7 @@ from mmcv import transforms as mmcv
 from torch import Tensor, nn
 
 from mmdefect.datasets.transforms import anomaly
-from mmdefect.utils.checkpoint import file_sha256
+from mmdefect.utils.files import file_sha256
 
 # Transforms, and kinds of them, that give the same result every time.
 DETERMINISTIC = (

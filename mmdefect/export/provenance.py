@@ -8,11 +8,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mmdefect.deploy.package import sha256_of
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.streams.state import config_hash
 from mmdefect.utils.config import every_innermost
 from mmdefect.utils.environment import git_commit
+from mmdefect.utils.files import file_sha256
 from mmdefect.version import __version__
 
 
@@ -56,7 +56,7 @@ def _annotations(cfg: Any) -> dict[str, str]:
         named = dataset.get('ann_file') or dataset.get('meta_file')
         path = Path(dataset.get('data_root') or '') / str(named or '')
         if named and path.is_file():
-            found[f'{split}_annotations_sha256'] = sha256_of(path)
+            found[f'{split}_annotations_sha256'] = file_sha256(path)
     return found
 
 

@@ -14,11 +14,11 @@ from mmdefect.streams.state import STATE_FILE, StreamState, config_hash, inside
 from mmdefect.streams.stream import Stream
 from mmdefect.utils.checkpoint import (
     checkpoint_classes,
-    file_sha256,
     load_weights,
     pointed_checkpoint,
     student_of,
 )
+from mmdefect.utils.files import file_sha256
 
 
 def take_over(stream: Stream, state: StreamState, cfg: Config, work_dir: Path) -> None:

@@ -28,17 +28,12 @@ from mmdefect.streams.scoring import Scorer
 from mmdefect.streams.settings import scoring_hash, shared_scoring_hash
 from mmdefect.streams.state import StepState, StreamState, config_hash, inside
 from mmdefect.streams.stream import build_stream, resolve_step_config
-from mmdefect.utils.checkpoint import (
-    file_sha256,
-    load_weights,
-    state_dict_of,
-    use_safe_loading,
-)
+from mmdefect.utils.checkpoint import load_weights, state_dict_of, use_safe_loading
 from mmdefect.utils.checks import some_of
 from mmdefect.utils.console import quiet_console
 from mmdefect.utils.distributed import on_main_process, prepare_distributed
 from mmdefect.utils.environment import describe_environment, joined
-from mmdefect.utils.files import write_text
+from mmdefect.utils.files import file_sha256, write_text
 from mmdefect.utils.interrupts import Interrupted
 
 

@@ -13,7 +13,7 @@ _MODULES = {
     'register_all_modules': 'mmdefect.utils.setup_env',
     'check_finite': 'mmdefect.utils.checkpoint',
     'checkpoint_classes': 'mmdefect.utils.checkpoint',
-    'file_sha256': 'mmdefect.utils.checkpoint',
+    'file_sha256': 'mmdefect.utils.files',
     'load_weights': 'mmdefect.utils.checkpoint',
     'state_dict_of': 'mmdefect.utils.checkpoint',
     'use_safe_loading': 'mmdefect.utils.checkpoint',

@@ -7,7 +7,6 @@ MMEngine's own log history consists of are accepted here (see
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 import zipfile
@@ -219,15 +218,6 @@ def _is_finite(value: Tensor) -> bool:
     value = value.detach()
     total = value.sum(dtype=torch.float32 if value.element_size() < 4 else None)
     return bool(total.isfinite()) or bool(value.to(total.dtype).isfinite().all())
-
-
-def file_sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file, 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with Path(path).open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def use_safe_loading() -> None:

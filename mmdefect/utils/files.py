@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -157,3 +158,27 @@ def new_folder(out: Path) -> Iterator[Path]:
         if out.is_dir():
             out.rmdir()
         draft.rename(out)
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with Path(path).open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def identical_files(paths: Iterable[Path]) -> list[list[Path]]:
+    """Files with the same bytes, as groups of two or more.
+
+    Only files of one size are read.
+    """
+    by_size: dict[int, list[Path]] = {}
+    for path in paths:
+        by_size.setdefault(path.stat().st_size, []).append(path)
+    groups: dict[str, list[Path]] = {}
+    for same_size in by_size.values():
+        for path in same_size if len(same_size) > 1 else ():
+            groups.setdefault(file_sha256(path), []).append(path)
+    return [group for group in groups.values() if len(group) > 1]

@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from mmdefect.apis.torch_backend import TorchBackend, chosen_device, task_of
 from mmdefect.pruning.channels.plan import ChannelPlan, LayerCut, write_plan
-from mmdefect.utils.checkpoint import file_sha256, load_weights
-from mmdefect.utils.files import write_json
+from mmdefect.utils.checkpoint import load_weights
+from mmdefect.utils.files import file_sha256, write_json
 from tests.helpers.tiny_models import (
     CLASSIFIER,
     MAPS,

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from mmdefect.utils.checkpoint import (
     checkpoint_classes,
-    file_sha256,
     load_weights,
     state_dict_of,
     student_of,
 )
+from mmdefect.utils.files import file_sha256
 
 DIGITS = 8  # as in OpenMMLab's model zoos; torch.hub checks them after a download
 

@@ -12,8 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmdefect.pruning.sweep.candidates import CLASSIFIER, DENSE, PLAN, RESULT, WEIGHTS
-from mmdefect.utils.checkpoint import file_sha256
-from mmdefect.utils.files import new_folder, write_text
+from mmdefect.utils.files import file_sha256, new_folder, write_text
 from mmdefect.utils.pretrained import weight_files
 from mmdefect.utils.work_dir import add_environment, begin, read_state
 
