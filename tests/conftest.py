@@ -35,11 +35,16 @@ LOADERS = ('train', 'val', 'test')
 
 
 @pytest.fixture(scope='module', autouse=True)
-def no_default_scope_left() -> None:
-    """A runner's scope stays the process's default; each module starts without one."""
-    from mmengine.registry import DefaultScope
+def nothing_left_of_runners() -> None:
+    """A runner leaves its scope and its visualizer, whose folder may be gone.
 
-    DefaultScope._instance_dict.clear()
+    Each module starts without.
+    """
+    from mmengine.registry import DefaultScope
+    from mmengine.visualization import Visualizer
+
+    for kind in (DefaultScope, Visualizer, *Visualizer.__subclasses__()):
+        kind._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')

@@ -14,6 +14,7 @@ from mmdefect.apis.config import load_config
 from mmdefect.apis.runner import build_runner
 from mmdefect.converters.neu_det import convert_neu_det
 from mmdefect.datasets.boxes.coco_file import save_json
+from mmdefect.engine.run_config import name_apart
 from mmdefect.testing import make_toy_casting, make_toy_neu_det
 
 CASTING = 'casting/mobilenet-v2_casting.py'
@@ -96,6 +97,7 @@ def train_gfl(configs: Path, folder: Path, *, per_class: int, epochs: int) -> To
 
 def _train(cfg: Config, work_dir: Path, epochs: int) -> None:
     cfg.work_dir = str(work_dir)
+    name_apart(cfg, work_dir.name)
     cfg.randomness = {'seed': 0}
     cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
     for schedule in cfg.param_scheduler:

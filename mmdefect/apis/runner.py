@@ -34,7 +34,7 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     from mmdefect.apis.config_files import said
     from mmdefect.compat import check_provider
     from mmdefect.engine.guards import guarded
-    from mmdefect.engine.run_config import drop_absent_hooks
+    from mmdefect.engine.run_config import drop_absent_hooks, forget_visualizer
     from mmdefect.streams.plain import check_coco_data
     from mmdefect.utils.checkpoint import use_safe_loading
     from mmdefect.utils.console import quiet_console
@@ -47,6 +47,7 @@ def build_runner(cfg: Config) -> Runner | StreamRunner | Any:
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     drop_absent_hooks(cfg)
+    forget_visualizer(cfg)
     try:
         runner = guarded(Runner.from_cfg(cfg))
     except KeyError as error:  # a type that no registry knows, or none at all

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.visualization import Visualizer
 
 from mmdefect.utils.config import as_list
 
@@ -73,6 +74,17 @@ def name_apart(cfg: Config, name: str) -> None:
     visualizer = cfg.get('visualizer')
     if visualizer is not None:
         visualizer['name'] = name
+
+
+def forget_visualizer(cfg: Config) -> None:
+    """Let the run have a visualizer of its own, where an earlier one has its name.
+
+    MMEngine hands out one visualizer a name and process: a second Runner would write to
+    the folder of the first, which may be gone.
+    """
+    name = (cfg.get('visualizer') or {}).get('name', cfg.get('experiment_name'))
+    for kind in (Visualizer, *Visualizer.__subclasses__()):
+        kind._instance_dict.pop(name, None)
 
 
 def add_evaluator(cfg: Config, metric: dict[str, Any]) -> None:

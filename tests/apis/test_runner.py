@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,16 @@ def test_smoke_config_without_a_stream(tmp_path: Path) -> None:
     assert {ExactCheckpointHook, FiniteLossHook} < {type(h) for h in runner.hooks}
     # The config that it dumps and that a resume compares is the user's.
     assert 'FiniteLossHook' not in runner.cfg.pretty_text
+
+
+def test_feature_each_run_writes_to_its_own_folder(tmp_path: Path) -> None:
+    """Also where the folder of the one before is gone."""
+    first = build_runner(load_config(PLAIN, work_dir=str(tmp_path / 'first')))
+    shutil.rmtree(tmp_path / 'first')
+    second = build_runner(load_config(PLAIN, work_dir=str(tmp_path / 'second')))
+    assert second.visualizer is not first.visualizer
+    assert list((tmp_path / 'second').glob('*/vis_data/config.py'))
+    assert not (tmp_path / 'first').exists()
 
 
 def test_smoke_stream(tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ BEST = 'pruned_b1_best/eager'
 
 @pytest.fixture(scope='module')
 def suite() -> InferenceSuite:
-    return InferenceSuite(configs=CONFIGS, pairs=2, images=20, toys=3, epochs=1)
+    # Two epochs: the first one warms up.
+    return InferenceSuite(configs=CONFIGS, pairs=2, images=20, toys=3, epochs=2)
 
 
 def test_feature_every_number_with_a_target_is_measured(suite: InferenceSuite) -> None:
