@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.logging import MMLogger
 from mmengine.visualization import Visualizer
 
 from tests.conftest import PROGRAMS, REPO, tool_env
@@ -24,8 +25,9 @@ def run_here(script: str, *args: object) -> str:
         SystemExit: It ended early; an exit status of 0 is none.
     """
     printed = io.StringIO()
-    # One of an earlier run would write to the files of that run.
-    for kind in (Visualizer, *Visualizer.__subclasses__()):
+    # One of an earlier run would write to the files and the console of that run: of
+    # the same name, which two runs within a second have.
+    for kind in (MMLogger, Visualizer, *Visualizer.__subclasses__()):
         kind._instance_dict.clear()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setenv('LOCAL_RANK', '0')  # the tools set it for good
