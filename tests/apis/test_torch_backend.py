@@ -15,6 +15,7 @@ from mmengine.config import Config
 from PIL import Image
 from torch.nn import functional
 
+from mmdefect.apis.inferencer import DefectInferencer
 from mmdefect.apis.torch_backend import TorchBackend, chosen_device, task_of
 from mmdefect.pruning.channels.plan import ChannelPlan, LayerCut, write_plan
 from mmdefect.utils.checkpoint import load_weights
@@ -77,6 +78,18 @@ def test_feature_boxes_are_those_of_mmdet(stream: Path, boxes: TorchBackend) -> 
         assert (found.boxes.dtype, found.scores.dtype) == (np.float32, np.float32)
         assert found.labels.dtype == np.int64
         assert (np.diff(found.scores) <= 0).all()
+
+
+@pytest.mark.parametrize('key', ['gfl_cls.bias', 'gfl_reg.bias', 'gfl_cls.weight'])
+def test_exception_nan_of_a_detector(key: str, stream: Path, tmp_path: Path) -> None:
+    """mmdet drops such scores as if they were low: the part would be called ok."""
+    saved = load_weights(stream / 'step_0/epoch_1.pth')
+    saved['state_dict'][f'bbox_head.{key}'].view(-1)[0] = float('nan')
+    torch.save(saved, tmp_path / 'nan.pth')
+    inspect = DefectInferencer(stream, weights=tmp_path / 'nan.pth', device='cpu')
+    found = inspect.predict_one(IMAGE)
+    assert found.decision == 'undecided'
+    assert 'the head of the model gives NaN: expected numbers' in str(found.error)
 
 
 def test_feature_spec_of_boxes(stream: Path, boxes: TorchBackend) -> None:
