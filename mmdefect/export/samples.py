@@ -14,6 +14,7 @@ from mmdefect.apis.trained import dataset_of
 from mmdefect.datasets.images import read_info
 from mmdefect.deploy.inputs import InputSpec
 from mmdefect.deploy.sources import Inputs, open_frames
+from mmdefect.export.card import DRAWN
 
 MOST = 8
 DRAWN_SIDE = 224
@@ -44,7 +45,7 @@ def samples(
         tested = _of_dataset(cfg)
     except (AssertionError, KeyError, OSError, ValueError) as error:
         reason = str(error).strip().partition('\n')[0]
-        return _drawn(spec), f'{MOST} drawn images, without the test set ({reason})'
+        return _drawn(spec), f'{MOST} {DRAWN}, without the test set ({reason})'
     return tested, f'{len(tested)} images of the test set'
 
 

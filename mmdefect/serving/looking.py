@@ -80,7 +80,7 @@ def read_image(upload: Upload, settings: ServerSettings) -> np.ndarray:
         pixels = to_bgr(decode(upload.data, header), bits=settings.bits)
     except ImageError as error:
         # The only cures that are named there are those of 12-bit cameras.
-        cure = 'start the server with bits=12, or what your camera has'
+        cure = 'start the server with --bits 12, or what your camera has'
         raise Refused(
             422,
             'image',

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from mmdefect.apis.inferencer import DefectInferencer
 from mmdefect.apis.torch_backend import TorchBackend, chosen_device, task_of
+from mmdefect.cli.main import main
 from mmdefect.pruning.channels.plan import ChannelPlan, LayerCut, write_plan
 from mmdefect.utils.checkpoint import load_weights
 from mmdefect.utils.files import file_sha256, write_json
@@ -332,3 +333,14 @@ def test_exception_pipeline_and_model(tmp_path: Path) -> None:
             TorchBackend(config, weights=weights, device='cpu')
     with pytest.raises(ValueError, match=r"^model\.type='Linear': expected a detector"):
         task_of(torch.nn.Linear(1, 1))
+
+
+def test_feature_predict_says_which_step_looks(
+    stream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cv2.imwrite(str(tmp_path / 'a.png'), IMAGE)
+    words = ['predict', str(stream), str(tmp_path / 'a.png'), '--device', 'cpu']
+    for more in ([], ['--out', str(tmp_path / 'out')], ['--step', '0']):
+        assert main([*words, *more]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert said[0] == f'step 0 of {stream} looks; not trained yet: 1'

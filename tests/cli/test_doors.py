@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -186,3 +187,26 @@ def test_exception_export_without_torch(
     assert main(['export', 'work', 'out']) == 1
     assert 'torch is not installed' in capsys.readouterr().err
     assert not calls
+
+
+def test_feature_export_says_what_was_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parity = {
+        'source': '3 images that were given',
+        'runtime': 'onnxruntime',
+        'detections': 0,
+        'largest_difference': {'scores': 0.0, 'boxes': 0.0},
+        'tolerance': {'scores': 1e-4, 'boxes': 0.1, 'maps': 1e-4},
+    }
+
+    def write(model: str, out: Path, **settings: Any) -> Path:
+        return replace(hand_package(out, 'boxes'), parity=parity).save(out).folder
+
+    written = SimpleNamespace(export=write)
+    monkeypatch.setitem(sys.modules, 'mmdefect.export.write', written)
+    out = tmp_path / 'out'
+    assert main(['export', 'work', str(out)]) == 0
+    _, compared, warned, _ = capsys.readouterr().out.splitlines()
+    assert compared.startswith('On 3 images that were given, with onnxruntime, 0 boxes')
+    assert warned.startswith('WARNING: on these images neither model nor package')

@@ -317,7 +317,7 @@ def test_feature_12_bits(tmp_path: Path, opened: Opened, bits: int | None) -> No
     with one_model(tmp_path, opened, bits=bits) as client:
         answer = client.post('/predict', files=file(encoded(image)))
         if bits is None:
-            refused(answer, 422, 'start the server with bits=12')
+            refused(answer, 422, 'start the server with --bits 12')
         else:
             assert answer.json()['predictions'][0]['score'] == 1
 
