@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +16,11 @@ from typing import Any
 import pytest
 
 from mmdefect.cli.main import main
+from mmdefect.serving.settings import ServerSettings
 from tests.conftest import REPO
 from tests.helpers.hand_package import hand_package
+
+SETTINGS = {field.name for field in fields(ServerSettings)}
 
 
 def parameters(module: str, function: str) -> set[str]:
@@ -28,7 +31,8 @@ def parameters(module: str, function: str) -> set[str]:
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and node.name == function
     )
-    return {one.arg for one in (*found.args.args, *found.args.kwonlyargs)}
+    known = {one.arg for one in (*found.args.args, *found.args.kwonlyargs)}
+    return known | ({*SETTINGS} if found.args.kwarg else set())
 
 
 @pytest.fixture
@@ -90,7 +94,7 @@ def test_feature_serve(calls: dict[str, Any], tmp_path: Path) -> None:
     given = calls['run']
     assert given['packages'] == ['a', 'b']
     assert (given['token'], given['host'], given['port']) == ('secret', '0.0.0.0', 0)
-    assert (given['queue'], given['bits'], given['concurrency']) == (3, 12, None)
+    assert (given['queue'], given['bits'], given.get('concurrency')) == (3, 12, None)
 
 
 def test_exception_no_token(
