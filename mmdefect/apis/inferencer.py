@@ -28,9 +28,8 @@ from mmdefect.deploy.sources import (
     count_frames,
     open_frames,
 )
-from mmdefect.deploy.spec import ModelSpec
 from mmdefect.deploy.tiling import TiledBackend, spec_in_tiles
-from mmdefect.utils.checks import check_choice, check_known, check_number, check_type
+from mmdefect.utils.checks import check_choice, check_number, check_type
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -110,7 +109,9 @@ class DefectInferencer:
         if tile is not None:
             self.backend = TiledBackend(self.backend, batch_size=batch_size, **tile)
             spec = self.backend.spec
-        self.spec = _decided(spec, threshold, product)
+        if product is not None:
+            spec.check_product(product)
+        self.spec = spec if threshold is None else spec.with_threshold(threshold)
         self.batch_size = batch_size
         self.product = product
         self.bits = self.spec.about.get('bits') if bits is None else bits
@@ -322,19 +323,3 @@ def _check_tile(tile: Any) -> None:
         raise ValueError(
             f'tile={tile!r}: expected dict(size=..., overlap=...) in pixels; correct it'
         )
-
-
-def _decided(
-    spec: ModelSpec,
-    threshold: float | Mapping[str, float] | None,
-    product: str | None,
-) -> ModelSpec:
-    """The spec with the thresholds of the caller, whose settings are checked."""
-    if product is not None and spec.task != 'maps':
-        raise ValueError(
-            f'product={product!r}: expected none with a model of {spec.task}; leave it '
-            'out'
-        )
-    if product is not None:
-        check_known([product], spec.classes, what='product')
-    return spec if threshold is None else spec.with_threshold(threshold)
