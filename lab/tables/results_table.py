@@ -20,9 +20,7 @@ from mmdefect.visualization.page import Table, markdown_table
 
 # Label, metrics, and the preset whose metrics are meant.
 LabelledRow = tuple[str, Mapping[str, float], str]
-OPENING = re.compile(
-    r'^<!-- results:\S+( rows:\S+)?( columns:\S+)? -->$', re.MULTILINE
-)
+OPENING = re.compile(r'^<!-- results:\S+( rows:\S+)?( columns:\S+)? -->$', re.MULTILINE)
 BLOCK = re.compile(
     r'^(?P<open><!-- results:(?P<name>\S+)(?: rows:(?P<rows>\S+))?'
     r'(?: columns:(?P<columns>\S+))? -->\n)(?P<body>.*?)'

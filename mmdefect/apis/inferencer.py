@@ -221,9 +221,7 @@ class DefectInferencer:
         # Which one is it? The others are none the worse for it.
         return [found for image in images for found in self._outputs([image])]
 
-    def _result(
-        self, frame: Frame, outcome: Outcome, keep_image: bool
-    ) -> Prediction:
+    def _result(self, frame: Frame, outcome: Outcome, keep_image: bool) -> Prediction:
         image = frame.image
         if image is None or outcome is None:
             return failed(str(frame.error), self.spec, source=frame.source)

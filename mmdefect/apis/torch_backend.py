@@ -132,8 +132,8 @@ def _refuse_nan(head: Any, given: Any, found: Any) -> None:
             _refuse_nan(head, given, part)
     elif isinstance(found, torch.Tensor) and found.isnan().any():
         raise ValueError(
-            'the head of the model gives NaN: expected numbers; check its weights, mean '
-            'and std'
+            'the head of the model gives NaN: expected numbers; check its weights, '
+            'mean and std'
         )
 
 

@@ -56,8 +56,8 @@ class ImageFolder:
         if not self.others:
             return []
         return [
-            f'pictures of other kinds, left out: {name_some(self.others)}; save them as '
-            'PNG'
+            f'pictures of other kinds, left out: {name_some(self.others)}; save them '
+            'as PNG'
         ]
 
     def find(self, name: str, source: Path, *, subset: str = '') -> str | None:

@@ -80,7 +80,9 @@ def passed_over(path: Path) -> Iterator[Path]:
         yield from matching(path, suffixes=_OTHERS)
 
 
-def images_below(*folders: Path, suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[Path]:
+def images_below(
+    *folders: Path, suffixes: tuple[str, ...] = SUFFIXES
+) -> Iterator[Path]:
     """Image files of folders and those in them: sorted, one folder at a time.
 
     Folders that links lead to come last, unless they were there already.

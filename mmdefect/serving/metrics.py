@@ -35,32 +35,46 @@ class Metrics:
         gauge = partial(Gauge, registry=registry)
         histogram = partial(Histogram, buckets=_SECONDS, registry=registry)
         self._requests = counter(
-            'mmdefect_requests', 'Requests for predictions, by status of the answer', ['model', 'status']
+            'mmdefect_requests',
+            'Requests for predictions, by status of the answer',
+            ['model', 'status'],
         )
         self._request_seconds = histogram(
-            'mmdefect_request_seconds', 'From the first byte of a request to its answer', ['model']
+            'mmdefect_request_seconds',
+            'From the first byte of a request to its answer',
+            ['model'],
         )
         self._image_seconds = histogram(
-            'mmdefect_image_seconds', 'Decoding, looking at and deciding on one image', ['model']
+            'mmdefect_image_seconds',
+            'Decoding, looking at and deciding on one image',
+            ['model'],
         )
         self._decisions = counter(
             'mmdefect_decisions', 'Images by what was decided', ['model', 'decision']
         )
         self._kinds = counter(
-            'mmdefect_defects', 'Images on which a kind of defect was found', ['model', 'kind']
+            'mmdefect_defects',
+            'Images on which a kind of defect was found',
+            ['model', 'kind'],
         )
         self._errors = counter(
-            'mmdefect_errors', 'Requests and images without a result, by reason', ['reason']
+            'mmdefect_errors',
+            'Requests and images without a result, by reason',
+            ['reason'],
         )
         self._reloads = counter(
-            'mmdefect_reloads', 'Packages opened again, by outcome', ['model', 'outcome']
+            'mmdefect_reloads',
+            'Packages opened again, by outcome',
+            ['model', 'outcome'],
         )
         self._model_info = gauge(
-            'mmdefect_model_info', '1 for each model that serves', ['model', 'task', 'backend', 'calibrated']
+            'mmdefect_model_info',
+            '1 for each model that serves',
+            ['model', 'task', 'backend', 'calibrated'],
         )
-        gauge(
-            'mmdefect_queue_length', 'Images that wait for a thread'
-        ).set_function(lambda: work.waiting)
+        gauge('mmdefect_queue_length', 'Images that wait for a thread').set_function(
+            lambda: work.waiting
+        )
         gauge(
             'mmdefect_requests_open', 'Requests that are read, wait or are computed'
         ).set_function(lambda: work.taken)

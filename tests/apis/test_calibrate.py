@@ -362,11 +362,13 @@ def test_exception_training_images(task: str, tmp_path: Path) -> None:
     assert not weights.with_name('calibrated.pth').exists()
     for number, name in enumerate(folders):
         drawn(val / name / '0.png', 100 + number)
-    assert not any('training images' in note for note in calibrate(config, **options).notes)
+    assert not any(
+        'training images' in note for note in calibrate(config, **options).notes
+    )
 
 
 def test_exception_training_images_of_boxes(stream: Path, tmp_path: Path) -> None:
-    """Of a step those of the steps before, too; without them, their names are a hint."""
+    """Also those of the steps before; where they are gone, names are a hint."""
     config = stream / 'step_0/tiny_sd-idd.py'
     cfg = Config.fromfile(config)
     shutil.copytree(tmp_path / 'val', tmp_path / 'learned')
@@ -387,7 +389,9 @@ def test_exception_training_images_of_boxes(stream: Path, tmp_path: Path) -> Non
         'annotations': tmp_path / 'val/val.json',
         'device': 'cpu',
     }
-    with pytest.raises(ValueError, match=r'^2 of 3 images are training images .*0\.png'):
+    with pytest.raises(
+        ValueError, match=r'^2 of 3 images are training images .*0\.png'
+    ):
         calibrate(stream, **options)
     assert not (stream / 'step_0/calibrated.pth').exists()
     for path in (tmp_path / 'learned').glob('*.png'):

@@ -103,5 +103,7 @@ def test_exception_no_step_is_trained(tmp_path: Path) -> None:
 
 def test_exception_weights_in_place_of_a_model(tmp_path: Path) -> None:
     (tmp_path / 'x.pth').touch()
-    with pytest.raises(ValueError, match=r'x\.pth is a file of weights: expected a con'):
+    with pytest.raises(
+        ValueError, match=r'x\.pth is a file of weights: expected a con'
+    ):
         find_trained(tmp_path / 'x.pth')

@@ -179,9 +179,7 @@ def test_exception_what_is_there_already(capsys: Out) -> None:
     before = Path('line.py').read_text(encoding='utf-8')
     Path('line.py').write_text('# mine', encoding='utf-8')
     assert init('boxes', 'parts', '--out', 'line.py') == 1
-    assert 'error: --out line.py: there is something of this name' in (
-        said(capsys)
-    )
+    assert 'error: --out line.py: there is something of this name' in (said(capsys))
     assert Path('line.py').read_text(encoding='utf-8') == '# mine'
     assert init('boxes', 'parts', '--out', 'line.py', '--force') == 0
     assert Path('line.py').read_text(encoding='utf-8') == before
@@ -217,9 +215,7 @@ def test_exception_names_that_lists_cannot_hold(folder: str, capsys: Out) -> Non
     photos(Path('parts/good'), 2, seed=0)
     photos(Path('parts', folder), 2, seed=1)
     assert init('labels', 'parts', '--out', 'line.py') == 1
-    assert 'begins with a space or holds the end of a line (2: ' in (
-        said(capsys)
-    )
+    assert 'begins with a space or holds the end of a line (2: ' in (said(capsys))
     assert [path.name for path in Path().iterdir()] == ['parts']
 
 
@@ -229,9 +225,7 @@ def test_exception_names_that_are_no_text(task: str, capsys: Out) -> None:
     photos(Path('parts/bad'), 2, seed=1)
     Path('parts/bad/1.png').rename(os.fsdecode(b'parts/bad/\xff.png'))
     assert init(task, 'parts', '--out', 'line.py') == 1
-    assert r'no UTF-8 (1: bad/\udcff.png): expected text; rename' in (
-        said(capsys)
-    )
+    assert r'no UTF-8 (1: bad/\udcff.png): expected text; rename' in (said(capsys))
     assert init(task, 'parts', '--out', os.fsdecode(b'\xff.py')) == 1
     assert r'no UTF-8 (1: \udcff.py)' in said(capsys)
     assert [path.name for path in Path().iterdir()] == ['parts']

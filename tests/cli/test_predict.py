@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -282,7 +283,8 @@ def test_feature_labelme_of_one_name(predict: Run, tmp_path: Path) -> None:
     predict(tmp_path / 'mon', tmp_path / 'tue', *words)
     predict(tmp_path / 'wed', *words)
     files = {line['source']: out / line['labelme'] for line in lines(out)}
-    assert sorted(p.name[:2] for p in files.values()) == ['A-', 'a-', 'b-', 'b.']
+    named = [re.sub('-[0-9a-f]{8}', '-', path.name) for path in files.values()]
+    assert sorted(named) == ['A.png-.json', 'a.png-.json', 'b.json', 'b.png-.json']
     for source, path in files.items():
         image = json.loads(path.read_text(encoding='utf-8'))['imagePath']
         assert (path.parent / image).resolve() == Path(source)
@@ -304,7 +306,9 @@ def test_feature_other_kinds_are_named(
     for name in ('a.GIF', 'sub/b.webp', 'c.mp4', 'notes.txt'):
         Path(name).touch()
     Image.new('RGB', (48, 24), 'red').save('sub/b.webp', lossless=True)
-    kinds = 'passed over: 1 .gif, 1 .mp4, 1 .webp (a.GIF, c.mp4, b.webp); folders are not'
+    kinds = (
+        'passed over: 1 .gif, 1 .mp4, 1 .webp (a.GIF, c.mp4, b.webp); folders are not'
+    )
     for given in ('.', '*', '**'):
         status, said, _ = predict(given)
         assert (status, said[-2][:8]) == (0, '2 images')

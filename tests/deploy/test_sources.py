@@ -186,7 +186,9 @@ def test_feature_twelve_bits(tmp_path: Path) -> None:
     image = np.linspace(0, 4095, 48).reshape(6, 8).astype(np.uint16)
     path = png(tmp_path / 'deep.png', image)
     (frame,) = open_frames(path)
-    assert str(frame.error).endswith('give bits=12 (--bits 12), or what your camera has')
+    assert str(frame.error).endswith(
+        'give bits=12 (--bits 12), or what your camera has'
+    )
     (frame,) = open_frames(path, bits=12)
     assert frame.image.max() == 255
 
