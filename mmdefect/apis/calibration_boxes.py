@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+
 from mmdefect.apis.calibration_fits import (
     Fit,
     Look,
