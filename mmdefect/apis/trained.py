@@ -187,8 +187,8 @@ def _of_stream(work_dir: Path, step: int | None) -> Trained:
         )
     if state is None:
         raise ValueError(
-            f'step={step}: expected one of the trained steps '
-            f'{", ".join(map(str, sorted(trained)))} of {work_dir}; train it first'
+            f'step={step}: expected one of the trained steps {sorted(trained)} of '
+            f'{work_dir}; train it first'
         )
     cfg = recorded_config(work_dir, state)
     if cfg is None:
