@@ -14,18 +14,23 @@ from lab.tables.coverage_table import coverage_lines, is_coverage
 from lab.tables.inference_table import inference_lines, is_inference
 from lab.tables.leakage_table import is_leakage, leakage_lines
 from lab.tables.pruning_table import is_pruning, pruning_lines
+from mmdefect.utils.checks import check_choice
 from mmdefect.utils.files import write_text
 from mmdefect.visualization.page import Table, markdown_table
 
 # Label, metrics, and the preset whose metrics are meant.
 LabelledRow = tuple[str, Mapping[str, float], str]
-OPENING = re.compile(r'^<!-- results:\S+( rows:\S+)? -->$', re.MULTILINE)
+OPENING = re.compile(r'^<!-- results:\S+( rows:\S+)?( columns:\S+)? -->$', re.MULTILINE)
 BLOCK = re.compile(
-    r'^(?P<open><!-- results:(?P<name>\S+)(?: rows:(?P<rows>\S+))? -->\n)(?P<body>.*?)'
+    r'^(?P<open><!-- results:(?P<name>\S+)(?: rows:(?P<rows>\S+))?'
+    r'(?: columns:(?P<columns>\S+))? -->\n)(?P<body>.*?)'
     r'(?P<close>^<!-- /results -->)$',
     re.DOTALL | re.MULTILINE,
 )
 COLUMNS = ('teacher old', 'old', 'new', 'all')
+AUROC = 'AUROC, %: images / pixels'
+# What a block may choose from a file.
+_CHOICE = ('rows', 'columns')
 # Of an anomaly stream; image and pixel AUROC share a cell.
 MEASURES = {
     'ACC': 'ACC (IUF)',
@@ -63,15 +68,18 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
     return '\n'.join([*lines, '', _origin(results)]) + '\n'
 
 
-def render_rows(results: Mapping[str, Any], rows: Sequence[str]) -> str:
+def render_rows(
+    results: Mapping[str, Any], rows: Sequence[str], columns: Sequence[str] = ()
+) -> str:
     """Render some presets of a results file, and where the others are.
 
     Args:
         results: Content of a file of presets, boxes or products.
         rows: Names of presets, in the order of the table.
+        columns: Of products: keys of :data:`MEASURES`; all by default.
 
     Raises:
-        ValueError: If a preset is not in it.
+        ValueError: If a preset or a measure is not in it.
     """
     known = results['metrics']
     metrics = {key: value for key, value in known.items() if key.startswith('teacher/')}
@@ -88,8 +96,13 @@ def render_rows(results: Mapping[str, Any], rows: Sequence[str]) -> str:
             )
         metrics |= taken
     few = {**results, 'metrics': metrics}
-    products = any(key.endswith('/ACC_image') for key in metrics)
-    lines = (_measure_lines if products else _preset_lines)(few, {})
+    if any(key.endswith('/ACC_image') for key in metrics):
+        for key in columns:
+            check_choice('columns', key, MEASURES)
+        shown = {key: MEASURES[key] for key in columns or MEASURES}
+        lines = _measure_table(_rows(few, {}), AUROC, shown)
+    else:
+        lines = _preset_lines(few, {})
     source = f'commands and runs: `docs/results/{results["name"]}.json`'
     return '\n'.join([*lines, '', f'{_where(few)}; {source}']) + '\n'
 
@@ -102,7 +115,7 @@ def _preset_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list[
 def _measure_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
     """AUROC of images / of pixels, a column a measure."""
     rows = _rows(results, paper)
-    lines = _measure_table(rows, 'AUROC, %: images / pixels', MEASURES)
+    lines = _measure_table(rows, AUROC, MEASURES)
     products = dict.fromkeys(
         key.rpartition('/')[2]
         for key in results['metrics']
@@ -221,7 +234,8 @@ def _commits(joined: str) -> str:
 def render_text(text: str, results_dir: Path, *, source: str = 'text') -> str:
     """Fill every ``<!-- results:NAME -->`` block of a document.
 
-    ``<!-- results:NAME rows:A,B -->`` shows two presets of them, in that order.
+    ``<!-- results:NAME rows:A,B -->`` shows two presets of them, in that order, and
+    ``columns:forgetting,last`` behind it two measures.
 
     Args:
         text: The document.
@@ -255,7 +269,8 @@ def render_text(text: str, results_dir: Path, *, source: str = 'text') -> str:
         try:
             results = json.loads(path.read_text(encoding='utf-8'))
             if match['rows']:
-                table = render_rows(results, match['rows'].split(','))
+                rows, columns = (match[k] and match[k].split(',') for k in _CHOICE)
+                table = render_rows(results, rows, columns or ())
             else:
                 table = render_table(results, paper)
         except KeyError as error:

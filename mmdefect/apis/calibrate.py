@@ -95,11 +95,12 @@ def calibrate(
     Args:
         model: Work dir of a training, or a config; as for
             :class:`mmdefect.apis.DefectInferencer`.
-        images: Validation images, none of which a test sees. Boxes: the folder that the
-            file names of ``annotations`` are relative to. Labels: a folder of folders
-            named as classes. Maps: good images that were not learned from, a folder a
-            product; of a model of one product directly. By default those of the
-            config's ``val_dataloader``, of boxes and labels.
+        images: Validation images, which neither training nor test has seen: training
+            images are refused, by their content. Boxes: the folder that file names of
+            ``annotations`` are relative to. Labels: a folder of folders named as
+            classes. Maps: good images, a folder a product; of a model of one product
+            directly. By default those of the config's ``val_dataloader``, of boxes
+            and labels.
         annotations: Boxes only: a COCO file.
         weights: Of a config; by default what its training has left.
         step: Of a stream; by default the last that is trained.
@@ -117,8 +118,8 @@ def calibrate(
         FileExistsError: ``out`` is a file that no calibration has written.
         FileNotFoundError: A file or folder is not there.
         ValueError: A setting means nothing, a class is unknown, an image cannot be
-            read, the images are those of the test, or no threshold can be chosen from
-            them. Nothing is written then.
+            read, images are those of the test or of the training, or no threshold can
+            be chosen from them. Nothing is written then.
 
     Example:
         >>> found = calibrate(

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from mmengine.registry import DATASETS, DefaultScope
 
 from mmdefect.apis.calibration_fits import (
     Fit,
@@ -16,6 +15,7 @@ from mmdefect.apis.calibration_fits import (
     refuse_other_case,
     validation_loader,
 )
+from mmdefect.apis.datasets import build_dataset, refuse_learned
 from mmdefect.apis.torch_backend import TorchBackend
 from mmdefect.datasets.boxes.coco_file import boxes_in_frame, read_coco
 from mmdefect.deploy.outputs import BoxOutput
@@ -49,8 +49,8 @@ def fit_boxes(
         costs: What a miss costs and what a false alarm costs.
 
     Raises:
-        ValueError: The file is that of the test or lists no image, or an image cannot
-            be read.
+        ValueError: The file is that of the test or lists no image, an image is one of
+            the training, or one cannot be read.
     """
     classes = backend.spec.classes
     if root is None or annotations is None:
@@ -72,13 +72,13 @@ def fit_boxes(
 
 def _validation_boxes(backend: TorchBackend) -> Annotated:
     loader = for_classes(validation_loader(backend.cfg), backend.spec.classes)
-    with DefaultScope.overwrite_default_scope(backend.cfg.get('default_scope')):
-        dataset = DATASETS.build(loader.dataset)
+    dataset = build_dataset(backend.cfg, loader.dataset)
     refuse_test_files(annotation_files(dataset), backend.cfg.get('test_dataloader'))
     truths = annotated_boxes(dataset)
     bits = backend.spec.about.get('bits')
+    notes = refuse_learned(backend.cfg, [*map(Path, truths)])
     images = (read_bgr(path, bits=bits) for path in truths)
-    return images, list(truths.values()), []
+    return images, list(truths.values()), notes
 
 
 def _listed_boxes(backend: TorchBackend, root: Path, annotations: Path) -> Annotated:
@@ -93,7 +93,9 @@ def _listed_boxes(backend: TorchBackend, root: Path, annotations: Path) -> Annot
         read_bgr(root / i['file_name'], size=(i['width'], i['height']), bits=bits)
         for i in coco['images']
     )
-    notes = []
+    notes = refuse_learned(
+        backend.cfg, [root / image['file_name'] for image in coco['images']]
+    )
     if strange := [n for n in names.values() if n not in backend.spec.classes]:
         notes.append(
             f'the model does not know {some_of(strange)}, whose boxes were left out'

@@ -11,10 +11,11 @@ from typing import Any, cast
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, DefaultScope
 
+from mmdefect.apis.datasets import build_dataset, refuse_learned
 from mmdefect.apis.torch_backend import TorchBackend
 from mmdefect.deploy.outputs import LabelOutput, MapOutput, Output
+from mmdefect.deploy.paths import images_below
 from mmdefect.deploy.sources import open_frames
 from mmdefect.engine.hooks.calibration import BUFFERS, CalibrationHook
 from mmdefect.utils.checks import check_known, some_of
@@ -71,8 +72,8 @@ def fit_labels(
         costs: What a miss costs and what a false alarm costs.
 
     Raises:
-        ValueError: The head has nothing to set, a folder is no class, or an image
-            cannot be read.
+        ValueError: The head has nothing to set, a folder is no class, an image is
+            one of the training, or one cannot be read.
     """
     spec = backend.spec
     if spec.defective is None:
@@ -80,7 +81,7 @@ def fit_labels(
             f'{type(backend.model.head).__name__} has no temperature and no threshold '
             'to set: expected a model with a mmdefect.DefectClsHead; train one'
         )
-    rows, labels = (
+    rows, labels, notes = (
         _validation_labels(backend, look)
         if root is None
         else _sorted_labels(backend, look, root)
@@ -105,34 +106,35 @@ def fit_labels(
         f'{fitted["temperature"]:.3g}'
     )
     buffers = {f'head.{name}': fitted[name] for name in BUFFERS if name in fitted}
-    return Fit(note=note, summary=summary, notes=told.warnings, buffers=buffers)
+    return Fit(note=note, summary=summary, notes=notes + told.warnings, buffers=buffers)
 
 
 def _sorted_labels(
     backend: TorchBackend, look: Look, root: Path
-) -> tuple[list[np.ndarray], list[int]]:
-    """Probabilities and labels of images that lie in folders of their classes."""
+) -> tuple[list[np.ndarray], list[int], list[str]]:
+    """Probabilities, labels and notes on images in folders of their classes."""
     rows: list[np.ndarray] = []
     labels: list[int] = []
-    for name, outputs in _by_folder(backend, look, root).items():
+    by_folder, notes = _by_folder(backend, look, root)
+    for name, outputs in by_folder.items():
         found = [cast(LabelOutput, output).probabilities for output in outputs]
         rows += found
         labels += [backend.spec.classes.index(name)] * len(found)
-    return rows, labels
+    return rows, labels, notes
 
 
 def _validation_labels(
     backend: TorchBackend, look: Look
-) -> tuple[list[np.ndarray], list[int]]:
+) -> tuple[list[np.ndarray], list[int], list[str]]:
     """The same of the validation images of the config."""
     loader = validation_loader(backend.cfg)
-    with DefaultScope.overwrite_default_scope(backend.cfg.get('default_scope')):
-        dataset: Any = DATASETS.build(loader.dataset)
+    dataset = build_dataset(backend.cfg, loader.dataset)
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    notes = refuse_learned(backend.cfg, [Path(info['img_path']) for info in infos])
     bits = backend.spec.about.get('bits')
     outputs = look(read_bgr(info['img_path'], bits=bits) for info in infos)
     rows = [cast(LabelOutput, output).probabilities for output in outputs]
-    return rows, [int(info['gt_label']) for info in infos]
+    return rows, [int(info['gt_label']) for info in infos], notes
 
 
 class _Told:
@@ -156,11 +158,13 @@ def fit_maps(backend: TorchBackend, look: Look, root: Path, *, rate: float) -> F
         rate: Wanted share of good images that are called defective.
 
     Raises:
-        ValueError: A folder is no product, or an image cannot be read.
+        ValueError: A folder is no product, an image is one of the training, or
+            one cannot be read.
     """
     products = backend.spec.classes
-    thresholds, counts, notes = {}, {}, []
-    for name, outputs in _by_folder(backend, look, root).items():
+    thresholds, counts = {}, {}
+    by_folder, notes = _by_folder(backend, look, root)
+    for name, outputs in by_folder.items():
         scores = [cast(MapOutput, output).score for output in outputs]
         thresholds[name] = good_threshold(scores, rate)
         counts[name] = len(scores)
@@ -206,8 +210,8 @@ def good_threshold(scores: Sequence[float], rate: float) -> float:
 
 def _by_folder(
     backend: TorchBackend, look: Look, root: Path
-) -> dict[str, Iterator[Output]]:
-    """Outputs of the images of each folder, which is named as a class or product."""
+) -> tuple[dict[str, Iterator[Output]], list[str]]:
+    """Outputs of images by folder, named as a class or product, and notes on them."""
     known = backend.spec.classes
     if not root.is_dir():
         raise FileNotFoundError(
@@ -229,7 +233,9 @@ def _by_folder(
     refuse_other_case(folders, known, what=str(root))
     check_known(folders, known, what=str(root))
     bits = backend.spec.about.get('bits')
-    return {name: look(_pictures(path, bits)) for name, path in folders.items()}
+    notes = refuse_learned(backend.cfg, [*images_below(*folders.values())])
+    found = {name: look(_pictures(path, bits)) for name, path in folders.items()}
+    return found, notes
 
 
 def refuse_other_case(names: Iterable[str], known: Sequence[str], *, what: str) -> None:

@@ -31,6 +31,12 @@ def read_config(path: str | Path) -> Config:
             f'config {str(path)!r} does not exist: expected a config file such as '
             'those under configs/'
         )
+    if Path(path).suffix in ('.pth', '.pt', '.ckpt'):
+        raise ValueError(
+            f'{path} is a file of weights: expected a config, or the work dir that '
+            f'the weights lie in, {Path(path).parent}; give one of them, and the file '
+            'as --weights'
+        )
     _check_bases(Path(path), ())
     try:
         cfg = Config.fromfile(path)

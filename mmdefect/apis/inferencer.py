@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from mmdefect.deploy.ahead import read_ahead
-from mmdefect.deploy.backend import Backend
+from mmdefect.deploy.backend import SHARED, Backend
 from mmdefect.deploy.decision import decide, failed
 from mmdefect.deploy.outputs import Output
 from mmdefect.deploy.package import FILE, is_package
@@ -26,14 +28,15 @@ from mmdefect.deploy.sources import (
     count_frames,
     open_frames,
 )
-from mmdefect.deploy.spec import ModelSpec
 from mmdefect.deploy.tiling import TiledBackend, spec_in_tiles
-from mmdefect.utils.checks import check_choice, check_known, check_number, check_type
+from mmdefect.utils.checks import check_choice, check_number, check_type
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 T = TypeVar('T')
+Outcome: TypeAlias = Output | Exception | None
+"""What a model says of a frame, why it cannot, or None without a picture."""
 BACKENDS = ('auto', 'torch', 'onnxruntime', 'openvino')
 MOST_FAILURES = 16
 """A model that fails alike on as many images and on no other: it is none of them."""
@@ -106,7 +109,9 @@ class DefectInferencer:
         if tile is not None:
             self.backend = TiledBackend(self.backend, batch_size=batch_size, **tile)
             spec = self.backend.spec
-        self.spec = _decided(spec, threshold, product)
+        if product is not None:
+            spec.check_product(product)
+        self.spec = spec if threshold is None else spec.with_threshold(threshold)
         self.batch_size = batch_size
         self.product = product
         self.bits = self.spec.about.get('bits') if bits is None else bits
@@ -166,14 +171,39 @@ class DefectInferencer:
     ) -> Iterator[Prediction]:
         failures = _Failures()
         waiting = read_ahead(frames, size=max(2, self.batch_size))
-        with closing(waiting), progress:
-            while batch := [*islice(waiting, self.batch_size)]:
-                for frame, outcome in zip(batch, self._looked_at(batch), strict=True):
+        with closing(self._outcomes(waiting)) as outcomes, progress:
+            for batch, found in outcomes:
+                for frame, outcome in zip(batch, found, strict=True):
                     failures.see(frame, outcome)
                     progress.step()
                     yield self._result(frame, outcome, keep_images)
 
-    def _looked_at(self, batch: Sequence[Frame]) -> list[Output | Exception | None]:
+    def _outcomes(
+        self, frames: Generator[Frame, None, None]
+    ) -> Generator[tuple[list[Frame], list[Outcome]], None, None]:
+        """Frames in batches, and what the model says of each.
+
+        A runtime looks at two batches at once: while it computes one, the next is
+        prepared and the boxes of the last one are suppressed.
+        """
+        if getattr(self.backend, 'name', None) not in SHARED:
+            yield from self._batches(frames, self._looked_at)
+            return
+        with ThreadPoolExecutor(2, 'look') as pool:
+            begun = self._batches(frames, partial(pool.submit, self._looked_at))
+            # In a thread of its own: no result waits for the picture after it.
+            with closing(read_ahead(begun, size=1)) as jobs:
+                for batch, job in jobs:
+                    yield batch, job.result()
+
+    def _batches(
+        self, frames: Generator[Frame, None, None], look: Callable[[list[Frame]], T]
+    ) -> Generator[tuple[list[Frame], T], None, None]:
+        with closing(frames):
+            while batch := [*islice(frames, self.batch_size)]:
+                yield batch, look(batch)
+
+    def _looked_at(self, batch: Sequence[Frame]) -> list[Outcome]:
         """What the model says of each frame; None of those without a picture."""
         images = [frame.image for frame in batch if frame.image is not None]
         outputs = iter(self._outputs(images))
@@ -191,9 +221,7 @@ class DefectInferencer:
         # Which one is it? The others are none the worse for it.
         return [found for image in images for found in self._outputs([image])]
 
-    def _result(
-        self, frame: Frame, outcome: Output | Exception | None, keep_image: bool
-    ) -> Prediction:
+    def _result(self, frame: Frame, outcome: Outcome, keep_image: bool) -> Prediction:
         image = frame.image
         if image is None or outcome is None:
             return failed(str(frame.error), self.spec, source=frame.source)
@@ -221,7 +249,7 @@ class _Failures:
         self.kinds: Counter[type[Exception]] = Counter()
         self.works = False
 
-    def see(self, frame: Frame, outcome: Output | Exception | None) -> None:
+    def see(self, frame: Frame, outcome: Outcome) -> None:
         """Raise RuntimeError if the model has only ever failed, and always alike."""
         if not isinstance(outcome, Exception):
             self.works = self.works or outcome is not None
@@ -293,19 +321,3 @@ def _check_tile(tile: Any) -> None:
         raise ValueError(
             f'tile={tile!r}: expected dict(size=..., overlap=...) in pixels; correct it'
         )
-
-
-def _decided(
-    spec: ModelSpec,
-    threshold: float | Mapping[str, float] | None,
-    product: str | None,
-) -> ModelSpec:
-    """The spec with the thresholds of the caller, whose settings are checked."""
-    if product is not None and spec.task != 'maps':
-        raise ValueError(
-            f'product={product!r}: expected none with a model of {spec.task}; leave it '
-            'out'
-        )
-    if product is not None:
-        check_known([product], spec.classes, what='product')
-    return spec if threshold is None else spec.with_threshold(threshold)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 CALIBRATION = 'calibration'
 """Entry of a checkpoint's meta: thresholds, and what they were chosen on."""
+_HEADS = re.compile(r'(.+\.)?(bbox_head|rpn_head)(\.\d+)?')
 
 
 class TorchBackend:
@@ -71,6 +74,8 @@ class TorchBackend:
         self.cfg = found.cfg
         self.model, checkpoint = built(found)
         self.model.to(self.device).eval()
+        parts = self.model.named_modules()
+        self._heads = [part for name, part in parts if _HEADS.fullmatch(name)]
         self.spec = spec_of(self.model, found, checkpoint)
         self.pipeline = ArrayPipeline(found.cfg)
 
@@ -91,7 +96,8 @@ class TorchBackend:
             'data_samples': [item['data_samples'] for item in items],
         }
         data = self.model.data_preprocessor(batch, False)
-        return self.model(data['inputs'], data['data_samples'], mode='predict')
+        with _watched(self._heads):
+            return self.model(data['inputs'], data['data_samples'], mode='predict')
 
     def _output(self, sample: Any, size: tuple[int, int]) -> Output:
         if self.spec.task == 'boxes':
@@ -103,6 +109,31 @@ class TorchBackend:
             score=float(sample.pred_score),
             # Nobody has to tell which one it is, where there is only one.
             product=self.spec.only_class,
+        )
+
+
+@contextmanager
+def _watched(heads: Sequence[torch.nn.Module]) -> Iterator[None]:
+    """Refuse NaN of a detector's heads: their suppression drops it like a low score.
+
+    Not all the time: an export could not trace it.
+    """
+    handles = [head.register_forward_hook(_refuse_nan) for head in heads]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _refuse_nan(head: Any, given: Any, found: Any) -> None:
+    if isinstance(found, list | tuple):
+        for part in found:
+            _refuse_nan(head, given, part)
+    elif isinstance(found, torch.Tensor) and found.isnan().any():
+        raise ValueError(
+            'the head of the model gives NaN: expected numbers; check its weights, '
+            'mean and std'
         )
 
 

@@ -180,6 +180,11 @@ def _of_stream(work_dir: Path, step: int | None) -> Trained:
     steps = StreamState.load(work_dir).steps
     trained = {state.step: state for state in steps if state.checkpoint is not None}
     state = trained.get(max(trained, default=0) if step is None else step)
+    if not trained:
+        raise ValueError(
+            f'{work_dir} has no trained step yet: expected one at least; wait until '
+            'its first step is trained, or start the training again'
+        )
     if state is None:
         raise ValueError(
             f'step={step}: expected one of the trained steps {sorted(trained)} of '
@@ -197,6 +202,16 @@ def _of_stream(work_dir: Path, step: int | None) -> Trained:
         config=inside(work_dir, str(state.config)),
         step=state.step,
     )
+
+
+def untrained_steps(work_dir: Path) -> list[int]:
+    """Steps of a stream that have no checkpoint yet; none of any other training."""
+    from mmdefect.streams.state import STATE_FILE, StreamState
+
+    if not (work_dir / STATE_FILE).is_file():
+        return []
+    steps = StreamState.load(work_dir).steps
+    return [state.step for state in steps if state.checkpoint is None]
 
 
 def _chosen(folder: Path, summary: str) -> Path:

@@ -85,9 +85,18 @@ def run(args: argparse.Namespace) -> int:
     else:
         written = _export(args, args.out, args.format)
     print(f'wrote {written}')
+    _say_compared(written if args.layout == 'folder' else written / '1')
     if args.layout == 'folder':
         print(f'next: mmdefect predict {shlex.quote(str(written))} IMAGES')
     return 0
+
+
+def _say_compared(folder: Path) -> None:
+    from mmdefect.deploy.package import is_package, read_package
+    from mmdefect.export.card import comparison
+
+    if is_package(folder):
+        print('\n'.join(comparison(read_package(folder).parity)))
 
 
 def _check(args: argparse.Namespace, *, package: bool) -> None:

@@ -6,7 +6,6 @@ Nothing but options is imported before the command runs.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,38 +66,14 @@ def run(args: argparse.Namespace) -> int:
         OSError: If files are not there, or cannot be written.
         ValueError: If the data cannot be used.
     """
-    plan = make_plan(args)
+    from mmdefect.cli.init_plan import check_target
+
+    sources = [args.data, args.images] if args.images else [args.data]
+    check_target(args.out, *sources, force=args.force)
+    plan: Plan = import_module(f'mmdefect.cli.init_{args.task}').plan(args)
     print('\n'.join(plan.said()))
     if plan.errors:
         print('Nothing written: see the errors above.')
         return 1
     print('\n'.join(plan.write()))
     return 0
-
-
-def make_plan(args: argparse.Namespace) -> Plan:
-    """Look at the data and decide; nothing is written.
-
-    Raises:
-        FileExistsError: If the config is there already, and not to be replaced.
-        FileNotFoundError: If there is no such folder, or nothing of use in it.
-        ValueError: If the name of the config or the data cannot be used.
-    """
-    from mmdefect.cli.init_plan import check_target
-
-    sources = [args.data, args.images] if args.images else [args.data]
-    check_target(args.out, *sources, force=args.force)
-    task = import_module(f'mmdefect.cli.init_{args.task}')
-    plan: Plan = task.plan(args)
-    return plan
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command alone; what is wrong is one sentence and the exit status 1."""
-    parser = argparse.ArgumentParser('mmdefect init', description=HELP)
-    add_arguments(parser)
-    try:
-        return run(parser.parse_args(argv))
-    except (OSError, ValueError) as error:
-        print(f'ERROR: {error}\nNothing written: see the error above.')
-        return 1

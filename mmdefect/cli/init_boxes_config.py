@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mmdefect.cli.init_plan import (
     WEIGHTS,
-    comment,
     data_folder,
     literal,
     names_literal,
+    noted,
 )
 from mmdefect.converters.importing import Converted, Imported
 
@@ -52,6 +51,75 @@ def boxes_per_image(coco: Mapping[str, Any]) -> dict[int, int]:
     return counts
 
 
+_CONFIG = """\
+{about}
+_base_ = {base!r}
+
+classes = {classes}
+{model}
+
+# Longer and shorter side of an image, {why}.
+size = dict(type='Resize', scale=({size[0]}, {size[1]}), keep_ratio=True)
+train_pipeline = [*_base_.train_pipeline[:2], size, *_base_.train_pipeline[3:]]
+test_pipeline = [_base_.test_pipeline[0], size, *_base_.test_pipeline[2:]]
+images = dict(
+    type='mmdefect.DefectDetDataset',
+    data_root='',
+    data_prefix=dict(img={root}),{exif}
+    metainfo=dict(classes=classes))
+# Good images, without boxes, are left out of training; they teach what is no defect
+# with filter_cfg=dict(filter_empty_gt=False).
+{train}
+{val}
+val_evaluator = dict({val_file})
+{test}
+del size, images
+
+{schedule_note}
+epochs = {epochs}
+train_cfg = dict(max_epochs=epochs, val_interval={every})
+{rate}
+auto_scale_lr = dict(base_batch_size={batch})
+param_scheduler = [
+    dict(
+        type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end={warm_up}),
+    dict(
+        type='CosineAnnealingLR', eta_min=0, begin=0, end=epochs, by_epoch=True,
+        convert_to_iter_based=True),
+]
+{calibration}"""
+_LOADER = """\
+{name}_dataloader = dict(
+    batch_size={batch},
+    dataset=dict(
+        images, {settings},
+        pipeline={kind}_pipeline))"""
+_NO_TEST = """\
+# There are no images for a test alone: `mmdefect test` has nothing to look at, and
+# scores are those of validation.
+test_dataloader = None
+test_evaluator = None
+test_cfg = None"""
+_RANDOM = f"""\
+# Random weights, as {MOBILENET.as_posix()} was not there:
+# nothing is frozen then, and batch norm learns. With the file, leave `backbone` out.
+model = dict(
+    backbone=dict(frozen_stages=-1, norm_eval=False, init_cfg=None),
+    {{head}})"""
+_RANDOM_RATE = """\
+# The preset trains a pretrained backbone at a third of the rate.
+optim_wrapper = dict(
+    optimizer=dict(lr={rate:g}),
+    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))))"""
+_CALIBRATION = """
+# When training is over, thresholds are chosen on the validation images. A missed
+# defect that costs ten false alarms: costs=(10, 1).
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='mmdefect.BoxCalibrationHook', costs=(1, 1))]
+"""
+
+
 def config_text(
     args: argparse.Namespace,
     imported: Imported,
@@ -69,154 +137,72 @@ def config_text(
         choice: Settings.
         pretrained: Whether weights to start from are there.
     """
-    data = data_folder(args.out)
     subsets = list(converted)
     val = next((s for s in ('val', 'test') if s in subsets), subsets[0])
     test = 'test' if 'test' in subsets else val
-    own = [data / f'{subset}.json' for subset in (subsets[0], val, test)]
-    images = sum(len(coco['images']) for coco, _ in converted.values())
-    boxes = sum(len(coco['annotations']) for coco, _ in converted.values())
-    lines = [
-        *comment(
-            f'A detector of {len(imported.classes)} kinds of defects: {boxes} boxes in '
-            f'{images} images of {args.data.as_posix()} ({imported.format}), by '
-            'mmdefect init. Paths are relative to the folder where training is started.'
-        ),
-        f'_base_ = {(GPU_BASE if choice.gpu else CPU_BASE)!r}',
-        '',
-        f'classes = {names_literal(imported.classes)}',
-        *_model_lines(imported, choice, pretrained=pretrained),
-        '',
-        *_data_lines(imported, choice, own, args.exif),
-        '',
-        *_schedule_lines(converted, choice, pretrained=pretrained),
-        *(_calibration_lines() if val != subsets[0] else []),
-    ]
-    return '\n'.join(lines) + '\n'
-
-
-def _model_lines(imported: Imported, choice: Choice, *, pretrained: bool) -> list[str]:
-    number = f'bbox_head=dict(num_classes={len(imported.classes)})'
-    if choice.gpu or pretrained:
-        return [f'model = dict({number})']
-    return [
-        *comment(
-            f'Random weights, as {MOBILENET.as_posix()} was not there: nothing is '
-            'frozen then, and batch norm learns. With the file, leave `backbone` out.'
-        ),
-        'model = dict(',
-        '    backbone=dict(frozen_stages=-1, norm_eval=False, init_cfg=None),',
-        f'    {number})',
-    ]
-
-
-def _data_lines(
-    imported: Imported, choice: Choice, files: Sequence[Path], exif: str | None
-) -> list[str]:
-    """Pipelines, loaders and evaluators; files are those of train, val and test."""
-    width, height = choice.size
-    train, val, test = map(literal, files)
+    data = data_folder(args.out)
+    train_file, val_file, test_file = (
+        f'ann_file={literal(data / f"{subset}.json")}'
+        for subset in (subsets[0], val, test)
+    )
     smallest = min(min(r.width, r.height) for r in imported.records)
-    few = [f'filter_cfg=dict(min_size={smallest})'] if smallest < 32 else []
-    lines = [
-        *comment(f'Longer and shorter side of an image, {choice.why}.'),
-        f"size = dict(type='Resize', scale=({width}, {height}), keep_ratio=True)",
-        'train_pipeline = [*_base_.train_pipeline[:2], size, '
-        '*_base_.train_pipeline[3:]]',
-        'test_pipeline = [_base_.test_pipeline[0], size, *_base_.test_pipeline[2:]]',
-        'images = dict(',
-        "    type='mmdefect.DefectDetDataset',",
-        "    data_root='',",
-        f'    data_prefix=dict(img={literal(imported.root)}),',
-        *([f'    exif={exif!r},'] if exif else []),
-        '    metainfo=dict(classes=classes))',
-        *comment(
-            'Good images, without boxes, are left out of training; they teach what is '
-            'no defect with filter_cfg=dict(filter_empty_gt=False).'
-        ),
-        *_loader('train', choice.batch, [f'ann_file={train}', *few]),
-        *_loader('val', choice.batch, [f'ann_file={val}']),
-        f'val_evaluator = dict(ann_file={val})',
-    ]
-    if val == test:
-        own = [
-            *comment(
-                'There are no images for a test alone: `mmdefect test` has nothing to '
-                'look at, and scores are those of validation.'
-            ),
-            'test_dataloader = None',
-            'test_evaluator = None',
-            'test_cfg = None',
-        ]
-    else:
-        own = [
-            *_loader('test', choice.batch, [f'ann_file={test}']),
-            f'test_evaluator = dict(ann_file={test})',
-        ]
-    return [*lines, *own, 'del size, images']
+    few = f', filter_cfg=dict(min_size={smallest})' if smallest < 32 else ''
+    ready = choice.gpu or pretrained  # of the other one nothing is frozen
+    head = f'bbox_head=dict(num_classes={len(imported.classes)})'
+    tested = f'{_loader("test", choice, test_file)}\n'
+    tested += f'test_evaluator = dict({test_file})'
+    rate = f'optim_wrapper = dict(optimizer=dict(lr={choice.rate:g}))'
+    return _CONFIG.format(
+        about=_about(args, imported, converted),
+        base=GPU_BASE if choice.gpu else CPU_BASE,
+        classes=names_literal(imported.classes),
+        model=f'model = dict({head})' if ready else _RANDOM.format(head=head),
+        why=choice.why,
+        size=choice.size,
+        root=literal(imported.root),
+        exif=f'\n    exif={args.exif!r},' if args.exif else '',
+        train=_loader('train', choice, train_file + few),
+        val=_loader('val', choice, val_file),
+        val_file=val_file,
+        test=_NO_TEST if test == val else tested,
+        **_schedule(converted, choice),
+        batch=choice.batch,
+        rate=rate if ready else _RANDOM_RATE.format(rate=choice.rate),
+        calibration=_CALIBRATION if val != subsets[0] else '',
+    )
 
 
-def _loader(name: str, batch: int, settings: Sequence[str]) -> list[str]:
-    pipeline = f'{"train" if name == "train" else "test"}_pipeline'
-    return [
-        f'{name}_dataloader = dict(',
-        f'    batch_size={batch},',
-        '    dataset=dict(',
-        f'        images, {", ".join(settings)},',
-        f'        pipeline={pipeline}))',
-    ]
+def _about(args: argparse.Namespace, imported: Imported, converted: Converted) -> str:
+    images, boxes = (
+        sum(len(coco[key]) for coco, _ in converted.values())
+        for key in ('images', 'annotations')
+    )
+    return noted(
+        f'A detector of {len(imported.classes)} kinds of defects: {boxes} boxes in '
+        f'{images} images of {args.data.as_posix()} ({imported.format}), by mmdefect '
+        'init. Paths are relative to the folder where training is started.'
+    )
 
 
-def _schedule_lines(
-    converted: Converted, choice: Choice, *, pretrained: bool
-) -> list[str]:
+def _loader(name: str, choice: Choice, settings: str) -> str:
+    kind = 'train' if name == 'train' else 'test'
+    return _LOADER.format(name=name, batch=choice.batch, settings=settings, kind=kind)
+
+
+def _schedule(converted: Converted, choice: Choice) -> dict[str, Any]:
+    """Length of the training, and of its parts."""
     per_image = boxes_per_image(converted['train'][0])
     images = sum(bool(number) for number in per_image.values())
     steps = math.ceil(images / choice.batch)
     total = steps * choice.epochs
-    warm_up = min(500 if choice.gpu else 50, max(total // 10, 1))
-    every = max(choice.epochs // 10, 1)
-    return [
-        *comment(
-            f'{images} images with boxes are {steps} iterations of {choice.batch} an '
-            f'epoch, and {choice.epochs} epochs {total} iterations. The rate of the '
-            'preset, for as many images an iteration.'
-        ),
-        f'epochs = {choice.epochs}',
-        f'train_cfg = dict(max_epochs=epochs, val_interval={every})',
-        *_rate_lines(choice, pretrained=pretrained),
-        f'auto_scale_lr = dict(base_batch_size={choice.batch})',
-        'param_scheduler = [',
-        '    dict(',
-        "        type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, "
-        f'end={warm_up}),',
-        '    dict(',
-        "        type='CosineAnnealingLR', eta_min=0, begin=0, end=epochs, "
-        'by_epoch=True,',
-        '        convert_to_iter_based=True),',
-        ']',
-    ]
-
-
-def _calibration_lines() -> list[str]:
-    return [
-        '',
-        *comment(
-            'When training is over, thresholds are chosen on the validation images. '
-            'A missed defect that costs ten false alarms: costs=(10, 1).'
-        ),
-        'custom_hooks = [',
-        '    *_base_.custom_hooks,',
-        "    dict(type='mmdefect.BoxCalibrationHook', costs=(1, 1))]",
-    ]
-
-
-def _rate_lines(choice: Choice, *, pretrained: bool) -> list[str]:
-    if choice.gpu or pretrained:
-        return [f'optim_wrapper = dict(optimizer=dict(lr={choice.rate:g}))']
-    return [
-        '# The preset trains a pretrained backbone at a third of the rate.',
-        'optim_wrapper = dict(',
-        f'    optimizer=dict(lr={choice.rate:g}),',
-        '    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))))',
-    ]
+    note = (
+        f'{images} images with boxes are {steps} iterations of {choice.batch} an '
+        f'epoch, and {choice.epochs} epochs {total} iterations. The rate of the '
+        'preset, for as many images an iteration.'
+    )
+    return dict(
+        schedule_note=noted(note),
+        epochs=choice.epochs,
+        every=max(choice.epochs // 10, 1),
+        warm_up=min(500 if choice.gpu else 50, max(total // 10, 1)),
+    )

@@ -65,7 +65,7 @@ def plan(args: argparse.Namespace) -> Plan:
     subsets, note = split(images, args.data, seed=args.seed)
     counts = {s: _counts(images, subsets, s, good) for s in ('train', 'val', 'test')}
     result.found = _found(counts, classes, others, note)
-    result.found += looked.found()
+    result.found += [*looked.found(), *folder.passed_over()]
     if loose:
         result.found.append(f'in no folder of a class, left out: {name_some(loose)}')
     result.warnings = [*_warnings(counts, classes, looked), *looked.warnings()]

@@ -123,7 +123,7 @@ def _listed(folder: ImageFolder, good: str | None) -> Products:
     product = folder.root.absolute().name
     images, loose = class_folders(folder.names)
     folders = sorted({image.folder for image in images})
-    result = Products(folder.root)
+    result = Products(folder.root, notes=folder.passed_over())
     found: list[AnomalyImage] = []
     if folders and not (loose and good is None):
         chosen = good_folder(folders, good)

@@ -128,6 +128,11 @@ def comment(text: str) -> list[str]:
     return [f'# {line}' for line in textwrap.wrap(text, 86)]
 
 
+def noted(text: str) -> str:
+    """A comment, as text."""
+    return '\n'.join(comment(text))
+
+
 def random_backbone(text: str) -> list[str]:
     """Lines of a config whose backbone starts from random weights, and why."""
     return [*comment(text), 'model = dict(backbone=dict(init_cfg=None))']

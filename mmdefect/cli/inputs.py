@@ -5,13 +5,14 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
-from mmdefect.deploy.paths import images_below, matching
-from mmdefect.utils.image_header import SUFFIXES
+from mmdefect.deploy.paths import image_paths, passed_over
+from mmdefect.utils.checks import some_of
 
 
 def listed(given: str) -> Iterator[str | int]:
@@ -32,22 +33,30 @@ def listed(given: str) -> Iterator[str | int]:
     path = Path(given)
     if given.isdecimal() and not path.exists():
         yield int(given)
-    elif path.is_dir():
-        yield from _some(
-            images_below(path),
-            f'{path} holds no images: expected {", ".join(SUFFIXES)}; check the path',
-            ValueError,
-        )
-    elif path.exists():
-        yield given
-    elif glob.has_magic(given):
-        missing = f'nothing matches {path}: expected images; check the pattern'
-        yield from _some(matching(path), missing, FileNotFoundError)
     else:
-        raise FileNotFoundError(
-            f'{path} does not exist: expected an image, a folder, a glob, a video or '
-            'the number of a camera; check the path'
-        )
+        yield from map(str, image_paths(path))
+
+
+def left_out(given: Iterable[str], items: Collection[str]) -> str:
+    """A line on pictures and videos in folders that are none of what is looked at.
+
+    Args:
+        given: As they stand on the command line.
+        items: Full names of what is looked at: some may be named by themselves.
+
+    Returns:
+        Empty where there are none.
+    """
+    found = [path for one in given for path in passed_over(Path(one))]
+    found = [path for path in dict.fromkeys(found) if full_name(str(path)) not in items]
+    if not found:
+        return ''
+    counts = Counter(path.suffix.lower() for path in found)
+    kinds = ', '.join(f'{number} {kind}' for kind, number in counts.items())
+    return (
+        f'passed over: {kinds} ({some_of([path.name for path in found])}); folders are '
+        "not searched for them, name them to look at them, as 'photos/*.webp'"
+    )
 
 
 def full_name(source: str | int) -> str:
@@ -90,14 +99,3 @@ def _reaches(pattern: Sequence[str], parts: Sequence[str]) -> bool:
         suffix = Path(pattern[0]).suffix or '*'
         return len(pattern) == 1 and fnmatchcase('.jpg', suffix)
     return fnmatchcase(parts[0], pattern[0]) and _reaches(pattern[1:], parts[1:])
-
-
-def _some(
-    paths: Iterator[Path], missing: str, kind: type[Exception]
-) -> Iterator[str | int]:
-    none = True
-    for path in paths:
-        none = False
-        yield str(path)
-    if none:
-        raise kind(missing)

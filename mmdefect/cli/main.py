@@ -28,8 +28,8 @@ COMMANDS = {
     'serve': ('mmdefect.cli.serve', 'answer over HTTP with one or more packages'),
     'calibrate': ('mmdefect.cli.calibrate', 'choose thresholds on validation images'),
     'init': ('mmdefect.cli.init', 'look at your data and write a config for it'),
-    'train': ('mmdefect.cli.train', 'train a config: what tools/train.py does'),
-    'test': ('mmdefect.cli.test', 'test a checkpoint: what tools/test.py does'),
+    'train': ('mmdefect.cli.tool', 'train a config: what tools/train.py does'),
+    'test': ('mmdefect.cli.tool', 'test a checkpoint: what tools/test.py does'),
     'list': ('mmdefect.cli.list', 'methods, datasets, presets, measured results'),
     'doctor': ('mmdefect.cli.doctor', 'check the installation, and say what cures it'),
 }

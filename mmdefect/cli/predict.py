@@ -26,7 +26,9 @@ from mmdefect.cli.results import (
     LABELME,
     PICTURES,
     ResultFolder,
-    files_of,
+    labelme_file,
+    picture_of,
+    shared_stems,
     video_of,
     write_coco,
     write_list,
@@ -96,7 +98,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look at all images; see :data:`HELP`."""
-    from mmdefect.cli.inputs import full_name, listed
+    from mmdefect.cli.inputs import full_name, left_out, listed
 
     share = share_of(args.launcher)
     _check(args, share)
@@ -106,10 +108,25 @@ def run(args: argparse.Namespace) -> int:
     folder = None if args.out is None else ResultFolder(args.out, share=share)
     take_gpu(args.launcher)
     inferencer = _opened(args)
+    if not share.rank:
+        _say_step(args, inferencer)
     if folder is None:
-        return _finish(
-            _counted(_results(inferencer, [*items.values()], args)), inferencer
-        )
+        found = _results(inferencer, [*items.values()], args)
+        status = _finish(_counted(found), inferencer)
+    else:
+        status = _kept(folder, inferencer, items, args)
+    if not share.rank and (line := left_out(args.inputs, items)):
+        print(line)
+    return status
+
+
+def _kept(
+    folder: ResultFolder,
+    inferencer: DefectInferencer,
+    items: Mapping[str, str | int],
+    args: argparse.Namespace,
+) -> int:
+    """Look at all images, and write down what is found."""
     if args.format == 'coco' and inferencer.spec.task == 'labels':
         raise ValueError(
             "format='coco': expected a model of boxes or maps, a class has no place in "
@@ -161,6 +178,21 @@ def _opened(args: argparse.Namespace) -> DefectInferencer:
     )
 
 
+def _say_step(args: argparse.Namespace, inferencer: DefectInferencer) -> None:
+    """Say which step of a stream looks, if others are not trained yet."""
+    from mmdefect.deploy.package import is_package
+
+    step = inferencer.spec.about.get('step')
+    work_dir = Path(args.model)
+    if step is None or is_package(work_dir) or not work_dir.is_dir():
+        return
+    from mmdefect.apis.trained import untrained_steps
+
+    if left := untrained_steps(work_dir):
+        number = ', '.join(map(str, left))
+        print(f'step {step} of {work_dir} looks; not trained yet: {number}')
+
+
 def _settings(args: argparse.Namespace, inferencer: DefectInferencer) -> dict[str, Any]:
     """What changes results: only with the same may a folder go on."""
     from mmdefect.deploy.package import FILE, is_package
@@ -208,13 +240,14 @@ def _into(
     share = folder.share
     # Before any is read: one that is replaced from now on is looked at the next time.
     stamps = {name: _stamp(item) for name, item in items.items()}
+    shared = shared_stems(items) if args.format == 'labelme' else set()
     done = folder.done(stamps)
     # Shared out before what is done is left out: all processes must agree.
     left = [items[name] for name in share.of([*items]) if name not in done]
     if done and share.rank == 0:
         print(f'{len(done)} of {len(items)} were done before')
     for prediction in _results(inferencer, left, args):
-        folder.add(_written(prediction, folder.folder, stamps, args))
+        folder.add(_written(prediction, folder.folder, stamps, shared, args))
     if share.rank:
         share.say_done(folder.folder)
         return 0
@@ -239,6 +272,7 @@ def _written(
     prediction: Prediction,
     out: Path,
     stamps: Mapping[str, list[int] | None],
+    shared: set[str],
     args: argparse.Namespace,
 ) -> dict[str, Any]:
     """Write what has files of its own, and return the line of the results."""
@@ -252,17 +286,17 @@ def _written(
     record = prediction.to_dict(everything=everything) | {'source': name, 'file': stamp}
     if prediction.error is not None:
         return record
-    picture, labelme = files_of(name)
     if args.save_pictures:
-        record['picture'] = picture
-        with in_one_piece(out / picture) as draft:
+        record['picture'] = picture_of(name)
+        with in_one_piece(out / record['picture']) as draft:
             draft.write_bytes(encoded(prediction.draw()))
     if args.format == 'coco':
-        record['coco'] = prediction.to_coco(image_id=0, everything=everything)
+        record['coco'] = prediction.to_coco(everything=everything)
     if args.format == 'labelme':
         content = prediction.to_labelme(everything=everything)
         content['imagePath'] = os.path.relpath(name, (out / LABELME).resolve())
-        write_json(out / labelme, content)
+        record['labelme'] = labelme_file(out, name, shared)
+        write_json(out / record['labelme'], content)
     return record
 
 

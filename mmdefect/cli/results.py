@@ -9,10 +9,10 @@ the folder is. ``.lock`` is held by the process that writes, and never removed.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +23,8 @@ from mmdefect.utils.text_files import read_json
 
 RESULTS, SETTINGS = 'results.jsonl', 'settings.json'
 PICTURES, LABELME, LOCK = 'pictures', 'labelme', '.lock'
+# Files of a result, by the key of its line that names them.
+_FILES = {'picture': (PICTURES, '.jpg'), 'labelme': (LABELME, '.json')}
 _OURS = {'written by': 'mmdefect predict'}
 # What is written of all results at the end, by the setting that asks for it.
 _WHOLE = {'json': 'results.json', 'coco': 'coco.json'}
@@ -106,9 +108,9 @@ class ResultFolder:
     def _clear(self, before: dict[str, Any]) -> None:
         """Remove what an earlier run has written here, and nothing else."""
         linked = {n for n in (PICTURES, LABELME) if (self.folder / n).is_symlink()}
-        for name in chain.from_iterable(map(files_of, self.places())):
-            if name.partition('/')[0] not in linked:
-                (self.folder / name).unlink(missing_ok=True)
+        for folder, name in self._made():
+            if folder not in linked:
+                (self.folder / folder / name).unlink(missing_ok=True)
         for name in (PICTURES, LABELME):
             with suppress(OSError):  # not there, or somebody's own files are in it
                 (self.folder / name).rmdir()
@@ -117,6 +119,15 @@ class ResultFolder:
         # The last, since they tell what else is ours.
         for path in [*self._files(), *self._left_by_ranks()]:
             path.unlink(missing_ok=True)
+
+    def _made(self) -> Iterator[tuple[str, str]]:
+        """Folder and name of each file that a result names."""
+        for path in self._files():
+            for _, record in lines_of(path):
+                for key, (folder, suffix) in _FILES.items():
+                    where, _, name = str(record.get(key, '')).partition('/')
+                    if where == folder and '/' not in name and name.endswith(suffix):
+                        yield folder, name
 
     def add(self, record: dict[str, Any]) -> None:
         """Write a result, once the folder is open, so that it outlives this process."""
@@ -272,12 +283,50 @@ def video_of(source: str) -> str:
     return source.rpartition('#')[0]
 
 
-def files_of(source: str) -> tuple[str, str]:
-    """Where in the folder the picture of a result is, and its LabelMe file."""
+def picture_of(source: str) -> str:
+    """Where in the folder the picture of a result is."""
     from mmdefect.deploy.saving import file_stem
 
-    stem = file_stem(source)
-    return f'{PICTURES}/{stem}.jpg', f'{LABELME}/{stem}.json'
+    return f'{PICTURES}/{file_stem(source)}.jpg'
+
+
+def shared_stems(sources: Iterable[str]) -> set[str]:
+    """Names without suffix that several images have, on no matter which system."""
+    from mmdefect.deploy.saving import plain_stem
+
+    found = Counter((plain_stem(source) or '').casefold() for source in sources)
+    return {stem for stem, number in found.items() if number > 1}
+
+
+def labelme_file(folder: Path, source: str, shared: Collection[str]) -> str:
+    """Where in the folder the LabelMe file of a result is.
+
+    LabelMe looks for the name of the image. Where that is not enough, or a file that
+    is there belongs to another image, digits of the whole path follow it.
+
+    Args:
+        folder: Of the results.
+        source: Full name of the image.
+        shared: See :func:`shared_stems`.
+    """
+    from mmdefect.deploy.saving import file_stem, plain_stem
+
+    stem = plain_stem(source)
+    own = folder / LABELME / f'{stem}.json'
+    if stem is None or stem.casefold() in shared or not _is_free(own, source):
+        stem = file_stem(source)
+    return f'{LABELME}/{stem}.json'
+
+
+def _is_free(path: Path, source: str) -> bool:
+    """Whether a LabelMe file is not there, or is that of an image."""
+    if not path.exists():
+        return True
+    try:
+        image = Path(path.parent.resolve(), str(read_json(path, 'file')['imagePath']))
+    except (KeyError, TypeError, ValueError):  # somebody else's
+        return False
+    return os.path.normpath(image) == source
 
 
 def _is_left_over(source: str, places: dict[str, Place], rank: dict[str, int]) -> bool:

@@ -14,6 +14,15 @@ Listens on this machine only. Elsewhere (--host) a token is needed: it is read f
 --token-file or from the environment variable MMDEFECT_TOKEN, never from the command
 line, which every user of the machine can read."""
 
+_LIMITS: dict[str, tuple[type, str]] = {
+    'max-bytes': (int, 'of the body of a request (20971520)'),
+    'max-pixels': (int, 'of an image (50000000)'),
+    'max-files': (int, 'of a request (32)'),
+    'concurrency': (int, 'images at once (up to 4, by cores)'),
+    'queue': (int, 'requests that may wait; beyond: 503 (32)'),
+    'timeout': (float, 'seconds of a request; beyond: 504 (30)'),
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -33,54 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda (auto)')
     add_bits(parser)
     add_tile(parser)
-    _add_limits(parser)
-
-
-def _add_limits(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--max-bytes',
-        type=int,
-        default=20 * 2**20,
-        metavar='N',
-        help='of the body of a request (20971520)',
-    )
-    parser.add_argument(
-        '--max-pixels',
-        type=int,
-        default=50_000_000,
-        metavar='N',
-        help='of an image (50000000)',
-    )
-    parser.add_argument(
-        '--max-files', type=int, default=32, metavar='N', help='of a request (32)'
-    )
-    parser.add_argument(
-        '--concurrency',
-        type=int,
-        metavar='N',
-        help='images at once (up to 4, by cores)',
-    )
-    parser.add_argument(
-        '--queue',
-        type=int,
-        default=32,
-        metavar='N',
-        help='requests that may wait; beyond: 503 (32)',
-    )
-    parser.add_argument(
-        '--timeout',
-        type=float,
-        default=30.0,
-        metavar='SECONDS',
-        help='of a request; beyond: 504 (30)',
-    )
+    for name, (kind, text) in _LIMITS.items():
+        parser.add_argument(f'--{name}', type=kind, metavar='N', help=text)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until it is told to stop."""
     from mmdefect.serving.server import run as serve
 
-    limits = ('max_bytes', 'max_pixels', 'max_files', 'concurrency', 'queue', 'timeout')
+    names = [name.replace('-', '_') for name in _LIMITS]
     return serve(
         args.packages,
         host=args.host,
@@ -90,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
         backend=args.backend,
         device=args.device,
         tile=tile_of(args),
-        **{name: getattr(args, name) for name in limits},
+        # The defaults stand in ServerSettings.
+        **{n: value for n in names if (value := getattr(args, n)) is not None},
     )
 
 

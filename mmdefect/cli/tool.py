@@ -1,7 +1,8 @@
-"""Find a script of ``tools/`` and run it as ``python tools/NAME.py`` does."""
+"""``mmdefect train`` and ``test``: the scripts of ``tools/``, with all arguments."""
 
 from __future__ import annotations
 
+import argparse
 import runpy
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,12 @@ from pathlib import Path
 from mmdefect.cli.main import ToolError
 
 PACKAGE = Path(__file__).resolve().parents[1]
+PASSES_ON = True
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the script of the command, which reads the arguments."""
+    return run_tool(f'{args.command}.py', args.arguments)
 
 
 def find_tool(name: str, package: Path = PACKAGE) -> Path:

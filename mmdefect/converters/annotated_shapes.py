@@ -16,11 +16,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mmdefect.converters.labelme import SIZE, read_content
 from mmdefect.datasets.boxes.coco_file import image_size_of, read_coco
 from mmdefect.utils.checks import brief, visible
 from mmdefect.utils.image_header import header_of
 from mmdefect.utils.images import mask_of
-from mmdefect.utils.text_files import inner_path, read_json
+from mmdefect.utils.text_files import inner_path
 
 Layers = Iterator[tuple[str, np.ndarray]]
 """One after the other: all shapes of a large image are more than memory holds."""
@@ -63,15 +64,9 @@ def labelme_images(folder: Path, *, line_width: int | None) -> Iterator[Drawable
             f'there is no LabelMe file in {folder}: expected *.json; check the path'
         )
     for path in paths:
-        content = read_json(path, 'LabelMe file')
-        width, height = image_size_of(content, str(path), ('imageWidth', 'imageHeight'))
+        content, shapes, image = read_content(path)
+        width, height = image_size_of(content, str(path), SIZE)
         size = height, width
-        shapes, image = content.get('shapes'), content.get('imagePath')
-        if not isinstance(shapes, list) or not isinstance(image, str):
-            raise ValueError(
-                f'{path} lacks imagePath or a list of shapes: expected a file of '
-                'LabelMe; save it there again'
-            )
         # LabelMe on Windows writes backslashes, and of the path only the name counts.
         stem = inner_path(PureWindowsPath(image).stem, str(path))
         name = (path.relative_to(folder).parent / stem).as_posix()

@@ -9,11 +9,11 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from mmdefect.utils.checks import name_some, visible
-from mmdefect.utils.image_header import SUFFIXES
+from mmdefect.utils.image_header import OTHER_PICTURES, SUFFIXES
 from mmdefect.utils.text_files import inner_path
 
 
@@ -22,6 +22,10 @@ class ImageFolder:
 
     Args:
         root: The folder; hidden files and folders are passed over.
+
+    Attributes:
+        names: Images relative to the folder, with slashes, sorted.
+        others: The same of pictures of other kinds, which are not taken.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -35,11 +39,9 @@ class ImageFolder:
                 'path'
             )
         self.root = root
-        self.names = sorted(
-            path.relative_to(root).as_posix()
-            for path in visible_files(root)
-            if path.suffix.lower() in SUFFIXES
-        )
+        files = [path.relative_to(root) for path in visible_files(root)]
+        self.names = _named_as(files, SUFFIXES)
+        self.others = _named_as(files, OTHER_PICTURES)
         check_text([str(root), *self.names])
         self._known = set(self.names)
         self._by_name: dict[str, list[str]] = defaultdict(list)
@@ -48,6 +50,15 @@ class ImageFolder:
             path = PurePosixPath(name)
             self._by_name[path.name].append(name)
             self._by_stem[path.stem].append(name)
+
+    def passed_over(self) -> list[str]:
+        """A sentence that names pictures of other kinds, if there are any."""
+        if not self.others:
+            return []
+        return [
+            f'pictures of other kinds, left out: {name_some(self.others)}; save them '
+            'as PNG'
+        ]
 
     def find(self, name: str, source: Path, *, subset: str = '') -> str | None:
         """The image that an annotation names.
@@ -109,6 +120,11 @@ class ImageFolder:
                 'one; give each image a name of its own'
             )
         return nearest[0]
+
+
+def _named_as(files: Iterable[Path], suffixes: Sequence[str]) -> list[str]:
+    found = (path.as_posix() for path in files if path.suffix.lower() in suffixes)
+    return sorted(found)
 
 
 def check_text(names: Iterable[str]) -> None:

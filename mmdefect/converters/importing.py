@@ -104,7 +104,7 @@ def import_boxes(
         good = [Annotated(name, 'no annotation', []) for name in result.unlabelled]
         found.images += good
         result.unlabelled = []
-    result.notes += _notes(found, result)
+    result.notes += [*_notes(found, result), *folder.passed_over()]
     _add_records(found.images, result, exif=exif, full=full)
     if not any(record.objects for record in result.records) and not result.errors:
         result.errors.append(

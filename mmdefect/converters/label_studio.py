@@ -24,12 +24,8 @@ from mmdefect.utils.image_header import SUFFIXES
 from mmdefect.utils.text_files import read_json
 
 SIZE = ('original_width', 'original_height')
-# Kind of a result -> key of its names.
-LABELS = {
-    'rectanglelabels': 'rectanglelabels',
-    'polygonlabels': 'polygonlabels',
-    'ellipselabels': 'ellipselabels',
-}
+# Kinds of results that have an area; their names stand below the same word.
+LABELS = ('rectanglelabels', 'polygonlabels', 'ellipselabels')
 # What Label Studio writes before the name of an uploaded file.
 _UPLOADED = re.compile(r'^[0-9a-f]{6,8}-')
 
@@ -116,7 +112,7 @@ def _regions(
                 'annotate the image again'
             )
         size = own
-        names = value.get(LABELS[kind])
+        names = value.get(kind)
         if not isinstance(names, list) or len(names) != 1:
             raise ValueError(
                 f'{where} has a region with the labels {brief(names)}: expected one; '

@@ -26,6 +26,22 @@ LEAST = {'rectangle': 2, 'polygon': 3, 'mask': 2, 'oriented_rectangle': 3}
 WITHOUT_BOX = ('point', 'points', 'line', 'linestrip')
 
 
+def read_content(path: Path) -> tuple[Mapping[str, Any], list[Any], str]:
+    """All that a file holds, its shapes, and the path of its image.
+
+    Raises:
+        ValueError: If it is none of LabelMe.
+    """
+    content = read_json(path, 'LabelMe file')
+    shapes, name = content.get('shapes'), content.get('imagePath')
+    if not isinstance(shapes, list) or not isinstance(name, str):
+        raise ValueError(
+            f'{path} lacks imagePath or a list of shapes: expected a file of LabelMe; '
+            'save it there again'
+        )
+    return content, shapes, name
+
+
 def read_labelme(folder: ImageFolder, paths: Sequence[Path]) -> Found:
     """Read LabelMe's files; each names its image relative to its own folder.
 
@@ -39,13 +55,7 @@ def read_labelme(folder: ImageFolder, paths: Sequence[Path]) -> Found:
     found = Found()
 
     def read(path: Path, found: Found) -> None:
-        content = read_json(path, 'LabelMe file')
-        shapes, name = content.get('shapes'), content.get('imagePath')
-        if not isinstance(shapes, list) or not isinstance(name, str):
-            raise ValueError(
-                f'{path} lacks imagePath or a list of shapes: expected a file of '
-                'LabelMe; save it there again'
-            )
+        content, shapes, name = read_content(path)
         size = None
         if any(content.get(key) is not None for key in SIZE):
             size = image_size_of(content, str(path), SIZE)

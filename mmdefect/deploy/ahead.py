@@ -1,4 +1,4 @@
-"""Pictures decoded beside inference, a few at a time."""
+"""What is made beside what is done with it, a few at a time: pictures, results."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from queue import Full, Queue
 from threading import Event, Thread
-from typing import Any
+from typing import Any, TypeVar
 
-from mmdefect.deploy.sources import Frame
+T = TypeVar('T')
 
 
-def read_ahead(frames: Iterator[Frame], *, size: int) -> Generator[Frame, None, None]:
-    """The same frames, made by a thread of their own while the caller computes.
+def read_ahead(items: Iterator[T], *, size: int) -> Generator[T, None, None]:
+    """The same items, made by a thread of their own while the caller computes.
 
-    Closing the generator, or dropping it, ends the thread and closes ``frames``.
+    Closing the generator, or dropping it, ends the thread and closes ``items``.
 
     Args:
-        frames: In any iterator; what it raises is raised here.
+        items: Of any iterator; what it raises is raised here.
         size: How many wait at most.
     """
-    queue: Queue[Frame | BaseException | None] = Queue(size)
+    queue: Queue[T | BaseException | None] = Queue(size)
     stop = Event()
-    arguments = (frames, _putter(queue, stop))
+    arguments = (items, _putter(queue, stop))
     thread = Thread(target=_produce, args=arguments, daemon=True, name='frames')
     thread.start()
     try:
@@ -49,15 +49,15 @@ def _putter(queue: Queue[Any], stop: Event) -> Callable[[Any], bool]:
     return put
 
 
-def _produce(frames: Iterator[Frame], put: Callable[[Any], bool]) -> None:
+def _produce(items: Iterator[Any], put: Callable[[Any], bool]) -> None:
     try:
-        for frame in frames:
-            if not put(frame):
+        for item in items:
+            if not put(item):
                 return
         put(None)
     except BaseException as error:  # whatever it is, it belongs to the caller
         put(error)
     finally:
-        close = getattr(frames, 'close', None)
+        close = getattr(items, 'close', None)
         if close is not None:
             close()

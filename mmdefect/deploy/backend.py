@@ -19,6 +19,11 @@ def equal_shapes(shapes: Iterable[Sequence[int]]) -> list[list[int]]:
     return list(groups.values())
 
 
+#: Backends that several threads may call at once: a session of ONNX Runtime is shared,
+#: of OpenVINO each call makes its own request. All others are called one at a time.
+SHARED = ('onnxruntime', 'openvino')
+
+
 class Backend(Protocol):
     """A model that looks at images.
 

@@ -151,7 +151,7 @@ def _map(prediction: Prediction) -> dict[str, Any] | None:
 def to_coco(
     prediction: Prediction,
     *,
-    image_id: int,
+    image_id: int = 1,
     category_ids: Mapping[str, int] | None = None,
     everything: bool = False,
 ) -> list[dict[str, Any]]:

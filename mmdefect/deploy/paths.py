@@ -6,10 +6,16 @@ import fnmatch
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from mmdefect.utils.image_header import SUFFIXES
+from mmdefect.utils.checks import name_some, visible
+from mmdefect.utils.image_header import OTHER_PICTURES, SUFFIXES
+
+VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.m4v', '.webm', '.mpg', '.mpeg')
+"""Files that are taken for videos, in any case; all others are images."""
+_OTHERS = (*OTHER_PICTURES, *VIDEO_SUFFIXES)
 
 
 class _Entry(NamedTuple):
@@ -33,30 +39,79 @@ class _Seen:
         return new
 
 
-def images_below(*folders: Path) -> Iterator[Path]:
+def image_paths(path: Path) -> Iterator[Path]:
+    """Image files of a folder or glob; any other file itself.
+
+    Raises:
+        FileNotFoundError: There is no such path, or nothing matches.
+        ValueError: The folder holds no images. This, too, when called.
+    """
+    name = visible(str(path))
+    if path.is_dir():
+        found = images_below(path)
+    elif path.exists():
+        return iter([path])
+    elif glob.has_magic(str(path)):
+        found = matching(path)
+    else:
+        raise FileNotFoundError(
+            f'{name} does not exist: expected an image, a folder, a glob, a video or '
+            'the number of a camera; check the path'
+        )
+    if (first := next(found, None)) is not None:
+        return chain([first], found)
+    others = [other.name for other in passed_over(path)]
+    kinds = f' ({name_some(others)} of other kinds)' if others else ''
+    if path.is_dir():
+        raise ValueError(
+            f'{name} holds no images{kinds}: expected {", ".join(SUFFIXES)}; check the '
+            'path'
+        )
+    raise FileNotFoundError(
+        f'nothing matches {name}{kinds}: expected images; check the pattern'
+    )
+
+
+def passed_over(path: Path) -> Iterator[Path]:
+    """Pictures and videos that :func:`image_paths` leaves out, as of other kinds."""
+    if path.is_dir():
+        yield from images_below(path, suffixes=_OTHERS)
+    elif glob.has_magic(str(path)) and not path.exists() and not _says_kind(path):
+        yield from matching(path, suffixes=_OTHERS)
+
+
+def images_below(
+    *folders: Path, suffixes: tuple[str, ...] = SUFFIXES
+) -> Iterator[Path]:
     """Image files of folders and those in them: sorted, one folder at a time.
 
     Folders that links lead to come last, unless they were there already.
     """
     links, seen = [*folders], _Seen()
     for link in links:  # it grows meanwhile
-        yield from _images_in(link, links, seen)
+        for path in _files_in(link, links, seen):
+            if path.name.lower().endswith(suffixes):
+                yield path
 
 
-def _images_in(folder: Path, links: list[Path], seen: _Seen) -> Iterator[Path]:
+def _files_in(folder: Path, links: list[Path], seen: _Seen) -> Iterator[Path]:
     if not seen.first(folder):
         return
     for path, is_folder, is_link in _listed(folder):
         if not is_folder:
-            if path.name.lower().endswith(SUFFIXES):
-                yield path
+            yield path
         elif is_link:
             links.append(path)
         else:
-            yield from _images_in(path, links, seen)
+            yield from _files_in(path, links, seen)
 
 
-def matching(pattern: Path) -> Iterator[Path]:
+def _says_kind(pattern: Path) -> bool:
+    """Whether a pattern names a suffix."""
+    return bool(pattern.suffix) and not glob.has_magic(pattern.suffix)
+
+
+def matching(pattern: Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[Path]:
     """What a glob names, then what is in folders that it names.
 
     Without a suffix in it, what looks like an image.
@@ -64,7 +119,7 @@ def matching(pattern: Path) -> Iterator[Path]:
     Not by :mod:`glob`, which follows a link to its own folder as often as a path is
     long enough for.
     """
-    said = pattern.suffix and not glob.has_magic(pattern.suffix)
+    said = _says_kind(pattern)
     parts = pattern.parts[1:] if pattern.anchor else pattern.parts
     if parts[-1] == '**':
         parts = (*parts, '*')
@@ -72,10 +127,11 @@ def matching(pattern: Path) -> Iterator[Path]:
     found = [entry for link in links for entry in _walked(*link, parts, links, seen)]
     found.sort(key=lambda entry: str(entry.path))
     for path, is_folder, _ in found:
-        if not is_folder and (said or path.suffix.lower() in SUFFIXES):
+        if not is_folder and (said or path.suffix.lower() in suffixes):
             yield path
     if '**' not in parts:  # with which the files in it match, too
-        yield from images_below(*(path for path, is_folder, _ in found if is_folder))
+        folders = (path for path, is_folder, _ in found if is_folder)
+        yield from images_below(*folders, suffixes=suffixes)
 
 
 def _walked(

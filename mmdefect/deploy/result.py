@@ -109,14 +109,14 @@ class Prediction:
     def to_coco(
         self,
         *,
-        image_id: int,
+        image_id: int = 1,
         category_ids: Mapping[str, int] | None = None,
         everything: bool = False,
     ) -> list[dict[str, Any]]:
         """Detections as COCO's results have them; regions of a map with outlines.
 
         Args:
-            image_id: Of the image.
+            image_id: Of the image, which a file of several numbers from 1.
             category_ids: Of the classes; by default counted from 1, as our converters
                 do. A region of a map is called ``anomaly``.
             everything: Boxes below their threshold, too: what average precision needs.

@@ -29,6 +29,15 @@ def file_stem(source: str) -> str:
     return f'{kept.encode()[:120].decode(errors="ignore")}-{digits}'
 
 
+def plain_stem(source: str) -> str | None:
+    """Name of an image without its suffix; None if others have it, or it is odd."""
+    name = re.split(r'[/\\]', source)[-1]
+    stem = Path(name).stem
+    # A frame of a video has a number behind its name.
+    plain = '#' not in name and re.fullmatch(r'[\w.-]([\w. -]*[\w.-])?', stem)
+    return stem if plain and len(stem.encode()) <= 200 else None
+
+
 def save(
     prediction: Prediction,
     folder: Path,

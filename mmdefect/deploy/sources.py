@@ -6,7 +6,6 @@ is their turn. :mod:`mmdefect.deploy.ahead` decodes them beside inference.
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,13 +16,10 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 
-from mmdefect.deploy.paths import images_below, matching
+from mmdefect.deploy.paths import VIDEO_SUFFIXES, image_paths, images_below
 from mmdefect.utils.checks import visible
-from mmdefect.utils.image_header import SUFFIXES, ImageError, header_of, read_bytes
+from mmdefect.utils.image_header import ImageError, header_of, read_bytes
 from mmdefect.utils.images import decode, to_bgr, turn
-
-VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.m4v', '.webm', '.mpg', '.mpeg')
-"""Files that are taken for videos, in any case; all others are images."""
 
 Inputs: TypeAlias = Any
 """A path, a folder, a glob, a video (str or Path), an image (array), the index of a
@@ -113,7 +109,9 @@ def read_image(path: str | Path, *, bits: int | None = None) -> np.ndarray:
         pixels = to_bgr(decode(data, header), bits=bits)
     except ImageError as error:
         # The only cures that are named here are those of 12-bit cameras.
-        cure = 'give bits=12, or what your camera has' if error.cure else None
+        more = 'give more bits (--bits 16)'
+        less = 'give bits=12 (--bits 12), or what your camera has'
+        cure = (more if bits else less) if error.cure else None
         raise _unreadable(path, error.why, cure) from None
     except (OSError, MemoryError, cv2.error) as error:
         raise _unreadable(path, str(error) or type(error).__name__) from None
@@ -142,42 +140,9 @@ def checked_image(image: np.ndarray) -> np.ndarray:
 
 
 def _open_path(path: Path, bits: int | None) -> Iterator[Frame]:
-    name = visible(str(path))
-    if path.is_dir():
-        return _open_images(
-            images_below(path),
-            bits,
-            f'{name} holds no images: expected {", ".join(SUFFIXES)}; check the path',
-        )
     if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
         return _open_video(path)
-    if path.exists():
-        return iter_images([path], bits)
-    if glob.has_magic(str(path)):
-        missing = f'nothing matches {name}: expected images; check the pattern'
-        return _open_images(matching(path), bits, missing, FileNotFoundError)
-    raise FileNotFoundError(
-        f'{name} does not exist: expected an image, a folder, a glob or a video; check '
-        'the path'
-    )
-
-
-def _open_images(
-    paths: Iterator[Path],
-    bits: int | None,
-    missing: str,
-    kind: type[Exception] = ValueError,
-) -> Iterator[Frame]:
-    """Frames of the paths, of which there has to be one."""
-    first = next(paths, None)
-    if first is None:
-        raise kind(missing)
-
-    def all_paths() -> Iterator[Path]:
-        yield first
-        yield from paths
-
-    return iter_images(all_paths(), bits)
+    return iter_images(image_paths(path), bits)
 
 
 def iter_images(paths: Iterable[Path], bits: int | None = None) -> Iterator[Frame]:

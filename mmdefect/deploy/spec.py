@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from mmdefect.utils.checks import check_choice, check_known, check_number
+from mmdefect.utils.checks import check_choice, check_known, check_number, visible
 
 Task = Literal['boxes', 'maps', 'labels']
 TASKS: tuple[Task, ...] = ('boxes', 'maps', 'labels')
@@ -59,6 +59,19 @@ class ModelSpec:
         if name is not None and name in self.thresholds:
             return self.thresholds[name]
         return self.default_threshold
+
+    def check_product(self, product: str) -> None:
+        """Refuse a product that the model does not know, or of a model without any.
+
+        Raises:
+            ValueError: Naming it.
+        """
+        if self.task != 'maps':
+            raise ValueError(
+                f"product='{visible(product)}': expected none with a model of "
+                f'{self.task}; leave it out'
+            )
+        check_known([product], self.classes, what='product')
 
     def with_threshold(self, threshold: float | Mapping[str, float]) -> ModelSpec:
         """The same model, decided on at other thresholds: one for all, or by name.

@@ -49,6 +49,11 @@ class Tiling:
     overlap: int | float = 0.2
 
     def __post_init__(self) -> None:
+        if isinstance(self.size, Sequence) and len(self.size) != 2:
+            raise ValueError(
+                f'tile size={self.size!r}: expected one number of pixels, or two, '
+                '(width, height)'
+            )
         for side in self.sides:
             if type(side) is not int or side < SMALLEST:
                 raise ValueError(

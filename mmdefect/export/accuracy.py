@@ -82,7 +82,8 @@ def _boxes(source: Path, spec: ModelSpec, root: Path) -> LabelledSet:
     if missing or not paths:
         raise FileNotFoundError(
             f'{source}: expected its images in {root}, missing are '
-            f'{name_some(missing)}; say where its file names start'
+            f'{name_some(missing)}; say where its file names start '
+            '(--labelled-images)'
         )
     metric = GroupedCocoMetric(ann_file=str(source))
     metric.dataset_meta = {'classes': list(spec.classes)}

@@ -9,6 +9,8 @@ from typing import Any
 from mmdefect.deploy.package import Package
 from mmdefect.utils.checks import some_of
 
+#: What images are called that an export has to draw.
+DRAWN = 'drawn images'
 _WHAT = {
     'boxes': 'finds defects on an image and draws a box around each',
     'maps': 'says how unusual an image of a known product is, and where',
@@ -112,26 +114,44 @@ def _provenance(package: Package) -> str:
 
 
 def _parity(package: Package) -> str:
-    parity = package.parity
+    other = 'float32' if 'int8' in package.parity else 'the checkpoint'
+    return '\n\n'.join([f'## Compared with {other}', *comparison(package.parity)])
+
+
+def comparison(parity: Mapping[str, Any]) -> list[str]:
+    """What an export has compared: a sentence, and one for each doubt about it."""
     if 'int8' in parity:
-        return _int8(parity['int8'])
+        return [_int8(parity['int8'])]
     if 'largest_difference' not in parity:
         found = some_of([f'{key}: {value}' for key, value in parity.items()])
-        return f'## Compared with the checkpoint\n\n{found or "Not measured."}'
+        return [found or 'Not measured.']
     worst = ', '.join(
         f'{name} {value:.2g} (allowed {parity["tolerance"][name]:g})'
         for name, value in parity['largest_difference'].items()
     )
-    return (
-        f'## Compared with the checkpoint\n\nOn {parity["source"]}, with '
-        f'{parity["runtime"]}: all decisions equal; largest difference of {worst}.'
-    )
+    boxes = parity.get('detections')
+    shown = '' if boxes is None else f', {boxes} boxes'
+    lines = [
+        f'On {parity["source"]}, with {parity["runtime"]}{shown}: all decisions equal; '
+        f'largest difference of {worst}.'
+    ]
+    if boxes == 0:
+        lines.append(
+            'WARNING: on these images neither model nor package finds a box, so that '
+            'nothing but this was compared: export with --images that show defects.'
+        )
+    if DRAWN in parity['source']:
+        lines.append(
+            'WARNING: these images are drawn and show no parts: export with --images '
+            'of real ones.'
+        )
+    return lines
 
 
 def _int8(found: Mapping[str, Any]) -> str:
     """What was lost and won by numbers of eight bits."""
     return (
-        f'## Compared with float32\n\nOn {found["images"]} labelled images, '
+        f'On {found["images"]} labelled images, '
         f'{found["measure"]}: {100 * found["int8"]:.2f} % in int8, '
         f'{100 * found["float32"]:.2f} % in float32. One image took '
         f'{found["int8_ms"]:.2f} ms and {found["float32_ms"]:.2f} ms '

@@ -67,10 +67,11 @@ class Figures:
         return self.float32 - self.int8
 
     def __str__(self) -> str:
+        moves = 'rises' if self.loss < 0 else 'falls'
         return (
             f'{self.gain:.2f}x as fast as float32 ({self.int8_ms:.2f} against '
             f'{self.float32_ms:.2f} ms an image, {self.runtime}), and {self.measure} '
-            f'on {self.images} images falls by {100 * self.loss:.2f} points '
+            f'on {self.images} images {moves} by {100 * abs(self.loss):.2f} points '
             f'({100 * self.int8:.2f} against {100 * self.float32:.2f} %)'
         )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -11,15 +9,15 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mmdefect.apis.datasets import build_dataset
 from mmdefect.apis.trained import dataset_of
 from mmdefect.datasets.images import read_info
 from mmdefect.deploy.inputs import InputSpec
 from mmdefect.deploy.sources import Inputs, open_frames
+from mmdefect.export.card import DRAWN
 
 MOST = 8
 DRAWN_SIDE = 224
-# Looking at all files of a set at its start: eight are read here.
-_CHECKS = {'verify_images': False, 'verify': False, 'cache_gb': 0.0}
 
 
 def samples(
@@ -47,7 +45,7 @@ def samples(
         tested = _of_dataset(cfg)
     except (AssertionError, KeyError, OSError, ValueError) as error:
         reason = str(error).strip().partition('\n')[0]
-        return _drawn(spec), f'{MOST} drawn images, without the test set ({reason})'
+        return _drawn(spec), f'{MOST} {DRAWN}, without the test set ({reason})'
     return tested, f'{len(tested)} images of the test set'
 
 
@@ -65,29 +63,15 @@ def _given(given: Inputs, bits: int | None) -> list[np.ndarray]:
 
 
 def _of_dataset(cfg: Any) -> list[np.ndarray]:
-    from mmengine.registry import DATASETS, DefaultScope
-
-    settings = copy.deepcopy(dataset_of(cfg))
+    settings = dataset_of(cfg)
     if settings is None:
         raise ValueError('test_dataloader=None')
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        kind = DATASETS.get(settings['type'])
-        settings.update(_without_checks(kind))
-        dataset = DATASETS.build(settings)
+    dataset = build_dataset(cfg, settings, verified=False)
     if not len(dataset):
         raise ValueError('it has no images')
     places = np.linspace(0, len(dataset) - 1, min(MOST, len(dataset)))
     infos = [dataset.get_data_info(int(place)) for place in places]
     return [_read(info) for info in infos]
-
-
-def _without_checks(kind: Any) -> dict[str, Any]:
-    """Those of the settings that a dataset, or one that it inherits from, has."""
-    known: set[str] = set()
-    for part in getattr(kind, '__mro__', ()):
-        if '__init__' in vars(part):
-            known.update(inspect.signature(part.__init__).parameters)
-    return {name: value for name, value in _CHECKS.items() if name in known}
 
 
 def _read(info: Mapping[str, Any]) -> np.ndarray:

@@ -11,7 +11,6 @@ from mmdefect.serving.models import Model
 from mmdefect.serving.reading import Asked, Upload
 from mmdefect.serving.refusal import Refused, sentence_of
 from mmdefect.serving.settings import ServerSettings
-from mmdefect.utils.checks import check_known, visible
 from mmdefect.utils.image_header import Header, ImageError, header_of
 from mmdefect.utils.images import decode, to_bgr, turn
 
@@ -25,12 +24,7 @@ def spec_for(model: Model, asked: Asked) -> ModelSpec:
     spec = model.spec
     try:
         if asked.product is not None:
-            if spec.task != 'maps':
-                raise ValueError(
-                    f"product='{visible(asked.product)}': expected none for a model "
-                    f'of {spec.task}; leave it out'
-                )
-            check_known([asked.product], spec.classes, what='product')
+            spec.check_product(asked.product)
         if asked.threshold is not None:
             spec = spec.with_threshold(asked.threshold)
     except ValueError as error:
@@ -80,7 +74,7 @@ def read_image(upload: Upload, settings: ServerSettings) -> np.ndarray:
         pixels = to_bgr(decode(upload.data, header), bits=settings.bits)
     except ImageError as error:
         # The only cures that are named there are those of 12-bit cameras.
-        cure = 'start the server with bits=12, or what your camera has'
+        cure = 'start the server with --bits 12, or what your camera has'
         raise Refused(
             422,
             'image',

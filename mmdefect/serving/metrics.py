@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -29,65 +31,52 @@ class Metrics:
         registry = CollectorRegistry()
         self.registry = registry
         ProcessCollector(registry=registry)
-        self._requests = Counter(
+        counter = partial(Counter, registry=registry)
+        gauge = partial(Gauge, registry=registry)
+        histogram = partial(Histogram, buckets=_SECONDS, registry=registry)
+        self._requests = counter(
             'mmdefect_requests',
             'Requests for predictions, by status of the answer',
             ['model', 'status'],
-            registry=registry,
         )
-        self._request_seconds = Histogram(
+        self._request_seconds = histogram(
             'mmdefect_request_seconds',
             'From the first byte of a request to its answer',
             ['model'],
-            buckets=_SECONDS,
-            registry=registry,
         )
-        self._image_seconds = Histogram(
+        self._image_seconds = histogram(
             'mmdefect_image_seconds',
             'Decoding, looking at and deciding on one image',
             ['model'],
-            buckets=_SECONDS,
-            registry=registry,
         )
-        self._decisions = Counter(
-            'mmdefect_decisions',
-            'Images by what was decided',
-            ['model', 'decision'],
-            registry=registry,
+        self._decisions = counter(
+            'mmdefect_decisions', 'Images by what was decided', ['model', 'decision']
         )
-        self._kinds = Counter(
+        self._kinds = counter(
             'mmdefect_defects',
             'Images on which a kind of defect was found',
             ['model', 'kind'],
-            registry=registry,
         )
-        self._errors = Counter(
+        self._errors = counter(
             'mmdefect_errors',
             'Requests and images without a result, by reason',
             ['reason'],
-            registry=registry,
         )
-        self._reloads = Counter(
+        self._reloads = counter(
             'mmdefect_reloads',
             'Packages opened again, by outcome',
             ['model', 'outcome'],
-            registry=registry,
         )
-        self._model_info = Gauge(
+        self._model_info = gauge(
             'mmdefect_model_info',
             '1 for each model that serves',
             ['model', 'task', 'backend', 'calibrated'],
-            registry=registry,
         )
-        Gauge(
-            'mmdefect_queue_length',
-            'Images that wait for a thread',
-            registry=registry,
-        ).set_function(lambda: work.waiting)
-        Gauge(
-            'mmdefect_requests_open',
-            'Requests that are read, wait or are computed',
-            registry=registry,
+        gauge('mmdefect_queue_length', 'Images that wait for a thread').set_function(
+            lambda: work.waiting
+        )
+        gauge(
+            'mmdefect_requests_open', 'Requests that are read, wait or are computed'
         ).set_function(lambda: work.taken)
 
     def request(self, model: str, status: int, seconds: float) -> None:

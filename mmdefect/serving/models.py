@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from mmdefect.deploy.backend import Backend
+from mmdefect.deploy.backend import SHARED, Backend
 from mmdefect.deploy.outputs import Output
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.serving.refusal import Refused, sentence_of
@@ -20,9 +20,6 @@ from mmdefect.utils.checks import repeated, some_of, visible
 
 Opener: TypeAlias = Callable[[Path], Backend]
 
-#: Backends that several threads may call at once: a session of ONNX Runtime is shared,
-#: of OpenVINO each call makes its own request. All others are called one at a time.
-_SHARED = ('onnxruntime', 'openvino')
 #: Width and height of what a model is tried with that takes any size.
 _TRIAL = (64, 64)
 
@@ -144,7 +141,7 @@ class Models:
         except Exception as error:  # whatever an engine raises on a bad graph
             raise PackageError(f'{visible(name)}: {sentence_of(error)}') from error
         opened = datetime.now(timezone.utc)
-        if backend.name in _SHARED:
+        if backend.name in SHARED:
             return Model(name=name, backend=backend, opened=opened, lock=nullcontext())
         return Model(name=name, backend=backend, opened=opened)
 

@@ -29,20 +29,12 @@ _UNREAD = 30  # seconds that an answer is kept for who does not read it
 def run(
     packages: Sequence[str | Path],
     *,
-    host: str = '127.0.0.1',
-    port: int = 8000,
     token: str | None = None,
-    max_bytes: int = 20 * 2**20,
-    max_pixels: int = 50_000_000,
-    max_files: int = 32,
-    concurrency: int | None = None,
-    queue: int = 32,
-    timeout: float = 30.0,
-    bits: int | None = None,
     backend: str = 'auto',
     device: str = 'auto',
     tile: Mapping[str, Any] | None = None,
     open_model: Opener | None = None,
+    **limits: Any,
 ) -> int:
     """Serve packages until SIGTERM or SIGINT; requests that have begun are answered.
 
@@ -50,41 +42,20 @@ def run(
 
     Args:
         packages: Folders; a model has the name of its folder.
-        host: Address to listen at; other than of this machine alone needs a token.
-        port: 0 for a free one.
         token: By default what the environment variable ``MMDEFECT_TOKEN`` holds.
-        max_bytes: Of a request's body.
-        max_pixels: Of an image.
-        max_files: Of a request.
-        concurrency: Images looked at at once; None for as many as there are cores, 4
-            at most.
-        queue: Requests that may wait beside those.
-        timeout: Seconds of a request.
-        bits: How many of its 16 bits a 16-bit image uses, 8 to 16.
         backend: ``'auto'``, ``'onnxruntime'`` or ``'openvino'``.
         device: ``'auto'``, ``'cpu'`` or ``'cuda'``.
         tile: For large images: ``size`` and ``overlap`` of
             :class:`~mmdefect.deploy.tiling.TiledBackend`.
         open_model: Opens a package; by default the runtime of packages.
+        limits: The other settings of :class:`.settings.ServerSettings`.
 
     Returns:
         Exit code: 0 when it was told to stop, 1 if it cannot serve, 2 if what it was
         given is wrong.
     """
-    threads = {} if concurrency is None else {'concurrency': concurrency}
     try:
-        settings = ServerSettings(
-            host=host,
-            port=port,
-            token=token or token_from_environment(),
-            max_bytes=max_bytes,
-            max_pixels=max_pixels,
-            max_files=max_files,
-            queue=queue,
-            timeout=timeout,
-            bits=bits,
-            **threads,
-        )
+        settings = ServerSettings(token=token or token_from_environment(), **limits)
         name_packages(packages)
     except ValueError as error:
         return _complain(error, 2)

@@ -19,6 +19,8 @@ from PIL import Image, UnidentifiedImageError
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 """Image files that are found in folders, in any case."""
+OTHER_PICTURES = ('.webp', '.gif', '.heic', '.avif', '.jp2', '.ppm', '.pgm')
+"""Pictures that folders are not searched for; some are read where they are named."""
 MAX_PIXELS = 200_000_000
 """Largest image that is read unless :data:`LIMIT` says otherwise."""
 LIMIT = 'MMDEFECT_MAX_PIXELS'

@@ -333,3 +333,70 @@ def test_exception_folders(tmp_path: Path) -> None:
     plain.model.head = {'type': 'LinearClsHead', 'num_classes': 2, 'in_channels': 8}
     config, weights = saved_model(plain, tmp_path / 'plain')
     refused('LinearClsHead has no temperature and no threshold')
+
+
+@pytest.mark.parametrize('task', ['labels', 'maps'])
+def test_exception_training_images(task: str, tmp_path: Path) -> None:
+    """By their content, whatever they are called; one that is changed is another."""
+    train, val = tmp_path / 'train_set', tmp_path / 'val'
+    if task == 'maps':
+        cfg, folders, inside = Config(MAPS), ('cloth', 'metal'), 'train/good'
+        settings = cfg.test_dataloader.dataset.to_dict()
+        settings |= {'split': 'train', 'keep_classes': ['metal'], 'replay': 1}
+        settings |= {'replay_classes': ['cloth'], 'hold_out': 0}
+    else:
+        cfg, folders, inside = Config(CLASSIFIER), ('broken', 'good'), ''
+        settings = cfg.test_dataloader.dataset.to_dict()
+    cfg.train_dataloader = {'dataset': {**settings, 'data_root': str(train)}}
+    config, weights = saved_model(cfg, tmp_path / 'model')
+    for number, name in enumerate(folders):
+        for place in (train / name / inside, val / name):
+            drawn(place / '0.png', number)
+            drawn(place / f'{place.parent.name}.png', 10 * number + len(str(place)))
+    options: dict[str, Any] = {'weights': weights, 'images': val, 'device': 'cpu'}
+    with pytest.raises(ValueError, match='training images of this model') as refused:
+        calibrate(config, **options)
+    assert f'({val}/{folders[0]}/0.png, {val}/{folders[1]}/0.png)' in str(refused.value)
+    assert not weights.with_name('calibrated.pth').exists()
+    for number, name in enumerate(folders):
+        drawn(val / name / '0.png', 100 + number)
+    assert not any(
+        'training images' in note for note in calibrate(config, **options).notes
+    )
+
+
+def test_exception_training_images_of_boxes(stream: Path, tmp_path: Path) -> None:
+    """Also those of the steps before; where they are gone, names are a hint."""
+    config = stream / 'step_0/tiny_sd-idd.py'
+    cfg = Config.fromfile(config)
+    shutil.copytree(tmp_path / 'val', tmp_path / 'learned')
+    (tmp_path / 'learned/2.png').rename(tmp_path / 'learned/other.png')
+    listed = json.loads((tmp_path / 'val/val.json').read_text(encoding='utf-8'))
+    listed['images'] = listed['images'][:2]
+    listed['annotations'] = [a for a in listed['annotations'] if a['image_id'] < 2]
+    (tmp_path / 'learned/val.json').write_text(json.dumps(listed), encoding='utf-8')
+    cfg.train_dataloader.dataset = dict(
+        type='mmdefect.DefectDetDataset',
+        data_root=f'{tmp_path}/learned/',
+        ann_file='val.json',
+        keep_classes=['inclusion'],
+    )
+    cfg.dump(config)
+    options: dict[str, Any] = {
+        'images': tmp_path / 'val',
+        'annotations': tmp_path / 'val/val.json',
+        'device': 'cpu',
+    }
+    with pytest.raises(
+        ValueError, match=r'^2 of 3 images are training images .*0\.png'
+    ):
+        calibrate(stream, **options)
+    assert not (stream / 'step_0/calibrated.pth').exists()
+    for path in (tmp_path / 'learned').glob('*.png'):
+        path.unlink()
+    (note,) = (n for n in calibrate(stream, **options).notes if 'training images' in n)
+    assert note.startswith('the training images are not here to be compared')
+    assert '; 2 have their names (' in note
+    (tmp_path / 'learned/val.json').unlink()
+    (note,) = (n for n in calibrate(stream, **options).notes if 'training images' in n)
+    assert note.endswith('if these images are among them')

@@ -102,6 +102,72 @@ def test_feature_constant_memory(opened: Any) -> None:
     assert peak < 60 * 100 * 100 * 4, peak
 
 
+def test_feature_two_batches_at_once(opened: Any) -> None:
+    """A runtime computes one while the next is prepared; results stay in order."""
+    both = threading.Barrier(2, timeout=5)
+
+    class Runtime(FakeBackend):
+        name = 'onnxruntime'
+
+        def __call__(self, images: Any) -> Any:
+            if len(images) == 2 and images[0][0, 0, 0] < 40:
+                both.wait()  # nobody passes alone
+            return super().__call__(images)
+
+    backend = Runtime(fails_on=[13])
+    values = [10, 255, 30, 255, 200, 13, 201]
+    results = opened(backend, batch_size=2)(picture(v) for v in values)
+    found = [*results]
+    assert [f.source for f in found] == [f'array {k}' for k in range(7)]
+    assert [f.kinds == ('scratch',) for f in found] == [v > 90 for v in values]
+    assert [bool(f.error) for f in found] == [v == 13 for v in values]
+    assert sorted(backend.batches) == [1, 1, 1, 2, 2, 2]
+
+
+def test_feature_no_result_waits_for_the_next_picture(opened: Any) -> None:
+    """As with a camera that takes the next part when this one has been decided on."""
+    backend, decided = FakeBackend(), threading.Event()
+    backend.name = 'onnxruntime'
+
+    def parts() -> Iterator[np.ndarray]:
+        yield picture(200)
+        assert decided.wait(timeout=5)
+        yield picture(10)
+
+    results = opened(backend)(parts())
+    assert next(results).decision == 'defective'
+    decided.set()
+    assert [f.decision for f in results] == ['ok']
+
+
+def test_feature_runtimes_are_lazy_too(opened: Any) -> None:
+    """Three batches ahead at most; closing ends all threads; errors come in place."""
+    backend, last = FakeBackend(), -1
+    backend.name = 'openvino'
+
+    def endless() -> Iterator[np.ndarray]:
+        nonlocal last
+        for last in itertools.count():
+            yield picture(last % 200)
+
+    results = opened(backend, batch_size=4)(endless())
+    for number, found in enumerate(itertools.islice(results, 20)):
+        assert found.source == f'array {number}'
+        assert last <= number + 5 * 4 + 2
+    results.close()
+    names = {t.name for t in threading.enumerate()}
+    assert not [name for name in names if name.startswith(('frames', 'look'))]
+
+    def broken() -> Iterator[np.ndarray]:
+        yield picture(1)
+        raise OSError('the cable')
+
+    results = opened(backend)(broken())
+    assert next(results).decision == 'ok'
+    with pytest.raises(OSError, match='the cable'):
+        next(results)
+
+
 def test_feature_a_picture_on_which_the_model_fails(opened: Any) -> None:
     """The others of its batch are looked at, and it says why."""
     backend = FakeBackend(fails_on=[13])

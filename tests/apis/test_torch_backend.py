@@ -15,7 +15,9 @@ from mmengine.config import Config
 from PIL import Image
 from torch.nn import functional
 
+from mmdefect.apis.inferencer import DefectInferencer
 from mmdefect.apis.torch_backend import TorchBackend, chosen_device, task_of
+from mmdefect.cli.main import main
 from mmdefect.pruning.channels.plan import ChannelPlan, LayerCut, write_plan
 from mmdefect.utils.checkpoint import load_weights
 from mmdefect.utils.files import file_sha256, write_json
@@ -77,6 +79,17 @@ def test_feature_boxes_are_those_of_mmdet(stream: Path, boxes: TorchBackend) -> 
         assert (found.boxes.dtype, found.scores.dtype) == (np.float32, np.float32)
         assert found.labels.dtype == np.int64
         assert (np.diff(found.scores) <= 0).all()
+
+
+@pytest.mark.parametrize('key', ['gfl_cls.bias', 'gfl_reg.bias', 'gfl_cls.weight'])
+def test_exception_nan_of_a_detector(key: str, stream: Path) -> None:
+    """mmdet drops such scores as if they were low: the part would be called ok."""
+    inspect = DefectInferencer(stream, device='cpu')
+    backend: Any = inspect.backend
+    backend.model.state_dict()[f'bbox_head.{key}'].view(-1)[0] = float('nan')
+    found = inspect.predict_one(IMAGE)
+    assert found.decision == 'undecided'
+    assert 'the head of the model gives NaN: expected numbers' in str(found.error)
 
 
 def test_feature_spec_of_boxes(stream: Path, boxes: TorchBackend) -> None:
@@ -319,3 +332,14 @@ def test_exception_pipeline_and_model(tmp_path: Path) -> None:
             TorchBackend(config, weights=weights, device='cpu')
     with pytest.raises(ValueError, match=r"^model\.type='Linear': expected a detector"):
         task_of(torch.nn.Linear(1, 1))
+
+
+def test_feature_predict_says_which_step_looks(
+    stream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cv2.imwrite(str(tmp_path / 'a.png'), IMAGE)
+    words = ['predict', str(stream), str(tmp_path / 'a.png'), '--device', 'cpu']
+    for more in ([], ['--out', str(tmp_path / 'out')], ['--step', '0']):
+        assert main([*words, *more]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert said[0] == f'step 0 of {stream} looks; not trained yet: 1'

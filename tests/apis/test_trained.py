@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
-from mmdefect.apis.trained import dataset_of, find_trained
+from mmdefect.apis.trained import dataset_of, find_trained, untrained_steps
 from tests.helpers.old_work_dir import CONFIG
 from tests.helpers.tiny_models import CLASSIFIER, stream_of_boxes
 
@@ -82,3 +83,27 @@ def test_exception_work_dirs(stream: Path, tmp_path: Path) -> None:
         find_trained(tmp_path / 'none.py', 'x.pth')
     with pytest.raises(ValueError, match=r'^checkpoint=None: expected a file'):
         find_trained(Config(CLASSIFIER))
+
+
+def test_exception_no_step_is_trained(tmp_path: Path) -> None:
+    """Of a stream that has just begun."""
+    work = stream_of_boxes(tmp_path)
+    assert untrained_steps(work) == [1]
+    assert untrained_steps(work / 'step_0') == []
+    path = work / 'stream.json'
+    content = json.loads(path.read_text(encoding='utf-8'))
+    for step in content['steps']:
+        step['checkpoint'] = None
+    path.write_text(json.dumps(content), encoding='utf-8')
+    with pytest.raises(ValueError, match='work has no trained step yet: expected one'):
+        find_trained(work)
+    with pytest.raises(ValueError, match='work has no trained step yet: expected one'):
+        find_trained(work, step=0)
+
+
+def test_exception_weights_in_place_of_a_model(tmp_path: Path) -> None:
+    (tmp_path / 'x.pth').touch()
+    with pytest.raises(
+        ValueError, match=r'x\.pth is a file of weights: expected a con'
+    ):
+        find_trained(tmp_path / 'x.pth')

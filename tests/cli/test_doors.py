@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +16,11 @@ from typing import Any
 import pytest
 
 from mmdefect.cli.main import main
+from mmdefect.serving.settings import ServerSettings
 from tests.conftest import REPO
 from tests.helpers.hand_package import hand_package
+
+SETTINGS = {field.name for field in fields(ServerSettings)}
 
 
 def parameters(module: str, function: str) -> set[str]:
@@ -27,7 +31,8 @@ def parameters(module: str, function: str) -> set[str]:
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and node.name == function
     )
-    return {one.arg for one in (*found.args.args, *found.args.kwonlyargs)}
+    known = {one.arg for one in (*found.args.args, *found.args.kwonlyargs)}
+    return known | ({*SETTINGS} if found.args.kwarg else set())
 
 
 @pytest.fixture
@@ -89,7 +94,7 @@ def test_feature_serve(calls: dict[str, Any], tmp_path: Path) -> None:
     given = calls['run']
     assert given['packages'] == ['a', 'b']
     assert (given['token'], given['host'], given['port']) == ('secret', '0.0.0.0', 0)
-    assert (given['queue'], given['bits'], given['concurrency']) == (3, 12, None)
+    assert (given['queue'], given['bits'], given.get('concurrency')) == (3, 12, None)
 
 
 def test_exception_no_token(
@@ -186,3 +191,26 @@ def test_exception_export_without_torch(
     assert main(['export', 'work', 'out']) == 1
     assert 'torch is not installed' in capsys.readouterr().err
     assert not calls
+
+
+def test_feature_export_says_what_was_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parity = {
+        'source': '3 images that were given',
+        'runtime': 'onnxruntime',
+        'detections': 0,
+        'largest_difference': {'scores': 0.0, 'boxes': 0.0},
+        'tolerance': {'scores': 1e-4, 'boxes': 0.1, 'maps': 1e-4},
+    }
+
+    def write(model: str, out: Path, **settings: Any) -> Path:
+        return replace(hand_package(out, 'boxes'), parity=parity).save(out).folder
+
+    written = SimpleNamespace(export=write)
+    monkeypatch.setitem(sys.modules, 'mmdefect.export.write', written)
+    out = tmp_path / 'out'
+    assert main(['export', 'work', str(out)]) == 0
+    _, compared, warned, _ = capsys.readouterr().out.splitlines()
+    assert compared.startswith('On 3 images that were given, with onnxruntime, 0 boxes')
+    assert warned.startswith('WARNING: on these images neither model nor package')

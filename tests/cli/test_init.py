@@ -19,7 +19,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmdefect.apis import DefectInferencer
-from mmdefect.cli.init import main
+from mmdefect.cli.main import main
 from mmdefect.testing import make_toy_products
 from tests.helpers.annotation_files import CLASSES, WRITERS, draw
 from tests.helpers.tool_runs import flags, run_here
@@ -62,7 +62,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def init(*words: object) -> int:
-    return main([str(word) for word in words])
+    return main(['init', *map(str, words)])
+
+
+def said(capsys: Out) -> str:
+    """On both streams."""
+    found = capsys.readouterr()
+    return found.out + found.err
 
 
 def losses(work_dir: Path) -> list[float]:
@@ -87,7 +93,7 @@ def test_feature_boxes_train(kind: str, capsys: Out) -> None:
     """Every format gives a detector of its own two classes."""
     WRITERS[kind](Path('parts'))
     assert init('boxes', 'parts', '--out', 'line.py') == 0
-    printed = capsys.readouterr().out
+    printed = said(capsys)
     assert 'train: 9 images, 9 boxes (dent 7, scratch 2)' in printed
     assert 'images: 12, coloured; 12 of 96 x 64' in printed
     assert printed.splitlines()[-2] == 'Next: mmdefect train line.py'
@@ -129,8 +135,8 @@ def test_feature_what_is_suspicious_of_boxes(capsys: Out) -> None:
     shutil.copy(labels, 'parts/labels/copy.txt')
     Image.new('L', (9, 9)).save('parts/images/more.png')
     assert init('boxes', 'parts', '--out', 'line.py') == 0
-    printed = capsys.readouterr().out
-    for said in (
+    printed = said(capsys)
+    for text in (
         'classes with fewer than 10 boxes in training (2: dent 8, scratch 2)',
         'images without annotations, left out: 1: images/more.png',
         'duplicate boxes: 2: images/copy.png dent',
@@ -138,7 +144,7 @@ def test_feature_what_is_suspicious_of_boxes(capsys: Out) -> None:
         '4 of 15 boxes are narrower than 8 px at 96 x 64',
         'there are no pretrained weights at data/weights/mobilenet_v2-in1k-mmdet.pth',
     ):
-        assert said in printed
+        assert text in printed
     cfg = Config.fromfile('line.py')
     assert cfg.model.backbone.init_cfg is None
     assert cfg.model.backbone.frozen_stages == -1
@@ -156,7 +162,7 @@ def test_feature_own_weights_and_own_subsets(capsys: Out) -> None:
             if not path.stem.endswith(f' {number}'):
                 path.unlink()
     assert init('boxes', 'parts', '--out', 'line.py') == 0
-    assert 'split as the data set is' in capsys.readouterr().out
+    assert 'split as the data set is' in said(capsys)
     cfg = Config.fromfile('line.py')
     assert cfg.model.backbone.init_cfg.checkpoint == str(weights)
     files = [cfg[f'{s}_dataloader'].dataset.ann_file for s in ('train', 'val', 'test')]
@@ -173,15 +179,13 @@ def test_exception_what_is_there_already(capsys: Out) -> None:
     before = Path('line.py').read_text(encoding='utf-8')
     Path('line.py').write_text('# mine', encoding='utf-8')
     assert init('boxes', 'parts', '--out', 'line.py') == 1
-    assert 'ERROR: --out line.py: there is something of this name' in (
-        capsys.readouterr().out
-    )
+    assert 'error: --out line.py: there is something of this name' in (said(capsys))
     assert Path('line.py').read_text(encoding='utf-8') == '# mine'
     assert init('boxes', 'parts', '--out', 'line.py', '--force') == 0
     assert Path('line.py').read_text(encoding='utf-8') == before
     Path('line.py').unlink()
     assert init('boxes', 'parts', '--out', 'line.py') == 1
-    assert 'line_data holds something already' in capsys.readouterr().out
+    assert 'line_data holds something already' in said(capsys)
 
 
 def test_feature_no_list_of_another_run_is_left(
@@ -200,7 +204,7 @@ def test_feature_no_list_of_another_run_is_left(
     }
     photos(Path('line_data/gear/train/good'), 5, seed=0)
     assert init('maps', 'line_data/gear', '--out', 'line.py', '--force') == 1
-    assert 'line_data, which holds what is read: expected' in capsys.readouterr().out
+    assert 'line_data, which holds what is read: expected' in said(capsys)
     shutil.move('line_data/gear', 'gear')
     assert init('maps', 'gear', '--out', 'line.py', '--force') == 0
     assert [path.name for path in data.iterdir()] == ['notes.txt']
@@ -211,9 +215,7 @@ def test_exception_names_that_lists_cannot_hold(folder: str, capsys: Out) -> Non
     photos(Path('parts/good'), 2, seed=0)
     photos(Path('parts', folder), 2, seed=1)
     assert init('labels', 'parts', '--out', 'line.py') == 1
-    assert 'begins with a space or holds the end of a line (2: ' in (
-        capsys.readouterr().out
-    )
+    assert 'begins with a space or holds the end of a line (2: ' in (said(capsys))
     assert [path.name for path in Path().iterdir()] == ['parts']
 
 
@@ -223,11 +225,9 @@ def test_exception_names_that_are_no_text(task: str, capsys: Out) -> None:
     photos(Path('parts/bad'), 2, seed=1)
     Path('parts/bad/1.png').rename(os.fsdecode(b'parts/bad/\xff.png'))
     assert init(task, 'parts', '--out', 'line.py') == 1
-    assert r'no UTF-8 (1: bad/\udcff.png): expected text; rename' in (
-        capsys.readouterr().out
-    )
+    assert r'no UTF-8 (1: bad/\udcff.png): expected text; rename' in (said(capsys))
     assert init(task, 'parts', '--out', os.fsdecode(b'\xff.py')) == 1
-    assert r'no UTF-8 (1: \udcff.py)' in capsys.readouterr().out
+    assert r'no UTF-8 (1: \udcff.py)' in said(capsys)
     assert [path.name for path in Path().iterdir()] == ['parts']
 
 
@@ -282,16 +282,17 @@ def test_exception_one_sentence_and_nothing_written(
     make()
     before = sorted(Path().rglob('*'))
     assert init(words[0], 'parts', '--out', 'line.py', *words[1:]) == 1
-    printed = capsys.readouterr().out
-    assert 'ERROR: ' in printed
-    assert 'Nothing written: see the error' in printed
+    printed = said(capsys)
+    report = 'ERROR: ' in printed
+    assert report != ('mmdefect: error: ' in printed)
+    assert report == ('Nothing written: see the errors above.' in printed)
     assert re.search(message, printed), printed
     assert sorted(Path().rglob('*')) == before
 
 
 def test_exception_no_name_of_a_config(capsys: Out) -> None:
     assert init('maps', 'parts', '--out', 'line') == 1
-    assert '--out line: expected the name of a config' in capsys.readouterr().out
+    assert '--out line: expected the name of a config' in said(capsys)
 
 
 def photos(folder: Path, number: int, *, seed: int, square: bool = False) -> None:
@@ -314,6 +315,18 @@ def sorted_parts() -> None:
     shutil.copy('parts/good/0.png', 'parts/good/again.png')
 
 
+@pytest.mark.parametrize('task', ['boxes', 'maps', 'labels'])
+def test_feature_pictures_of_other_kinds(task: str, capsys: Out) -> None:
+    if task == 'boxes':
+        WRITERS['labelme'](Path('parts'))
+    else:
+        photos(Path('parts/good'), 8, seed=0)
+        photos(Path('parts/bad'), 8, seed=1, square=True)
+    Path('parts/a.webp').touch()
+    assert init(task, 'parts', '--out', 'line.py') == 0
+    assert 'pictures of other kinds, left out: 1: a.webp; save them' in said(capsys)
+
+
 @pytest.mark.slow
 def test_feature_labels_train(sorted_parts: None) -> None:
     assert init('labels', 'parts', '--out', 'line.py') == 0
@@ -324,7 +337,7 @@ def test_feature_labels_train(sorted_parts: None) -> None:
 
 def test_feature_labels(sorted_parts: None, capsys: Out) -> None:
     assert init('labels', 'parts', '--out', 'line.py') == 0
-    printed = capsys.readouterr().out
+    printed = said(capsys)
     assert 'train: 12 images (scrap 6, good 6)' in printed
     assert 'val: 3 images (scrap 1, good 2)' in printed
     assert 'defective class: scrap, good: good' in printed
@@ -344,7 +357,7 @@ def test_feature_labels_of_several_kinds_and_own_subsets(capsys: Out) -> None:
             folder = Path('parts', subset, kind)
             photos(folder, 4, seed=10 * seed + len(kind), square=True)
     assert init('labels', 'parts', '--out', 'line.py') == 0
-    printed = capsys.readouterr().out
+    printed = said(capsys)
     assert 'defective are: dent, not_ok' in printed
     assert 'test: 16 images (defective 8, OK 8)' in printed
     lines = Path('line_data/test.txt').read_text(encoding='utf-8').splitlines()
@@ -355,7 +368,7 @@ def test_feature_labels_of_several_kinds_and_own_subsets(capsys: Out) -> None:
     }
     shutil.rmtree('parts/train')
     assert init('labels', 'parts', '--out', 'line.py', '--force') == 1
-    assert 'expected train, val and test, or none' in capsys.readouterr().out
+    assert 'expected train, val and test, or none' in said(capsys)
 
 
 @pytest.mark.slow
@@ -365,7 +378,7 @@ def test_feature_maps_train(capsys: Out) -> None:
     shutil.rmtree('line/dots/test')
     shutil.rmtree('line/dots/ground_truth')
     assert init('maps', 'line', '--out', 'line.py') == 0
-    printed = capsys.readouterr().out
+    printed = said(capsys)
     assert 'cloth: 5 train, ' in printed
     assert 'products without defective test images (1: dots)' in printed
     assert not Path('line_data').exists()
@@ -390,7 +403,7 @@ def test_feature_maps_of_other_folders(layout: str, capsys: Out) -> None:
         photos(Path('gear/good'), 5, seed=0)
         photos(Path('gear/dent'), 2, seed=1, square=True)
     assert init('maps', 'gear', '--out', 'cfgs/line.py') == 0
-    printed = capsys.readouterr().out
+    printed = said(capsys)
     counts = {'product': (5, 0, 0), 'loose': (4, 1, 0), 'folders': (4, 1, 2)}[layout]
     train_, good, bad = counts
     assert f'gear: {train_} train, {good} good and {bad} defective test' in printed

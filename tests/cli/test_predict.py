@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmdefect.cli import results
 from tests.cli.conftest import Run, lines
@@ -263,12 +265,60 @@ def test_feature_labelme(predict: Run, tmp_path: Path) -> None:
     out = tmp_path / 'out'
     predict(photos(tmp_path / 'photos', 2), '--out', out, '--format', 'labelme')
     files = sorted((out / 'labelme').iterdir())
-    assert len(files) == 2
+    assert [path.name for path in files] == ['00.json', '01.json']
     content = json.loads(files[0].read_text(encoding='utf-8'))
     assert content['flags'] == {'red': True}
     assert (files[0].parent / content['imagePath']).resolve() == (
         tmp_path / 'photos/00.png'
     )
+
+
+def test_feature_labelme_of_one_name(predict: Run, tmp_path: Path) -> None:
+    """Digits tell images of one name apart, also one that comes another day."""
+    out, words = tmp_path / 'out', ('--out', tmp_path / 'out', '--format', 'labelme')
+    photo(tmp_path / 'mon/a.png', 'red')
+    photo(tmp_path / 'mon/b.png', 'red')
+    photo(tmp_path / 'tue/A.png', 'blue')
+    photo(tmp_path / 'wed/b.png', 'blue')
+    predict(tmp_path / 'mon', tmp_path / 'tue', *words)
+    predict(tmp_path / 'wed', *words)
+    files = {line['source']: out / line['labelme'] for line in lines(out)}
+    named = [re.sub('-[0-9a-f]{8}', '-', path.name) for path in files.values()]
+    assert sorted(named) == ['A.png-.json', 'a.png-.json', 'b.json', 'b.png-.json']
+    for source, path in files.items():
+        image = json.loads(path.read_text(encoding='utf-8'))['imagePath']
+        assert (path.parent / image).resolve() == Path(source)
+    photo(tmp_path / 'mon/b.png', 'blue').touch()
+    assert predict(tmp_path / 'mon', *words)[0] == 0
+    assert len([*(out / 'labelme').iterdir()]) == 4
+    (out / 'labelme/mine.json').touch()
+    predict(tmp_path / 'mon', *words, '--overwrite')
+    left = {path.name for path in (out / 'labelme').iterdir()}
+    assert left == {'a.json', 'b.json', 'mine.json'}
+
+
+def test_feature_other_kinds_are_named(
+    predict: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line at the end; named by themselves they are looked at."""
+    monkeypatch.chdir(photos(tmp_path / 'photos', 2, broken=False))
+    Path('sub').mkdir()
+    for name in ('a.GIF', 'sub/b.webp', 'c.mp4', 'notes.txt'):
+        Path(name).touch()
+    Image.new('RGB', (48, 24), 'red').save('sub/b.webp', lossless=True)
+    kinds = (
+        'passed over: 1 .gif, 1 .mp4, 1 .webp (a.GIF, c.mp4, b.webp); folders are not'
+    )
+    for given in ('.', '*', '**'):
+        status, said, _ = predict(given)
+        assert (status, said[-2][:8]) == (0, '2 images')
+        assert said[-1].startswith(kinds)
+    status, said, _ = predict('.', '*/*.webp', '--out', tmp_path / 'out')
+    assert said[-3].startswith('3 images: 1 ok, 2 defective')
+    assert said[-1].startswith('passed over: 1 .gif, 1 .mp4 (a.GIF, c.mp4)')
+    assert len(predict('*.png')[1]) == 3
+    _, _, error = predict('sub')
+    assert 'sub holds no images (1: b.webp of other kinds): expected .png' in error
 
 
 def test_feature_coco(predict: Run, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_feature_coco_is_what_pycocotools_reads() -> None:
 
 
 def test_feature_regions_of_a_map_as_coco_and_labelme() -> None:
-    one, pixel = anomaly().to_coco(image_id=1)
+    one, pixel = anomaly().to_coco()
     assert (one['bbox'], one['category_id']) == ([10.0, 5.0, 20.0, 10.0], 1)
     assert len(one['segmentation'][0]) == len(pixel['segmentation'][0]) == 8
     shapes = anomaly().to_labelme()['shapes']

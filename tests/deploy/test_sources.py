@@ -112,8 +112,8 @@ def test_feature_lists_mix_everything(tmp_path: Path) -> None:
     ]
     assert [frame.error is None for frame in found] == [True] * 3 + [False] * 2
     assert found[3].error == (
-        'no/such.png does not exist: expected an image, a folder, a glob or a video; '
-        'check the path'
+        'no/such.png does not exist: expected an image, a folder, a glob, a video or '
+        'the number of a camera; check the path'
     )
     assert 'float64: expected (height, width, 3)' in str(found[4].error)
     assert count_frames([one, IMAGE]) == 2
@@ -186,7 +186,9 @@ def test_feature_twelve_bits(tmp_path: Path) -> None:
     image = np.linspace(0, 4095, 48).reshape(6, 8).astype(np.uint16)
     path = png(tmp_path / 'deep.png', image)
     (frame,) = open_frames(path)
-    assert str(frame.error).endswith('give bits=12, or what your camera has')
+    assert str(frame.error).endswith(
+        'give bits=12 (--bits 12), or what your camera has'
+    )
     (frame,) = open_frames(path, bits=12)
     assert frame.image.max() == 255
 

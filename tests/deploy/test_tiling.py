@@ -396,6 +396,10 @@ class Labels:
     ('settings', 'message'),
     [
         ({'size': 31}, r'^tile size=31: expected at least 32 pixels'),
+        (
+            {'size': (40, 50, 60)},
+            r'^tile size=\(40, 50, 60\): expected one number .* two',
+        ),
         ({'size': 400.0}, r'^tile size=400\.0: expected at least 32'),
         ({'size': (400, 0)}, r'^tile size=\(400, 0\): expected at least 32'),
         ({'size': 400, 'overlap': 400}, r'^tile overlap=400: expected at least 0 and'),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mmdefect.export.card import model_card
+from mmdefect.export.card import comparison, model_card
 from tests.helpers.hand_package import hand_package
 
 
@@ -54,6 +54,7 @@ def test_feature_origin_and_parity(tmp_path: Path) -> None:
     parity = {
         'source': '8 images of the test set',
         'runtime': 'onnxruntime',
+        'detections': 23,
         'largest_difference': {'scores': 1e-6, 'boxes': 0.01},
         'tolerance': {'scores': 1e-4, 'boxes': 0.1, 'maps': 1e-4},
     }
@@ -63,8 +64,24 @@ def test_feature_origin_and_parity(tmp_path: Path) -> None:
         '- step of the stream: 2',
         '- commit of mmdefect: abc',
         f'- SHA-256 of model.onnx: {package.graph.sha256}',
-        'On 8 images of the test set, with onnxruntime',
+        'On 8 images of the test set, with onnxruntime, 23 boxes: all decisions equal',
         'scores 1e-06 (allowed 0.0001), boxes 0.01 (allowed 0.1)',
         'exported by mmdefect 1.0',
     ):
         assert text in card
+    assert 'WARNING' not in card
+
+
+def test_feature_a_comparison_that_shows_nothing() -> None:
+    """Neither boxes that nobody finds nor drawn images pass for a proof."""
+    parity = {
+        'source': '8 drawn images, without the test set (it is not there)',
+        'runtime': 'onnxruntime',
+        'detections': 0,
+        'largest_difference': {'scores': 0.0, 'boxes': 0.0},
+        'tolerance': {'scores': 1e-4, 'boxes': 0.1, 'maps': 1e-4},
+    }
+    found, boxes, drawn = comparison(parity)
+    assert 'On 8 drawn images, without the test set (it is not there), with' in found
+    assert boxes.startswith('WARNING: on these images neither model nor package finds')
+    assert drawn.startswith('WARNING: these images are drawn')

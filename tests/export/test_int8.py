@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mmdefect.deploy.package import read_package
 from mmdefect.deploy.runtime import open_package
-from mmdefect.export.int8 import Calibration, in_integers, quantise
+from mmdefect.export.int8 import Calibration, Figures, in_integers, quantise
 from tests.export.test_accuracy import paint_colours
 from tests.helpers.hand_package import hand_package
 
@@ -175,3 +175,26 @@ def test_feature_what_is_quantised() -> None:
     assert [kinds[name] for name in chosen] == ['Conv', 'Relu', 'Conv', 'Add']
     assert len(kinds) == len(graph.node)
     assert 'relu' in chosen
+
+
+@pytest.mark.parametrize(
+    ('int8', 'said'),
+    [
+        (0.9027, 'AP50 on 30 images rises by 0.27 points (90.27 against 90.00 %)'),
+        (0.9, 'falls by 0.00 points'),
+        (0.88, 'falls by 2.00 points'),
+    ],
+)
+def test_feature_what_is_said_of_the_accuracy(int8: float, said: str) -> None:
+    found = Figures(
+        measure='AP50',
+        images=30,
+        float32=0.9,
+        int8=int8,
+        float32_ms=3.0,
+        int8_ms=2.0,
+        gain=1.5,
+        runtime='onnxruntime',
+        calibrated_on=6,
+    )
+    assert said in str(found)

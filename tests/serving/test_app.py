@@ -148,7 +148,7 @@ def test_feature_maps_and_products(client: TestClient) -> None:
     unknown = client.post('/predict?model=maps&product=dint', files=file())
     refused(unknown, 422, 'product', "'dint'", 'did you mean dent')
     needless = client.post('/predict?model=boxes&product=dent', files=file())
-    refused(needless, 422, 'product', 'expected none for a model of boxes')
+    refused(needless, 422, 'product', 'expected none with a model of boxes')
 
 
 @pytest.mark.parametrize('name', ACCEPTED)
@@ -317,7 +317,7 @@ def test_feature_12_bits(tmp_path: Path, opened: Opened, bits: int | None) -> No
     with one_model(tmp_path, opened, bits=bits) as client:
         answer = client.post('/predict', files=file(encoded(image)))
         if bits is None:
-            refused(answer, 422, 'start the server with bits=12')
+            refused(answer, 422, 'start the server with --bits 12')
         else:
             assert answer.json()['predictions'][0]['score'] == 1
 

@@ -21,12 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmdefect.utils.checks import name_some
-from mmdefect.utils.image_header import SUFFIXES
+from mmdefect.utils.image_header import OTHER_PICTURES, SUFFIXES
 
 GOOD = 'good'
 """The name of what has no defect, as a folder and as a kind."""
-OTHER_PICTURES = ('.webp', '.gif', '.heic', '.avif', '.jp2', '.ppm', '.pgm')
-"""Pictures that are none of them."""
 SPLITS = ('train', 'test')
 
 _MASK = re.compile(r'(?P<stem>.+)_mask(_\d+)?')

@@ -154,3 +154,12 @@ def test_feature_measures_of_products(root) -> None:
         '| --- | ---: | ---: |',
         '| `iuf` | 90.0 ± 2.0 / 70.0 | 60.0 / – |',
     ]
+    few = EMPTY.replace('toy -->', 'toy rows:iuf columns:last,ACC -->')
+    table = render_text(few, root / 'docs/results').splitlines()[4:7]
+    assert table == [
+        '| AUROC, %: images / pixels | last step | ACC (IUF) |',
+        '| --- | ---: | ---: |',
+        '| `iuf` | 85.0 / 75.0 | 90.0 ± 1.0 / 80.0 |',
+    ]
+    with pytest.raises(ValueError, match=r'columns=.best.: expected one of ACC'):
+        render_text(few.replace('last,ACC', 'best'), root / 'docs/results')
