@@ -128,7 +128,7 @@ def check_enough(
     Raises:
         ValueError: Naming the class that has the fewest.
     """
-    shown = {name: 0 for name in classes}
+    shown = dict.fromkeys(classes, 0)
     for image in images:
         for name in classes:
             shown[name] += image.shows(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ class StreamRunner:
             except Interrupted as stop:
                 stop.args = (f'step {number}',)
                 raise
-            on_main_process(lambda: self._remember(number))
+            on_main_process(partial(self._remember, number))
             if done and number != numbers[-1]:
                 on_main_process(lambda: draw_report(self.work_dir, self._say))
         self._conclude(numbers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -55,7 +55,7 @@ def memory_of(folder: Path, **more: Any) -> MemoryDataset:
 class Own:
     """A step's own images: numbers."""
 
-    metainfo = {'classes': SEEN}
+    metainfo: ClassVar[dict] = {'classes': SEEN}
 
     def __init__(self, number: int = 10) -> None:
         self.number = number
