@@ -178,6 +178,7 @@ TRANSFORMS = _child(
         'AnomalyFlipRotate': _ANOMALY_TRANSFORMS,
         'PackAnomalyInputs': _ANOMALY_TRANSFORMS,
         'RandomRigid': 'mmdefect.datasets.transforms.rigid',
+        'RehearseCrops': 'mmdefect.datasets.transforms.rehearsal',
         'LoadIndexMask': 'mmdefect.datasets.transforms.index_mask',
     },
 )

@@ -11,8 +11,8 @@ from mmengine.registry import DefaultScope
 
 from mmdefect.engine.run_config import set_hook
 from mmdefect.registry import HOST_SCOPE, MODELS, TASK_UTILS
+from mmdefect.streams.budget import budget_of
 from mmdefect.streams.memory import (
-    budget_of,
     check_enough,
     choose,
     keep,
@@ -20,6 +20,7 @@ from mmdefect.streams.memory import (
     seen_in,
     still_kept,
 )
+from mmdefect.streams.recall import recall
 from mmdefect.streams.stream import Stream
 from mmdefect.utils.config import as_list, innermost, is_coco, use_our_dataset
 
@@ -36,7 +37,8 @@ class DetectionStream(Stream):
     Args:
         memory: What is kept of a step for the later ones, which see it again beside
             their own images: ``dict(images=10)`` (of each class) or
-            ``dict(images_mb=1)`` (in all), see :class:`mmdefect.streams.memory.Budget`;
+            ``dict(images_mb=1)`` (in all), or objects cut out of them,
+            ``dict(crops=30)``; see :class:`mmdefect.streams.budget.Budget`;
             None keeps nothing.
         kwargs: As for :class:`Stream`.
 
@@ -114,7 +116,7 @@ class DetectionStream(Stream):
                 'some, or leave the class out of stream.protocol'
             )
         if self.memory is not None:
-            images = (image for image, _ in seen_in(dataset, step))
+            images = (image for image, _ in seen_in(dataset, step, self.memory))
             check_enough(images, self.new_classes(step), self.memory)
 
     def chain(self, cfg: Config, step: int, checkpoint: str) -> None:
@@ -151,13 +153,12 @@ class DetectionStream(Stream):
         if not step and budget.start_from:
             kept = still_kept(Path(budget.start_from), classes=classes, **share)
         else:
-            seen = seen_in(self._training_set(cfg), step)
+            seen = seen_in(self._training_set(cfg), step, budget)
             kept += choose(seen, classes=new, seed=seed, **share)
         memory = keep(folder, kept, budget=budget, **about)
-        return (
-            f'{len(memory.images)} images, {memory.bytes / 1000:.0f} kB, of '
-            f'{len(classes)} classes'
-        )
+        kind = 'images' if budget.crops is None else 'crops'
+        size = f'{len(memory.images)} {kind}, {memory.bytes / 1000:.0f} kB'
+        return f'{size}, of {len(classes)} classes'
 
     def _training_set(self, cfg: Config) -> Any:
         from mmdefect.streams.look import look_at_training  # starts a Runner
@@ -166,31 +167,11 @@ class DetectionStream(Stream):
             return _own(look_at_training(cfg)[0].dataset)
 
     def recall(self, cfg: Config, step: int, folder: Path) -> None:
-        """Mix the images that were kept into the batches; see :class:`Stream`."""
-        if self.memory is None:
-            return
-        loader = cfg.train_dataloader
-        dataset, own = loader.dataset, innermost(loader.dataset)
-        _refuse_outer_pipeline(dataset)
-        memory = {
-            'type': 'mmdefect.MemoryDataset',
-            'folder': str(folder),
-            'classes': self.old_classes(step),
-            'seen_classes': self.seen_classes(step),
-            'cache_gb': own.get('cache_gb', 0),
-            'pipeline': own.get('pipeline', []),
-        }
-        loader.dataset = {
-            'type': 'mmdefect.ReplayDataset',
-            'dataset': dataset,
-            'memory': memory,
-        }
-        loader.batch_sampler = {
-            'type': 'mmdefect.ReplayBatchSampler',
-            'replayed': self.memory.replayed(loader.batch_size),
-            'batches': loader.get('batch_sampler'),
-            'drop_last': loader.pop('drop_last', False),
-        }
+        """Mix what was kept into the batches; see :class:`Stream`."""
+        if self.memory is not None:
+            seen = self.seen_classes(step)
+            old = self.old_classes(step)
+            recall(cfg, self.memory, folder, classes=old, seen_classes=seen)
 
 
 def _own(dataset: Any) -> Any:
@@ -198,18 +179,6 @@ def _own(dataset: Any) -> Any:
     while hasattr(dataset, 'dataset'):
         dataset = dataset.dataset
     return dataset
-
-
-def _refuse_outer_pipeline(dataset: ConfigDict) -> None:
-    """Refuse a pipeline that remembered images would not pass through."""
-    while 'dataset' in dataset:
-        if dataset.get('pipeline'):
-            raise ValueError(
-                f'stream.memory with a pipeline of {dataset.type}: expected all of it '
-                'in the dataset within, which remembered images pass through; move '
-                'it there, or leave stream.memory out'
-            )
-        dataset = dataset.dataset
 
 
 def _knows_old_classes(kind: Any) -> bool:

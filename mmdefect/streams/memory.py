@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import cv2
 
 from mmdefect.datasets.boxes.memory_file import (
     MANIFEST,
@@ -15,84 +17,70 @@ from mmdefect.datasets.boxes.memory_file import (
     read_memory,
     write_memory,
 )
-from mmdefect.utils.checks import check_number
+from mmdefect.datasets.images import read_info
+from mmdefect.streams.budget import Budget
 
-KINDS = ('images', 'images_mb')
 
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """What may be kept; one of ``images`` and ``images_mb``.
+@dataclass(frozen=True)
+class Cut:
+    """An object to be cut out of an image.
 
     Attributes:
-        images: Whole images of each class.
-        images_mb: Megabytes (10^6 bytes) of image files in all, shared by the classes
-            alike: with every step each class has less.
-        share: Share of a training batch that is remembered images; the step's own
-            images are as many as ``batch_size`` says, so a batch of 8 becomes one of
-            10 by 0.2.
-        start_from: Folder of a memory that stands for that of step 0, such as the last
-            one of another stream.
+        info: Data info of the image.
+        box: ``x1, y1, x2, y2`` in whole pixels.
     """
 
-    images: int | None = None
-    images_mb: float | None = None
-    share: float = 0.2
-    start_from: str | None = None
+    info: Mapping[str, Any]
+    box: tuple[int, int, int, int]
 
-    @property
-    def asked(self) -> dict[str, Any]:
-        """The kind and its size, as the config says it."""
-        return {k: getattr(self, k) for k in KINDS if getattr(self, k) is not None}
-
-    def replayed(self, batch_size: int) -> int:
-        """Remembered images beside a batch of this many own ones; at least one."""
-        return max(1, round(batch_size * self.share / (1 - self.share)))
+    def png(self) -> bytes:
+        """Its pixels as a file."""
+        left, top, right, bottom = self.box
+        pixels = read_info(self.info)[top:bottom, left:right]
+        return bytes(cv2.imencode('.png', pixels)[1])
 
 
-def budget_of(settings: Mapping[str, Any] | None) -> Budget | None:
-    """Read ``stream.memory``.
-
-    Returns:
-        None where nothing is kept.
-
-    Raises:
-        ValueError: It names no kind, two kinds, an unknown setting, or less than one
-            image a class.
-    """
-    if settings is None:
-        return None
-    known = [field.name for field in fields(Budget)]
-    if unknown := [name for name in settings if name not in known]:
-        raise ValueError(
-            f'stream.memory.{unknown[0]}: expected one of {", ".join(known)}; correct '
-            'it, or leave stream.memory out to keep nothing'
-        )
-    budget = Budget(**settings)
-    if len(budget.asked) != 1:
-        found = ', '.join(budget.asked) or 'none'
-        raise ValueError(
-            f'stream.memory={dict(settings)}: expected one of {" and ".join(KINDS)}, '
-            f'found {found}; keep one kind, or leave stream.memory out to keep nothing'
-        )
-    if budget.images is not None:
-        check_number('stream.memory.images', budget.images, 1, whole=True)
-    else:
-        check_number('stream.memory.images_mb', budget.images_mb, 0)
-    check_number('stream.memory.share', budget.share, 0.01, 0.9)
-    return budget
+# What is kept, and where its file comes from.
+Pair = tuple[Remembered, Path | Cut]
 
 
-def seen_in(dataset: Any, step: int) -> list[tuple[Remembered, Path]]:
-    """All images of a step's training set as what could be kept of it.
+def seen_in(dataset: Any, step: int, budget: Budget) -> list[Pair]:
+    """All images of a step's training set, or all objects, as what could be kept.
 
     Args:
         dataset: A :class:`mmdefect.datasets.boxes.dataset.DefectDetDataset`.
         step: Number of the step.
+        budget: What may be kept.
     """
+    images = _images_in(dataset, step)
+    if budget.crops is None:
+        return [(image, Path(info['img_path'])) for image, info in images]
+    return [pair for image, info in images for pair in _crops_of(image, info)]
+
+
+def _crops_of(image: Remembered, info: Mapping[str, Any]) -> Iterator[Pair]:
+    for index, box in enumerate(image.boxes):
+        left, top, right, bottom = map(round, box['bbox'])
+        width, height = right - left, bottom - top
+        if box['ignore'] or min(width, height) < 1:
+            continue
+        about = {
+            'source': f'{image.source}#{index}',
+            'width': width,
+            'height': height,
+            'boxes': [{**box, 'bbox': [0.0, 0.0, float(width), float(height)]}],
+            'reading': {},
+            'bytes': 0,
+        }
+        crop = replace(image, **about)
+        yield crop, Cut(info, (left, top, right, bottom))
+
+
+def _images_in(
+    dataset: Any, step: int
+) -> Iterator[tuple[Remembered, Mapping[str, Any]]]:
     names = dataset.metainfo['classes']
     root = Path((getattr(dataset, 'data_prefix', None) or {}).get('img') or '.')
-    found = []
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         path = Path(info['img_path'])
@@ -116,8 +104,7 @@ def seen_in(dataset: Any, step: int) -> list[tuple[Remembered, Path]]:
             reading={k: info[k] for k in ('exif', 'bits') if k in info},
             bytes=path.stat().st_size,
         )
-        found.append((image, path))
-    return found
+        yield image, info
 
 
 def check_enough(
@@ -133,22 +120,23 @@ def check_enough(
         for name in classes:
             shown[name] += image.shows(name)
     fewest = min(shown, key=lambda name: shown[name])
-    if budget.images is not None and shown[fewest] < budget.images:
+    if budget.number is not None and shown[fewest] < budget.number:
+        (kind,) = budget.asked
         raise ValueError(
-            f'stream.memory.images={budget.images}: expected at most '
-            f'{shown[fewest]}, the images that show {fewest}; lower it, or give its '
+            f'stream.memory.{kind}={budget.number}: expected at most '
+            f'{shown[fewest]}, the {kind} that show {fewest}; lower it, or give its '
             'step more images'
         )
 
 
 def choose(
-    images: Sequence[tuple[Remembered, Path]],
+    images: Sequence[Pair],
     *,
     classes: Sequence[str],
     budget: Budget,
     seed: int,
     share_of: int,
-) -> list[tuple[Remembered, Path]]:
+) -> list[Pair]:
     """Choose at random, by seed and name, what is kept of each class.
 
     The choice does not hang on the order of the images. An image is kept for one
@@ -166,7 +154,7 @@ def choose(
     """
     check_enough((image for image, _ in images), classes, budget)
     order = sorted(images, key=lambda pair: _rank(seed, pair[0].source))
-    chosen: list[tuple[Remembered, Path]] = []
+    chosen: list[Pair] = []
     taken: set[str] = set()
     for name in classes:
         showing = [pair for pair in order if pair[0].shows(name)]
@@ -174,13 +162,13 @@ def choose(
         fresh = [pair for pair in showing if pair[0].source not in taken]
         for image, path in within(fresh, budget, share_of, name):
             taken.add(image.source)
-            chosen.append((Remembered(**{**vars(image), 'kept_for': name}), path))
+            chosen.append((replace(image, kept_for=name), path))
     return chosen
 
 
 def within(
-    images: Sequence[tuple[Remembered, Path]], budget: Budget, share_of: int, name: str
-) -> list[tuple[Remembered, Path]]:
+    images: Sequence[Pair], budget: Budget, share_of: int, name: str
+) -> list[Pair]:
     """The first images of a class that its part of the budget has room for.
 
     Args:
@@ -192,10 +180,10 @@ def within(
     Raises:
         ValueError: Not one fits.
     """
-    if budget.images is not None:
-        return list(images[: budget.images])
+    if budget.number is not None:
+        return list(images[: budget.number])
     room = float(budget.images_mb or 0) * 1e6 / share_of
-    kept: list[tuple[Remembered, Path]] = []
+    kept: list[Pair] = []
     for pair in images:
         room -= pair[0].bytes
         if room < 0:
@@ -217,7 +205,7 @@ def _rank(seed: int, name: str) -> bytes:
 
 def still_kept(
     folder: Path, *, classes: Sequence[str], budget: Budget, share_of: int
-) -> list[tuple[Remembered, Path]]:
+) -> list[Pair]:
     """What stays of an earlier memory when more classes share the budget.
 
     Args:
@@ -231,6 +219,11 @@ def still_kept(
         ValueError: A file has changed, it is of other classes, or smaller than asked.
     """
     memory = read_memory(folder, classes)
+    if ('crops' in memory.budget) != (budget.crops is not None):
+        raise ValueError(
+            f'{folder} holds {memory.budget}: expected what stream.memory='
+            f'{budget.asked} keeps; images and crops do not replace each other'
+        )
     check_enough(memory.images, classes, budget)
     found = []
     for name in classes:
@@ -241,7 +234,7 @@ def still_kept(
 
 def keep(
     folder: Path,
-    kept: Sequence[tuple[Remembered, Path]],
+    kept: Sequence[Pair],
     *,
     step: int,
     classes: Sequence[str],
@@ -256,7 +249,8 @@ def keep(
         seed=seed,
         images=[image for image, _ in kept],
     )
-    return write_memory(folder, memory, [path for _, path in kept])
+    files = [file.png() if isinstance(file, Cut) else file for _, file in kept]
+    return write_memory(folder, memory, files)
 
 
 def kept_already(

@@ -23,7 +23,7 @@ _PLACE_KEYS = {
     'custom_imports',
 }  # fmt: skip
 # Type -> its key that says where something lies: a moved work dir changes no weights.
-_PLACED = {'mmdefect.MemoryDataset': 'folder'}
+_PLACED = {'mmdefect.MemoryDataset': 'folder', 'mmdefect.RehearseCrops': 'folder'}
 # Types that configs name otherwise today: they compute the same, old work dirs resume.
 _RENAMED = {
     'mmdefect.LoadCachedImage': 'LoadImageFromFile',

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import cv2
+import numpy as np
 import pytest
 
 from mmdefect.datasets.boxes.memory_file import MANIFEST, Remembered, read_memory
+from mmdefect.streams.budget import Budget, budget_of
 from mmdefect.streams.memory import (
-    Budget,
-    budget_of,
+    check_enough,
     choose,
     keep,
     kept_already,
+    seen_in,
     still_kept,
 )
 from mmdefect.utils.files import write_json
@@ -61,7 +64,7 @@ class TestBudget:
     @pytest.mark.parametrize(
         ('settings', 'message'),
         [
-            ({}, r'expected one of images and images_mb, found none'),
+            ({}, r'expected one of images, images_mb, crops, found'),
             ({'images': 3, 'images_mb': 1}, r'found images, images_mb; keep one kind'),
             ({'images': 0}, r'stream.memory.images=0: expected at least 1'),
             ({'images': 2.5}, r'expected a whole number'),
@@ -189,6 +192,12 @@ class TestKept:
         with pytest.raises(ValueError, match=r'images=5: expected at most'):
             still_kept(folder, classes=CLASSES[:2], budget=Budget(images=5), share_of=2)
 
+    def test_exception_start_from_images(self, seen: list, tmp_path: Path) -> None:
+        folder = self.keep(seen, tmp_path / 'memory', Budget(images=3))
+        about = {'classes': CLASSES[:2], 'share_of': 2}
+        with pytest.raises(ValueError, match=r"holds \{'images': 3\}: expected what"):
+            still_kept(folder, budget=Budget(crops=3), **about)
+
     def test_exception_changed(self, seen: list, tmp_path: Path) -> None:
         folder = self.keep(seen, tmp_path / 'memory', Budget(images=3))
         path = next(folder.glob('*.png'))
@@ -210,6 +219,62 @@ class TestKept:
             write_json(folder / MANIFEST, wrong)
             with pytest.raises(ValueError, match=message):
                 read_memory(folder)
+
+
+class Data:
+    """A step's training set of three pictures, each with two dents and a crowd."""
+
+    metainfo: ClassVar[dict] = {'classes': CLASSES}
+
+    def __init__(self, root: Path) -> None:
+        self.data_prefix = {'img': str(root)}
+        self.paths = [root / f'{k}.png' for k in range(3)]
+        for k, path in enumerate(self.paths):
+            pixels = np.zeros((10, 20, 3), np.uint8)
+            pixels[2:8, 4:9] = 50 + k
+            cv2.imwrite(str(path), pixels)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def get_data_info(self, index: int) -> dict:
+        boxes = [([4, 2, 9, 8], 0), ([10.4, 0, 12.2, 3], 0), ([0, 0, 9, 9], 1)]
+        return {
+            'img_path': str(self.paths[index]),
+            'width': 20,
+            'height': 10,
+            'instances': [
+                {'bbox': box, 'bbox_label': 0, 'ignore_flag': crowd}
+                for box, crowd in boxes
+            ],
+        }
+
+
+class TestCrops:
+    def test_feature_cut_out(self, tmp_path: Path) -> None:
+        """Each object by its box in whole pixels; crowds are none."""
+        budget = Budget(crops=6)
+        seen = seen_in(Data(tmp_path), 0, budget)
+        assert [image.source for image, _ in seen] == [
+            f'{k}.png#{box}' for k in range(3) for box in range(2)
+        ]
+        kept = choose(seen, classes=['dent'], budget=budget, seed=0, share_of=1)
+        about = {'step': 0, 'classes': ['dent'], 'budget': budget, 'seed': 0}
+        keep(tmp_path / 'memory', kept, **about)
+        memory = kept_already(tmp_path / 'memory', **about)
+        sizes = {
+            image.source[-1]: (image.width, image.height) for image in memory.images
+        }
+        assert sizes == {'0': (5, 6), '1': (2, 3)}
+        first = next(i for i in memory.images if i.source == '2.png#0')
+        pixels = cv2.imread(str(tmp_path / 'memory' / first.file))
+        assert np.unique(pixels).tolist() == [52]
+        assert first.boxes[0]['bbox'] == [0, 0, 5, 6]
+
+    def test_exception_more_than_there_are(self, tmp_path: Path) -> None:
+        seen = seen_in(Data(tmp_path), 0, Budget(crops=7))
+        with pytest.raises(ValueError, match=r'crops=7: expected at most 6, the crops'):
+            check_enough((crop for crop, _ in seen), ['dent'], Budget(crops=7))
 
 
 GOLDEN = {'dent': ['d0', 'both', 'd3'], 'hole': ['h0', 'h5', 'h3']}
