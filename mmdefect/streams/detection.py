@@ -101,5 +101,6 @@ def _knows_old_classes(kind: Any) -> bool:
             return _HEADS[name]
         with MODELS.switch_scope_and_registry(HOST_SCOPE) as registry:
             kind = registry.get(kind)
-    ours = MODELS.get('mmdefect.IncrementalGFLHead')
-    return isinstance(kind, type) and issubclass(kind, ours)
+    from mmdefect.models.detection.incremental_head import IncrementalHead
+
+    return isinstance(kind, type) and issubclass(kind, IncrementalHead)
