@@ -4,12 +4,14 @@ Examples take the function, and ``torch``, as imported.
 """
 # ruff: noqa: F401
 
+from mmdefect.functional.box_scores import fit_classes, fit_scale_offset
 from mmdefect.functional.box_thresholds import (
     box_cost_threshold,
     choose_thresholds,
     match_boxes,
 )
 from mmdefect.functional.boxes import (
+    aligned_giou,
     aligned_iou,
     centres,
     decode_distribution,
@@ -25,6 +27,7 @@ from mmdefect.functional.calibration import (
 from mmdefect.functional.class_rows import (
     ExpansionReport,
     expand_by_class,
+    scale_rows,
     with_fresh_classes,
 )
 from mmdefect.functional.classification import (
@@ -36,6 +39,7 @@ from mmdefect.functional.classification import (
     precision_recall_f1,
     wilson_interval,
 )
+from mmdefect.functional.competition import compete
 from mmdefect.functional.coreset import (
     k_center_greedy,
     nearest_distance,

@@ -195,7 +195,7 @@ def choose_thresholds(
     chosen = torch.full((classes,), math.nan, dtype=torch.float64)
     counts = torch.zeros(3, classes, dtype=torch.int64)
     for label in range(classes):
-        scores, kinds, annotated = _of_class(detections, truths, label, iou)
+        scores, kinds, annotated = kinds_of_class(detections, truths, label, iou)
         counted = kinds != IGNORED
         scores, hits = scores[counted], kinds[counted] == HIT
         threshold = box_cost_threshold(scores, hits, annotated, *costs)
@@ -206,7 +206,7 @@ def choose_thresholds(
     return BoxChoice(chosen, *counts)
 
 
-def _of_class(
+def kinds_of_class(
     detections: Sequence[tuple[Tensor, Tensor, Tensor]],
     truths: Sequence[tuple[Tensor, Tensor, Tensor]],
     label: int,

@@ -72,6 +72,8 @@ class DetectionStream(Stream):
         head['num_classes'] = len(self.seen_classes(step))
         if _knows_old_classes(head['type']):
             head['num_old_classes'] = len(self.old_classes(step))
+            if step > 1:  # else the head knows them
+                head['step_sizes'] = [len(names) for names in self.steps[: step + 1]]
         for split in ('train', 'val', 'test'):
             self._specialise_loader(cfg.get(f'{split}_dataloader'), split, step)
             for evaluator in as_list(cfg.get(f'{split}_evaluator')):
@@ -189,5 +191,6 @@ def _knows_old_classes(kind: Any) -> bool:
             return _HEADS[name]
         with MODELS.switch_scope_and_registry(HOST_SCOPE) as registry:
             kind = registry.get(kind)
-    ours = MODELS.get('mmdefect.IncrementalGFLHead')
-    return isinstance(kind, type) and issubclass(kind, ours)
+    from mmdefect.models.detection.incremental_head import IncrementalHead
+
+    return isinstance(kind, type) and issubclass(kind, IncrementalHead)
