@@ -21,7 +21,7 @@ _HEADS = {'GFLHead': False, 'IncrementalGFLHead': True}
 class DetectionStream(Stream):
     """A stream whose classes are kinds of boxes; ``class_keys`` default to GFL's."""
 
-    metrics = ('AP50', 'AP')
+    metrics = ('AP50', 'AP', 'own_AP50')
     requires = ('mmengine', 'mmcv', 'mmdet')
 
     def specialise(self, cfg: Config, step: int) -> None:
@@ -57,6 +57,7 @@ class DetectionStream(Stream):
             evaluator.type = 'mmdefect.GroupedCocoMetric'
         if evaluator.type == 'mmdefect.GroupedCocoMetric':
             evaluator.old_classes = self.old_classes(step)
+            evaluator.step_sizes = [len(names) for names in self.steps[: step + 1]]
 
     def check_training_set(self, dataset: Any, step: int) -> None:
         """Refuse a class of the step without a box; see :class:`Stream`."""
