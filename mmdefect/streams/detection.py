@@ -47,7 +47,7 @@ class DetectionStream(Stream):
             class, or every step sees all images anyway.
     """
 
-    metrics = ('AP50', 'AP')
+    metrics = ('AP50', 'AP', 'own_AP50')
     requires = ('mmengine', 'mmcv', 'mmdet')
 
     def __init__(
@@ -96,6 +96,7 @@ class DetectionStream(Stream):
             evaluator.type = 'mmdefect.GroupedCocoMetric'
         if evaluator.type == 'mmdefect.GroupedCocoMetric':
             evaluator.old_classes = self.old_classes(step)
+            evaluator.step_sizes = [len(names) for names in self.steps[: step + 1]]
 
     def check_training_set(self, dataset: Any, step: int) -> None:
         """Refuse a class of the step without a box; see :class:`Stream`.

@@ -100,7 +100,9 @@ class StreamRunner:
                 raise
             on_main_process(partial(self._remember, number))
             if done and number != numbers[-1]:
-                on_main_process(lambda: draw_report(self.work_dir, self._say))
+                on_main_process(
+                    lambda: draw_report(self.work_dir, self._say, self.stream.joint)
+                )
         self._conclude(numbers)
 
     def test(self, step: int | None = None) -> dict[str, Any]:
@@ -127,7 +129,7 @@ class StreamRunner:
                 step = checkpoints.step_of(target, len(self.stream))
             cfg = self.resolve(step)
             cfg.work_dir = str(self.work_dir / 'test' / f'step_{step}')
-            return self._scorer.score(cfg, step, target)
+            return self._scorer.score(cfg, step, target)[0]
         self.work_dir = target
         self.state = on_main_process(lambda: StreamState.load(target))
         return self._test_work_dir(step)
@@ -346,8 +348,8 @@ class StreamRunner:
         # Before the run: what it adds for --out or --tta is not the step's.
         made_with = scoring_hash(cfg)
         path = inside(self.work_dir, str(state.checkpoint))
-        scores = self._scorer.score(cfg, state.step, path)
-        self._scorer.record(state.step, scores)
+        scores, diagnosis = self._scorer.score(cfg, state.step, path)
+        self._scorer.record(state.step, scores, diagnosis)
         state.scoring_hash = made_with
         state.state = 'finished'
         self._save_state()

@@ -33,7 +33,7 @@ WATCHING = frozenset({
 _SCORING = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator', 'tta')
 # Entries of a config that only serve scoring; others of these names are variables.
 _AFTERWARDS = ('test_', 'val_', 'tta', 'predictions')
-_CLASSES = frozenset({'seen_classes', 'old_classes'})
+_CLASSES = frozenset({'seen_classes', 'old_classes', 'step_sizes'})
 
 
 def training_part(settings: Mapping[str, Any]) -> dict[str, Any]:
