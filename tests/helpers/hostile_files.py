@@ -200,14 +200,6 @@ def nested(depth: int) -> list[Any]:
     return inner
 
 
-def doubled(times: int) -> list[Any]:
-    """A few bytes that say 2 to the power of ``times`` entries."""
-    inner: list[Any] = [0]
-    for _ in range(times):
-        inner = [inner, inner]
-    return inner
-
-
 def packed_tightly(path: Path) -> None:
     """Weights of zeros, compressed: 16 MB in some kB."""
     stored = path.with_suffix('.stored')
@@ -275,7 +267,6 @@ def checkpoints() -> Iterator[Hostile]:
         ),
         'attributes of a class': lambda _: Calls(getattr, np.ndarray, 'tofile'),
         '100 lists in each other': lambda _: nested(100),
-        '2^30 entries in a few bytes': lambda _: doubled(30),
         'bytes that can be changed': lambda _: bytearray(3),
         'a config that is a program': lambda path: {
             'config': f'open({str(path.parent / EXECUTED)!r}, "w")'
