@@ -26,6 +26,7 @@ def pages_outside() -> dict[str, str]:
     return {
         'README.md': 'first_page.md',
         'CONTRIBUTING.md': 'contributing.md',
+        'SECURITY.md': 'security.md',
         'data/README.md': 'reference/data.md',
         **{
             path.relative_to(ROOT).as_posix(): f'methods/{path.parent.name}.md'

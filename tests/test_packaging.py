@@ -227,3 +227,57 @@ def test_feature_cross_library_base(tmp_path: Path) -> None:
     assert found.visualizer == expected.visualizer
     assert found.default_scope == expected.default_scope == 'mmdet'
     assert found.keys() == expected.keys() | {'mine'}
+
+
+def _locked() -> dict[str, tuple[str, list[str]]]:
+    """Version and hashes of every package of the locked set."""
+    text = (ROOT / 'requirements-locked.txt').read_text(encoding='utf-8')
+    lines = [line for line in text.splitlines() if not line.startswith('#')]
+    found = {}
+    for entry in '\n'.join(lines).replace('\\\n', ' ').splitlines():
+        pin, *hashes = entry.split()
+        name, _, version_ = pin.partition('==')
+        found[canonicalize_name(name)] = (version_, hashes)
+    return found
+
+
+def test_feature_the_locked_set_is_the_pinned_one() -> None:
+    """All but pip itself, which installs it; each with the hash of its files."""
+    locked, pins = _locked(), _pins()
+    assert {name: f'=={version_}' for name, (version_, _) in locked.items()} == {
+        name: str(pin.specifier) for name, pin in pins.items() if name != 'pip'
+    }
+    for name, (_, hashes) in locked.items():
+        assert hashes, name
+        assert all(re.fullmatch(r'--hash=sha256:[0-9a-f]{64}', h) for h in hashes), name
+
+
+def test_feature_every_requirement_is_accounted_for() -> None:
+    """Its licence and what it is for."""
+    text = (ROOT / 'docs/dependencies.md').read_text(encoding='utf-8')
+    rows = re.findall(r'^\| (\S+) \| ([^|]+) \| ([^|]+) \|$', text, re.MULTILINE)
+    names = {canonicalize_name(name) for name, *_ in rows[1:] if name != '---'}
+    files = sorted((ROOT / 'requirements').glob('*.txt'))
+    asked = {
+        canonicalize_name(r.name) for path in files for r in _requirements(path.stem)
+    }
+    assert names == asked
+
+
+def test_feature_actions_are_pinned_by_commit() -> None:
+    for path in (ROOT / '.github/workflows').glob('*.yml'):
+        used = re.findall(r'uses: (\S+)', path.read_text(encoding='utf-8'))
+        assert used
+        assert all(re.fullmatch(r'[\w/-]+@[0-9a-f]{40}', one) for one in used), used
+
+
+UNPACKS = re.compile(r'\b(extractall|unpack_archive|tarfile|extract_file)\b')
+
+
+def test_feature_no_archive_is_unpacked() -> None:
+    """Then no path in one can lead out; whoever needs it writes one `safe_extract`."""
+    for folder in ('mmdefect', 'tools', 'lab'):
+        for path in sorted((ROOT / folder).rglob('*.py')):
+            if '.mim' not in path.parts:
+                found = UNPACKS.search(path.read_text(encoding='utf-8'))
+                assert found is None, f'{path}: {found}'

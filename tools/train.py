@@ -32,6 +32,12 @@ def parse_args() -> argparse.Namespace:
         'config',
     )
     parser.add_argument(
+        '--detect-anomaly',
+        action='store_true',
+        help='slower: say in which module, or in which part of the backward pass, the '
+        'first NaN arises',
+    )
+    parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
@@ -53,6 +59,10 @@ def main() -> None:
     )
     if args.amp:
         use_amp(cfg)
+    if args.detect_anomaly:
+        import torch  # not for --help
+
+        torch.autograd.set_detect_anomaly(True)
     if args.auto_scale_lr:
         if 'enable' not in (cfg.get('auto_scale_lr') or {}):
             raise ValueError(

@@ -109,7 +109,7 @@ def check_same(known: str, command: str, work_dir: str | Path) -> None:
 def write_record(work_dir: str | Path, record: RunRecord) -> Path:
     """Write ``run.json`` and return its path."""
     path = Path(work_dir) / RECORD
-    write_json(path, asdict(record))
+    write_json(path, asdict(record), lasting=True)
     return path
 
 

@@ -29,7 +29,8 @@ from mmdefect.comparison.record import (
 from mmdefect.engine.hooks.calibration import CALIBRATED
 from mmdefect.utils.checkpoint import pointed_checkpoint
 from mmdefect.utils.config import innermost
-from mmdefect.utils.interrupts import Interrupted
+from mmdefect.utils.files import is_stale
+from mmdefect.utils.interrupts import LAUNCHER, Interrupted
 from mmdefect.utils.pretrained import without_weights
 from mmdefect.visualization.logs import is_training, read_scalars
 
@@ -65,6 +66,8 @@ def train_and_test(
 ) -> RunRecord:
     """Train, test, and write ``run.json``; what is finished is not done again.
 
+    It is tested again if its predictions are gone, or its weights newer than they.
+
     Raises:
         subprocess.CalledProcessError: One of the tools failed; it said why.
         ValueError: Another config or other options were begun or finished here.
@@ -80,7 +83,8 @@ def train_and_test(
     if (folder / RECORD).is_file():
         record = read_record(folder)
         check_same(record.command, command, folder)
-        return record
+        if not _is_outdated(folder):
+            return record
     environment = begin_run(folder, command)
     # An early stop is not remembered: it would train on, with the tested weights gone.
     if not (folder / CALIBRATED).is_file():
@@ -100,6 +104,15 @@ def train_and_test(
     )
     write_record(folder, record)
     return record
+
+
+def _is_outdated(folder: Path) -> bool:
+    """Whether ``run.json`` is of other weights, or what it was made from is gone."""
+    try:
+        weights = [checkpoint_to_test(folder)]
+    except FileNotFoundError:  # removed to save space: the record stands
+        weights = []
+    return is_stale(folder / RECORD, *weights) or not (folder / PREDICTIONS).is_file()
 
 
 def train_only(
@@ -225,6 +238,10 @@ def _run(command: list[str]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, in which the tools find the torchrun beside this Python."""
+    """This process's, in which the tools find the torchrun beside this Python.
+
+    They end when this process is gone.
+    """
     here = str(Path(sys.executable).parent)
-    return {**os.environ, 'PATH': f'{here}{os.pathsep}{os.environ.get("PATH", "")}'}
+    path = f'{here}{os.pathsep}{os.environ.get("PATH", "")}'
+    return {**os.environ, 'PATH': path, LAUNCHER: str(os.getpid())}

@@ -113,7 +113,7 @@ def refuse_other_files(path: Path) -> None:
 def write_calibrated(path: Path, checkpoint: Mapping[str, Any]) -> None:
     """Write on rank 0, beside the final name first."""
     if is_main_process():
-        with in_one_piece(path) as draft:
+        with in_one_piece(path, lasting=True) as draft:
             torch.save(dict(checkpoint), draft)
     barrier()
 

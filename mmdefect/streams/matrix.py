@@ -287,7 +287,7 @@ class StreamMatrix:
 
     def save(self, path: str | Path) -> None:
         """Write ``matrix.json``, whole or not at all."""
-        write_json(Path(path), self.to_dict())
+        write_json(Path(path), self.to_dict(), lasting=True)
 
     @classmethod
     def load(cls, path: str | Path) -> StreamMatrix:

@@ -19,6 +19,7 @@ from mmdefect.streams.state import (
 )
 from mmdefect.utils.config import as_list
 from mmdefect.utils.dumped_config import read_dumped_config
+from mmdefect.utils.files import is_stale
 
 # Hook -> what it leaves in the folder of a step when the step is scored.
 _PICTURES = {'SamplePredictionsHook': SAMPLES_FILE, 'AnomalyMapHook': MAPS_FILE}
@@ -75,7 +76,8 @@ def stale_scores(work_dir: Path, state: StepState, cfg: Config) -> str | None:
         return f'{MATRIX_FILE} has no scores of it'
     if reason := other_scoring(work_dir, state, cfg):
         return reason
-    return _missing_pictures(work_dir / f'step_{state.step}', cfg)
+    weights = inside(work_dir, state.checkpoint) if state.checkpoint else work_dir
+    return _missing_pictures(work_dir / f'step_{state.step}', cfg, weights)
 
 
 def other_scoring(work_dir: Path, state: StepState, cfg: Config) -> str | None:
@@ -91,7 +93,7 @@ def other_scoring(work_dir: Path, state: StepState, cfg: Config) -> str | None:
     return f'its scores are of other test settings: {found or "of tools/test.py"}'
 
 
-def _missing_pictures(folder: Path, cfg: Config) -> str | None:
+def _missing_pictures(folder: Path, cfg: Config, weights: Path) -> str | None:
     named = (cfg.get('default_hooks') or {}).values()
     for hook in [*named, *as_list(cfg.get('custom_hooks'))]:
         name = _PICTURES.get(str((hook or {}).get('type')).rpartition('.')[2])
@@ -99,6 +101,8 @@ def _missing_pictures(folder: Path, cfg: Config) -> str | None:
             continue
         if not (folder / name).is_file():
             return f'{folder.name}/{name} is missing'
+        if is_stale(folder / name, weights):
+            return f'{folder.name}/{name} is older than {weights.name}'
         try:
             maps = read_maps(folder) if name == MAPS_FILE else []
         except ValueError:

@@ -36,6 +36,7 @@ from mmdefect.utils.distributed import on_main_process, prepare_distributed
 from mmdefect.utils.environment import describe_environment, joined
 from mmdefect.utils.files import file_sha256, write_text
 from mmdefect.utils.interrupts import Interrupted
+from mmdefect.utils.whole_checkpoint import found_checkpoints, newest_whole
 
 
 @RUNNERS.register_module()
@@ -263,7 +264,7 @@ class StreamRunner:
         """Return what has changed; refuse what its training could not have had."""
         folder = self.work_dir / f'step_{state.step}'
         if state.config_hash is None or (
-            state.state == 'running' and checkpoints.last_checkpoint(folder) is None
+            state.state == 'running' and not found_checkpoints(folder)
         ):
             return []  # no training that another config could spoil
         forbidden, changes = compare(self.work_dir, state, cfg)
@@ -300,7 +301,8 @@ class StreamRunner:
 
     def _train(self, cfg: Config, state: StepState) -> None:
         step = state.step
-        last = on_main_process(lambda: checkpoints.last_checkpoint(Path(cfg.work_dir)))
+        folder = Path(cfg.work_dir)
+        last = on_main_process(lambda: newest_whole(folder, self._warn))
         if last is not None:
             self._say(f'step {step} continues at {last}')
             cfg.resume, cfg.load_from = True, str(last)
@@ -391,6 +393,9 @@ class StreamRunner:
     def _save_state(self) -> None:
         if is_main_process():
             self.state.save(self.work_dir)
+
+    def _warn(self, text: str) -> None:
+        self._say(text, logging.WARNING)
 
     def _say(self, text: str, level: int = logging.INFO) -> None:
         print_log(f'[{self.name}] {text}', logger='current', level=level)

@@ -88,7 +88,7 @@ class StreamState:
 
     def save(self, work_dir: Path) -> None:
         """Write ``stream.json`` in one piece: a kill leaves the old or the new."""
-        write_json(Path(work_dir) / STATE_FILE, asdict(self))
+        write_json(Path(work_dir) / STATE_FILE, asdict(self), lasting=True)
 
 
 def inside(work_dir: Path, file: str, named_by: str = STATE_FILE) -> Path:

@@ -74,7 +74,9 @@ def pointed_checkpoint(work_dir: str | Path) -> Path | None:
     pointer = Path(work_dir) / 'last_checkpoint'
     if not pointer.is_file():
         return None
-    return pointer.parent / Path(pointer.read_text(encoding='utf-8').strip()).name
+    text = pointer.read_text(encoding='utf-8', errors='replace')
+    name = Path(text.strip()).name
+    return pointer.parent / name if name else None  # a disk may lose what it says
 
 
 def state_dict_of(
@@ -268,7 +270,7 @@ def load_url_safely(
 
 
 def _read_pickle(path: Path, map_location: MapLocation) -> Any:
-    _check_archive(path)
+    check_archive(path)
     try:
         with torch.serialization.safe_globals(allowed_globals()):
             read = torch.load(path, map_location=map_location, weights_only=True)
@@ -290,10 +292,13 @@ def _more_than_weights(path: Path, name: str, place: str = '') -> ValueError:
     )
 
 
-def _check_archive(path: Path) -> None:
+def check_archive(path: Path) -> None:
     """Refuse an archive of a few bytes that would fill the memory, or one that changed.
 
     torch compares no checksums: a bit that a disk has lost would be another weight.
+
+    Raises:
+        ValueError: Naming the file.
     """
     with path.open('rb') as file:
         if file.read(4) != b'PK\x03\x04':

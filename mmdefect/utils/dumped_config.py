@@ -86,6 +86,7 @@ def check_types(cfg: Any, path: str | Path, scopes: Sequence[str] = SCOPES) -> N
     Raises:
         ValueError: Naming the type.
     """
+    cfg = cfg.to_dict() if isinstance(cfg, Config) else cfg
     if isinstance(cfg, (list, tuple)):
         for item in cfg:
             check_types(item, path, scopes)

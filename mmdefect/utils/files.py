@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,20 +18,43 @@ _DRAFT_MARK = '.mmdefect-draft'
 
 
 @contextmanager
-def in_one_piece(path: Path) -> Iterator[Path]:
+def in_one_piece(path: Path, *, lasting: bool = False) -> Iterator[Path]:
     """A draft beside ``path`` to write to; it takes the name when the block ends.
 
     The folder is made if need be. After an error the draft is gone and a file that was
     there stays as it was.
+
+    Args:
+        lasting: Whether it has to outlive a power cut from then on, which costs some
+            milliseconds: for what a training is continued by.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = draft_of(path)
     try:
         with _named(path):
             yield draft
+            if lasting:
+                flush(draft)
         draft.replace(path)
+        if lasting:
+            flush(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    try:
+        number = os.open(path, os.O_RDONLY)
+    except OSError:  # Windows opens no folder
+        return
+    try:
+        os.fsync(number)
+    except OSError:
+        if not path.is_dir():  # some file systems flush no names
+            raise
+    finally:
+        os.close(number)
 
 
 def draft_of(path: Path) -> Path:
@@ -49,15 +73,48 @@ def _named(path: Path) -> Iterator[None]:
         raise
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in one piece."""
-    with in_one_piece(path) as draft:
+def write_text(path: Path, text: str, *, lasting: bool = False) -> None:
+    """Write a text file in one piece; see :func:`in_one_piece`."""
+    with in_one_piece(path, lasting=lasting) as draft:
         draft.write_text(text, encoding='utf-8')
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON in one piece."""
-    write_text(path, json.dumps(content, indent=2) + '\n')
+def write_json(path: Path, content: Any, *, lasting: bool = False) -> None:
+    """Write JSON in one piece; see :func:`in_one_piece`."""
+    write_text(path, json.dumps(content, indent=2) + '\n', lasting=lasting)
+
+
+def is_stale(path: Path, *sources: Path) -> bool:
+    """Whether what is made of other files is missing, or older than one of them."""
+    if not path.is_file():
+        return True
+    made = path.stat().st_mtime_ns
+    return any(one.stat().st_mtime_ns > made for one in sources if one.is_file())
+
+
+def need_space(
+    folder: Path,
+    size: int,
+    what: str,
+    *,
+    cure: str = 'free some space, or give another --work-dir',
+) -> None:
+    """Refuse to begin what a disk cannot hold.
+
+    Raises:
+        OSError: Less than ``size`` bytes are free where the folder is.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise OSError(
+            errno.ENOSPC,
+            f'{folder} has {_megabytes(free)} free: expected {_megabytes(size)} for '
+            f'{what}; {cure}',
+        )
+
+
+def _megabytes(size: int) -> str:
+    return f'{size / 1e6:,.1f} MB'
 
 
 def claim(folder: Path) -> None:

@@ -7,10 +7,12 @@ they failed instead of printing it once a process (:mod:`mmdefect.utils.interrup
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import (
@@ -19,16 +21,23 @@ from torch.distributed.elastic.multiprocessing.errors import (
 )
 from torch.distributed.run import parse_args, run
 
+from mmdefect.utils.interrupts import LAUNCHER, SIGNALS, watch_launcher
+
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run torchrun; what a process that failed has said is the last thing printed.
 
     A signal is passed on to the processes, of which one says where it was interrupted.
+    They end when this one is gone, and this one when the tool that has started it is.
     """
+    watch_launcher()
+    os.environ[LAUNCHER] = str(os.getpid())
     options = parse_args(list(args) if args is not None else None)
     for name in ('agent.server.api', 'multiprocessing.api'):
         log = logging.getLogger(f'torch.distributed.elastic.{name}')
         log.addFilter(lambda record: 'signal' not in record.getMessage())
+    for number in SIGNALS[2:]:  # torchrun knows the others
+        signal.signal(number, _pass_on)
     try:
         run(options)
     except ChildFailedError as error:
@@ -37,6 +46,11 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(128 + stop.sigval)
     except KeyboardInterrupt:  # before the first process was started
         sys.exit(128 + signal.SIGINT)
+
+
+def _pass_on(number: int, _frame: FrameType | None) -> None:
+    name = signal.Signals(number)
+    raise SignalException(f'got {name.name}', sigval=name)
 
 
 def describe(error: ChildFailedError) -> str:

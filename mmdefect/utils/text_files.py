@@ -62,7 +62,7 @@ def read_bytes(path: Path, what: str, *, max_bytes: int = MAX_TEXT_BYTES) -> byt
     size = path.stat().st_size
     if size > max_bytes:
         raise ValueError(
-            f'{path} has {size} bytes: expected at most {max_bytes} for a {what}; '
+            f'{path} has {size} bytes: expected at most {max_bytes} for the {what}; '
             'check where the file comes from'
         )
     return path.read_bytes()

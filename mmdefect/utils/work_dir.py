@@ -40,7 +40,7 @@ def begin(
             f'{path.parent}: expected {expected}; give another --work-dir, or delete '
             'this one'
         )
-    write_json(path, {**state, key: value, **more})
+    write_json(path, {**state, key: value, **more}, lasting=True)
 
 
 def add_environment(
@@ -59,5 +59,5 @@ def add_environment(
     state = read_state(path) | more
     here = environment or describe_environment()
     state['environment'] = joined(state.get('environment', {}), here)
-    write_json(path, state)
+    write_json(path, state, lasting=True)
     return state

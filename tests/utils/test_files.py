@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from mmdefect.utils.files import (
     draft_of,
     in_one_piece,
+    is_stale,
     new_folder,
     refuse_full,
     write_json,
@@ -165,3 +167,28 @@ def test_exception_png(tmp_path: Path) -> None:
     (tmp_path / 'x.png').mkdir()
     with pytest.raises(OSError, match=r'cannot write .*x\.png'):
         write_png(tmp_path / 'x.png', np.zeros((2, 2), np.uint8))
+
+
+def test_feature_what_is_made_of_other_files_is_stale(tmp_path: Path) -> None:
+    source, made = tmp_path / 'weights.pth', tmp_path / 'result.json'
+    source.touch()
+    assert is_stale(made, source)
+    made.touch()
+    os.utime(source, ns=(1, 1_000))
+    os.utime(made, ns=(1, 1_000))
+    assert not is_stale(made, source, tmp_path / 'removed.pth')
+    os.utime(source, ns=(1, 1_001))
+    assert is_stale(made, source)
+
+
+@pytest.mark.parametrize('lasting', [False, True])
+def test_feature_what_has_to_outlive_a_power_cut_is_flushed(
+    tmp_path: Path, lasting: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file before it takes its name, and the names in the folder after."""
+    path, seen = tmp_path / 'a.json', []
+    monkeypatch.setattr(
+        'mmdefect.utils.files.flush', lambda p: seen.append((p, path.exists()))
+    )
+    write_json(path, 1, lasting=lasting)
+    assert seen == [(draft_of(path), False), (tmp_path, True)] * lasting

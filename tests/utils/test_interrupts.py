@@ -9,9 +9,12 @@ import errno
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,11 +26,12 @@ from torch.distributed.elastic.multiprocessing.errors import (
 
 from mmdefect.apis import load_config
 from mmdefect.utils.checks import check_range
-from mmdefect.utils.files import claim
-from mmdefect.utils.interrupts import recorded
+from mmdefect.utils.files import claim, need_space
+from mmdefect.utils.interrupts import raise_interrupts, recorded
 from mmdefect.utils.launch import describe
+from tests.conftest import tool_env
 
-SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)]
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +77,53 @@ def ended(function: Callable[[], object]) -> object:
     return end.value.code
 
 
+def test_feature_a_worker_is_ended_by_its_owner() -> None:
+    """Slurm sends its signal to all processes of a job."""
+    raise_interrupts()
+    child = os.fork()
+    if not child:
+        with suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            os._exit(7)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+LAUNCHED = """
+import os, subprocess, sys, time
+from mmdefect.utils import interrupts
+
+@interrupts.recorded('start it again')
+def main():
+    interrupts.do_before_end(lambda: 'all is saved')
+    print('ready', flush=True)
+    time.sleep(60)
+
+if sys.argv[1:]:
+    main()
+else:
+    os.environ[interrupts.LAUNCHER] = str(os.getpid())
+    subprocess.run([sys.executable, __file__, 'launched'])
+"""
+
+
+def test_feature_nobody_outlives_the_launcher(tmp_path: Path) -> None:
+    """However that one was ended: the process saves, says so, and ends."""
+    script = tmp_path / 'script.py'
+    script.write_text(LAUNCHED, encoding='utf-8')
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        env=tool_env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as launcher:  # fmt: skip
+        assert launcher.stdout is not None
+        assert launcher.stdout.readline() == 'ready\n'
+        launcher.kill()
+        begin = time.monotonic()
+        said = launcher.stdout.read()  # until nobody holds it open
+    assert said.strip() == 'interrupted; all is saved; start it again'
+    assert time.monotonic() - begin < 10
+
+
 REFUSED = r'error: config\W+none\.py.* expected a config file such as .* configs/.*'
 
 
@@ -98,6 +149,12 @@ def test_exception_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         'written: check it, or give another --work-dir'
     )
     assert str(ended(full)).startswith('error: a file: No space left on device; exp')
+    said = ended(lambda: need_space(tmp_path, 1 << 60, 'a checkpoint'))
+    assert re.fullmatch(
+        rf'error: {tmp_path} has \S+ MB free: expected 1,152,921,504,606\.8 MB for a '
+        'checkpoint; free some space, or give another --work-dir',
+        str(said),
+    )
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,8 @@ def test_feature_it_ends_in_what_one_process_said(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+    ('number', 'status'),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)],
 )
 def test_feature_interrupted(tmp_path: Path, number: int, status: int) -> None:
     """One of them says it, and nothing follows."""
@@ -127,3 +128,20 @@ def test_feature_interrupted(tmp_path: Path, number: int, status: int) -> None:
         output, _ = process.communicate(timeout=60)
     said = (process.returncode, output.strip())
     assert said == (status, 'interrupted; start it again')
+
+
+@pytest.mark.slow
+def test_feature_both_end_when_the_launcher_is_killed(tmp_path: Path) -> None:
+    """Otherwise they would train on unseen, and in the way of the next start."""
+    with launched(tmp_path, 'wait') as process:
+        until = time.monotonic() + 120
+        while len(list(tmp_path.glob('ready_*'))) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        process.kill()
+        begin = time.monotonic()
+        assert process.stdout is not None
+        output = process.stdout.read()  # until both have closed it
+    assert time.monotonic() - begin < 60
+    assert output.strip() == 'interrupted; start it again'

@@ -47,7 +47,9 @@ def test_exception_no_text(tmp_path: Path, data: bytes, message: str) -> None:
 
 def test_exception_too_large(tmp_path: Path) -> None:
     (tmp_path / 'a.txt').write_text('abcdef', encoding='utf-8')
-    with pytest.raises(ValueError, match='has 6 bytes: expected at most 5 for a list'):
+    with pytest.raises(
+        ValueError, match='has 6 bytes: expected at most 5 for the list'
+    ):
         read_text_file(tmp_path / 'a.txt', 'list', max_bytes=5)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -13,11 +14,12 @@ from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import (
     checkpoint_classes,
     load_all,
-    pointed_checkpoint,
     state_dict_of,
 )
+from mmdefect.utils.distributed import on_main_process
 from mmdefect.utils.modules import unwrapped
 from mmdefect.utils.plain_data import storable
+from mmdefect.utils.whole_checkpoint import newest_whole
 
 # Second networks that releases keep beside the one that a config describes.
 COMPANIONS = ('ori_model.', 'teacher.', 'ema_')
@@ -50,10 +52,15 @@ class ExactCheckpointHook(Hook):
         self._training = True
 
     def before_run(self, runner: Runner) -> None:
-        """Have a moved or copied work dir resume at its own last checkpoint."""
+        """Have a moved or copied work dir resume at its own newest whole checkpoint.
+
+        Raises:
+            ValueError: It has some, and none is whole.
+        """
         if runner._resume and runner._load_from is None:
-            own = pointed_checkpoint(runner.work_dir)
-            runner._load_from = str(own) if own and own.is_file() else None
+            folder, say = Path(runner.work_dir), runner.logger.warning
+            own = on_main_process(lambda: newest_whole(folder, say))
+            runner._load_from = None if own is None else str(own)
 
     def before_save_checkpoint(
         self, runner: Runner, checkpoint: dict[str, Any]

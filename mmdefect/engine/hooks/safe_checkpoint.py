@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable
+import time
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from mmdefect.engine.checkpoint_files import (
+    IN_MEMORY,
+    InMemory,
+    InOnePiece,
+    RemoveLater,
+    write_once,
+)
 from mmdefect.engine.selection import validation_loss
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import check_finite
-from mmdefect.utils.distributed import on_main_process
+from mmdefect.utils.files import write_text
+from mmdefect.utils.interrupts import do_before_end
+from mmdefect.utils.whole_checkpoint import publish, remove
+
+HOLD_S = 60.0
+"""An epoch that is not saved is kept in memory if the last one was that long ago."""
 
 
 @HOOKS.register_module()
@@ -24,10 +35,15 @@ class SafeCheckpointHook(CheckpointHook):
 
     MMEngine writes a checkpoint in place, so a process killed in the middle leaves a
     broken file under the final name. Here the file is written beside it, flushed to
-    disk and renamed; ``last_checkpoint`` follows, and only then are old checkpoints
-    removed. So is the best one: MMEngine removes the old best first. Weights that are
-    not finite are never written. What fails on the main process, a full disk too, ends
-    all of them.
+    disk, read back, hashed (``epoch_1.pth.sha256``) and renamed; ``last_checkpoint``
+    follows, and only then are old checkpoints removed. While it trains there is one
+    more than ``max_keep_ckpts``, to continue at if a disk spoils the last. So is the
+    best one: MMEngine removes the old best first. Weights that are not finite are never
+    written. What fails on the main process, a full disk too, ends all of them.
+
+    With an ``interval`` of several epochs the last one that ended is held in memory
+    (:data:`HOLD_S`), and written when a signal ends the training: an interruption costs
+    the epoch that it comes in, and a minute.
 
     Of epochs that tie in ``save_best`` the one with the lower validation loss
     (``nll``) is the best, then the later one: on few validation images an untrained
@@ -42,10 +58,18 @@ class SafeCheckpointHook(CheckpointHook):
     def __init__(self, *, stream: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stream = stream
+        self._asked = self.max_keep_ckpts
+        self._size = 0  # of the last checkpoint, in bytes
+        self._since = -math.inf  # when the last one was saved or held
+        self._saved: int | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Refuse to write checkpoints of a training that sees nothing."""
+        if self._asked > 0:
+            self.max_keep_ckpts = self._asked + 1
         super().before_train(runner)
+        self._since = time.monotonic()
+        self._keep_one_saved_at_its_end(runner)
         # A copied work dir knows the old folder, whose best would be removed.
         if path := getattr(self, 'best_ckpt_path', None):
             self.best_ckpt_path = self._here(path)
@@ -56,6 +80,23 @@ class SafeCheckpointHook(CheckpointHook):
             if not len(data):  # MMEngine would count its epochs and train nothing
                 size, last = data.batch_size, data.drop_last
                 raise no_batch(len(data.dataset), size, drop_last=last)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Save the epoch, or hold it for an interruption."""
+        super().after_train_epoch(runner)
+        late = time.monotonic() - self._since >= HOLD_S
+        if self.by_epoch and self._saved != runner.epoch + 1 and late:
+            self._hold(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Remove what was kept while it trained only."""
+        super().after_train(runner)
+        do_before_end(None)
+        self.max_keep_ckpts = self._asked
+        while 0 < self._asked < len(self.keep_ckpt_ids):
+            name = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
+            if is_main_process():
+                remove(Path(self.out_dir) / name)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the step, the classes and how images were normalised to the meta.
@@ -72,7 +113,7 @@ class SafeCheckpointHook(CheckpointHook):
             checkpoint['meta']['data_preprocessor'] = given.to_dict()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        if isinstance(runner, _InOnePiece):  # after a new best: written whole here
+        if isinstance(runner, InOnePiece):  # after a new best: written whole here
             runner = runner.runner
         outdated = self._outdated(runner, step)
         name = self.filename_tmpl.format(step)
@@ -80,39 +121,75 @@ class SafeCheckpointHook(CheckpointHook):
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
 
         def write() -> None:
-            runner.save_checkpoint(
-                self.out_dir,
-                f'{name}.tmp',
-                save_optimizer=self.save_optimizer,
-                save_param_scheduler=self.save_param_scheduler,
-                meta=meta,
-                by_epoch=self.by_epoch,
-                **self.args,
-            )
-            _publish(Path(f'{self.last_ckpt}.tmp'), Path(self.last_ckpt))
-            pointer = Path(runner.work_dir) / 'last_checkpoint'
-            pointer.with_suffix('.tmp').write_text(self.last_ckpt, encoding='utf-8')
-            _publish(pointer.with_suffix('.tmp'), pointer)
-            for path in outdated:
-                path.unlink(missing_ok=True)
+            path = Path(self.last_ckpt)
+            self._write(runner, f'{name}.tmp', meta)
+            self._publish(runner, path)
+            self._size = path.stat().st_size
+            for old in outdated:
+                remove(old)
 
-        _write_once(write, Path(f'{self.last_ckpt}.tmp'))
+        write_once(write, Path(f'{self.last_ckpt}.tmp'), size=self._size)
+        do_before_end(None)
+        self._saved, self._since = step, time.monotonic()
+
+    def _write(self, runner: Runner, name: str, meta: dict, **more: Any) -> None:
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            **more,
+            **self.args,
+        )
+
+    def _publish(self, runner: Runner, path: Path) -> None:
+        publish(Path(f'{path}.tmp'), path)
+        pointer = Path(runner.work_dir) / 'last_checkpoint'
+        write_text(pointer, str(path), lasting=True)
+
+    def _hold(self, runner: Runner) -> None:
+        """Keep what a checkpoint would be, until the next one is written."""
+        step = runner.epoch + 1
+        name = self.filename_tmpl.format(step)
+        meta = {'epoch': step, 'iter': runner.iter}
+        if is_main_process():
+            self._write(runner, name, meta, backend_args={'backend': IN_MEMORY})
+            path = Path(self.out_dir) / name
+            content = InMemory.content.pop(str(path))
+
+            def write() -> str:
+                Path(f'{path}.tmp').write_bytes(content)
+                self._publish(runner, path)
+                return f'{name} is saved'
+
+            do_before_end(write)
+        self._since = time.monotonic()
+
+    def _keep_one_saved_at_its_end(self, runner: Runner) -> None:
+        """Count a checkpoint that was written by an interruption among the others."""
+        own = Path(self.out_dir) / self.filename_tmpl.format(runner.epoch)
+        if self.by_epoch and runner.epoch and own.is_file():
+            for old in self._outdated(runner, runner.epoch):
+                if is_main_process():
+                    remove(old)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         backend: Any = getattr(self, 'file_backend', None)
-        later = _RemoveLater(backend)
+        later = RemoveLater(backend)
         self.file_backend: Any = later
         compare = getattr(self, 'is_better_than', {})
         self.is_better_than: Any = self._with_ties(runner, metrics)
         try:
-            super()._save_best_checkpoint(_InOnePiece(runner), metrics)
+            super()._save_best_checkpoint(InOnePiece(runner), metrics)
         finally:
             self.file_backend = backend
             self.is_better_than = compare
         best = getattr(self, 'best_ckpt_path', None)
         kept = {best, *getattr(self, 'best_ckpt_path_dict', {}).values()}
         for path in set(later.outdated) - kept:
-            Path(path).unlink(missing_ok=True)
+            remove(Path(path))
 
     def _with_ties(self, runner: Runner, metrics: dict[str, Any]) -> dict[str, Any]:
         """Decide for each metric of ``save_best``; note the loss of a new best."""
@@ -156,40 +233,6 @@ class SafeCheckpointHook(CheckpointHook):
         return str(own) if own.is_file() else None
 
 
-class _RemoveLater:
-    """A file backend that notes what is to be removed."""
-
-    def __init__(self, backend: Any) -> None:
-        self.backend = backend
-        self.outdated: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.backend, name)
-
-    def remove(self, path: str) -> None:
-        self.outdated.append(str(path))
-
-
-class _InOnePiece:
-    """A runner whose checkpoints have their names once they are written."""
-
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.runner, name)
-
-    def save_checkpoint(self, out_dir: str, filename: str, **kwargs: Any) -> None:
-        path = Path(out_dir) / filename
-        draft = path.with_name(f'{filename}.tmp')
-
-        def write() -> None:
-            self.runner.save_checkpoint(out_dir, draft.name, **kwargs)
-            _publish(draft, path)
-
-        _write_once(write, draft)
-
-
 def no_batch(images: int, batch_size: int | None, *, drop_last: bool) -> ValueError:
     """The error of an epoch without a batch; ``batch_size`` is that of each process."""
     processes = get_world_size()
@@ -200,34 +243,3 @@ def no_batch(images: int, batch_size: int | None, *, drop_last: bool) -> ValueEr
         f'batch_size={batch_size}{each} and drop_last={drop_last}: expected at least '
         'one batch an epoch; make it smaller, or set drop_last=False'
     )
-
-
-def _write_once(write: Callable[[], None], draft: Path) -> None:
-    """Write on the main process; what fails there ends all of them.
-
-    Raises:
-        OSError: Saying what to do; the draft is gone then.
-    """
-
-    def attempt() -> None:
-        try:
-            write()
-        except KeyboardInterrupt:
-            draft.unlink(missing_ok=True)
-            raise
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise OSError(
-                error.errno,
-                f'{draft.with_suffix("")} was not saved ({error.strerror}): free some '
-                'space, or make the folder writable, and continue with --resume',
-            ) from None
-
-    on_main_process(attempt)
-
-
-def _publish(source: Path, target: Path) -> None:
-    """Rename ``source`` to ``target`` once its bytes are on the disk."""
-    with source.open('rb') as file:
-        os.fsync(file.fileno())
-    source.replace(target)

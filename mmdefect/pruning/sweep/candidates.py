@@ -50,5 +50,5 @@ class Candidate:
 
 def save_weights(weights: Mapping[str, Any], path: Path) -> None:
     """Write a state dict in one piece: a kill leaves no half file."""
-    with in_one_piece(path) as draft:
+    with in_one_piece(path, lasting=True) as draft:
         torch.save({'state_dict': dict(weights)}, draft)

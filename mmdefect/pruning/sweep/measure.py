@@ -24,6 +24,7 @@ from mmdefect.pruning.sweep.features import ImageSet, predict
 from mmdefect.pruning.sweep.outcome import Outcome, quality, read_outcome, write_outcome
 from mmdefect.pruning.sweep.run import PruneRun
 from mmdefect.pruning.sweep.workdir import digest_of
+from mmdefect.utils.files import is_stale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +62,11 @@ def measure(run: PruneRun) -> Sweep:
     if run.cfg.get('load_from'):
         trained = [Candidate(name=PARENT, size=None, folder=run.work_dir / PARENT)]
     networks = [*run.candidates, *trained]
-    todo = [  # all but those with a result on these very sets
+    todo = [  # all but those with a result of these weights on these very sets
         one
         for one in networks
-        if not one.has(RESULT) or read_outcome(one).tested_on != tested_on
+        if is_stale(one.path(RESULT), one.path(CLASSIFIER))
+        or read_outcome(one).tested_on != tested_on
     ]
     sets = sets_to_test(run.cfg) if todo else {}
     for candidate in todo:

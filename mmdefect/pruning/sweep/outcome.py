@@ -95,7 +95,7 @@ def quality(said: Predictions) -> Quality:
 
 def write_outcome(outcome: Outcome, candidate: Candidate) -> None:
     """Write ``result.json`` beside the network."""
-    write_json(candidate.path(RESULT), asdict(outcome))
+    write_json(candidate.path(RESULT), asdict(outcome), lasting=True)
 
 
 def read_outcome(candidate: Candidate) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +12,13 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
 
 from mmdefect.engine.guards import guarded
-from mmdefect.engine.hooks.finite_loss import FiniteLossHook, image_names
+from mmdefect.engine.hooks.finite_loss import FiniteLossHook, image_names, save_batch
 from mmdefect.utils.checkpoint import load_weights
+from tests.engine.hooks.conftest import Line
 
 CHECKPOINT = {'type': 'mmdefect.SafeCheckpointHook', 'interval': 1}
 NAN, INF = float('nan'), float('inf')
@@ -60,7 +62,10 @@ def test_exception_stops_before_the_checkpoint(
     with pytest.raises(ValueError, match=message):
         runner.train()
     work_dir = tmp_path / 'work'
-    assert [path.name for path in work_dir.glob('*.pth*')] == ['epoch_1.pth']
+    assert [path.name for path in work_dir.glob('epoch*.pth')] == ['epoch_1.pth']
+    seen = load_weights(work_dir / 'non_finite_batch_rank_0.pth')
+    assert seen['images'] == []
+    assert [x.shape for x in seen['batch']['x']] == [(4,), (4,)]
     resumed = guarded(make_runner(epochs=3, checkpoint=CHECKPOINT, resume=True))
     resumed.train()
     assert resumed.iter == 6
@@ -124,3 +129,63 @@ def test_feature_image_names() -> None:
     assert image_names(branches) == ['/set/a.png']
     for other in (None, [1], {'inputs': []}, {'data_samples': [object()]}):
         assert image_names(other) == []
+
+
+class Spoils(nn.Module):
+    """Divides by the first number of the first image, which is 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x / (x.sum() if x.sum() else x[0, 0])
+
+
+@pytest.fixture
+def anomaly_detection() -> Iterator[None]:
+    torch.autograd.set_detect_anomaly(True)
+    yield
+    torch.autograd.set_detect_anomaly(False)
+
+
+@pytest.mark.usefixtures('anomaly_detection')
+def test_exception_the_module_that_makes_it(
+    make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    """The first one; those behind it only hand it on."""
+    model = Line()
+    model.layer = nn.Sequential(nn.Linear(4, 4), Spoils(), nn.Linear(4, 1))
+    for parameter in model.layer[0].parameters():
+        parameter.data.zero_()
+    runner = guarded(make_runner(epochs=1, checkpoint=CHECKPOINT, model=model))
+    message = (
+        r'epoch 1, iteration 1: layer\.1 \(Spoils\) makes NaN or infinity of finite num'
+        r'bers on a batch of unnamed images, saved in non_finite_batch_rank_0\.pth; low'
+    )
+    with pytest.raises(ValueError, match=message):
+        runner.train()
+    assert (tmp_path / 'work/non_finite_batch_rank_0.pth').is_file()
+
+
+@pytest.mark.usefixtures('anomaly_detection')
+def test_exception_the_part_of_the_backward_pass(make_runner: MakeRunner) -> None:
+    """A loss that is finite and has no gradient: torch names the function."""
+
+    class Root(Line):
+        def forward(self, x: list[Tensor], mode: str = 'tensor') -> dict[str, Tensor]:
+            return {'loss': (0 * self.layer(torch.stack(x))).sum().sqrt()}
+
+    runner = guarded(make_runner(epochs=1, checkpoint=CHECKPOINT, model=Root()))
+    with pytest.raises(RuntimeError, match=r"Function 'Mul.*' returned nan values"):
+        runner.train()
+
+
+def test_feature_the_batch_is_data(tmp_path: Path) -> None:
+    """Whatever a batch holds can be read again without running it."""
+    sample = BaseDataElement(metainfo={'img_path': '/set/1.png', 'shape': (2, 3)})
+    sample.boxes = SimpleNamespace(tensor=torch.ones(1, 4))
+    given = {'inputs': [torch.zeros(3, 2, 2)], 'data_samples': [sample], 'x': object}
+    runner: Any = SimpleNamespace(work_dir=str(tmp_path))
+    path = save_batch(runner, given, ['/set/1.png'])
+    batch = load_weights(path)['batch']
+    (read,) = batch['data_samples']
+    assert (read['img_path'], read['shape']) == ('/set/1.png', [2, 3])
+    assert torch.equal(read['boxes'], torch.ones(1, 4))
+    assert batch['x'] == "<class 'object'>"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import io
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmdefect.engine.guards import guarded
 from mmdefect.engine.hooks import safe_checkpoint
 from mmdefect.engine.hooks.safe_checkpoint import SafeCheckpointHook
 from mmdefect.utils.checkpoint import load_weights
+from mmdefect.utils.files import write_text
+from mmdefect.utils.interrupts import SIGNALS, Interrupted, recorded
 
 HOOK = {'type': 'mmdefect.SafeCheckpointHook', 'interval': 1}
 MakeRunner = Callable[..., Runner]
@@ -28,9 +32,15 @@ def work_dir(tmp_path: Path) -> Path:
 
 
 def files(work_dir: Path) -> list[str]:
-    """All files but the config, which MMEngine dumps at every start."""
-    found = (path for path in work_dir.iterdir() if path.is_file())
-    return sorted(path.name for path in found if path.suffix != '.py')
+    """All files but the config, which MMEngine dumps at every start.
+
+    Each checkpoint has its hash beside it, and no hash is without a checkpoint.
+    """
+    found = {path.name for path in work_dir.iterdir() if path.is_file()}
+    hashes = {name for name in found if name.endswith('.sha256')}
+    whole = {name for name in found if name.endswith('.pth')}
+    assert hashes == {f'{name}.sha256' for name in whole}
+    return sorted(name for name in found - hashes if not name.endswith('.py'))
 
 
 def pointer(work_dir: Path) -> str:
@@ -155,16 +165,13 @@ def test_feature_dying_before_the_pointer_moves(
     make_runner, work_dir, monkeypatch
 ) -> None:
     """Old checkpoints go last: what the pointer names is always there."""
-    publish = safe_checkpoint._publish
 
-    def die(source: Path, target: Path) -> None:
-        if target.name == 'last_checkpoint' and 'epoch_2' in source.read_text(
-            encoding='utf-8'
-        ):
+    def die(path: Path, text: str, **kwargs: bool) -> None:
+        if 'epoch_2' in text:
             raise Killed
-        publish(source, target)
+        write_text(path, text, **kwargs)
 
-    monkeypatch.setattr(safe_checkpoint, '_publish', die)
+    monkeypatch.setattr(safe_checkpoint, 'write_text', die)
     with pytest.raises(Killed):
         make_runner(epochs=2, checkpoint={**HOOK, 'max_keep_ckpts': 1}).train()
     assert pointer(work_dir) == 'epoch_1.pth'
@@ -221,7 +228,7 @@ def trained(make_runner: MakeRunner) -> Runner:
 
 
 def bests(runner: Runner) -> list[str]:
-    return sorted(path.name for path in Path(runner.work_dir).glob('best_*'))
+    return sorted(path.name for path in Path(runner.work_dir).glob('best_*.pth'))
 
 
 @pytest.mark.parametrize(
@@ -277,3 +284,108 @@ def test_exception_best_by_what_is_not_measured(trained: Runner) -> None:
     (hook,) = [h for h in trained.hooks if isinstance(h, SafeCheckpointHook)]
     with pytest.raises(ValueError, match=message):
         hook.after_val_epoch(trained, {'nll': 1.0})
+
+
+def interrupted_in_epoch(runner: Runner, epoch: int) -> None:
+    """SIGTERM in the middle of an epoch, as :func:`recorded` handles it."""
+
+    class Stop(Hook):
+        def after_train_iter(self, runner: Runner, *_: object, **__: object) -> None:
+            if runner.epoch + 1 == epoch:
+                raise Interrupted(143)
+
+    runner.register_hook(Stop())
+    with pytest.raises(SystemExit) as end:
+        recorded('continue with --resume')(runner.train)()
+    assert end.value.code == 143
+
+
+@pytest.mark.parametrize(('hold_s', 'kept'), [(0.0, 4), (60.0, 3)])
+def test_feature_an_interruption_saves_the_last_epoch(
+    hold_s: float, kept: int, make_runner, work_dir, monkeypatch, capsys
+) -> None:
+    """Of an interval of three; the parameters at the end are the same bit for bit."""
+    signals = {number: signal.getsignal(number) for number in SIGNALS}
+    monkeypatch.setattr(safe_checkpoint, 'HOLD_S', hold_s)
+    rare = {**HOOK, 'interval': 3, 'max_keep_ckpts': 1}
+    hooks = {'custom_hooks': [{'type': 'mmdefect.EpochSeedHook'}]}
+    seeded = {**hooks, 'randomness': {'seed': 0}}
+    torch.manual_seed(0)
+    make_runner(
+        epochs=6, checkpoint=rare, work_dir=str(work_dir / 'w'), **seeded
+    ).train()
+    torch.manual_seed(0)
+    runner = make_runner(epochs=6, checkpoint=rare, **seeded)
+    interrupted_in_epoch(runner, 5)
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+    expected = [f'epoch_{epoch}.pth' for epoch in sorted({3, kept})]
+    assert files(work_dir) == [*expected, 'last_checkpoint']
+    assert pointer(work_dir) == f'epoch_{kept}.pth'
+    saved = 'epoch_4.pth is saved; ' * (kept == 4)
+    said = f'interrupted at epoch 5; {saved}continue with --resume'
+    assert capsys.readouterr().err.strip() == said
+    resumed = make_runner(epochs=6, checkpoint=rare, resume=True, **seeded)
+    resumed.train()
+    assert files(work_dir) == ['epoch_6.pth', 'last_checkpoint']
+    whole, again = (
+        load_weights(folder / 'epoch_6.pth')['state_dict']
+        for folder in (work_dir / 'w', work_dir)
+    )
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
+
+
+def test_feature_what_an_interruption_cannot_save(
+    make_runner, work_dir, monkeypatch, capsys
+) -> None:
+    """It is said, and the last checkpoint is where a resume goes on."""
+    signals = {number: signal.getsignal(number) for number in SIGNALS}
+    monkeypatch.setattr(safe_checkpoint, 'HOLD_S', 0.0)
+    rare = {**HOOK, 'interval': 3}
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    runner = make_runner(epochs=6, checkpoint=rare)
+    (hook,) = (h for h in runner.hooks if isinstance(h, SafeCheckpointHook))
+    publish = hook._publish
+    monkeypatch.setattr(
+        hook, '_publish', lambda r, p: publish(r, p) if '3' in p.name else full()
+    )
+    interrupted_in_epoch(runner, 5)
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+    said = 'the last epoch could not be saved ([Errno 28] No space left on device); co'
+    assert said in capsys.readouterr().err
+    assert pointer(work_dir) == 'epoch_3.pth'
+
+
+def test_feature_two_are_there_while_it_trains(make_runner, work_dir) -> None:
+    """One to continue at if a disk spoils the other."""
+    seen = []
+
+    class Look(Hook):
+        priority = 'LOWEST'
+
+        def after_train_epoch(self, runner: Runner) -> None:
+            seen.append([name for name in files(work_dir) if name.endswith('.pth')])
+
+    runner = make_runner(epochs=3, checkpoint={**HOOK, 'max_keep_ckpts': 1})
+    runner.register_hook(Look())
+    runner.train()
+    names = [f'epoch_{epoch}.pth' for epoch in (1, 2, 3)]
+    assert seen == [names[:1], names[:2], names[1:]]
+    assert files(work_dir) == ['epoch_3.pth', 'last_checkpoint']
+
+
+def test_feature_resumed_at_the_newest_that_is_whole(make_runner, work_dir) -> None:
+    keep = {**HOOK, 'max_keep_ckpts': 2}
+    guarded(make_runner(epochs=3, checkpoint=keep)).train()
+    last = work_dir / 'epoch_3.pth'
+    last.write_bytes(last.read_bytes()[:-100])
+    runner = guarded(make_runner(epochs=4, checkpoint=keep, resume=True))
+    runner.train()
+    assert runner.iter == 8
+    assert runner._load_from.endswith('epoch_2.pth')
+    assert files(work_dir) == ['epoch_3.pth', 'epoch_4.pth', 'last_checkpoint']
+    load_weights(last)  # trained anew

@@ -45,4 +45,4 @@ def test_exception_a_loss_that_is_no_number(out) -> None:
     assert message in one
     noted = json.loads((out / 'loss/non_finite_loss.json').read_text(encoding='utf-8'))
     assert [part['rank'] for part in noted['batches']] == [1]
-    assert not list((out / 'loss').glob('*.pth*'))
+    assert not list((out / 'loss').glob('epoch*'))
