@@ -66,7 +66,7 @@ def refuse_learned(cfg: Any, paths: Sequence[Path]) -> list[str]:
     Raises:
         ValueError: Naming those that were learned from.
     """
-    if cfg.get('train_dataloader') is None:
+    if 'dataset' not in (cfg.get('train_dataloader') or {}):
         return []
     learned = _learned(cfg)
     here = [path for path in learned if path.is_file()]

@@ -22,17 +22,14 @@ from mmdefect.cli.arguments import (
     threshold_of,
     tile_of,
 )
-from mmdefect.cli.results import (
+from mmdefect.cli.result_files import (
     LABELME,
     PICTURES,
-    ResultFolder,
     labelme_file,
     picture_of,
     shared_stems,
-    video_of,
-    write_coco,
-    write_list,
 )
+from mmdefect.cli.results import ResultFolder, video_of, write_coco, write_list
 from mmdefect.cli.shards import LAUNCHERS, Share, share_of, take_gpu
 
 if TYPE_CHECKING:
