@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdefect.cli.arguments import (
     add_bits,
+    add_device,
     add_model,
     add_threshold,
     add_tile,
@@ -48,6 +49,7 @@ FORMATS = ('jsonl', 'json', 'coco', 'labelme')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_model(parser)
+    add_device(parser)
     parser.add_argument('inputs', metavar='INPUT', nargs='+', help='what to look at')
     parser.add_argument(
         '--backend',
