@@ -34,11 +34,11 @@ def build_dataset(
         verified: Whether all of its files are looked at, as the settings say. If not,
             it is to be no wrapper.
     """
-    settings = copy.deepcopy(dict(settings))
+    given: dict[str, Any] = copy.deepcopy(dict(settings))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         if not verified:
-            settings.update(_without_checks(DATASETS.get(settings['type'])))
-        return DATASETS.build(settings)
+            given.update(_without_checks(DATASETS.get(given['type'])))
+        return DATASETS.build(given)
 
 
 def _without_checks(kind: Any) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def refuse_learned(cfg: Any, paths: Sequence[Path]) -> list[str]:
     Raises:
         ValueError: Naming those that were learned from.
     """
-    if cfg.get('train_dataloader') is None:
+    if 'dataset' not in (cfg.get('train_dataloader') or {}):
         return []
     learned = _learned(cfg)
     here = [path for path in learned if path.is_file()]

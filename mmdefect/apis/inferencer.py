@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -190,7 +189,7 @@ class DefectInferencer:
             yield from self._batches(frames, self._looked_at)
             return
         with ThreadPoolExecutor(2, 'look') as pool:
-            begun = self._batches(frames, partial(pool.submit, self._looked_at))
+            begun = self._batches(frames, lambda b: pool.submit(self._looked_at, b))
             # In a thread of its own: no result waits for the picture after it.
             with closing(read_ahead(begun, size=1)) as jobs:
                 for batch, job in jobs:

@@ -9,7 +9,7 @@ from typing import Any
 def add_model(
     parser: argparse.ArgumentParser, *, what: str = 'work dir, config or package'
 ) -> None:
-    """Declare MODEL, ``--weights``, ``--step`` and ``--device``."""
+    """Declare MODEL, ``--weights`` and ``--step``."""
     parser.add_argument('model', metavar='MODEL', help=what)
     parser.add_argument(
         '--weights', metavar='FILE', help="by default the work dir's own"
@@ -17,13 +17,17 @@ def add_model(
     parser.add_argument(
         '--step', type=int, metavar='K', help='of a stream; by default the last'
     )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--device``."""
     parser.add_argument(
         '--device', default='auto', help='auto, cpu, cuda, cuda:1 ... (auto)'
     )
 
 
 def model_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """What :func:`add_model` has read."""
+    """What :func:`add_model` and :func:`add_device` have read."""
     return {
         name: getattr(args, name) for name in ('model', 'weights', 'step', 'device')
     }

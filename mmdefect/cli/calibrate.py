@@ -6,7 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmdefect.cli.arguments import add_model, add_tile, model_settings, tile_of
+from mmdefect.cli.arguments import (
+    add_device,
+    add_model,
+    add_tile,
+    model_settings,
+    tile_of,
+)
 
 HELP = """Choose from which score on a defect is called one, and write calibrated.pth.
 
@@ -17,6 +23,7 @@ held-out good images, a folder a product."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_model(parser, what='work dir or config')
+    add_device(parser)
     parser.add_argument(
         '--images',
         type=Path,

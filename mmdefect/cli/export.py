@@ -7,7 +7,7 @@ import shlex
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from mmdefect.cli.arguments import add_threshold, threshold_of
+from mmdefect.cli.arguments import add_model, add_threshold, threshold_of
 from mmdefect.compat import check_torch
 from mmdefect.utils.files import draft_folder
 
@@ -20,14 +20,8 @@ written if they disagree."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('model', metavar='MODEL', help='work dir, config or package')
+    add_model(parser)
     parser.add_argument('out', type=Path, metavar='OUT', help='new or empty folder')
-    parser.add_argument(
-        '--weights', metavar='FILE', help="by default the work dir's own"
-    )
-    parser.add_argument(
-        '--step', type=int, metavar='K', help='of a stream; by default the last'
-    )
     parser.add_argument(
         '--format', choices=['onnx', 'openvino'], default='onnx', help='(onnx)'
     )

@@ -18,10 +18,10 @@ from mmdefect.cli.init_images import Looked, look
 from mmdefect.cli.init_plan import (
     MOBILENET,
     Plan,
-    comment,
     data_folder,
     literal,
     names_literal,
+    noted,
     random_backbone,
     weights_note,
 )
@@ -208,6 +208,52 @@ def _in_both(images: Sequence[Labelled], root: Path, good: str) -> list[str]:
     ]
 
 
+_CONFIG = """\
+{about}
+_base_ = {base!r}
+
+# In label order: 0 is the defective class.
+classes = {classes}{model}
+
+# The size that the network was pretrained with. Parts are seen mirrored, slightly
+# turned and in other light; leave out what changes what they are.
+size = dict(type='Resize', scale=(224, 224))
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    size,
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(
+        type='mmdefect.RandomRigid', rotate=10, translate=0.05,
+        scale=(0.95, 1.05), border='reflect'),
+    dict(type='ColorJitter', brightness=0.2, contrast=0.2),
+    dict(type='PackInputs'),
+]
+images = dict(
+    _delete_=True, type='CustomDataset', data_root='', classes=classes,
+    data_prefix={root})
+train_dataloader = dict(
+    batch_size={batch},
+    dataset=dict(images, ann_file={train},
+                 pipeline=train_pipeline))
+val_dataloader = dict(
+    dataset=dict(images, ann_file={val},
+                 pipeline=_base_.test_pipeline))
+test_dataloader = dict(
+    dataset=dict(images, ann_file={test},
+                 pipeline=_base_.test_pipeline))
+del size, images
+
+{schedule}
+max_epochs = {epochs}
+train_cfg = dict(max_epochs=max_epochs)
+optim_wrapper = dict(optimizer=dict(lr={rate:g}))
+auto_scale_lr = dict(base_batch_size={batch})
+param_scheduler = [
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], end=max_epochs)]
+"""
+
+
 def config_text(
     args: argparse.Namespace,
     classes: Sequence[str],
@@ -225,82 +271,30 @@ def config_text(
         training: Number of training images.
         pretrained: Whether weights to start from are there.
     """
-    data = data_folder(args.out)
-    lists = {name: data / f'{name}.txt' for name in ('train', 'val', 'test')}
-    if 'test.txt' not in files:
-        lists['test'] = lists['val']
     batch = max(min(32, training // 4), 2)
     steps = math.ceil(training / batch)
     least = 20 if pretrained else 50
-    epochs = min(max(math.ceil(ITERATIONS / steps), least), 100)
-    rate = 5e-5 if pretrained else 1e-3
     how = 'the rate of the preset' if pretrained else 'a rate for random weights'
-    lines = [
-        *comment(
+    test = 'test' if 'test.txt' in files else 'val'
+    data = data_folder(args.out)
+    train, val, test = (literal(data / f'{s}.txt') for s in ('train', 'val', test))
+    return _CONFIG.format(
+        about=noted(
             f'Is a part {classes[0]}? Images of {args.data.as_posix()}, by mmdefect '
             'init. Paths are relative to the folder where training is started.'
         ),
-        f'_base_ = {BASE!r}',
-        '',
-        '# In label order: 0 is the defective class.',
-        f'classes = {names_literal(classes)}',
-        *_model_lines(pretrained=pretrained),
-        '',
-        *_data_lines(args.data, lists, batch),
-        '',
-        *comment(
+        base=BASE,
+        classes=names_literal(classes),
+        model='' if pretrained else random_backbone('Random weights'),
+        root=literal(args.data),
+        batch=batch,
+        train=train,
+        val=val,
+        test=test,
+        schedule=noted(
             f'{training} images are {steps} iterations of {batch} an epoch; {how}. '
             'It stops earlier when validation has not got better for eight epochs.'
         ),
-        f'max_epochs = {epochs}',
-        'train_cfg = dict(max_epochs=max_epochs)',
-        f'optim_wrapper = dict(optimizer=dict(lr={rate:g}))',
-        f'auto_scale_lr = dict(base_batch_size={batch})',
-        'param_scheduler = [',
-        '    _base_.param_scheduler[0],',
-        '    dict(_base_.param_scheduler[1], end=max_epochs)]',
-    ]
-    return '\n'.join(lines) + '\n'
-
-
-def _model_lines(*, pretrained: bool) -> list[str]:
-    if pretrained:
-        return []
-    return random_backbone(
-        f'Random weights, as {MOBILENET.as_posix()} was not there; with the file, '
-        'leave this line out.'
+        epochs=min(max(math.ceil(ITERATIONS / steps), least), 100),
+        rate=5e-5 if pretrained else 1e-3,
     )
-
-
-def _data_lines(root: Path, lists: Mapping[str, Path], batch: int) -> list[str]:
-    return [
-        *comment(
-            'The size that the network was pretrained with. Parts are seen mirrored, '
-            'slightly turned and in other light; leave out what changes what they are.'
-        ),
-        "size = dict(type='Resize', scale=(224, 224))",
-        'train_pipeline = [',
-        "    dict(type='LoadImageFromFile'),",
-        '    size,',
-        "    dict(type='RandomFlip', prob=0.5, direction='horizontal'),",
-        '    dict(',
-        "        type='mmdefect.RandomRigid', rotate=10, translate=0.05,",
-        "        scale=(0.95, 1.05), border='reflect'),",
-        "    dict(type='ColorJitter', brightness=0.2, contrast=0.2),",
-        "    dict(type='PackInputs'),",
-        ']',
-        'images = dict(',
-        "    _delete_=True, type='CustomDataset', data_root='', classes=classes,",
-        f'    data_prefix={literal(root)})',
-        'train_dataloader = dict(',
-        f'    batch_size={batch},',
-        f'    dataset=dict(images, ann_file={literal(lists["train"])},',
-        '                 pipeline=train_pipeline))',
-        'val_dataloader = dict(',
-        f'    dataset=dict(images, ann_file={literal(lists["val"])},',
-        '                 pipeline=_base_.test_pipeline))',
-        'test_dataloader = dict(',
-        f'    dataset=dict(images, ann_file={literal(lists["test"])},',
-        '                 pipeline=_base_.test_pipeline))',
-        'del size, images',
-    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from mmdefect.cli.init_images import Looked, look
 from mmdefect.cli.init_plan import (
     MOBILENET,
     Plan,
-    comment,
     data_folder,
     literal,
     names_literal,
+    noted,
     random_backbone,
     relative,
     weights_note,
@@ -179,6 +178,30 @@ def _warnings(products: Products, looked: Looked) -> list[str]:
     return found
 
 
+_CONFIG = f"""\
+{{about}}
+_base_ = {BASE!r}
+
+products = {{products}}{{model}}
+
+# Images are brought to {SIDE} x {SIDE} and a map has 14 x 14 places. For finer defects
+# scale=(448, 448) and model=dict(grid=28), at four times the time.
+size = dict(
+    type='Resize', scale=({SIDE}, {SIDE}), keep_ratio=False, backend='pillow')
+train_pipeline = [_base_.train_pipeline[0], size, *_base_.train_pipeline[2:]]
+test_pipeline = [_base_.test_pipeline[0], size, *_base_.test_pipeline[2:]]
+images = dict(data_root={{root}}, metainfo=dict(classes=products))
+train_dataloader = dict(
+    dataset=dict(images, {{train}}pipeline=train_pipeline))
+test_dataloader = dict(
+    dataset=dict(images, {{test}}pipeline=test_pipeline))
+del size, images
+
+{{later}}
+stream = dict(protocol=[products])
+"""
+
+
 def config_text(
     args: argparse.Namespace, products: Products, *, pretrained: bool
 ) -> str:
@@ -190,66 +213,29 @@ def config_text(
         pretrained: Whether weights of the backbone are there.
     """
     names = [report.product for report in products.reports]
-    lines = [
-        *comment(
+    data = data_folder(args.out)
+    train, test = (
+        f'meta_file={relative(data / name, products.root)!r}, '
+        if name in products.files
+        else ''
+        for name in ('train.jsonl', 'test.jsonl')
+    )
+    return _CONFIG.format(
+        about=noted(
             f'What looks unusual on {len(names)} product{"s"[: len(names) - 1]} of '
             f'{args.data.as_posix()}, by mmdefect init: patches of good images are '
             'remembered, in one pass and without a GPU. Paths are relative to the '
             'folder where training is started.'
         ),
-        f'_base_ = {BASE!r}',
-        '',
-        f'products = {names_literal(names)}',
-        *_model_lines(pretrained=pretrained),
-        '',
-        *comment(
-            f'Images are brought to {SIDE} x {SIDE} and a map has 14 x 14 places. For '
-            'finer defects scale=(448, 448) and model=dict(grid=28), at four times the '
-            'time.'
-        ),
-        f"size = dict(type='Resize', scale=({SIDE}, {SIDE}), keep_ratio=False, "
-        "backend='pillow')",
-        'train_pipeline = [_base_.train_pipeline[0], size, *_base_.train_pipeline[2:]]',
-        'test_pipeline = [_base_.test_pipeline[0], size, *_base_.test_pipeline[2:]]',
-        *_data_lines(args.out, products),
-        'del size, images',
-        '',
-        *_stream_lines(names),
-    ]
-    return '\n'.join(lines) + '\n'
-
-
-def _model_lines(*, pretrained: bool) -> list[str]:
-    if pretrained:
-        return []
-    return random_backbone(
-        f'Random features, as {MOBILENET.as_posix()} was not there: maps say little. '
-        'With the file, leave this line out.'
-    )
-
-
-def _data_lines(out: Path, products: Products) -> list[str]:
-    lists = {
-        split: f'meta_file={relative(data_folder(out) / name, products.root)!r}, '
-        if (name := f'{split}.jsonl') in products.files
-        else ''
-        for split in ('train', 'test')
-    }
-    return [
-        f'images = dict(data_root={literal(products.root)}, '
-        'metainfo=dict(classes=products))',
-        'train_dataloader = dict(',
-        f'    dataset=dict(images, {lists["train"]}pipeline=train_pipeline))',
-        'test_dataloader = dict(',
-        f'    dataset=dict(images, {lists["test"]}pipeline=test_pipeline))',
-    ]
-
-
-def _stream_lines(names: Sequence[str]) -> list[str]:
-    return [
-        *comment(
+        products=names_literal(names),
+        model=''
+        if pretrained
+        else random_backbone('Random features, which say little'),
+        root=literal(products.root),
+        train=train,
+        test=test,
+        later=noted(
             'All products in one step. What comes later is a list of its own, such as '
             f'[{list(names)!r}, ["new"]], with the new product among `products`.'
         ),
-        'stream = dict(protocol=[products])',
-    ]
+    )

@@ -123,19 +123,18 @@ def check_target(out: Path, *sources: Path, force: bool) -> None:
         refuse_full(own)
 
 
-def comment(text: str) -> list[str]:
-    """Lines of a comment."""
-    return [f'# {line}' for line in textwrap.wrap(text, 86)]
-
-
 def noted(text: str) -> str:
-    """A comment, as text."""
-    return '\n'.join(comment(text))
+    """A comment of a config."""
+    return '\n'.join(f'# {line}' for line in textwrap.wrap(text, 86))
 
 
-def random_backbone(text: str) -> list[str]:
-    """Lines of a config whose backbone starts from random weights, and why."""
-    return [*comment(text), 'model = dict(backbone=dict(init_cfg=None))']
+def random_backbone(what: str) -> str:
+    """Part of a config whose backbone starts from random weights, and why."""
+    why = (
+        f'{what}, as {MOBILENET.as_posix()} was not there; with the file, leave this '
+        'line out.'
+    )
+    return f'\n{noted(why)}\nmodel = dict(backbone=dict(init_cfg=None))'
 
 
 def literal(path: Path | str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdefect.cli.arguments import (
     add_bits,
+    add_device,
     add_model,
     add_threshold,
     add_tile,
@@ -22,17 +23,14 @@ from mmdefect.cli.arguments import (
     threshold_of,
     tile_of,
 )
-from mmdefect.cli.results import (
+from mmdefect.cli.result_files import (
     LABELME,
     PICTURES,
-    ResultFolder,
     labelme_file,
     picture_of,
     shared_stems,
-    video_of,
-    write_coco,
-    write_list,
 )
+from mmdefect.cli.results import ResultFolder, video_of, write_coco, write_list
 from mmdefect.cli.shards import LAUNCHERS, Share, share_of, take_gpu
 
 if TYPE_CHECKING:
@@ -51,6 +49,7 @@ FORMATS = ('jsonl', 'json', 'coco', 'labelme')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_model(parser)
+    add_device(parser)
     parser.add_argument('inputs', metavar='INPUT', nargs='+', help='what to look at')
     parser.add_argument(
         '--backend',

@@ -9,22 +9,20 @@ the folder is. ``.lock`` is held by the process that writes, and never removed.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from mmdefect.cli.result_files import FILES, LABELME, PICTURES
 from mmdefect.cli.result_lines import Place, drop_torn_line, line_at, lines_of
 from mmdefect.cli.shards import Share, wait_for
 from mmdefect.utils.files import draft_of, in_one_piece, refuse_full, write_json
 from mmdefect.utils.text_files import read_json
 
 RESULTS, SETTINGS = 'results.jsonl', 'settings.json'
-PICTURES, LABELME, LOCK = 'pictures', 'labelme', '.lock'
-# Files of a result, by the key of its line that names them.
-_FILES = {'picture': (PICTURES, '.jpg'), 'labelme': (LABELME, '.json')}
+LOCK = '.lock'
 _OURS = {'written by': 'mmdefect predict'}
 # What is written of all results at the end, by the setting that asks for it.
 _WHOLE = {'json': 'results.json', 'coco': 'coco.json'}
@@ -124,7 +122,7 @@ class ResultFolder:
         """Folder and name of each file that a result names."""
         for path in self._files():
             for _, record in lines_of(path):
-                for key, (folder, suffix) in _FILES.items():
+                for key, (folder, suffix) in FILES.items():
                     where, _, name = str(record.get(key, '')).partition('/')
                     if where == folder and '/' not in name and name.endswith(suffix):
                         yield folder, name
@@ -281,52 +279,6 @@ def _position(source: str, rank: dict[str, int]) -> int:
 def video_of(source: str) -> str:
     """The video that a frame comes from."""
     return source.rpartition('#')[0]
-
-
-def picture_of(source: str) -> str:
-    """Where in the folder the picture of a result is."""
-    from mmdefect.deploy.saving import file_stem
-
-    return f'{PICTURES}/{file_stem(source)}.jpg'
-
-
-def shared_stems(sources: Iterable[str]) -> set[str]:
-    """Names without suffix that several images have, on no matter which system."""
-    from mmdefect.deploy.saving import plain_stem
-
-    found = Counter((plain_stem(source) or '').casefold() for source in sources)
-    return {stem for stem, number in found.items() if number > 1}
-
-
-def labelme_file(folder: Path, source: str, shared: Collection[str]) -> str:
-    """Where in the folder the LabelMe file of a result is.
-
-    LabelMe looks for the name of the image. Where that is not enough, or a file that
-    is there belongs to another image, digits of the whole path follow it.
-
-    Args:
-        folder: Of the results.
-        source: Full name of the image.
-        shared: See :func:`shared_stems`.
-    """
-    from mmdefect.deploy.saving import file_stem, plain_stem
-
-    stem = plain_stem(source)
-    own = folder / LABELME / f'{stem}.json'
-    if stem is None or stem.casefold() in shared or not _is_free(own, source):
-        stem = file_stem(source)
-    return f'{LABELME}/{stem}.json'
-
-
-def _is_free(path: Path, source: str) -> bool:
-    """Whether a LabelMe file is not there, or is that of an image."""
-    if not path.exists():
-        return True
-    try:
-        image = Path(path.parent.resolve(), str(read_json(path, 'file')['imagePath']))
-    except (KeyError, TypeError, ValueError):  # somebody else's
-        return False
-    return os.path.normpath(image) == source
 
 
 def _is_left_over(source: str, places: dict[str, Place], rank: dict[str, int]) -> bool:

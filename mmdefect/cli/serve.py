@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmdefect.cli.arguments import add_bits, add_tile, tile_of
+from mmdefect.cli.arguments import add_bits, add_device, add_tile, tile_of
 from mmdefect.utils.text_files import read_text_file
 
 HELP = """Answer over HTTP with one or more packages; see docs/guides/deploy.md.
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--backend', default='auto', choices=['auto', 'onnxruntime', 'openvino']
     )
-    parser.add_argument('--device', default='auto', help='auto, cpu or cuda (auto)')
+    add_device(parser)
     add_bits(parser)
     add_tile(parser)
     for name, (kind, text) in _LIMITS.items():

@@ -24,7 +24,7 @@ from mmdefect.deploy.sources import Inputs, count_frames, open_frames, read_imag
 from mmdefect.export.accuracy import LabelledSet, read_labelled
 from mmdefect.export.card import model_card
 from mmdefect.export.write import CARD, ONNX_FILE, written_graph
-from mmdefect.utils.checks import check_choice, check_range
+from mmdefect.utils.checks import check_choice
 from mmdefect.utils.files import new_folder, write_text
 from mmdefect.utils.timing import interleaved
 
@@ -33,6 +33,8 @@ WEIGHTED = ('Conv', 'ConvTranspose', 'Gemm', 'MatMul')
 #: What stands between them and has no need of float32.
 BETWEEN = ('Add', 'Clip', 'Concat', 'GlobalAveragePool', 'MaxPool', 'Relu')
 LEAST_GAIN, MOST_LOSS = 1.1, 0.005
+#: As many calibration looks at, spread over those that are given.
+MOST_IMAGES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,6 @@ def quantise(
     format: str = 'onnx',  # noqa: A002  as of an export
     least_gain: float = LEAST_GAIN,
     most_loss: float = MOST_LOSS,
-    most_images: int = 200,
     rounds: int = 50,
 ) -> Path:
     """Write an int8 package, unless it is hardly faster or less right than the float.
@@ -107,7 +108,6 @@ def quantise(
         format: Of the new graph, ``'onnx'`` or ``'openvino'``.
         least_gain: How many times faster it has to be.
         most_loss: Which fraction of the accuracy it may lose: 0.005 is half a point.
-        most_images: Calibration takes as many, spread over those given.
         rounds: Pairs of runs that the speed is measured with.
 
     Returns:
@@ -127,7 +127,6 @@ def quantise(
         PosixPath('my_int8')
     """
     check_choice('format', format, FORMATS)
-    check_range('most_images', most_images, 1)
     given = read_package(package)
     if (given.graph.format, given.graph.precision) != ('onnx', 'float32'):
         raise ValueError(
@@ -137,7 +136,7 @@ def quantise(
     folder = None if labelled_images is None else Path(labelled_images)
     known = read_labelled(Path(labelled), given.spec, images=folder)
     with new_folder(Path(out)) as draft:
-        batches = Calibration(given, calibration, most=most_images)
+        batches = Calibration(given, calibration, most=MOST_IMAGES)
         write_int8(given.folder / given.graph.file, draft / ONNX_FILE, batches)
         graph = written_graph(format, draft, given.graph.outputs)
         made = replace(given, graph=replace(graph, precision='int8')).save(draft)

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.deploy.package import FILE, read_package
-from mmdefect.utils.checks import check_range
 from mmdefect.utils.files import new_folder, write_text
 
 CONFIG = 'config.pbtxt'
 VERSION = '1'
+# Images that Triton looks at together at most; microseconds that one waits for others.
+MAX_BATCH, DELAY = 32, 1000
 _NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*')
 # https://github.com/triton-inference-server/onnxruntime_backend
 _TYPES = {
@@ -54,8 +55,6 @@ def write_triton(
     out: str | Path,
     *,
     name: str | None = None,
-    max_batch_size: int = 32,
-    queue_delay_us: int = 1000,
 ) -> Path:
     """Write ``<out>/<name>``: ``config.pbtxt``, ``1/model.onnx``, ``1/package.json``.
 
@@ -63,8 +62,6 @@ def write_triton(
         package: Folder of an ONNX package.
         out: Model repository, new or with other models.
         name: Of the model; by default that of the package's folder.
-        max_batch_size: Images that Triton looks at together, at most.
-        queue_delay_us: Microseconds that an image waits for others.
 
     Returns:
         The folder of the model. Its ``1`` is the package as it was, for clients.
@@ -73,7 +70,7 @@ def write_triton(
         FileExistsError: There is a model of this name.
         FileNotFoundError: There is no such package.
         ValueError: It is no ONNX package or has changed, its graph has no batch of any
-            size, or a setting means nothing.
+            size, or the name is none.
     """
     package, out = Path(package).absolute(), Path(out)
     name = package.name if name is None else name
@@ -82,18 +79,9 @@ def write_triton(
             f'name={name!r}: expected letters, digits, dots, dashes and underscores; '
             'give such a name'
         )
-    check_range('max_batch_size', max_batch_size, 1)
-    check_range('queue_delay_us', queue_delay_us, 0)
     graph = read_package(package).graph.file
     inputs, outputs = graph_tensors(package / graph)
-    config = triton_config(
-        name,
-        graph,
-        inputs,
-        outputs,
-        max_batch_size=max_batch_size,
-        delay=queue_delay_us,
-    )
+    config = triton_config(name, graph, inputs, outputs)
     with new_folder(out / name) as folder:
         (folder / VERSION).mkdir()
         for file in (graph, FILE):
@@ -145,23 +133,17 @@ def _tensors(values: Iterable[Any], graph: Path) -> list[Tensor]:
 
 
 def triton_config(
-    name: str,
-    graph: str,
-    inputs: Sequence[Tensor],
-    outputs: Sequence[Tensor],
-    *,
-    max_batch_size: int,
-    delay: int,
+    name: str, graph: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
 ) -> str:
     """Text of ``config.pbtxt``: onnxruntime, batches gathered from single images."""
     parts = [
         f'name: {json.dumps(name)}',
         'backend: "onnxruntime"',
         f'default_model_filename: {json.dumps(graph)}',
-        f'max_batch_size: {max_batch_size}',
+        f'max_batch_size: {MAX_BATCH}',
         *(f'input {_text(tensor)}' for tensor in inputs),
         *(f'output {_text(tensor)}' for tensor in outputs),
-        f'dynamic_batching {{\n  max_queue_delay_microseconds: {delay}\n}}',
+        f'dynamic_batching {{\n  max_queue_delay_microseconds: {DELAY}\n}}',
     ]
     return '\n'.join(parts) + '\n'
 

@@ -142,7 +142,7 @@ def _check(name: str, value: float, tolerance: Tolerance, number: int) -> None:
     if not value <= most:
         raise NotEqualError(
             f'image {number + 1}: {name} of the package differ by {value:.3g}: '
-            f'expected at most {most:g}; a larger tolerance would accept it'
+            f'expected at most {most:g}; export from another checkpoint, or report this'
         )
 
 

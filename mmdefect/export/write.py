@@ -43,7 +43,6 @@ def export(
     format: str = 'onnx',  # noqa: A002  as the command line has it
     images: Inputs | None = None,
     threshold: float | Mapping[str, float] | None = None,
-    tolerance: Tolerance | None = None,
 ) -> Path:
     """Write a package: a graph, ``package.json`` and a model card.
 
@@ -63,7 +62,6 @@ def export(
             ones where there is none.
         threshold: From which score on a defect is called one, in place of what was
             calibrated: one number, or a number a class (or product).
-        tolerance: By how much both may differ.
 
     Returns:
         The folder.
@@ -87,7 +85,7 @@ def export(
     if threshold is not None:
         backend.spec = replace(backend.spec.with_threshold(threshold), calibrated=False)
     with new_folder(Path(out)) as draft:
-        _write(backend, draft, format, images, tolerance or Tolerance())
+        _write(backend, draft, format, images)
     return Path(out)
 
 
@@ -106,9 +104,7 @@ def _check_installed(kind: str) -> None:
         )
 
 
-def _write(
-    backend: Any, draft: Path, kind: str, images: Inputs | None, tolerance: Tolerance
-) -> None:
+def _write(backend: Any, draft: Path, kind: str, images: Inputs | None) -> None:
     spec = backend.spec
     about = provenance(backend.cfg, spec)
     network = exportable(backend.model, spec.task)
@@ -124,7 +120,7 @@ def _write(
         postprocess=network.postprocess,
     )
     package = package.save(draft)
-    parity = compare(backend, open_package(draft), shown, tolerance=tolerance)
+    parity = compare(backend, open_package(draft), shown, tolerance=Tolerance())
     package = replace(package, parity={'source': source, **parity}).save(draft)
     write_text(draft / CARD, model_card(package))
 
