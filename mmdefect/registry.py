@@ -160,8 +160,13 @@ DATASETS = _child(
         'DefectDetDataset': 'mmdefect.datasets.boxes.dataset',
         'NEUDETDataset': 'mmdefect.datasets.boxes.neu_det',
         'DeepPCBDataset': 'mmdefect.datasets.boxes.deeppcb',
+        'MemoryDataset': 'mmdefect.datasets.boxes.replay',
+        'ReplayDataset': 'mmdefect.datasets.boxes.replay',
         'PairedMaskDataset': 'mmdefect.datasets.index_masks.dataset',
     },
+)
+DATA_SAMPLERS = _child(
+    'DATA_SAMPLERS', {'ReplayBatchSampler': 'mmdefect.datasets.boxes.replay'}
 )
 _ANOMALY_TRANSFORMS = 'mmdefect.datasets.transforms.anomaly'
 TRANSFORMS = _child(
@@ -173,6 +178,7 @@ TRANSFORMS = _child(
         'AnomalyFlipRotate': _ANOMALY_TRANSFORMS,
         'PackAnomalyInputs': _ANOMALY_TRANSFORMS,
         'RandomRigid': 'mmdefect.datasets.transforms.rigid',
+        'RehearseCrops': 'mmdefect.datasets.transforms.rehearsal',
         'LoadIndexMask': 'mmdefect.datasets.transforms.index_mask',
     },
 )

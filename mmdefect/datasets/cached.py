@@ -21,11 +21,13 @@ class CachedImages(BaseDataset):
     that configs hold the name which OpenMMLab's inferencers look for.
 
     A subclass names this class first and sets ``cache_gb``, in gigabytes, 0 for none,
-    and an empty ``_cache`` before it initialises its bases.
+    and an empty ``_cache`` before it initialises its bases. What it has decoded to
+    check its files, up to ``_max_bytes``, it may leave as ``_decoded``.
     """
 
     cache_gb: float
     _cache: dict[str, np.ndarray]
+    _decoded: dict[str, np.ndarray] | None = None
 
     def __init__(self, *args: Any, pipeline: Sequence[Any] = (), **kwargs: Any) -> None:
         super().__init__(*args, pipeline=with_our_loader(pipeline), **kwargs)
@@ -37,12 +39,19 @@ class CachedImages(BaseDataset):
         super().full_init()
         if self.cache_gb > 0:
             infos = [self.get_data_info(i) for i in range(len(self))]
-            self._cache = fill_cache(infos, max_bytes=int(self.cache_gb * 1e9))
+            self._cache = fill_cache(
+                infos, max_bytes=self._max_bytes, decoded=self._decoded
+            )
+            self._decoded = None
             print_log(
                 f'{type(self).__name__}: {len(self._cache)} of {len(infos)} images '
                 f'cached within {self.cache_gb:g} GB.',
                 logger='current',
             )
+
+    @property
+    def _max_bytes(self) -> int:
+        return int(self.cache_gb * 1e9)
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """Return the data info of an image, with ``img_cached`` if it is cached."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,14 @@ from mmdefect.utils.image_header import (
     read_bytes,
     read_header,
 )
-from mmdefect.utils.images import EXIF, decode, is_turned, read_bgr, to_bgr
+from mmdefect.utils.images import (
+    EXIF,
+    as_annotated,
+    decode,
+    is_turned,
+    read_bgr,
+    to_bgr,
+)
 
 
 @dataclass(frozen=True)
@@ -38,33 +45,41 @@ class Facts:
     top: int = 0
 
 
-def look_at(path: str | Path, *, full: bool = False) -> Facts:
+Keep = Callable[[Header, np.ndarray], None]
+# By path, whether it was decoded, time of change and size.
+_KNOWN: dict[tuple[str, bool, int, int], Facts] = {}
+
+
+def look_at(path: str | Path, *, full: bool = False, keep: Keep | None = None) -> Facts:
     """Read the header of an image, or decode it (``full``).
 
     A file that has not changed is looked at once in a process, so the datasets of all
-    steps of a stream cost as much as one.
+    steps of a stream cost as much as one. What is decoded in doing so, ``keep`` is
+    given: a sound header, and pixels as they are stored.
     """
     if missing := file_error(path):
         return Facts(error=missing)
     about = Path(path).stat()
-    return _look(str(path), full, about.st_mtime_ns, about.st_size)
+    key = (str(path), full, about.st_mtime_ns, about.st_size)
+    if key not in _KNOWN:
+        _KNOWN[key] = _look(path, full, keep)
+    return _KNOWN[key]
 
 
-@cache
-def _look(path: str, full: bool, _time: int, _size: int) -> Facts:
+def _look(path: str | Path, full: bool, keep: Keep | None) -> Facts:
     try:
         if not full:
             return Facts(read_header(path))
         data = read_bytes(path)
         header = header_of(data)
         pixels = decode(data, header)
-        if pixels.dtype == np.uint16:
-            to_bgr(pixels[:1, :1], bits=16)  # for its message on channels
-            return Facts(header, top=int(pixels.max(initial=0)))
-        to_bgr(pixels[:1, :1])
+        deep = pixels.dtype == np.uint16
+        to_bgr(pixels[:1, :1], bits=16 if deep else None)  # for its message on channels
     except ImageError as error:
         return Facts(error=str(error))
-    return Facts(header)
+    if keep is not None:
+        keep(header, pixels)
+    return Facts(header, top=int(pixels.max(initial=0)) if deep else 0)
 
 
 def file_error(path: str | Path) -> str | None:
@@ -99,6 +114,36 @@ def refuse(errors: Sequence[str], *, where: str) -> None:
 def decode_error(path: str | Path) -> str | None:
     """Decode an image and say in a few words why it is broken, else None."""
     return look_at(path, full=True).error
+
+
+def decode_errors(
+    infos: Sequence[Mapping[str, Any]], *, max_bytes: int = 0
+) -> tuple[dict[str, str | None], dict[str, np.ndarray]]:
+    """Decode the images of data infos, and keep what a cache would decode again.
+
+    Args:
+        infos: As :func:`read_info` takes them.
+        max_bytes: Memory for what is kept.
+
+    Returns:
+        Path -> why it is broken, else None; and path -> pixels as :func:`read_info`
+        returns them, of the first images that were decoded now.
+    """
+    kept: dict[str, np.ndarray] = {}
+    left = max_bytes
+
+    def keep(header: Header, pixels: np.ndarray) -> None:
+        nonlocal left
+        left -= 3 * header.width * header.height
+        if left >= 0:
+            with suppress(ImageError):  # of another size than annotated: named later
+                kept[path] = as_annotated(header, pixels, **_reading(info))
+
+    reasons = {}
+    for info in infos:
+        path = info['img_path']
+        reasons[path] = look_at(path, full=True, keep=keep if max_bytes else None).error
+    return reasons, kept
 
 
 def detect_bits(
@@ -185,16 +230,23 @@ def read_info(info: Mapping[str, Any], *, data: bytes | None = None) -> np.ndarr
     Returns:
         Shape (H, W, 3), BGR, uint8.
     """
+    return read_bgr(info['img_path'], data=data, **_reading(info))
+
+
+def _reading(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of :func:`as_annotated` that a data info says."""
     size = None
     if info.get('width') and info.get('height'):
         size = (info['width'], info['height'])
     exif = info.get('exif') or (None if size else 'turned')
-    path = info['img_path']
-    return read_bgr(path, data=data, size=size, exif=exif, bits=info.get('bits'))
+    return {'size': size, 'exif': exif, 'bits': info.get('bits')}
 
 
 def fill_cache(
-    infos: Iterable[Mapping[str, Any]], *, max_bytes: int
+    infos: Iterable[Mapping[str, Any]],
+    *,
+    max_bytes: int,
+    decoded: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Decode images of data infos until ``max_bytes`` of memory are used up.
 
@@ -210,7 +262,8 @@ def fill_cache(
         if info['img_path'] in cache:
             continue
         try:
-            image = read_info(info)
+            image = (decoded or {}).get(info['img_path'])
+            image = read_info(info) if image is None else image
         except ValueError:  # LoadCachedImage will name the file
             continue
         used += image.nbytes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from importlib.util import find_spec
@@ -12,16 +11,18 @@ from typing import Any
 
 import numpy as np
 from mmdet.evaluation.metrics import CocoMetric
-from mmengine.fileio import load
 from mmengine.logging import MMLogger
 from terminaltables import AsciiTable
 
 from mmdefect.datasets.boxes.coco_file import boxes_in_frame, read_coco
+from mmdefect.evaluation.box_diagnosis import Diagnosis, diagnose
+from mmdefect.evaluation.box_rows import annotated_rows, coco_results, found_rows
 from mmdefect.evaluation.groups import group_means, groups_of
 from mmdefect.registry import METRICS
 from mmdefect.utils.checks import check_choice, check_known, visible
 
 BACKENDS = ('auto', 'faster', 'pycocotools')
+OWN = 'own_AP50'
 # Name -> (IoU threshold or None for the mean over all, object area), as in mmdet.
 PRECISION_ITEMS: dict[str, tuple[float | None, str]] = {
     'mAP': (None, 'all'),
@@ -74,6 +75,16 @@ class GroupedCocoMetric(CocoMetric):
     classes of ``dataset_meta``; without old classes there is only the group ``all``. A
     class without any ground truth has NaN and is left out of the means.
 
+    What is wrong with the boxes is found out, too (:mod:`mmdefect.functional.
+    box_diagnosis`). Own images of a class show a class of the same step:
+    ``own_AP50/<class>`` and ``<group>_own_AP50`` are AP50 on these alone.
+    ``foreign_false_alarms`` counts boxes of the newest step's classes on images that
+    show none of them, ``foreign_false_alarms_old`` those of the older classes on images
+    that show none of their own step; in both a box counts from the threshold of its
+    class on. Afterwards ``diagnosis`` holds all of it, on the main process: thresholds,
+    false alarms of each class, and which class is mistaken for which, with the image
+    of the best scored box.
+
     All numbers use the largest of ``proposal_nums`` (mmdet's ``bbox_mAP`` stops at 100
     boxes an image: the same number for a detector that keeps at most 100). Labels find
     their category by name, so a json with other or permuted categories works. The
@@ -83,6 +94,11 @@ class GroupedCocoMetric(CocoMetric):
     Args:
         ann_file: COCO json of the test set.
         old_classes: Classes that earlier steps brought.
+        step_sizes: Number of classes of each step, in label order; by default the old
+            ones are of one step and the others of another.
+        thresholds: Class -> score from which on a box is called, chosen on validation
+            images. Classes without one get that at which half of their objects in
+            these test images are found: for the diagnosis, not to decide by.
         backend: ``auto`` (faster-coco-eval when installed), ``faster`` or
             ``pycocotools``.
         kwargs: Passed to mmdet's ``CocoMetric``; its ``metric`` can only be ``bbox``.
@@ -101,6 +117,8 @@ class GroupedCocoMetric(CocoMetric):
         *,
         ann_file: str,
         old_classes: Sequence[str] = (),
+        step_sizes: Sequence[int] | None = None,
+        thresholds: Mapping[str, float] | None = None,
         backend: str = 'auto',
         **kwargs: Any,
     ) -> None:
@@ -110,8 +128,8 @@ class GroupedCocoMetric(CocoMetric):
                 f"metric={self.metrics}: expected 'bbox', the only one that is "
                 'grouped; use mmdet.CocoMetric for the others'
             )
-        thresholds: Any = self.iou_thrs
-        self.iou_thrs: np.ndarray = np.array(thresholds, dtype=np.float64, ndmin=1)
+        given: Any = self.iou_thrs
+        self.iou_thrs: np.ndarray = np.array(given, dtype=np.float64, ndmin=1)
         if not np.isclose(self.iou_thrs, 0.5).any():
             raise ValueError(
                 f'iou_thrs={self.iou_thrs.tolist()}: expected 0.5 among them, where '
@@ -120,15 +138,21 @@ class GroupedCocoMetric(CocoMetric):
         self._coco_api: Any = None
         self.ann_file = ann_file
         self.old_classes = list(old_classes)
+        self.step_sizes = None if step_sizes is None else list(step_sizes)
+        self.thresholds = dict(thresholds or {})
         self.backend = backend
+        self.diagnosis: dict[str, Any] = {}
         self._coco_class, self._eval_class = coco_backend(backend)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep the predictions of one batch, as mmdet does."""
+        """Keep the predictions of one batch, as mmdet does, and paths of images."""
         self.open()
         for sample in data_samples:
             self._check_image(sample)
         super().process(data_batch, data_samples)
+        kept = reversed(self.results)
+        for sample, (truth, _) in zip(reversed(data_samples), kept, strict=False):
+            truth['img_path'] = sample.get('img_path')
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Score all predictions that :meth:`process` kept, on all ranks.
@@ -144,21 +168,68 @@ class GroupedCocoMetric(CocoMetric):
             raise ValueError(
                 'no image was evaluated: expected at least one; check the test dataset'
             )
-        logger: MMLogger = MMLogger.get_current_instance()
-        with tempfile.TemporaryDirectory() as folder:
-            prefix = self.outfile_prefix or str(Path(folder, 'results'))
-            files = self.results2json([prediction for _, prediction in results], prefix)
-            if self.format_only:
-                logger.info(f'results are saved in {Path(prefix).parent}')
-                return {}
-            evaluation = self._evaluate(load(files['bbox']))
+        predictions = [prediction for _, prediction in results]
+        if self.outfile_prefix:
+            self.results2json(predictions, self.outfile_prefix)
+        if self.format_only:
+            logger: MMLogger = MMLogger.get_current_instance()
+            logger.info(f'results are saved in {Path(self.outfile_prefix).parent}')
+            return {}
+        evaluation = self._evaluate(coco_results(predictions, self.cat_ids))
+        diagnosis = self._diagnose(results)
         metrics = self._host_metrics(evaluation) | self._class_metrics(evaluation)
+        metrics |= diagnosis.scalars()
         rows = {
             name: {metric: metrics[f'{metric}/{name}'] for metric in ('AP50', 'AP')}
             for name in self._classes
         }
+        own = {name: {OWN: metrics[f'{OWN}/{name}']} for name in rows}
         groups = groups_of(self._classes, self.old_classes)
+        for name, value in group_means(own, groups).items():
+            metrics[f'{name.removeprefix(f"{OWN}_")}_{OWN}'] = value
         return metrics | group_means(rows, groups)
+
+    def _diagnose(self, results: list) -> Diagnosis:
+        """Find out what is wrong, and keep it with the files of the images."""
+        numbers = {image: number for number, image in enumerate(sorted(self.img_ids))}
+        found = found_rows(
+            [prediction for _, prediction in results],
+            numbers,
+            limit=max(self.proposal_nums),
+        )
+        labels = {category: label for label, category in enumerate(self.cat_ids)}
+        annotations = self._coco_api.dataset['annotations']
+        diagnosis = diagnose(
+            found,
+            annotated_rows(annotations, numbers, labels),
+            classes=self._classes,
+            steps=self._class_steps(),
+            images=len(numbers),
+            thresholds=self.thresholds,
+        )
+        paths = {truth['img_id']: truth.get('img_path') for truth, _ in results}
+        bits = self.dataset_meta.get('bits')
+        files = []
+        for image in numbers:
+            entry = self._coco_api.imgs[image]
+            read = {key: entry[key] for key in ('width', 'height')}
+            read |= {} if bits is None else {'bits': bits}
+            path = str(paths.get(image) or entry['file_name'])
+            files.append({'img_path': path, 'read': read})
+        self.diagnosis = diagnosis.to_dict(files)
+        return diagnosis
+
+    def _class_steps(self) -> list[int]:
+        """Step of each class; refuses sizes that do not add up."""
+        if self.step_sizes is None:
+            first = bool(self.old_classes)
+            return [int(first and n not in self.old_classes) for n in self._classes]
+        if sum(self.step_sizes) != len(self._classes) or min(self.step_sizes) < 1:
+            raise ValueError(
+                f'step_sizes={self.step_sizes}: expected the number of classes of each '
+                f'step, which add up to the {len(self._classes)} of the dataset'
+            )
+        return [step for step, size in enumerate(self.step_sizes) for _ in range(size)]
 
     @property
     def _classes(self) -> list[str]:
@@ -187,6 +258,7 @@ class GroupedCocoMetric(CocoMetric):
         if found:
             logger.warning(f'{self.ann_file}: {found}')
         self.cat_ids = self._categories(annotations)
+        self._class_steps()
         self._files = {i['id']: i['file_name'] for i in annotations['images']}
         self.img_ids = list(self._files)
         coco = self._coco_class()
@@ -221,16 +293,14 @@ class GroupedCocoMetric(CocoMetric):
         return [ids[name] for name in self._classes]
 
     def _evaluate(self, boxes: list[dict]) -> Any:
-        """Run the evaluator on COCO result dicts; its prints go to the log."""
+        """Run the evaluator on :func:`coco_results`, without its prints."""
+        # What loadRes does, without the outlines that it draws around every box.
+        predictions = self._coco_class()
+        predictions.dataset = {
+            key: self._coco_api.dataset[key] for key in ('images', 'categories')
+        } | {'annotations': boxes}
         with redirect_stdout(io.StringIO()):
-            if boxes:
-                predictions = self._coco_api.loadRes(boxes)
-            else:  # pycocotools' loadRes looks at the first box
-                predictions = self._coco_class()
-                predictions.dataset = {
-                    key: self._coco_api.dataset[key] for key in ('images', 'categories')
-                } | {'annotations': []}
-                predictions.createIndex()
+            predictions.createIndex()
             evaluation = self._eval_class(self._coco_api, predictions, 'bbox')
             evaluation.params.catIds = list(self.cat_ids)
             evaluation.params.imgIds = list(self.img_ids)

@@ -4,11 +4,17 @@ Examples take the function, and ``torch``, as imported.
 """
 # ruff: noqa: F401
 
+from mmdefect.functional.box_diagnosis import (
+    coco_average_precision,
+    mistaken_for,
+    own_images,
+    recall_threshold,
+)
+from mmdefect.functional.box_matching import match_boxes
 from mmdefect.functional.box_scores import fit_classes, fit_scale_offset
 from mmdefect.functional.box_thresholds import (
     box_cost_threshold,
     choose_thresholds,
-    match_boxes,
 )
 from mmdefect.functional.boxes import (
     aligned_giou,
@@ -69,9 +75,11 @@ from mmdefect.functional.filter_score import (
     taylor,
 )
 from mmdefect.functional.forgetting import (
+    Distance,
     average_stage,
     backward_transfer,
     base_mean,
+    distance_to_joint,
     forgetting_measure,
     gap,
     group_mean,

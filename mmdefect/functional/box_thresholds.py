@@ -13,10 +13,8 @@ import torch
 from torch import Tensor
 
 from mmdefect.functional._checks import check_vectors
-from mmdefect.functional.boxes import pairwise_iou
+from mmdefect.functional.box_matching import HIT, IGNORED, match_boxes
 from mmdefect.functional.calibration import check_costs, check_shares, score_gaps
-
-FALSE, HIT, IGNORED = 0, 1, -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,66 +32,6 @@ class BoxChoice:
     truths: Tensor
     found: Tensor
     false_alarms: Tensor
-
-
-def match_boxes(
-    boxes: Tensor,
-    scores: Tensor,
-    truths: Tensor,
-    *,
-    ignored: Tensor | None = None,
-    iou: float = 0.5,
-) -> Tensor:
-    """Match the boxes of one class in one image to the annotated ones, as COCO does.
-
-    The best box chooses first, equal scores in the order given; it takes the annotated
-    box that it overlaps most, of those that are left, from ``iou`` on. So what a
-    threshold leaves out never changes what the others hit.
-
-    Args:
-        boxes: Shape ``(N, 4)``, x1, y1, x2, y2.
-        scores: Shape ``(N,)``.
-        truths: Annotated boxes, shape ``(G, 4)``.
-        ignored: Shape ``(G,)``, which of them are regions (COCO's ``iscrowd``): a box
-            that hits nothing else and of which the share ``iou`` lies in one counts
-            neither way.
-        iou: Least intersection over union.
-
-    Returns:
-        Shape ``(N,)``, int64: 1 hits, 0 is a false alarm, -1 is ignored.
-
-    Raises:
-        ValueError: If the shapes do not fit.
-
-    Example:
-        >>> truth = torch.tensor([[0.0, 0, 10, 10]])
-        >>> boxes = torch.tensor([[0.0, 0, 10, 9], [0, 0, 10, 10]])
-        >>> match_boxes(boxes, torch.tensor([0.6, 0.9]), truth)
-        tensor([0, 1])
-    """
-    for name, value in (('boxes', boxes), ('truths', truths)):
-        if value.ndim != 2 or value.shape[1] != 4:
-            raise ValueError(f'{name}.shape={tuple(value.shape)}: expected (N, 4)')
-    check_vectors(scores=scores, boxes=boxes[:, 0])
-    regions = torch.zeros(len(truths), dtype=torch.bool)
-    if ignored is not None:
-        check_vectors(ignored=ignored, truths=truths[:, 0])
-        regions = ignored.bool().cpu()
-    kinds = torch.full((len(boxes),), FALSE)
-    if not len(boxes) or not len(truths):
-        return kinds
-    overlaps = pairwise_iou(boxes, truths).cpu()
-    free = ~regions
-    inside = _share_inside(boxes, truths[regions.to(truths.device)]).cpu() >= iou
-    for index in scores.argsort(descending=True, stable=True).tolist():
-        candidates = torch.where(free, overlaps[index], -1.0)
-        best = int(candidates.argmax())
-        if candidates[best] >= iou:
-            free[best] = False
-            kinds[index] = HIT
-        elif bool(inside[index].any()):
-            kinds[index] = IGNORED
-    return kinds
 
 
 def box_cost_threshold(
@@ -192,18 +130,48 @@ def choose_thresholds(
             f'{len(detections)} images of detections, {len(truths)} annotated ones: '
             'expected the same images in the same order'
         )
+    boxes, scores, labels, images = _joined(detections)
+    real, names, regions, places = _joined(truths)
+    kinds = match_boxes(
+        boxes,
+        scores,
+        real,
+        groups=images * classes + labels.long(),
+        truth_groups=places * classes + names.long(),
+        ignored=regions,
+        iou=iou,
+    )
     chosen = torch.full((classes,), math.nan, dtype=torch.float64)
     counts = torch.zeros(3, classes, dtype=torch.int64)
     for label in range(classes):
-        scores, kinds, annotated = kinds_of_class(detections, truths, label, iou)
-        counted = kinds != IGNORED
-        scores, hits = scores[counted], kinds[counted] == HIT
-        threshold = box_cost_threshold(scores, hits, annotated, *costs)
-        called = scores.double() >= threshold
+        counted = (labels == label) & (kinds != IGNORED)
+        confidence, hits = scores[counted], kinds[counted] == HIT
+        annotated = int(((names == label) & ~regions.bool()).sum())
+        threshold = box_cost_threshold(confidence, hits, annotated, *costs)
+        called = confidence.double() >= threshold
         found = int((called & hits).sum())
         chosen[label] = threshold
         counts[:, label] = torch.tensor([annotated, found, int(called.sum()) - found])
     return BoxChoice(chosen, *counts)
+
+
+def _joined(
+    rows: Sequence[tuple[Tensor, Tensor, Tensor]],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Join the boxes of all images, and number the image of each box."""
+    counts = torch.tensor([len(boxes) for boxes, *_ in rows], dtype=torch.int64)
+    empty = (torch.zeros(0, 4), torch.zeros(0), torch.zeros(0))
+    # Empty ones say nothing of the type of the scores, of which a threshold has to be.
+    filled = [row for row in rows if len(row[0])] or [empty]
+    boxes, *others = (
+        torch.cat([part.cpu() for part in parts]) for parts in zip(*filled, strict=True)
+    )
+    return (
+        boxes,
+        others[0],
+        others[1],
+        torch.arange(len(rows)).repeat_interleave(counts),
+    )
 
 
 def kinds_of_class(
@@ -229,12 +197,3 @@ def kinds_of_class(
     # Of the type of the scores, in which the threshold has to be exact.
     filled = [part for part in scores if len(part)] or scores[:1]
     return torch.cat(filled), torch.cat(kinds), annotated
-
-
-def _share_inside(boxes: Tensor, regions: Tensor) -> Tensor:
-    """Share of each box that lies in each region, shape ``(N, R)``."""
-    low = torch.maximum(boxes[:, None, :2], regions[None, :, :2])
-    high = torch.minimum(boxes[:, None, 2:], regions[None, :, 2:])
-    overlap = (high - low).clamp(min=0).prod(dim=-1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=-1)
-    return overlap / areas[:, None].clamp(min=1e-6)

@@ -7,6 +7,8 @@ shape ``(C,)``. Other shapes and empty matrices raise a ValueError.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -129,6 +131,66 @@ def gap(row: Tensor, reference_row: Tensor) -> Tensor:
     """
     check_vectors(row=row, reference_row=reference_row)
     return reference_row - row
+
+
+class Distance(NamedTuple):
+    """What a continual model lacks to a joint one, class by class, shapes ``(C,)``.
+
+    Attributes:
+        forgotten: Lost since the step that brought the class, on its own images.
+        never_learnt: What the class lacked to the joint model right after that step.
+        foreign: False alarms on other images, beyond those of the joint model.
+    """
+
+    forgotten: Tensor
+    never_learnt: Tensor
+    foreign: Tensor
+
+
+def distance_to_joint(
+    *, own_then: Tensor, own_now: Tensor, now: Tensor, joint_own: Tensor, joint: Tensor
+) -> Distance:
+    """Split the distance of average precisions to joint training into its causes.
+
+    With ``A`` the AP on all test images, ``O`` the AP on own images (those that show a
+    class of the same step) and ``J`` for the joint model, the distance of a class is::
+
+        J - A = (O_then - O) + (J_O - O_then) + ((O - A) - (J_O - J))
+              =  forgotten   +  never learnt  +  foreign false alarms
+
+    An identity, so the parts add up to the distance. The images that ``O`` leaves out
+    show no object of the class: what ``A`` is lower by is false alarms on them, and
+    the joint model has such, too. Of a class that is new nothing is forgotten, since
+    ``O_then`` is ``O``. Each part can be negative.
+
+    Args:
+        own_then: ``O`` after the step that brought the class, shape ``(C,)``.
+        own_now: ``O`` after the step that is judged.
+        now: ``A`` after the step that is judged.
+        joint_own: ``J_O`` of the joint model that knows the same classes.
+        joint: ``J`` of that model.
+
+    Returns:
+        The three parts, NaN where a value is missing.
+
+    Raises:
+        ValueError: If the shapes differ.
+
+    Example:
+        >>> tenths = [torch.tensor([k / 10]) for k in (7, 6, 5, 8, 7.5)]
+        >>> names = ('own_then', 'own_now', 'now', 'joint_own', 'joint')
+        >>> parts = distance_to_joint(**dict(zip(names, tenths)))
+        >>> [round(float(part), 2) for part in parts]
+        [0.1, 0.1, 0.05]
+    """
+    check_vectors(
+        own_then=own_then, own_now=own_now, now=now, joint_own=joint_own, joint=joint
+    )
+    return Distance(
+        forgotten=own_then - own_now,
+        never_learnt=joint_own - own_then,
+        foreign=(own_now - now) - (joint_own - joint),
+    )
 
 
 def _stages(matrix: Tensor) -> Tensor:

@@ -7,6 +7,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from mmdefect.streams.distance import (
+    class_distances,
+    group_distances,
+    joint_matrix,
+)
 from mmdefect.streams.matrix import GROUPS, MATRIX_FILE, StreamMatrix
 from mmdefect.streams.report.stream import write_report
 from mmdefect.streams.report.summary import good_table, why_undefined
@@ -16,12 +21,18 @@ from mmdefect.visualization.page import Table, percent, text_table
 Say = Callable[[str, int], None]
 # One screen: more classes or steps are in matrix.json and in the report.
 MAX_CLASSES, MAX_STEPS = 20, 10
+# What makes up the row below joint.
+CAUSES = {
+    'of it forgotten': 'forgotten',
+    'of it never learnt': 'never_learnt',
+    'of it false alarms elsewhere': 'foreign',
+}
 
 
-def draw_report(work_dir: Path, say: Say) -> str | None:
+def draw_report(work_dir: Path, say: Say, joint: str | None = None) -> str | None:
     """Draw the report; an error in it does not end the stream, and is returned."""
     try:
-        path = write_report(work_dir)
+        path = write_report(work_dir, joint)
     except Exception as error:  # whatever a plot stumbles over
         text = f'{type(error).__name__}: {error}'
         say(
@@ -44,11 +55,10 @@ def sum_up(work_dir: Path, say: Say, joint: str | None = None) -> None:
     Raises:
         RuntimeError: The report cannot be drawn.
     """
-    error = draw_report(work_dir, say)
-    path, bound = work_dir / MATRIX_FILE, Path(joint or '') / MATRIX_FILE
+    error = draw_report(work_dir, say, joint)
+    path = work_dir / MATRIX_FILE
     if path.is_file():
-        upper = StreamMatrix.load(bound) if joint and bound.is_file() else None
-        table = summary_text(StreamMatrix.load(path), upper)
+        table = summary_text(StreamMatrix.load(path), joint_matrix(joint))
         say(f'all scores, as in {path}:\n{table}', logging.INFO)
     if error:
         raise RuntimeError(
@@ -106,12 +116,23 @@ def _scores(matrix: StreamMatrix, joint: StreamMatrix | None) -> list[str]:
             _mean(bound[k].get(name, math.nan) - v for name, v in scores[k].items())
             for k in steps
         ]
+        parts = [_distance(matrix, joint, k) for k in steps]
+        if any(parts):
+            for title, key in CAUSES.items():
+                rows[title] = [part.get(key) for part in parts]
     header = [metric, *(f'step {step}' for step in steps)]
     table = [[name, *map(percent, values)] for name, values in rows.items()]
     return [
         text_table(Table(header, table, header[1:])),
         *_left_out(matrix.classes, every),
     ]
+
+
+def _distance(matrix: StreamMatrix, joint: StreamMatrix, step: int) -> dict[str, float]:
+    """Return the parts of the mean distance to joint training; empty without them."""
+    entry = next(scores for scores in matrix.steps if scores.step == step)
+    distances = class_distances(matrix, joint, step)
+    return group_distances(distances, old=entry.old, new=entry.new).get('all', {})
 
 
 def _mean(values: Iterable[float]) -> float | None:

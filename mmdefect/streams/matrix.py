@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class StepScores:
         new: Classes this step brought.
         per_class: Metric name -> class -> value (NaN: no ground truth).
         scalars: Every scalar of the test.
+        diagnosis: What is wrong with a detector's boxes, where its metric says it; see
+            :meth:`mmdefect.evaluation.box_diagnosis.Diagnosis.to_dict`.
     """
 
     step: int
@@ -38,6 +40,7 @@ class StepScores:
     new: tuple[str, ...]
     per_class: Mapping[str, Mapping[str, float]]
     scalars: Mapping[str, float]
+    diagnosis: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _find_scalar(scalars: Mapping[str, float], metric: str, name: str) -> float:
@@ -50,6 +53,11 @@ def _find_scalar(scalars: Mapping[str, float], metric: str, name: str) -> float:
             f'{", ".join(keys) or "none"}; use a metric that reports every seen class'
         )
     return float(scalars[keys[0]])
+
+
+def _reports(scalars: Mapping[str, float], metric: str) -> bool:
+    """Whether a test has told a metric of any class; a user's own need not have all."""
+    return any(f'/{metric}/' in f'/{key}' for key in scalars)
 
 
 def _null_nan(value: Any) -> Any:
@@ -118,6 +126,7 @@ class StreamMatrix:
         old: Sequence[str],
         new: Sequence[str],
         scalars: Mapping[str, float],
+        diagnosis: Mapping[str, Any] | None = None,
     ) -> None:
         """Add the test of one step, or replace it when it is there already.
 
@@ -126,7 +135,8 @@ class StreamMatrix:
             old: Classes of earlier steps.
             new: Classes this step brought.
             scalars: Every scalar of the test; needs ``<prefix>/<metric>/<class>`` for
-                each metric and each class of ``old`` and ``new``.
+                each class of ``old`` and ``new``, of each metric that it has any of.
+            diagnosis: As :class:`StepScores` holds it.
 
         Raises:
             ValueError: If the step is negative, a class is unknown or both old and
@@ -141,10 +151,26 @@ class StreamMatrix:
             )
         per_class = {
             metric: {name: _find_scalar(scalars, metric, name) for name in seen}
+            if metric == self.metrics[0] or _reports(scalars, metric)
+            else dict.fromkeys(seen, math.nan)
             for metric in self.metrics
         }
         numbers = {k: float(v) for k, v in scalars.items() if isinstance(v, Real)}
-        self._steps[step] = StepScores(step, tuple(old), tuple(new), per_class, numbers)
+        self._steps[step] = StepScores(
+            step, tuple(old), tuple(new), per_class, numbers, dict(diagnosis or {})
+        )
+
+    def require(self, metrics: Sequence[str]) -> None:
+        """Add metrics that this matrix, of an older version, does not have.
+
+        Their values after the steps so far are undefined.
+        """
+        added = [metric for metric in metrics if metric not in self.metrics]
+        self.metrics += added
+        for step, scores in self._steps.items():
+            unknown = dict.fromkeys(scores.old + scores.new, math.nan)
+            per_class = {**scores.per_class, **dict.fromkeys(added, unknown)}
+            self._steps[step] = replace(scores, per_class=per_class)
 
     def scores(self, step: int, metric: str) -> dict[str, float]:
         """Class -> value after a step; empty when the step has not been tested.
@@ -253,6 +279,7 @@ class StreamMatrix:
                     m: self.forgetting(metric=m, step=step) for m in self.metrics
                 },
                 'scalars': scores.scalars,
+                'diagnosis': scores.diagnosis,
             }
             classes = {'old': list(scores.old), 'new': list(scores.new)}
             steps.append({'step': step, **classes, **_null_nan(by_metric)})
@@ -280,6 +307,7 @@ class StreamMatrix:
                     tuple(entry['new']),
                     {m: _nan_null(entry['per_class'][m]) for m in matrix.metrics},
                     _nan_null(entry['scalars']),
+                    dict(entry.get('diagnosis') or {}),  # older files have none
                 )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,11 @@ class StreamRunner:
             except Interrupted as stop:
                 stop.args = (f'step {number}',)
                 raise
+            on_main_process(partial(self._remember, number))
             if done and number != numbers[-1]:
-                on_main_process(lambda: draw_report(self.work_dir, self._say))
+                on_main_process(
+                    lambda: draw_report(self.work_dir, self._say, self.stream.joint)
+                )
         self._conclude(numbers)
 
     def test(self, step: int | None = None) -> dict[str, Any]:
@@ -125,13 +129,20 @@ class StreamRunner:
                 step = checkpoints.step_of(target, len(self.stream))
             cfg = self.resolve(step)
             cfg.work_dir = str(self.work_dir / 'test' / f'step_{step}')
-            return self._scorer.score(cfg, step, target)
+            return self._scorer.score(cfg, step, target)[0]
         self.work_dir = target
         self.state = on_main_process(lambda: StreamState.load(target))
         return self._test_work_dir(step)
 
     def resolve(self, step: int) -> Config:
         """Return the ordinary config that ``step`` runs with."""
+        cfg = self._without_memory(step)
+        if step:
+            self.stream.recall(cfg, step, self._memory_of(step - 1))
+        return cfg
+
+    def _without_memory(self, step: int) -> Config:
+        """Return the same with the data of the step alone: the rest may be to come."""
         cfg = resolve_step_config(self.cfg, step, stream=self.stream)
         cfg.work_dir = str(self.work_dir / f'step_{step}')
         cfg.resume, cfg.load_from = False, None
@@ -174,7 +185,7 @@ class StreamRunner:
         for step in numbers:
             self._changes(states[step], self.resolve(step))
         left = [k for k in numbers if states[k].state != 'finished']
-        configs = {step: self.resolve(step) for step in left}
+        configs = {step: self._without_memory(step) for step in left}
         # Usually one test set, of which the last step sees all classes.
         tests = {shared_scoring_hash(cfg): step for step, cfg in configs.items()}
         return {
@@ -192,6 +203,8 @@ class StreamRunner:
         state = self.state.steps[step]
         if step and self.state.steps[step - 1].state != 'finished':
             raise checkpoints.not_finished(step, self.work_dir)
+        if step:
+            on_main_process(lambda: self._remember(step - 1))
         cfg = self.resolve(step)
         stale = on_main_process(lambda: self._check_step(state, cfg))
         if state.state == 'finished':
@@ -209,6 +222,16 @@ class StreamRunner:
         # A config of its own: a resumed training has changed the one above.
         self._score(self.resolve(step), state)
         return True
+
+    def _memory_of(self, step: int) -> Path:
+        return self.work_dir / f'step_{step}' / 'memory'
+
+    def _remember(self, step: int) -> None:
+        """Have a step leave what later ones may see of it; one process does it."""
+        folder, before = self._memory_of(step), self._memory_of(step - 1)
+        kept = self.stream.remember(self._without_memory(step), step, folder, before)
+        if kept:
+            self._say(f'step {step} keeps {kept}: {folder}')
 
     def _check_step(self, state: StepState, cfg: Config) -> str | None:
         """Refuse to continue a step whose training or checkpoint has changed.
@@ -325,8 +348,8 @@ class StreamRunner:
         # Before the run: what it adds for --out or --tta is not the step's.
         made_with = scoring_hash(cfg)
         path = inside(self.work_dir, str(state.checkpoint))
-        scores = self._scorer.score(cfg, state.step, path)
-        self._scorer.record(state.step, scores)
+        scores, diagnosis = self._scorer.score(cfg, state.step, path)
+        self._scorer.record(state.step, scores, diagnosis)
         state.scoring_hash = made_with
         state.state = 'finished'
         self._save_state()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+from mmdefect.engine.calibrated import CALIBRATED
 from mmdefect.engine.hooks.same_bits import SameBitsHook
 from mmdefect.engine.run_config import apply_test_flags, draw_apart
 from mmdefect.streams import checkpoints
@@ -37,13 +39,19 @@ class Scorer:
     work_dir: Path
     stream: Stream
 
-    def score(self, cfg: Config, step: int, checkpoint: Path) -> dict[str, Any]:
+    def score(
+        self, cfg: Config, step: int, checkpoint: Path
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Test a checkpoint whose keys must fit the step's model exactly.
 
         Args:
             cfg: Config of the step.
             step: Its number.
             checkpoint: A file.
+
+        Returns:
+            The scores, and what is wrong with the boxes of a detector; without
+            thresholds in the checkpoint, those of the calibrated one beside it count.
 
         Raises:
             ValueError: The checkpoint is of another model or of other classes.
@@ -63,12 +71,19 @@ class Scorer:
         for hook in runner.hooks:
             if isinstance(hook, SameBitsHook):
                 hook.after_load_checkpoint(runner, loaded)
+        metrics = runner.test_loop.evaluator.metrics
+        judges = [metric for metric in metrics if hasattr(metric, 'diagnosis')]
+        for metric in judges:
+            metric.thresholds = metric.thresholds or _thresholds(loaded, checkpoint)
         scores = runner.test()
+        diagnosis = judges[0].diagnosis if judges else {}
         tear_down(runner)
-        return scores
+        return scores, diagnosis
 
-    def record(self, step: int, scores: dict[str, Any]) -> None:
-        """Write the scores of a step into ``matrix.json``, on rank 0."""
+    def record(
+        self, step: int, scores: dict[str, Any], diagnosis: dict[str, Any]
+    ) -> None:
+        """Write what :meth:`score` returned into ``matrix.json``, on rank 0."""
         if not is_main_process():
             return
         path, stream = self.work_dir / MATRIX_FILE, self.stream
@@ -77,10 +92,25 @@ class Scorer:
             if path.is_file()
             else StreamMatrix(classes=stream.classes, metrics=stream.metrics)
         )
+        matrix.require(stream.metrics)
         matrix.add_step(
             step=step,
             old=stream.old_classes(step),
             new=stream.new_classes(step),
             scalars=scores,
+            diagnosis=diagnosis,
         )
         matrix.save(path)
+
+
+def _thresholds(loaded: Mapping[str, Any], checkpoint: Path) -> dict[str, float]:
+    """Scores from which on boxes are called, if they were chosen for these weights."""
+    note = loaded.get('meta', {}).get('calibration')
+    beside = checkpoint.with_name(CALIBRATED)
+    if note is None and beside.is_file():
+        note = load_weights(beside).get('meta', {}).get('calibration') or {}
+        if note.get('checkpoint') != checkpoint.name:
+            note = None
+    if not note or note.get('task') != 'boxes':
+        return {}
+    return dict(note['thresholds'])

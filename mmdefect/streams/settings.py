@@ -33,7 +33,7 @@ WATCHING = frozenset({
 _SCORING = ('model', 'test_dataloader', 'test_cfg', 'test_evaluator', 'tta')
 # Entries of a config that only serve scoring; others of these names are variables.
 _AFTERWARDS = ('test_', 'val_', 'tta', 'predictions')
-_CLASSES = frozenset({'seen_classes', 'old_classes'})
+_CLASSES = frozenset({'seen_classes', 'old_classes', 'step_sizes'})
 
 
 def training_part(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,6 +41,8 @@ def training_part(settings: Mapping[str, Any]) -> dict[str, Any]:
     plain = {k: v for k, v in settings.items() if not k.startswith(_AFTERWARDS)}
     plain.pop('find_unused_parameters', None)
     plain['train_dataloader'] = _loader(plain.get('train_dataloader'))
+    # Which steps compete at inference.
+    plain['model'] = _without(plain.get('model'), frozenset({'step_sizes'}))
     loop = plain.get('train_cfg') or {}
     # A stream has no validation.
     plain['train_cfg'] = {k: v for k, v in loop.items() if not k.startswith('val_')}

@@ -129,14 +129,33 @@ def read_bgr(
     try:
         data = read_bytes(path) if data is None else data
         header = header_of(data)
-        turned = is_turned(header, size, exif)
-        pixels = to_bgr(decode(data, header), bits=bits)
+        is_turned(header, size, exif)  # refuses another size before it is decoded
+        return as_annotated(
+            header, decode(data, header), size=size, exif=exif, bits=bits
+        )
     except ImageError as error:
         raise ValueError(
             f'cannot load the image {path} ({error.why}): '
             f'{error.cure or "correct or restore the file"}; a dataset that verifies '
             'its files finds all of them at its start'
         ) from None
+
+
+def as_annotated(
+    header: Header,
+    pixels: np.ndarray,
+    *,
+    size: tuple[int, int] | None = None,
+    exif: str | None = None,
+    bits: int | None = None,
+) -> np.ndarray:
+    """Turn and scale decoded pixels as models take them; see :func:`read_bgr`.
+
+    Raises:
+        ImageError: In a few words, if they are not what is annotated.
+    """
+    turned = is_turned(header, size, exif)
+    pixels = to_bgr(pixels, bits=bits)
     return turn(pixels, header.orientation) if turned else pixels
 
 

@@ -296,6 +296,7 @@ def write_page(page: Page, folder: Path, *, markdown: str = 'report.md') -> Path
 
 # Others are read as they are spelled.
 _WORDS = {
+    'own_AP50': 'AP50 on own images',
     'image_auroc': 'image AUROC',
     'pixel_auroc': 'pixel AUROC',
     'image_ap': 'image AP',

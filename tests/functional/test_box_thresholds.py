@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
 from mmdefect.functional import box_cost_threshold, choose_thresholds, match_boxes
-from mmdefect.functional.box_thresholds import HIT, IGNORED
+from mmdefect.functional.box_matching import HIT, IGNORED
 
 
 def drawn(seed: int, *, images: int = 8, classes: int = 2) -> tuple[list, list]:

@@ -11,6 +11,7 @@ from mmdefect.functional.forgetting import (
     average_stage,
     backward_transfer,
     base_mean,
+    distance_to_joint,
     forgetting_measure,
     gap,
     group_mean,
@@ -110,3 +111,34 @@ def test_exception_shapes() -> None:
 def test_exception_step_without_predecessor(step) -> None:
     with pytest.raises(ValueError, match=f'step={step}: expected 1 to 2'):
         step_forgetting(MATRIX, step)
+
+
+def test_feature_distance_to_joint() -> None:
+    """Of an old class half is forgotten; a new one lacks what it never learnt."""
+    parts = distance_to_joint(
+        own_then=torch.tensor([0.70, 0.60]),
+        own_now=torch.tensor([0.60, 0.60]),
+        now=torch.tensor([0.50, 0.30]),
+        joint_own=torch.tensor([0.75, 0.80]),
+        joint=torch.tensor([0.70, 0.75]),
+    )
+    torch.testing.assert_close(parts.forgotten, torch.tensor([0.10, 0.0]))
+    torch.testing.assert_close(parts.never_learnt, torch.tensor([0.05, 0.20]))
+    # The joint model loses 0.05 on other images, too.
+    torch.testing.assert_close(parts.foreign, torch.tensor([0.05, 0.25]))
+
+
+def test_feature_the_parts_add_up_to_the_distance() -> None:
+    values = torch.rand(5, 100, generator=torch.Generator().manual_seed(0)).double()
+    names = ('own_then', 'own_now', 'now', 'joint_own', 'joint')
+    given = dict(zip(names, values, strict=True))
+    parts = distance_to_joint(**given)
+    torch.testing.assert_close(
+        sum(parts), given['joint'] - given['now'], atol=1e-15, rtol=0
+    )
+
+
+def test_exception_distance_of_other_classes() -> None:
+    one, two = torch.zeros(1), torch.zeros(2)
+    with pytest.raises(ValueError, match=r'own_now\.shape=\(2,\).*expected \(N,\)'):
+        distance_to_joint(own_then=one, own_now=two, now=one, joint_own=one, joint=one)

@@ -21,7 +21,9 @@ from mmdefect.streams.stream import Stream, build_stream, resolve_step_config
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(p for p in (ROOT / 'configs').iterdir() if p.name != '_base_')
-DETECTION = ('atss', 'erd', 'gfl', 'gfl_increment', 'gfl_stream', 'quality', 'sd_idd')
+DETECTION = (
+    'atss', 'erd', 'gfl', 'gfl_increment', 'gfl_stream', 'keep', 'quality', 'sd_idd',
+)  # fmt: skip
 ANOMALY = ('anomaly_stream', 'coreset', 'iuf', 'uniad')
 CLASSIFICATION = ('casting',)
 PRUNING = ('ftl',)

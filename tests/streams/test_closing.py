@@ -27,7 +27,7 @@ def test_smoke_report_and_table(tmp_path) -> None:
 
 
 def test_exception_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(work_dir: Path) -> Path:
+    def fail(work_dir: Path, joint: str | None) -> Path:
         raise KeyError('no such font')
 
     monkeypatch.setattr(closing, 'write_report', fail)

@@ -10,10 +10,12 @@ Three modes (Cermelli et al., CVPR 2020, name the first two):
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from mmdefect.utils.checks import check_choice, check_known
 
@@ -156,28 +158,48 @@ def cooccurrence_table(
     """
     order = [name for step in steps for name in step]
     check_known(order, class_names(coco), what='steps')
-    present = list(classes_per_image(coco).values())
-    boxes: dict[int, int] = defaultdict(int)
-    for annotation in coco['annotations']:
-        boxes[annotation['category_id']] += 1
+    boxes = Counter(annotation['category_id'] for annotation in coco['annotations'])
     by_name = {c['name']: boxes[c['id']] for c in coco['categories']}
-
+    shown = _shown(coco, order)
+    of_step = [[order.index(name) for name in step] for step in steps]
+    # Images x steps: whether an image shows any class of a step.
+    any_of = np.stack([shown[:, names].any(axis=1) for names in of_step], axis=1)
     rows = []
     for index, step in enumerate(steps):
-        old = {name for earlier in steps[:index] for name in earlier}
-        future = {name for later in steps[index + 1 :] for name in later}
-        shown = [classes for classes in present if classes & set(step)]
+        ours = any_of[any_of[:, index]]
         rows.append(
             StepCount(
                 classes=list(step),
-                images=len(shown),
-                old=sum(bool(classes & old) for classes in shown),
-                future=sum(bool(classes & future) for classes in shown),
+                images=len(ours),
+                old=int(ours[:, :index].any(axis=1).sum()),
+                future=int(ours[:, index + 1 :].any(axis=1).sum()),
                 boxes=sum(by_name[name] for name in step),
             )
         )
+    # Of ones and zeros in float32, exact up to 16 million images.
+    ones = shown.astype(np.float32)
+    counts = (ones.T @ ones).astype(int).tolist()
     pairs = {
-        a: {b: sum(a in shown and b in shown for shown in present) for b in order}
-        for a in order
+        a: dict(zip(order, row, strict=True))
+        for a, row in zip(order, counts, strict=True)
     }
     return Cooccurrence(classes=order, steps=rows, pairs=pairs)
+
+
+def _shown(coco: dict[str, Any], classes: Sequence[str]) -> np.ndarray:
+    """Whether each image has a box of each class, bool, shape (images, classes)."""
+    columns = {
+        category['id']: classes.index(category['name'])
+        for category in coco['categories']
+        if category['name'] in classes
+    }
+    lines = {image['id']: line for line, image in enumerate(coco['images'])}
+    shown = np.zeros((len(lines), len(classes)), bool)
+    places = [
+        (lines[annotation['image_id']], columns[annotation['category_id']])
+        for annotation in coco['annotations']
+        if annotation['category_id'] in columns
+    ]
+    if places:
+        shown[tuple(np.array(places).T)] = True
+    return shown

@@ -8,6 +8,7 @@ training would stumble over is refused with one sentence.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels."""
 WHAT = 'annotation file'
 SECTIONS = ('images', 'annotations', 'categories')
+NUMBERS = frozenset({int, float})
 _FLAGS: dict[Any, int] = {
     **dict.fromkeys((None, '', 'false', 'no', 0, '0', '0.0'), 0),
     **dict.fromkeys(('true', 'yes', 1, '1', '1.0'), 1),
@@ -61,9 +63,10 @@ def read_coco(
 
         text = decode_text(get(str(path), backend_args=backend_args), path)
     coco = parse_json(text, path, f'COCO {WHAT}')
+    del text  # a large one: what it says takes five times its memory
     if not stock:
-        return normalise_coco(coco, path, boxes=boxes)
-    found = normalise_coco({'annotations': [], **coco}, path, boxes=boxes)
+        return _normalised(coco, path, boxes=boxes, owned=True)
+    found = _normalised({'annotations': [], **coco}, path, boxes=boxes, owned=True)
     for image, own in zip(found['images'], coco['images'], strict=True):
         image['file_id'] = own['id']
     return found
@@ -85,6 +88,13 @@ def normalise_coco(
     Raises:
         ValueError: Naming the source, the entry, and what to do.
     """
+    return _normalised(coco, source, boxes=boxes, owned=False)
+
+
+def _normalised(
+    coco: Mapping[str, Any], source: object, *, boxes: bool, owned: bool
+) -> dict[str, Any]:
+    """See :func:`normalise_coco`; of a file that is ``owned`` entries are changed."""
     for name in SECTIONS:
         if name not in coco:
             absent = ', '.join(repr(one) for one in SECTIONS if one not in coco)
@@ -103,12 +113,17 @@ def normalise_coco(
     _check_names(categories, source)
     files = [_image(entry, where) for entry, where in _places(images, 'image', source)]
     _refuse_twice(files, source)
-    annotations = [
-        _annotation(entry, where, number, image_ids, category_ids, boxes=boxes)
-        for number, (entry, where) in enumerate(
-            _places(coco['annotations'], 'annotation', source), 1
-        )
-    ]
+    annotations = []
+    for number, entry in enumerate(coco['annotations'], 1):
+        if _is_plain(entry, image_ids, category_ids, boxes=boxes):
+            found = entry if owned else dict(entry)
+            found['id'] = number
+        else:
+            where = _place(entry, 'annotation', number, source)
+            found = _annotation(
+                entry, where, number, image_ids, category_ids, boxes=boxes
+            )
+        annotations.append(found)
     return {
         **coco,
         'categories': categories,
@@ -122,16 +137,20 @@ def _places(
 ) -> Iterator[tuple[dict[str, Any], str]]:
     """Each entry, which must be an object, and how messages name it."""
     for number, entry in enumerate(entries, 1):
-        where = f'{source}: {kind} {number}'
-        if not isinstance(entry, dict):
-            raise ValueError(
-                f'{where} is {brief(entry)}: expected an object; convert the dataset '
-                'again'
-            )
-        given = entry.get('id')
-        if type(given) in (int, str) and given != number:
-            where += f' (id {brief(given)})'
-        yield entry, where
+        yield entry, _place(entry, kind, number, source)
+
+
+def _place(entry: Any, kind: str, number: int, source: object) -> str:
+    """How messages name an entry, which must be an object."""
+    where = f'{source}: {kind} {number}'
+    if not isinstance(entry, dict):
+        raise ValueError(
+            f'{where} is {brief(entry)}: expected an object; convert the dataset again'
+        )
+    given = entry.get('id')
+    if type(given) in (int, str) and given != number:
+        where += f' (id {brief(given)})'
+    return where
 
 
 def _key(value: Any) -> int | str | None:
@@ -252,6 +271,37 @@ def _refuse_twice(images: list[dict[str, Any]], source: object) -> None:
         )
 
 
+def _is_plain(
+    entry: Any,
+    images: Mapping[int | str, int],
+    categories: Mapping[int | str, int],
+    *,
+    boxes: bool,
+) -> bool:
+    """Whether nothing but the number of an annotation needs a change, as of most."""
+    if type(entry) is not dict or 'ignore' in entry:
+        return False
+    image, category = entry.get('image_id'), entry.get('category_id')
+    crowd, box, area = entry.get('iscrowd'), entry.get('bbox'), entry.get('area')
+    return (
+        type(image) is int
+        and images.get(image) == image
+        and type(category) is int
+        and categories.get(category) == category
+        and type(crowd) is int
+        and crowd in (0, 1)
+        and boxes
+        and type(area) in NUMBERS
+        and 0 < area <= MAX_AREA
+        and type(box) is list
+        and len(box) == 4
+        and NUMBERS.issuperset(map(type, box))
+        and min(box) >= -MAX_COORDINATE
+        and max(box) <= MAX_COORDINATE
+        and math.isfinite(sum(box))
+    )
+
+
 def _annotation(
     entry: dict[str, Any],
     where: str,
@@ -328,12 +378,18 @@ def boxes_in_frame(
         The annotations, and a sentence that names what was dropped or clipped.
     """
     images = {image['id']: image for image in coco['images']}
+    sizes = {key: (image['width'], image['height']) for key, image in images.items()}
     kept, dropped, clipped = [], [], []
     for annotation in coco['annotations']:
-        image = images[annotation['image_id']]
+        width, height = sizes[annotation['image_id']]
         x, y, w, h = annotation['bbox']
         box = (x, y, x + w, y + h)
-        inside = clip_box(box, width=image['width'], height=image['height'])
+        in_frame = x >= 0 and y >= 0 and box[2] <= width and box[3] <= height
+        if in_frame and has_area(box):
+            kept.append(annotation)
+            continue
+        inside = clip_box(box, width=width, height=height)
+        image = images[annotation['image_id']]
         where = f'{image["file_name"]} {list(box)}'
         if not has_area(inside):
             dropped.append(where)

@@ -16,7 +16,7 @@ from mmdefect.datasets.boxes.coco_file import boxes_in_frame, read_coco
 from mmdefect.datasets.cached import CachedImages
 from mmdefect.datasets.images import (
     check_settings,
-    decode_error,
+    decode_errors,
     detect_bits,
     file_error,
     unlike_annotated,
@@ -173,29 +173,33 @@ class DefectDetDataset(CachedImages, CocoDataset):
         self.cat2label = {key: label for label, key in enumerate(self.cat_ids)}
 
         annotations = _boxes_per_image(coco, self.ann_file)
-        labelled = self._labelled()
+        labelled = {by_name[name] for name in self._labelled()}
+        keep, mode = self._keep, self.split_mode
+        # With every class kept, nothing is left out here: empty images are the business
+        # of filter_cfg, as in mmdet.
+        all_seen = self.test_mode or keep == set(by_name)
+        reading = self._reading([image['file_name'] for image in coco['images']])
         data_list = []
         for image in coco['images']:
-            boxes = annotations[image['id']]
-            present = {categories[box['category_id']] for box in boxes}
-            if not self._sees(present, set(by_name)):
+            # Taken out: the boxes of a large file take more memory than what is kept.
+            boxes = annotations.pop(image['id'])
+            present = {categories[key] for key in {b['category_id'] for b in boxes}}
+            if not (all_seen or image_is_kept(present, keep, mode)):
                 continue
-            raw = [b for b in boxes if categories[b['category_id']] in labelled]
-            data_list.append(
-                self.parse_data_info(
-                    {
-                        'raw_img_info': {**image, 'img_id': image[own_id]},
-                        'raw_ann_info': raw,
-                    }
-                )
+            info = self.parse_data_info(
+                {
+                    'raw_img_info': {**image, 'img_id': image[own_id]},
+                    'raw_ann_info': [b for b in boxes if b['category_id'] in labelled],
+                }
             )
+            data_list.append({**info, **reading})
         self._images_in_file = len(coco['images'])
-        reading = self._reading([image['file_name'] for image in coco['images']])
-        return [{**info, **reading} for info in data_list]
+        return data_list
 
     def _reading(self, names: Sequence[str]) -> dict[str, Any]:
         """How images are read; all of the file say, so that all steps read alike."""
-        paths = [Path(self.data_prefix['img'], name) for name in names]
+        folder = Path(self.data_prefix['img'])
+        paths = [f'{folder}/{name}' for name in names]
         bits = detect_bits(paths, name=self.ann_file, bits=self.bits)
         if bits is not None:  # checkpoints hold it
             self._metainfo['bits'] = bits
@@ -222,13 +226,6 @@ class DefectDetDataset(CachedImages, CocoDataset):
         if self.seen_classes is not None or not set(self._declared) < set(found):
             return ''
         return ', all of them, and in seen_classes those to learn'
-
-    def _sees(self, present: set[str], classes: set[str]) -> bool:
-        # With every class kept, nothing is left out here: empty images are the
-        # business of filter_cfg, as in mmdet.
-        if self.test_mode or self._keep == classes:
-            return True
-        return image_is_kept(present, self._keep, self.split_mode)
 
     def _labelled(self) -> set[str]:
         if self.test_mode or self.split_mode == 'relabel':
@@ -303,8 +300,10 @@ class DefectDetDataset(CachedImages, CocoDataset):
         return self.verify_images
 
     def _without_broken(self, data_list: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        error_of = decode_error if self._verifies else file_error
-        reasons = {i['img_path']: error_of(i['img_path']) for i in data_list}
+        if self._verifies:
+            reasons, self._decoded = decode_errors(data_list, max_bytes=self._max_bytes)
+        else:
+            reasons = {i['img_path']: file_error(i['img_path']) for i in data_list}
         if self._verifies and (wrong := unlike_annotated(data_list)):
             raise ValueError(
                 f'{self.ann_file}: images that are not what is annotated '
@@ -335,9 +334,10 @@ class DefectDetDataset(CachedImages, CocoDataset):
 def _boxes_per_image(
     coco: dict[str, Any], ann_file: str
 ) -> dict[int, list[dict[str, Any]]]:
-    """Group annotations by image, boxes clipped to it; one warning names the rest."""
+    """Take annotations by image, boxes clipped to it; one warning names the rest."""
     boxes: dict[int, list[dict[str, Any]]] = {i['id']: [] for i in coco['images']}
     annotations, found = boxes_in_frame(coco)
+    coco['annotations'] = []  # held by their images from here on
     for annotation in annotations:
         boxes[annotation['image_id']].append(annotation)
     if found:

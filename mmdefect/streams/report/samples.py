@@ -45,28 +45,61 @@ def samples_section(
         for sample in columns[title]:
             images.setdefault(sample['img_path'], {})[title] = sample
     rows = []
-    for number, (image, samples) in enumerate(images.items()):
-        path = next((p for p in (Path(image), root / image) if p.is_file()), None)
-        if path is None:
-            missing.append(f"Sample '{image}': the image file is not there any more.")
-            continue
+    for number, samples in enumerate(images.values()):
         *_, last = samples.values()
-        try:  # the pixels that the boxes lie on
-            pixels = read_info({**last.get('read', {}), 'img_path': path})[..., ::-1]
-        except ValueError as error:
-            missing.append(f"Sample '{image}': {error}")
-            continue
-        panels = {TRUTH: last['gt'], **{t: s['pred'] for t, s in samples.items()}}
-        width = min(PANEL_WIDTH, PAGE_WIDTH // len(panels) - 6)
-        pictures = []
-        for column, (title, boxes) in enumerate(panels.items()):
-            figure = draw_panels(pixels, {title: boxes}, colours=class_colours(classes))
-            png = save_figure(figure, folder / f'sample_{number}_{column}.png')
-            pictures.append(Picture(png, f'{path.name}: {title}', width))
-        rows.append(Row(pictures, caption=path.name))
+        row = sample_row(
+            last,
+            {TRUTH: last['gt'], **{t: s['pred'] for t, s in samples.items()}},
+            name=f'sample_{number}',
+            classes=classes,
+            folder=folder,
+            root=root,
+            missing=missing,
+        )
+        rows += [] if row is None else [row]
     return Section(
         'Samples of the test set',
         'Left the ground truth, then what each model predicts. Numbers are confidences '
         'in %.',
         pictures=rows,
     )
+
+
+def sample_row(
+    sample: Mapping[str, Any],
+    panels: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    name: str,
+    classes: Sequence[str],
+    folder: Path,
+    root: Path,
+    missing: list[str],
+) -> Row | None:
+    """Draw an image several times, each time with other boxes.
+
+    Args:
+        sample: ``img_path``, and how to ``read`` the file.
+        panels: Title -> boxes, as :func:`draw_panels` takes them.
+        name: What the names of the PNGs begin with.
+        classes: As for :func:`samples_section`, and so on.
+
+    Returns:
+        ``None`` for an image that cannot be read, which ``missing`` names then.
+    """
+    image = sample['img_path']
+    path = next((p for p in (Path(image), root / image) if p.is_file()), None)
+    if path is None:
+        missing.append(f"Sample '{image}': the image file is not there any more.")
+        return None
+    try:  # the pixels that the boxes lie on
+        pixels = read_info({**sample.get('read', {}), 'img_path': path})[..., ::-1]
+    except ValueError as error:
+        missing.append(f"Sample '{image}': {error}")
+        return None
+    width = min(PANEL_WIDTH, PAGE_WIDTH // len(panels) - 6)
+    pictures = []
+    for column, (title, boxes) in enumerate(panels.items()):
+        figure = draw_panels(pixels, {title: boxes}, colours=class_colours(classes))
+        png = save_figure(figure, folder / f'{name}_{column}.png')
+        pictures.append(Picture(png, f'{path.name}: {title}', width))
+    return Row(pictures, caption=path.name)

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdefect.streams.distance import joint_matrix
 from mmdefect.streams.matrix import GROUPS, StepScores
+from mmdefect.streams.report.diagnosis import diagnosis_sections, distance_sections
 from mmdefect.streams.report.maps import Maps, maps_section
 from mmdefect.streams.report.plots import CLASS_BY_CLASS, class_map, score_bars
 from mmdefect.streams.report.record import (
@@ -37,7 +39,7 @@ from mmdefect.visualization.page import (
 from mmdefect.visualization.plots import curves, save_figure
 
 
-def write_report(work_dir: str | Path) -> Path:
+def write_report(work_dir: str | Path, joint: str | Path | None = None) -> Path:
     """Write ``report/index.html``, ``report/report.md`` and their PNGs.
 
     Works at any time: steps, scores, curves or samples that are not there yet are named
@@ -45,6 +47,7 @@ def write_report(work_dir: str | Path) -> Path:
 
     Args:
         work_dir: Work dir of a stream.
+        joint: Work dir of the upper bound that scores are compared with.
 
     Returns:
         Path of the HTML file; it holds everything inside.
@@ -58,6 +61,9 @@ def write_report(work_dir: str | Path) -> Path:
     sections = [_table(record)]
     if record.metric in record.valued:
         sections.append(_scores(record, folder))
+    bound = joint_matrix(joint)
+    if record.matrix and record.scored and bound:
+        sections += distance_sections(record.matrix, bound)
     if record.matrix and (good := good_section({record.name: record.matrix})):
         sections.append(good)
     parts: dict[str, Any] = {
@@ -68,6 +74,9 @@ def write_report(work_dir: str | Path) -> Path:
     if record.samples:
         columns = _by_title(record.samples)
         sections.append(samples_section(columns, root=record.work_dir, **parts))
+    if record.matrix and record.scored:
+        last = record.matrix.steps[-1]
+        sections += diagnosis_sections(last, root=record.work_dir, **parts)
     if record.maps:
         sections.append(maps_section(_by_title(record.maps), **parts))
     if record.losses:

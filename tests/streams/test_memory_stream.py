@@ -1,0 +1,246 @@
+"""A toy stream that remembers images: what it trains with, resumed, moved, damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmdefect.apis import load_config
+from mmdefect.datasets.boxes.memory_file import MANIFEST
+from mmdefect.streams.stream import build_stream
+from mmdefect.utils.checkpoint import load_weights
+from mmdefect.utils.dumped_config import read_dumped_config
+from tests.conftest import REPO
+from tests.helpers.ranks import run_ranks
+from tests.streams.conftest import CONFIG, copied, options, stream_runner
+
+KEPT = {'stream.memory': dict(images=3)}
+
+
+def test_exception_joint() -> None:
+    joint = CONFIG.with_stem(CONFIG.stem.replace('finetune', 'joint'))
+    cfg = load_config(joint, cfg_options=KEPT)
+    with pytest.raises(ValueError, match=r"with train_on='seen': expected"):
+        build_stream(cfg)
+
+
+def test_feature_step_0_is_the_same_for_all_budgets() -> None:
+    """So that they share one teacher."""
+    plain, kept = (
+        build_stream(cfg).resolve(cfg, 0).pretty_text
+        for cfg in (load_config(CONFIG), load_config(CONFIG, cfg_options=KEPT))
+    )
+    assert plain == kept
+
+
+def test_exception_outer_pipeline(tmp_path: Path) -> None:
+    cfg = load_config(CONFIG, cfg_options=KEPT)
+    step = build_stream(cfg).resolve(cfg, 1)
+    step.train_dataloader.dataset = dict(
+        type='MultiImageMixDataset',
+        pipeline=[dict(type='Mosaic')],
+        dataset=step.train_dataloader.dataset,
+    )
+    with pytest.raises(ValueError, match=r'pipeline of MultiImageMixDataset: expected'):
+        build_stream(cfg).recall(step, 1, tmp_path)
+
+
+class Batches(Hook):
+    """Note how many images of a batch are marked, and with which labels."""
+
+    def __init__(self) -> None:
+        self.sizes: set[tuple[int, int]] = set()
+        self.labels: set[int] = set()
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None
+    ) -> None:
+        samples = data_batch['data_samples']
+        marked = [s for s in samples if s.metainfo.get('replayed')]
+        self.sizes.add((len(samples) - len(marked), len(marked)))
+        for sample in marked:
+            self.labels |= set(sample.gt_instances.labels.tolist())
+
+
+@pytest.fixture(scope='module')
+def seen() -> Batches:
+    return Batches()
+
+
+@pytest.fixture(scope='module')
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, toy_neu_det: Path, seen: Batches
+) -> Path:
+    """A stream of two steps that keeps three images a class."""
+    work_dir = tmp_path_factory.mktemp('work') / 'kept'
+    train = Runner.train
+
+    def watched(self: Runner) -> Any:
+        if (Path(self.work_dir).parent / 'step_0/memory').is_dir():
+            self.register_hook(seen)
+        return train(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Runner, 'train', watched)
+        stream_runner(toy_neu_det, work_dir, **KEPT).train()
+    return work_dir
+
+
+@pytest.mark.slow
+class TestStream:
+    def test_feature_constant(self, finished: Path) -> None:
+        """Three images a class after each step, those of step 0 carried over."""
+        first, second = (
+            json.loads((finished / f'step_{k}/memory' / MANIFEST).read_text('utf-8'))
+            for k in (0, 1)
+        )
+        assert len(first['images']) == 9
+        assert len(second['images']) == 18
+        assert [i['sha256'] for i in second['images'][:9]] == [
+            i['sha256'] for i in first['images']
+        ]
+        assert {i['step'] for i in second['images'][9:]} == {1}
+        for image in second['images']:
+            shown = {box['class'] for box in image['boxes']}
+            assert image['kept_for'] in shown
+            assert shown <= set(second['classes'][3 * image['step'] :][:3])
+
+    def test_feature_batches(self, finished: Path, seen: Batches) -> None:
+        """Two beside six, of old classes."""
+        assert {marked for _, marked in seen.sizes} == {2}
+        assert max(own for own, _ in seen.sizes) == 6
+        assert seen.labels == {0, 1, 2}
+
+    def test_feature_recorded_step_trains_alone(self, finished: Path) -> None:
+        cfg = read_dumped_config(finished / f'step_1/{CONFIG.stem}.py')
+        assert cfg.train_dataloader.dataset.type == 'mmdefect.ReplayDataset'
+        memory = cfg.train_dataloader.dataset.memory
+        assert memory.folder == str(finished / 'step_0/memory')
+        assert memory.classes == memory.seen_classes[:3]
+
+    def test_feature_finished_moved_and_resumed(
+        self, finished: Path, toy_neu_det: Path, tmp_path: Path
+    ) -> None:
+        moved = copied(finished, tmp_path / 'moved')
+        stream_runner(toy_neu_det, moved, resume=True, **KEPT).train()
+
+    def test_exception_gone(
+        self, finished: Path, toy_neu_det: Path, tmp_path: Path
+    ) -> None:
+        moved = copied(finished, tmp_path / 'moved')
+        image = next((moved / 'step_0/memory').glob('*.jpg'), None) or next(
+            (moved / 'step_0/memory').glob('*.png')
+        )
+        image.unlink()
+        runner = stream_runner(toy_neu_det, moved, resume=True, **KEPT)
+        with pytest.raises(FileNotFoundError, match=rf'{image.name} is gone'):
+            runner.train()
+
+    def test_exception_another_budget(
+        self, finished: Path, toy_neu_det: Path, tmp_path: Path
+    ) -> None:
+        moved = copied(finished, tmp_path / 'moved')
+        more = {'stream.memory': dict(images=4)}
+        runner = stream_runner(toy_neu_det, moved, resume=True, **more)
+        with pytest.raises(ValueError, match=r"memory=\{'images': 3\}: expected"):
+            runner.train()
+
+    def test_exception_more_than_there_are(
+        self, toy_neu_det: Path, tmp_path: Path
+    ) -> None:
+        """Before anything trains."""
+        more = {'stream.memory': dict(images=50)}
+        runner = stream_runner(toy_neu_det, tmp_path / 'work', **more)
+        with pytest.raises(ValueError, match=r'images=50: expected at most \d+, the'):
+            runner.train()
+        assert not (tmp_path / 'work/step_0').is_dir()
+
+    def test_feature_another_stream_goes_on(
+        self, finished: Path, toy_neu_det: Path, tmp_path: Path
+    ) -> None:
+        """The teacher and the memory of a step, in a stream of its own."""
+        more = {
+            'stream.memory': dict(images=2, start_from=str(finished / 'step_0/memory')),
+            'stream.start_from': str(finished / 'step_0/epoch_1.pth'),
+        }
+        work_dir = tmp_path / 'work'
+        stream_runner(toy_neu_det, work_dir, **more).train()
+        kept = json.loads((work_dir / 'step_0/memory' / MANIFEST).read_text('utf-8'))
+        assert len(kept['images']) == 6
+
+    def test_exception_memory_of_other_classes(
+        self, finished: Path, toy_neu_det: Path, tmp_path: Path
+    ) -> None:
+        folder = str(finished / 'step_1/memory')
+        more = {'stream.memory': dict(images=2, start_from=folder)}
+        runner = stream_runner(toy_neu_det, tmp_path / 'work', **more)
+        with pytest.raises(ValueError, match=r'expected no class as class 3, it has'):
+            runner.train()
+
+
+@pytest.mark.slow
+def test_feature_two_processes_keep_the_same(
+    finished: Path, toy_neu_det: Path, tmp_path: Path
+) -> None:
+    """One writes, all read it."""
+    given = {**options(toy_neu_det), 'stream.memory.images': 3}
+    changes = [f'{key}={value}' for key, value in given.items()]
+    where = ['--work-dir', tmp_path, '--launcher', 'pytorch', '--cfg-options']
+    run_ranks(REPO / 'tools/train.py', CONFIG, *where, *changes)
+    for name in ('step_0/memory', 'step_1/memory'):
+        alone, together = (
+            (folder / name / MANIFEST).read_text('utf-8')
+            for folder in (finished, tmp_path)
+        )
+        assert together == alone
+
+
+class Stop(Hook):
+    """Interrupt the last step after its first epoch."""
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        if runner.max_epochs == 2 and runner.epoch == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('method', ['erd/lwf', 'sd_idd/sd-idd'])
+def test_feature_moved_and_resumed_is_bit_equal(
+    method: str,
+    finished: Path,
+    toy_neu_det: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = REPO / f'configs/{method}_r18_fpn_toy_neu-det_3+3.py'
+    more = {
+        **KEPT,
+        'stream.increment.train_cfg.max_epochs': 2,
+        'stream.start_from': str(finished),
+    }
+    whole, broken = tmp_path / 'whole', tmp_path / 'broken'
+    stream_runner(toy_neu_det, whole, config, **more).train()
+    train = Runner.train
+
+    def stopping(self: Runner) -> Any:
+        self.register_hook(Stop(), priority='LOWEST')  # after the checkpoint
+        return train(self)
+
+    monkeypatch.setattr(Runner, 'train', stopping)
+    with pytest.raises(KeyboardInterrupt):
+        stream_runner(toy_neu_det, broken, config, **more).train()
+    monkeypatch.undo()
+    moved = tmp_path / 'moved'
+    shutil.copytree(broken, moved)  # this process still writes its log into `broken`
+    stream_runner(toy_neu_det, moved, config, resume=True, **more).train()
+    expected = load_weights(whole / 'step_1/epoch_2.pth')['state_dict']
+    found = load_weights(moved / 'step_1/epoch_2.pth')['state_dict']
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
