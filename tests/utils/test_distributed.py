@@ -105,7 +105,10 @@ def student_config(folder, name):
     stream.chain(step, 1, str(folder / 'teacher.pth'))
     if name == 'cross':
         step.model.distill = {'type': 'mmdefect.CrossHeadDistillation'}
-    if name in ('sd-idd', 'erd'):  # an untrained teacher rarely stands out by two deviations
+    if name in (
+        'sd-idd',
+        'erd',
+    ):  # an untrained teacher rarely stands out by two deviations
         step.model.distill.classification = {'num_std': 0.5}
     step.dump(folder / 'student.py')
     return folder / 'student.py'
