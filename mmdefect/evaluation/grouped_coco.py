@@ -20,6 +20,7 @@ from mmdefect.evaluation.box_rows import annotated_rows, coco_results, found_row
 from mmdefect.evaluation.groups import group_means, groups_of
 from mmdefect.registry import METRICS
 from mmdefect.utils.checks import check_choice, check_known, visible
+from mmdefect.utils.collection import collection_paused
 
 BACKENDS = ('auto', 'faster', 'pycocotools')
 OWN = 'own_AP50'
@@ -175,7 +176,8 @@ class GroupedCocoMetric(CocoMetric):
             logger: MMLogger = MMLogger.get_current_instance()
             logger.info(f'results are saved in {Path(self.outfile_prefix).parent}')
             return {}
-        evaluation = self._evaluate(coco_results(predictions, self.cat_ids))
+        with collection_paused():
+            evaluation = self._evaluate(coco_results(predictions, self.cat_ids))
         diagnosis = self._diagnose(results)
         metrics = self._host_metrics(evaluation) | self._class_metrics(evaluation)
         metrics |= diagnosis.scalars()
