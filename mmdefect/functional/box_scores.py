@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from mmdefect.functional._checks import check_vectors
-from mmdefect.functional.box_thresholds import HIT, IGNORED, kinds_of_class
+from mmdefect.functional.box_matching import HIT, IGNORED
+from mmdefect.functional.box_thresholds import matched
 from mmdefect.functional.calibration import check_shares
 
 
@@ -88,9 +89,9 @@ def fit_classes(
         Scale and offset of each class, ``(C, 2)`` float64.
     """
     fitted = torch.zeros(classes, 2, dtype=torch.float64)
+    scores, labels, kinds, _ = matched(detections, truths, classes=classes, iou=iou)
     for label in range(classes):
-        scores, kinds, _ = kinds_of_class(detections, truths, label, iou)
-        counted = kinds != IGNORED
+        counted = (labels == label) & (kinds != IGNORED)
         line = fit_scale_offset(scores[counted], kinds[counted] == HIT)
         fitted[label] = torch.tensor(line, dtype=torch.float64)
     return fitted

@@ -134,17 +134,16 @@ class IncrementalHead(BaseDenseHead):
             *maps, instances, metas, ignored
         )
 
-    def loss_by_feat_single(
-        self, anchors: Tensor, cls_score: Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, ...]:
+    def loss_by_feat_single(self, *args: Any, **kwargs: Any) -> Any:
         """Silence old channels at the priors of a level where they are not labelled."""
+        anchors, scores, *others = args
         if self._labelled is not None:
-            old, labels = self.num_old_classes, args[self.box_maps]
+            old, labels = self.num_old_classes, others[self.box_maps]
             known = self._labelled[:, None] | (labels < old)
-            unknown = ~known.view_as(cls_score[:, :1])
-            quiet = cls_score[:, :old].masked_fill(unknown, _SILENT)
-            cls_score = torch.cat([quiet, cls_score[:, old:]], dim=1)
-        return super().loss_by_feat_single(anchors, cls_score, *args, **kwargs)
+            unknown = ~known.view_as(scores[:, :1])
+            quiet = scores[:, :old].masked_fill(unknown, _SILENT)
+            scores = torch.cat([quiet, scores[:, old:]], dim=1)
+        return super().loss_by_feat_single(anchors, scores, *others, **kwargs)
 
     def new_boxes(self, instances: InstanceData, meta: dict) -> Tensor:
         """Boxes around which old knowledge is at risk: all, but no pasted old ones."""
