@@ -225,7 +225,7 @@ def epoch_times(work_dir: str | Path, iterations: int) -> tuple[int, float]:
 
 def _run(command: list[str]) -> None:
     """Run a tool; what interrupts this process waits for its end, too."""
-    with subprocess.Popen(command, env=_environment()) as process:
+    with subprocess.Popen(command, env=_environment()) as process:  # noqa: S603  our tools, no shell
         try:
             status = process.wait()
         except KeyboardInterrupt as stop:
