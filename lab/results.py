@@ -223,11 +223,11 @@ def clean_commit(folder: str | Path, *, ignore: str | Path | None = None) -> str
 def _git(folder: Path, *args: str) -> str:
     try:
         done = subprocess.run(  # noqa: S603  git, no shell
-            ['git', *args],
+            ['git', *args],  # noqa: S607  the git of the PATH
             cwd=folder,
             capture_output=True,
             text=True,
-            check=True,  # noqa: S607  the git of the PATH
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, 'stderr', None) or str(error)
