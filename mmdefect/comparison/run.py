@@ -86,7 +86,7 @@ def train_and_test(
         if not _is_outdated(folder):
             return record
     environment = begin_run(folder, command)
-    # An early stop is not remembered: it would train on, with the tested weights gone.
+    # Trained, and calibrated at its end: nothing is left to do.
     if not (folder / CALIBRATED).is_file():
         _run(train)
     checkpoint = checkpoint_to_test(folder)
