@@ -10,6 +10,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 
@@ -28,12 +29,21 @@ def _find_tests() -> None:
 
 def kills(args: argparse.Namespace) -> int:
     """Kill runs, and write what came out of it, if nothing went wrong."""
+    from tests.conftest import PROGRAMS
     from tests.helpers.kill_runs import kill_tasks, shared_out
+    from tests.helpers.warm_python import start
 
     args.out.mkdir(parents=True)
     begin = time.monotonic()
     signals = shared_out(args.kills, args.terms, args.tasks)
-    metrics, wrong = kill_tasks(args.out, signals, seed=args.seed)
+    with ExitStack() as stack:
+        programs = PROGRAMS
+        if args.warm:
+            (args.out / 'warm').mkdir()
+            programs = stack.enter_context(start(args.out / 'warm'))
+        metrics, wrong = kill_tasks(
+            args.out, signals, programs=programs, seed=args.seed
+        )
     for text in wrong:
         print(text)
     if args.results and not wrong:
@@ -41,7 +51,8 @@ def kills(args: argparse.Namespace) -> int:
             args.results,
             name=args.results.stem,
             command='python -m lab.reliability kills OUT '
-            f'--kills {args.kills} --terms {args.terms} --seed {args.seed}',
+            f'--kills {args.kills} --terms {args.terms} --seed {args.seed}'
+            f'{" --warm" * args.warm}',
             dataset='drawn toy steel, products and cracks',
             seeds=[args.seed],
             metrics=metrics,
@@ -69,6 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     kill.add_argument('--terms', type=int, default=30, help='SIGTERM, of all tasks')
     kill.add_argument('--tasks', nargs='+', default=names, choices=names)
     kill.add_argument('--seed', type=int, default=0)
+    kill.add_argument(
+        '--warm', action='store_true', help='faster: forks of one Python are killed'
+    )
     kill.add_argument('--results', type=Path, help='results file to write')
     kill.set_defaults(run=kills)
     listed = commands.add_parser('files', help=files.__doc__)

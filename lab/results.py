@@ -222,8 +222,12 @@ def clean_commit(folder: str | Path, *, ignore: str | Path | None = None) -> str
 
 def _git(folder: Path, *args: str) -> str:
     try:
-        done = subprocess.run(
-            ['git', *args], cwd=folder, capture_output=True, text=True, check=True
+        done = subprocess.run(  # noqa: S603  git, no shell
+            ['git', *args],  # noqa: S607  the git of the PATH
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, 'stderr', None) or str(error)

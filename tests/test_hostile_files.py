@@ -11,7 +11,8 @@ import pytest
 
 from mmdefect.visualization.page import Table, markdown_table
 from tests.conftest import REPO
-from tests.helpers.hostile_files import EXECUTED, MARKS, Hostile, every, shortened
+from tests.helpers.hostile_file import EXECUTED, Hostile
+from tests.helpers.hostile_files import MARKS, every, shortened
 
 FILES = every()
 LIMIT_S, LIMIT_BYTES = 10, 1 << 30

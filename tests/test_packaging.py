@@ -1,11 +1,17 @@
-"""Tests of what installs: setup.py, requirements, constraints, the model index."""
+"""Tests of what installs: setup.py, requirements, constraints, the model index.
+
+Slow is what is installed and trained.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +23,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import mmdefect
+from tests.conftest import toy_options
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ('mmdefect', 'lab', 'tools', 'configs', 'requirements')
@@ -281,3 +288,51 @@ def test_feature_no_archive_is_unpacked() -> None:
             if '.mim' not in path.parts:
                 found = UNPACKS.search(path.read_text(encoding='utf-8'))
                 assert found is None, f'{path}: {found}'
+
+
+@pytest.fixture(scope='module')
+def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment without mmdefect, which has what mmdefect needs from this one."""
+    folder = tmp_path_factory.mktemp('empty') / 'venv'
+    venv.create(folder)
+    (site,) = folder.glob('lib/python3*/site-packages')
+    (site / 'outer.pth').write_text(f'{sysconfig.get_path("purelib")}\n')
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', ['whl', 'tar.gz'])
+def test_feature_installed_in_an_empty_environment(
+    kind: str,
+    wheel: Path,
+    empty_environment: Path,
+    toy_neu_det: Path,
+    tmp_path: Path,
+) -> None:
+    """It examines itself and trains, with configs and tools that it brings along."""
+    (archive,) = wheel.parents[1].glob(f'*/mmdefect-*.{kind}')
+    python = empty_environment / 'bin/python'
+    env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
+    env |= {'PATH': f'{python.parent}{os.pathsep}{env["PATH"]}', 'OMP_NUM_THREADS': '1'}
+
+    def run(*command: object) -> str:
+        done = subprocess.run(
+            [*map(str, command)],
+            cwd=tmp_path, env=env, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    pip = (sys.executable, '-m', 'pip', '--python', python, 'install', '--no-deps')
+    offline = ('--no-index', '--no-build-isolation', '--force-reinstall', '--quiet')
+    run(*pip, *offline, archive)
+    where = run(python, '-c', 'import mmdefect; print(mmdefect.__file__)').strip()
+    package = Path(where).parent
+    assert empty_environment in package.parents
+    assert mmdefect.__version__ in run(python.parent / 'mmdefect', 'doctor')
+    config = package / '.mim/configs/gfl/gfl_r18_fpn_toy_neu-det.py'
+    options = {**toy_options(toy_neu_det), 'train_cfg.max_epochs': 1}
+    given = [f'{key}={value}' for key, value in options.items()]
+    command = (python.parent / 'mmdefect', 'train', config, '--work-dir', 'work')
+    run(*command, '--cfg-options', *given)
+    assert (tmp_path / 'work/epoch_1.pth').is_file()

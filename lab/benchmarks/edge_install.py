@@ -58,7 +58,7 @@ def _disk_kib(folder: Path) -> int:
 
 def _run(command: Sequence[str]) -> str:
     env = {**os.environ, 'PYTHONPATH': str(ROOT), 'PYTHONNOUSERSITE': '1'}
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603  pip and Python, no shell
         command, capture_output=True, text=True, check=False, env=env, cwd='/'
     )
     if done.returncode:

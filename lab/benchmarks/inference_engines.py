@@ -77,7 +77,7 @@ def peak_bytes() -> int:
 
 def peak_elsewhere(*args: object) -> int:
     """Peak memory of a process of its own; see the module."""
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603  this module, no shell
         [sys.executable, '-m', __name__, *map(str, args)],
         cwd=ROOT,
         capture_output=True,

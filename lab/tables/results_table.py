@@ -14,6 +14,7 @@ from lab.tables.coverage_table import coverage_lines, is_coverage
 from lab.tables.inference_table import inference_lines, is_inference
 from lab.tables.leakage_table import is_leakage, leakage_lines
 from lab.tables.pruning_table import is_pruning, pruning_lines
+from lab.tables.reliability_table import is_reliability, reliability_lines
 from mmdefect.utils.checks import check_choice
 from mmdefect.utils.files import write_text
 from mmdefect.visualization.page import Table, markdown_table
@@ -69,6 +70,8 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
         lines = leakage_lines(results['metrics'])
     elif is_coverage(results['metrics']):
         lines = coverage_lines(results['metrics'])
+    elif is_reliability(results['metrics']):
+        lines = reliability_lines(results['metrics'])
     else:
         products = any(key.endswith('/ACC_image') for key in results['metrics'])
         lines = (_measure_lines if products else _preset_lines)(results, paper)

@@ -56,7 +56,7 @@ def tried_imports(names: Sequence[str] = IMPORTED) -> dict[str, Any]:
     present = [name for name in names if _is_there(name)]
     command = [sys.executable, '-c', _TRY, *present]
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603  this Python; names of packages that are ours
             command, capture_output=True, text=True, timeout=300, check=False
         )
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -94,7 +94,7 @@ def gpus() -> tuple[list[str] | None, str | None]:
         return None, None
     command = ['nvidia-smi', f'--query-gpu={_QUERY}', '--format=csv,noheader']
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603  fixed words, no shell
             command, capture_output=True, text=True, timeout=60, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:

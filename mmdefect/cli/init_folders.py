@@ -103,7 +103,7 @@ def draw_subsets(
     of_folder: dict[str, list[str]] = defaultdict(list)
     for image in images:
         of_folder[image.folder].append(image.name)
-    generator = random.Random(seed)
+    generator = random.Random(seed)  # noqa: S311  a seeded draw
     drawn = {image.name: 'train' for image in images}
     for folder in sorted(of_folder):
         names = sorted(set(of_folder[folder]) - fixed)

@@ -63,11 +63,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if asked.command is None:
         parser.print_help(sys.stderr)
         return 2
-    from mmdefect.utils.interrupts import first_process, raise_interrupts
+    from mmdefect.utils.interrupts import (
+        SIGNALS,
+        first_process,
+        raise_interrupts,
+        watch_launcher,
+    )
 
-    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = {one: signal.getsignal(one) for one in SIGNALS}
     try:
         raise_interrupts()  # drafts are removed on the way out
+        watch_launcher()
         return _run(asked)
     except KeyboardInterrupt as stop:
         if first_process():  # of several, the others have nothing to add

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,8 @@ def _plots(rows: Sequence[ComparedRun], folder: Path, protocol: str) -> list[Pic
     intervals = [row.measures.accuracy_range for row in rows]
     labels = [row.record.label for row in rows]
     pictures = []
+    # A record may come from anywhere: its words lead to no other folder.
+    start = re.sub(r'[^\w.+-]', '_', protocol)
     millions = [row.record.parameters / 1e6 for row in rows]
     latencies = [row.record.latency_ms_p50 for row in rows]
     trained = [row.record.trainable / 1e6 for row in rows]
@@ -143,7 +146,7 @@ def _plots(rows: Sequence[ComparedRun], folder: Path, protocol: str) -> list[Pic
         figure = scatter(
             values, accuracies, intervals, labels=labels, xlabel=axis, ylabel='accuracy'
         )
-        path = save_figure(figure, folder / f'{protocol}_{name}.png')
+        path = save_figure(figure, folder / f'{start}_{name}.png')
         text = f'accuracy against {name} of {", ".join(labels)}'
         pictures.append(Picture(path, text, 420))
     return pictures

@@ -86,7 +86,7 @@ def train_and_test(
         if not _is_outdated(folder):
             return record
     environment = begin_run(folder, command)
-    # An early stop is not remembered: it would train on, with the tested weights gone.
+    # Trained, and calibrated at its end: nothing is left to do.
     if not (folder / CALIBRATED).is_file():
         _run(train)
     checkpoint = checkpoint_to_test(folder)
@@ -225,7 +225,7 @@ def epoch_times(work_dir: str | Path, iterations: int) -> tuple[int, float]:
 
 def _run(command: list[str]) -> None:
     """Run a tool; what interrupts this process waits for its end, too."""
-    with subprocess.Popen(command, env=_environment()) as process:
+    with subprocess.Popen(command, env=_environment()) as process:  # noqa: S603  our tools, no shell
         try:
             status = process.wait()
         except KeyboardInterrupt as stop:

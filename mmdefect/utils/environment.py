@@ -77,7 +77,7 @@ def _cpu_model() -> str:
 def _git(folder: Path, *args: str) -> str | None:
     command = ['git', '-C', str(folder), *args]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  git, no shell
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

@@ -23,6 +23,9 @@ from torch.distributed.run import parse_args, run
 
 from mmdefect.utils.interrupts import LAUNCHER, SIGNALS, watch_launcher
 
+# What a process says whose counterpart has gone.
+_LOST = ('gloo/transport', 'Connection closed', 'Connection reset', 'DistBackendError')
+
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run torchrun; what a process that failed has said is the last thing printed.
@@ -59,10 +62,8 @@ def describe(error: ChildFailedError) -> str:
     Returns:
         Its rank and its sentence or traceback, or how it ended.
     """
-    rank, failure = min(error.failures.items(), key=lambda item: _moment(item[1]))
-    message = failure.message
-    if isinstance(message, dict):
-        said = message.get('extraInfo', {}).get('py_callstack') or message['message']
+    rank, failure = min(error.failures.items(), key=lambda item: _order(item[1]))
+    if said := _said(failure):
         return f'Process {rank} failed:\n{said.strip()}'
     if failure.exitcode < 0:
         name = signal.Signals(-failure.exitcode).name
@@ -71,6 +72,20 @@ def describe(error: ChildFailedError) -> str:
             'ran out'
         )
     return f'Process {rank} ended with exit status {failure.exitcode}: see above'
+
+
+def _said(failure: ProcessFailure) -> str:
+    """What a process has written down; empty if it could not."""
+    message = failure.message
+    if not isinstance(message, dict):
+        return ''
+    return message.get('extraInfo', {}).get('py_callstack') or message['message']
+
+
+def _order(failure: ProcessFailure) -> tuple[bool, float]:
+    """The first one first; but who only lost the other has not begun it."""
+    lost = any(words in _said(failure) for words in _LOST)
+    return lost, _moment(failure)
 
 
 def _moment(failure: ProcessFailure) -> float:

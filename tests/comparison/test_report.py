@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,16 @@ def test_exception_nothing_or_unfinished(tmp_path: Path) -> None:
         read_rows([])
     with pytest.raises(FileNotFoundError, match=r'test\.jsonl'):
         read_rows([tmp_path])
+
+
+def test_feature_names_stay_text(make_run: WorkDir, tmp_path: Path) -> None:
+    """No name of a model, a split or a command becomes HTML, a formula or a path."""
+    hostile = r'<script>alert(1)</script> $\frac{$'
+    given = {'model': hostile, 'protocol': '../../x', 'command': f'a {hostile}'}
+    page = write_classifiers(read_rows([make_run('a', **given)]), tmp_path / 'out')
+    html = page.read_text(encoding='utf-8')
+    assert escape(hostile) in html
+    assert '<script' not in html
+    text = (tmp_path / 'out/comparison.md').read_text(encoding='utf-8')
+    assert not re.search(r'(?<!\\)<script', text)
+    assert len(list((tmp_path / 'out').glob('*.png'))) == 3

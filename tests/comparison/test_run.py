@@ -74,3 +74,22 @@ def test_feature_finished_is_not_done_again(make_run: WorkDir) -> None:
     folder = make_run('another')
     with pytest.raises(ValueError, match='another --work-dir'):
         train_and_test('c.py', folder, tools=Path('/nowhere/tools'))
+
+
+@pytest.mark.parametrize('how', ['newer weights', 'no predictions'])
+def test_feature_what_is_outdated_is_done_again(make_run: WorkDir, how: str) -> None:
+    """It gets as far as the tools, which are not where it would look for them."""
+    command = 'tools/dist_train.sh c.py 1 --work-dir {} --resume'
+    folder = make_run('a', command=command)
+    folder = make_run('b', command=command.format(folder.with_name('b')))
+    (folder / 'calibrated.pth').touch()
+    os.utime(folder / 'calibrated.pth', (1, 1))
+    given = {'config': 'c.py', 'work_dir': folder, 'tools': Path('/nowhere/tools')}
+    assert train_and_test(**given).model == RECORD.model
+    (folder / 'begun.json').write_text(json.dumps({'command': command.format(folder)}))
+    if how == 'newer weights':
+        (folder / 'calibrated.pth').touch()
+    else:
+        (folder / 'test.jsonl').unlink()
+    with pytest.raises(FileNotFoundError, match='/nowhere/tools/dist_test'):
+        train_and_test(**given)

@@ -16,10 +16,13 @@ from tests.helpers.lines import Finished
 
 def test_feature_page_table_and_files(done_config: Config, finished: Finished) -> None:
     folder, sweep = Path(done_config.work_dir), finished.sweep
-    page = write_sweep(PruneRun(done_config), sweep, command='python tools/prune.py a')
+    page = write_sweep(PruneRun(done_config), sweep, command='prune.py <script>')
     assert page == folder / 'index.html'  # is found from the work dir
     chosen = sweep.outcomes[sweep.chosen]
-    assert headline(sweep) in page.read_text(encoding='utf-8')
+    html = page.read_text(encoding='utf-8')
+    assert headline(sweep) in html
+    assert 'prune.py &lt;script&gt;' in html
+    assert '<script' not in html
     assert headline(sweep).startswith(f'{chosen.name}: ')
     with (folder / 'sweep.csv').open() as file:
         rows = list(csv.DictReader(file))

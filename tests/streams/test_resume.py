@@ -5,6 +5,7 @@ Slow are those that score steps anew or train one.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -173,11 +174,21 @@ def test_exception_weights_that_are_not_finite(work_dir, resume) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('gone', ['step_1/samples.json', 'matrix.json'])
-def test_feature_what_a_test_leaves_is_made_again(work_dir, resume, said, gone) -> None:
-    (work_dir / gone).unlink()
+@pytest.mark.parametrize(
+    ('gone', 'spoil'),
+    [
+        ('step_1/samples.json', Path.unlink),
+        ('matrix.json', Path.unlink),
+        ('step_1/samples.json', lambda path: os.utime(path, (1, 1))),
+    ],
+)
+def test_feature_what_a_test_leaves_is_made_again(
+    work_dir, resume, said, gone, spoil
+) -> None:
+    """Also when it is older than the checkpoint that it shows."""
+    spoil(work_dir / gone)
     resume()
-    assert (work_dir / gone).is_file()
+    assert (work_dir / gone).stat().st_mtime > 1
     (line,) = [text for text in said if text.startswith('step 1 is finished and scor')]
     assert Path(gone).name in line
 

@@ -237,3 +237,23 @@ def test_feature_slurm_defaults(environment: dict[str, str]) -> None:
     assert lines[5:12] == [
         *('gpu:8', '--ntasks', '8', '--ntasks-per-node', '8', '--cpus-per-task', '5'),
     ]
+
+
+HOSTILE = ('$(touch x)', '`touch x`', 'a; touch x', "it's", 'a  b', '*', '-n', '\\', '')
+
+
+def test_exception_no_argument_is_run(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Whatever stands in a path or an option arrives as it is."""
+    args = ('some.py', '1', *HOSTILE)
+    launched = _launched('dist_train.sh', *args, env=environment, cwd=tmp_path)
+    assert launched[-len(HOSTILE) - 1 : -1] == list(HOSTILE)
+    slurm = ('part', 'a job; touch x', 'c.py', 'work $(touch x)', *HOSTILE)
+    launched = _launched('slurm_train.sh', *slurm, env=environment, cwd=tmp_path)
+    assert launched[-len(HOSTILE) - 1 : -1] == list(HOSTILE)
+    assert {'a job; touch x', 'work $(touch x)'} <= set(launched)
+    hostile = {**environment, 'SRUN_ARGS': '--comment=$(touch${IFS}x)', 'PORT': '1'}
+    launched = _launched('slurm_train.sh', *slurm, env=hostile, cwd=tmp_path)
+    assert '--comment=$(touch${IFS}x)' in launched
+    assert not (tmp_path / 'x').exists()

@@ -44,6 +44,16 @@ def test_feature_the_first_of_two(tmp_path: Path) -> None:
     assert describe(error) == 'Process 1 failed:\nTraceback ...\nValueError: bad box'
 
 
+def test_feature_who_lost_the_other_is_not_the_cause(tmp_path: Path) -> None:
+    """A killed process cannot write, and torch knows its end to the second only."""
+    lost = error_file(
+        tmp_path / '0', '[gloo/transport/tcp/pair.cc:538] Read err', 999.5
+    )
+    failures = {0: failed(0, 1, lost), 1: failed(1, -9, '<N/A>')}
+    error = ChildFailedError('x', failures)
+    assert describe(error).startswith('Process 1 was killed by SIGKILL; ')
+
+
 def test_feature_a_process_that_said_nothing() -> None:
     killed = ChildFailedError('x', {1: failed(1, -9, '<N/A>')})
     assert describe(killed).startswith('Process 1 was killed by SIGKILL; ')

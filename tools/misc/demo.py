@@ -133,7 +133,7 @@ def follow(name: str, command: list[str]) -> None:
     epoch = ''
     with (
         log.open('w', encoding='utf-8') as file,
-        subprocess.Popen(
+        subprocess.Popen(  # noqa: S603  our tools, no shell
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -21,8 +21,9 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
     MMEngine forgets how long it has waited, so a resumed training waits anew. Here the
     count and the best are in the message hub, which a checkpoint holds and only a
     resumed training reads (not ``load_from``). A checkpoint of an epoch is written
-    before its validation, so a training that had stopped and is resumed trains one
-    epoch more, and stops unless that one is better.
+    before its validation; a training that is resumed after it validates it first
+    (:class:`mmdefect.engine.hooks.resumed_validation.CatchUpHook`), and one that had
+    stopped stops again.
 
     An epoch that ties with the best one is better if its validation loss (``nll``) is
     lower, by more than ``min_delta``. MMEngine with ``min_delta=0`` takes every tie for

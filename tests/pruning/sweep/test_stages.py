@@ -95,6 +95,19 @@ def test_feature_what_is_finished_is_not_done_again(finished: Finished) -> None:
     assert {path: path.stat().st_mtime_ns for path in work_dir.rglob('*')} == times
 
 
+def test_feature_an_older_result_is_measured_again(
+    done_config: Config,
+) -> None:
+    """Of the network whose weights are newer, and of no other."""
+    run = begun(done_config)
+    small = run.candidates[1]
+    small.path('classifier.pth').touch()
+    said: list[str] = []
+    STAGES['test'](PruneRun(run.cfg, progress=said.append))
+    measured = [line.partition(':')[0] for line in said if 'parameters, ' in line]
+    assert measured == [small.name]
+
+
 @pytest.mark.parametrize(
     ('entry', 'value'),
     [
