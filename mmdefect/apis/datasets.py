@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mmengine.logging import MMLogger
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmdefect.datasets.boxes.coco_file import read_coco
@@ -36,9 +39,23 @@ def build_dataset(
     """
     given: dict[str, Any] = copy.deepcopy(dict(settings))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        if not verified:
-            given.update(_without_checks(DATASETS.get(given['type'])))
-        return DATASETS.build(given)
+        if verified:
+            return DATASETS.build(given)
+        given.update(_without_checks(DATASETS.get(given['type'])))
+        with _silently():
+            return DATASETS.build(given)
+
+
+@contextmanager
+def _silently() -> Iterator[None]:
+    """Nobody has asked what is in it."""
+    logger = MMLogger.get_current_instance()
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _without_checks(kind: Any) -> dict[str, Any]:

@@ -27,27 +27,19 @@ class DataSet(NamedTuple):
 
 
 _CONVERT = 'python tools/dataset_converters/{}'
+_COCO = ('coco/train.json', 'coco/test.json')
 _GOOD = ('*/train/good', '*/test')
 KNOWN = (
     DataSet(
-        'NEU-DET',
-        'NEU-DET',
-        ('coco/train.json', 'coco/test.json'),
-        cure=_CONVERT.format('neu_det.py data/NEU-DET'),
+        'NEU-DET', 'NEU-DET', _COCO, cure=_CONVERT.format('neu_det.py data/NEU-DET')
     ),
     DataSet(
-        'DeepPCB',
-        'DeepPCB',
-        ('coco/train.json', 'coco/test.json'),
-        cure=_CONVERT.format('deeppcb.py data/DeepPCB'),
+        'DeepPCB', 'DeepPCB', _COCO, cure=_CONVERT.format('deeppcb.py data/DeepPCB')
     ),
     DataSet(
         'COCO',
         'coco',
-        (
-            'annotations/instances_train2017.json',
-            'annotations/instances_val2017.json',
-        ),
+        tuple(f'annotations/instances_{part}2017.json' for part in ('train', 'val')),
         ('train2017', 'val2017'),
     ),
     DataSet('MVTec AD', 'MVTec-AD', parts=_GOOD),

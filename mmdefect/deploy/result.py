@@ -116,7 +116,7 @@ class Prediction:
         """Detections as COCO's results have them; regions of a map with outlines.
 
         Args:
-            image_id: Of the image, which a file of several numbers from 1.
+            image_id: Of the image; where several share a file, each has its own.
             category_ids: Of the classes; by default counted from 1, as our converters
                 do. A region of a map is called ``anomaly``.
             everything: Boxes below their threshold, too: what average precision needs.

@@ -74,6 +74,9 @@ def read_labelled(
 
 
 def _boxes(source: Path, spec: ModelSpec, root: Path) -> LabelledSet:
+    from mmdefect.utils.console import quiet_console
+
+    quiet_console()  # mmdet says twice what optional package is not there
     from mmdefect.evaluation.grouped_coco import GroupedCocoMetric
 
     entries = read_coco(source)['images']
