@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.results import Run, Runs, distinct, environment_of, mean_std, today
+from mmdefect.datasets.boxes.memory_file import read_memory
 from mmdefect.functional.forgetting import (
     average_stage,
     base_mean,
@@ -29,6 +30,11 @@ MEASURES = {
     'forgetting': forgetting_measure,
     'base': base_mean,
     'last': last_mean,
+}
+# Of boxes, beside the groups: name here -> scalar of the test.
+DIAGNOSED = {
+    'new_own': 'new_own_AP50',
+    'foreign_false_alarms': 'foreign_false_alarms',
 }
 # A teacher is tested again by every stream that shares it.
 _SAME_TEACHER = 1e-9
@@ -129,7 +135,26 @@ def _measured(record: StreamRecord) -> dict[str, float]:
     if record.matrix is not None and record.metric in MEASURED:
         return product_measures(record.matrix)
     last = _groups(record, record.scored[-1], ('old', 'new', 'all'))
-    return {TEACHER: _groups(record, 0, ('all',))['all'], **last}
+    teacher = {TEACHER: _groups(record, 0, ('all',))['all']}
+    return {**teacher, **last, **_diagnosed(record)}
+
+
+def _diagnosed(record: StreamRecord) -> dict[str, float]:
+    """What is wrong after the last step, what is kept for it, and what it took.
+
+    Nothing of a stream whose metric says nothing of it.
+    """
+    step = record.scored[-1]
+    scalars = record.matrix.steps[-1].scalars if record.matrix else {}
+    by_name = {key.rpartition('/')[2]: value for key, value in scalars.items()}
+    if not all(name in by_name for name in DIAGNOSED.values()):
+        return {}
+    found = {key: by_name[name] for key, name in DIAGNOSED.items()}
+    memory = record.work_dir / f'step_{step - 1}' / 'memory'
+    there = memory.is_dir()
+    found['kept_mb'] = read_memory(memory).bytes / 1e6 if there else 0.0
+    found['seconds'] = sum(s['duration_s'] for s in record.state['steps'][1:])
+    return found
 
 
 def product_measures(matrix: StreamMatrix) -> dict[str, float]:

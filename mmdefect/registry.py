@@ -161,8 +161,13 @@ DATASETS = _child(
         'DefectDetDataset': 'mmdefect.datasets.boxes.dataset',
         'NEUDETDataset': 'mmdefect.datasets.boxes.neu_det',
         'DeepPCBDataset': 'mmdefect.datasets.boxes.deeppcb',
+        'MemoryDataset': 'mmdefect.datasets.boxes.replay',
+        'ReplayDataset': 'mmdefect.datasets.boxes.replay',
         'PairedMaskDataset': 'mmdefect.datasets.index_masks.dataset',
     },
+)
+DATA_SAMPLERS = _child(
+    'DATA_SAMPLERS', {'ReplayBatchSampler': 'mmdefect.datasets.boxes.replay'}
 )
 _ANOMALY_TRANSFORMS = 'mmdefect.datasets.transforms.anomaly'
 TRANSFORMS = _child(
@@ -174,6 +179,7 @@ TRANSFORMS = _child(
         'AnomalyFlipRotate': _ANOMALY_TRANSFORMS,
         'PackAnomalyInputs': _ANOMALY_TRANSFORMS,
         'RandomRigid': 'mmdefect.datasets.transforms.rigid',
+        'RehearseCrops': 'mmdefect.datasets.transforms.rehearsal',
         'LoadIndexMask': 'mmdefect.datasets.transforms.index_mask',
     },
 )
@@ -193,11 +199,15 @@ MODELS = _child(
         'GFLHead': f'{_DETECTION}.gfl_head',
         'IncrementalGFLHead': f'{_DETECTION}.incremental_gfl_head',
         'IncrementalGFL': f'{_DETECTION}.incremental_gfl',
+        'ATSSHead': f'{_DETECTION}.atss_head',
+        'IncrementalATSSHead': f'{_DETECTION}.atss_head',
+        'IncrementalATSS': f'{_DETECTION}.incremental_atss',
         'DetectionMobileNetV2': f'{_DETECTION}.mobilenet_v2',
         'SelectiveDistillation': f'{_DETECTION}.distill.strategies',
         'ElasticDistillation': f'{_DETECTION}.distill.strategies',
         'LogitDistillation': f'{_DETECTION}.distill.strategies',
         'QualityDistillation': f'{_DETECTION}.distill.strategies',
+        'CrossHeadDistillation': f'{_DETECTION}.distill.strategies',
         'IUF': f'{_ANOMALY}.iuf',
         'IncrementalCoreset': f'{_ANOMALY}.coreset',
         'ObjectConditioner': f'{_ANOMALY}.conditioner',

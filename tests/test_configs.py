@@ -77,7 +77,8 @@ def test_smoke_models_build(family: str) -> None:
         with named(path, step):
             head = build_head(cfg.model)
             classes = len(expected_classes(path, step))
-            assert head.num_classes == head.gfl_cls.out_channels == classes
+            rows = head.atss_cls if hasattr(head, 'atss_cls') else head.gfl_cls
+            assert head.num_classes == rows.out_channels == classes
 
 
 @pytest.mark.parametrize('name', ['mmdet', 'mmpretrain', None])
@@ -136,7 +137,7 @@ def test_feature_class_counts(family: str) -> None:
             assert len(train.keep_classes) == sum(kept)
             for evaluator in evaluators(cfg):
                 assert len(evaluator.old_classes) == sum(sizes[:step])
-            if cfg.model.type == 'mmdefect.IncrementalGFL':
+            if cfg.model.type.startswith('mmdefect.Incremental'):
                 assert cfg.model.bbox_head.num_old_classes == sum(sizes[:step])
 
 
@@ -250,7 +251,8 @@ def test_feature_cpu_sized_keep_the_method(family: str) -> None:
     """They change sizes and schedules; stream, losses and assigner are the parent's."""
     for path in CPU_SIZED[family]:
         (parent,) = path.parent.glob(
-            re.sub(r'_[^_]+_fpn_(cpu|toy)_(.+)', r'_r50_fpn_*_\2', path.stem) + '.py'
+            re.sub(r'_(atss-)?[^_]+_fpn_(cpu|toy)_(.+)', r'_\1r50_fpn_*_\3', path.stem)
+            + '.py'
         )
         small, full = loaded(path), loaded(parent)
         sizes = {'base', 'increment', 'steps', 'start_from'}
@@ -266,7 +268,7 @@ def _method_of(cfg: Config) -> dict[str, Any]:
     return {
         'detector': cfg.model.type,
         'head': head.type,
-        'reg_max': head.reg_max,
+        'reg_max': head.get('reg_max'),  # of GFL
         'losses': {key: head[key] for key in head if key.startswith('loss_')},
         'train_cfg': cfg.model.train_cfg,
         'distill': cfg.model.get('distill'),

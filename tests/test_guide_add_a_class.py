@@ -8,6 +8,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
+from mmdefect.datasets.boxes.memory_file import read_memory
 from mmdefect.utils.checkpoint import load_weights
 from tests.conftest import REPO, tool_env
 
@@ -131,8 +133,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (clone / 'tools').symlink_to(REPO / 'tools')
     old = {'train.json': [['scratch', 'dent']] * 8, 'test.json': [['dent']] * 2}
     draw(clone / 'my_line/parts', old, CLASSES[:2])
+    few = {'train.json': [['scratch'], ['dent']] * 12}
+    draw(clone / 'my_line/old', few, ['dent', 'scratch'])
     new = {
-        'train.json': [['rust', 'SCRATCH']] * 4 + [['rust', 'dent']] * 4,
+        'train.json': [['rust', 'SCRATCH']] * 5 + [['rust', 'dent']] * 5,
         'test.json': [['rust', 'scratch'], ['dent'], ['rust', 'dent']],
     }
     draw(clone / 'my_line/rust', new, sorted(CLASSES))
@@ -219,7 +223,15 @@ class TestGuide:
         assert state['steps'][0]['reused_from'] == 'my_line/running.pth'
         (log,) = followed.glob('work_dirs/add_rust/step_1/*/vis_data/scalars.json')
         first = json.loads(log.read_text(encoding='utf-8').splitlines()[0])
-        assert {'loss_dist_cls', 'loss_dist_box', 'loss_dist_feat'} <= first.keys()
+        assert 'loss_dist_cls' in first
+
+    def test_feature_old_images_are_kept(self, followed: Path) -> None:
+        """Ten of each kind beside rust; those of all three for the next class."""
+        for step, classes in ((0, CLASSES[:2]), (1, CLASSES)):
+            folder = followed / f'work_dirs/add_rust/step_{step}/memory'
+            memory = read_memory(folder, classes)
+            kept = [image.kept_for for image in memory.images]
+            assert Counter(kept) == dict.fromkeys(classes, 10)
 
     def test_feature_rows(self, followed: Path) -> None:
         """Rust comes last; the old rows are where they were, and moved little."""

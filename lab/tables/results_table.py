@@ -26,6 +26,13 @@ BLOCK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 COLUMNS = ('teacher old', 'old', 'new', 'all')
+# Of detectors whose boxes are diagnosed: metric -> title, factor, decimals.
+DIAGNOSED = {
+    'new_own': ('new on own images', 100, 1),
+    'foreign_false_alarms': ('false alarms of new on old kinds', 1, 0),
+    'kept_mb': ('kept, MB', 1, 2),
+    'seconds': ('minutes', 1 / 60, 0),
+}
 # Of an anomaly stream; image and pixel AUROC share a cell.
 MEASURES = {
     'ACC': 'ACC (IUF)',
@@ -95,8 +102,14 @@ def render_rows(results: Mapping[str, Any], rows: Sequence[str]) -> str:
 
 
 def _preset_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
-    cells = [_row(*row) for row in _rows(results, paper)]
-    return _table('AP50, %', COLUMNS, cells)
+    rows = _rows(results, paper)
+    cells = [_row(*row) for row in rows]
+    columns: tuple[str, ...] = COLUMNS
+    if any(key.endswith('/kept_mb') for key in results['metrics']):
+        columns += tuple(title for title, *_ in DIAGNOSED.values())
+        more = [_diagnosed(metrics, preset) for _, metrics, preset in rows]
+        cells = [one + other for one, other in zip(cells, more, strict=True)]
+    return _table('AP50, %', columns, cells)
 
 
 def _measure_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
@@ -176,12 +189,21 @@ def _row(label: str, metrics: Mapping[str, float], preset: str) -> list[str]:
     return [label, *(_cell(metrics, key) for key in keys)]
 
 
-def _cell(metrics: Mapping[str, float], key: str) -> str:
+def _diagnosed(metrics: Mapping[str, float], preset: str) -> list[str]:
+    return [
+        _cell(metrics, f'{preset}/{name}', factor=factor, decimals=decimals)
+        for name, (_, factor, decimals) in DIAGNOSED.items()
+    ]
+
+
+def _cell(
+    metrics: Mapping[str, float], key: str, *, factor: float = 100, decimals: int = 1
+) -> str:
     if key not in metrics:
         return '–'
-    text = f'{100 * metrics[key]:.1f}'
+    text = f'{factor * metrics[key]:.{decimals}f}'
     spread = metrics.get(f'{key}_std')
-    return text if spread is None else f'{text} ± {100 * spread:.1f}'
+    return text if spread is None else f'{text} ± {factor * spread:.{decimals}f}'
 
 
 def _origin(results: Mapping[str, Any]) -> str:

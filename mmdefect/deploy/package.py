@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.deploy.inputs import InputSpec
-from mmdefect.deploy.package_fields import FIELDS, SUPPRESSION, WEIGHTS, check_fields
+from mmdefect.deploy.package_fields import (
+    FIELDS,
+    SUPPRESSION,
+    SUPPRESSION_OPTIONS,
+    WEIGHTS,
+    check_fields,
+)
 from mmdefect.deploy.spec import ModelSpec, Task
 from mmdefect.deploy.tiling import spec_in_tiles
 from mmdefect.utils.checks import brief, check_choice, some_of
@@ -177,7 +183,9 @@ def _package_of(content: Mapping[str, Any], folder: Path) -> Package:
     if content['graph'].get('weights') is not None:
         check_fields(content, WEIGHTS)
     if content['task'] == 'boxes':
-        check_fields(content, SUPPRESSION)
+        given = {f'postprocess.{key}' for key in content['postprocess']}
+        more = {key: SUPPRESSION_OPTIONS[key] for key in given & {*SUPPRESSION_OPTIONS}}
+        check_fields(content, SUPPRESSION | more)
     graph = dict(content['graph'])
     for key in ('inputs', 'outputs'):
         graph[key] = tuple(graph[key])

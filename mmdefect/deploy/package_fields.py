@@ -45,6 +45,8 @@ SUPPRESSION: dict[str, Check] = {
     'postprocess.max_per_image': _check_most,
     'postprocess.min_box_size': check_number,
 }
+#: The same, which not every detector has.
+SUPPRESSION_OPTIONS: dict[str, Check] = {'postprocess.suppress_across': _share}
 #: What is looked at before anything is made of it; the rest is checked by what is made.
 FIELDS: dict[str, Check] = {
     'classes': _check_names,

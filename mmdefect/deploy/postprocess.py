@@ -31,7 +31,9 @@ def finish_boxes(
         size: Width and height of the input before padding.
         scale: By which width and height of the original image were multiplied.
         settings: ``score_threshold``, ``nms_pre``, ``iou_threshold``, ``nms_offset``,
-            ``class_agnostic``, ``max_per_image``, ``min_box_size``.
+            ``class_agnostic``, ``max_per_image``, ``min_box_size``; where it is there,
+            ``suppress_across``: of boxes of different classes whose IoU is above this,
+            the best is kept.
     """
     levels = [
         _best(level_scores, level_boxes, settings)
@@ -55,6 +57,10 @@ def finish_boxes(
         class_agnostic=settings['class_agnostic'],
         most=settings['max_per_image'],
     )
+    across = settings.get('suppress_across')
+    if across is not None:
+        boxes_left = found[kept], values[kept], labels[kept]
+        kept = kept[batched_nms(*boxes_left, iou_threshold=across, class_agnostic=True)]
     return BoxOutput(boxes=found[kept], scores=values[kept], labels=labels[kept])
 
 

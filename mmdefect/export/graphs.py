@@ -83,9 +83,16 @@ def _detector(model: Any) -> Exportable:
         'max_per_image': int(cfg.get('max_per_img', -1)),
         'min_box_size': float(cfg.get('min_bbox_size', -1)),
     }
+    if (across := _option(head, 'suppress_across')) is not None:
+        settings['suppress_across'] = across
     return Exportable(
         module=BoxGraph(model), outputs=tuple(names), postprocess=settings
     )
+
+
+def _option(head: Any, name: str) -> float | None:
+    """An option of a head that learns in steps; mmdet's own knows none."""
+    return head.option(name) if 'IncrementalHead' in _kinds(head) else None
 
 
 def _classifier(model: Any) -> Exportable:
@@ -124,6 +131,8 @@ class BoxGraph(nn.Module):
         outputs: list[Tensor] = []
         for level, (logits, distances) in enumerate(levels):
             scores = logits.permute(0, 2, 3, 1).flatten(1, 2).sigmoid()
+            if _option(head, 'competition') is not None:  # part of the graph
+                scores = head.competing(scores)
             outputs += [scores, self._boxes(distances, level)]
         return tuple(outputs)
 

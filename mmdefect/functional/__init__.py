@@ -11,11 +11,13 @@ from mmdefect.functional.box_diagnosis import (
     recall_threshold,
 )
 from mmdefect.functional.box_matching import match_boxes
+from mmdefect.functional.box_scores import fit_classes, fit_scale_offset
 from mmdefect.functional.box_thresholds import (
     box_cost_threshold,
     choose_thresholds,
 )
 from mmdefect.functional.boxes import (
+    aligned_giou,
     aligned_iou,
     centres,
     decode_distribution,
@@ -31,6 +33,7 @@ from mmdefect.functional.calibration import (
 from mmdefect.functional.class_rows import (
     ExpansionReport,
     expand_by_class,
+    scale_rows,
     with_fresh_classes,
 )
 from mmdefect.functional.classification import (
@@ -42,6 +45,7 @@ from mmdefect.functional.classification import (
     precision_recall_f1,
     wilson_interval,
 )
+from mmdefect.functional.competition import compete
 from mmdefect.functional.coreset import (
     k_center_greedy,
     nearest_distance,

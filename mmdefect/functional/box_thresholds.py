@@ -125,6 +125,39 @@ def choose_thresholds(
         >>> choice.thresholds
         tensor([0.4000,    nan], dtype=torch.float64)
     """
+    scores, labels, kinds, annotated = matched(
+        detections, truths, classes=classes, iou=iou
+    )
+    chosen = torch.full((classes,), math.nan, dtype=torch.float64)
+    counts = torch.zeros(3, classes, dtype=torch.int64)
+    for label in range(classes):
+        counted = (labels == label) & (kinds != IGNORED)
+        confidence, hits = scores[counted], kinds[counted] == HIT
+        number = int(annotated[label])
+        threshold = box_cost_threshold(confidence, hits, number, *costs)
+        called = confidence.double() >= threshold
+        found = int((called & hits).sum())
+        chosen[label] = threshold
+        counts[:, label] = torch.tensor([number, found, int(called.sum()) - found])
+    return BoxChoice(chosen, *counts)
+
+
+def matched(
+    detections: Sequence[tuple[Tensor, Tensor, Tensor]],
+    truths: Sequence[tuple[Tensor, Tensor, Tensor]],
+    *,
+    classes: int,
+    iou: float = 0.5,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Match the boxes of all images; arguments as of :func:`choose_thresholds`.
+
+    Returns:
+        Score, label and kind of each box, ``(N,)``, and the number of annotated boxes
+        of each class that are not ignored, ``(C,)``.
+
+    Raises:
+        ValueError: If the numbers of images differ, or as :func:`match_boxes`.
+    """
     if len(detections) != len(truths):
         raise ValueError(
             f'{len(detections)} images of detections, {len(truths)} annotated ones: '
@@ -141,18 +174,8 @@ def choose_thresholds(
         ignored=regions,
         iou=iou,
     )
-    chosen = torch.full((classes,), math.nan, dtype=torch.float64)
-    counts = torch.zeros(3, classes, dtype=torch.int64)
-    for label in range(classes):
-        counted = (labels == label) & (kinds != IGNORED)
-        confidence, hits = scores[counted], kinds[counted] == HIT
-        annotated = int(((names == label) & ~regions.bool()).sum())
-        threshold = box_cost_threshold(confidence, hits, annotated, *costs)
-        called = confidence.double() >= threshold
-        found = int((called & hits).sum())
-        chosen[label] = threshold
-        counts[:, label] = torch.tensor([annotated, found, int(called.sum()) - found])
-    return BoxChoice(chosen, *counts)
+    counted = names.long()[~regions.bool()]
+    return scores, labels, kinds, torch.bincount(counted, minlength=classes)
 
 
 def _joined(

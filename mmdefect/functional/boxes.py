@@ -51,6 +51,28 @@ def aligned_iou(boxes: Tensor, others: Tensor, eps: float = 1e-6) -> Tensor:
     return overlap / (areas + other_areas - overlap).clamp(min=eps)
 
 
+def aligned_giou(boxes: Tensor, others: Tensor, eps: float = 1e-6) -> Tensor:
+    """Generalised IoU of box with box (Rezatofighi et al., CVPR 2019).
+
+    IoU minus the share of the smallest box around both that neither covers. Shapes
+    ``(..., 4)`` that broadcast; in [-1, 1], and with a gradient where boxes are apart.
+
+    Example:
+        >>> aligned_giou(torch.tensor([0.0, 0, 1, 1]), torch.tensor([2.0, 0, 3, 1]))
+        tensor(-0.3333)
+    """
+    top_left = torch.maximum(boxes[..., :2], others[..., :2])
+    bottom_right = torch.minimum(boxes[..., 2:], others[..., 2:])
+    overlap = (bottom_right - top_left).clamp(min=0).prod(dim=-1)
+    areas = (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1)
+    areas = areas + (others[..., 2:] - others[..., :2]).prod(dim=-1)
+    union = (areas - overlap).clamp(min=eps)
+    low = torch.minimum(boxes[..., :2], others[..., :2])
+    high = torch.maximum(boxes[..., 2:], others[..., 2:])
+    around = (high - low).prod(dim=-1).clamp(min=eps)
+    return overlap / union - (around - union) / around
+
+
 def pairwise_diou(boxes: Tensor, others: Tensor, eps: float = 1e-6) -> Tensor:
     """Distance IoU of every box with every other (Zheng et al., AAAI 2020, eq. 7).
 

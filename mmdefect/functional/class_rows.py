@@ -12,6 +12,8 @@ from torch import Tensor
 
 GFL_CLASS_KEYS = ('bbox_head.gfl_cls.weight', 'bbox_head.gfl_cls.bias')
 """Parameters of mmdet's GFL head whose first dimension is the class."""
+ATSS_CLASS_KEYS = ('bbox_head.atss_cls.weight', 'bbox_head.atss_cls.bias')
+"""The same of mmdet's ATSS head."""
 CONDITIONER_CLASS_KEYS = (
     'conditioner.classifier.weight',
     'conditioner.classifier.bias',
@@ -106,6 +108,40 @@ def expand_by_class(
         old_classes=tuple(old_classes),
         fresh_classes=tuple(name for name in new_classes if name not in old_classes),
     )
+
+
+def scale_rows(
+    state: Mapping[str, Tensor],
+    lines: Tensor,
+    *,
+    class_keys: Sequence[str] = GFL_CLASS_KEYS,
+) -> dict[str, Tensor]:
+    """Scale and shift the logits of each class: weights times ``a``, biases ``a, b``.
+
+    Args:
+        state: Weights of a detector.
+        lines: Scale ``a`` and offset ``b`` of each class, shape ``(C, 2)``.
+        class_keys: The weight and the bias of the last layer.
+
+    Raises:
+        ValueError: There are not as many rows as classes.
+
+    Example:
+        >>> old = {'w': torch.ones(2, 1), 'b': torch.ones(2)}
+        >>> lines = torch.tensor([[1.0, 0], [2, 0.5]])
+        >>> scale_rows(old, lines, class_keys=['w', 'b'])['b']
+        tensor([1.0000, 2.5000])
+    """
+    weight, bias = class_keys
+    if len(state[bias]) != len(lines):
+        raise ValueError(
+            f'lines of {len(lines)} classes: expected {len(state[bias])}, one for each '
+            f'row of {bias!r}'
+        )
+    scale, offset = lines.to(state[bias].device).unbind(dim=1)
+    by_row = scale.reshape(-1, *[1] * (state[weight].ndim - 1))
+    moved = {weight: state[weight] * by_row, bias: state[bias] * scale + offset}
+    return {**state, **{key: new.to(state[key]) for key, new in moved.items()}}
 
 
 def with_fresh_classes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,7 @@ class StreamRunner:
             except Interrupted as stop:
                 stop.args = (f'step {number}',)
                 raise
+            on_main_process(partial(self._remember, number))
             if done and number != numbers[-1]:
                 on_main_process(
                     lambda: draw_report(self.work_dir, self._say, self.stream.joint)
@@ -134,6 +136,13 @@ class StreamRunner:
 
     def resolve(self, step: int) -> Config:
         """Return the ordinary config that ``step`` runs with."""
+        cfg = self._without_memory(step)
+        if step:
+            self.stream.recall(cfg, step, self._memory_of(step - 1))
+        return cfg
+
+    def _without_memory(self, step: int) -> Config:
+        """Return the same with the data of the step alone: the rest may be to come."""
         cfg = resolve_step_config(self.cfg, step, stream=self.stream)
         cfg.work_dir = str(self.work_dir / f'step_{step}')
         cfg.resume, cfg.load_from = False, None
@@ -176,7 +185,7 @@ class StreamRunner:
         for step in numbers:
             self._changes(states[step], self.resolve(step))
         left = [k for k in numbers if states[k].state != 'finished']
-        configs = {step: self.resolve(step) for step in left}
+        configs = {step: self._without_memory(step) for step in left}
         # Usually one test set, of which the last step sees all classes.
         tests = {shared_scoring_hash(cfg): step for step, cfg in configs.items()}
         return {
@@ -194,6 +203,8 @@ class StreamRunner:
         state = self.state.steps[step]
         if step and self.state.steps[step - 1].state != 'finished':
             raise checkpoints.not_finished(step, self.work_dir)
+        if step:
+            on_main_process(lambda: self._look_back(step))
         cfg = self.resolve(step)
         stale = on_main_process(lambda: self._check_step(state, cfg))
         if state.state == 'finished':
@@ -211,6 +222,23 @@ class StreamRunner:
         # A config of its own: a resumed training has changed the one above.
         self._score(self.resolve(step), state)
         return True
+
+    def _memory_of(self, step: int) -> Path:
+        return self.work_dir / f'step_{step}' / 'memory'
+
+    def _look_back(self, step: int) -> None:
+        """Make sure that a step finds what was kept for it."""
+        self._remember(step - 1)
+        if self.state.steps[step].state in ('pending', 'running'):
+            cfg, folder = self._without_memory(step), self._memory_of(step - 1)
+            self.stream.prepare(cfg, step, folder)
+
+    def _remember(self, step: int) -> None:
+        """Have a step leave what later ones may see of it; one process does it."""
+        folder, before = self._memory_of(step), self._memory_of(step - 1)
+        kept = self.stream.remember(self._without_memory(step), step, folder, before)
+        if kept:
+            self._say(f'step {step} keeps {kept}: {folder}')
 
     def _check_step(self, state: StepState, cfg: Config) -> str | None:
         """Refuse to continue a step whose training or checkpoint has changed.

@@ -41,6 +41,8 @@ def training_part(settings: Mapping[str, Any]) -> dict[str, Any]:
     plain = {k: v for k, v in settings.items() if not k.startswith(_AFTERWARDS)}
     plain.pop('find_unused_parameters', None)
     plain['train_dataloader'] = _loader(plain.get('train_dataloader'))
+    # Which steps compete at inference.
+    plain['model'] = _without(plain.get('model'), frozenset({'step_sizes'}))
     loop = plain.get('train_cfg') or {}
     # A stream has no validation.
     plain['train_cfg'] = {k: v for k, v in loop.items() if not k.startswith('val_')}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from mmengine.config import Config
@@ -200,6 +201,48 @@ class Stream:
     def chain(self, cfg: Config, step: int, checkpoint: str) -> None:
         """Make the resolved config of ``step`` start from ``checkpoint``."""
         raise NotImplementedError
+
+    def remember(
+        self, cfg: Config, step: int, folder: Path, before: Path
+    ) -> str | None:
+        """Keep something of a step that has ended, if this stream keeps anything.
+
+        What is there already is checked and stays. Called on one process.
+
+        Args:
+            cfg: Config of the step.
+            step: Its number.
+            folder: Where to write it.
+            before: Where the step before has written.
+
+        Returns:
+            What is kept, in a few words; None for nothing, or nothing new.
+
+        Raises:
+            FileNotFoundError: Something that was kept is gone.
+            ValueError: It has changed, or cannot be chosen.
+        """
+        return None
+
+    def prepare(self, cfg: Config, step: int, folder: Path) -> None:
+        """Make ready what :meth:`recall` names, before ``step`` trains.
+
+        Called on one process.
+
+        Args:
+            cfg: Config of the step.
+            step: Its number, 1 or more.
+            folder: Where :meth:`remember` of the step before has written.
+        """
+
+    def recall(self, cfg: Config, step: int, folder: Path) -> None:
+        """Let ``step`` train with what the step before has kept, if anything.
+
+        Args:
+            cfg: Config of the step, changed in place.
+            step: Its number, 1 or more.
+            folder: Where :meth:`remember` of the step before writes.
+        """
 
 
 def build_stream(cfg: Config) -> Stream:

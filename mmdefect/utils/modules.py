@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.runner import Runner
 from torch import nn
 
-from mmdefect.functional.class_rows import GFL_CLASS_KEYS
+from mmdefect.functional.class_rows import ATSS_CLASS_KEYS, GFL_CLASS_KEYS
 
 
 def unwrapped(runner: Runner) -> nn.Module:
@@ -40,8 +40,12 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
 
 
 def class_keys_of(model: nn.Module) -> tuple[str, ...]:
-    """Parameters whose rows are classes: what the model says, else those of GFL's head.
+    """Parameters whose rows are classes: what the model says, else those of its head.
 
     A model of one's own says it with an attribute ``class_keys``.
     """
-    return tuple(getattr(model, 'class_keys', GFL_CLASS_KEYS))
+    given = getattr(model, 'class_keys', None)
+    if given is not None:
+        return tuple(given)
+    held = {name for name, _ in model.named_parameters()}
+    return ATSS_CLASS_KEYS if held.issuperset(ATSS_CLASS_KEYS) else GFL_CLASS_KEYS

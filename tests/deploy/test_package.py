@@ -142,6 +142,7 @@ def test_exception_content(package: Package, changes: dict, match: str) -> None:
         ('postprocess.max_per_image', 1.5, 'expected a whole number'),
         ('postprocess.class_agnostic', 'no', 'expected true or false'),
         ('postprocess.min_box_size', None, 'expected a finite number'),
+        ('postprocess.suppress_across', 1.5, 'expected at least 0 and at most 1'),
     ],
 )
 def test_exception_entry(package: Package, path: str, value: Any, match: str) -> None:

@@ -209,12 +209,15 @@ def toy_of(name: str, folder: Path) -> toys.Toy:
         return toys.classifier(folder, type='LinearClsHead', num_classes=2)
     if name == 'flat':
         return toys.classifier(folder, flat=True)
-    return {'detector': toys.detector, 'pruned': toys.pruned}[name](folder)
+    if name == 'pruned':
+        return toys.pruned(folder)
+    return toys.detector(folder, competing=name == 'competing')
 
 
 # What images have in the graph; None: they keep their size.
 SIZES = {
     'detector': None,
+    'competing': None,
     'coreset': (128, 128),
     'iuf': (128, 128),
     'uniad': (128, 128),
@@ -245,8 +248,9 @@ def test_feature_all_tasks(name: str, kind: str, tmp_path: Path) -> None:
     package = check_package(toy, folder, images)
     assert package.input.size == SIZES[name]
     assert package.graph.format == kind
-    if name == 'detector':
-        assert package.postprocess.keys() == SUPPRESSION.keys()
+    if name in ('detector', 'competing'):
+        more = {'suppress_across'} if name == 'competing' else set()
+        assert package.postprocess.keys() == SUPPRESSION.keys() | more
         assert package.parity['detections'] > 5
     files = {path.name for path in folder.iterdir()}
     assert ('model.onnx' in files) == (kind == 'onnx')

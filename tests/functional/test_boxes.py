@@ -7,9 +7,10 @@ import torch
 from mmdet.models.dense_heads.gfl_head import Integral
 from mmdet.models.task_modules import DistancePointBBoxCoder
 from mmdet.structures.bbox import bbox_overlaps
-from torchvision.ops import distance_box_iou
+from torchvision.ops import distance_box_iou, generalized_box_iou
 
 from mmdefect.functional.boxes import (
+    aligned_giou,
     aligned_iou,
     decode_distribution,
     pairwise_diou,
@@ -39,6 +40,10 @@ def test_feature_equal_to_mmdet_and_torchvision(seed):
     torch.testing.assert_close(
         aligned_iou(boxes[:7], others), pairwise_iou(boxes[:7], others).diagonal()
     )
+    torch.testing.assert_close(
+        aligned_giou(boxes[:7], others),
+        generalized_box_iou(boxes[:7], others).diagonal(),
+    )
 
 
 def test_feature_empty_boxes_have_no_overlap():
@@ -47,6 +52,7 @@ def test_feature_empty_boxes_have_no_overlap():
     assert pairwise_iou(point, point).item() == 0
     assert aligned_iou(point, point).item() == 0
     assert pairwise_diou(point, point).item() == 0
+    assert aligned_giou(point, point).item() == 0
 
 
 def test_feature_decode_equals_mmdets():

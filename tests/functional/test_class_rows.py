@@ -9,6 +9,7 @@ from torch import Tensor
 from mmdefect.functional.class_rows import (
     GFL_CLASS_KEYS,
     expand_by_class,
+    scale_rows,
     with_fresh_classes,
 )
 
@@ -147,3 +148,18 @@ def test_exception_fresh_classes_of_another_head() -> None:
         ValueError, match=r"class_keys='bbox_head\.gfl_cls\.weight': expected"
     ):
         with_fresh_classes({'backbone.weight': torch.ones(1)}, num_classes=2)
+
+
+def test_feature_scaled_rows() -> None:
+    """``a`` times the weights, ``a`` times the bias plus ``b``, class by class."""
+    state = _state([2.0, 3.0])
+    moved = scale_rows(state, torch.tensor([[1.0, 0.0], [2.0, -1.0]]))
+    assert moved[BIAS].tolist() == [2.0, 5.0]
+    assert moved[WEIGHT][:, 1, 2, 2].tolist() == [2.0, 6.0]
+    assert torch.equal(moved['backbone.weight'], state['backbone.weight'])
+    assert state[BIAS].tolist() == [2.0, 3.0]
+
+
+def test_exception_scaled_rows_of_other_classes() -> None:
+    with pytest.raises(ValueError, match='lines of 3 classes: expected 2'):
+        scale_rows(_state([1.0, 2.0]), torch.ones(3, 2))

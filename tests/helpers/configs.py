@@ -21,7 +21,9 @@ from mmdefect.streams.stream import Stream, build_stream, resolve_step_config
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(p for p in (ROOT / 'configs').iterdir() if p.name != '_base_')
-DETECTION = ('erd', 'gfl', 'gfl_increment', 'gfl_stream', 'quality', 'sd_idd')
+DETECTION = (
+    'atss', 'erd', 'gfl', 'gfl_increment', 'gfl_stream', 'keep', 'quality', 'sd_idd',
+)  # fmt: skip
 ANOMALY = ('anomaly_stream', 'coreset', 'iuf', 'uniad')
 CLASSIFICATION = ('casting',)
 PRUNING = ('ftl',)
@@ -136,7 +138,9 @@ def build_head(model: ConfigDict) -> nn.Module:
     classes.
     """
     head = dict(model.bbox_head, train_cfg=model.train_cfg, test_cfg=model.test_cfg)
-    whole = model_text(model, {'num_classes', 'num_old_classes', 'teacher'})
+    whole = model_text(
+        model, {'num_classes', 'num_old_classes', 'step_sizes', 'teacher'}
+    )
     with scope('mmdet'), torch.device('meta'):
         if whole not in _detectors:
             _detectors[whole] = MODELS.build(model)

@@ -25,7 +25,7 @@ from mmdefect.apis import load_config
 from mmdefect.streams.stream import build_stream, resolve_step_config
 from mmdefect.utils.distributed import leave_process_group, prepare_distributed
 
-TEACHER = 'mmdefect.models.detection.incremental_gfl.load_teacher'
+TEACHER = 'mmdefect.models.detection.incremental_detector.load_teacher'
 
 
 def config_of(name: str) -> Config:
@@ -133,12 +133,12 @@ def runner_of(cfg: Config, work_dir: str | Path) -> Runner:
 def drawn_teacher(cfg: Config) -> Any:
     """Stands for reading a teacher's file: random weights with the old classes."""
 
-    def load(checkpoint: str, *, num_classes: int, classes: Any = None) -> Any:
+    def load(checkpoint: str, *, num_classes: int, **_: Any) -> Any:
         with DefaultScope.overwrite_default_scope(cfg.default_scope):
             model = copy.deepcopy(cfg.model)
             without_files(model)
             state = MODELS.build(model).state_dict()
-        for key in ('bbox_head.gfl_cls.weight', 'bbox_head.gfl_cls.bias'):
+        for key in MODELS.get(cfg.model.type).class_keys:
             state[key] = state[key][:num_classes]
         return state, [f'class {k}' for k in range(num_classes)]
 

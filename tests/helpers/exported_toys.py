@@ -85,12 +85,22 @@ def classifier(folder: Path, *, flat: bool = False, **head: Any) -> Toy:
     return saved(cfg, folder, ('broken', 'ok'))
 
 
-def detector(folder: Path) -> Toy:
-    """The toy GFL, images up to 96 pixels with their ratio kept."""
+def detector(folder: Path, *, competing: bool = False) -> Toy:
+    """The toy GFL, images up to 96 pixels with their ratio kept.
+
+    ``competing``: learned in three steps that compete and suppress each other.
+    """
     cfg = load_config(ROOT / 'configs/gfl/gfl_r18_fpn_toy_neu-det.py')
     cfg.test_dataloader.dataset.data_root = 'no/such/folder/'
     # On images of noise many boxes lie at the limits: fewer, clearer ones.
     cfg.model.test_cfg.score_thr = 0.05
+    if competing:
+        cfg.model.bbox_head.update(
+            type='mmdefect.IncrementalGFLHead', num_old_classes=4, step_sizes=[2, 2, 2]
+        )
+        cfg.model.test_cfg.update(
+            competition=dict(power=1.0), suppress_across=dict(iou=0.7)
+        )
     classes = ('crazing', 'inclusion', 'patches', 'pitted', 'rolled', 'scratches')
     return saved(cfg, folder, classes)
 

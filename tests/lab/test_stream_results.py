@@ -8,6 +8,7 @@ import pytest
 
 from lab.results import today
 from lab.stream_results import collect
+from mmdefect.datasets.boxes.memory_file import Memory, Remembered, write_memory
 from mmdefect.streams.matrix import StreamMatrix
 from tests.helpers.synthetic_stream import NEW, OLD, make_stream
 
@@ -223,3 +224,27 @@ def test_exception_a_config_is_not_run(tmp_path) -> None:
     change_step(work_dir, 1, config='../f0.py')
     with pytest.raises(ValueError, match='which is outside of its work dir'):
         collect({'finetune': [work_dir]}, command='make')
+
+
+def test_feature_diagnosed_boxes(tmp_path) -> None:
+    """What is wrong, what was kept for the last step, and what the increments took."""
+    work_dir = stream(tmp_path, 'kept', seed=0, last=HIGH)
+    matrix = StreamMatrix.load(work_dir / 'matrix.json')
+    last = matrix.steps[-1]
+    scalars = {f'coco/AP50/{n}': v for n, v in last.per_class['AP50'].items()}
+    scalars |= {f'coco/AP/{n}': v for n, v in last.per_class['AP50'].items()}
+    scalars |= {'coco/new_own_AP50': 0.8, 'coco/foreign_false_alarms': 17}
+    matrix.add_step(step=1, old=last.old, new=last.new, scalars=scalars)
+    matrix.save(work_dir / 'matrix.json')
+    image = tmp_path / 'a.png'
+    image.write_bytes(b'.' * 2000)
+    about = {'kept_for': OLD[0], 'step': 0, 'source': 'a.png', 'bytes': 0}
+    kept = Remembered(**about, width=1, height=1, boxes=[])
+    memory = Memory(step=0, classes=OLD, budget={}, seed=0, images=[kept])
+    write_memory(work_dir / 'step_0/memory', memory, [image])
+    found = collect({'keep': [work_dir]}, command='make').metrics
+    took = json.loads((work_dir / 'stream.json').read_text('utf-8'))['steps'][1]
+    assert found['keep/new_own'] == 0.8
+    assert found['keep/foreign_false_alarms'] == 17
+    assert found['keep/kept_mb'] == 0.002
+    assert found['keep/seconds'] == took['duration_s'] > 0

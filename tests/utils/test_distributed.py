@@ -20,7 +20,13 @@ from tests.conftest import HELPERS, REPO
 from tests.helpers.ranks import run_ranks
 
 TOY = 'configs/gfl/gfl_r18_fpn_toy_neu-det.py'
-STUDENTS = {'sd-idd': 'sd_idd/sd-idd', 'erd': 'erd/erd', 'lwf': 'erd/lwf'}
+STUDENTS = {
+    'sd-idd': 'sd_idd/sd-idd_r18',
+    'erd': 'erd/erd_r18',
+    'lwf': 'erd/lwf_r18',
+    'cross': 'erd/lwf_r18',
+    'atss': 'atss/lwf_atss-r18',
+}
 
 
 def equality_runs(out, root, processes, batch, configs, programs):
@@ -70,7 +76,8 @@ def assert_equal_runs(one, two):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ('name', 'terms'), [('gfl', 0), ('sd-idd', 3), ('erd', 2), ('lwf', 1)]
+    ('name', 'terms'),
+    [('gfl', 0), ('sd-idd', 3), ('erd', 2), ('lwf', 1), ('cross', 3), ('atss', 1)],
 )
 def test_feature_two_processes_equal_one(runs, name, terms):
     (one,), two = (found[name] for found in runs)
@@ -85,7 +92,7 @@ def test_feature_two_processes_equal_one(runs, name, terms):
 
 def student_config(folder, name):
     """Step 1 of a toy stream, its teacher a detector of three classes."""
-    cfg = load_config(REPO / f'configs/{STUDENTS[name]}_r18_fpn_toy_neu-det_3+3.py')
+    cfg = load_config(REPO / f'configs/{STUDENTS[name]}_fpn_toy_neu-det_3+3.py')
     stream = build_stream(cfg)
     with DefaultScope.overwrite_default_scope('mmdet'):
         teacher = MODELS.build(resolve_step_config(cfg, 0, stream).model)
@@ -96,7 +103,12 @@ def student_config(folder, name):
     torch.save({'state_dict': teacher.state_dict()}, folder / 'teacher.pth')
     step = resolve_step_config(cfg, 1, stream)
     stream.chain(step, 1, str(folder / 'teacher.pth'))
-    if name != 'lwf':  # an untrained teacher rarely stands out by two deviations
+    if name == 'cross':
+        step.model.distill = {'type': 'mmdefect.CrossHeadDistillation'}
+    if name in (
+        'sd-idd',
+        'erd',
+    ):  # an untrained teacher rarely stands out by two deviations
         step.model.distill.classification = {'num_std': 0.5}
     step.dump(folder / 'student.py')
     return folder / 'student.py'

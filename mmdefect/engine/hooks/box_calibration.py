@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,7 +26,9 @@ from mmdefect.engine.calibrated import (
     leave_calibrated,
     refuse_test_files,
 )
+from mmdefect.functional.box_scores import fit_classes
 from mmdefect.functional.box_thresholds import choose_thresholds
+from mmdefect.functional.class_rows import GFL_CLASS_KEYS, scale_rows
 from mmdefect.registry import HOOKS, HOST_SCOPE
 from mmdefect.utils.checkpoint import state_dict_of
 from mmdefect.utils.config import innermost, is_coco, use_our_dataset
@@ -44,6 +47,12 @@ class BoxCalibrationHook(Hook):
     weights, with ``meta['calibration']`` of ``thresholds`` by class, ``costs``,
     ``images`` and ``checkpoint``. The runner holds these weights from then on.
 
+    With ``scale_scores`` the logits of each class are first scaled and shifted so that
+    a score is the probability to hit: classes of different steps become comparable,
+    which matters at one threshold for all and where steps compete. It is written into
+    the class rows of the weights, so any detector of mmdet that reads them has it. Give
+    images of all steps then: held-out new ones and remembered old ones.
+
     A threshold is the one that costs least, see
     :func:`mmdefect.functional.choose_thresholds`. A class without a validation box, or
     of which nothing is found, has none: a warning names it, and whoever decides falls
@@ -55,11 +64,13 @@ class BoxCalibrationHook(Hook):
             one by default. A stream has no other than this: its steps are scored on the
             test set. Classes that a step has not seen are left out.
         iou: From which intersection over union on a box has found a defect.
+        scale_scores: See above; the images are looked at twice.
 
     Raises:
         ValueError: If the costs are not two positive numbers; or, before training, if
             the model is no detector, there are no validation images, or they are those
-            of the test.
+            of the test; or if ``scale_scores`` is set and its scores are not those of
+            class logits alone, as GFL's are.
 
     Example:
         >>> hook = BoxCalibrationHook(costs=(10, 1))
@@ -76,10 +87,12 @@ class BoxCalibrationHook(Hook):
         costs: Sequence[float] = (1.0, 1.0),
         dataloader: Mapping[str, Any] | None = None,
         iou: float = 0.5,
+        scale_scores: bool = False,
     ) -> None:
         self.costs = check_costs(costs)
         self.dataloader = None if dataloader is None else dict(dataloader)
         self.iou = iou
+        self.scale_scores = scale_scores
         self._loader: DataLoader | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -92,6 +105,11 @@ class BoxCalibrationHook(Hook):
                 f'{type(model).__name__} is no detector of mmdet: expected one with '
                 'BoxCalibrationHook; remove it, or use mmdefect.CalibrationHook for a '
                 'classifier'
+            )
+        if self.scale_scores and not _scored_by_rows(model):
+            raise ValueError(
+                f'scale_scores=True for {type(model).__name__}: expected a GFL head, '
+                'whose scores are those of its class logits alone; set it to False'
             )
         self._loader = self._validation(runner)
         refuse_test_files(
@@ -106,8 +124,9 @@ class BoxCalibrationHook(Hook):
         source, checkpoint = chosen_checkpoint(runner, metainfo=dataset.metainfo)
         model: Any = unwrapped(runner)
         model.load_state_dict(state_dict_of(checkpoint))
-        found = validation_boxes(loader, model)
         truths = annotated_boxes(dataset)
+        lines = self._scaled(model, loader, truths, classes)
+        found = validation_boxes(loader, model)
         choice = choose_thresholds(
             [found[path] for path in truths],
             list(truths.values()),
@@ -119,9 +138,32 @@ class BoxCalibrationHook(Hook):
             runner.logger.warning(sentence)
         note = box_note(choice, classes, costs=self.costs, images=len(truths))
         note['checkpoint'] = source
+        if lines:
+            note['scale_offset'] = lines
         calibrated = calibrated_checkpoint(checkpoint, model.state_dict(), note)
         leave_calibrated(runner, calibrated)
         runner.logger.info(f'{CALIBRATED} of {source}: {described(choice, classes)}')
+
+    def _scaled(
+        self,
+        model: Any,
+        loader: DataLoader,
+        truths: Mapping[str, Boxes],
+        classes: Sequence[str],
+    ) -> dict[str, list[float]]:
+        """Make scores comparable in the model; scale and offset of each class."""
+        if not self.scale_scores:
+            return {}
+        with _not_competing(model):  # what is fitted are the scores of a class alone
+            found = validation_boxes(loader, model)
+        lines = fit_classes(
+            [found[path] for path in truths],
+            list(truths.values()),
+            classes=len(classes),
+            iou=self.iou,
+        )
+        model.load_state_dict(scale_rows(model.state_dict(), lines))
+        return dict(zip(classes, lines.tolist(), strict=True))
 
     def _validation(self, runner: Runner) -> DataLoader:
         if self.dataloader is None:
@@ -137,6 +179,25 @@ class BoxCalibrationHook(Hook):
         if 'bits' in learned:  # of 16-bit images, which must look as in training
             innermost(settings.dataset).setdefault('bits', learned['bits'])
         return Runner.build_dataloader(settings, seed=0)
+
+
+@contextmanager
+def _not_competing(model: Any) -> Iterator[None]:
+    """Switch the competition of steps off for a while."""
+    cfg = getattr(model.bbox_head, 'test_cfg', None) or {}
+    before = cfg.get('competition')
+    if before is None:
+        yield
+        return
+    cfg['competition'] = None
+    try:
+        yield
+    finally:
+        cfg['competition'] = before
+
+
+def _scored_by_rows(model: torch.nn.Module) -> bool:
+    return {*GFL_CLASS_KEYS} <= {name for name, _ in model.named_parameters()}
 
 
 def for_classes(loader: Mapping[str, Any], classes: Sequence[str]) -> ConfigDict:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
+from mmdefect.functional.class_rows import GFL_CLASS_KEYS
 from mmdefect.models.detection.distill.context import DenseOutputs
 from mmdefect.utils.checkpoint import (
     checkpoint_classes,
@@ -26,7 +27,7 @@ class Teacher(nn.Module):
     """The student's architecture with the old classes only, frozen for good.
 
     Args:
-        student: Detector with ``backbone``, ``neck`` and a GFL ``bbox_head``.
+        student: An incremental detector, with ``backbone``, ``neck`` and ``bbox_head``.
         state: Weights of the old model, with one class row an old class.
     """
 
@@ -39,13 +40,15 @@ class Teacher(nn.Module):
         self.backbone = copy.deepcopy(student.backbone)
         self.neck = copy.deepcopy(student.neck) if student.with_neck else nn.Identity()
         self.bbox_head = copy.deepcopy(student.bbox_head)
-        rows = self.bbox_head.gfl_cls
-        self.bbox_head.gfl_cls = nn.Conv2d(
+        layer = student.class_keys[0].split('.')[1]
+        rows = getattr(self.bbox_head, layer)
+        classes = nn.Conv2d(
             rows.in_channels,
-            len(state['bbox_head.gfl_cls.bias']),
+            len(state[student.class_keys[0]]),
             rows.kernel_size,
             padding=rows.padding,
         )
+        setattr(self.bbox_head, layer, classes)
         self.load_state_dict(state)
         self.requires_grad_(False)
         self.train(False)
@@ -63,7 +66,11 @@ class Teacher(nn.Module):
     def forward(self, images: Tensor) -> DenseOutputs:
         """Return dense outputs for preprocessed images ``(N, 3, H, W)``."""
         features = self.neck(self.prefix.run(images))
-        return DenseOutputs.from_head(features, *self.bbox_head(features))
+        return self.through_head(features)
+
+    def through_head(self, features: Sequence[Tensor]) -> DenseOutputs:
+        """Return what the frozen head makes of features; gradients pass through it."""
+        return self.bbox_head.dense(features, self.bbox_head(features))
 
 
 class SharedPrefix:
@@ -186,8 +193,20 @@ def _equal(ours: nn.Module, theirs: nn.Module) -> bool:
     )
 
 
+# What a frozen model is, and where it comes from.
+_ROLES = {
+    'teacher': ('a teacher', 'the checkpoint of the step before'),
+    'expert': ('an expert', 'a checkpoint of this step, trained without a teacher'),
+}
+
+
 def load_teacher(
-    checkpoint: str, *, num_classes: int, classes: Sequence[str] | None = None
+    checkpoint: str,
+    *,
+    num_classes: int,
+    classes: Sequence[str] | None = None,
+    rows: str = GFL_CLASS_KEYS[-1],
+    what: str = 'teacher',
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Read a teacher's weights and the names of its classes.
 
@@ -195,9 +214,11 @@ def load_teacher(
     out: what is asked for is the student that the file was saved for.
 
     Args:
-        checkpoint: A checkpoint of a GFL detector.
+        checkpoint: A checkpoint of a detector of the student's kind.
         num_classes: How many classes the student takes over.
         classes: Their names, if the student knows them.
+        rows: Parameter of one row a class.
+        what: ``'teacher'``, or ``'expert'``.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -205,17 +226,18 @@ def load_teacher(
     """
     loaded = load_weights(checkpoint)
     state = student_of(state_dict_of(loaded, checkpoint))
-    rows = len(state.get('bbox_head.gfl_cls.bias', ()))
-    if rows != num_classes:
+    some, source = _ROLES[what]
+    found = len(state.get(rows, ()))
+    if found != num_classes:
         raise ValueError(
-            f'{checkpoint}: expected a teacher of {num_classes} classes, not {rows}; '
-            'use the checkpoint of the step before'
+            f'{checkpoint}: expected {some} of {num_classes} classes, not {found}; '
+            f'use {source}'
         )
     names = checkpoint_classes(loaded, checkpoint)
     if names and classes and list(names) != list(classes):
         raise ValueError(
-            f'{checkpoint}: expected a teacher of the classes {list(classes)}, not '
-            f'{list(names)}; use the checkpoint of the step before'
+            f'{checkpoint}: expected {some} of the classes {list(classes)}, not '
+            f'{list(names)}; use {source}'
         )
-    fallback = [f'old class {k}' for k in range(rows)]
+    fallback = [f'old class {k}' for k in range(found)]
     return state, list(classes or names or fallback)

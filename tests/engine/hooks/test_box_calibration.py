@@ -25,6 +25,7 @@ from mmdefect.engine.hooks.box_calibration import (
     for_classes,
     validation_boxes,
 )
+from mmdefect.functional.box_scores import fit_scale_offset
 from mmdefect.registry import HOOKS
 from mmdefect.streams.settings import training_part
 from mmdefect.streams.state import StreamState, canonical
@@ -70,6 +71,26 @@ class Knowing(BaseDetector):
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         return inputs
+
+
+class Rows(Knowing):
+    """Sure of a box by the bias of its class alone; the first class is often wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bbox_head = nn.Module()
+        self.bbox_head.gfl_cls = nn.Conv2d(2, 6, 1)
+        nn.init.constant_(self.bbox_head.gfl_cls.bias, 1.0)
+        self.bbox_head.test_cfg = {'competition': {'power': 1.0}}
+        self.looks: list[bool] = []
+
+    def predict(self, inputs: Tensor, samples: list) -> list:
+        self.looks.append(self.bbox_head.test_cfg['competition'] is not None)
+        found = super().predict(inputs, samples)
+        for sample in found:
+            boxes = sample.pred_instances
+            boxes.scores = self.bbox_head.gfl_cls.bias.detach()[boxes.labels].sigmoid()
+        return found
 
 
 @pytest.fixture(autouse=True)
@@ -125,12 +146,12 @@ def make_trained(make_runner, root):
     def make(hook: BoxCalibrationHook, **more: Any) -> Runner:
         return make_runner(
             epochs=2,
-            model=Knowing(),
             checkpoint={'type': 'mmdefect.SafeCheckpointHook', 'interval': 1},
             custom_hooks=[hook],
             default_scope='mmdet',
             optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.01}},
             **{
+                'model': Knowing(),
                 'train_dataloader': loader(root, 'train', test=False),
                 'test_dataloader': loader(root, 'test'),
                 'test_cfg': {},
@@ -181,6 +202,38 @@ def test_smoke_a_plain_detector(make_trained, root, caplog) -> None:
     # What is meant to go on is what the training has left.
     pointer = Path(runner.work_dir) / 'last_checkpoint'
     assert pointer.read_text(encoding='utf-8').endswith('epoch_2.pth')
+
+
+def test_feature_scores_are_made_comparable(make_trained, root) -> None:
+    """Class rows are scaled and shifted; thresholds are chosen of what comes out."""
+    hook = BoxCalibrationHook(dataloader=loader(root, 'val'), scale_scores=True)
+    runner = make_trained(hook, model=Rows())
+    runner.train()
+    saved = calibrated(runner.work_dir)
+    note, rows = saved['meta']['calibration'], saved['state_dict']
+    last = load_weights(Path(runner.work_dir) / 'epoch_2.pth')['state_dict']
+    names = list(note['scale_offset'])
+    hits = note['counts']['crazing']['boxes']
+    # Of the first class 12 boxes more are wrong: all of one score, so a and b are what
+    # a box of logit 1 makes of them.
+    wanted = fit_scale_offset(
+        torch.tensor([1.0]).sigmoid().repeat(hits + 12), torch.arange(hits + 12) < hits
+    )
+    assert note['scale_offset']['crazing'] == pytest.approx(wanted, abs=1e-4)
+    assert sum(wanted) < 0.5 < sum(note['scale_offset']['patches'])
+    for index, name in enumerate(names):
+        scale, offset = note['scale_offset'][name]
+        weight, bias = (f'bbox_head.gfl_cls.{k}' for k in ('weight', 'bias'))
+        torch.testing.assert_close(rows[weight][index], last[weight][index] * scale)
+        torch.testing.assert_close(
+            rows[bias][index], last[bias][index] * scale + offset
+        )
+        if index and name in note['thresholds']:  # the first is better never called
+            assert note['thresholds'][name] < rows[bias][index].sigmoid()
+    # Steps compete when thresholds are chosen, not when scores are fitted.
+    looks = unwrapped(runner).looks
+    assert looks == sorted(looks)
+    assert {*looks} == {False, True}
 
 
 def test_feature_the_best_checkpoint_of_a_validation(make_trained, root) -> None:
@@ -250,6 +303,10 @@ def test_exception(make_trained, make_runner, root) -> None:
             BoxCalibrationHook(costs=costs)
     with pytest.raises(ValueError, match=r'^val_dataloader=None: expected images'):
         make_trained(BoxCalibrationHook()).train()
+    with pytest.raises(ValueError, match='scale_scores=True for Knowing: expected a G'):
+        make_trained(
+            BoxCalibrationHook(dataloader=loader(root, 'val'), scale_scores=True)
+        ).train()
     with pytest.raises(ValueError, match='Line is no detector of mmdet'):
         make_runner(
             epochs=1,

@@ -22,6 +22,13 @@ NEW = ['pitted_surface', 'rolled-in_scale', 'scratches']
 DISTILL = {
     'sd_idd': {'type': 'mmdefect.SelectiveDistillation'},
     'lwf': {'type': 'mmdefect.LogitDistillation'},
+    'cross': {'type': 'mmdefect.CrossHeadDistillation', 'classification': False},
+    'expert': {
+        'type': 'mmdefect.CrossHeadDistillation',
+        'classification': False,
+        'expert_classes': True,
+        'expert_boxes': True,
+    },
     # All but released_classes, which is not zero for equal models.
     'all': {
         'type': 'mmdefect.SelectiveDistillation',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmdefect.functional.boxes import centres
+from mmdefect.functional.boxes import centres, decode_distribution
 from mmdefect.functional.regions import (
     Region,
     confident,
@@ -26,13 +26,19 @@ class DenseOutputs:
 
     Attributes:
         classes: Class logits, shape ``(N, A, C)``.
-        boxes: Logits of the side distributions, shape ``(N, A, 4, bins)``.
+        boxes: Logits of the side distributions, shape ``(N, A, 4, bins)``; of a head
+            without distributions the boxes, ``(N, A, 4)`` in pixels.
         features: Neck outputs of each level, shape ``(N, channels, H, W)``.
     """
 
     classes: Tensor
     boxes: Tensor
     features: tuple[Tensor, ...]
+
+    @property
+    def has_distributions(self) -> bool:
+        """Whether boxes are logits of distributions, not boxes."""
+        return self.boxes.ndim == 4
 
     @classmethod
     def from_head(
@@ -42,15 +48,15 @@ class DenseOutputs:
         box_maps: Sequence[Tensor],
     ) -> DenseOutputs:
         """Line up the maps of a GFL head, level after level, in float32."""
-        boxes = _flat(box_maps)
+        boxes = flat(box_maps)
         return cls(
-            classes=_flat(class_maps),
+            classes=flat(class_maps),
             boxes=boxes.unflatten(2, (4, boxes.shape[2] // 4)),
             features=tuple(features),
         )
 
 
-def _flat(maps: Sequence[Tensor]) -> Tensor:
+def flat(maps: Sequence[Tensor]) -> Tensor:
     """``(N, C, H, W)`` of each level to ``(N, A, C)``."""
     return torch.cat([m.flatten(2).transpose(1, 2).float() for m in maps], dim=1)
 
@@ -66,7 +72,11 @@ class DistillContext:
         strides: Pixels per location of each prior, shape ``(A,)``.
         level_sizes: Priors of each level.
         valid: Which priors lie inside the image, not its padding, ``(N, A)``.
-        gt_boxes: Boxes of the new classes, ``(G, 4)`` an image.
+        gt_boxes: Boxes of the new classes, ``(G, 4)`` an image; of a remembered image,
+            of all classes.
+        expert: Outputs of a frozen expert, with classes as the student.
+        cross: What the head of the 'teacher', of the 'expert', makes of the student's
+            features; gradients pass through it. Empty unless the strategy asks for it.
     """
 
     teacher: DenseOutputs
@@ -76,6 +86,8 @@ class DistillContext:
     level_sizes: tuple[int, ...]
     valid: Tensor
     gt_boxes: tuple[Tensor, ...]
+    expert: DenseOutputs | None = None
+    cross: Mapping[str, DenseOutputs] = field(default_factory=dict)
     _regions: dict[int, Region] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -107,6 +119,34 @@ class DistillContext:
     def teacher_scores(self) -> Tensor:
         """Teacher's probabilities, shape ``(N, A, C_old)``."""
         return self.teacher.classes.sigmoid()
+
+    @cached_property
+    def teacher_strength(self) -> Tensor:
+        """By what the teacher's boxes stand out, shape ``(N, A)``.
+
+        The largest logit of its distributions; without any, its best score.
+        """
+        if self.teacher.has_distributions:
+            return self.teacher.boxes.flatten(2).amax(dim=2)
+        return self.teacher_scores.amax(dim=2)
+
+    def teacher_boxes(
+        self, image: Tensor | int, prior: Tensor, *, strided: bool = True
+    ) -> Tensor:
+        """Boxes of the teacher at ``P`` chosen priors, ``(P, 4)``, pixels.
+
+        Args:
+            image: Of each prior, or of all.
+            prior: Its index.
+            strided: False takes sides in strides for pixels, as released code does.
+        """
+        chosen = self.teacher.boxes[image, prior]
+        if not self.teacher.has_distributions:
+            return chosen
+        strides = self.strides[prior]
+        return decode_distribution(
+            chosen, self.points[prior], strides if strided else torch.ones_like(strides)
+        )
 
     def valid_of(self, image: int) -> Tensor | None:
         """Valid priors of an image, ``None`` when all are: most batches pad nothing."""

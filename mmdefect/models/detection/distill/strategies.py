@@ -10,6 +10,7 @@ from mmdet.utils import reduce_mean
 from torch import Tensor, nn
 
 from mmdefect.models.detection.distill.context import DistillContext
+from mmdefect.models.detection.distill.cross_terms import CrossBoxes, CrossClasses
 from mmdefect.models.detection.distill.terms import (
     DifficultFeatures,
     ElasticBoxes,
@@ -164,6 +165,49 @@ class LogitDistillation(Distillation):
     def __init__(self, *, classification: Switch = True, **kwargs: Any) -> None:
         term = build_term(OldLogits, classification, region='all')
         super().__init__(terms={'cls': term}, **kwargs)
+
+
+@MODELS.register_module()
+class CrossHeadDistillation(Distillation):
+    """Old logits, and the student's features as the teacher's head sees them.
+
+    The idea is FaCHD's (CVPR 2026), whose paper and code we have not read: frozen heads
+    decode the student's features. What holds features is what they are for, in place
+    of a difference of the features themselves. The student's own head sees none of
+    that: ``classification`` holds its old rows.
+
+    Args:
+        classification: :class:`OldLogits` on all priors.
+        classes: :class:`CrossClasses` of the teacher.
+        boxes: :class:`CrossBoxes` of the teacher.
+        expert_classes: :class:`CrossClasses` of ``model.expert``, a model that has
+            learned the new classes and forgot the old.
+        expert_boxes: :class:`CrossBoxes` of it.
+        kwargs: As for :class:`Distillation`.
+    """
+
+    #: The detector gives the frozen heads the student's features.
+    cross_heads = True
+
+    def __init__(
+        self,
+        *,
+        classification: Switch = True,
+        classes: Switch = True,
+        boxes: Switch = True,
+        expert_classes: Switch = False,
+        expert_boxes: Switch = False,
+        **kwargs: Any,
+    ) -> None:
+        expert: Any = {'source': 'expert'}
+        terms = {
+            'cls': build_term(OldLogits, classification, region='all'),
+            'cross_cls': build_term(CrossClasses, classes),
+            'cross_box': build_term(CrossBoxes, boxes),
+            'expert_cls': build_term(CrossClasses, expert_classes, **expert),
+            'expert_box': build_term(CrossBoxes, expert_boxes, **expert),
+        }
+        super().__init__(terms=terms, **kwargs)
 
 
 def build_term(cls: type[Term], switch: Switch, **defaults: Any) -> Term | None:

@@ -1,7 +1,8 @@
 """Distillation terms: where teacher and student are compared, how, and how much.
 
 A term maps a context to one value an image, shape ``(N,)``, and tells how many priors
-it looked at. Its ``weight`` is the published one.
+it looked at. Its ``weight`` is the published one. Where a term compares box
+distributions, :func:`box_gap` says what becomes of it with a head that has none.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import torch
 from mmcv.ops import batched_nms
 from torch import Tensor, nn
 
-from mmdefect.functional.boxes import aligned_iou, decode_distribution
+from mmdefect.functional.boxes import aligned_giou, aligned_iou
 from mmdefect.functional.distillation import distribution_kl, quality_focal
 from mmdefect.functional.regions import Region
-from mmdefect.models.detection.distill.context import DistillContext
+from mmdefect.models.detection.distill.context import DenseOutputs, DistillContext
 from mmdefect.utils.checks import check_choice, check_range
 
 
@@ -123,7 +124,7 @@ class FittingBoxes(Term):
         region = context.fitting(self.topk) if fits else context.ring(self.topk)
         image, prior = region.mask.nonzero(as_tuple=True)
         weights = self._weights(context, region, image, prior)
-        kl = _box_kl(context, image, prior, self.temperature)
+        kl = _box_gap(context, image, prior, self.temperature)
         totals = _per_image(context, image, weights * kl / self.divisor)
         if self.norm == 'weight_sum':
             totals = totals / _per_image(context, image, weights).clamp(min=1e-6)
@@ -136,11 +137,7 @@ class FittingBoxes(Term):
             return region.iou[image, prior]
         if self.br_weight == 'student_score':
             return context.student_new.detach()[image, prior].sigmoid().amax(dim=1)
-        decoded = decode_distribution(
-            context.teacher.boxes[image, prior],
-            context.points[prior],
-            context.strides[prior],
-        )
+        decoded = context.teacher_boxes(image, prior)
         first = torch.tensor([0, *map(len, context.gt_boxes)]).cumsum(0).to(image)
         owner = torch.cat(context.gt_boxes)[first[image] + region.owner[image, prior]]
         return aligned_iou(decoded, owner)
@@ -222,14 +219,13 @@ class ElasticBoxes(Term):
 
     def forward(self, context: DistillContext) -> tuple[Tensor, Tensor]:
         """Compare the boxes; see :meth:`Term.forward`."""
-        strength = context.teacher.boxes.flatten(2).amax(dim=2)
-        mask = context.confident(strength, self.num_std)
+        mask = context.confident(context.teacher_strength, self.num_std)
         chosen = [self._thinned(context, i, m) for i, m in enumerate(mask)]
         prior = torch.cat(chosen)
         sizes = torch.tensor([len(part) for part in chosen], device=prior.device)
         image = torch.arange(len(chosen), device=prior.device).repeat_interleave(sizes)
         scores = context.student_old.detach()[image, prior].sigmoid().amax(dim=1)
-        kl = _box_kl(context, image, prior, self.temperature)
+        kl = _box_gap(context, image, prior, self.temperature)
         return _per_image(context, image, scores * kl / 4), sizes
 
     def _thinned(self, context: DistillContext, image: int, mask: Tensor) -> Tensor:
@@ -237,12 +233,7 @@ class ElasticBoxes(Term):
         prior = mask.nonzero().squeeze(1)
         if not len(prior):
             return prior
-        strides = context.strides[prior]
-        boxes = decode_distribution(
-            context.teacher.boxes[image, prior],
-            context.points[prior],
-            torch.ones_like(strides) if self.released else strides,
-        )
+        boxes = context.teacher_boxes(image, prior, strided=not self.released)
         scores, classes = context.teacher_scores[image, prior].max(dim=1)
         # mmcv keeps classes apart by offsets that assume coordinates from 0 on.
         boxes = boxes - boxes.amin()
@@ -311,16 +302,35 @@ class SoftQuality(Term):
         return total / best.sum(dim=1).clamp(min=self.floor), context.valid.sum(dim=1)
 
 
-def _box_kl(
+def _box_gap(
     context: DistillContext, image: Tensor, prior: Tensor, temperature: float
 ) -> Tensor:
-    """KL divergence at ``P`` chosen priors, summed over the four sides."""
-    kl = distribution_kl(
-        context.teacher.boxes[image, prior],
-        context.student.boxes[image, prior],
-        temperature=temperature,
-    )
-    return kl.sum(dim=1)
+    pair = context.teacher, context.student
+    return box_gap(*pair, image, prior, temperature=temperature)
+
+
+def box_gap(
+    theirs: DenseOutputs, ours: DenseOutputs, *chosen: Tensor, temperature: float
+) -> Tensor:
+    """How far boxes are apart, the four sides together.
+
+    The KL divergence of the distributions, summed over the sides. Of a head without
+    distributions, such as ATSS's, 1 - GIoU (Rezatofighi et al., CVPR 2019) of the two
+    boxes for each of the four sides; there is no temperature then.
+
+    Args:
+        theirs: The teacher.
+        ours: The student.
+        chosen: Image and index of ``P`` priors; all ``(N, A)`` by default.
+        temperature: Softens both distributions.
+
+    Returns:
+        Shape ``(P,)`` or ``(N, A)``.
+    """
+    one, other = theirs.boxes[chosen], ours.boxes[chosen]
+    if not theirs.has_distributions:
+        return 4 * (1 - aligned_giou(one, other))
+    return distribution_kl(one, other, temperature=temperature).sum(dim=-1)
 
 
 def _per_image(context: DistillContext, image: Tensor, values: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+_base_ = ['./finetune_mobilenet-v2_fpn_cpu_neu-det_1-1x5.py', '../_base_/methods/new_only.py']

@@ -1,0 +1,1 @@
+_base_ = ['../gfl_stream/finetune_mobilenet-v2_fpn_cpu_deeppcb_5+1.py', '../_base_/methods/keep.py']

@@ -1,0 +1,1 @@
+_base_ = ['../gfl_stream/finetune_r50_fpn_2x_neu-det_2+2+2.py', '../_base_/methods/keep.py']

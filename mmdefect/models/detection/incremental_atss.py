@@ -1,0 +1,21 @@
+"""ATSS that learns new classes and keeps the old ones without their images."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from mmdet.models.detectors import ATSS
+
+from mmdefect.functional.class_rows import ATSS_CLASS_KEYS
+from mmdefect.models.detection.incremental_detector import IncrementalDetector
+from mmdefect.registry import MODELS
+
+
+@MODELS.register_module()
+class IncrementalATSS(IncrementalDetector, ATSS):
+    """mmdet's ATSS with a frozen teacher beside it in training, and only there.
+
+    See :class:`IncrementalDetector`; ``bbox_head`` is an ``IncrementalATSSHead``.
+    """
+
+    class_keys: ClassVar[tuple[str, ...]] = ATSS_CLASS_KEYS
