@@ -9,14 +9,21 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.registry import DATASETS, DefaultScope
 from mmengine.runner import Runner
 
 from mmdefect.apis import load_config
-from mmdefect.datasets.boxes.memory_file import MANIFEST
+from mmdefect.datasets.boxes.memory_file import MANIFEST, read_memory
+from mmdefect.streams.pseudo_labels import label_new_kinds
+from mmdefect.streams.recall import PSEUDO_LABELS
+from mmdefect.streams.state import StepState, StreamState
 from mmdefect.streams.stream import build_stream
 from mmdefect.utils.checkpoint import load_weights
 from mmdefect.utils.dumped_config import read_dumped_config
+from mmdefect.utils.files import write_json
+from mmdefect.utils.text_files import read_json
 from tests.conftest import REPO
 from tests.helpers.ranks import run_ranks
 from tests.streams.conftest import CONFIG, copied, options, stream_runner
@@ -40,6 +47,21 @@ def test_feature_step_0_is_the_same_for_all_budgets() -> None:
     assert plain == kept
 
 
+def test_feature_matched_iterations(tmp_path: Path) -> None:
+    """Twice the epochs of an increment, and a learning rate that ends with them."""
+    base = 'gfl_stream/finetune_mobilenet-v2_fpn_cpu_neu-det_3+3.py'
+    bases = [f'mmdefect::{base}', 'mmdefect::_base_/methods/keep_matched.py']
+    path = tmp_path / 'matched.py'
+    path.write_text(f'_base_ = {bases}', encoding='utf-8')
+    cfg = load_config(path)
+    stream = build_stream(cfg)
+    for step, epochs in ((0, 24), (1, 48)):
+        resolved = stream.resolve(cfg, step)
+        assert resolved.train_cfg.max_epochs == epochs
+        assert resolved.param_scheduler[1].end == epochs
+        assert resolved.param_scheduler[0].end == 50
+
+
 def test_exception_outer_pipeline(tmp_path: Path) -> None:
     cfg = load_config(CONFIG, cfg_options=KEPT)
     step = build_stream(cfg).resolve(cfg, 1)
@@ -58,6 +80,7 @@ class Batches(Hook):
     def __init__(self) -> None:
         self.sizes: set[tuple[int, int]] = set()
         self.labels: set[int] = set()
+        self.rehearsed: set[int] = set()
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None
@@ -67,6 +90,21 @@ class Batches(Hook):
         self.sizes.add((len(samples) - len(marked), len(marked)))
         for sample in marked:
             self.labels |= set(sample.gt_instances.labels.tolist())
+        for sample in samples:
+            if sample.metainfo.get('rehearsed'):
+                self.rehearsed |= set(sample.gt_instances.labels.tolist())
+
+
+def watched(seen: Batches, patch: pytest.MonkeyPatch) -> None:
+    """Have increments note their batches."""
+    train = Runner.train
+
+    def noting(self: Runner) -> Any:
+        if (Path(self.work_dir).parent / 'step_0/memory').is_dir():
+            self.register_hook(seen)
+        return train(self)
+
+    patch.setattr(Runner, 'train', noting)
 
 
 @pytest.fixture(scope='module')
@@ -80,15 +118,8 @@ def finished(
 ) -> Path:
     """A stream of two steps that keeps three images a class."""
     work_dir = tmp_path_factory.mktemp('work') / 'kept'
-    train = Runner.train
-
-    def watched(self: Runner) -> Any:
-        if (Path(self.work_dir).parent / 'step_0/memory').is_dir():
-            self.register_hook(seen)
-        return train(self)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Runner, 'train', watched)
+        watched(seen, patch)
         stream_runner(toy_neu_det, work_dir, **KEPT).train()
     return work_dir
 
@@ -200,6 +231,105 @@ def test_feature_two_processes_keep_the_same(
             for folder in (finished, tmp_path)
         )
         assert together == alone
+
+
+@pytest.mark.slow
+def test_feature_three_steps(toy_neu_det: Path, tmp_path: Path) -> None:
+    """The recommended preset; what step 0 kept is there to the end."""
+    config = REPO / 'configs/keep/keep-10_r18_fpn_toy_neu-det_2+2+2.py'
+    stream_runner(toy_neu_det, tmp_path, config, **{'stream.memory.images': 2}).train()
+    last = read_memory(tmp_path / 'step_2/memory')
+    assert [image.step for image in last.images] == [0] * 4 + [1] * 4 + [2] * 4
+    first = read_memory(tmp_path / 'step_0/memory')
+    assert [i.sha256 for i in last.images[:4]] == [i.sha256 for i in first.images]
+    cfg = read_dumped_config(tmp_path / f'step_2/{config.stem}.py')
+    assert cfg.model.bbox_head.step_sizes == [2, 2, 2]
+    memory = cfg.train_dataloader.dataset.memory
+    assert memory.folder == str(tmp_path / 'step_1/memory')
+
+
+@pytest.mark.slow
+def test_feature_interim_labels(
+    finished: Path, toy_neu_det: Path, tmp_path: Path
+) -> None:
+    """Another stream's model labels new kinds on kept images."""
+    more = {
+        'stream.memory': dict(images=2, interim=str(finished), interim_score=0.0),
+        'stream.start_from': str(finished),
+        'stream.increment.model.test_cfg.score_thr': 0.001,
+    }
+    stream_runner(toy_neu_det, tmp_path / 'work', **more).train()
+    path = tmp_path / f'work/step_1/{PSEUDO_LABELS}'
+    labels = read_json(path)
+    memory = read_memory(tmp_path / 'work/step_0/memory')
+    assert set(labels['boxes']) == {image.file for image in memory.images}
+    found = {box['class'] for boxes in labels['boxes'].values() for box in boxes}
+    new = StreamState.load(finished).classes[3:]
+    assert found
+    assert found <= set(new)
+    assert labels['score'] == 0
+    cfg = read_dumped_config(tmp_path / f'work/step_1/{CONFIG.stem}.py')
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        data = DATASETS.build(cfg.train_dataloader.dataset.memory)
+    shown = {
+        box['bbox_label']
+        for index in range(len(data))
+        for box in data.get_data_info(index)['instances']
+    }
+    assert shown == {0, 1, 2} | {3 + new.index(name) for name in found}
+    # The same again; another score is another training.
+    stream_runner(toy_neu_det, tmp_path / 'work', resume=True, **more).train()
+    path.write_text(
+        path.read_text('utf-8').replace('"score": 0.0,', '"score": 0.3,', 1)
+    )
+    state = read_json(tmp_path / 'work/stream.json')
+    state['steps'][1]['state'] = 'running'
+    write_json(tmp_path / 'work/stream.json', state)
+    runner = stream_runner(toy_neu_det, tmp_path / 'work', resume=True, **more)
+    with pytest.raises(ValueError, match=r'is of another model or score than'):
+        runner.train()
+
+
+def test_exception_interim_has_not_trained(toy_neu_det: Path, tmp_path: Path) -> None:
+    stages = [StepState(0, ['a']), StepState(1, ['b'])]
+    StreamState('new_only', ['a', 'b'], stages).save(tmp_path)
+    with pytest.raises(ValueError, match=r'expected a stream that has trained step 1'):
+        label_new_kinds(
+            Config(),
+            tmp_path / PSEUDO_LABELS,
+            interim=tmp_path,
+            score=0.5,
+            step=1,
+            memory=tmp_path,
+            old_classes=['a'],
+            seen_classes=['a', 'b'],
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('method', ['keep/keep-0', 'erd/erd'])
+def test_feature_crops(
+    method: str,
+    finished: Path,
+    toy_neu_det: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Old objects in new images, and mosaics of them; no image is added."""
+    seen = Batches()
+    watched(seen, monkeypatch)
+    config = REPO / f'configs/{method}_r18_fpn_toy_neu-det_3+3.py'
+    more = {'stream.memory': dict(crops=4), 'stream.start_from': str(finished)}
+    more['stream.increment.train_cfg.max_epochs'] = 2
+    stream_runner(toy_neu_det, tmp_path / 'work', config, **more).train()
+    memory = read_memory(tmp_path / 'work/step_0/memory')
+    assert len(memory.images) == 12
+    assert all(image.boxes[0]['bbox'][:2] == [0, 0] for image in memory.images)
+    assert seen.labels <= {0, 1, 2}
+    assert seen.labels  # of mosaics
+    assert seen.rehearsed & {0, 1, 2}
+    assert seen.rehearsed & {3, 4, 5}
+    assert max(map(sum, seen.sizes)) == 6
 
 
 class Stop(Hook):
