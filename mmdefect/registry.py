@@ -143,6 +143,7 @@ HOOKS = _child(
         'WeightImportanceHook': 'mmdefect.engine.hooks.continual.weight_importance',
     },
 )
+OPTIMIZERS = _child('OPTIMIZERS', {'MergedAdamW': 'mmdefect.engine.optimizers'})
 OPTIM_WRAPPERS = _child(
     'OPTIM_WRAPPERS', {'CPUAmpOptimWrapper': 'mmdefect.engine.optim_wrapper'}
 )

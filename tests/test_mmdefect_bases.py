@@ -24,6 +24,7 @@ from tests.helpers.configs import FOLDERS, ROOT
 
 # At least one of every folder, and all that the documents name.
 BASES = {
+    'atss/lwf_atss-r18_fpn_toy_neu-det_3+3.py': 'neu-det',
     'erd/erd_r18_fpn_toy_neu-det_3+3.py': 'neu-det',
     'gfl/gfl_r18_fpn_toy_neu-det.py': 'neu-det',
     'gfl/gfl_mobilenet-v2_fpn_cpu_neu-det.py': 'neu-det',

@@ -23,6 +23,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from lab.benchmarks import detection_costs as costs
 from lab.benchmarks.nms import numpy_nms, random_boxes
 from mmdefect import mmcv_ext_standin
 from mmdefect.apis import load_config
@@ -38,6 +39,8 @@ PRESETS = {
     'sd_idd': 'sd_idd/sd-idd_r50_fpn_2x_neu-det_3+3.py',
     'sd_idd_release': 'sd_idd/sd-idd-release_r50_fpn_2x_neu-det_3+3.py',
 }
+# Of the CPU presets.
+SMALL = 'gfl/gfl_mobilenet-v2_fpn_cpu_neu-det.py'
 # Channels of the four stages of a ResNet.
 WIDTHS = dict.fromkeys((18, 34), (64, 128, 256, 512)) | dict.fromkeys(
     (50, 101, 152), (256, 512, 1024, 2048)
@@ -95,6 +98,14 @@ class DetectionSuite:
         }
         if compiled_ops() is not None:
             self.comparisons['standin_nms/compiled_nms'] = self._compiled_nms
+        self.comparisons |= {
+            'merged_adamw/adamw': self._adamw,
+            'grouped_metric/faster_coco_eval': self._metric,
+            'dataset_build/cocodataset': self._dataset,
+            'startup/mmdet_startup': self._startup,
+            'cooccurrence_118k_s': lambda _: costs.cooccurrence(),
+            'dataset_118k_peak_gb': lambda _: costs.dataset_peak(),
+        }
 
     @property
     def notes(self) -> str:
@@ -103,7 +114,8 @@ class DetectionSuite:
             f'Median of the ratios of interleaved pairs. R{self.depth} FPN at '
             f'{self.image_size} px, training at batch {self.batch_size} with '
             f'{BOXES_PER_IMAGE} boxes an image, inference at batch 1. Peak memory is '
-            'not measured: one process holds both sides.'
+            'not measured: one process holds both sides; that of the step dataset is '
+            f'of a process of its own. Starts, builds and metrics: {self._few} pairs.'
         )
         if compiled_ops() is None:
             said += ' No compiled mmcv operators here, so no standin_nms/compiled_nms.'
@@ -204,6 +216,27 @@ class DetectionSuite:
         compiled: Any = compiled_ops()
         found = torch_nms(compiled, size=self.image_size)
         return self._nms('standin_nms/compiled_nms', found, progress)
+
+    def _adamw(self, progress: Progress | None = None) -> dict[str, float]:
+        cfg = load_config(self.configs / SMALL)
+        init_default_scope(cfg.default_scope)
+        cfg.model.backbone.init_cfg = None
+        model = _initialised(cfg.model).train()
+        return costs.merged_adamw(self.pairs, model, progress)
+
+    def _metric(self, progress: Progress | None = None) -> dict[str, float]:
+        return costs.grouped_metric(self._few, progress=progress)
+
+    def _dataset(self, progress: Progress | None = None) -> dict[str, float]:
+        return costs.dataset_build(self._few, progress=progress)
+
+    def _startup(self, progress: Progress | None = None) -> dict[str, float]:
+        return costs.startup(self._few, self.configs / SMALL, progress)
+
+    @property
+    def _few(self) -> int:
+        """Pairs of what takes seconds."""
+        return max(2, self.train_pairs // 6)
 
     def _nms(
         self,

@@ -148,3 +148,39 @@ def test_exception_files(text, message, tmp_path) -> None:
     (tmp_path / 'matrix.json').write_text(text, encoding='utf-8')
     with pytest.raises(ValueError, match=message):
         StreamMatrix.load(tmp_path / 'matrix.json')
+
+
+def test_feature_a_metric_that_is_not_told_at_all_is_undefined() -> None:
+    """A user's own metric need not tell all; the leading one it has to."""
+    matrix = StreamMatrix(classes=['a', 'b'], metrics=['AP50', 'own_AP50'])
+    matrix.add_step(step=0, old=[], new=['a', 'b'], scalars=FIRST)
+    assert matrix.valued == ['AP50']
+    assert matrix.undefined(metric='own_AP50', step=0) == ['a', 'b']
+    with pytest.raises(ValueError, match='expected one <prefix>/AP50/a, found none'):
+        matrix.add_step(step=1, old=['a'], new=['b'], scalars={'AP/a': 0.5})
+
+
+def test_feature_a_matrix_of_an_older_version_takes_a_metric_more(tmp_path) -> None:
+    older = StreamMatrix(classes=['a', 'b', 'c'], metrics=['AP50'])
+    older.add_step(step=0, old=[], new=['a', 'b'], scalars=FIRST)
+    older.save(tmp_path / 'matrix.json')
+    content = json.loads((tmp_path / 'matrix.json').read_text(encoding='utf-8'))
+    del content['steps'][0]['diagnosis']
+    (tmp_path / 'matrix.json').write_text(json.dumps(content), encoding='utf-8')
+    matrix = StreamMatrix.load(tmp_path / 'matrix.json')
+    matrix.require(['AP50', 'AP'])
+    matrix.add_step(step=1, old=['a', 'b'], new=['c'], scalars=SECOND)
+    rows = matrix.tensor('AP').tolist()
+    assert [str(v) for v in rows[0]] == ['nan', 'nan', 'nan']
+    assert rows[1] == [0.1, 0.05, 0.5]
+    assert matrix.scores(0, 'AP50') == {'a': 0.8, 'b': 0.6}
+
+
+def test_feature_diagnosis_is_kept_with_its_step(tmp_path) -> None:
+    matrix = StreamMatrix(classes=['a', 'b'], metrics=['AP50'])
+    found = {'classes': {'a': {'threshold': math.nan}}, 'confusions': [{'count': 2}]}
+    matrix.add_step(step=0, old=[], new=['a', 'b'], scalars=FIRST, diagnosis=found)
+    matrix.save(tmp_path / 'matrix.json')
+    (step,) = StreamMatrix.load(tmp_path / 'matrix.json').steps
+    assert step.diagnosis['classes'] == {'a': {'threshold': None}}
+    assert step.diagnosis['confusions'] == [{'count': 2}]

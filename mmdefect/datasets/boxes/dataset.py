@@ -30,6 +30,7 @@ from mmdefect.utils.checks import (
     name_some,
     visible,
 )
+from mmdefect.utils.collection import collection_paused
 
 SMALL = 2000
 """Images of a set that is decoded at the start unless the user says otherwise."""
@@ -149,6 +150,7 @@ class DefectDetDataset(CachedImages, CocoDataset):
         """Classes of :attr:`_keep` in label order."""
         return [name for name in self._seen if name in self._keep]
 
+    @collection_paused()
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the annotation file and keep what the step sees.
 

@@ -110,4 +110,6 @@ def distance_sections(matrix: StreamMatrix, joint: StreamMatrix) -> list[Section
 
 
 def _points(name: str, row: Mapping[str, float]) -> list[str]:
-    return [name, *(f'{100 * row[key]:+.1f}' for key in ('distance', *PARTS))]
+    # No -0.0.
+    points = [round(100 * row[key], 1) + 0.0 for key in ('distance', *PARTS)]
+    return [name, *(f'{value:+.1f}' for value in points)]

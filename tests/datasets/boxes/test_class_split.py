@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mmdefect.datasets.boxes.class_split import (
@@ -81,3 +82,39 @@ def test_exception_step_without_images() -> None:
     coco = make_coco(['a', 'b'])
     with pytest.raises(ValueError, match=r"keep=\['c', 'd'\].*at least one image"):
         split_coco(coco, keep=['c', 'd'])
+
+
+def test_feature_many_images_are_counted_as_one_by_one() -> None:
+    random = np.random.default_rng(0)
+    names = [f'kind {k}' for k in range(7)]
+    coco = {
+        'images': [{'id': 3 * k} for k in range(40)],
+        'categories': [{'id': 10 - k, 'name': name} for k, name in enumerate(names)],
+        'annotations': [
+            {'image_id': 3 * int(image), 'category_id': 10 - int(kind)}
+            for image, kind in random.integers(0, (40, 7), (90, 2))
+        ],
+    }
+    steps = [names[2:5], names[:2], names[6:]]  # not all, and in another order
+    table = cooccurrence_table(coco, steps)
+    shown = classes_per_image(coco).values()
+    assert table.pairs == {
+        a: {b: sum({a, b} <= one for one in shown) for b in table.classes}
+        for a in table.classes
+    }
+    sides: list[tuple[set[str], set[str]]] = [
+        (set(), {*names[:2], names[6]}),
+        ({*names[2:5]}, {names[6]}),
+        ({*names[:5]}, set()),
+    ]
+    for row, step, others in zip(table.steps, steps, sides, strict=True):
+        ours = [one for one in shown if one & set(step)]
+        assert row.images == len(ours)
+        assert (row.old, row.future) == tuple(
+            sum(bool(one & other) for one in ours) for other in others
+        )
+        assert row.boxes == sum(
+            10 - names.index(name) == box['category_id']
+            for name in step
+            for box in coco['annotations']
+        )

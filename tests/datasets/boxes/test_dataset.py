@@ -5,12 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from mmdefect.datasets import images
 from mmdefect.datasets.boxes.classes import NEU_DET_CLASSES
 from mmdefect.datasets.boxes.dataset import DefectDetDataset
 from mmdefect.datasets.boxes.neu_det import NEUDETDataset
 from mmdefect.registry import DATASETS
+from mmdefect.utils import images as utils_images
 
 OLD, NEW = list(NEU_DET_CLASSES[:3]), list(NEU_DET_CLASSES[3:])
 Edit = Callable[[Callable[[dict[str, Any]], None]], Path]
@@ -327,3 +330,31 @@ def test_feature_cache_fills_up_to_its_size(toy_root: Path) -> None:
     dataset = build(toy_root, cache_gb=three_images)
     cached = ['img_cached' in dataset.get_data_info(i) for i in range(len(dataset))]
     assert cached == [True] * 3 + [False] * 45
+
+
+@pytest.mark.parametrize('kept', [48, 5])
+def test_feature_images_are_decoded_once(toy_root: Path, monkeypatch, kept) -> None:
+    """To be checked and kept; those beyond the memory are decoded when they are met."""
+    decoded: list[str] = []
+    plain = images.decode
+
+    def counted(data, header, **kwargs):
+        decoded.append(str(len(data)))
+        return plain(data, header, **kwargs)
+
+    monkeypatch.setattr(images, '_KNOWN', {})
+    for module in (images, utils_images):
+        monkeypatch.setattr(module, 'decode', counted)
+    dataset = build(toy_root, cache_gb=(kept + 0.5) * 64 * 64 * 3 / 1e9)
+    # One more, to see that it does not fit, where not all do.
+    assert len(decoded) == 48 + (kept < 48)
+    infos = [dataset.get_data_info(index) for index in range(48)]
+    assert ['img_cached' in info for info in infos] == [k < kept for k in range(48)]
+    for info in infos[:kept]:
+        path = info['img_path']
+        np.testing.assert_array_equal(info['img_cached'], images.read_info(info))
+        assert not info['img_cached'].flags.writeable, path
+    # A step that shows the same images decodes them for its memory alone.
+    decoded.clear()
+    build(toy_root, cache_gb=1)
+    assert len(decoded) == 48

@@ -12,7 +12,7 @@ import pytest
 from mmdefect.streams.report.record import duration, kept_said, listed, read_stream
 from mmdefect.streams.report.stream import write_report
 from mmdefect.visualization.page import Table, in_words, markdown_table, percent
-from tests.helpers.synthetic_stream import FORGETFUL, NEW, edited, make_stream
+from tests.helpers.synthetic_stream import FORGETFUL, NEW, OLD, edited, make_stream
 
 pytestmark = pytest.mark.usefixtures('undrawn')
 
@@ -204,3 +204,84 @@ def test_exception_damaged(name, text, tmp_path) -> None:
     path.write_text(text, encoding='utf-8')
     with pytest.raises(ValueError, match=re.escape(f'finetune/{name}.json')):
         read_stream(tmp_path / 'finetune')
+
+
+def diagnosed(work_dir, image) -> None:
+    """Add to the last step what a metric finds out about its boxes."""
+    box = {'bbox': [20, 30, 95, 100]}
+    entry = {
+        'own_ap50': 0.5,
+        'threshold': 0.25,
+        'calibrated': False,
+        'own_alarms': 7,
+        'foreign_alarms': 123,
+        'foreign_images': 2,
+    }
+    names = [*OLD, *NEW]
+    classes = {name: dict(entry) for name in names}
+    classes['patches'] |= {'threshold': None, 'own_ap50': None}
+    example = {'img_path': str(image), 'read': {}, 'gt': [{**box, 'label': 'crazing'}]}
+    example['pred'] = [{**box, 'label': 'scratches', 'score': 0.5}]
+    pair = {'predicted': 'scratches', 'shown': 'crazing', 'count': 46}
+    with edited(work_dir / 'matrix.json') as matrix:
+        matrix['steps'][1]['diagnosis'] = {
+            'classes': classes,
+            'confusions': [{**pair, 'example': example}],
+        }
+
+
+def test_feature_diagnosis(tmp_path) -> None:
+    work_dir = make_stream(tmp_path)
+    diagnosed(work_dir, tmp_path / 'images/plate_0.png')
+    html = write_report(work_dir).read_text(encoding='utf-8')
+    assert 'Where the false alarms are' in html
+    assert 'score at which half of the objects of these test images are found' in html
+    assert html.count('<td class="number">123</td>') == 6
+    assert '<td class="number">46</td>' in html
+    assert '<figcaption>scratches on crazing</figcaption>' in html
+    assert html.count('src="data:image/png;base64,') == 13 + 2
+    text = (work_dir / 'report/report.md').read_text(encoding='utf-8')
+    row = '| patches | 0.0 % | – | – | 7 | 123 | 2 |'
+    assert row in text
+    # An image that is gone is named, and the count stays.
+    (tmp_path / 'images/plate_0.png').unlink()
+    html = write_report(work_dir).read_text(encoding='utf-8')
+    assert '<td class="number">46</td>' in html
+    assert 'plate_0.png&#x27;: the image file is not there any more' in html
+
+
+def test_feature_which_thresholds_were_chosen(tmp_path) -> None:
+    work_dir = make_stream(tmp_path)
+    diagnosed(work_dir, tmp_path / 'images/plate_0.png')
+    with edited(work_dir / 'matrix.json') as matrix:
+        told = matrix['steps'][1]['diagnosis']['classes']
+        for name in told:
+            told[name]['calibrated'] = name != 'patches'
+    html = write_report(work_dir).read_text(encoding='utf-8')
+    assert 'score chosen on validation images or, of patches, that at which' in html
+    with edited(work_dir / 'matrix.json') as matrix:
+        matrix['steps'][1]['diagnosis']['classes']['patches']['calibrated'] = True
+    html = write_report(work_dir).read_text(encoding='utf-8')
+    assert 'from the score chosen on validation images.' in html
+
+
+def test_feature_distance_to_joint(tmp_path) -> None:
+    """Of both streams AP on own images is a tenth above AP on all."""
+    ours, joint = make_stream(tmp_path, 'ours'), make_stream(tmp_path, 'joint')
+    lower = {'ours': 0.0, 'joint': 0.25}
+    for name, work_dir in (('ours', ours), ('joint', joint)):
+        with edited(work_dir / 'matrix.json') as matrix:
+            matrix['metrics'].append('own_AP50')
+            for step in matrix['steps']:
+                values = step['per_class']
+                for kind in values['AP50']:
+                    values['AP50'][kind] = 0.5 + lower[name]
+                values['own_AP50'] = {k: v + 0.1 for k, v in values['AP50'].items()}
+    html = write_report(ours).read_text(encoding='utf-8')
+    assert 'Why this is below joint training' not in html
+    write_report(ours, joint)
+    text = (ours / 'report/report.md').read_text(encoding='utf-8')
+    header = '| Class | Below joint | Forgotten | Never learnt | False alarms, other'
+    assert header in text
+    for row in ('crazing', 'mean of old', 'mean of new', 'mean of all'):
+        assert f'| {row} | +25.0 | +0.0 | +25.0 | ' in text
