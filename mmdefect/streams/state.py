@@ -123,10 +123,10 @@ def canonical(cfg: Config) -> dict[str, Any]:
     }
     # A round trip through JSON turns tuples into lists, as a dumped config may.
     text = json.dumps(plain, default=str, sort_keys=True)
-    return json.loads(text, object_hook=_with_todays_type)
+    return json.loads(text, object_hook=_compared)
 
 
-def _with_todays_type(entry: dict[str, Any]) -> dict[str, Any]:
+def _compared(entry: dict[str, Any]) -> dict[str, Any]:
     kind = entry.get('type')
     if isinstance(kind, str) and kind in _RENAMED:
         entry['type'] = _RENAMED[kind]
