@@ -91,5 +91,9 @@ def test_feature_thresholds_of_these_weights(tmp_path: Path) -> None:
     assert scoring._thresholds(plain, scored) == {}
     torch.save(calibration('epoch_2.pth'), beside)
     assert scoring._thresholds(plain, scored) == {'dent': 0.3}
-    torch.save(calibration('epoch_1.pth'), beside)
-    assert scoring._thresholds(plain, scored) == {}
+    for other in (
+        calibration('epoch_1.pth'),
+        calibration('epoch_2.pth', scale_offset={'dent': [2.0, 0.0]}),
+    ):
+        torch.save(other, beside)
+        assert scoring._thresholds(plain, scored) == {}
