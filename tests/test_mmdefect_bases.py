@@ -24,11 +24,13 @@ from tests.helpers.configs import FOLDERS, ROOT
 
 # At least one of every folder, and all that the documents name.
 BASES = {
+    'atss/lwf_atss-r18_fpn_toy_neu-det_3+3.py': 'neu-det',
     'erd/erd_r18_fpn_toy_neu-det_3+3.py': 'neu-det',
     'gfl/gfl_r18_fpn_toy_neu-det.py': 'neu-det',
     'gfl/gfl_mobilenet-v2_fpn_cpu_neu-det.py': 'neu-det',
     'gfl_increment/gfl_r50_fpn_1x_coco_first_40_cats.py': 'coco',
     'gfl_stream/finetune_r18_fpn_toy_neu-det_3+3.py': 'neu-det',
+    'keep/keep-0_r18_fpn_toy_neu-det_3+3.py': 'neu-det',
     'quality/quality_r18_fpn_toy_neu-det_3+3.py': 'neu-det',
     'sd_idd/sd-idd_r18_fpn_toy_neu-det_3+3.py': 'neu-det',
     'anomaly_stream/finetune_toy_3-1x2.py': 'products',

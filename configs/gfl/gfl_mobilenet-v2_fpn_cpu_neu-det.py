@@ -43,7 +43,9 @@ del size
 
 # SGD at the parent's 1e-3 does not move a new neck and head in 24 epochs.
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=0.001, weight_decay=0.0001),
+    # AdamW; `paramwise_cfg` makes a group of every parameter, which this steps at once.
+    optimizer=dict(
+        _delete_=True, type='mmdefect.MergedAdamW', lr=0.001, weight_decay=0.0001),
     clip_grad=dict(max_norm=10),
     # The backbone is pretrained, neck and head are not.
     paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.3))))

@@ -68,6 +68,7 @@ def _stock(cfg: Config) -> Config:
     cfg.pop('custom_imports', None)
     cfg.custom_hooks = []
     cfg.default_hooks.checkpoint = {'type': 'CheckpointHook', 'interval': 1}
+    cfg.optim_wrapper.optimizer.type = 'AdamW'
     cfg.model.type = 'mmdet.GFL'
     cfg.model.backbone.type = 'mmdet.MobileNetV2'
     cfg.model.bbox_head.type = 'mmdet.GFLHead'

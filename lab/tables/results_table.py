@@ -120,7 +120,7 @@ def render_rows(
 def _preset_lines(results: Mapping[str, Any], paper: Mapping[str, Any]) -> list[str]:
     rows = _rows(results, paper)
     cells = [_row(*row) for row in rows]
-    columns = COLUMNS
+    columns: tuple[str, ...] = COLUMNS
     if any(key.endswith('/kept_mb') for key in results['metrics']):
         columns += tuple(title for title, *_ in DIAGNOSED.values())
         more = [_diagnosed(metrics, preset) for _, metrics, preset in rows]

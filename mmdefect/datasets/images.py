@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,9 @@ class Facts:
     top: int = 0
 
 
-Keep = Callable[[Header, np.ndarray], None]
+# That decode, and images in memory that are not yet known to be kept.
+THREADS, AT_ONCE = 2, 32
+Keep = Callable[[Header, np.ndarray], Any]
 # By path, whether it was decoded, time of change and size.
 _KNOWN: dict[tuple[str, bool, int, int], Facts] = {}
 
@@ -130,19 +133,26 @@ def decode_errors(
         returns them, of the first images that were decoded now.
     """
     kept: dict[str, np.ndarray] = {}
+    reasons: dict[str, str | None] = {}
     left = max_bytes
 
-    def keep(header: Header, pixels: np.ndarray) -> None:
-        nonlocal left
-        left -= 3 * header.width * header.height
-        if left >= 0:
-            with suppress(ImageError):  # of another size than annotated: named later
-                kept[path] = as_annotated(header, pixels, **_reading(info))
+    def look(info: Mapping[str, Any]) -> tuple[Facts, list[tuple[Header, np.ndarray]]]:
+        new: list[tuple[Header, np.ndarray]] = []
+        keep = (lambda *found: new.append(found)) if max_bytes else None
+        return look_at(info['img_path'], full=True, keep=keep), new
 
-    reasons = {}
-    for info in infos:
-        path = info['img_path']
-        reasons[path] = look_at(path, full=True, keep=keep if max_bytes else None).error
+    with ThreadPoolExecutor(THREADS) as pool:  # OpenCV lets others run meanwhile
+        for begin in range(0, len(infos), AT_ONCE):
+            part = infos[begin : begin + AT_ONCE]
+            for info, (facts, new) in zip(part, pool.map(look, part), strict=True):
+                reasons[info['img_path']] = facts.error
+                for header, pixels in new:
+                    left -= 3 * header.width * header.height
+                    # Of another size than annotated: whoever compares them names it.
+                    with suppress(ImageError):
+                        if left >= 0:
+                            image = as_annotated(header, pixels, **_reading(info))
+                            kept[info['img_path']] = image
     return reasons, kept
 
 

@@ -17,6 +17,7 @@ from terminaltables import AsciiTable
 from mmdefect.datasets.boxes.coco_file import boxes_in_frame, read_coco
 from mmdefect.evaluation.box_diagnosis import Diagnosis, diagnose
 from mmdefect.evaluation.box_rows import annotated_rows, coco_results, found_rows
+from mmdefect.evaluation.coco_numbers import PRECISION_ITEMS, CocoNumbers
 from mmdefect.evaluation.groups import group_means, groups_of
 from mmdefect.registry import METRICS
 from mmdefect.utils.checks import check_choice, check_known, visible
@@ -24,16 +25,6 @@ from mmdefect.utils.collection import collection_paused
 
 BACKENDS = ('auto', 'faster', 'pycocotools')
 OWN = 'own_AP50'
-# Name -> (IoU threshold or None for the mean over all, object area), as in mmdet.
-PRECISION_ITEMS: dict[str, tuple[float | None, str]] = {
-    'mAP': (None, 'all'),
-    'mAP_50': (0.5, 'all'),
-    'mAP_75': (0.75, 'all'),
-    'mAP_s': (None, 'small'),
-    'mAP_m': (None, 'medium'),
-    'mAP_l': (None, 'large'),
-}
-AREAS = ('all', 'small', 'medium', 'large')
 
 
 def coco_backend(name: str) -> tuple[type, type]:
@@ -58,12 +49,6 @@ def coco_backend(name: str) -> tuple[type, type]:
     from pycocotools.cocoeval import COCOeval
 
     return PlainCOCO, COCOeval
-
-
-def _mean(values: np.ndarray) -> float | None:
-    """Mean of the entries that COCO could compute (it marks the others -1)."""
-    valid = values[values > -1]
-    return float(valid.mean()) if valid.size else None
 
 
 @METRICS.register_module()
@@ -179,7 +164,10 @@ class GroupedCocoMetric(CocoMetric):
         with collection_paused():
             evaluation = self._evaluate(coco_results(predictions, self.cat_ids))
         diagnosis = self._diagnose(results)
-        metrics = self._host_metrics(evaluation) | self._class_metrics(evaluation)
+        numbers = CocoNumbers(
+            evaluation, self.iou_thrs, self.cat_ids, sorted(self.proposal_nums)
+        )
+        metrics = numbers.of_host(self.metric_items) | self._class_metrics(numbers)
         metrics |= diagnosis.scalars()
         rows = {
             name: {metric: metrics[f'{metric}/{name}'] for metric in ('AP50', 'AP')}
@@ -312,52 +300,13 @@ class GroupedCocoMetric(CocoMetric):
             evaluation.accumulate()
         return evaluation
 
-    def _precision(
-        self, evaluation: Any, iou: float | None, area: str, name: str | None = None
-    ) -> float | None:
-        """Mean of COCO's precision array (IoU, recall, class, area, max boxes)."""
-        ious = slice(None) if iou is None else np.isclose(self.iou_thrs, iou)
-        values = evaluation.eval['precision'][ious][..., AREAS.index(area), -1]
-        if name is not None:
-            # The evaluator sorts category ids, labels keep the stream's order.
-            category = self.cat_ids[self._classes.index(name)]
-            values = values[:, :, sorted(self.cat_ids).index(category)]
-        return _mean(values)
-
-    def _host_metrics(self, evaluation: Any) -> dict[str, float]:
-        """The numbers of mmdet's CocoMetric, not rounded; -1 where undefined."""
-        found = {}
-        for item in self.metric_items or PRECISION_ITEMS:
-            if item in PRECISION_ITEMS:
-                value = self._precision(evaluation, *PRECISION_ITEMS[item])
-            else:
-                value = self._recall(evaluation, item)
-            found[f'bbox_{item}'] = -1.0 if value is None else value
-        return found
-
-    def _recall(self, evaluation: Any, item: str) -> float | None:
-        """Average recall ``AR@<boxes>`` or ``AR_<s|m|l>@<boxes>``."""
-        kind, _, limit = item.partition('@')
-        areas = {'AR': 0, 'AR_s': 1, 'AR_m': 2, 'AR_l': 3}
-        limits = [str(number) for number in sorted(self.proposal_nums)]
-        if kind not in areas or limit not in limits:
-            raise ValueError(
-                f'metric_items={item!r}: expected {", ".join(PRECISION_ITEMS)} or '
-                f'AR, AR_s, AR_m, AR_l with @ and one of {", ".join(limits)}'
-            )
-        recall = evaluation.eval['recall']  # (IoU, class, area, max boxes)
-        return _mean(recall[:, :, areas[kind], limits.index(limit)])
-
-    def _class_metrics(self, evaluation: Any) -> dict[str, float]:
+    def _class_metrics(self, numbers: CocoNumbers) -> dict[str, float]:
         """AP50 and AP of each class, and mmdet's table with ``classwise``."""
         metrics: dict[str, float] = {}
         table = [['category', *PRECISION_ITEMS]]
         undefined = []
-        for name in self._classes:
-            row = [
-                self._precision(evaluation, *item, name)
-                for item in PRECISION_ITEMS.values()
-            ]
+        for label, name in enumerate(self._classes):
+            row = [numbers.precision(*i, label) for i in PRECISION_ITEMS.values()]
             values = [float('nan') if value is None else value for value in row]
             metrics[f'AP50/{name}'] = values[1]
             metrics[f'AP/{name}'] = values[0]

@@ -40,8 +40,8 @@ def fit_scale_offset(
     Example:
         >>> scores = torch.full((90,), 0.5)  # says one in two, and hits one in three
         >>> a, b = fit_scale_offset(scores, torch.arange(90) % 3 == 0)
-        >>> round(a, 3), round(b, 3)
-        (1.0, -0.659)
+        >>> round(a, 2), round(b, 2)
+        (1.0, -0.66)
     """
     check_vectors(scores=scores, hits=hits)
     check_shares(scores)

@@ -25,6 +25,10 @@ class Budget:
             10 by 0.2.
         start_from: Folder of a memory that stands for that of step 0, such as the last
             one of another stream.
+        interim: Work dir of a stream of the same steps whose models know the new
+            kinds, such as fine-tuning's: before a step trains, its model labels them
+            on kept images. By default they are background there.
+        interim_score: Least score of such a box.
     """
 
     images: int | None = None
@@ -32,6 +36,8 @@ class Budget:
     crops: int | None = None
     share: float = 0.2
     start_from: str | None = None
+    interim: str | None = None
+    interim_score: float = 0.5
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -79,4 +85,10 @@ def budget_of(settings: Mapping[str, Any] | None) -> Budget | None:
     else:
         check_number(f'stream.memory.{kind}', size, 1, whole=True)
     check_number('stream.memory.share', budget.share, 0.01, 0.9)
+    check_number('stream.memory.interim_score', budget.interim_score, 0, 1)
+    if budget.interim is not None and budget.crops is not None:
+        raise ValueError(
+            f'stream.memory.interim={budget.interim!r} with crops: expected images, on '
+            'which new kinds may be in view; leave interim out'
+        )
     return budget

@@ -20,7 +20,7 @@ from mmdefect.streams.memory import (
     seen_in,
     still_kept,
 )
-from mmdefect.streams.recall import recall
+from mmdefect.streams.recall import PSEUDO_LABELS, recall
 from mmdefect.streams.stream import Stream
 from mmdefect.utils.config import as_list, innermost, is_coco, use_our_dataset
 
@@ -168,6 +168,22 @@ class DetectionStream(Stream):
 
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
             return _own(look_at_training(cfg)[0].dataset)
+
+    def prepare(self, cfg: Config, step: int, folder: Path) -> None:
+        """Label new kinds on kept images, if that is wanted; see :class:`Stream`."""
+        if self.memory is not None and self.memory.interim is not None:
+            from mmdefect.streams.pseudo_labels import label_new_kinds  # builds models
+
+            label_new_kinds(
+                cfg,
+                Path(cfg.work_dir) / PSEUDO_LABELS,
+                interim=Path(self.memory.interim),
+                score=self.memory.interim_score,
+                step=step,
+                memory=folder,
+                old_classes=self.old_classes(step),
+                seen_classes=self.seen_classes(step),
+            )
 
     def recall(self, cfg: Config, step: int, folder: Path) -> None:
         """Mix what was kept into the batches; see :class:`Stream`."""

@@ -11,6 +11,8 @@ from mmengine.config import Config, ConfigDict
 from mmdefect.streams.budget import Budget
 from mmdefect.utils.config import innermost
 
+PSEUDO_LABELS = 'pseudo_labels.json'
+"""In the folder of a step: new kinds on the images that were kept before."""
 # What mmdet's PackDetInputs hands on by default.
 _PACKED = (
     'img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip',
@@ -45,6 +47,9 @@ def recall(
     if budget.crops is not None:
         _rehearse(innermost(dataset), place)
     else:
+        if budget.interim is not None:
+            labels = Path(cfg.get('work_dir', '')) / PSEUDO_LABELS
+            place['pseudo_labels'] = str(labels)
         _replay(cfg.train_dataloader, place, budget)
 
 

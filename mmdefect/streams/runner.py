@@ -205,7 +205,7 @@ class StreamRunner:
         if step and self.state.steps[step - 1].state != 'finished':
             raise checkpoints.not_finished(step, self.work_dir)
         if step:
-            on_main_process(lambda: self._remember(step - 1))
+            on_main_process(lambda: self._look_back(step))
         cfg = self.resolve(step)
         stale = on_main_process(lambda: self._check_step(state, cfg))
         if state.state == 'finished':
@@ -226,6 +226,13 @@ class StreamRunner:
 
     def _memory_of(self, step: int) -> Path:
         return self.work_dir / f'step_{step}' / 'memory'
+
+    def _look_back(self, step: int) -> None:
+        """Make sure that a step finds what was kept for it."""
+        self._remember(step - 1)
+        if self.state.steps[step].state in ('pending', 'running'):
+            cfg, folder = self._without_memory(step), self._memory_of(step - 1)
+            self.stream.prepare(cfg, step, folder)
 
     def _remember(self, step: int) -> None:
         """Have a step leave what later ones may see of it; one process does it."""

@@ -109,7 +109,8 @@ def _thresholds(loaded: Mapping[str, Any], checkpoint: Path) -> dict[str, float]
     beside = checkpoint.with_name(CALIBRATED)
     if note is None and beside.is_file():
         note = load_weights(beside).get('meta', {}).get('calibration') or {}
-        if note.get('checkpoint') != checkpoint.name:
+        # Of scores that were scaled, others are the thresholds of those as they are.
+        if note.get('checkpoint') != checkpoint.name or 'scale_offset' in note:
             note = None
     if not note or note.get('task') != 'boxes':
         return {}

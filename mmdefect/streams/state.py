@@ -22,8 +22,11 @@ _PLACE_KEYS = {
     'vis_backends', 'log_level', 'log_processor', 'env_cfg', 'model_wrapper_cfg',
     'custom_imports',
 }  # fmt: skip
-# Type -> its key that says where something lies: a moved work dir changes no weights.
-_PLACED = {'mmdefect.MemoryDataset': 'folder', 'mmdefect.RehearseCrops': 'folder'}
+# Type -> keys that say where something lies: a moved work dir changes no weights.
+_PLACED = {
+    'mmdefect.MemoryDataset': ('folder', 'pseudo_labels'),
+    'mmdefect.RehearseCrops': ('folder',),
+}
 # Types that configs name otherwise today: they compute the same, old work dirs resume.
 _RENAMED = {
     'mmdefect.LoadCachedImage': 'LoadImageFromFile',
@@ -120,16 +123,15 @@ def canonical(cfg: Config) -> dict[str, Any]:
     }
     # A round trip through JSON turns tuples into lists, as a dumped config may.
     text = json.dumps(plain, default=str, sort_keys=True)
-    return json.loads(text, object_hook=_with_todays_type)
+    return json.loads(text, object_hook=_compared)
 
 
-def _with_todays_type(entry: dict[str, Any]) -> dict[str, Any]:
+def _compared(entry: dict[str, Any]) -> dict[str, Any]:
     kind = entry.get('type')
     if isinstance(kind, str) and kind in _RENAMED:
         entry['type'] = _RENAMED[kind]
-    if isinstance(kind, str) and kind in _PLACED:
-        entry.pop(_PLACED[kind], None)
-    return entry
+    placed = _PLACED.get(kind, ()) if isinstance(kind, str) else ()
+    return {key: value for key, value in entry.items() if key not in placed}
 
 
 def _without_path(origin: dict[str, Any]) -> dict[str, Any]:

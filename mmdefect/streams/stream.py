@@ -224,6 +224,17 @@ class Stream:
         """
         return None
 
+    def prepare(self, cfg: Config, step: int, folder: Path) -> None:
+        """Make ready what :meth:`recall` names, before ``step`` trains.
+
+        Called on one process.
+
+        Args:
+            cfg: Config of the step.
+            step: Its number, 1 or more.
+            folder: Where :meth:`remember` of the step before has written.
+        """
+
     def recall(self, cfg: Config, step: int, folder: Path) -> None:
         """Let ``step`` train with what the step before has kept, if anything.
 

@@ -65,7 +65,15 @@ class OwnHead(IncrementalGFLHead):
     """Somebody's subclass."""
 
 
-@pytest.mark.parametrize('kind', ['mmdefect.IncrementalGFLHead', 'OwnHead', OwnHead])
+@pytest.mark.parametrize(
+    'kind',
+    [
+        'mmdefect.IncrementalGFLHead',
+        'mmdefect.IncrementalATSSHead',
+        'OwnHead',
+        OwnHead,
+    ],
+)
 def test_feature_heads_that_know_old_classes(kind: Any) -> None:
     MODELS.register_module(module=OwnHead, force=True)
     cfg = config(model={'type': 'GFL', 'bbox_head': {'type': kind}})

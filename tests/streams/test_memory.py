@@ -70,6 +70,8 @@ class TestBudget:
             ({'images': 2.5}, r'expected a whole number'),
             ({'images_mb': -1}, r'images_mb=-1: expected at least 0'),
             ({'images': 3, 'share': 1}, r'share=1: expected .* at most 0.9'),
+            ({'crops': 3, 'interim': 'a'}, r"interim='a' with crops: expected images"),
+            ({'images': 3, 'interim_score': 2}, r'interim_score=2: expected'),
             ({'pictures': 3}, r'stream.memory.pictures: expected one of images,'),
         ],
     )

@@ -9,14 +9,21 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.registry import DATASETS, DefaultScope
 from mmengine.runner import Runner
 
 from mmdefect.apis import load_config
 from mmdefect.datasets.boxes.memory_file import MANIFEST, read_memory
+from mmdefect.streams.pseudo_labels import label_new_kinds
+from mmdefect.streams.recall import PSEUDO_LABELS
+from mmdefect.streams.state import StepState, StreamState
 from mmdefect.streams.stream import build_stream
 from mmdefect.utils.checkpoint import load_weights
 from mmdefect.utils.dumped_config import read_dumped_config
+from mmdefect.utils.files import write_json
+from mmdefect.utils.text_files import read_json
 from tests.conftest import REPO
 from tests.helpers.ranks import run_ranks
 from tests.streams.conftest import CONFIG, copied, options, stream_runner
@@ -239,6 +246,64 @@ def test_feature_three_steps(toy_neu_det: Path, tmp_path: Path) -> None:
     assert cfg.model.bbox_head.step_sizes == [2, 2, 2]
     memory = cfg.train_dataloader.dataset.memory
     assert memory.folder == str(tmp_path / 'step_1/memory')
+
+
+@pytest.mark.slow
+def test_feature_interim_labels(
+    finished: Path, toy_neu_det: Path, tmp_path: Path
+) -> None:
+    """Another stream's model labels new kinds on kept images."""
+    more = {
+        'stream.memory': dict(images=2, interim=str(finished), interim_score=0.0),
+        'stream.start_from': str(finished),
+        'stream.increment.model.test_cfg.score_thr': 0.001,
+    }
+    stream_runner(toy_neu_det, tmp_path / 'work', **more).train()
+    path = tmp_path / f'work/step_1/{PSEUDO_LABELS}'
+    labels = read_json(path)
+    memory = read_memory(tmp_path / 'work/step_0/memory')
+    assert set(labels['boxes']) == {image.file for image in memory.images}
+    found = {box['class'] for boxes in labels['boxes'].values() for box in boxes}
+    new = StreamState.load(finished).classes[3:]
+    assert found
+    assert found <= set(new)
+    assert labels['score'] == 0
+    cfg = read_dumped_config(tmp_path / f'work/step_1/{CONFIG.stem}.py')
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        data = DATASETS.build(cfg.train_dataloader.dataset.memory)
+    shown = {
+        box['bbox_label']
+        for index in range(len(data))
+        for box in data.get_data_info(index)['instances']
+    }
+    assert shown == {0, 1, 2} | {3 + new.index(name) for name in found}
+    # The same again; another score is another training.
+    stream_runner(toy_neu_det, tmp_path / 'work', resume=True, **more).train()
+    path.write_text(
+        path.read_text('utf-8').replace('"score": 0.0,', '"score": 0.3,', 1)
+    )
+    state = read_json(tmp_path / 'work/stream.json')
+    state['steps'][1]['state'] = 'running'
+    write_json(tmp_path / 'work/stream.json', state)
+    runner = stream_runner(toy_neu_det, tmp_path / 'work', resume=True, **more)
+    with pytest.raises(ValueError, match=r'is of another model or score than'):
+        runner.train()
+
+
+def test_exception_interim_has_not_trained(toy_neu_det: Path, tmp_path: Path) -> None:
+    stages = [StepState(0, ['a']), StepState(1, ['b'])]
+    StreamState('new_only', ['a', 'b'], stages).save(tmp_path)
+    with pytest.raises(ValueError, match=r'expected a stream that has trained step 1'):
+        label_new_kinds(
+            Config(),
+            tmp_path / PSEUDO_LABELS,
+            interim=tmp_path,
+            score=0.5,
+            step=1,
+            memory=tmp_path,
+            old_classes=['a'],
+            seen_classes=['a', 'b'],
+        )
 
 
 @pytest.mark.slow

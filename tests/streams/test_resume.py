@@ -41,7 +41,7 @@ def work_dir(finished: Path, tmp_path: Path) -> Path:
 def no_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longest, and one test looks at it."""
     if 'a_report' not in request.node.name:
-        monkeypatch.setattr(closing, 'write_report', lambda work_dir: work_dir)
+        monkeypatch.setattr(closing, 'write_report', lambda work_dir, _: work_dir)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ Slow: three epochs are trained.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from mmdefect.apis import build_runner, load_config
+from mmdefect.streams import scoring
 from mmdefect.streams.runner import StreamRunner
 from mmdefect.streams.state import StreamState
 from mmdefect.utils.checkpoint import load_weights
@@ -73,3 +75,25 @@ def test_feature_averaged_weights_and_an_earlier_epoch(
     cfg.load_from = str(work_dir)
     build_runner(cfg).test(step=0)
     assert json.loads(path.read_text(encoding='utf-8')) == scores
+
+
+def calibration(checkpoint: str, **more: object) -> dict:
+    note = {'task': 'boxes', 'thresholds': {'dent': 0.3}, 'checkpoint': checkpoint}
+    return {'meta': {'calibration': note | more}, 'state_dict': {}}
+
+
+def test_feature_thresholds_of_these_weights(tmp_path: Path) -> None:
+    """Of the checkpoint itself, else of the calibrated one that was made of it."""
+    scored, beside = tmp_path / 'epoch_2.pth', tmp_path / 'calibrated.pth'
+    plain: dict = {'meta': {}}
+    assert scoring._thresholds(calibration('x'), scored) == {'dent': 0.3}
+    assert scoring._thresholds(calibration('x', task='classes'), scored) == {}
+    assert scoring._thresholds(plain, scored) == {}
+    torch.save(calibration('epoch_2.pth'), beside)
+    assert scoring._thresholds(plain, scored) == {'dent': 0.3}
+    for other in (
+        calibration('epoch_1.pth'),
+        calibration('epoch_2.pth', scale_offset={'dent': [2.0, 0.0]}),
+    ):
+        torch.save(other, beside)
+        assert scoring._thresholds(plain, scored) == {}

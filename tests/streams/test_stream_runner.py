@@ -125,6 +125,21 @@ def test_feature_test_of_a_checkpoint_is_its_step(finished, tested):
     assert 'coco/AP50/scratches' not in scores
 
 
+def test_feature_boxes_are_diagnosed_after_every_step(finished):
+    first, second = steps_of(finished)
+    assert list(first['diagnosis']['classes']) == first['new']
+    assert list(second['diagnosis']['classes']) == second['old'] + second['new']
+    for row in (*first['diagnosis']['classes'].values(),):
+        assert row['own_ap50'] is not None
+        assert row['calibrated'] is False
+    assert 'coco/foreign_false_alarms_old' not in first['scalars']
+    assert second['scalars']['coco/foreign_false_alarms_old'] >= 0
+    assert second['groups']['own_AP50'] == {
+        group: pytest.approx(second['scalars'][f'coco/{group}_own_AP50'])
+        for group in ('old', 'new', 'all')
+    }
+
+
 @pytest.mark.slow
 def test_feature_test_of_a_work_dir_rewrites_the_matrix(finished, tested, tmp_path):
     moved = copied(finished, tmp_path / 'moved')

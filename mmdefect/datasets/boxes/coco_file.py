@@ -282,7 +282,8 @@ def _is_plain(
     if type(entry) is not dict or 'ignore' in entry:
         return False
     image, category = entry.get('image_id'), entry.get('category_id')
-    crowd, box, area = entry.get('iscrowd'), entry.get('bbox'), entry.get('area')
+    crowd, box = entry.get('iscrowd'), entry.get('bbox')
+    area: Any = entry.get('area')
     return (
         type(image) is int
         and images.get(image) == image

@@ -18,6 +18,7 @@ from mmdefect.datasets.boxes.memory_file import Remembered, read_memory
 from mmdefect.datasets.cached import CachedImages
 from mmdefect.registry import DATA_SAMPLERS, DATASETS
 from mmdefect.utils.checks import check_range
+from mmdefect.utils.text_files import read_json
 
 
 @DATASETS.register_module()
@@ -31,6 +32,8 @@ class MemoryDataset(CachedImages, BaseDetDataset):
         folder: Of the memory; see :mod:`mmdefect.datasets.boxes.memory_file`.
         classes: Classes that the memory has to be of: those before the step.
         seen_classes: Classes in label order.
+        pseudo_labels: JSON file of boxes that are labelled as well, by file of the
+            memory, as :mod:`mmdefect.streams.pseudo_labels` writes it.
         cache_gb: Memory for decoded images in gigabytes; 0 for none.
         kwargs: As for mmdet's ``BaseDetDataset``, such as ``pipeline``.
 
@@ -45,10 +48,12 @@ class MemoryDataset(CachedImages, BaseDetDataset):
         folder: str,
         classes: Sequence[str],
         seen_classes: Sequence[str],
+        pseudo_labels: str | None = None,
         cache_gb: float = 0.0,
         **kwargs: Any,
     ) -> None:
         self.folder = Path(folder)
+        self.pseudo_labels = pseudo_labels
         self.classes = list(classes)
         self.cache_gb = cache_gb
         self._cache: dict[str, np.ndarray] = {}
@@ -72,17 +77,22 @@ class MemoryDataset(CachedImages, BaseDetDataset):
             f'earlier steps, {memory.bytes / 1000:.0f} kB.',
             logger='current',
         )
-        return [self._info(image) for image in memory.images]
+        more: dict[str, Any] = {}
+        if self.pseudo_labels is not None:
+            more = read_json(Path(self.pseudo_labels), 'pseudo-labels')['boxes']
+        return [self._info(i, more.get(i.file, ())) for i in memory.images]
 
-    def _info(self, image: Remembered) -> dict[str, Any]:
+    def _info(
+        self, image: Remembered, more: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
         labels = {name: k for k, name in enumerate(self.metainfo['classes'])}
         instances = [
             {
                 'bbox': list(box['bbox']),
                 'bbox_label': labels[box['class']],
-                'ignore_flag': box['ignore'],
+                'ignore_flag': box.get('ignore', 0),
             }
-            for box in image.boxes
+            for box in [*image.boxes, *more]
         ]
         return {
             'img_path': str(self.folder / image.file),
@@ -121,8 +131,7 @@ class ReplayDataset(Dataset):
         memory: BaseDataset | Mapping[str, Any],
         lazy_init: bool = False,
     ) -> None:
-        self.dataset = DATASETS.build(dataset) if _is_config(dataset) else dataset
-        self.memory = DATASETS.build(memory) if _is_config(memory) else memory
+        self.dataset, self.memory = _built(dataset), _built(memory)
         if not lazy_init:
             self.full_init()
 
@@ -153,8 +162,8 @@ class ReplayDataset(Dataset):
         return dataset[at]
 
 
-def _is_config(dataset: Any) -> bool:
-    return isinstance(dataset, Mapping)
+def _built(dataset: Any) -> Any:
+    return DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
 
 
 @DATA_SAMPLERS.register_module()

@@ -47,7 +47,7 @@ def test_feature_targets() -> None:
 
 def test_feature_a_start_draws_its_images(tmp_path: Path) -> None:
     costs.draw_steel(tmp_path, 8, 32)
-    assert len(list(tmp_path.glob('*.jpg'))) == 8
+    assert len(list(tmp_path.glob('*.jpg'))) == 10
 
 
 def test_exception_a_process_that_fails() -> None:

@@ -103,6 +103,19 @@ def test_feature_runs_of_several_commits_and_missing_seeds(root) -> None:
     assert expected in text
 
 
+def test_feature_diagnosed_boxes(root) -> None:
+    """Counts, megabytes and minutes beside the percentages; gaps where unknown."""
+    found = {'new_own': 0.704, 'foreign_false_alarms': 3.0, 'kept_mb': 0.4412}
+    kept = {f'keep/{key}': value for key, value in (found | {'seconds': 2008}).items()}
+    content = {**RESULTS, 'metrics': RESULTS['metrics'] | kept}
+    (root / 'docs/results/toy.json').write_text(json.dumps(content), encoding='utf-8')
+    rows = render_text(EMPTY, root / 'docs/results').splitlines()
+    (row,) = (row for row in rows if row.startswith('| `keep`'))
+    assert row.endswith('| 70.4 | 3 | 0.44 | 33 |')
+    (row,) = (row for row in rows if row.startswith('| `joint`'))
+    assert row.endswith('| – | – | – | – |')
+
+
 def test_feature_two_blocks_of_one_name(root) -> None:
     text = render_text(EMPTY + EMPTY, root / 'docs' / 'results')
     assert text.count('| `finetune` |') == 2
