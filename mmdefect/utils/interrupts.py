@@ -133,7 +133,18 @@ def recorded(cure: str) -> Iterator[None]:
     except Interrupted as stop:
         _end_interrupted(stop, cure)
     except Exception as error:  # whatever it is, it is said here
+        if (stop := _interruption_behind(error)) is not None:
+            _end_interrupted(stop, cure)
         _end_failed(error)
+
+
+def _interruption_behind(error: BaseException | None) -> Interrupted | None:
+    """A signal that a library has caught and turned into an error of its own."""
+    while error is not None:
+        if isinstance(error, Interrupted):
+            return error
+        error = error.__context__
+    return None
 
 
 def first_process() -> bool:

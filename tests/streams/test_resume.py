@@ -18,6 +18,7 @@ from mmdefect.streams import closing
 from mmdefect.streams.runner import StreamRunner
 from mmdefect.streams.state import StepState, StreamState
 from mmdefect.utils.dumped_config import read_dumped_config
+from mmdefect.utils.whole_checkpoint import hash_beside
 from tests.helpers.synthetic_stream import edited, steps_of
 from tests.streams.conftest import CONFIG, NAME, copied, stream_runner
 
@@ -167,8 +168,9 @@ def test_exception_weights_that_are_not_finite(work_dir, resume) -> None:
     checkpoint = torch.load(path, weights_only=False)
     checkpoint['state_dict'][KEY][0] = float('nan')
     path.unlink()
+    hash_beside(path).unlink()
     torch.save(checkpoint, path)
-    with pytest.raises(ValueError, match=rf'epoch_1\.pth holds NaN .* {KEY}'):
+    with pytest.raises(ValueError, match=rf'epoch_1\.pth \(holds NaN .* {KEY}'):
         resume()
     assert StreamState.load(work_dir).steps[1].state == 'running'
 

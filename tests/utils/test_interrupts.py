@@ -77,6 +77,25 @@ def ended(function: Callable[[], object]) -> object:
     return end.value.code
 
 
+def test_feature_a_library_that_catches_everything(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A formatter of configs takes the signal for a fault of the text."""
+
+    @recorded('continue with --resume')
+    def tool() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        except BaseException:
+            raise SyntaxError('check the syntax') from None
+
+    with pytest.raises(SystemExit) as end:
+        tool()
+    assert end.value.code == 143
+    assert capsys.readouterr().err.strip() == 'interrupted; continue with --resume'
+
+
 def test_feature_a_worker_is_ended_by_its_owner() -> None:
     """Slurm sends its signal to all processes of a job."""
     raise_interrupts()

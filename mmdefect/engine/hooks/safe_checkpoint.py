@@ -55,6 +55,8 @@ class SafeCheckpointHook(CheckpointHook):
         kwargs: Passed to :class:`mmengine.hooks.CheckpointHook`.
     """
 
+    max_keep_ckpts: int
+
     def __init__(self, *, stream: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stream = stream
