@@ -43,8 +43,8 @@ class Graph:
         sha256: Of its content.
         weights: OpenVINO only: ``file`` and ``sha256`` of the second file.
         precision: ``'float32'`` or ``'int8'``.
-        inputs: Names: the images, and with ``routes`` the products, int64, -1 where a
-            product is to be recognised.
+        inputs: Names: the images, and with ``routes`` which product each shows, int64, -1
+            where it is to be recognised.
         outputs: Names, in order.
     """
 

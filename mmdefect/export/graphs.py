@@ -28,8 +28,8 @@ class Exportable:
             outputs.
         outputs: Their names.
         postprocess: Settings of what follows, plain data.
-        inputs: Names of what it takes; one that recognises products takes ``products``,
-            int64 ``(B,)``, too: which one it is told, or -1.
+        inputs: Names of what it takes; one that recognises products takes ``told``, int64
+            ``(B,)``, too: which one it is, or -1.
     """
 
     module: nn.Module
