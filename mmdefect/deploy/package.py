@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.deploy.inputs import InputSpec
-from mmdefect.deploy.package_fields import FIELDS, SUPPRESSION, WEIGHTS, check_fields
+from mmdefect.deploy.package_fields import (
+    FIELDS,
+    SMOOTHING,
+    SUPPRESSION,
+    WEIGHTS,
+    check_fields,
+)
 from mmdefect.deploy.spec import ModelSpec, Task
 from mmdefect.deploy.tiling import spec_in_tiles
 from mmdefect.utils.checks import brief, check_choice, some_of
@@ -77,7 +83,8 @@ class Package:
         spec: What its users see; ``spec.about`` is where it comes from.
         input: How an image becomes an input.
         graph: The network.
-        postprocess: From the outputs of a detector to boxes; empty for other tasks.
+        postprocess: From the outputs of a detector to boxes; of maps ``sigma``, where
+            they are smoothed at the size of the image; else empty.
         parity: What the export measured against the model that it was made of.
     """
 
@@ -184,6 +191,8 @@ def _package_of(content: Mapping[str, Any], folder: Path) -> Package:
         check_fields(content, WEIGHTS)
     if content['task'] == 'boxes':
         check_fields(content, SUPPRESSION)
+    if 'sigma' in content['postprocess']:
+        check_fields(content, SMOOTHING)
     graph = dict(content['graph'])
     for key in ('inputs', 'outputs'):
         graph[key] = tuple(graph[key])
