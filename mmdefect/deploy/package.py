@@ -49,7 +49,7 @@ class Graph:
         sha256: Of its content.
         weights: OpenVINO only: ``file`` and ``sha256`` of the second file.
         precision: ``'float32'`` or ``'int8'``.
-        inputs: Names: the images, and with ``routes`` which product each shows, int64, -1
+        inputs: Names: the images; with ``routes`` which product each shows, int64, -1
             where it is to be recognised.
         outputs: Names, in order.
     """
