@@ -100,10 +100,17 @@ def cache_key(model: Any, dataset: Any) -> str:
         f'mean {preprocessor.mean.flatten().tolist()}',
         f'std {preprocessor.std.flatten().tolist()}',
         f'grid {model.features.grid}',
+        *_pooling(model.features),
         f'{type(backbone).__name__} {getattr(backbone, "out_indices", "")}',
         weights_digest(model.features),
     ]
     return '\n'.join(lines)
+
+
+def _pooling(features: Any) -> list[str]:
+    # Entries from before there was a choice stay what they are.
+    pool = getattr(features, 'pool', None)
+    return [] if pool is None else [f'pool {pool}']
 
 
 def _described(transform: Any) -> str:
