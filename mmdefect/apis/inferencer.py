@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from mmdefect.deploy.ahead import read_ahead
-from mmdefect.deploy.backend import Backend
+from mmdefect.deploy.backend import Backend, told
 from mmdefect.deploy.decision import decide, failed
 from mmdefect.deploy.outputs import Output
 from mmdefect.deploy.package import FILE, is_package
@@ -56,7 +56,8 @@ class DefectInferencer:
             overlapping tiles and their results merged. None looks at whole ones.
         threshold: From which score on a defect is called one, in place of what was
             calibrated: one number, or a number a class (or product).
-        product: Of a model of maps: which product all pictures show.
+        product: Of a model of maps: which product all pictures show; a model that
+            recognises products then takes it from the caller.
         bits: How many of its 16 bits a 16-bit image uses; by default what the config's
             dataset says.
 
@@ -107,6 +108,7 @@ class DefectInferencer:
             self.backend = TiledBackend(self.backend, batch_size=batch_size, **tile)
             spec = self.backend.spec
         self.spec = _decided(spec, threshold, product)
+        self.backend = told(self.backend, product)
         self.batch_size = batch_size
         self.product = product
         self.bits = self.spec.about.get('bits') if bits is None else bits

@@ -29,6 +29,8 @@ KEYS = (
     'task', 'classes', 'defective', 'thresholds', 'default_threshold', 'calibrated',
     'input', 'graph', 'postprocess', 'about', 'parity',
 )  # fmt: skip
+# Entries that packages of earlier versions do not have, and what holds for these.
+LATER: dict[str, Any] = {'routes': False, 'alarms': {}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,8 @@ class Graph:
         sha256: Of its content.
         weights: OpenVINO only: ``file`` and ``sha256`` of the second file.
         precision: ``'float32'`` or ``'int8'``.
-        inputs: Names, of one input.
+        inputs: Names: the images, and with ``routes`` the products, int64, -1 where a
+            product is to be recognised.
         outputs: Names, in order.
     """
 
@@ -95,6 +98,8 @@ class Package:
             'thresholds': dict(self.spec.thresholds),
             'default_threshold': self.spec.default_threshold,
             'calibrated': self.spec.calibrated,
+            'routes': self.spec.routes,
+            'alarms': {name: dict(told) for name, told in self.spec.alarms.items()},
             'input': self.input.to_dict(),
             'graph': asdict(self.graph),
             'postprocess': dict(self.postprocess),
@@ -173,6 +178,7 @@ def _check_version(content: Mapping[str, Any], folder: Path) -> None:
 
 
 def _package_of(content: Mapping[str, Any], folder: Path) -> Package:
+    content = {**LATER, **content}
     check_fields(content, FIELDS)
     if content['graph'].get('weights') is not None:
         check_fields(content, WEIGHTS)
@@ -188,6 +194,8 @@ def _package_of(content: Mapping[str, Any], folder: Path) -> Package:
         thresholds=dict(content['thresholds']),
         default_threshold=content['default_threshold'],
         calibrated=content['calibrated'],
+        routes=content['routes'],
+        alarms=dict(content['alarms']),
         about=dict(content['about']),
     )
     package = Package(
@@ -213,11 +221,13 @@ def _check(package: Package) -> None:
             f'graph.file={graph.file!r}: expected one of {FORMATS[graph.format]} for '
             f'{graph.format}'
         )
-    if len(graph.inputs) != 1:
-        raise ValueError(f'graph.inputs={brief([*graph.inputs])}: expected one')
+    count = 2 if spec.routes else 1  # the image, and the product if it is told
+    if len(graph.inputs) != count:
+        given_inputs = brief([*graph.inputs])
+        raise ValueError(f'graph.inputs={given_inputs}: expected {count}')
     levels = range(len(graph.outputs) // 2 if spec.task == 'boxes' else 0)
     more = {f'{what}_{level}' for level in levels for what in ('scores', 'boxes')}
-    wanted = more.union(OUTPUTS[spec.task])
+    wanted = more.union(OUTPUTS[spec.task], ['products'] * spec.routes)
     if missing := sorted(wanted - {*graph.outputs}):
         raise ValueError(f'graph.outputs lack {some_of(missing)} of {spec.task}')
     fixed = given.fixed_size()

@@ -24,14 +24,18 @@ class Exportable:
     """A network that can be exported.
 
     Args:
-        module: From images ``(B, C, H, W)`` to a tuple of outputs.
+        module: From images ``(B, C, H, W)``, and what else it takes, to a tuple of
+            outputs.
         outputs: Their names.
         postprocess: Settings of what follows, plain data.
+        inputs: Names of what it takes; one that recognises products takes ``products``,
+            int64 ``(B,)``, too: which one it is told, or -1.
     """
 
     module: nn.Module
     outputs: tuple[str, ...]
     postprocess: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ('images',)
 
 
 def exportable(model: Any, task: Task) -> Exportable:

@@ -122,3 +122,9 @@ from mmdefect.functional.subspace import (
     tail_below,
     tail_beyond,
 )
+from mmdefect.functional.tolerance import (
+    ToleranceLimit,
+    certifiable_rate,
+    images_needed,
+    tolerance_limit,
+)

@@ -75,7 +75,7 @@ class Scorer:
         matrix = (
             StreamMatrix.load(path)
             if path.is_file()
-            else StreamMatrix(classes=stream.classes, metrics=stream.metrics)
+            else StreamMatrix(classes=stream.classes, metrics=_reported(stream, scores))
         )
         matrix.add_step(
             step=step,
@@ -84,3 +84,10 @@ class Scorer:
             scalars=scores,
         )
         matrix.save(path)
+
+
+def _reported(stream: Stream, scores: dict[str, Any]) -> list[str]:
+    """Metrics of a stream, with those of its further ones that a test reports."""
+    names = {name for key in scores for name in key.split('/')[:-1]}
+    more = [metric for metric in stream.more_metrics if metric in names]
+    return [*stream.metrics, *more]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.streams.matrix import GROUPS, StepScores
-from mmdefect.streams.report.maps import Maps, maps_section
+from mmdefect.streams.report.maps import Maps, alarm_section, maps_section
 from mmdefect.streams.report.plots import CLASS_BY_CLASS, class_map, score_bars
 from mmdefect.streams.report.record import (
     StreamRecord,
@@ -58,6 +58,8 @@ def write_report(work_dir: str | Path) -> Path:
     sections = [_table(record)]
     if record.metric in record.valued:
         sections.append(_scores(record, folder))
+    if record.matrix and (alarms := alarm_section({record.name: record.matrix})):
+        sections.append(alarms)
     if record.matrix and (good := good_section({record.name: record.matrix})):
         sections.append(good)
     parts: dict[str, Any] = {
