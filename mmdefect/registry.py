@@ -199,6 +199,7 @@ MODELS = _child(
         'QualityDistillation': f'{_DETECTION}.distill.strategies',
         'IUF': f'{_ANOMALY}.iuf',
         'IncrementalCoreset': f'{_ANOMALY}.coreset',
+        'ProductMemory': f'{_ANOMALY}.product_memory.model',
         'ObjectConditioner': f'{_ANOMALY}.conditioner',
         'SemanticCompressionLoss': f'{_ANOMALY}.losses',
         'AnomalyDataPreprocessor': f'{_ANOMALY}.preprocessor',

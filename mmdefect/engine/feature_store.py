@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmcv import transforms as mmcv
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdefect.datasets.transforms import anomaly
 from mmdefect.utils.files import file_sha256
@@ -43,15 +43,6 @@ def check_deterministic(transforms: Iterable[Any]) -> None:
                 'image at random: expected transforms that say is_random=False; switch '
                 'it off, or remove FeatureCacheHook from the hooks'
             )
-
-
-def weights_digest(module: nn.Module) -> str:
-    """SHA-256 over all names and values of a module, 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 class FeatureStore:

@@ -14,7 +14,6 @@ from mmdefect.engine.feature_store import (
     FeatureStore,
     check_deterministic,
     fill,
-    weights_digest,
 )
 
 FEATURES = torch.arange(12.0).view(3, 2, 2) / 7

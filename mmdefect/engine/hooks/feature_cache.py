@@ -10,15 +10,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmdefect.engine.feature_store import (
-    CachedItems,
-    FeatureStore,
-    fill,
-    weights_digest,
-)
+from mmdefect.engine.feature_store import CachedItems, FeatureStore, fill
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checks import some_of
-from mmdefect.utils.modules import unwrapped
+from mmdefect.utils.modules import unwrapped, weights_digest
 
 
 @HOOKS.register_module()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -17,26 +16,26 @@ from torch.nn import functional as F  # noqa: N812
 from mmdefect.functional.maps import enlarge_maps
 from mmdefect.functional.tolerance import ToleranceLimit
 from mmdefect.models.anomaly.features import FrozenFeatures
-from mmdefect.models.anomaly.product_bank import SEARCHES, ProductBank
-from mmdefect.models.anomaly.product_learning import (
-    Recipe,
-    SeenImage,
-    SeenProduct,
-    learn,
-    score_of,
+from mmdefect.models.anomaly.product_memory.bank import ProductBank
+from mmdefect.models.anomaly.product_memory.learning import learn
+from mmdefect.models.anomaly.product_memory.note import (
+    NOTE_BYTES,
+    check_note,
+    check_size,
+    read_note,
+    settings_of,
+    write_note,
 )
+from mmdefect.models.anomaly.product_memory.recipe import Recipe
+from mmdefect.models.anomaly.product_memory.seen import SeenImage, SeenProduct
 from mmdefect.models.anomaly.reservoir import image_key
 from mmdefect.registry import MODELS
 from mmdefect.structures import AnomalySample
-from mmdefect.utils.checks import check_choice, check_number, check_range
+from mmdefect.utils.checks import check_choice, check_number
 from mmdefect.utils.distributed import on_main_process
-from mmdefect.utils.modules import weights_digest
 
-SCORES = ('top_mean', 'max')
 ROUTES = ('image', 'given', 'all')
 VIEWS = ('hflip', 'vflip', 'rot90')
-# Bytes for the settings that the memory was learned with, as text.
-_NOTE = 1024
 
 
 @MODELS.register_module()
@@ -143,7 +142,6 @@ class ProductMemory(BaseModel):
             hold_out=hold_out,
             **wanted,
         )
-        check_recipe(self.recipe)
         check_choice('model.route', route, ROUTES)
         for view in augment:
             check_choice('model.augment', view, VIEWS)
@@ -157,10 +155,10 @@ class ProductMemory(BaseModel):
         self.augment = tuple(augment)
         self.replace = replace
         self.banks = nn.ModuleList(ProductBank() for _ in range(num_classes))
-        self.register_buffer('note', torch.zeros(_NOTE, dtype=torch.uint8))
+        self.register_buffer('note', torch.zeros(NOTE_BYTES, dtype=torch.uint8))
         self.note: Tensor
         self._seen: dict[int, SeenProduct] = {}
-        self._noted = False
+        self._agreed = False
         self._limits: list[ToleranceLimit | None] | None = None
 
     @property
@@ -187,7 +185,7 @@ class ProductMemory(BaseModel):
         inputs, samples = data['inputs'], data['data_samples']
         for sample in samples:
             self._check_new(sample)
-        self._agree_on_note(_size_of(inputs, samples[0]))
+        self._agree(_size_of(inputs, samples[0]))
         views = [self.patches(inputs)]
         views += [self.patches({'images': turned}) for turned in self._views(inputs)]
         halves = torch.stack(views, dim=1).half().cpu()
@@ -297,51 +295,23 @@ class ProductMemory(BaseModel):
 
     # -- what it was learned with -------------------------------------------------
 
-    def _settings(self, size: Sequence[int] | None) -> dict[str, Any]:
-        normalisation = [
-            getattr(self.data_preprocessor, name).flatten().tolist()
-            for name in ('mean', 'std')
-            if hasattr(self.data_preprocessor, name)
-        ]
-        return {
-            'encoder': weights_digest(self.features),
-            'normalisation': [[round(x, 3) for x in row] for row in normalisation],
-            'grid': self.features.grid,
-            'pool': self.features.pool,
-            'search': self.recipe.search,
-            'score': self.recipe.score,
-            'top': self.recipe.top,
-            'size': None if size is None else list(size),
-        }
+    def learned_with(self) -> dict[str, Any] | None:
+        """Settings that the memory was learned with; ``None`` before it was."""
+        return read_note(self.note)
 
-    def _agree_on_note(self, size: Sequence[int] | None) -> None:
+    def _agree(self, size: Sequence[int] | None) -> None:
         """Write down what the memory is learned with, or compare with what stands."""
         known = self.learned_with()
         if known is None:
-            text = json.dumps(self._settings(size)).encode()
-            self.note.zero_()
-            self.note[: len(text)] = torch.tensor(list(text), dtype=torch.uint8)
-            self._noted = True
-            return
-        if not self._noted:
-            mine = self._settings(known['size'])
-            for name in known:
-                if known[name] != mine.get(name):
-                    raise ValueError(_other_setting(name, mine.get(name), known[name]))
-            self._noted = True
-        if None not in (size, known['size']) and list(size or ()) != known['size']:
-            raise ValueError(
-                f'images of {tuple(size or ())} pixels: expected {known["size"]} '
-                '(height, width), as the memory was learned with; resize them'
-            )
-
-    def learned_with(self) -> dict[str, Any] | None:
-        """Settings that the memory was learned with; ``None`` before it was."""
-        text = bytes(self.note.tolist()).rstrip(b'\0')
-        return json.loads(text) if text else None
+            write_note(self.note, settings_of(self, size))
+        elif not self._agreed:
+            check_note(known, settings_of(self, known['size']))
+        self._agreed = True
+        if known is not None:
+            check_size(known, size)
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self._noted, self._limits = False, None
+        self._agreed, self._limits = False, None
         super()._load_from_state_dict(*args, **kwargs)
 
     def make_room(self, state: Mapping[str, Tensor]) -> None:
@@ -427,7 +397,7 @@ class ProductMemory(BaseModel):
             )
         given = {'images': inputs} if isinstance(inputs, Tensor) else inputs
         samples = list(data_samples or [])
-        self._agree_on_note(_size_of(given, samples[0] if samples else None))
+        self._agree(_size_of(given, samples[0] if samples else None))
         patches = self.patches(given)
         labels, known = self._products(patches, samples)
         maps = self._maps(patches, labels)
@@ -487,7 +457,7 @@ class ProductMemory(BaseModel):
         return [filled[place] for place in found.argmin(dim=0).tolist()]
 
     def _scores(self, maps: Tensor) -> Tensor:
-        return score_of(maps, self.recipe.score, self.recipe.top)
+        return self.recipe.scores(maps)
 
     def _maps(self, patches: Tensor, labels: Sequence[int]) -> Tensor:
         """How unlike its product each patch is, 1 at the alarm, ``(B, N)``."""
@@ -525,34 +495,6 @@ class ProductMemory(BaseModel):
         return samples
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Refuse settings that no product can be learned with.
-
-    Raises:
-        ValueError: Naming the setting.
-    """
-    check_choice('model.search', recipe.search, SEARCHES)
-    check_choice('model.score', recipe.score, SCORES)
-    check_number('model.per_class', recipe.per_class, 1, whole=True)
-    check_number('model.candidates', recipe.candidates, recipe.per_class, whole=True)
-    check_range('model.top', recipe.top, 0, 1, open_low=True)
-    check_range('model.hold_out', recipe.hold_out, 0, 0.5)
-    for name in ('rate', 'confidence'):
-        value = getattr(recipe, name)
-        check_range(f'model.alarm.{name}', value, 0, 1, open_low=True, open_high=True)
-    if recipe.pca is not None:
-        check_range('model.pca', recipe.pca, 0, 1, open_low=True)
-    if recipe.whiten is not None:
-        check_range('model.whiten', recipe.whiten, 0, 1)
-    if recipe.window not in (None, 'auto'):
-        check_number('model.window', recipe.window, 0, whole=True)
-    if recipe.search == 'subspace' and recipe.pca in (None, 1):
-        raise ValueError(
-            f"model.pca={recipe.pca} with model.search='subspace': expected a share "
-            'below 1, or nothing lies outside the directions; set 0.99'
-        )
-
-
 def _size_of(
     inputs: Mapping[str, Tensor], sample: AnomalySample | None
 ) -> Sequence[int] | None:
@@ -569,15 +511,3 @@ def _digest(inputs: Mapping[str, Tensor], place: int) -> str:
     data = values.detach().cpu().contiguous().numpy().tobytes()
     return hashlib.sha256(data).hexdigest()
 
-
-def _other_setting(name: str, mine: Any, known: Any) -> str:
-    if name == 'encoder':
-        return (
-            f'the memory was learned with another encoder (SHA-256 {known[:12]}...; '
-            f'this one has {mine[:12]}...): expected its weights; load the checkpoint '
-            'whole, or learn the products anew'
-        )
-    return (
-        f'model.{name}={mine!r}: expected {known!r}, as the memory was learned with; '
-        'set it, or learn the products anew'
-    )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,10 +11,10 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmdefect.functional.coreset import k_center_greedy
-from mmdefect.functional.maps import top_mean
-from mmdefect.functional.tolerance import images_needed
 from mmdefect.functional.whitening import fit_subspace, project
-from mmdefect.models.anomaly.product_bank import ProductBank
+from mmdefect.models.anomaly.product_memory.bank import ProductBank
+from mmdefect.models.anomaly.product_memory.recipe import Recipe
+from mmdefect.models.anomaly.product_memory.seen import SeenImage, SeenProduct
 from mmdefect.models.anomaly.reservoir import PatchReservoir
 
 #: Fewest different good images from which a product is learned.
@@ -28,114 +26,6 @@ CUTS = 20
 # Windows that compete where the window is 'auto', and how much one must win by.
 _WINDOWS = (None, 1, 3)
 _MARGIN = 0.95
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How a product is learned; see ``ProductMemory``, whose settings these are."""
-
-    per_class: int
-    candidates: int
-    pca: float | None
-    whiten: float | None
-    window: int | str | None
-    search: str
-    score: str
-    top: float
-    hold_out: float
-    rate: float
-    confidence: float
-
-    @property
-    def whole(self) -> int:
-        """How many images are kept whole until a product is learned."""
-        return 2 * images_needed(self.rate, self.confidence)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SeenImage:
-    """Features of a good image.
-
-    Attributes:
-        key: What tells it apart.
-        patches: float16, ``(V * N, C)``: of the image, then of its other views.
-        count: ``N``.
-        embedding: float32, ``(C,)``.
-    """
-
-    key: str
-    patches: Tensor
-    count: int
-    embedding: Tensor
-
-    @property
-    def order(self) -> tuple[str, str]:
-        """Images are drawn by their file's name: the same ones in every process."""
-        name = self.key.rpartition('/')[2]
-        return hashlib.sha256(name.encode()).hexdigest(), self.key
-
-    @property
-    def places(self) -> Tensor:
-        """Where each patch lies in the grid."""
-        return torch.arange(len(self.patches)) % self.count
-
-
-class SeenProduct:
-    """What a step has seen of a product: some images whole, of the others a sample.
-
-    Args:
-        name: Of the product.
-        recipe: How it is learned.
-    """
-
-    def __init__(self, name: str, recipe: Recipe) -> None:
-        self.name = name
-        self.recipe = recipe
-        self.images: list[SeenImage] = []
-        self.rest = PatchReservoir(recipe.candidates)
-        self.embeddings: dict[str, Tensor] = {}
-        self._keys: dict[str, str] = {}
-        self.copies: set[str] = set()
-
-    def add(self, image: SeenImage, digest: str) -> None:
-        """Look at an image; one whose pixels were seen before is passed over.
-
-        Args:
-            image: Its features.
-            digest: Of its pixels.
-        """
-        known = self._keys.setdefault(digest, image.key)
-        if known != image.key:
-            self.copies.add(image.key)
-        if image.key in self.embeddings or known != image.key:
-            return
-        self.embeddings[image.key] = image.embedding
-        self._hold(image)
-
-    def merge(self, other: SeenProduct) -> None:
-        """Add what another process has seen."""
-        twins = {
-            key
-            for digest, key in other._keys.items()
-            if self._keys.setdefault(digest, key) != key
-        }
-        self.copies |= other.copies | twins
-        self.rest.merge(other.rest)
-        held = set(self.embeddings)
-        for image in other.images:
-            if image.key not in held | twins:
-                self._hold(image)
-        self.embeddings |= {k: v for k, v in other.embeddings.items() if k not in twins}
-
-    def _hold(self, image: SeenImage) -> None:
-        self.images.append(image)
-        if len(self.images) > self.recipe.whole:
-            last = max(self.images, key=lambda held: held.order)
-            self.images = [held for held in self.images if held is not last]
-            self.rest.add(last.key, last.patches, last.places)
-
-    def __len__(self) -> int:
-        return len(self.embeddings)
 
 
 def learn(seen: SeenProduct) -> ProductBank:
@@ -197,10 +87,9 @@ def _say_copies(seen: SeenProduct) -> None:
 
 
 def _number_held_out(total: int, recipe: Recipe) -> int:
-    needed = images_needed(recipe.rate, recipe.confidence)
-    if not recipe.hold_out or 2 * needed > total:
+    if not recipe.hold_out or 2 * recipe.needed > total:
         return 0
-    return min(max(round(recipe.hold_out * total), needed), recipe.whole)
+    return min(max(round(recipe.hold_out * total), recipe.needed), recipe.whole)
 
 
 def _remember(
@@ -272,20 +161,9 @@ def _scores(
         for image in images:
             patches = image.patches[None, : image.count].float()
             maps = bank.distances(patches, recipe.search, sizes=sizes, window=window)
-            found.append(score_of(maps[:, 0], recipe.score, recipe.top))
+            found.append(recipe.scores(maps[:, 0]))
     rows = len(rounds[0][0].sizes) if cuts else 1
     return torch.stack(found, dim=1) if found else torch.zeros(rows, 0)
-
-
-def score_of(maps: Tensor, score: str, top: float) -> Tensor:
-    """One number for each map ``(..., N)``: the mean of its top share, or its maximum.
-
-    Args:
-        maps: Distances of patches.
-        score: ``'top_mean'`` or ``'max'``.
-        top: The share.
-    """
-    return maps.amax(dim=-1) if score == 'max' else top_mean(maps, top)
 
 
 def _reach(
