@@ -122,7 +122,7 @@ class TestSameNumbers:
         assert_same(ours, theirs, images(32))
 
     def test_feature_dinov2(self):
-        """Scaled layers, and positions of another image size."""
+        """Layers are scaled; what stands for hidden patches is left out."""
         torch.manual_seed(0)
         sizes = {'width': 48, 'depth': 2, 'heads': 6, 'patch': 8}
         theirs = enliven(TimmViT(**sizes, size=32, scaled=True))

@@ -24,9 +24,7 @@ FULL = {'type': 'SGD', 'lr': 1.0}
 BN = ('conditioner.stem.1.running_mean', 'conditioner.stem.1.running_var')
 
 
-def increment(
-    work_dir, base, hooks=(), *, beta=0.05, fade=False, number=4, **changes
-):
+def increment(work_dir, base, hooks=(), *, beta=0.05, fade=False, number=4, **changes):
     """A runner of the step that brings the third product."""
     anchor = WeightAnchorHook(beta=beta, fade=fade, checkpoint=str(base))
     hooks = [chain_hook(base, PRODUCTS), anchor, *hooks]
@@ -101,7 +99,7 @@ def test_feature_distance_shrinks_by_beta(base_file, tmp_path):
     assert counter == 0
 
 
-@pytestdef test_feature_the_pull_fades(base_file, tmp_path):
+def test_feature_the_pull_fades(base_file, tmp_path):
     """0.2, 0.15, 0.1 and 0.05 in the four iterations of a step."""
     runner, anchor = increment(
         tmp_path / 'work', base_file, beta=0.2, fade=True, number=4, batch_size=1
@@ -120,7 +118,7 @@ def test_feature_distance_shrinks_by_beta(base_file, tmp_path):
         )
 
 
-.mark.parametrize('anchored', [True, False])
+@pytest.mark.parametrize('anchored', [True, False])
 def test_feature_the_way_is_bounded(anchored, base_file, tmp_path):
     """lr 1, clip 0.1, beta 0.05: never more than 2.0 in 60 iterations.
 
