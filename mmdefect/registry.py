@@ -203,6 +203,7 @@ MODELS = _child(
         'ObjectConditioner': f'{_ANOMALY}.conditioner',
         'SemanticCompressionLoss': f'{_ANOMALY}.losses',
         'AnomalyDataPreprocessor': f'{_ANOMALY}.preprocessor',
+        'EfficientNetLite': f'{_ANOMALY}.efficientnet_lite',
         'LunaNet': f'{_CLASSIFICATION}.luna',
         'AlexNetAdaptive': f'{_CLASSIFICATION}.alexnet',
         'FlattenNeck': f'{_CLASSIFICATION}.neck',

@@ -115,11 +115,17 @@ class FeatureStore:
         self._kept[digest] = features
 
     def reserve(self, tensor: Tensor) -> None:
-        """Count a tensor that is kept in memory.
+        """Count a tensor that is kept in memory; features on disk make room for it.
 
         Raises:
             MemoryError: It no longer fits into ``max_gb``.
         """
+        while (
+            self.folder and self._kept and self._bytes + tensor.nbytes > self.max_bytes
+        ):
+            digest, gone = self._kept.popitem()
+            self._on_disk_only.add(digest)
+            self._bytes -= gone.nbytes
         self._bytes += tensor.nbytes
         if self._bytes > self.max_bytes:
             raise MemoryError(
