@@ -16,7 +16,7 @@ from mmdefect.streams.launch import build_step_runner, tear_down
 from mmdefect.streams.matrix import MATRIX_FILE, StreamMatrix
 from mmdefect.streams.stream import Stream
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
-from mmdefect.utils.modules import unwrapped
+from mmdefect.utils.modules import make_room, unwrapped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,7 @@ class Scorer:
         model = unwrapped(runner)
         loaded = load_weights(checkpoint)
         state = state_dict_of(loaded, checkpoint)
+        make_room(model, state)
         checkpoints.check_keys(state, model.state_dict(), checkpoint, step)
         checkpoints.check_classes(
             loaded, self.stream.seen_classes(step), checkpoint, step

@@ -10,15 +10,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmdefect.engine.feature_store import (
-    CachedItems,
-    FeatureStore,
-    fill,
-    weights_digest,
-)
+from mmdefect.engine.feature_store import CachedItems, FeatureStore, fill
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checks import some_of
-from mmdefect.utils.modules import unwrapped
+from mmdefect.utils.modules import unwrapped, weights_digest
 
 
 @HOOKS.register_module()
@@ -100,10 +95,17 @@ def cache_key(model: Any, dataset: Any) -> str:
         f'mean {preprocessor.mean.flatten().tolist()}',
         f'std {preprocessor.std.flatten().tolist()}',
         f'grid {model.features.grid}',
+        *_pooling(model.features),
         f'{type(backbone).__name__} {getattr(backbone, "out_indices", "")}',
         weights_digest(model.features),
     ]
     return '\n'.join(lines)
+
+
+def _pooling(features: Any) -> list[str]:
+    # Entries from before there was a choice stay what they are.
+    pool = getattr(features, 'pool', None)
+    return [] if pool is None else [f'pool {pool}']
 
 
 def _described(transform: Any) -> str:
