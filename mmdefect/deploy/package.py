@@ -230,10 +230,10 @@ def _check(package: Package) -> None:
             f'graph.file={graph.file!r}: expected one of {FORMATS[graph.format]} for '
             f'{graph.format}'
         )
-    count = 2 if spec.routes else 1  # the image, and the product if it is told
-    if len(graph.inputs) != count:
-        given_inputs = brief([*graph.inputs])
-        raise ValueError(f'graph.inputs={given_inputs}: expected {count}')
+    count = 'two' if spec.routes else 'one'  # the image, and which product it shows
+    if len(graph.inputs) != 1 + spec.routes:
+        names = brief([*graph.inputs])
+        raise ValueError(f'graph.inputs={names}: expected {count}')
     levels = range(len(graph.outputs) // 2 if spec.task == 'boxes' else 0)
     more = {f'{what}_{level}' for level in levels for what in ('scores', 'boxes')}
     wanted = more.union(OUTPUTS[spec.task], ['products'] * spec.routes)

@@ -14,7 +14,7 @@ _FAR = 1e30
 
 
 class ProductGraph(nn.Module):
-    """A :class:`~mmdefect.models.anomaly.product_memory.ProductMemory`.
+    """What a ``ProductMemory`` computes.
 
     Banks are filled up to the size of the largest, and those of an image's product are
     gathered: an image is compared with one bank, however many there are.
@@ -75,7 +75,7 @@ class ProductGraph(nn.Module):
         maps = self._distances(patches, product) / self.limit[product][:, None]
         seen = torch.where((told >= 0) | known, product, torch.full_like(product, -1))
         side = self.model.features.grid
-        return maps.unflatten(1, (side, side)), self._scores(maps), seen
+        return maps.unflatten(1, (side, side)), self.recipe.scores(maps), seen
 
     def _nearest_product(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         embeddings = self.model.embeddings(patches)
@@ -114,12 +114,6 @@ class ProductGraph(nn.Module):
         empty = (self.squares[product] >= _FAR)[:, None]
         alone = (outside | empty).all(dim=2, keepdim=True)
         return (outside & ~alone) * _FAR
-
-    def _scores(self, maps: Tensor) -> Tensor:
-        if self.recipe.score == 'max':
-            return maps.amax(dim=1)
-        number = max(1, math.ceil(self.recipe.top * maps.shape[1] - 1e-9))
-        return maps.topk(number, dim=1).values.mean(dim=1)
 
 
 def _check(model: Any) -> None:

@@ -59,7 +59,7 @@ def test_feature_alarms(tmp_path: Path) -> None:
         read_package(edit(written, alarms={'bottle': {}}))
     with pytest.raises(ValueError, match="alarms names the unknown class 'lid'"):
         read_package(edit(written, alarms={'lid': {'text': 'x'}}))
-    with pytest.raises(ValueError, match=r'graph\.inputs=.*: expected 1'):
+    with pytest.raises(ValueError, match=r'graph\.inputs=.*: expected one'):
         read_package(edit(written, alarms={}, routes=False))
 
 

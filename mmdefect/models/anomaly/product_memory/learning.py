@@ -173,8 +173,10 @@ def _reach(
 ) -> Tensor:
     """Largest distance of an embedding from that of images it is not part of."""
     pairs = rounds if any(held for _, held in rounds) else [(bank, images)]
-    return torch.stack([
-        (image.embedding - other.embedding).norm()
-        for other, held in pairs
-        for image in held
-    ]).max()[None]
+    return torch.stack(
+        [
+            (image.embedding - other.embedding).norm()
+            for other, held in pairs
+            for image in held
+        ]
+    ).max()[None]
