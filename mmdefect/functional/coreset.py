@@ -173,10 +173,12 @@ def prefix_distances(
                 [1.]])
     """
     if allowed is not None:
-        return torch.stack([
-            nearest(points, memory[:size], allowed=allowed[:, :size])[0]
-            for size in sizes
-        ])
+        return torch.stack(
+            [
+                nearest(points, memory[:size], allowed=allowed[:, :size])[0]
+                for size in sizes
+            ]
+        )
     rows: list[Tensor] = []
     begin = 0
     for size in sizes:

@@ -343,7 +343,7 @@ class ProductMemory(BaseModel):
         }
         found: dict[str, Tensor] = {}
         for key, value in state.items():
-            head = '.'.join(key.split('.')[:2]) + '.'
+            head = next((old for old in places if key.startswith(old)), '')
             found[places.get(head, head) + key[len(head) :]] = value
         self.make_room(found)
         own = self.state_dict()
@@ -450,10 +450,12 @@ class ProductMemory(BaseModel):
 
     def _best(self, patches: Tensor, filled: Sequence[int]) -> list[int]:
         """The products whose memories the images suit best."""
-        found = torch.stack([
-            self._scores(self._maps(patches, [label] * len(patches)))
-            for label in filled
-        ])
+        found = torch.stack(
+            [
+                self._scores(self._maps(patches, [label] * len(patches)))
+                for label in filled
+            ]
+        )
         return [filled[place] for place in found.argmin(dim=0).tolist()]
 
     def _scores(self, maps: Tensor) -> Tensor:
@@ -510,4 +512,3 @@ def _digest(inputs: Mapping[str, Tensor], place: int) -> str:
     values = inputs['images' if 'images' in inputs else 'features'][place]
     data = values.detach().cpu().contiguous().numpy().tobytes()
     return hashlib.sha256(data).hexdigest()
-
