@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmcv.transforms import Resize
-from torch import nn
 
 from mmdefect.datasets.transforms.anomaly import LoadAnomalyImage
 from mmdefect.engine.feature_store import (
@@ -191,11 +190,3 @@ def test_feature_deterministic():
     for transform in (Own(), Says(True)):
         with pytest.raises(ValueError, match=type(transform).__name__):
             check_deterministic([LoadAnomalyImage(), transform])
-
-
-def test_feature_weights_digest():
-    layer = nn.Linear(2, 1)
-    before = weights_digest(layer)
-    assert before == weights_digest(layer)
-    layer.bias.data += 1
-    assert weights_digest(layer) != before

@@ -37,8 +37,8 @@ class IncrementalCoreset(BaseModel):
         num_classes: Products seen so far.
         grid: Side of the feature map.
         per_class: Patches that are kept of a product.
-        candidates: Patches of a product that are chosen from: an even sample, which hangs
-            on the names of the images and on nothing else.
+        candidates: Patches of a product that are chosen from: an even sample, which
+            hangs on the names of the images and on nothing else.
         score: As for :class:`~mmdefect.models.anomaly.iuf.IUF`.
         data_preprocessor: As for MMEngine's ``BaseModel``; ours by default. There is no
             ``init_cfg``: a backbone has its own, a step starts from the one before.

@@ -84,6 +84,8 @@ class PatchReservoir:
 
     def _keep(self, numbers: Tensor, patches: Tensor, places: Tensor) -> None:
         low = numbers < self._highest  # others have no place any more
+        if not bool(low.any()):
+            return
         self._parts.append((numbers[low], patches[low], places[low].int()))
         self._held += int(low.sum())
         if self._held > 1.5 * self.limit:

@@ -56,11 +56,8 @@ def learn(seen: SeenProduct) -> ProductBank:
         ]
     window = _window(rounds, recipe)
     scores = _scores(rounds, recipe, window, cuts=True)
-    if scores.numel() and not bool(scores[-1].max() > 0):
-        raise ValueError(
-            f'product {seen.name!r}: all good images have the same features: expected '
-            'some that differ; check the images'
-        )
+    if recipe.search == 'bank' and scores.numel():
+        _check_differ(scores[-1], bank, seen.name)
     reach = _reach(rounds, bank, images)
     facts = [len(seen) - number, folds, -1 if window is None else window]
     bank.fill({'held': scores, 'reach': reach, 'facts': torch.tensor(facts)})
@@ -74,6 +71,16 @@ def _check_number(seen: SeenProduct) -> None:
         raise ValueError(
             f'product {seen.name!r} has {len(seen)} different good images{copies}: '
             f'expected at least {FEWEST}; add some'
+        )
+
+
+def _check_differ(scores: Tensor, bank: ProductBank, name: str) -> None:
+    """Refuse images among which only the rounding of float16 tells."""
+    length = float(bank.vectors.float().norm(dim=1).mean())
+    if float(scores.max()) < 2e-3 * length:
+        raise ValueError(
+            f'product {name!r}: all good images have the same features: expected some '
+            'that differ; check the images and the encoder'
         )
 
 

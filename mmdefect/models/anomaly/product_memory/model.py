@@ -343,7 +343,7 @@ class ProductMemory(BaseModel):
         }
         found: dict[str, Tensor] = {}
         for key, value in state.items():
-            head = '.'.join(key.split('.')[:2]) + '.'
+            head = next((old for old in places if key.startswith(old)), '')
             found[places.get(head, head) + key[len(head) :]] = value
         self.make_room(found)
         own = self.state_dict()
