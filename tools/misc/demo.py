@@ -124,7 +124,13 @@ def run(name: str, script: str, *args: object) -> None:
     follow(name, [sys.executable, script, *map(str, args)])
 
 
-def follow(name: str, command: list[str], *, work: Path | None = None) -> None:
+def follow(
+    name: str,
+    command: list[str],
+    *,
+    work: Path | None = None,
+    shown: re.Pattern[str] = STREAM,
+) -> None:
     """Run a command; keep its log, show what matters of it."""
     log = (work or WORK) / f'{name}.log'
     # A model this small gains little from a second thread, and two threads that wait
@@ -149,7 +155,7 @@ def follow(name: str, command: list[str], *, work: Path | None = None) -> None:
             if match and match[1] != epoch:  # the first line of each epoch
                 epoch = match[1]
                 print(f'  epoch {epoch:>2}  loss {match[2]}', flush=True)
-            elif STREAM.search(line):
+            elif shown.search(line):
                 print(' ', line.split(' - INFO - ')[1].strip(), flush=True)
             elif name == 'convert':
                 print(' ', line.rstrip(), flush=True)

@@ -9,6 +9,7 @@ not know. Needs no download and no pretrained weights; two minutes on two cores.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -26,6 +27,7 @@ DATA = Path('data/toy/demo_maps')
 WORK = Path('work_dirs/demo_maps')
 STREAM = WORK / 'memory'
 CONFIG = 'configs/memory/memory_toy_3-1x2.py'
+SHOWN = re.compile(r' - INFO - (\[[^\]]*_toy_.*step \d|product .* alarm at)')
 # The toy stream never learns this one.
 UNKNOWN = 'dots'
 TRAIN, TEST = 150, 40
@@ -46,7 +48,7 @@ def main() -> int:
     say('Drawing six products')
     make_toy_products(DATA, train=TRAIN, test=TEST)
     say('Cloth, marble and wood are learned; then metal; then tiles')
-    follow('train', train_command(), work=WORK)
+    follow('train', train_command(), work=WORK, shown=SHOWN)
     say(f'What is {UNKNOWN}, which nobody has shown it?')
     photos = DATA / UNKNOWN / 'test/good'
     follow('unknown', predict_command(photos), work=WORK)
