@@ -57,7 +57,7 @@ def weights_digest(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def make_room(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+def make_room(model: Any, state: Mapping[str, Tensor]) -> None:
     """Let a model whose buffers have no size of their own take over that of weights.
 
     Such a model has a method ``make_room`` and does so whenever it loads weights; here

@@ -96,7 +96,8 @@ class PatchReservoir:
         if len(self._parts) != 1:
             none = (torch.zeros(0, dtype=torch.float64), torch.zeros(0, 0))
             parts = self._parts or [(*none, torch.zeros(0, dtype=torch.int32))]
-            self._parts = [tuple(map(torch.cat, zip(*parts, strict=True)))]
+            numbers, patches, places = map(torch.cat, zip(*parts, strict=True))
+            self._parts = [(numbers, patches, places)]
         numbers, patches, places = self._parts[0]
         ascending, order = numbers.sort(stable=True)
         new = torch.ones_like(ascending, dtype=torch.bool)

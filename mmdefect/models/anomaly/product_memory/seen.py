@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mmdefect.models.anomaly.product_memory.recipe import Recipe
-from mmdefect.models.anomaly.reservoir import PatchReservoir
+from mmdefect.models.anomaly.reservoir import PatchReservoir, image_key
 
 VIEWS = ('hflip', 'vflip', 'rot90')
 
@@ -99,6 +99,41 @@ class SeenProduct:
 
     def __len__(self) -> int:
         return len(self.embeddings)
+
+
+def seen_image(path: str, views: Tensor, embedding: Tensor) -> SeenImage:
+    """Features of an image, if they are such that a bank can keep.
+
+    Args:
+        path: Of its file.
+        views: float16, ``(V, N, C)``: of the image, then of its other views.
+        embedding: Of the image, ``(C,)``.
+
+    Raises:
+        ValueError: They are not finite as float16.
+    """
+    if not bool(views.isfinite().all()):
+        raise ValueError(
+            f'{path}: its features are beyond 65504, which is all that float16 can '
+            'hold, or not finite at all: expected smaller ones; check the encoder and '
+            'its weights'
+        )
+    return SeenImage(
+        key=image_key(path),
+        patches=views.flatten(0, 1),
+        count=views.shape[1],
+        embedding=embedding,
+    )
+
+
+def merged(parts: Iterable[Mapping[int, SeenProduct]]) -> dict[int, SeenProduct]:
+    """What all processes have seen, in the order of the labels."""
+    found: dict[int, SeenProduct] = {}
+    for part in parts:
+        for label, product in part.items():
+            new = SeenProduct(product.name, product.recipe)
+            found.setdefault(label, new).merge(product)
+    return dict(sorted(found.items()))
 
 
 def views_of(inputs: Mapping[str, Tensor], names: Sequence[str]) -> Iterator[Tensor]:
