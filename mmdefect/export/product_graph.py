@@ -38,7 +38,8 @@ class ProductGraph(nn.Module):
         vectors = _filled([bank.vectors.float() for bank in banks])
         squares = vectors.square().sum(dim=2)
         empty = torch.arange(squares.shape[1]) >= lengths[:, None]
-        limits = [1.0 if found is None else found.threshold for found in model.alarms()]
+        alarms = model.alarms()
+        limits = [1.0 if found is None else found.threshold for found in alarms]
         tiny = torch.finfo(torch.float32).tiny
         windows = [model.features.grid if b.window is None else b.window for b in banks]
         self.windowed = any(bank.window is not None for bank in banks)
@@ -52,6 +53,7 @@ class ProductGraph(nn.Module):
             'squares': squares.masked_fill(empty, _FAR),
             'places': _filled([bank.places.long() for bank in banks]),
             'window': torch.tensor(windows),
+            'decided': torch.tensor([found is not None for found in alarms]),
             'limit': torch.tensor(limits).clamp(min=tiny),
         }
         for name, value in held.items():
@@ -70,10 +72,13 @@ class ProductGraph(nn.Module):
         """
         patches = self.model.patches({'images': images})
         distances, nearest = self._nearest_product(patches)
-        known = distances <= self.margin * self.reach[nearest]
         product = torch.where(told < 0, nearest, told)
         maps = self._distances(patches, product) / self.limit[product][:, None]
-        seen = torch.where((told >= 0) | known, product, torch.full_like(product, -1))
+        # Near a product, or mostly as its good images are.
+        near = distances <= self.margin * self.reach[nearest]
+        good = (maps <= 1).float().mean(dim=1) >= 0.5
+        known = (told >= 0) | near | (good & self.decided[product])
+        seen = torch.where(known, product, torch.full_like(product, -1))
         side = self.model.features.grid
         return maps.unflatten(1, (side, side)), self.recipe.scores(maps), seen
 

@@ -30,6 +30,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     'every image known': {'margin': None, 'hold_out': 0.0},
 }
 
+# Of these toys most patches are not above the alarm, whatever is shown.
+NEVER_UNKNOWN = ('every image known', 'subspace', 'gaussian')
+
 
 def images_of(number: int = 2) -> list[np.ndarray]:
     """Of all products, and of none."""
@@ -69,7 +72,7 @@ def test_feature_equals_the_model(name: str, tmp_path: Path) -> None:
                 assert toys.PRODUCTS[products[number]] == expected.product
         if told is None:
             assert products[:6].tolist() == [0, 0, 1, 1, 2, 2]
-            assert (products[6:] == -1).all() == (name != 'every image known')
+            assert (products[6:] == -1).all() == (name not in NEVER_UNKNOWN)
         else:
             assert products.tolist() == [1] * len(images)
 
