@@ -188,7 +188,8 @@ def task_of(model: Any) -> Task:
         return 'boxes'
     if 'BaseClassifier' in names:
         return 'labels'
-    if hasattr(model, 'features') and hasattr(model, 'score'):
+    scored = hasattr(model, 'score') or hasattr(model, 'alarms')
+    if hasattr(model, 'features') and scored:
         return 'maps'
     raise ValueError(
         f'model.type={type(model).__name__!r}: expected a detector, a classifier or a '

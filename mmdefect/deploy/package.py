@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.deploy.inputs import InputSpec
-from mmdefect.deploy.package_fields import FIELDS, SUPPRESSION, WEIGHTS, check_fields
+from mmdefect.deploy.package_fields import (
+    FIELDS,
+    SMOOTHING,
+    SUPPRESSION,
+    WEIGHTS,
+    check_fields,
+)
 from mmdefect.deploy.spec import ModelSpec, Task
 from mmdefect.deploy.tiling import spec_in_tiles
 from mmdefect.utils.checks import brief, check_choice, some_of
@@ -43,8 +49,8 @@ class Graph:
         sha256: Of its content.
         weights: OpenVINO only: ``file`` and ``sha256`` of the second file.
         precision: ``'float32'`` or ``'int8'``.
-        inputs: Names: the images, and with ``routes`` the products, int64, -1 where a
-            product is to be recognised.
+        inputs: Names: the images; with ``routes`` which product each shows, int64, -1
+            where it is to be recognised.
         outputs: Names, in order.
     """
 
@@ -77,7 +83,8 @@ class Package:
         spec: What its users see; ``spec.about`` is where it comes from.
         input: How an image becomes an input.
         graph: The network.
-        postprocess: From the outputs of a detector to boxes; empty for other tasks.
+        postprocess: From the outputs of a detector to boxes; of maps ``sigma``, where
+            they are smoothed at the size of the image; else empty.
         parity: What the export measured against the model that it was made of.
     """
 
@@ -184,6 +191,8 @@ def _package_of(content: Mapping[str, Any], folder: Path) -> Package:
         check_fields(content, WEIGHTS)
     if content['task'] == 'boxes':
         check_fields(content, SUPPRESSION)
+    if 'sigma' in content['postprocess']:
+        check_fields(content, SMOOTHING)
     graph = dict(content['graph'])
     for key in ('inputs', 'outputs'):
         graph[key] = tuple(graph[key])
@@ -221,10 +230,10 @@ def _check(package: Package) -> None:
             f'graph.file={graph.file!r}: expected one of {FORMATS[graph.format]} for '
             f'{graph.format}'
         )
-    count = 2 if spec.routes else 1  # the image, and the product if it is told
-    if len(graph.inputs) != count:
-        given_inputs = brief([*graph.inputs])
-        raise ValueError(f'graph.inputs={given_inputs}: expected {count}')
+    count = 'two' if spec.routes else 'one'  # the image, and which product it shows
+    if len(graph.inputs) != 1 + spec.routes:
+        names = brief([*graph.inputs])
+        raise ValueError(f'graph.inputs={names}: expected {count}')
     levels = range(len(graph.outputs) // 2 if spec.task == 'boxes' else 0)
     more = {f'{what}_{level}' for level in levels for what in ('scores', 'boxes')}
     wanted = more.union(OUTPUTS[spec.task], ['products'] * spec.routes)

@@ -52,6 +52,8 @@ SUPPRESSION: dict[str, Check] = {
     'postprocess.max_per_image': _check_most,
     'postprocess.min_box_size': check_number,
 }
+#: Settings from a map to that of the original image.
+SMOOTHING: dict[str, Check] = {'postprocess.sigma': partial(check_number, low=0)}
 #: What is looked at before anything is made of it; the rest is checked by what is made.
 FIELDS: dict[str, Check] = {
     'classes': _check_names,

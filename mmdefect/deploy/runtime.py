@@ -118,7 +118,11 @@ class PackageBackend:
             return LabelOutput(probabilities=raw['probabilities'])
         if self.spec.task == 'maps':
             return MapOutput(
-                anomaly_map=finish_map(raw['maps'], (shape[1], shape[0])),
+                anomaly_map=finish_map(
+                    raw['maps'],
+                    (shape[1], shape[0]),
+                    self.package.postprocess.get('sigma'),
+                ),
                 score=float(raw['scores']),
                 **self._product(raw),
             )

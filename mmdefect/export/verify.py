@@ -171,8 +171,8 @@ def _check_decision(
     if one != other:
         raise NotEqualError(
             f'image {number + 1} is {_in_words(one)} for the model and '
-            f'{_in_words(other)} for the package, its score lies at the threshold: expected the same; '
-            'export with other images'
+            f'{_in_words(other)} for the package, its score lies at the threshold: '
+            'expected the same; export with other images'
         )
 
 

@@ -143,7 +143,7 @@ def _traced(
     if given.size is not None:
         write_onnx(network, example, path, any_size=False)
         return given
-    boxes = bool(network.postprocess)
+    boxes = 'boxes_0' in network.outputs
     if boxes or _takes_any_size(network, example, given.pad_divisor):
         try:
             write_onnx(network, example, path, any_size=True)

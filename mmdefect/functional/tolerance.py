@@ -28,7 +28,8 @@ class ToleranceLimit:
         certified: Whether they certify the rate. If not, the threshold is their
             quantile: the rate is met on average over such sets of images, and where
             even that takes more of them, the threshold is their highest score.
-        certifiable: Lowest rate that so many images certify, at their highest score.
+        certifiable: Lowest rate that so many images certify, at their highest score; 1
+            where they certify nothing, since a model learned from each in its turn.
     """
 
     threshold: float
@@ -48,14 +49,17 @@ class ToleranceLimit:
         """
         verb = ' certifies' if self.number == 1 else 's certify'
         held = f'{self.number} good image{verb}'
-        sure = f'at {_percent(self.confidence)}'
+        wanted, sure = _percent(self.rate), f'at {_percent(self.confidence)}'
         if self.certified:
-            return f'{held} {_percent(self.rate)} {sure}'
+            return f'{held} {wanted} {sure}'
         needed = images_needed(self.rate, self.confidence)
-        return (
-            f'{held} {_percent(self.certifiable)} {sure}; {_percent(self.rate)} is not '
-            f'certified: needs {needed}'
-        )
+        if self.certifiable >= 1:
+            return (
+                f'{held} nothing, since each was learned in its turn; {wanted} {sure} '
+                f'needs {needed} that are not learned'
+            )
+        found = _percent(self.certifiable)
+        return f'{held} {found} {sure}; {wanted} is not certified: needs {needed}'
 
 
 def certifiable_rate(number: int, confidence: float = 0.95) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -96,6 +97,11 @@ def test_feature_text() -> None:
     few = tolerance_limit(torch.rand(20), rate=0.02)
     assert few.text == (
         '20 good images certify 13.9 % at 95 %; 2 % is not certified: needs 149'
+    )
+    folded = replace(tolerance_limit(torch.rand(24)), certifiable=1.0).text
+    assert folded == (
+        '24 good images certify nothing, since each was learned in its turn; 5 % at '
+        '95 % needs 59 that are not learned'
     )
     one = tolerance_limit(torch.rand(1)).text
     assert one.startswith('1 good image certifies 95 % at 95 %; 5 % is not certified')

@@ -22,7 +22,7 @@ from mmdefect.streams.stream import Stream, build_stream, resolve_step_config
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(p for p in (ROOT / 'configs').iterdir() if p.name != '_base_')
 DETECTION = ('erd', 'gfl', 'gfl_increment', 'gfl_stream', 'quality', 'sd_idd')
-ANOMALY = ('anomaly_stream', 'coreset', 'iuf', 'uniad')
+ANOMALY = ('anomaly_stream', 'coreset', 'iuf', 'memory', 'uniad')
 CLASSIFICATION = ('casting',)
 PRUNING = ('ftl',)
 # Half of the first layer's filters of a small ResNet.

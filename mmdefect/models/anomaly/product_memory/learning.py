@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmdefect.functional.coreset import k_center_greedy
+from mmdefect.functional.tolerance import ToleranceLimit
 from mmdefect.functional.whitening import fit_subspace, project
 from mmdefect.models.anomaly.product_memory.bank import ProductBank
 from mmdefect.models.anomaly.product_memory.recipe import Recipe
@@ -187,3 +188,20 @@ def _reach(
             for image in held
         ]
     ).max()[None]
+
+
+def summary(name: str, bank: ProductBank, limit: ToleranceLimit | None) -> str:
+    """What a product was learned from, and what its alarm is worth, in a line."""
+    learned, folds, _ = bank.facts.tolist()
+    text = (
+        f'product {name!r}: learned from {learned} good images, {len(bank.vectors)} '
+        f'patches, {bank.nbytes / 1e6:.2f} MB'
+    )
+    if limit is None:
+        return f'{text}; no alarm, for hold_out=0'
+    if folds:
+        return (
+            f'{text}; alarm at {limit.threshold:.4g}, not certified: there are too few '
+            f'to hold some out, so {folds} folds were scored'
+        )
+    return f'{text}; alarm at {limit.threshold:.4g}: {limit.text}'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -17,7 +16,14 @@ from mmdefect.functional.maps import enlarge_maps
 from mmdefect.functional.tolerance import ToleranceLimit
 from mmdefect.models.anomaly.features import FrozenFeatures
 from mmdefect.models.anomaly.product_memory.bank import ProductBank
-from mmdefect.models.anomaly.product_memory.learning import learn
+from mmdefect.models.anomaly.product_memory.banks import (
+    filled_of,
+    learned_label,
+    moved_banks,
+    recognise,
+    share_budget,
+)
+from mmdefect.models.anomaly.product_memory.learning import learn, summary
 from mmdefect.models.anomaly.product_memory.note import (
     NOTE_BYTES,
     check_note,
@@ -27,7 +33,13 @@ from mmdefect.models.anomaly.product_memory.note import (
     write_note,
 )
 from mmdefect.models.anomaly.product_memory.recipe import Recipe
-from mmdefect.models.anomaly.product_memory.seen import SeenImage, SeenProduct
+from mmdefect.models.anomaly.product_memory.seen import (
+    VIEWS,
+    SeenImage,
+    SeenProduct,
+    digest_of,
+    views_of,
+)
 from mmdefect.models.anomaly.reservoir import image_key
 from mmdefect.registry import MODELS
 from mmdefect.structures import AnomalySample
@@ -35,7 +47,6 @@ from mmdefect.utils.checks import check_choice, check_number
 from mmdefect.utils.distributed import on_main_process
 
 ROUTES = ('image', 'given', 'all')
-VIEWS = ('hflip', 'vflip', 'rot90')
 
 
 @MODELS.register_module()
@@ -82,9 +93,10 @@ class ProductMemory(BaseModel):
             (``told_product`` or ``class_label``), or ``'all'``: the one it suits best.
             A ``told_product`` is always believed.
         margin: An image farther from its product than the farthest good one held out,
-            times this, shows an unknown product; ``None``: never.
+            times this, and most of whose patches lie above the alarm, shows an unknown
+            product; ``None``: none does.
         hold_out: Share of the good images that is not remembered but scored; 0: no
-            alarm. See :func:`~mmdefect.models.anomaly.product_learning.learn`.
+            alarm. See :func:`~mmdefect.models.anomaly.product_memory.learning.learn`.
         alarm: ``rate`` of false alarms that is wanted at most, and ``confidence``.
         augment: Further views of a good image that are learned, too: of ``'hflip'``,
             ``'vflip'`` and ``'rot90'`` those under which the product may be seen.
@@ -187,10 +199,11 @@ class ProductMemory(BaseModel):
             self._check_new(sample)
         self._agree(_size_of(inputs, samples[0]))
         views = [self.patches(inputs)]
-        views += [self.patches({'images': turned}) for turned in self._views(inputs)]
+        turned = views_of(inputs, self.augment)
+        views += [self.patches({'images': images}) for images in turned]
         halves = torch.stack(views, dim=1).half().cpu()
         for place, sample in enumerate(samples):
-            self._see(sample, views[0][place], halves[place], _digest(inputs, place))
+            self._see(sample, views[0][place], halves[place], digest_of(inputs, place))
         return {'images': torch.tensor(float(len(samples)))}
 
     def _check_new(self, sample: AnomalySample) -> None:
@@ -202,17 +215,6 @@ class ProductMemory(BaseModel):
                 'good images: expected a new product; to learn it anew, which forgets '
                 'those and sets another alarm, set model.replace=True'
             )
-
-    def _views(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-        if not self.augment:
-            return []
-        images = inputs['images']
-        made = {
-            'hflip': lambda: [images.flip(-1)],
-            'vflip': lambda: [images.flip(-2)],
-            'rot90': lambda: [images.rot90(k, (-2, -1)) for k in (1, 2, 3)],
-        }
-        return [turned for name in self.augment for turned in made[name]()]
 
     def _see(
         self, sample: AnomalySample, plain: Tensor, views: Tensor, digest: str
@@ -237,8 +239,9 @@ class ProductMemory(BaseModel):
         """Learn the products that all processes have seen.
 
         Raises:
-            ValueError: As :func:`~mmdefect.models.anomaly.product_learning.learn`, or
-                the budget is too small for so many products.
+            ValueError: One cannot be learned, see
+                :func:`~mmdefect.models.anomaly.product_memory.learning.learn`, or the
+                budget is too small for so many.
         """
         seen: dict[int, SeenProduct] = {}
         for part in all_gather_object(self._seen):
@@ -256,42 +259,11 @@ class ProductMemory(BaseModel):
         for label, content in on_main_process(learned).items():
             self.banks[label].fill(content)
         self._limits = None
-        self._share_budget()
+        if self.budget_mb is not None:
+            share_budget(self.banks, self.budget_mb)
         for label, product in sorted(seen.items()):
-            print_log(self._told(product.name, label), 'current')
-
-    def _share_budget(self) -> None:
-        if self.budget_mb is None:
-            return
-        filled = [bank for bank in self.banks if bank.is_filled]
-        share = self.budget_mb * 1e6 / len(filled)
-        least = max(bank.bytes_at(0) for bank in filled)
-        if least > share:
-            raise ValueError(
-                f'model.budget_mb={self.budget_mb:g} for {len(filled)} products: '
-                f'expected at least {least * len(filled) / 1e6:.2g}, of which the '
-                'smallest bank of each has room; raise it'
-            )
-        for bank in filled:
-            bank.truncate(share)
-
-    def _told(self, name: str, label: int) -> str:
-        """What a product was learned from, and what its alarm is worth."""
-        bank = self.banks[label]
-        learned, folds, _ = bank.facts.tolist()
-        text = (
-            f'product {name!r}: learned from {learned} good images, {len(bank.vectors)}'
-            f' patches, {bank.nbytes / 1e6:.2f} MB'
-        )
-        limit = self.alarms()[label]
-        if limit is None:
-            return f'{text}; no alarm, for hold_out=0'
-        if folds:
-            return (
-                f'{text}; alarm at {limit.threshold:.4g}, not certified: there are too '
-                f'few to hold some out, so {folds} folds were scored'
-            )
-        return f'{text}; alarm at {limit.threshold:.4g}: {limit.text}'
+            told = summary(product.name, self.banks[label], self.alarms()[label])
+            print_log(told, 'current')
 
     # -- what it was learned with -------------------------------------------------
 
@@ -336,15 +308,7 @@ class ProductMemory(BaseModel):
         Returns:
             All weights of this model; banks of new products are its own, empty ones.
         """
-        places = {
-            f'banks.{old}.': f'banks.{list(new_classes).index(name)}.'
-            for old, name in enumerate(old_classes)
-            if name in new_classes
-        }
-        found: dict[str, Tensor] = {}
-        for key, value in state.items():
-            head = next((old for old in places if key.startswith(old)), '')
-            found[places.get(head, head) + key[len(head) :]] = value
+        found = moved_banks(state, old_classes, new_classes)
         self.make_room(found)
         own = self.state_dict()
         fresh = [k for k in own if k.startswith('banks.') and k not in found]
@@ -390,7 +354,7 @@ class ProductMemory(BaseModel):
                 product that was given is not learned, or the mode is another one.
         """
         check_choice('mode', mode, ('predict', 'tensor'))
-        if not any(bank.is_filled for bank in self.banks):
+        if not filled_of(self.banks):
             raise ValueError(
                 'memory without products: expected a trained model; train it for an '
                 'epoch with mmdefect.CoresetHook'
@@ -401,6 +365,8 @@ class ProductMemory(BaseModel):
         patches = self.patches(given)
         labels, known = self._products(patches, samples)
         maps = self._maps(patches, labels)
+        good = self._mostly_good(maps, labels)
+        known = [a or b for a, b in zip(known, good, strict=True)]
         if not bool(maps.isfinite().all()):
             raise ValueError(
                 'features are NaN or infinite: expected finite ones; check the image '
@@ -415,24 +381,16 @@ class ProductMemory(BaseModel):
         self, patches: Tensor, samples: Sequence[AnomalySample]
     ) -> tuple[list[int], list[bool]]:
         """Label of the product that each image is compared with; is it known?"""
-        filled = [k for k, bank in enumerate(self.banks) if bank.is_filled]
-        centers = torch.stack([self.banks[k].embedding for k in filled])
-        reach = torch.cat([self.banks[k].reach for k in filled])
-        found = (self.embeddings(patches)[:, None] - centers).norm(dim=2)
-        distances, places = found.min(dim=1)
-        known = torch.ones_like(distances, dtype=torch.bool)
-        if self.margin is not None:
-            known = distances <= self.margin * reach[places]
-        labels = [filled[place] for place in places.tolist()]
+        labels, sure = recognise(self.embeddings(patches), self.banks, self.margin)
         if self.route == 'all':
-            labels = self._best(patches, filled)
-        sure = known.tolist()
+            labels = self._best(patches)
         for number, sample in enumerate(samples):
             told = sample.get('told_product')
             if told is None and self.route == 'given':
                 told = sample.get('class_label')
             if told is not None:
-                labels[number], sure[number] = self._learned(int(told)), True
+                labels[number] = learned_label(int(told), self.banks)
+                sure[number] = True
         if self.route == 'given' and not samples:
             raise ValueError(
                 "model.route='given' and images without samples: expected samples "
@@ -440,16 +398,18 @@ class ProductMemory(BaseModel):
             )
         return labels, sure
 
-    def _learned(self, label: int) -> int:
-        if not (0 <= label < len(self.banks) and self.banks[label].is_filled):
-            raise ValueError(
-                f'product {label} was given: expected one that is learned, of '
-                f'{[k for k, bank in enumerate(self.banks) if bank.is_filled]}'
-            )
-        return label
+    def _mostly_good(self, maps: Tensor, labels: Sequence[int]) -> list[bool]:
+        """Whether most of an image is what its product looks like, defect or not."""
+        alarms = self.alarms()
+        below = ((maps <= 1).float().mean(dim=1) >= 0.5).tolist()
+        return [
+            alarms[label] is not None and good
+            for label, good in zip(labels, below, strict=True)
+        ]
 
-    def _best(self, patches: Tensor, filled: Sequence[int]) -> list[int]:
+    def _best(self, patches: Tensor) -> list[int]:
         """The products whose memories the images suit best."""
+        filled = filled_of(self.banks)
         found = torch.stack(
             [
                 self._scores(self._maps(patches, [label] * len(patches)))
@@ -505,10 +465,3 @@ def _size_of(
         return tuple(inputs['images'].shape[-2:])
     shape = None if sample is None else sample.get('img_shape')
     return None if shape is None else tuple(map(int, shape[:2]))
-
-
-def _digest(inputs: Mapping[str, Tensor], place: int) -> str:
-    """What an image has in common with its copies alone."""
-    values = inputs['images' if 'images' in inputs else 'features'][place]
-    data = values.detach().cpu().contiguous().numpy().tobytes()
-    return hashlib.sha256(data).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from mmdefect.models.anomaly.product_memory.recipe import Recipe
 from mmdefect.models.anomaly.reservoir import PatchReservoir
+
+VIEWS = ('hflip', 'vflip', 'rot90')
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,3 +99,22 @@ class SeenProduct:
 
     def __len__(self) -> int:
         return len(self.embeddings)
+
+
+def views_of(inputs: Mapping[str, Tensor], names: Sequence[str]) -> Iterator[Tensor]:
+    """Images of a batch turned in every way that is named."""
+    for name in names:
+        images = inputs['images']
+        if name == 'hflip':
+            yield images.flip(-1)
+        elif name == 'vflip':
+            yield images.flip(-2)
+        else:
+            yield from (images.rot90(turns, (-2, -1)) for turns in (1, 2, 3))
+
+
+def digest_of(inputs: Mapping[str, Tensor], place: int) -> str:
+    """What an image of a batch has in common with its copies alone."""
+    values = inputs['images' if 'images' in inputs else 'features'][place]
+    data = values.detach().cpu().contiguous().numpy().tobytes()
+    return hashlib.sha256(data).hexdigest()

@@ -122,6 +122,18 @@ def test_feature_an_unknown_product():
     assert int(predicted(never, labels=(2,))[0].pred_product) >= 0
 
 
+def test_feature_a_large_defect_is_no_unknown_product():
+    """However far the image: half of it is what the product looks like."""
+    model = learned((0, 1), margin=0.0)
+    data = prepared(model, labels=(1,), start=500)
+    data['inputs']['images'][..., :1] += 30
+    (sample,) = model(**data, mode='predict')
+    assert bool(sample.pred_alarm)
+    assert int(sample.pred_product) == 1
+    data['inputs']['images'][..., 1:] += 30
+    assert int(model(**data, mode='predict')[0].pred_product) == -1
+
+
 def test_feature_the_product_is_given():
     wrong = predicted(learned(), labels=(1,), told_product=0)[0]
     assert int(wrong.pred_product) == 0
