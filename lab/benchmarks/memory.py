@@ -76,7 +76,7 @@ class MemorySuite:
             f'{self.encoder} with random weights, {self.image_size} px, smooth random '
             f'images; a product of {self.images} images with 1,000 vectors after PCA '
             'of 99 %, calibration included, images already decoded. Search is '
-            'projection and nearest vector of an image, forward is the encoder; medians '
+            'projection and nearest vector of an image, forward the encoder; medians '
             f'over {self.pairs} interleaved pairs. Greedy: 1,000 of {self.points:,} '
             'points of 92 dimensions, against the loop that takes one point at a time.'
         )
