@@ -23,7 +23,11 @@ def test_smoke_every_measurement(suite: MemorySuite) -> None:
     found: dict[str, float] = {}
     for measure in suite.comparisons.values():
         found |= measure(None)
-    assert {*suite.comparisons, 'mb_per_product'} <= found.keys()
+    assert {
+        *suite.comparisons,
+        'mb_per_product',
+        'add_product_cpu_seconds',
+    } <= found.keys()
     assert all(math.isfinite(value) and value >= 0 for value in found.values())
     assert '1,000 of 1,200 points' in suite.notes
 
