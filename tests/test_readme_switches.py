@@ -33,6 +33,7 @@ from mmdefect.models.anomaly import (
     transformer,
 )
 from mmdefect.models.anomaly import coreset as coreset_model
+from mmdefect.models.anomaly.product_memory import bank as memory_bank
 from mmdefect.models.anomaly.product_memory import model as memory_model
 from mmdefect.models.anomaly.product_memory import recipe as memory_recipe
 from mmdefect.models.detection import incremental_gfl, incremental_gfl_head
@@ -239,7 +240,7 @@ def test_feature_method_by_one_more_base(tmp_path: Path) -> None:
 def test_feature_classes_of_the_anomaly_paper_table(folder: str) -> None:
     modules = (
         *(conditioner, coreset_model, features, iuf, losses, transformer),
-        *(memory_model, memory_recipe),
+        *(memory_bank, memory_model, memory_recipe),
         *(coreset, feature_statistics, projected_update, weight_anchor),
     )
     table = rows(folder, 'From the paper to the code')

@@ -26,6 +26,8 @@ FIELDS = {
     'embedding': (1, torch.float32),
     'reach': (1, torch.float32),
     'facts': (1, torch.int64),
+    'gain': (1, torch.float32),
+    'shift': (1, torch.float32),
 }
 
 
@@ -48,6 +50,9 @@ class ProductBank(nn.Module):
         reach: Largest distance of such a good image from it, ``(1,)``.
         facts: How many different images were learned from, in how many folds they were
             scored (0: a part was held out), and the window (-1: none), ``(3,)``.
+        gain: With ``shift``, what makes distances of all places alike, ``(N,)``; empty
+            where places are not told apart.
+        shift: See ``gain``, ``(N,)``.
     """
 
     mean: Tensor
@@ -60,6 +65,8 @@ class ProductBank(nn.Module):
     embedding: Tensor
     reach: Tensor
     facts: Tensor
+    gain: Tensor
+    shift: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,6 +152,8 @@ class ProductBank(nn.Module):
             points = project(flat, self.space)
             found = self._nearest(points, patches.shape[1], sizes, window)
         found = found.unflatten(1, patches.shape[:2])
+        if len(self.gain):
+            found = (found * self.gain + self.shift).clamp(min=0)
         return found[0] if sizes is None else found
 
     def _nearest(

@@ -27,6 +27,8 @@ CUTS = 20
 # Windows that compete where the window is 'auto', and how much one must win by.
 _WINDOWS = (None, 1, 3)
 _MARGIN = 0.95
+# Maps that say how much a place varies, and how many are looked at at most.
+_FEWEST_MAPS, _MOST_MAPS = 16, 100
 
 
 def learn(seen: SeenProduct) -> ProductBank:
@@ -56,6 +58,8 @@ def learn(seen: SeenProduct) -> ProductBank:
             for part in parts
         ]
     window = _window(rounds, recipe)
+    if recipe.even:
+        _even_out(bank, rounds if folds else [(bank, kept)], recipe, window)
     scores = _scores(rounds, recipe, window, cuts=True)
     if recipe.search == 'bank' and scores.numel():
         _check_differ(scores[-1], bank, seen.name)
@@ -97,7 +101,10 @@ def _say_copies(seen: SeenProduct) -> None:
 def _number_held_out(total: int, recipe: Recipe) -> int:
     if not recipe.hold_out or 2 * recipe.needed > total:
         return 0
-    return min(max(round(recipe.hold_out * total), recipe.needed), recipe.whole)
+    # Some of those that are kept whole say how much places vary.
+    most = recipe.whole - 2 * _FEWEST_MAPS
+    most = most if most >= recipe.needed else recipe.whole
+    return min(max(round(recipe.hold_out * total), recipe.needed), most)
 
 
 def _remember(
@@ -153,6 +160,42 @@ def _window(rounds: Any, recipe: Recipe) -> int | None:
         if spread < narrowest * (1 if window is None else _MARGIN):
             best, narrowest = window, spread
     return best
+
+
+def _even_out(
+    bank: ProductBank,
+    rounds: Sequence[tuple[ProductBank, Sequence[SeenImage]]],
+    recipe: Recipe,
+    window: int | None,
+) -> None:
+    """Make distances of all places alike: where good images differ, they count less.
+
+    A place is known by mean and deviation of good images' distances; the variance is
+    shrunk half-way to the mean one. What is held out plays no part, so that the alarm
+    stays certified; a bank holds few of the patches of an image that it remembers. The
+    encoder's padding makes places at the border differ, and so do a product's edges.
+    """
+    found = [
+        memory.distances(
+            image.patches[None, : image.count].float(),
+            recipe.search,
+            window=window,
+        )
+        for memory, images in rounds
+        for image in images[:_MOST_MAPS]
+    ]
+    if len(found) < _FEWEST_MAPS:
+        return
+    maps = torch.cat(found)
+    variance = maps.var(dim=0)
+    if not bool(variance.mean() > 0):
+        return
+    level = maps.mean(dim=0)
+    spread = ((variance + variance.mean()) / 2).sqrt()
+    gain = spread.mean() / spread
+    shift = level.mean() - gain * level
+    for memory in {id(b): b for b, _ in [(bank, ()), *rounds]}.values():
+        memory.fill({'gain': gain, 'shift': shift})
 
 
 def _scores(

@@ -81,6 +81,8 @@ class ProductMemory(MemoryOfProducts):
         margin: An image farther from its product than the farthest good one held out,
             times this, and most of whose patches lie above the alarm, shows an unknown
             product; ``None``: none does.
+        even: Whether places whose good patches differ much count less, such as those at
+            the border of an image, where the encoder pads; from 16 good images on.
         hold_out: Share of the good images that is not remembered but scored; 0: no
             alarm. See :func:`~mmdefect.models.anomaly.product_memory.learning.learn`.
         alarm: ``rate`` of false alarms that is wanted at most, and ``confidence``.
@@ -117,6 +119,7 @@ class ProductMemory(MemoryOfProducts):
         sigma: float = 4.0,
         route: str = 'image',
         margin: float | None = 2.0,
+        even: bool = True,
         hold_out: float = 0.2,
         alarm: Mapping[str, float] | None = None,
         augment: Sequence[str] = (),
@@ -137,6 +140,7 @@ class ProductMemory(MemoryOfProducts):
             search=search,
             score=score,
             top=top,
+            even=even,
             hold_out=hold_out,
             **wanted,
         )

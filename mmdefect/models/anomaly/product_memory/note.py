@@ -35,6 +35,7 @@ def settings_of(model: Any, size: Sequence[int] | None) -> dict[str, Any]:
         'search': recipe.search,
         'score': recipe.score,
         'top': recipe.top,
+        'even': recipe.even,
         'size': None if size is None else list(size),
     }
 

@@ -33,6 +33,7 @@ class Recipe:
     hold_out: float
     rate: float
     confidence: float
+    even: bool = True
 
     def __post_init__(self) -> None:
         check_choice('model.search', self.search, SEARCHES)

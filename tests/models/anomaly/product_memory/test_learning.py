@@ -76,6 +76,52 @@ def test_feature_a_bank_by_the_plain_form():
     assert (made.held[:-1] >= made.held[1:]).all()
 
 
+def noisy(number, **changes):
+    """Its first place varies five times as much as the others."""
+    made = image(number)
+    made.patches[0] *= 5
+    return SeenImage(**{**vars(made), **changes})
+
+
+def noisy_product(replaced=None, **changes):
+    """Of 60, 22 are held out, which certify 10 % at 90 %, and as many kept whole."""
+    product = SeenProduct('lid', recipe(rate=0.1, confidence=0.9, **changes))
+    for number in range(60):
+        other = noisy(number)
+        if other.key == replaced:
+            other = noisy(99, key=replaced)
+        product.add(other, f'digest {number}')
+    return product
+
+
+def test_feature_places_are_made_alike():
+    """By images that are kept; the score of a held-out one says the same by hand."""
+    made, plain = learn(noisy_product()), learn(noisy_product(even=False))
+    assert not len(plain.gain)
+    assert torch.equal(made.vectors, plain.vectors)
+    ordered = sorted((noisy(k) for k in range(60)), key=lambda i: i.order)
+    held, kept = ordered[:22], ordered[22:44]
+    maps = plain.distances(torch.stack([i.patches for i in kept]).float(), 'bank')
+    level, variance = maps.mean(0), maps.var(0)
+    spread = ((variance + variance.mean()) / 2).sqrt()
+    expected = level.mean() + spread.mean() * (maps - level) / spread
+    found = made.distances(torch.stack([i.patches for i in kept]).float(), 'bank')
+    torch.testing.assert_close(found, expected.clamp(min=0), atol=1e-4, rtol=1e-4)
+    assert int(made.gain.argmin()) == 0
+    scores = [
+        top_mean(made.distances(i.patches[None].float(), 'bank')[0], 0.1) for i in held
+    ]
+    torch.testing.assert_close(made.held[-1], torch.stack(scores), atol=1e-5, rtol=0)
+
+
+def test_feature_what_is_held_out_does_not_say_how_places_vary():
+    first = min((noisy(k) for k in range(60)), key=lambda i: i.order)
+    one, other = learn(noisy_product()), learn(noisy_product(replaced=first.key))
+    assert torch.equal(one.gain, other.gain)
+    assert torch.equal(one.shift, other.shift)
+    assert not torch.equal(one.held, other.held)
+
+
 def test_feature_the_order_of_the_images_does_not_matter():
     one, other = learn(seen(range(20))), learn(seen(reversed(range(20))))
     for name, value in one.named_buffers():

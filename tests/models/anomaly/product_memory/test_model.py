@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from mmdefect.models.anomaly.product_memory.bank import FIELDS
 from mmdefect.models.anomaly.product_memory.model import ProductMemory
 from tests.models.anomaly.conftest import (
     CHANNELS,
@@ -168,7 +169,7 @@ def test_feature_a_step_leaves_old_banks_alone():
         for key, value in kept.items():
             assert torch.equal(now[key], value), key
         kept = {k: v for k, v in now.items() if int(k.split('.')[1]) <= label}
-    assert len(kept) == 30
+    assert len(kept) == 3 * len(FIELDS)
 
 
 def test_feature_a_budget_cuts_all_banks_to_prefixes():
