@@ -38,7 +38,9 @@ from mmdefect.functional.classification import (
 )
 from mmdefect.functional.coreset import (
     k_center_greedy,
+    nearest,
     nearest_distance,
+    prefix_distances,
 )
 from mmdefect.functional.decision import (
     ftl_fraction,
@@ -89,6 +91,11 @@ from mmdefect.functional.keep_counts import (
     top_channels,
     union_channels,
 )
+from mmdefect.functional.maps import (
+    enlarge_maps,
+    enlarging_matrix,
+    top_mean,
+)
 from mmdefect.functional.ranking import (
     Ranking,
     aupro,
@@ -127,4 +134,10 @@ from mmdefect.functional.tolerance import (
     certifiable_rate,
     images_needed,
     tolerance_limit,
+)
+from mmdefect.functional.whitening import (
+    Subspace,
+    fit_subspace,
+    project,
+    residual_distance,
 )

@@ -7,6 +7,7 @@ import torch
 
 from mmdefect.engine.hooks.coreset import CoresetHook
 from mmdefect.models.anomaly.coreset import IncrementalCoreset
+from mmdefect.models.anomaly.product_memory.bank import FIELDS
 from mmdefect.models.anomaly.product_memory.model import ProductMemory
 from mmdefect.utils.checkpoint import load_weights
 from tests.models.anomaly.conftest import (
@@ -99,7 +100,7 @@ def test_feature_old_banks_are_the_same_after_three_steps(tmp_path):
         }
         for name, bank in before.items():
             old, new = list(bank.values()), list(now[name].values())
-            assert len(old) == len(new) == 10
+            assert len(old) == len(new) == len(FIELDS)
             assert all(map(torch.equal, old, new)), name
             assert [v.dtype for v in old] == [v.dtype for v in new]
         assert all(len(now[name][f'banks.{k}.mean']) for k, name in enumerate(classes))

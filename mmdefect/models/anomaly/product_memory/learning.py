@@ -233,6 +233,15 @@ def _reach(
     ).max()[None]
 
 
+def replaced(name: str, bank: ProductBank, limit: ToleranceLimit | None) -> str:
+    """What is lost of a product that is learned anew, in a line."""
+    text = (
+        f'product {name!r} is learned anew: what was learned from '
+        f'{int(bank.facts[0])} good images is gone'
+    )
+    return text if limit is None else f'{text}, with its alarm at {limit.threshold:.4g}'
+
+
 def summary(name: str, bank: ProductBank, limit: ToleranceLimit | None) -> str:
     """What a product was learned from, and what its alarm is worth, in a line."""
     learned, folds, _ = bank.facts.tolist()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmdefect.models.anomaly.features import FrozenFeatures
 from mmdefect.models.anomaly.product_memory.banks import ProductBanks, moved_banks
-from mmdefect.models.anomaly.product_memory.learning import learn, summary
+from mmdefect.models.anomaly.product_memory.learning import learn, replaced, summary
 from mmdefect.models.anomaly.product_memory.note import NOTE_BYTES
 from mmdefect.models.anomaly.product_memory.predicting import (
     MemoryOfProducts,
@@ -228,7 +228,10 @@ class ProductMemory(MemoryOfProducts):
             }
 
         for label, content in on_main_process(learned).items():
-            self.banks.of(label).fill(content)
+            if (bank := self.banks.of(label)).is_filled:
+                gone = replaced(seen[label].name, bank, self.alarms()[label])
+                print_log(gone, 'current')
+            bank.fill(content)
         self._limits = None
         if self.budget_mb is not None:
             self.banks.share(self.budget_mb)

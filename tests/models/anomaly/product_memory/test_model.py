@@ -226,7 +226,10 @@ def test_feature_cached_features():
     assert model.learned_with()['size'] == [SIZE, SIZE]
 
 
-def test_feature_learned_anew():
+def test_feature_learned_anew(monkeypatch):
+    said: list[str] = []
+    where = 'mmdefect.models.anomaly.product_memory.model.print_log'
+    monkeypatch.setattr(where, lambda text, logger: said.append(text))
     model = learned(replace=True)
     before = banks_of(model)
     show(model, 1, start=50)
@@ -235,6 +238,12 @@ def test_feature_learned_anew():
         k.split('.')[1] for k, v in banks_of(model).items() if not same(v, before[k])
     }
     assert changed == {'1'}
+    limit = f'{float(before["banks.1.held"][-1].max()):.4g}'
+    assert said[2:3] == [
+        "product 'dots' is learned anew: what was learned from 6 good images is gone, "
+        f'with its alarm at {limit}'
+    ]
+    assert said[3].startswith("product 'dots': learned from 6 good images, 30 patches")
 
 
 def same(one, other):
