@@ -11,7 +11,7 @@ from mmdefect.evaluation.anomaly_pixels import ImageRecord
 ALARM_METRICS = ('false_alarm', 'miss', 'routing')
 
 
-def judged(sample: Mapping[str, Any], classes: Sequence[str]) -> dict[str, bool | None]:
+def judged(sample: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
     """What a sample says of its alarm, and whether its product was recognised.
 
     Args:

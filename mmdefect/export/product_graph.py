@@ -26,6 +26,18 @@ class ProductGraph(nn.Module):
         ValueError: A product is not learned, or the model compares with all of them.
     """
 
+    centers: Tensor
+    reach: Tensor
+    mean: Tensor
+    basis: Tensor
+    scale: Tensor
+    vectors: Tensor
+    squares: Tensor
+    places: Tensor
+    window: Tensor
+    decided: Tensor
+    limit: Tensor
+
     def __init__(self, model: Any) -> None:
         super().__init__()
         _check(model)

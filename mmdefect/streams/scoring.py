@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Scorer:
                 hook.after_load_checkpoint(runner, loaded)
         scores = runner.test()
         tear_down(runner)
-        return scores
+        return scores | _certified(model, self.stream.seen_classes(step))
 
     def record(self, step: int, scores: dict[str, Any]) -> None:
         """Write the scores of a step into ``matrix.json``, on rank 0."""
@@ -85,6 +86,17 @@ class Scorer:
             scalars=scores,
         )
         matrix.save(path)
+
+
+def _certified(model: Any, classes: list[str]) -> dict[str, float]:
+    """Rate of false alarms that is certified of each product; NaN of an estimate."""
+    if not hasattr(model, 'alarms'):
+        return {}
+    limits = zip(classes, model.alarms(), strict=True)
+    return {
+        f'anomaly/certified/{name}': limit.rate if limit and limit.certified else nan
+        for name, limit in limits
+    }
 
 
 def _reported(stream: Stream, scores: dict[str, Any]) -> list[str]:

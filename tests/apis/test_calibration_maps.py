@@ -17,6 +17,7 @@ from mmdefect.apis.calibrate import calibrate
 from mmdefect.apis.inferencer import DefectInferencer
 from mmdefect.apis.torch_backend import TorchBackend
 from mmdefect.utils.checkpoint import load_weights
+from tests.helpers import exported_toys as toys
 from tests.helpers.tiny_models import MAPS, saved_model
 
 
@@ -121,3 +122,27 @@ def test_exception_images_that_were_learned(tmp_path: Path) -> None:
         calibrated(tmp_path, with_training(root), out=tmp_path / 'x.pth')
     assert 'expected good images that it has not seen' in str(raised.value)
     assert not (tmp_path / 'x.pth').exists()
+
+
+def test_feature_a_model_that_recognises_products_is_told_them(tmp_path: Path) -> None:
+    """Its own alarm, 1 of a few images, gives way to one that others have chosen."""
+    cfg, weights = toys.memory(tmp_path)
+    before = TorchBackend(cfg, weights=weights, device='cpu')
+    assert before.spec.thresholds == dict.fromkeys(toys.PRODUCTS, above(1.0))
+    assert before.spec.calibrated
+    images = toys.product_pictures(1, 22)[10:]
+    for number, image in enumerate(images):
+        path = tmp_path / f'good/marble/{number}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), image)
+    found = calibrate(cfg, images=tmp_path / 'good', weights=weights, device='cpu')
+    assert found.notes[0] == (
+        'marble: 12 good images certify 22.1 % at 95 %; 5 % is not certified: needs 59'
+    )
+    backend = TorchBackend(cfg, weights=found.path, device='cpu')
+    told = backend.told('marble')
+    highest = max(told([image])[0].score for image in images)
+    assert backend.spec.thresholds['marble'] == above(highest)
+    assert backend.spec.thresholds['wood'] == above(1.0)
+    assert '12 good images' in str(backend.spec.evidence_of('marble'))
+    assert 'nothing' in str(backend.spec.evidence_of('wood'))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,9 +15,12 @@ from mmdefect.apis.inferencer import DefectInferencer
 from mmdefect.apis.torch_backend import TorchBackend
 from mmdefect.deploy.package import read_package
 from mmdefect.deploy.postprocess import finish_map
+from mmdefect.deploy.runtime import open_package
 from mmdefect.export.graphs import exportable
 from mmdefect.export.input_specs import input_spec
+from mmdefect.export.int8 import Calibration, write_int8
 from mmdefect.export.product_graph import ProductGraph
+from mmdefect.export.triton import write_triton
 from mmdefect.export.write import export
 from tests.export.test_write import check_equal
 from tests.helpers import exported_toys as toys
@@ -138,3 +143,31 @@ def test_exception(tmp_path: Path) -> None:
     model.banks[1] = type(model.banks[1])()
     with pytest.raises(ValueError, match=r'products \[1\] are not learned: expected'):
         ProductGraph(model)
+
+
+@pytest.mark.slow
+def test_feature_int8_and_triton(tmp_path: Path) -> None:
+    """Both heed the second input; the encoder alone is computed in integers."""
+    cfg, path = toys.memory(tmp_path)
+    images = images_of()[:6]
+    folder = export(cfg, tmp_path / 'package', weights=path, images=images)
+    for number, image in enumerate(images):
+        assert cv2.imwrite(str(tmp_path / f'{number}.png'), image)
+    given = read_package(folder)
+    (tmp_path / 'int8').mkdir()
+    batches = Calibration(given, str(tmp_path / '*.png'), most=6)
+    write_int8(folder / 'model.onnx', tmp_path / 'int8/model.onnx', batches)
+    graph = replace(given.graph, precision='int8')
+    replace(given, graph=graph).save(tmp_path / 'int8')
+    for one, other in zip(
+        open_package(folder)(images),
+        open_package(tmp_path / 'int8')(images),
+        strict=True,
+    ):
+        assert one.product == other.product
+        assert one.score == pytest.approx(other.score, rel=0.2)
+    config = write_triton(folder, tmp_path / 'repository') / 'config.pbtxt'
+    text = config.read_text(encoding='utf-8')
+    for name in ('images', 'told', 'maps', 'scores', 'products'):
+        assert f'name: "{name}"' in text
+    assert text.count('TYPE_INT64') == 2

@@ -27,6 +27,7 @@ ALARM_HEADER = (
     'Product',
     'Good images',
     'False alarms',
+    'Certified at most',
     'Defective images',
     'Misses',
     'Product recognised',
@@ -135,7 +136,9 @@ def alarm_section(matrices: Mapping[str, StreamMatrix]) -> Section | None:
             'After the last step, each image decided on as it would be in production: '
             'an alarm is a score above the threshold of the product that was '
             'recognised. False alarms are good images with an alarm, misses defective '
-            'ones without. A product that is taken for none of them is an alarm, too.'
+            'ones without. A product that is taken for none of them is an alarm, too. '
+            'Certified is the rate that good images have promised which were held out; '
+            'a dash is an estimate.'
         ),
         table=table,
     )
@@ -155,6 +158,7 @@ def alarm_table(matrix: StreamMatrix) -> Table:
                         name,
                         f'{good:.0f}',
                         percent(found['false_alarm']),
+                        percent(scalar(last, 'certified', name)),
                         f'{defective:.0f}',
                         percent(found['miss']),
                         percent(found['routing']),
