@@ -12,7 +12,7 @@ PYTEST = $(BIN)/python -m pytest --durations=30 -n auto --maxprocesses 4 --dist 
 STAMP := .venv/.installed
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
-.PHONY: help install demo test test-slow test-all lint docs clean
+.PHONY: help install demo demo-maps test test-slow test-all lint docs clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list
@@ -22,6 +22,9 @@ install: $(STAMP)  ## Create .venv and install everything, pinned
 
 demo: install  ## Learn three defect kinds, then three more, and show what is forgotten and kept
 	$(BIN)/python tools/misc/demo.py
+
+demo-maps: install  ## Learn three products of good images, then two more, with alarms
+	$(BIN)/python tools/misc/demo_maps.py
 
 test: install  ## Run the test suite without what is marked slow, and the examples
 	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)

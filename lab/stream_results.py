@@ -105,22 +105,27 @@ def _summed_up(runs: Runs) -> Collected:
 def _by_seed(name: str, folders: Sequence[str | Path], command: str) -> dict[str, Run]:
     found: dict[str, Run] = {}
     for folder in folders:
-        record = _finished(folder)
-        seed = str(_seed(record))
+        record = finished(folder)
+        seed = str(seed_of(record))
         if seed in found:
             raise ValueError(
                 f'{folder}: expected another seed than {seed}, which another work dir '
                 f'of {name} has; leave one of them out'
             )
-        found[seed] = _run(record, command)
+        found[seed] = run_of(record, _measured(record), command)
     return found
 
 
-def _run(record: StreamRecord, command: str) -> Run:
+def run_of(record: StreamRecord, metrics: dict[str, float], command: str) -> Run:
+    """Return a stream as a run of a results file.
+
+    Raises:
+        ValueError: Its steps came from several commits.
+    """
     steps = record.state['steps']
     ran = _environment(record)
     return {
-        'metrics': _measured(record),
+        'metrics': metrics,
         'commit': ran['commit'],
         'date': today(),
         'duration_s': round(sum(step['duration_s'] for step in steps), 1),
@@ -218,7 +223,13 @@ def _environment(record: StreamRecord) -> dict[str, str]:
     return joined
 
 
-def _finished(folder: str | Path) -> StreamRecord:
+def finished(folder: str | Path) -> StreamRecord:
+    """Read a work dir.
+
+    Raises:
+        FileNotFoundError: It is none.
+        ValueError: Its stream is not finished.
+    """
     record = read_stream(folder)
     states = [entry['state'] for entry in record.state['steps']]
     if set(states) != {'finished'} or record.scored != list(range(len(states))):
@@ -230,8 +241,8 @@ def _finished(folder: str | Path) -> StreamRecord:
     return record
 
 
-def _seed(record: StreamRecord) -> int:
-    """Seed of the last step, from the config that was dumped for it."""
+def seed_of(record: StreamRecord) -> int:
+    """Return the seed of the last step, from the config that was dumped for it."""
     path = inside(record.work_dir, record.state['steps'][-1]['config'])
     seed = read_dumped_config(path).get('randomness', {}).get('seed')
     if seed is None:

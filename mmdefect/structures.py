@@ -11,7 +11,8 @@ class AnomalySample(BaseDataElement):
 
     Metainfo: ``img_path``, ``class_name`` (the product), ``class_label`` (its index
     among the classes seen so far), ``defect`` (``good`` or a kind), ``ori_shape``,
-    ``img_shape``.
+    ``img_shape``; ``told_product``, the index of the product where the caller
+    knows it.
 
     Attributes:
         gt_label: 0 good, 1 defective; int64, no dimensions.
@@ -19,9 +20,15 @@ class AnomalySample(BaseDataElement):
             whose defect is not outlined.
         pred_score: Larger is more anomalous; float32, no dimensions.
         pred_map: Anomaly map of shape ``(h, w)``, float32, not negative.
+        pred_product: Index of the product that was recognised among the classes, -1 if
+            it is none of them; int64, no dimensions. Of models that recognise it.
+        pred_alarm: Whether the score is above the alarm of the product that the image
+            was compared with; bool, no dimensions. Where that product has an alarm.
     """
 
     gt_label: Tensor
     gt_mask: Tensor
     pred_score: Tensor
     pred_map: Tensor
+    pred_product: Tensor
+    pred_alarm: Tensor

@@ -43,6 +43,9 @@ CONFIGS = configs_in(ANOMALY)
 PAPER_SCALE = [path for path in CONFIGS if '_b4_' in path.stem]
 CONFIGS_OF = families(CONFIGS)
 BASELINES = ('ewc', 'finetune', 'joint', 'mas', 'replay', 'si')
+# They train nothing; those with a bank for each product are of no paper's protocol.
+BANKS = ('memory', 'memory-gaussian', 'memory-subspace')
+MEMORIES = ('coreset', *BANKS)
 SCOPE = 'mmdefect'
 each_method = pytest.mark.parametrize('method', CONFIGS_OF)
 
@@ -92,10 +95,10 @@ PUBLISHED = {
 def test_smoke_something_is_tested() -> None:
     assert len(PAPER_SCALE) >= 80
     assert len(CONFIGS) - len(PAPER_SCALE) >= 16
-    assert set(CONFIGS_OF) == {*BASELINES, 'coreset', 'iuf', 'uniad'}
+    assert set(CONFIGS_OF) == {*BASELINES, *MEMORIES, 'iuf', 'uniad'}
 
 
-@each_method
+@pytest.mark.parametrize('method', sorted(set(CONFIGS_OF) - {*BANKS}))
 def test_feature_published_protocols(method: str) -> None:
     found = 0
     for path in CONFIGS_OF[method]:
@@ -121,7 +124,9 @@ def test_smoke_models_build(method: str) -> None:
         with named(path, step):
             model = build_anomaly_model(cfg.model)
             seen = len(stream_of(path).seen_classes(step))
-            if method == 'coreset':
+            if method in BANKS:
+                assert len(model.banks) == seen
+            elif method == 'coreset':
                 assert model.memory.shape[0] == len(model.filled) == seen
             elif model.conditioner is not None:
                 assert model.conditioner.classifier.out_features == seen
@@ -132,6 +137,7 @@ def test_smoke_models_build(method: str) -> None:
     [
         ('iuf/iuf_b4_mvtec-ad_14-1', 224),
         ('coreset/coreset_b4_mvtec-ad_14-1', 224),
+        ('memory/memory_resnet50_mvtec-ad_1-1x14', 224),
         ('iuf/iuf_mobilenet-v2_cpu_products_3-1x2', 224),
         ('iuf/iuf_toy_3-1x2', 128),
     ],
@@ -143,8 +149,9 @@ def test_shape_in_channels_is_what_the_backbone_gives(name: str, side: int) -> N
     maps = features.backbone(torch.empty(1, 3, side, side))
     grid = (cfg.model.get('transformer') or cfg.model).grid
     assert sum(found.shape[1] for found in maps) == cfg.model.in_channels
-    # The last tap sets the grid: nothing is made up between its points.
-    assert maps[-1].shape[-1] == grid
+    # The last tap sets the grid: nothing is made up between its points. A memory's is
+    # finer: what the others see counts more.
+    assert maps[-2 if 'memory' in name else -1].shape[-1] == grid
 
 
 @each_method
@@ -209,7 +216,7 @@ def test_feature_what_a_method_adds(method: str) -> None:
     own = {'anchor', 'projection', 'penalty', 'coreset'}
     for path, step, cfg in runs(CONFIGS_OF[method]):
         added: set[str] = set()
-        if method == 'coreset':
+        if method in MEMORIES:
             added = {'coreset'}
         elif step and method == 'iuf':
             added = {'anchor', 'projection'}
@@ -225,7 +232,7 @@ def test_feature_what_a_method_adds(method: str) -> None:
             assert own & cfg.default_hooks.keys() == added
             if 'penalty' in added:
                 assert cfg.default_hooks.penalty.method == method
-            assert collects is (method != 'coreset')
+            assert collects is (method not in MEMORIES)
             assert train.get('replay_classes', []) == replayed
             assert train.get('replay', 0) == (10 if replayed else 0)
 
@@ -260,7 +267,7 @@ def test_feature_methods_share_one_base(method: str) -> None:
             assert config_hash(resolved(other, 0)) == config_hash(resolved(path, 0))
 
 
-@each_method
+@pytest.mark.parametrize('method', sorted(set(CONFIGS_OF) - {*BANKS}))
 def test_feature_cpu_sized_keep_the_method(method: str) -> None:
     """They change sizes and schedules; the method section is the parent's."""
     free = {'protocol', 'base', 'increment', 'steps'}
@@ -296,7 +303,8 @@ def test_feature_pixels_are_scored_as_published(method: str) -> None:
         load = loaded(path).test_dataloader.dataset.pipeline[2]
         with named(path):
             assert load.type == 'mmdefect.LoadAnomalyMask'
-            assert load.get('size') == ((224, 224) if path in PAPER_SCALE else None)
+            published = any(name in path.stem for name in ('_mvtec-ad_', '_visa_'))
+            assert load.get('size') == ((224, 224) if published else None)
 
 
 def test_feature_own_products(tmp_path: Path) -> None:

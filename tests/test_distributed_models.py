@@ -95,7 +95,7 @@ def test_feature_two_iterations(path: Path, ddp: None, tmp_path: Path) -> None:
         runner = train(cfg, tmp_path / str(number))
         assert runner.iter == 2
         wrapper = type(runner.model)
-        memory = 'Coreset' in cfg.model.type
+        memory = cfg.model.type.endswith(('Coreset', 'ProductMemory'))
         assert wrapper is (ReplicatedModel if memory else DistributedModel)
 
 

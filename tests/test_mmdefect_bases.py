@@ -35,6 +35,7 @@ BASES = {
     'sd_idd/sd-idd_r18_fpn_toy_neu-det_3+3.py': 'neu-det',
     'anomaly_stream/finetune_toy_3-1x2.py': 'products',
     'coreset/coreset_toy_3-1x2.py': 'products',
+    'memory/memory_toy_3-1x2.py': 'products',
     'iuf/iuf_toy_3-1x2.py': 'products',
     'iuf/iuf_mobilenet-v2_cpu_products_3-1x2.py': 'products',
     'uniad/uniad_toy_3-1x2.py': 'products',

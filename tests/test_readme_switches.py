@@ -33,6 +33,9 @@ from mmdefect.models.anomaly import (
     transformer,
 )
 from mmdefect.models.anomaly import coreset as coreset_model
+from mmdefect.models.anomaly.product_memory import bank as memory_bank
+from mmdefect.models.anomaly.product_memory import model as memory_model
+from mmdefect.models.anomaly.product_memory import recipe as memory_recipe
 from mmdefect.models.detection import incremental_gfl, incremental_gfl_head
 from mmdefect.models.detection.distill import terms
 from mmdefect.pruning.sweep.settings import prune_settings
@@ -138,6 +141,7 @@ def test_feature_classes_of_the_paper_table(method: str) -> None:
 PRESETS = {
     'coreset': 'coreset/coreset_b4_visa_8-4',
     'iuf': 'iuf/iuf_b4_mvtec-ad_10-5',
+    'memory': 'memory/memory_resnet50_mvtec-ad_1-1x14',
     'uniad': 'uniad/uniad_b4_mvtec-ad_10-5',
     **{
         name: f'anomaly_stream/{name}_b4_mvtec-ad_10-5'
@@ -232,10 +236,11 @@ def test_feature_method_by_one_more_base(tmp_path: Path) -> None:
     build_parts(cfg)
 
 
-@pytest.mark.parametrize('folder', ['coreset', 'iuf', 'uniad'])
+@pytest.mark.parametrize('folder', ['coreset', 'iuf', 'memory', 'uniad'])
 def test_feature_classes_of_the_anomaly_paper_table(folder: str) -> None:
     modules = (
         *(conditioner, coreset_model, features, iuf, losses, transformer),
+        *(memory_bank, memory_model, memory_recipe),
         *(coreset, feature_statistics, projected_update, weight_anchor),
     )
     table = rows(folder, 'From the paper to the code')

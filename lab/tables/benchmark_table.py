@@ -38,6 +38,10 @@ TARGETS = {
     'folder_peak/peak_of_a_tenth': 1.05,
     'casting_int8_lost_points': 0.5,
     'gfl_int8_lost_points': 0.5,
+    'add_product_seconds': 60.0,
+    'search_share_of_forward': 0.15,
+    'cost_100/cost_10_products': 1.05,
+    'mb_per_product': 2.0,
 }
 # What a number should at least be.
 LEAST = {
@@ -47,6 +51,7 @@ LEAST = {
     'aupro_speedup': 50.0,
     'casting_int8_gain': 1.1,
     'gfl_int8_gain': 1.1,
+    'greedy_speedup': 5.0,
 }
 _PARTS = ('_q25', '_q75', '_ms', '_bytes')
 _HEAD = ('measured', 'quartiles', 'ours, other', 'target')

@@ -13,6 +13,7 @@ from lab.tables.classifier_table import classifier_lines, is_study
 from lab.tables.coverage_table import coverage_lines, is_coverage
 from lab.tables.inference_table import inference_lines, is_inference
 from lab.tables.leakage_table import is_leakage, leakage_lines
+from lab.tables.product_table import is_products, product_lines
 from lab.tables.pruning_table import is_pruning, pruning_lines
 from lab.tables.reliability_table import is_reliability, reliability_lines
 from mmdefect.utils.checks import check_choice
@@ -68,6 +69,8 @@ def render_table(results: Mapping[str, Any], paper: Mapping[str, Any]) -> str:
         lines = pruning_lines(results['metrics'])
     elif is_leakage(results['metrics']):
         lines = leakage_lines(results['metrics'])
+    elif is_products(results['metrics']):
+        lines = product_lines(results['metrics'])
     elif is_coverage(results['metrics']):
         lines = coverage_lines(results['metrics'])
     elif is_reliability(results['metrics']):

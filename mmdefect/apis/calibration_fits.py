@@ -1,12 +1,12 @@
-"""Thresholds of labels and maps, for a model that is trained already."""
+"""Thresholds of labels, for a model that is trained already; what all fits share."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from mmdefect.apis.datasets import build_dataset, refuse_learned
 from mmdefect.apis.torch_backend import TorchBackend
-from mmdefect.deploy.outputs import LabelOutput, MapOutput, Output
+from mmdefect.deploy.outputs import LabelOutput, Output
 from mmdefect.deploy.paths import images_below
 from mmdefect.deploy.sources import open_frames
 from mmdefect.engine.hooks.calibration import BUFFERS, CalibrationHook
@@ -22,8 +22,15 @@ from mmdefect.utils.checks import check_known, some_of
 from mmdefect.utils.dumped_config import SCOPES, check_types
 from mmdefect.utils.images import read_bgr
 
-Look = Callable[[Iterable[np.ndarray]], Iterator[Output]]
-"""Images to outputs, one after the other."""
+
+class Look(Protocol):
+    """How images become outputs, one after the other."""
+
+    def __call__(
+        self, images: Iterable[np.ndarray], product: str | None = None
+    ) -> Iterator[Output]:
+        """Look at them; of maps the caller may know the product."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +122,11 @@ def _sorted_labels(
     """Probabilities, labels and notes on images in folders of their classes."""
     rows: list[np.ndarray] = []
     labels: list[int] = []
-    by_folder, notes = _by_folder(backend, look, root)
-    for name, outputs in by_folder.items():
+    folders = class_folders(backend.spec.classes, root)
+    notes = refuse_learned(backend.cfg, [*images_below(*folders.values())])
+    bits = backend.spec.about.get('bits')
+    for name, folder in folders.items():
+        outputs = look(pictures(folder, bits))
         found = [cast(LabelOutput, output).probabilities for output in outputs]
         rows += found
         labels += [backend.spec.classes.index(name)] * len(found)
@@ -147,72 +157,17 @@ class _Told:
         self.warnings.append(text)
 
 
-def fit_maps(backend: TorchBackend, look: Look, root: Path, *, rate: float) -> Fit:
-    """Choose a threshold a product from the scores of good images.
+def class_folders(known: Sequence[str], root: Path) -> dict[str, Path]:
+    """Folders of images that are named as a class or product.
 
     Args:
-        backend: The model.
-        look: How it looks at images.
-        root: Folder of folders named as products; of a model of one product, of its
-            images.
-        rate: Wanted share of good images that are called defective.
+        known: Classes; of a single one ``root`` may hold the images.
+        root: Folder of these folders.
 
     Raises:
-        ValueError: A folder is no product, an image is one of the training, or
-            one cannot be read.
+        FileNotFoundError: It is not there.
+        ValueError: It holds no folder, or one that is no class.
     """
-    products = backend.spec.classes
-    thresholds, counts = {}, {}
-    by_folder, notes = _by_folder(backend, look, root)
-    for name, outputs in by_folder.items():
-        scores = [cast(MapOutput, output).score for output in outputs]
-        thresholds[name] = good_threshold(scores, rate)
-        counts[name] = len(scores)
-        if rate * len(scores) < 1:
-            notes.append(
-                f'{len(scores)} good images of {name} cannot tell a share of {rate:g}: '
-                'its threshold lies just above all of them'
-            )
-    if missing := [name for name in products if name not in thresholds]:
-        notes.append(f'no images of {some_of(missing)}: no threshold, nothing decided')
-    summary = ', '.join(
-        f'{name} {value:.4g} ({counts[name]} images)'
-        for name, value in thresholds.items()
-    )
-    note = {
-        'task': 'maps',
-        'thresholds': thresholds,
-        'false_alarm_rate': rate,
-        'images': sum(counts.values()),
-        'counts': counts,
-    }
-    return Fit(note=note, summary=f'thresholds {summary}', notes=notes)
-
-
-def good_threshold(scores: Sequence[float], rate: float) -> float:
-    """Lowest threshold at which no more than a share of good images is called.
-
-    In the middle of the gap above the highest score that is still called good; just
-    above it where there is none, or where scores are equal.
-
-    Args:
-        scores: Of good images, at least one.
-        rate: Share of them that may be at or above the threshold.
-    """
-    order = sorted(scores)
-    # 0.07 * 100 is a little more than 7.
-    called = math.floor(rate * len(order) + 1e-9)
-    low = order[len(order) - called - 1]
-    above = [score for score in order if score > low]
-    middle = (low + above[0]) / 2 if above else low
-    return middle if middle > low else math.nextafter(low, math.inf)
-
-
-def _by_folder(
-    backend: TorchBackend, look: Look, root: Path
-) -> tuple[dict[str, Iterator[Output]], list[str]]:
-    """Outputs of images by folder, named as a class or product, and notes on them."""
-    known = backend.spec.classes
     if not root.is_dir():
         raise FileNotFoundError(
             f'there is no folder {root}: expected one of validation images; check the '
@@ -232,10 +187,7 @@ def _by_folder(
         )
     refuse_other_case(folders, known, what=str(root))
     check_known(folders, known, what=str(root))
-    bits = backend.spec.about.get('bits')
-    notes = refuse_learned(backend.cfg, [*images_below(*folders.values())])
-    found = {name: look(_pictures(path, bits)) for name, path in folders.items()}
-    return found, notes
+    return folders
 
 
 def refuse_other_case(names: Iterable[str], known: Sequence[str], *, what: str) -> None:
@@ -254,7 +206,12 @@ def refuse_other_case(names: Iterable[str], known: Sequence[str], *, what: str) 
             )
 
 
-def _pictures(folder: Path, bits: int | None) -> Iterator[np.ndarray]:
+def pictures(folder: Path, bits: int | None) -> Iterator[np.ndarray]:
+    """All images of a folder.
+
+    Raises:
+        ValueError: One cannot be read.
+    """
     for frame in open_frames(folder, bits=bits):
         if frame.image is None:
             raise ValueError(f'{frame.error}; a threshold needs all images')

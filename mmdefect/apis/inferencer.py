@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 
 from mmdefect.deploy.ahead import read_ahead
-from mmdefect.deploy.backend import SHARED, Backend
+from mmdefect.deploy.backend import SHARED, Backend, told
 from mmdefect.deploy.decision import decide, failed
 from mmdefect.deploy.outputs import Output
 from mmdefect.deploy.package import FILE, is_package
@@ -58,7 +58,8 @@ class DefectInferencer:
             overlapping tiles and their results merged. None looks at whole ones.
         threshold: From which score on a defect is called one, in place of what was
             calibrated: one number, or a number a class (or product).
-        product: Of a model of maps: which product all pictures show.
+        product: Of a model of maps: which product all pictures show; a model that
+            recognises products then takes it from the caller.
         bits: How many of its 16 bits a 16-bit image uses; by default what the config's
             dataset says.
 
@@ -110,6 +111,7 @@ class DefectInferencer:
             spec = self.backend.spec
         if product is not None:
             spec.check_product(product)
+        self.backend = told(self.backend, product)
         self.spec = spec if threshold is None else spec.with_threshold(threshold)
         self.batch_size = batch_size
         self.product = product

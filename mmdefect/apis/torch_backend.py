@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mmdefect.apis.alarms import above, own_alarms
 from mmdefect.apis.array_pipeline import ArrayPipeline
 from mmdefect.apis.models import built
 from mmdefect.apis.trained import Trained, dataset_of, find_trained
 from mmdefect.deploy.backend import equal_shapes
-from mmdefect.deploy.outputs import BoxOutput, LabelOutput, MapOutput, Output
+from mmdefect.deploy.outputs import (
+    BoxOutput,
+    LabelOutput,
+    MapOutput,
+    Output,
+    recognised,
+)
 from mmdefect.deploy.postprocess import finish_map
 from mmdefect.deploy.spec import BOX_THRESHOLD, ModelSpec, Task
 from mmdefect.utils.checkpoint import checkpoint_classes
@@ -78,6 +86,7 @@ class TorchBackend:
         self._heads = [part for name, part in parts if _HEADS.fullmatch(name)]
         self.spec = spec_of(self.model, found, checkpoint)
         self.pipeline = ArrayPipeline(found.cfg)
+        self._told: int | None = None
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Output]:
         """Look at a batch; see :class:`~mmdefect.deploy.backend.Backend`."""
@@ -89,12 +98,21 @@ class TorchBackend:
                 found[number] = self._output(sample, images[number].shape[:2])
         return [found[number] for number in range(len(items))]
 
+    def told(self, product: str) -> TorchBackend:
+        """The same model, which need not recognise the product."""
+        other = copy.copy(self)
+        other._told = self.spec.classes.index(product)
+        return other
+
     @torch.inference_mode()
     def _predict(self, items: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
         batch = {
             'inputs': [item['inputs'] for item in items],
             'data_samples': [item['data_samples'] for item in items],
         }
+        if self._told is not None:
+            for sample in batch['data_samples']:
+                sample.set_metainfo({'told_product': self._told})
         data = self.model.data_preprocessor(batch, False)
         with _watched(self._heads):
             return self.model(data['inputs'], data['data_samples'], mode='predict')
@@ -107,9 +125,14 @@ class TorchBackend:
         return MapOutput(
             anomaly_map=finish_map(_numbers(sample.pred_map), (size[1], size[0])),
             score=float(sample.pred_score),
-            # Nobody has to tell which one it is, where there is only one.
-            product=self.spec.only_class,
+            **self._product(sample),
         )
+
+    def _product(self, sample: Any) -> dict[str, Any]:
+        """Which product it is: told, recognised, or the only one."""
+        if 'pred_product' in sample:
+            return recognised(int(sample.pred_product), self.spec)
+        return {'product': self.spec.only_class}
 
 
 @contextmanager
@@ -196,7 +219,8 @@ def task_of(model: Any) -> Task:
         return 'boxes'
     if 'BaseClassifier' in names:
         return 'labels'
-    if hasattr(model, 'features') and hasattr(model, 'score'):
+    scored = hasattr(model, 'score') or hasattr(model, 'alarms')
+    if hasattr(model, 'features') and scored:
         return 'maps'
     raise ValueError(
         f'model.type={type(model).__name__!r}: expected a detector, a classifier or a '
@@ -230,12 +254,16 @@ def spec_of(model: Any, found: Trained, checkpoint: Mapping[str, Any]) -> ModelS
         return _of_labels(model, classes, _is_number(note.get('threshold')), about)
     chosen = note.get('thresholds') or {}
     thresholds = {n: float(value) for n, value in chosen.items() if _is_number(value)}
+    own = own_alarms(model, classes)
+    thresholds = dict.fromkeys(own, above(1.0)) | thresholds
     return ModelSpec(
         task=task,
         classes=classes,
         thresholds=thresholds,
         default_threshold=BOX_THRESHOLD if task == 'boxes' else None,
         calibrated=bool(thresholds) and thresholds.keys() >= set(classes),
+        routes=task == 'maps' and hasattr(model, 'route'),
+        alarms=own | dict(note.get('alarms') or {}),
         about=about,
     )
 

@@ -44,9 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--false-alarm-rate',
         type=float,
-        default=0.01,
+        default=0.05,
         metavar='SHARE',
-        help='of maps: share of good images that may be called defective (0.01)',
+        help='of maps: share of good images that may raise an alarm (0.05)',
+    )
+    parser.add_argument(
+        '--confidence',
+        type=float,
+        default=0.95,
+        metavar='SHARE',
+        help='of maps: how sure that shall be (0.95)',
     )
     parser.add_argument(
         '--out', type=Path, metavar='FILE', help='calibrated.pth beside the weights'
@@ -74,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
         annotations=args.annotations,
         costs=args.costs,
         false_alarm_rate=args.false_alarm_rate,
+        confidence=args.confidence,
         out=args.out,
         batch_size=args.batch_size,
         tile=tile_of(args),

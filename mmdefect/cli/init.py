@@ -54,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     others.add_argument(
         '--good', metavar='FOLDER', help='name of the folder that holds good parts'
     )
+    others.add_argument(
+        '--after',
+        type=Path,
+        metavar='DIR',
+        help='of maps: work dir of a model that learns the new products, too',
+    )
 
 
 def run(args: argparse.Namespace) -> int:

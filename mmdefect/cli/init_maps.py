@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmdefect.cli.init_after import Before, find_before, stream_text
 from mmdefect.cli.init_folders import class_folders, good_folder
 from mmdefect.cli.init_images import Looked, look
 from mmdefect.cli.init_plan import (
@@ -31,13 +32,15 @@ from mmdefect.datasets.anomaly.layout import (
     scan_products,
 )
 from mmdefect.datasets.anomaly.meta_file import meta_lines
-from mmdefect.utils.checks import name_some
+from mmdefect.utils.checks import name_some, some_of
 
-BASE = 'mmdefect::coreset/coreset_mobilenet-v2_cpu_products_3-1x2.py'
+BASE = 'mmdefect::memory/memory_mobilenet-v2_cpu_products_3-1x2.py'
 SIDE = 224
 """Pixels of a side that images are brought to."""
 FEW = 20
 """Good images of a product below which there is a warning."""
+CERTIFIED = 118
+"""Good images from which on the preset certifies the rate of a product's alarm."""
 
 
 @dataclass
@@ -68,6 +71,7 @@ def plan(args: argparse.Namespace) -> Plan:
         args: As :func:`mmdefect.cli.init.add_arguments` describes them.
     """
     result = Plan(args.out, args.force)
+    before = None if args.after is None else find_before(args.after)
     products = find_products(args.data, args.good)
     looked = look(products.root, products.names)
     result.found = [*map(str, products.reports), *products.notes]
@@ -75,12 +79,20 @@ def plan(args: argparse.Namespace) -> Plan:
     if result.errors or any(report.errors for report in products.reports):
         result.errors = result.errors or ['the products above cannot be used']
         return result
+    if before is not None and not before.news([r.product for r in products.reports]):
+        result.errors = [
+            f'{args.after} knows {some_of(before.products)} already: expected another '
+            'product; put the folder of its good images beside them'
+        ]
+        return result
     result.found += looked.found()
     result.warnings = [*_warnings(products, looked), *looked.warnings()]
     absent = weights_note(MOBILENET, ', and what they see says little')
     result.warnings += [absent] if absent else []
     result.files = products.files
-    result.config = config_text(args, products, pretrained=absent is None)
+    result.config = config_text(
+        args, products, pretrained=absent is None, before=before
+    )
     return result
 
 
@@ -160,6 +172,14 @@ def _warnings(products: Products, looked: Looked) -> list[str]:
             f'products with fewer than {FEW} good images for training '
             f'({name_some(few)}): what is not shown is unusual; take more'
         )
+    if rare := [
+        f'{r.product} {r.train}' for r in products.reports if r.train < CERTIFIED
+    ]:
+        found.append(
+            f'products with fewer than {CERTIFIED} good images for training '
+            f'({name_some(rare)}): their alarms are estimates that nothing certifies; '
+            'take more'
+        )
     if bare := [r.product for r in products.reports if not r.defective]:
         found.append(
             f'products without defective test images ({name_some(bare)}): nothing says '
@@ -184,8 +204,8 @@ _base_ = {BASE!r}
 
 products = {{products}}{{model}}
 
-# Images are brought to {SIDE} x {SIDE} and a map has 14 x 14 places. For finer defects
-# scale=(448, 448) and model=dict(grid=28), at four times the time.
+# Images are brought to {SIDE} x {SIDE} and a map has 28 x 28 places. For finer defects
+# scale=(448, 448) and model=dict(grid=56), at four times the time.
 size = dict(
     type='Resize', scale=({SIDE}, {SIDE}), keep_ratio=False, backend='pillow')
 train_pipeline = [_base_.train_pipeline[0], size, *_base_.train_pipeline[2:]]
@@ -197,13 +217,16 @@ test_dataloader = dict(
     dataset=dict(images, {{test}}pipeline=test_pipeline))
 del size, images
 
-{{later}}
-stream = dict(protocol=[products])
+{{stream}}
 """
 
 
 def config_text(
-    args: argparse.Namespace, products: Products, *, pretrained: bool
+    args: argparse.Namespace,
+    products: Products,
+    *,
+    pretrained: bool,
+    before: Before | None = None,
 ) -> str:
     """The config.
 
@@ -211,8 +234,11 @@ def config_text(
         args: Of the command.
         products: What was found.
         pretrained: Whether weights of the backbone are there.
+        before: What the model knows already.
     """
     names = [report.product for report in products.reports]
+    if before is not None:
+        names = [*before.products, *before.news(names)]
     data = data_folder(args.out)
     train, test = (
         f'meta_file={relative(data / name, products.root)!r}, '
@@ -224,8 +250,8 @@ def config_text(
         about=noted(
             f'What looks unusual on {len(names)} product{"s"[: len(names) - 1]} of '
             f'{args.data.as_posix()}, by mmdefect init: patches of good images are '
-            'remembered, in one pass and without a GPU. Paths are relative to the '
-            'folder where training is started.'
+            'remembered, in one pass and without a GPU, and each product has an alarm. '
+            'Paths are relative to the folder where training is started.'
         ),
         products=names_literal(names),
         model=''
@@ -234,8 +260,5 @@ def config_text(
         root=literal(products.root),
         train=train,
         test=test,
-        later=noted(
-            'All products in one step. What comes later is a list of its own, such as '
-            f'[{list(names)!r}, ["new"]], with the new product among `products`.'
-        ),
+        stream=stream_text(names, before),
     )

@@ -32,6 +32,7 @@ from mmdefect.cli.result_files import (
 )
 from mmdefect.cli.results import ResultFolder, video_of, write_coco, write_list
 from mmdefect.cli.shards import LAUNCHERS, Share, share_of, take_gpu
+from mmdefect.deploy.spec import DECISIONS
 
 if TYPE_CHECKING:
     from mmdefect.apis.inferencer import DefectInferencer
@@ -320,7 +321,9 @@ def _finish(counts: Counter[str], inferencer: DefectInferencer) -> int:
     """Print the summary; 1 if there is no result at all."""
     total = counts.total()
     errors = counts['error']
-    parts = [f'{counts[name]} {name}' for name in ('ok', 'defective', 'undecided')]
+    routes = inferencer.spec.routes
+    shown = [name for name in DECISIONS if routes or name != 'unknown product']
+    parts = [f'{counts[name]} {name}' for name in shown]
     parts.append(f'{errors} {"error" if errors == 1 else "errors"}')
     doubt = '' if inferencer.spec.calibrated else ' (not calibrated)'
     print(f'{total} {"image" if total == 1 else "images"}: {", ".join(parts)}{doubt}')

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmdefect.deploy.spec import DECISIONS
+
 
 class Place(NamedTuple):
     """Where a result stands: the file, the offset of its line, whether it failed.
@@ -53,7 +55,7 @@ def _is_result(record: Any) -> bool:
     return (
         isinstance(record, dict)
         and isinstance(record.get('source'), str)
-        and record.get('decision') in ('ok', 'defective', 'undecided')
+        and record.get('decision') in DECISIONS
         and _are_numbers(record.get('size'), 2)
         and isinstance(record.get('error', ''), str)
         and isinstance(found := record.get('coco', []), list)

@@ -90,12 +90,13 @@ def check_product(
     report.notes += same_image_notes(train.images, test.images)
     if test.image_level:
         report.notes.append('no ground_truth: defects are known by image only')
-    if test.untested:
+    if test.untested or test.all_defective:
         number = len(held_out(train.images, SHARE, root=root))
-        report.notes.append(untested_note(product, number, SHARE).split(': ', 1)[1])
-    elif not report.good or not report.defective:
-        kind = 'defective' if report.good else 'good'
-        report.notes.append(f'no {kind} test image: its AUROC is undefined')
+        defects = bool(test.all_defective)
+        note = untested_note(product, number, SHARE, defects=defects)
+        report.notes.append(note.split(': ', 1)[1])
+    elif not report.defective:
+        report.notes.append('no defective test image: its AUROC is undefined')
     if not report.errors:
         bits, beyond = product_bits({product: images}, root=root)
         report.notes += [

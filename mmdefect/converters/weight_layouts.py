@@ -1,4 +1,4 @@
-"""How other packages name the weights of the casting study's classifiers.
+"""How other packages name the weights of classifiers and of frozen encoders.
 
 A layout is a list of rules: a pattern of the whole name, and its name in mmpretrain's
 backbone. What matches no rule keeps its name.
@@ -44,6 +44,11 @@ VIT_TIMM: Rules = [
             (r'mlp\.fc2\.(\w+)', r'ffn.layers.1.\2'),
         ]
     ),
+]
+DINOV2: Rules = [
+    *VIT_TIMM,
+    (r'blocks\.(\d+)\.ls1\.gamma', rf'{_VIT_BLOCK}.attn.gamma1.weight'),
+    (r'blocks\.(\d+)\.ls2\.gamma', rf'{_VIT_BLOCK}.ffn.gamma2.weight'),
 ]
 CONVNEXT: Rules = [
     (r'features\.0\.(.+)', r'downsample_layers.0.\1'),
@@ -108,8 +113,8 @@ EFFICIENTNET_V2: Rules = [
     ),
 ]
 
-# By the names of configs/_base_/models/casting. LUNA has no rules: nothing says how
-# its tensors are called, only which come in which order.
+# By the names of configs/_base_/models/casting, then encoders of anomaly models. What
+# stands in IN_ORDER has no rules: its tensors come in the same order here and there.
 LAYOUTS: dict[str, Rules] = {
     'luna': [],
     'alexnet': [],
@@ -119,7 +124,15 @@ LAYOUTS: dict[str, Rules] = {
     'vit_b16': VIT_TORCHVISION,
     'swin_tiny': SWIN,
     'dino_vits8': VIT_TIMM,
+    'dinov2_vits14': DINOV2,
+    'efficientnet_lite0': [],
 }
+# Nothing says how LUNA's tensors are called.
+IN_ORDER = ('luna', 'efficientnet_lite0')
+# Only their features are used: a classifier in the file is left out.
+ENCODERS = ('dinov2_vits14', 'efficientnet_lite0')
+# What a file holds beside the network: DINOv2's stands for patches hidden in training.
+UNUSED = {'dinov2_vits14': ('mask_token',)}
 # The linear layer that tells classes apart, as torchvision builds it or as the study
 # replaced it.
 HEADS = {
@@ -130,6 +143,7 @@ HEADS = {
     'vit_b16': r'heads\.head',
     'swin_tiny': r'head',
     'dino_vits8': r'head',
+    'dinov2_vits14': r'head',
 }
 SOURCES = {
     'luna': "the casting study's LUNA",
@@ -140,6 +154,8 @@ SOURCES = {
     'vit_b16': 'torchvision.models.vit_b_16',
     'swin_tiny': 'torchvision.models.swin_t',
     'dino_vits8': "DINO's or timm's ViT-S/8",
+    'dinov2_vits14': "DINOv2's or timm's ViT-S/14 without registers",
+    'efficientnet_lite0': "timm's tf_efficientnet_lite0, its classifier included",
 }
 # What the weights are for; the configs add what matters in training only.
 BACKBONES: dict[str, dict[str, Any]] = {
@@ -161,6 +177,15 @@ BACKBONES: dict[str, dict[str, Any]] = {
         'img_size': 224,
         'patch_size': 8,
     },
+    'dinov2_vits14': {
+        'type': 'mmpretrain.VisionTransformer',
+        'arch': 'dinov2-small',
+        # Of the file; a network for other images resizes the positions as it loads.
+        'img_size': 518,
+        'patch_size': 14,
+        'layer_scale_init_value': 1e-5,
+    },
+    'efficientnet_lite0': {'type': 'mmdefect.EfficientNetLite', 'arch': 'lite0'},
 }
 
 

@@ -1,4 +1,4 @@
-"""Weights of torchvision, timm, DINO and LUNA under mmpretrain's names."""
+"""Weights of torchvision, timm, DINO, DINOv2 and LUNA under mmpretrain's names."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from torch import Tensor
 
 from mmdefect.converters.weight_layouts import (
     BACKBONES,
+    ENCODERS,
+    IN_ORDER,
     LAYOUTS,
     SOURCES,
+    UNUSED,
     head_part,
     rename,
 )
@@ -54,7 +57,7 @@ class Converted:
 
 
 def convert(state: Mapping[str, Tensor], arch: str) -> Converted:
-    """Rename the weights of one of the eight classifiers.
+    """Rename the weights of one of the classifiers and encoders.
 
     The results of both networks agree to 1e-5; EfficientNetV2 needs
     :class:`~mmdefect.models.classification.padding.HalfPaddedConv2d` for that.
@@ -69,10 +72,12 @@ def convert(state: Mapping[str, Tensor], arch: str) -> Converted:
     """
     check_choice('arch', arch, ARCHS)
     expected = expected_weights(arch)
-    if arch == 'luna':
+    if arch in IN_ORDER:
         renamed, head = in_order(state, expected)
     else:
         renamed, head = by_name(state, arch)
+    if arch in ENCODERS:
+        head = {}
     for name, value in expected.items():
         # Files of before torch 0.4.1 have no counters, and nothing uses them.
         if name.endswith(COUNTER):
@@ -98,7 +103,10 @@ def by_name(
         The weights of the backbone, and ``weight`` and ``bias`` of the head.
     """
     backbone, head = {}, {}
+    unused = UNUSED.get(arch, ())
     for name, value in state.items():
+        if name in unused:
+            continue
         part = head_part(name, arch)
         if part is not None:
             head[part] = value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -45,3 +45,16 @@ class Backend(Protocol):
             One output an image, in pixels of the image as it was given.
         """
         ...
+
+
+def told(backend: Backend, product: str | None) -> Backend:
+    """A backend that is told which product it sees, where it would recognise it.
+
+    Args:
+        backend: Any; one whose ``spec.routes`` has a method ``told``.
+        product: One of its classes; None leaves it as it is.
+    """
+    if product is None or not backend.spec.routes:
+        return backend
+    found: Backend = cast(Any, backend).told(product)
+    return found

@@ -1,12 +1,12 @@
-"""From scores to decisions: ok or defective, and which kind. No pixel is looked at."""
+"""From scores to decisions: ok, defective, of which kind. No pixel is looked at."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from mmdefect.deploy.outputs import BoxOutput, LabelOutput, MapOutput, Output
-from mmdefect.deploy.result import Decision, Prediction
-from mmdefect.deploy.spec import ModelSpec
+from mmdefect.deploy.result import Prediction
+from mmdefect.deploy.spec import Decision, ModelSpec
 
 
 def decide(
@@ -124,9 +124,11 @@ def _map(
     size: tuple[int, int],
     product: str | None,
 ) -> Prediction:
+    unknown = output.unknown and product is None
     product = product or output.product
-    threshold = spec.threshold_of(product)
-    decision: Decision = 'undecided'
+    threshold = None if unknown else spec.threshold_of(product)
+    decision: Decision = 'unknown product' if unknown else 'undecided'
+    evidence = None if threshold is None else spec.evidence_of(product)
     if threshold is not None:
         decision = 'defective' if output.score >= threshold else 'ok'
     return Prediction(
@@ -134,9 +136,10 @@ def _map(
         task='maps',
         size=size,
         decision=decision,
-        calibrated=spec.calibrated,
+        calibrated=spec.calibrated or evidence is not None,
         threshold=threshold,
         score=output.score,
         anomaly_map=output.anomaly_map,
         product=product,
+        evidence=evidence,
     )

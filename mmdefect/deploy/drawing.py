@@ -23,6 +23,7 @@ INK: Colour = (30, 30, 30)
 DECISIONS: dict[str, Colour] = {
     'ok': (90, 170, 60),
     'defective': (60, 60, 220),
+    'unknown product': (60, 160, 240),
     'undecided': (150, 150, 150),
 }
 # BGR; bright enough for grey metal, apart for colour-blind readers (Paul Tol, 'bright'

@@ -100,8 +100,9 @@ def to_dict(prediction: Prediction, *, everything: bool = False) -> dict[str, An
         'score': number(prediction.score),
         'threshold': number(prediction.threshold),
     }
-    if not prediction.calibrated:
-        found['note'] = NOT_CALIBRATED
+    doubt = None if prediction.calibrated else NOT_CALIBRATED
+    if notes := [note for note in (doubt, prediction.evidence) if note]:
+        found['note'] = '; '.join(notes)
     if prediction.error is not None:
         return {**found, 'error': prediction.error}
     if prediction.task == 'boxes':

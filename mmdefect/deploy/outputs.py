@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+
+from mmdefect.deploy.spec import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,12 +32,15 @@ class MapOutput:
     Attributes:
         anomaly_map: ``(H, W)`` float32 at the size of the original image.
         score: Larger is more anomalous.
-        product: Which product the model took it for; None if it does not tell.
+        product: Which product the model took it for, or was told; None if it does not
+            tell, or if the product is none that it knows.
+        unknown: Whether the product is none that it knows.
     """
 
     anomaly_map: np.ndarray
     score: float
     product: str | None = None
+    unknown: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,3 +55,15 @@ class LabelOutput:
 
 
 Output: TypeAlias = BoxOutput | MapOutput | LabelOutput
+
+
+def recognised(index: int, spec: ModelSpec) -> dict[str, Any]:
+    """``product`` and ``unknown`` of a map, for the index that a model gives.
+
+    Args:
+        index: Into the classes, or -1.
+        spec: Of the model.
+    """
+    if index < 0:
+        return {'product': None, 'unknown': True}
+    return {'product': spec.classes[index]}

@@ -10,6 +10,7 @@ from typing import Any
 from mmdefect.deploy.inputs import InputSpec
 from mmdefect.deploy.package_fields import (
     FIELDS,
+    SMOOTHING,
     SUPPRESSION,
     SUPPRESSION_OPTIONS,
     WEIGHTS,
@@ -35,6 +36,8 @@ KEYS = (
     'task', 'classes', 'defective', 'thresholds', 'default_threshold', 'calibrated',
     'input', 'graph', 'postprocess', 'about', 'parity',
 )  # fmt: skip
+# Entries that packages of earlier versions do not have, and what holds for these.
+LATER: dict[str, Any] = {'routes': False, 'alarms': {}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,8 @@ class Graph:
         sha256: Of its content.
         weights: OpenVINO only: ``file`` and ``sha256`` of the second file.
         precision: ``'float32'`` or ``'int8'``.
-        inputs: Names, of one input.
+        inputs: Names: the images; with ``routes`` which product each shows, int64, -1
+            where it is to be recognised.
         outputs: Names, in order.
     """
 
@@ -80,7 +84,8 @@ class Package:
         spec: What its users see; ``spec.about`` is where it comes from.
         input: How an image becomes an input.
         graph: The network.
-        postprocess: From the outputs of a detector to boxes; empty for other tasks.
+        postprocess: From the outputs of a detector to boxes; of maps ``sigma``, where
+            they are smoothed at the size of the image; else empty.
         parity: What the export measured against the model that it was made of.
     """
 
@@ -101,6 +106,8 @@ class Package:
             'thresholds': dict(self.spec.thresholds),
             'default_threshold': self.spec.default_threshold,
             'calibrated': self.spec.calibrated,
+            'routes': self.spec.routes,
+            'alarms': {name: dict(told) for name, told in self.spec.alarms.items()},
             'input': self.input.to_dict(),
             'graph': asdict(self.graph),
             'postprocess': dict(self.postprocess),
@@ -179,6 +186,7 @@ def _check_version(content: Mapping[str, Any], folder: Path) -> None:
 
 
 def _package_of(content: Mapping[str, Any], folder: Path) -> Package:
+    content = {**LATER, **content}
     check_fields(content, FIELDS)
     if content['graph'].get('weights') is not None:
         check_fields(content, WEIGHTS)
@@ -186,6 +194,8 @@ def _package_of(content: Mapping[str, Any], folder: Path) -> Package:
         given = {f'postprocess.{key}' for key in content['postprocess']}
         more = {key: SUPPRESSION_OPTIONS[key] for key in given & {*SUPPRESSION_OPTIONS}}
         check_fields(content, SUPPRESSION | more)
+    if 'sigma' in content['postprocess']:
+        check_fields(content, SMOOTHING)
     graph = dict(content['graph'])
     for key in ('inputs', 'outputs'):
         graph[key] = tuple(graph[key])
@@ -196,6 +206,8 @@ def _package_of(content: Mapping[str, Any], folder: Path) -> Package:
         thresholds=dict(content['thresholds']),
         default_threshold=content['default_threshold'],
         calibrated=content['calibrated'],
+        routes=content['routes'],
+        alarms=dict(content['alarms']),
         about=dict(content['about']),
     )
     package = Package(
@@ -221,11 +233,13 @@ def _check(package: Package) -> None:
             f'graph.file={graph.file!r}: expected one of {FORMATS[graph.format]} for '
             f'{graph.format}'
         )
-    if len(graph.inputs) != 1:
-        raise ValueError(f'graph.inputs={brief([*graph.inputs])}: expected one')
+    count = 'two' if spec.routes else 'one'  # the image, and which product it shows
+    if len(graph.inputs) != 1 + spec.routes:
+        names = brief([*graph.inputs])
+        raise ValueError(f'graph.inputs={names}: expected {count}')
     levels = range(len(graph.outputs) // 2 if spec.task == 'boxes' else 0)
     more = {f'{what}_{level}' for level in levels for what in ('scores', 'boxes')}
-    wanted = more.union(OUTPUTS[spec.task])
+    wanted = more.union(OUTPUTS[spec.task], ['products'] * spec.routes)
     if missing := sorted(wanted - {*graph.outputs}):
         raise ValueError(f'graph.outputs lack {some_of(missing)} of {spec.task}')
     fixed = given.fixed_size()

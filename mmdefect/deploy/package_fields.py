@@ -29,6 +29,13 @@ def _check_most(name: str, value: Any) -> None:
         raise ValueError(f'{name}=0: expected at least 1, or -1 for all')
 
 
+def _check_alarms(name: str, value: Any) -> None:
+    _object(name, value)
+    for product, told in value.items():
+        _object(f'{name}[{product!r}]', told)
+        _text(f'{name}[{product!r}].text', told.get('text'))
+
+
 Check: TypeAlias = Callable[[str, Any], None]
 _flag = partial(check_type, kind=bool, expected='true or false')
 _text = partial(check_type, kind=str, expected='text')
@@ -47,11 +54,15 @@ SUPPRESSION: dict[str, Check] = {
 }
 #: The same, which not every detector has.
 SUPPRESSION_OPTIONS: dict[str, Check] = {'postprocess.suppress_across': _share}
+#: Settings from a map to that of the original image.
+SMOOTHING: dict[str, Check] = {'postprocess.sigma': partial(check_number, low=0)}
 #: What is looked at before anything is made of it; the rest is checked by what is made.
 FIELDS: dict[str, Check] = {
     'classes': _check_names,
     'thresholds': _object,
     'calibrated': _flag,
+    'routes': _flag,
+    'alarms': _check_alarms,
     'postprocess': _object,
     'about': _object,
     'parity': _object,

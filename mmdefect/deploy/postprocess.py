@@ -6,7 +6,9 @@ The numbers, and the order in which float32 is rounded, are those of mmdet's den
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -138,11 +140,43 @@ def _overlaps(ours: np.ndarray, others: np.ndarray, offset: int) -> np.ndarray:
         return shared / (ours_area + area - shared)
 
 
-def finish_map(anomaly_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Enlarge a map ``(h, w)`` to the original image's width and height."""
+def finish_map(
+    anomaly_map: np.ndarray, size: tuple[int, int], sigma: float | None = None
+) -> np.ndarray:
+    """Enlarge a map ``(h, w)`` to the original image's width and height.
+
+    Args:
+        anomaly_map: float32.
+        size: Width and height.
+        sigma: Deviation of the Gaussian that smooths it then, in pixels; None for maps
+            that come smooth enough, of which an equal one is returned as it is.
+    """
+    if sigma is not None:
+        rows = _enlarging(anomaly_map.shape[0], size[1], sigma)
+        columns = _enlarging(anomaly_map.shape[1], size[0], sigma)
+        return rows @ anomaly_map @ columns.T
     if anomaly_map.shape == (size[1], size[0]):
         return anomaly_map
     return cv2.resize(anomaly_map, size, interpolation=cv2.INTER_LINEAR)
+
+
+@lru_cache(maxsize=64)
+def _enlarging(source: int, target: int, sigma: float) -> np.ndarray:
+    """What enlarges a line of values and smooths it, float32 ``(target, source)``.
+
+    Linear between the centres of cells, then a Gaussian whose weights at a border sum
+    to one, too: as :func:`mmdefect.functional.maps.enlarging_matrix` of the model.
+    """
+    places = (np.arange(target) + 0.5) * source / target - 0.5
+    distance = np.abs(places.clip(0, source - 1)[:, None] - np.arange(source))
+    matrix = np.maximum(1 - distance, 0)
+    if sigma > 0:
+        reach = math.ceil(5 * sigma)
+        bell = np.exp(-np.square(np.arange(-reach, reach + 1) / sigma) / 2)
+        whole = np.hstack([matrix, np.ones((target, 1))])
+        drawn = cv2.filter2D(whole, -1, bell[:, None], borderType=cv2.BORDER_CONSTANT)
+        matrix = drawn[:, :-1] / drawn[:, -1:]
+    return matrix.astype(np.float32)
 
 
 def _best(

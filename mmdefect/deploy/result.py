@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from mmdefect.deploy.spec import Task
+from mmdefect.deploy.spec import Decision, Task
 
-Decision = Literal['ok', 'defective', 'undecided']
 NOT_CALIBRATED = 'not calibrated'
 
 
@@ -27,8 +26,9 @@ class Prediction:
         source: Path of the image, ``video.mp4#12``, ``camera 0#12`` or ``array 3``.
         task: ``'boxes'``, ``'maps'`` or ``'labels'``.
         size: Width and height of the original image; (0, 0) if it could not be read.
-        decision: ``'ok'`` or ``'defective'``; ``'undecided'`` without a threshold or
-            with an error.
+        decision: ``'ok'`` or ``'defective'``; ``'unknown product'`` of a model of
+            maps that recognises products, and none of them; ``'undecided'`` without
+            a threshold or with an error.
         calibrated: Whether the threshold was chosen on validation images; if not,
             every form of the result says ``not calibrated``.
         threshold: The one that decided: of the product (maps), of the defective class
@@ -48,6 +48,8 @@ class Prediction:
         probability: Its probability.
         probabilities: ``(C,)`` float32, of all classes.
         product: Of a model of maps, if it or the caller knows.
+        evidence: Of maps: what good images say about false alarms at the threshold,
+            such as ``59 good images certify 5 % at 95 %``.
         error: Why there is no result, in one sentence.
         image: The picture itself, ``(H, W, 3)``, BGR, uint8; None unless it was asked
             for.
@@ -71,6 +73,7 @@ class Prediction:
     probability: float | None = None
     probabilities: np.ndarray | None = None
     product: str | None = None
+    evidence: str | None = None
     error: str | None = None
     image: np.ndarray | None = field(default=None, repr=False)
 
@@ -96,8 +99,9 @@ class Prediction:
     def to_dict(self, *, everything: bool = False) -> dict[str, Any]:
         """Plain data that JSON can hold: numbers that are none become null.
 
-        Without calibration there is ``note``, which says so. Of a map there are the
-        largest value and the regions from the threshold on, not its pixels.
+        Without calibration there is ``note``, which says so; of a map, what good images
+        say about false alarms. Of a map there are the largest value and the regions
+        from the threshold on, not its pixels.
 
         Args:
             everything: Boxes below their threshold, and all probabilities, too.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 
 from mmdefect.deploy.backend import equal_shapes
 from mmdefect.deploy.inputs import Prepared
-from mmdefect.deploy.outputs import LabelOutput, MapOutput, Output
+from mmdefect.deploy.outputs import LabelOutput, MapOutput, Output, recognised
 from mmdefect.deploy.package import FILE, Graph, Package, read_package
 from mmdefect.deploy.postprocess import finish_boxes, finish_map
 from mmdefect.utils.checks import check_choice, check_number, check_type, some_of
@@ -26,8 +27,13 @@ Shape = tuple[int | None, ...]
 class Session(Protocol):
     """A graph that is ready to run."""
 
-    def __call__(self, batch: np.ndarray) -> Sequence[np.ndarray]:
-        """Outputs, as the package orders them, of a batch ``(B, C, H, W)`` float32."""
+    def __call__(self, *inputs: np.ndarray) -> Sequence[np.ndarray]:
+        """Outputs, as the package orders them.
+
+        Args:
+            inputs: As the package orders them: a batch ``(B, C, H, W)`` float32; where
+                a product can be told, its index or -1, ``(B,)`` int64.
+        """
         ...
 
 
@@ -63,6 +69,7 @@ class PackageBackend:
         self.spec = package.spec
         self.session = session
         self.name = name
+        self._told = -1
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Output]:
         """Look at a batch; see :class:`~mmdefect.deploy.backend.Backend`."""
@@ -76,13 +83,22 @@ class PackageBackend:
                 found[number] = self._output(own, prepared[number], shape)
         return [found[number] for number in range(len(images))]
 
+    def told(self, product: str) -> PackageBackend:
+        """The same model, which need not recognise the product."""
+        other = copy.copy(self)
+        other._told = self.spec.classes.index(product)
+        return other
+
     def raw(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """What the graph puts out, by name.
 
         Args:
             batch: Prepared images of one size, ``(B, C, H, W)`` float32.
         """
-        outputs = self.session(batch)
+        inputs = [batch]
+        if self.spec.routes:
+            inputs.append(np.full(len(batch), self._told, np.int64))
+        outputs = self.session(*inputs)
         return dict(zip(self.package.graph.outputs, outputs, strict=True))
 
     def _output(
@@ -102,9 +118,13 @@ class PackageBackend:
             return LabelOutput(probabilities=raw['probabilities'])
         if self.spec.task == 'maps':
             return MapOutput(
-                anomaly_map=finish_map(raw['maps'], (shape[1], shape[0])),
+                anomaly_map=finish_map(
+                    raw['maps'],
+                    (shape[1], shape[0]),
+                    self.package.postprocess.get('sigma'),
+                ),
                 score=float(raw['scores']),
-                product=self.spec.only_class,
+                **self._product(raw),
             )
         levels = range(len(raw) // 2)
         return finish_boxes(
@@ -114,6 +134,12 @@ class PackageBackend:
             scale=prepared.scale,
             settings=self.package.postprocess,
         )
+
+    def _product(self, raw: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Which product it is: recognised, or the only one."""
+        if not self.spec.routes:
+            return {'product': self.spec.only_class}
+        return recognised(int(raw['products']), self.spec)
 
 
 def open_package(
@@ -204,13 +230,14 @@ def _chosen(backend: str, package: Package) -> str:
 
 
 class _OnnxRuntime:
-    def __init__(self, session: Any, names: Sequence[str], given: str) -> None:
+    def __init__(self, session: Any, graph: Graph) -> None:
         self.session = session
-        self.names = list(names)
-        self.given = given
+        self.names = list(graph.outputs)
+        self.given = graph.inputs
 
-    def __call__(self, batch: np.ndarray) -> Sequence[np.ndarray]:
-        found: Sequence[np.ndarray] = self.session.run(self.names, {self.given: batch})
+    def __call__(self, *inputs: np.ndarray) -> Sequence[np.ndarray]:
+        given = dict(zip(self.given, inputs, strict=True))
+        found: Sequence[np.ndarray] = self.session.run(self.names, given)
         return found
 
 
@@ -240,7 +267,7 @@ def _onnxruntime(path: Path, graph: Graph, device: str, threads: int | None) -> 
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # of its own kinds
         raise _unreadable(path, 'ONNX Runtime', error) from error
-    ready = _OnnxRuntime(session, graph.outputs, graph.inputs[0])
+    ready = _OnnxRuntime(session, graph)
     return Ready(
         session=ready,
         inputs={value.name: _shape(value.shape) for value in session.get_inputs()},
@@ -253,13 +280,15 @@ def _shape(lengths: Sequence[Any]) -> Shape:
 
 
 class _OpenVino:
-    def __init__(self, compiled: Any, names: Sequence[str]) -> None:
+    def __init__(self, compiled: Any, graph: Graph) -> None:
         self.compiled = compiled
-        self.names = list(names)
+        self.names = list(graph.outputs)
+        self.given = graph.inputs
 
-    def __call__(self, batch: np.ndarray) -> Sequence[np.ndarray]:
+    def __call__(self, *inputs: np.ndarray) -> Sequence[np.ndarray]:
         # A request of its own: one that is shared would be busy in another thread.
-        result = self.compiled.create_infer_request().infer([batch])
+        given = dict(zip(self.given, inputs, strict=True))
+        result = self.compiled.create_infer_request().infer(given)
         return [np.array(result[name]) for name in self.names]
 
 
@@ -288,7 +317,7 @@ def _openvino(path: Path, graph: Graph, device: str, threads: int | None) -> Rea
         compiled = _core().compile_model(str(path), 'CPU', settings)
     except Exception as error:  # of its own kinds
         raise _unreadable(path, 'OpenVINO', error) from error
-    ready = _OpenVino(compiled, graph.outputs)
+    ready = _OpenVino(compiled, graph)
     return Ready(
         session=ready,
         inputs=_ports(compiled.inputs, graph.inputs),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mmdefect.utils.checks import check_choice, check_known, check_number, visible
 
 Task = Literal['boxes', 'maps', 'labels']
 TASKS: tuple[Task, ...] = ('boxes', 'maps', 'labels')
+Decision = Literal['ok', 'defective', 'unknown product', 'undecided']
+DECISIONS: tuple[Decision, ...] = get_args(Decision)
 
 #: Boxes below this are shown by nobody; what a detector does without a calibration.
 BOX_THRESHOLD = 0.3
@@ -30,6 +32,10 @@ class ModelSpec:
         default_threshold: Of a name without one of its own, or of a map whose product
             is not known; None where nobody has said.
         calibrated: Whether the thresholds were chosen on validation images.
+        routes: Maps only: whether the model recognises the product, and can be told it.
+        alarms: Maps only: by product, what good images say about false alarms at its
+            threshold: ``rate``, ``confidence``, ``number`` of images, ``certified``,
+            ``certifiable``, and all that in a line, ``text``. Plain data.
         about: Where all this comes from: config, checkpoint, step, costs. Plain data.
     """
 
@@ -39,11 +45,14 @@ class ModelSpec:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     default_threshold: float | None = None
     calibrated: bool = False
+    routes: bool = False
+    alarms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_choice('task', self.task, TASKS)
         check_known(self.thresholds, self.classes, what='thresholds')
+        check_known(self.alarms, self.classes, what='alarms')
         for name, value in self.thresholds.items():
             self._check(f'thresholds[{name!r}]', value)
         if self.default_threshold is not None:
@@ -73,6 +82,11 @@ class ModelSpec:
             )
         check_known([product], self.classes, what='product')
 
+    def evidence_of(self, product: str | None) -> str | None:
+        """What good images say about false alarms at the threshold of a product."""
+        told = self.alarms.get(product or '')
+        return None if told is None else str(told['text'])
+
     def with_threshold(self, threshold: float | Mapping[str, float]) -> ModelSpec:
         """The same model, decided on at other thresholds: one for all, or by name.
 
@@ -88,10 +102,13 @@ class ModelSpec:
             for name, value in threshold.items():
                 self._check(f'threshold[{name!r}]', value)
             moved = {**self.thresholds, **threshold}
-            return replace(self, thresholds=moved, calibrated=False)
+            kept = {n: told for n, told in self.alarms.items() if n not in threshold}
+            return replace(self, thresholds=moved, alarms=kept, calibrated=False)
         self._check('threshold', threshold)
         given = float(threshold)
-        return replace(self, thresholds={}, default_threshold=given, calibrated=False)
+        return replace(
+            self, thresholds={}, alarms={}, default_threshold=given, calibrated=False
+        )
 
     def _check(self, name: str, value: Any) -> None:
         """A threshold that no score reaches would call everything ok."""

@@ -8,12 +8,13 @@ stand beside the whole one or in its place, and two close defects may grow into 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mmdefect.deploy.backend import Backend
+from mmdefect.deploy.backend import Backend, told
 from mmdefect.deploy.outputs import BoxOutput, MapOutput, Output
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.deploy.tile_boxes import Tile, merge_boxes
@@ -164,6 +165,12 @@ class TiledBackend:
         """Look at images; see :class:`mmdefect.deploy.backend.Backend`."""
         return [self._look(image) for image in images]
 
+    def told(self, product: str) -> TiledBackend:
+        """The same model, which need not recognise the product."""
+        other = copy.copy(self)
+        other.backend = told(self.backend, product)
+        return other
+
     def _look(self, image: np.ndarray) -> Output:
         height, width = image.shape[:2]
         tiles = self.tiling.tiles(width, height)
@@ -202,7 +209,7 @@ def spec_in_tiles(spec: ModelSpec, tiling: Tiling | None) -> ModelSpec:
     cuts = {one and (one.sides, one.shared) for one in (known, tiling)}
     if spec.task != 'maps' or len(cuts) == 1:
         return spec
-    return replace(spec, calibrated=False)
+    return replace(spec, alarms={}, calibrated=False)
 
 
 def blend_maps(
@@ -229,9 +236,7 @@ def blend_maps(
         total[y1:y2, x1:x2] += weight * output.anomaly_map
         weights[y1:y2, x1:x2] += weight
     best = max(outputs, key=lambda output: output.score)
-    return MapOutput(
-        anomaly_map=total / weights, score=best.score, product=best.product
-    )
+    return replace(best, anomaly_map=total / weights)
 
 
 def _ramps(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmcv import transforms as mmcv
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdefect.datasets.transforms import anomaly
 from mmdefect.utils.files import file_sha256
@@ -43,15 +43,6 @@ def check_deterministic(transforms: Iterable[Any]) -> None:
                 'image at random: expected transforms that say is_random=False; switch '
                 'it off, or remove FeatureCacheHook from the hooks'
             )
-
-
-def weights_digest(module: nn.Module) -> str:
-    """SHA-256 over all names and values of a module, 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 class FeatureStore:
@@ -124,11 +115,17 @@ class FeatureStore:
         self._kept[digest] = features
 
     def reserve(self, tensor: Tensor) -> None:
-        """Count a tensor that is kept in memory.
+        """Count a tensor that is kept in memory; features on disk make room for it.
 
         Raises:
             MemoryError: It no longer fits into ``max_gb``.
         """
+        while (
+            self.folder and self._kept and self._bytes + tensor.nbytes > self.max_bytes
+        ):
+            digest, gone = self._kept.popitem()
+            self._on_disk_only.add(digest)
+            self._bytes -= gone.nbytes
         self._bytes += tensor.nbytes
         if self._bytes > self.max_bytes:
             raise MemoryError(

@@ -11,6 +11,7 @@ from mmengine.dist import all_gather_object, all_reduce
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
+from mmdefect.evaluation.anomaly_alarms import alarm_metrics, decides, judged
 from mmdefect.evaluation.anomaly_pixels import (
     ImageRecord,
     PixelHistograms,
@@ -38,6 +39,10 @@ class AnomalyMetric(BaseMetric):
     ``dataset_meta``; a group without products has no key. What is undefined (no image,
     one label only, a defective image whose defect is not outlined) is NaN, left out of
     the means, and said once in the log. An AUROC below 0.5 stays below 0.5.
+
+    Of models that decide, ``false_alarm``, ``miss`` and ``routing``, too, alike with
+    means: the share of good images with an alarm, of defective ones without, and of
+    images whose product was recognised. An unknown product is an alarm.
 
     What good images score is known without a defect, too: ``score_q50/<product>``,
     ``score_q95``, ``score_q99`` and ``score_max`` are quantiles of the scores of the
@@ -94,7 +99,8 @@ class AnomalyMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep ``class_name``, ``gt_label`` and ``pred_score`` of a batch's samples.
 
-        For the pixels ``pred_map`` and ``gt_mask``, too.
+        For the pixels ``pred_map`` and ``gt_mask``, too; ``pred_alarm`` and
+        ``pred_product`` where they are set.
 
         Raises:
             ValueError: If a product is not among the classes, a map is missing or not
@@ -152,11 +158,13 @@ class AnomalyMetric(BaseMetric):
         for name in self._classes:
             images = [record for record in results if record.product == name]
             rows[name] = self._product_metrics(name, images)
+            if decides(results):
+                rows[name] |= alarm_metrics(images)
             for record in images:
                 record.forget_pixels()
         metrics = {
             f'{metric}/{name}': rows[name][metric]
-            for metric in self._metrics
+            for metric in rows[self._classes[0]]
             for name in self._classes
         }
         for name in self._classes:
@@ -187,7 +195,9 @@ class AnomalyMetric(BaseMetric):
                 'let the dataset keep the classes seen so far only'
             )
         label, score = int(sample['gt_label']), float(sample['pred_score'])
-        record = ImageRecord(product=product, label=label, score=score)
+        record = ImageRecord(
+            product=product, label=label, score=score, **judged(sample, self._classes)
+        )
         if self.pixel:
             self._add_pixels(record, sample)
         if not record.is_finite:

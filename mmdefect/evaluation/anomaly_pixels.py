@@ -37,6 +37,8 @@ class ImageRecord:
         outlined: Whether its defect pixels are known.
         pixels: Anomaly map, float32, shape ``(h, w)``; ``None`` where not kept.
         mask: Defect pixels, bool, shape ``(H, W)``; ``None`` where there are none.
+        alarm: Whether the model raised one; ``None`` if it has no alarm.
+        routed: Whether it recognised the product; ``None`` if it does not try.
     """
 
     product: str
@@ -45,6 +47,8 @@ class ImageRecord:
     outlined: bool = False
     pixels: Tensor | None = None
     mask: Tensor | None = None
+    alarm: bool | None = None
+    routed: bool | None = None
 
     @property
     def is_finite(self) -> bool:

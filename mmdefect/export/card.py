@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.deploy.package import Package
+from mmdefect.deploy.spec import ModelSpec
 from mmdefect.utils.checks import some_of
 
 #: What images are called that an export has to draw.
@@ -16,6 +17,12 @@ _WHAT = {
     'maps': 'says how unusual an image of a known product is, and where',
     'labels': 'sorts images into kinds',
 }
+
+
+_ROUTES = (
+    '\n\nWhich one is seen is recognised; an image of none of them is an `unknown '
+    'product`. Where the line knows it: `DefectInferencer(..., product=...)`.'
+)
 
 
 def model_card(package: Package) -> str:
@@ -45,13 +52,14 @@ def _runtime(package: Package) -> str:
 def _classes(package: Package) -> str:
     what = 'Products' if package.spec.task == 'maps' else 'Classes'
     rows = '\n'.join(f'- {name}' for name in package.spec.classes)
-    return f'## {what}\n\n{rows}'
+    told = _ROUTES if package.spec.routes else ''
+    return f'## {what}\n\n{rows}{told}'
 
 
 def _decision(package: Package) -> str:
     spec = package.spec
     known = [
-        f'- {name}: {threshold:.4g}'
+        f'- {name}: {threshold:.4g}{_evidence(spec, name)}'
         for name in ([spec.defective] if spec.defective else spec.classes)
         if (threshold := spec.threshold_of(name)) is not None
     ]
@@ -67,6 +75,11 @@ def _decision(package: Package) -> str:
         f'## Decision\n\n{text}\n\nThresholds stand in `package.json`, outside the '
         'graph: change them there, or by `DefectInferencer(..., threshold=...)`.'
     )
+
+
+def _evidence(spec: ModelSpec, name: str) -> str:
+    told = spec.evidence_of(name)
+    return f' ({told})' if told else ''
 
 
 def _input(package: Package) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from mmdefect.deploy.spec import Task
+from mmdefect.export.product_graph import ProductGraph
 
 # UniAD's window, as image_scores of the anomaly models has it.
 WINDOW = 16
@@ -24,14 +25,18 @@ class Exportable:
     """A network that can be exported.
 
     Args:
-        module: From images ``(B, C, H, W)`` to a tuple of outputs.
+        module: From images ``(B, C, H, W)``, and what else it takes, to a tuple of
+            outputs.
         outputs: Their names.
         postprocess: Settings of what follows, plain data.
+        inputs: Names of what it takes; a model that recognises products takes ``told``,
+            too, int64 ``(B,)``: which one it is, or -1.
     """
 
     module: nn.Module
     outputs: tuple[str, ...]
     postprocess: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ('images',)
 
 
 def exportable(model: Any, task: Task) -> Exportable:
@@ -47,7 +52,7 @@ def exportable(model: Any, task: Task) -> Exportable:
     if task == 'boxes':
         return _detector(model)
     if task == 'maps':
-        return Exportable(module=_maps_of(model), outputs=('maps', 'scores'))
+        return _maps_of(model)
     return _classifier(model)
 
 
@@ -105,15 +110,24 @@ def _classifier(model: Any) -> Exportable:
     return Exportable(module=LabelGraph(model), outputs=('probabilities',))
 
 
-def _maps_of(model: Any) -> nn.Module:
+def _maps_of(model: Any) -> Exportable:
     kinds = _kinds(model)
-    if 'IncrementalCoreset' in kinds:
-        return MapGraph(MemoryMaps(model), score=model.score)
-    if 'IUF' in kinds:
-        return MapGraph(ReconstructionMaps(model), score=model.score)
+    if 'ProductMemory' in kinds:
+        return Exportable(
+            module=ProductGraph(model),
+            inputs=('images', 'told'),
+            outputs=('maps', 'scores', 'products'),
+            postprocess={'sigma': model.sigma},
+        )
+    if kinds & {'IncrementalCoreset', 'IUF'}:
+        memory = 'IncrementalCoreset' in kinds
+        small = MemoryMaps(model) if memory else ReconstructionMaps(model)
+        graph = MapGraph(small, score=model.score)
+        return Exportable(module=graph, outputs=('maps', 'scores'))
     raise ValueError(
-        f'model.type={type(model).__name__!r}: expected IUF (UniAD) or '
-        'IncrementalCoreset to export; predict with the checkpoint instead'
+        f'model.type={type(model).__name__!r}: expected IUF (UniAD), '
+        'IncrementalCoreset or ProductMemory to export; predict with the checkpoint '
+        'instead'
     )
 
 

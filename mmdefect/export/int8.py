@@ -138,7 +138,7 @@ def quantise(
     with new_folder(Path(out)) as draft:
         batches = Calibration(given, calibration, most=MOST_IMAGES)
         write_int8(given.folder / given.graph.file, draft / ONNX_FILE, batches)
-        graph = written_graph(format, draft, given.graph.outputs)
+        graph = written_graph(format, draft, given.graph.inputs, given.graph.outputs)
         made = replace(given, graph=replace(graph, precision='int8')).save(draft)
         runtime = 'auto' if format == 'onnx' else 'openvino'
         figures = measured(
@@ -183,7 +183,7 @@ class Calibration:
 
     def __init__(self, package: Package, images: Inputs, *, most: int) -> None:
         self.seen = 0
-        self._name = package.graph.inputs[0]
+        self._names = package.graph.inputs
         self._prepare = package.input.prepare
         frames = open_frames(images, bits=package.spec.about.get('bits'))
         every = math.ceil((count_frames(images) or 1) / most)
@@ -201,7 +201,9 @@ class Calibration:
         if frame.image is None:
             raise ValueError(frame.error)
         self.seen += 1
-        return {self._name: self._prepare(frame.image).pixels[None]}
+        pixels = self._prepare(frame.image).pixels[None]
+        # No product is told: it is recognised.
+        return dict(zip(self._names, (pixels, np.array([-1])), strict=False))
 
 
 def write_int8(source: Path, target: Path, batches: Any) -> None:

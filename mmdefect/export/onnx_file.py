@@ -36,16 +36,17 @@ def write_onnx(
         ValueError: torch cannot trace it.
     """
     free = torch.export.Dim.DYNAMIC
+    more = example_products(network, example)
     axes: dict[int, Any] = {0: free, **({2: free, 3: free} if any_size else {})}
     try:
         with torch.no_grad(), _quietly(), whole_windows(network.module):
             program: Any = torch.onnx.export(
                 network.module,
-                (example,),
+                (example, *more),
                 dynamo=True,
                 external_data=False,
-                dynamic_shapes=(axes,),
-                input_names=['images'],
+                dynamic_shapes=(axes, *({0: free} for _ in more)),
+                input_names=list(network.inputs),
                 output_names=list(network.outputs),
                 opset_version=OPSET,
                 verbose=False,
@@ -59,6 +60,11 @@ def write_onnx(
             f'torch cannot export this model ({type(error).__name__}: {reason}): '
             'expected layers that ONNX has; predict with the checkpoint instead'
         ) from error
+
+
+def example_products(network: Exportable, images: Tensor) -> list[Tensor]:
+    """What a network takes beside images: a product to recognise, and one told."""
+    return [torch.arange(len(images)) - 1 for _ in network.inputs[1:]]
 
 
 @contextlib.contextmanager

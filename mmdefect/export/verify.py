@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mmdefect.deploy.backend import Backend
+from mmdefect.deploy.backend import Backend, told
 from mmdefect.deploy.decision import decide
 from mmdefect.deploy.outputs import BoxOutput, LabelOutput, MapOutput, Output
+from mmdefect.deploy.spec import ModelSpec
 from mmdefect.utils.checks import check_range
 
 
@@ -59,6 +60,30 @@ def compare(
     Raises:
         NotEqualError: They differ by more, or decide otherwise.
     """
+    worst, detections = _worst(model, package, images, tolerance)
+    if model.spec.routes:  # the other way through the graph
+        product = model.spec.classes[-1]
+        views = told(model, product), told(package, product)
+        more, _ = _worst(*views, images, tolerance)
+        worst = {name: max(value, more[name]) for name, value in worst.items()}
+    counted = {'detections': detections} if model.spec.task == 'boxes' else {}
+    return {
+        'runtime': package.name,
+        'images': len(images),
+        'decisions_equal': len(images),
+        **counted,
+        'largest_difference': worst,
+        'tolerance': asdict(tolerance),
+    }
+
+
+def _worst(
+    model: Backend,
+    package: Backend,
+    images: Sequence[np.ndarray],
+    tolerance: Tolerance,
+) -> tuple[dict[str, float], int]:
+    """Largest differences, and how many boxes the model has found."""
     expected = [output for image in images for output in model([image])]
     alone = [output for image in images for output in package([image])]
     # Each thrice: a graph is traced with two images, and more of one size are a batch.
@@ -74,15 +99,7 @@ def compare(
             _check_decision(model, theirs, ours, images[number], number)
         if isinstance(theirs, BoxOutput):
             detections += len(theirs.scores)
-    counted = {'detections': detections} if model.spec.task == 'boxes' else {}
-    return {
-        'runtime': package.name,
-        'images': len(images),
-        'decisions_equal': len(images),
-        **counted,
-        'largest_difference': worst,
-        'tolerance': asdict(tolerance),
-    }
+    return worst, detections
 
 
 def _differences(
@@ -150,12 +167,19 @@ def _check_decision(
     model: Backend, theirs: Output, ours: Output, image: np.ndarray, number: int
 ) -> None:
     size = (image.shape[1], image.shape[0])
-    one, other = (
-        decide(output, model.spec, source='', size=size) for output in (theirs, ours)
-    )
-    if (one.decision, one.name, one.kinds) != (other.decision, other.name, other.kinds):
+    one, other = (_said(output, model.spec, size) for output in (theirs, ours))
+    if one != other:
         raise NotEqualError(
-            f'image {number + 1} is {one.decision} for the model and {other.decision} '
-            'for the package, its score lies at the threshold: expected the same; '
-            'export with other images'
+            f'image {number + 1} is {_in_words(one)} for the model and '
+            f'{_in_words(other)} for the package, its score lies at the threshold: '
+            'expected the same; export with other images'
         )
+
+
+def _said(output: Output, spec: ModelSpec, size: tuple[int, int]) -> tuple[Any, ...]:
+    found = decide(output, spec, source='', size=size)
+    return found.decision, found.product, found.name, found.kinds
+
+
+def _in_words(said: tuple[Any, ...]) -> str:
+    return ' of '.join(filter(None, said[:2]))

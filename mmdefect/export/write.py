@@ -19,7 +19,7 @@ from mmdefect.deploy.sources import Inputs
 from mmdefect.export.card import model_card
 from mmdefect.export.graphs import Exportable, exportable
 from mmdefect.export.input_specs import input_spec
-from mmdefect.export.onnx_file import write_onnx
+from mmdefect.export.onnx_file import example_products, write_onnx
 from mmdefect.export.provenance import provenance
 from mmdefect.export.samples import samples
 from mmdefect.export.verify import Tolerance, compare
@@ -116,7 +116,7 @@ def _write(backend: Any, draft: Path, kind: str, images: Inputs | None) -> None:
         folder=draft,
         spec=replace(spec, about=about),
         input=given,
-        graph=written_graph(kind, draft, network.outputs),
+        graph=written_graph(kind, draft, network.inputs, network.outputs),
         postprocess=network.postprocess,
     )
     package = package.save(draft)
@@ -139,7 +139,7 @@ def _traced(
     if given.size is not None:
         write_onnx(network, example, path, any_size=False)
         return given
-    boxes = bool(network.postprocess)
+    boxes = 'boxes_0' in network.outputs
     if boxes or _takes_any_size(network, example, given.pad_divisor):
         try:
             write_onnx(network, example, path, any_size=True)
@@ -158,20 +158,22 @@ def _takes_any_size(network: Exportable, example: Tensor, divisor: int) -> bool:
     """Whether a network takes images that are a step wider and two steps higher."""
     larger = nn.functional.pad(example, (0, divisor * 8, 0, divisor * 16))
     try:
-        network.module(larger)
+        network.module(larger, *example_products(network, larger))
     except (RuntimeError, ValueError, AssertionError):
         return False
     return True
 
 
-def written_graph(kind: str, draft: Path, outputs: tuple[str, ...]) -> Graph:
+def written_graph(
+    kind: str, draft: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]
+) -> Graph:
     """Turn the ONNX file of a draft into its format; it is hashed when it is saved.
 
     Raises:
         OSError: It cannot be written.
     """
     if kind == 'onnx':
-        return Graph(format=kind, file=ONNX_FILE, outputs=outputs)
+        return Graph(format=kind, file=ONNX_FILE, inputs=inputs, outputs=outputs)
     import openvino
 
     converted = openvino.convert_model(draft / ONNX_FILE)
@@ -183,4 +185,10 @@ def written_graph(kind: str, draft: Path, outputs: tuple[str, ...]) -> Graph:
         raise OSError(errno.EIO, reason, str(draft / OPENVINO_FILE)) from error
     (draft / ONNX_FILE).unlink()
     weights = {'file': Path(OPENVINO_FILE).with_suffix('.bin').name, 'sha256': ''}
-    return Graph(format=kind, file=OPENVINO_FILE, weights=weights, outputs=outputs)
+    return Graph(
+        format=kind,
+        file=OPENVINO_FILE,
+        weights=weights,
+        inputs=inputs,
+        outputs=outputs,
+    )

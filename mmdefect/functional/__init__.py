@@ -48,7 +48,9 @@ from mmdefect.functional.classification import (
 from mmdefect.functional.competition import compete
 from mmdefect.functional.coreset import (
     k_center_greedy,
+    nearest,
     nearest_distance,
+    prefix_distances,
 )
 from mmdefect.functional.decision import (
     ftl_fraction,
@@ -101,6 +103,11 @@ from mmdefect.functional.keep_counts import (
     top_channels,
     union_channels,
 )
+from mmdefect.functional.maps import (
+    enlarge_maps,
+    enlarging_matrix,
+    top_mean,
+)
 from mmdefect.functional.ranking import (
     Ranking,
     aupro,
@@ -133,4 +140,16 @@ from mmdefect.functional.subspace import (
     suppression_weights,
     tail_below,
     tail_beyond,
+)
+from mmdefect.functional.tolerance import (
+    ToleranceLimit,
+    certifiable_rate,
+    images_needed,
+    tolerance_limit,
+)
+from mmdefect.functional.whitening import (
+    Subspace,
+    fit_subspace,
+    project,
+    residual_distance,
 )

@@ -48,7 +48,7 @@ def look(
     """
     image = read_image(upload, settings)
     height, width = image.shape[:2]
-    output = model.look(image)
+    output = model.look(image, product)
     found = decide(
         output, spec, source=upload.name, size=(width, height), product=product
     )

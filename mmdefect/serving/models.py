@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from mmdefect.deploy.backend import SHARED, Backend
+from mmdefect.deploy.backend import SHARED, Backend, told
 from mmdefect.deploy.outputs import Output
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.serving.refusal import Refused, sentence_of
@@ -60,10 +60,15 @@ class Model:
         """What it is."""
         return self.backend.spec
 
-    def look(self, image: np.ndarray) -> Output:
-        """What it says of one image, ``(H, W, 3)``, BGR, uint8; from any thread."""
+    def look(self, image: np.ndarray, product: str | None = None) -> Output:
+        """What it says of one image, from any thread.
+
+        Args:
+            image: ``(H, W, 3)``, BGR, uint8.
+            product: Of a model of maps, where the client knows it.
+        """
         with self.lock:
-            return self.backend([image])[0]
+            return told(self.backend, product)([image])[0]
 
     def describe(self) -> dict[str, Any]:
         """What a client may know of it: plain data."""
@@ -76,6 +81,7 @@ class Model:
             'thresholds': dict(spec.thresholds),
             'default_threshold': spec.default_threshold,
             'calibrated': spec.calibrated,
+            'alarms': {name: dict(alarm) for name, alarm in spec.alarms.items()},
             'backend': self.backend.name,
             'opened': self.opened.isoformat(timespec='seconds'),
             'about': dict(spec.about),

@@ -8,6 +8,7 @@ from mmengine.config import Config, ConfigDict
 
 from mmdefect.engine.hooks.continual.previous import PreviousStepHook
 from mmdefect.engine.run_config import set_hook
+from mmdefect.evaluation.anomaly_alarms import ALARM_METRICS
 from mmdefect.functional.class_rows import CONDITIONER_CLASS_KEYS
 from mmdefect.registry import HOOKS, TASK_UTILS
 from mmdefect.streams.stream import Stream
@@ -30,6 +31,7 @@ class AnomalyStream(Stream):
         'pixel_f1max',
         'aupro',
     )
+    more_metrics = ALARM_METRICS
     requires = ('mmengine', 'mmcv')
 
     def specialise(self, cfg: Config, step: int) -> None:

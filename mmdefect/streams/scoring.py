@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mmdefect.streams.launch import build_step_runner, tear_down
 from mmdefect.streams.matrix import MATRIX_FILE, StreamMatrix
 from mmdefect.streams.stream import Stream
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
-from mmdefect.utils.modules import unwrapped
+from mmdefect.utils.modules import make_room, unwrapped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,7 @@ class Scorer:
         model = unwrapped(runner)
         loaded = load_weights(checkpoint)
         state = state_dict_of(loaded, checkpoint)
+        make_room(model, state)
         checkpoints.check_keys(state, model.state_dict(), checkpoint, step)
         checkpoints.check_classes(
             loaded, self.stream.seen_classes(step), checkpoint, step
@@ -75,7 +77,7 @@ class Scorer:
         judges = [metric for metric in metrics if hasattr(metric, 'diagnosis')]
         for metric in judges:
             metric.thresholds = metric.thresholds or _thresholds(loaded, checkpoint)
-        scores = runner.test()
+        scores = runner.test() | _certified(model, self.stream.seen_classes(step))
         diagnosis = judges[0].diagnosis if judges else {}
         tear_down(runner)
         return scores, diagnosis
@@ -90,7 +92,7 @@ class Scorer:
         matrix = (
             StreamMatrix.load(path)
             if path.is_file()
-            else StreamMatrix(classes=stream.classes, metrics=stream.metrics)
+            else StreamMatrix(classes=stream.classes, metrics=_reported(stream, scores))
         )
         matrix.require(stream.metrics)
         matrix.add_step(
@@ -115,3 +117,21 @@ def _thresholds(loaded: Mapping[str, Any], checkpoint: Path) -> dict[str, float]
     if not note or note.get('task') != 'boxes':
         return {}
     return dict(note['thresholds'])
+
+
+def _certified(model: Any, classes: list[str]) -> dict[str, float]:
+    """Rate of false alarms that is certified of each product; NaN of an estimate."""
+    if not hasattr(model, 'alarms'):
+        return {}
+    limits = zip(classes, model.alarms(), strict=True)
+    return {
+        f'anomaly/certified/{name}': limit.rate if limit and limit.certified else nan
+        for name, limit in limits
+    }
+
+
+def _reported(stream: Stream, scores: dict[str, Any]) -> list[str]:
+    """Metrics of a stream, with those of its further ones that a test reports."""
+    names = {name for key in scores for name in key.split('/')[:-1]}
+    more = [metric for metric in stream.more_metrics if metric in names]
+    return [*stream.metrics, *more]

@@ -54,6 +54,8 @@ class Stream:
 
     #: Per-class metrics that the step x class matrix holds, the leading one first.
     metrics: tuple[str, ...] = ()
+    #: Per-class metrics that it holds, too, where the first test reports them.
+    more_metrics: tuple[str, ...] = ()
     #: OpenMMLab packages that the task needs.
     requires: tuple[str, ...] = ('mmengine', 'mmcv')
 

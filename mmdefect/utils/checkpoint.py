@@ -153,6 +153,8 @@ def load_all(
         missing, unknown = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
         reason = _first_mismatch(error)
+    except AssertionError:  # mmpretrain's, of positions that are not those of a square
+        reason = 'its position embedding cannot be resized'
     else:
         total = len(model.state_dict())
         unknown = [key for key in unknown if not key.startswith(others)]

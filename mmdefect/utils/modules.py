@@ -1,13 +1,14 @@
-"""Modules in general: the one inside wrappers, and evaluation mode for a while."""
+"""Modules in general: inside wrappers, in evaluation mode for a while, told apart."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor, nn
 
 from mmdefect.functional.class_rows import ATSS_CLASS_KEYS, GFL_CLASS_KEYS
 
@@ -49,3 +50,22 @@ def class_keys_of(model: nn.Module) -> tuple[str, ...]:
         return tuple(given)
     held = {name for name, _ in model.named_parameters()}
     return ATSS_CLASS_KEYS if held.issuperset(ATSS_CLASS_KEYS) else GFL_CLASS_KEYS
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 over all names and values of a module, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def make_room(model: Any, state: Mapping[str, Tensor]) -> None:
+    """Let a model whose buffers have no size of their own take over that of weights.
+
+    Such a model has a method ``make_room`` and does so whenever it loads weights; here
+    it is asked for ahead of a comparison of shapes.
+    """
+    if hasattr(model, 'make_room'):
+        model.make_room(state)

@@ -22,6 +22,10 @@ PUBLISHED = {
     'convnext_tiny': f'{_TORCHVISION}/convnext_tiny-983f1562.pth',
     'dino_vits8': 'https://dl.fbaipublicfiles.com/dino/dino_deitsmall8_pretrain/'
     'dino_deitsmall8_pretrain.pth',
+    'dinov2_vits14': 'https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/'
+    'dinov2_vits14_pretrain.pth',
+    'efficientnet_lite0': 'https://github.com/rwightman/pytorch-image-models/'
+    'releases/download/v0.1-weights/tf_efficientnet_lite0-0aa007d2.pth',
     'efficientnetv2_s': f'{_TORCHVISION}/efficientnet_v2_s-dd5fe13b.pth',
     'resnet18': f'{_TORCHVISION}/resnet18-f37072fd.pth',
     'swin_tiny': f'{_TORCHVISION}/swin_t-704ceda3.pth',

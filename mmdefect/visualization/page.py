@@ -304,6 +304,8 @@ _WORDS = {
     'image_f1max': 'image F1-max',
     'pixel_f1max': 'pixel F1-max',
     'aupro': 'AUPRO',
+    'false_alarm': 'false alarms',
+    'miss': 'misses',
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import torch
 from mmengine.config import Config
 
 from mmdefect.apis.calibrate import calibrate
-from mmdefect.apis.calibration_fits import good_threshold
 from mmdefect.apis.torch_backend import TorchBackend
 from mmdefect.functional import cost_threshold
 from mmdefect.utils.checkpoint import load_weights
@@ -192,62 +190,6 @@ def test_feature_labels(tmp_path: Path) -> None:
     assert not backend.spec.calibrated
 
 
-def test_feature_maps(tmp_path: Path) -> None:
-    config, weights = saved_model(MAPS, tmp_path / 'model')
-    backend = TorchBackend(config, weights=weights, device='cpu')
-    scores = []
-    for number in range(10):
-        image = drawn(tmp_path / f'good/cloth/day {number % 2}/{number}.png', number)
-        scores.append(backend([image])[0].score)
-    found = calibrate(
-        config,
-        images=tmp_path / 'good',
-        weights=weights,
-        false_alarm_rate=0.2,
-        device='cpu',
-    )
-    assert (found.task, found.images) == ('maps', 10)
-    (threshold,) = found.thresholds.values()
-    assert sum(score >= threshold for score in scores) == 2
-    note = load_weights(found.path)['meta']['calibration']
-    assert note['thresholds'] == {'cloth': threshold}
-    assert (note['false_alarm_rate'], note['counts']) == (0.2, {'cloth': 10})
-    assert found.notes == ('no images of metal: no threshold, nothing decided',)
-    # Ten images cannot tell one in a hundred.
-    strict = calibrate(
-        config,
-        images=tmp_path / 'good',
-        weights=weights,
-        out=tmp_path / 'strict.pth',
-        device='cpu',
-    )
-    assert strict.thresholds['cloth'] > max(scores)
-    assert '10 good images of cloth cannot tell a share of 0.01' in strict.notes[0]
-
-
-def test_feature_a_model_of_one_product_needs_no_folder_of_it(tmp_path: Path) -> None:
-    cfg = Config(MAPS)
-    cfg.model.num_classes = 1
-    cfg.test_dataloader.dataset.seen_classes = ['cloth']
-    meta = {'dataset_meta': {'classes': ['cloth']}}
-    config, weights = saved_model(cfg, tmp_path / 'model', meta=meta)
-    for number in range(3):
-        drawn(tmp_path / f'good/{number}.png', number)
-    found = calibrate(config, images=tmp_path / 'good', weights=weights, device='cpu')
-    assert list(found.thresholds) == ['cloth']
-    assert found.images == 3
-
-
-def test_feature_good_threshold() -> None:
-    scores = [0.3, 0.1, 0.2, 0.4]
-    assert good_threshold(scores, 0.25) == pytest.approx(0.35)
-    assert good_threshold(scores, 0.5) == pytest.approx(0.25)
-    assert good_threshold(scores, 0) == math.nextafter(0.4, math.inf)
-    # More images than wanted share the score: all of them are good.
-    assert good_threshold([0.1, 0.4, 0.4, 0.4], 0.25) == math.nextafter(0.4, math.inf)
-    assert good_threshold([float(k) for k in range(100)], 0.07) == 92.5
-
-
 def test_exception(stream: Path, tmp_path: Path) -> None:
     file = tmp_path / 'val/val.json'
 
@@ -258,7 +200,8 @@ def test_exception(stream: Path, tmp_path: Path) -> None:
         assert not (stream / 'step_0/calibrated.pth').exists()
 
     refused(r'^costs=\(0, 1\): expected two positive', costs=(0, 1))
-    refused(r'^false_alarm_rate=1: expected', false_alarm_rate=1)
+    refused(r'^false_alarm_rate=1: expected more than 0', false_alarm_rate=1)
+    refused(r'^confidence=0: expected more than 0', confidence=0)
     refused(r'^annotations=None: expected a COCO file and the fol', annotations=None)
     refused(
         r'^images=None: expected validation images, .* stream never does',

@@ -19,7 +19,10 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmdefect.apis import DefectInferencer
+from mmdefect.cli.init_maps import CERTIFIED
 from mmdefect.cli.main import main
+from mmdefect.functional.tolerance import images_needed
+from mmdefect.streams.state import StepState, StreamState
 from mmdefect.testing import make_toy_products
 from tests.helpers.annotation_files import CLASSES, WRITERS, draw
 from tests.helpers.tool_runs import flags, run_here
@@ -416,3 +419,44 @@ def test_feature_maps_of_other_folders(layout: str, capsys: Out) -> None:
     lines = Path(dataset.data_root, dataset.meta_file).read_text(encoding='utf-8')
     assert sum('"label": 1' in line for line in lines.splitlines()) == bad
     assert len(lines.splitlines()) == good + bad
+
+
+def test_feature_maps_after_what_is_known(capsys: Out) -> None:
+    """A new product beside those of a work dir, whose images are not needed."""
+    make_toy_products(Path('new'), size=32, products=2, train=5, test=5)
+    steps = [
+        StepState(0, ['bolt'], 'finished', checkpoint='step_0/epoch_1.pth'),
+        StepState(1, ['cloth'], 'finished', checkpoint='step_1/epoch_1.pth'),
+        StepState(2, ['nut']),
+    ]
+    Path('work').mkdir()
+    StreamState(name='line', classes=['bolt', 'cloth', 'nut'], steps=steps).save(
+        Path('work')
+    )
+    assert init('maps', 'new', '--after', 'work', '--out', 'line.py') == 0
+    cfg = Config.fromfile('line.py')
+    assert cfg.stream.protocol == [['bolt', 'cloth'], ['dots']]
+    assert cfg.stream.start_from == 'work/step_1/epoch_1.pth'
+    assert cfg.products == ['bolt', 'cloth', 'dots']
+    assert cfg.model.type == 'mmdefect.ProductMemory'
+    shutil.rmtree('new/dots')
+    capsys.readouterr()
+    assert init('maps', 'new', '--after', 'work', '--out', 'line.py', '--force') == 1
+    said = capsys.readouterr().out
+    assert 'work knows bolt, cloth already: expected another product' in said
+    assert init('maps', 'new', '--after', 'none', '--out', 'x.py') == 1
+    assert 'none holds no stream.json: expected' in capsys.readouterr().out
+    StreamState(name='line', classes=['nut'], steps=[StepState(0, ['nut'])]).save(
+        Path('work')
+    )
+    assert init('maps', 'new', '--after', 'work', '--out', 'x.py') == 1
+    assert 'expected a work dir with a trained step' in capsys.readouterr().out
+
+
+def test_feature_maps_say_what_certifies_an_alarm(capsys: Out) -> None:
+    """The number of the warning is that of the preset."""
+    photos(Path('gear/train/good'), 5, seed=0)
+    assert init('maps', 'gear', '--out', 'line.py') == 0
+    assert f'fewer than {CERTIFIED} good images' in capsys.readouterr().out
+    wanted = Config.fromfile('line.py').model.alarm
+    assert 2 * images_needed(**wanted) == CERTIFIED

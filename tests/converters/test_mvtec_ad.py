@@ -50,7 +50,8 @@ def test_feature_every_error_is_listed(root: Path) -> None:
             ['ground_truth', 'test/good'],
             [
                 'no ground_truth: defects are known by image only',
-                'no good test image: its AUROC is undefined',
+                'no good test images, so 1 good ones are held out of training and '
+                'tested (hold_out=0.2).',
             ],
         ),
         (

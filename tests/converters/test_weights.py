@@ -10,9 +10,8 @@ import torch
 import torchvision.models as zoo
 from torch import Tensor, nn
 
-from mmdefect.converters.weight_layouts import BACKBONES, rename
+from mmdefect.converters.weight_layouts import BACKBONES, ENCODERS, rename
 from mmdefect.converters.weights import (
-    ARCHS,
     by_name,
     convert,
     expected_weights,
@@ -21,6 +20,7 @@ from mmdefect.converters.weights import (
 from mmdefect.registry import MODELS
 from tests.helpers.source_networks import (
     SOURCES,
+    TimmLite,
     TimmViT,
     enliven,
     luna,
@@ -121,6 +121,19 @@ class TestSameNumbers:
         ours.load_state_dict(state)
         assert_same(ours, theirs, images(32))
 
+    def test_feature_dinov2(self):
+        """Layers are scaled; what stands for hidden patches is left out."""
+        torch.manual_seed(0)
+        sizes = {'width': 48, 'depth': 2, 'heads': 6, 'patch': 8}
+        theirs = enliven(TimmViT(**sizes, size=32, scaled=True))
+        state = {**theirs.state_dict(), 'mask_token': torch.zeros(1, 48)}
+        converted, _ = by_name(state, 'dinov2_vits14')
+        ours = tiny_vit(
+            embed_dims=48, num_heads=6, feedforward_channels=192, patch=8, scale=1e-5
+        )
+        ours.load_state_dict(converted)
+        assert_same(ours, theirs, images(32))
+
     def test_feature_swin_s_merging_is_reordered(self):
         """Without it the same names would load, and mean something else."""
         values = torch.arange(8)
@@ -143,13 +156,14 @@ class TestSameNumbers:
         assert torch.equal(backbone['stages.0.blocks.0.attn.w_msa.qkv.weight'], rows)
 
 
-def tiny_vit(*, patch: int, **widths: int) -> nn.Module:
+def tiny_vit(*, patch: int, scale: float = 0.0, **widths: int) -> nn.Module:
     backbone = MODELS.build(
         {
             'type': 'mmpretrain.VisionTransformer',
             'arch': {'num_layers': 2, **widths},
             'img_size': 32,
             'patch_size': patch,
+            'layer_scale_init_value': scale,
         }
     )
     backbone.eval()
@@ -159,7 +173,7 @@ def tiny_vit(*, patch: int, **widths: int) -> nn.Module:
 class TestNames:
     """At full size, without numbers."""
 
-    @pytest.mark.parametrize('arch', ARCHS)
+    @pytest.mark.parametrize('arch', PARAMETERS)
     def test_feature_all_weights_of_the_backbone(self, arch):
         """And the parameters are as many as the study's."""
         found = convert(on_meta(arch).state_dict(), arch)
@@ -176,6 +190,27 @@ class TestNames:
                 'Left out the head, which has 1000 classes where this study has 2: '
                 'head.fc will start from random numbers.'
             )
+
+    @pytest.mark.parametrize(
+        ('arch', 'source', 'number'),
+        [
+            (
+                'dinov2_vits14',
+                lambda: TimmViT(size=518, patch=14, scaled=True),
+                22_056_192,
+            ),
+            ('efficientnet_lite0', TimmLite, 3_371_008),
+        ],
+    )
+    def test_feature_encoders_have_no_head(self, arch, source, number):
+        with torch.device('meta'):
+            state = source().state_dict()
+        found = convert(state, arch)
+        assert (found.head, found.note) == ({}, None)
+        backbone = MODELS.build(dict(BACKBONES[arch]))
+        assert list(found.backbone) == list(backbone.state_dict())
+        assert sum(p.numel() for p in backbone.parameters()) == number
+        assert arch in ENCODERS
 
     def test_feature_efficientnet_is_the_same_order(self):
         """Two ways to the same names: rules, and one after the other."""

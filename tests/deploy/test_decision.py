@@ -69,3 +69,29 @@ def test_feature_numbers_are_decided_on(output: Output) -> None:
     spec = ModelSpec(classes=('a', 'b'), default_threshold=0.5, **kind)
     found = decide(output, spec, source='in/a.png', size=(6, 4))
     assert (found.decision, found.error) == ('ok', None)
+
+
+def test_feature_unknown_product() -> None:
+    """A decision of its own, unless the caller knows better."""
+    spec = ModelSpec(
+        task='maps',
+        classes=('a', 'b'),
+        thresholds={'a': 0.5},
+        default_threshold=0.1,
+        routes=True,
+        alarms={'a': {'text': '20 good images'}},
+    )
+    output = MapOutput(
+        anomaly_map=np.zeros((4, 6), np.float32), score=0.2, unknown=True
+    )
+    found = decide(output, spec, source='a.png', size=(6, 4))
+    assert (found.decision, found.threshold, found.product) == (
+        'unknown product', None, None,
+    )  # fmt: skip
+    assert (found.score, found.evidence, found.calibrated) == (0.2, None, False)
+    told = decide(output, spec, source='a.png', size=(6, 4), product='a')
+    assert (told.decision, told.threshold, told.product) == ('ok', 0.5, 'a')
+    # Its own threshold is one that images have chosen, whatever others have.
+    assert (told.evidence, told.calibrated) == ('20 good images', True)
+    assert told.to_dict()['note'] == '20 good images'
+    assert found.to_dict()['note'] == 'not calibrated'

@@ -35,11 +35,32 @@ def test_feature_round_trip(package: Package) -> None:
     assert read.input == package.input
     assert list(json.loads((package.folder / FILE).read_text())) == [
         'format_version', 'task', 'classes', 'defective', 'thresholds',
-        'default_threshold', 'calibrated', 'input', 'graph', 'postprocess', 'about',
-        'parity',
+        'default_threshold', 'calibrated', 'routes', 'alarms', 'input', 'graph',
+        'postprocess', 'about', 'parity',
     ]  # fmt: skip
     assert is_package(package.folder)
     assert not is_package(package.folder.parent)
+
+
+def test_feature_of_an_earlier_version(package: Package) -> None:
+    """It says nothing of alarms and routing: there are none."""
+    spec = read_package(edit(package, routes='DROP', alarms='DROP')).spec
+    assert (spec.routes, spec.alarms) == (False, {})
+
+
+def test_feature_alarms(tmp_path: Path) -> None:
+    alarms = {'bottle': {'rate': 0.05, 'certified': True, 'text': '59 images'}}
+    written = hand_package(tmp_path, 'routed', alarms=alarms)
+    spec = read_package(tmp_path).spec
+    assert (spec.routes, spec.alarms) == (True, alarms)
+    assert spec.evidence_of('bottle') == '59 images'
+    assert spec.evidence_of('cable') is spec.evidence_of(None) is None
+    with pytest.raises(ValueError, match=r"alarms\['bottle'\]\.text=None: expected"):
+        read_package(edit(written, alarms={'bottle': {}}))
+    with pytest.raises(ValueError, match="alarms names the unknown class 'lid'"):
+        read_package(edit(written, alarms={'lid': {'text': 'x'}}))
+    with pytest.raises(ValueError, match=r'graph\.inputs=.*: expected one'):
+        read_package(edit(written, alarms={}, routes=False))
 
 
 def test_feature_thresholds_can_be_edited(package: Package) -> None:

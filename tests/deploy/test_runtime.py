@@ -64,6 +64,45 @@ def test_feature_maps(tmp_path: Path, backend: str) -> None:
     assert found.anomaly_map[0, 0] == 0
 
 
+def test_feature_products_are_recognised_or_told(tmp_path: Path, backend: str) -> None:
+    """Black is a bottle to this graph, all else is none that it knows."""
+    model = opened(tmp_path, 'routed', backend)
+    images = [flat(0, 0, 0), flat(255, 0, 0), flat(0, 0, 0, (30, 9))]
+    found = [(output.product, output.unknown) for output in model(images)]
+    assert found == [('bottle', False), (None, True), ('bottle', False)]
+    told = model.told('cable')
+    assert [output.product for output in told(images)] == ['cable'] * 3
+    assert not any(output.unknown for output in told(images))
+    # The model itself still recognises.
+    assert model(images[:1])[0].product == 'bottle'
+
+
+def test_feature_inferencer_is_told_the_product(tmp_path: Path) -> None:
+    alarms = {'bottle': {'text': '59 good images certify 5 % at 95 %'}}
+    thresholds = {'bottle': 0.5}
+    hand_package(tmp_path, 'routed', thresholds=thresholds, alarms=alarms)
+    dark, bright = flat(0, 0, 0), flat(255, 255, 255)
+    inspect = DefectInferencer(tmp_path)
+    found = inspect.predict_one(dark)
+    assert (found.decision, found.product, found.calibrated) == ('ok', 'bottle', True)
+    assert found.to_dict()['note'] == '59 good images certify 5 % at 95 %'
+    assert str(found) == 'array 0: ok, score 0, threshold 0.5, product bottle'
+    found = inspect.predict_one(bright)
+    assert (found.decision, found.product) == ('unknown product', None)
+    assert found.threshold is None
+    assert found.to_dict()['map']['regions'] == []
+    assert 'unknown product' in str(found)
+    assert found.draw().shape[2] == 3
+    told = DefectInferencer(tmp_path, product='bottle')
+    found = told.predict_one(bright)
+    assert (found.decision, found.product) == ('defective', 'bottle')
+    tiled = DefectInferencer(tmp_path, product='cable', tile={'size': 32})
+    found = tiled.predict_one(np.zeros((64, 64, 3), np.uint8))
+    assert (found.decision, found.product) == ('undecided', 'cable')
+    with pytest.raises(ValueError, match="product names the unknown class 'lid'"):
+        DefectInferencer(tmp_path, product='lid')
+
+
 def test_feature_boxes(tmp_path: Path, backend: str) -> None:
     model = opened(tmp_path, 'boxes', backend)
     found, other = model([flat(51, 102, 0, (8, 64)), flat(0, 0, 255)])

@@ -61,3 +61,19 @@ def test_feature_scores_of_maps_have_no_bounds() -> None:
     assert spec.with_threshold(-3).threshold_of('a') == -3
     with pytest.raises(ValueError, match='threshold=inf: expected a finite number'):
         spec.with_threshold(float('inf'))
+
+
+def test_feature_alarms_go_with_their_thresholds() -> None:
+    """Whoever moves a threshold takes the place of the images that chose it."""
+    alarms = {name: {'text': f'images of {name}'} for name in ('a', 'b')}
+    spec = ModelSpec(
+        task='maps',
+        classes=('a', 'b'),
+        thresholds={'a': 1.0, 'b': 1.0},
+        alarms=alarms,
+        calibrated=True,
+    )
+    assert spec.with_threshold({'a': 2.0}).alarms == {'b': alarms['b']}
+    assert spec.with_threshold(2.0).alarms == {}
+    with pytest.raises(ValueError, match="alarms names the unknown class 'c'"):
+        ModelSpec(task='maps', classes=('a',), alarms={'c': {'text': ''}})

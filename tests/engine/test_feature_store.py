@@ -7,14 +7,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmcv.transforms import Resize
-from torch import nn
 
 from mmdefect.datasets.transforms.anomaly import LoadAnomalyImage
 from mmdefect.engine.feature_store import (
     FeatureStore,
     check_deterministic,
     fill,
-    weights_digest,
 )
 
 FEATURES = torch.arange(12.0).view(3, 2, 2) / 7
@@ -87,6 +85,22 @@ class TestStore:
         assert len(store._kept) == 1
         for name in 'abc':
             torch.testing.assert_close(store.get(name), FEATURES.half())
+
+    def test_feature_what_is_on_disk_makes_room(self, tmp_path):
+        """For a mask, which is in memory only; without a folder nothing does."""
+        store, alone = (
+            FeatureStore(key='k', folder=folder, max_gb=2.5 * 24 / 2**30)
+            for folder in (tmp_path, None)
+        )
+        for kept in (store, alone):
+            kept.put('a', FEATURES)
+            kept.put('b', FEATURES)
+        store.reserve(FEATURES.half())
+        assert (len(store), len(store._kept)) == (2, 1)
+        for name in 'ab':
+            torch.testing.assert_close(store.get(name), FEATURES.half())
+        with pytest.raises(MemoryError, match=r'^max_gb='):
+            alone.reserve(FEATURES.half())
 
     @pytest.mark.parametrize('content', [b'', b'\x93NUMPY', b'something else'])
     def test_feature_damaged_entry_is_computed_anew(self, content, tmp_path):
@@ -176,11 +190,3 @@ def test_feature_deterministic():
     for transform in (Own(), Says(True)):
         with pytest.raises(ValueError, match=type(transform).__name__):
             check_deterministic([LoadAnomalyImage(), transform])
-
-
-def test_feature_weights_digest():
-    layer = nn.Linear(2, 1)
-    before = weights_digest(layer)
-    assert before == weights_digest(layer)
-    layer.bias.data += 1
-    assert weights_digest(layer) != before

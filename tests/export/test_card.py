@@ -30,6 +30,18 @@ from tests.helpers.hand_package import hand_package
             {},
             ['## Products\n\n- bottle', 'No threshold is known', '`undecided`'],
         ),
+        (
+            'routed',
+            {
+                'thresholds': {'bottle': 1.0, 'cable': 1.0},
+                'calibrated': True,
+                'alarms': {'bottle': {'text': '59 good images certify 5 % at 95 %'}},
+            },
+            [
+                '- bottle: 1 (59 good images certify 5 % at 95 %)\n- cable: 1\n',
+                'an image of none of them is an `unknown product`',
+            ],
+        ),
         ('labels', {}, ['The likeliest class is named']),
         (
             'labels',

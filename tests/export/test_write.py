@@ -163,7 +163,7 @@ from mmdefect.export.write import written_graph
 limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
 try:
-    written_graph('openvino', Path(sys.argv[1]), ('probabilities',))
+    written_graph('openvino', Path(sys.argv[1]), ('images',), ('probabilities',))
 except OSError as error:
     print(error)
 """

@@ -24,7 +24,7 @@ FOLDERS = sorted(p for p in (ROOT / 'configs').iterdir() if p.name != '_base_')
 DETECTION = (
     'atss', 'erd', 'gfl', 'gfl_increment', 'gfl_stream', 'keep', 'quality', 'sd_idd',
 )  # fmt: skip
-ANOMALY = ('anomaly_stream', 'coreset', 'iuf', 'uniad')
+ANOMALY = ('anomaly_stream', 'coreset', 'iuf', 'memory', 'uniad')
 CLASSIFICATION = ('casting',)
 PRUNING = ('ftl',)
 # Half of the first layer's filters of a small ResNet.

@@ -78,6 +78,21 @@ def my_line(root: Path) -> None:
     products(root, ('gear', 'lid', 'seal'))
 
 
+def new_part(root: Path) -> None:
+    """One that looks like none of :func:`my_line`."""
+    products(root, ('gear', 'lid', 'seal', 'cap'))
+    for name in ('gear', 'lid', 'seal'):
+        shutil.rmtree(root / name)
+
+
+def good_parts(root: Path) -> None:
+    """More good parts of :func:`my_line`, a folder a product."""
+    drawn = root.with_name('more')
+    make_toy_products(drawn, seed=1, size=64, products=1, train=6, test=2)
+    shutil.copytree(drawn / 'cloth/train/good', root / 'gear')
+    shutil.rmtree(drawn)
+
+
 def casting(root: Path) -> None:
     """Draw castings with outlined defects and split them by part."""
     make_toy_casting(root, parts=8, copies=2, size=64, masks=True)
@@ -219,6 +234,8 @@ DATA: dict[str, Callable[[Path], object]] = {
     'products': own_products,
     "reader's boxes": boxes,
     "reader's LabelMe": labelme,
+    "reader's good parts": good_parts,
+    "reader's new part": new_part,
     "reader's products": my_line,
     "reader's shapes": shapes,
     'steel': neu_det,

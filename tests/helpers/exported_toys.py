@@ -14,11 +14,13 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 
 from mmdefect.apis import load_config
+from mmdefect.structures import AnomalySample
 from mmdefect.utils.config import described_model
 from tests.helpers.configs import HALF_PLAN, ROOT
 from tests.helpers.networks import stir
 
 Toy = tuple[Config, Path]
+PRODUCTS = ('cloth', 'marble', 'wood')
 
 
 def pictures(number: int, size: tuple[int, int], seed: int = 0) -> list[np.ndarray]:
@@ -44,6 +46,8 @@ def saved(cfg: Config, folder: Path, classes: tuple[str, ...], **meta: Any) -> T
     if hasattr(model, 'filled'):
         torch.nn.init.normal_(model.memory)
         model.filled[:] = torch.arange(len(model.filled)) * 3 + 5
+    if hasattr(model, 'banks'):
+        _learn(model)
     path = folder / 'weights.pth'
     note = {'dataset_meta': {'classes': list(classes)}, **meta}
     torch.save({'state_dict': model.state_dict(), 'meta': note}, path)
@@ -111,7 +115,53 @@ def anomaly(folder: Path, name: str) -> Toy:
     cfg.pop('stream')
     cfg.model.num_classes = 3
     cfg.test_dataloader.dataset.data_root = 'no/such/folder/'
-    return saved(cfg, folder, ('cloth', 'marble', 'wood'))
+    return saved(cfg, folder, PRODUCTS)
+
+
+def product_pictures(product: int, number: int) -> list[np.ndarray]:
+    """Images of one product that differ a little, 48 pixels a side."""
+    (base,) = pictures(1, (48, 48), seed=100 + product)
+    random = np.random.default_rng(product)
+    noise = random.integers(-12, 13, (number, *base.shape))
+    return [*(base + noise).clip(0, 255).astype(np.uint8)]
+
+
+def memory(folder: Path, **settings: Any) -> Toy:
+    """A memory that has learned three products of ten images each."""
+    backbone = dict(type='mmpretrain.ResNet', depth=18, out_indices=(0, 1))
+    model = {
+        'type': 'mmdefect.ProductMemory',
+        'backbone': {**backbone, 'base_channels': 4, 'stem_channels': 4},
+        'in_channels': 12,
+        'num_classes': 3,
+        'grid': 6,
+        'per_class': 40,
+        'candidates': 300,
+        **settings,
+    }
+    steps = [
+        dict(type='mmdefect.LoadAnomalyImage'),
+        dict(type='Resize', scale=(48, 48), backend='pillow'),
+        dict(type='mmdefect.LoadAnomalyMask'),
+        dict(type='mmdefect.PackAnomalyInputs'),
+    ]
+    test = dict(type='mmdefect.AnomalyDataset', data_root='none', pipeline=steps)
+    loader = {'test_dataloader': {'dataset': test}}
+    cfg = Config({'default_scope': 'mmdefect', 'model': model, **loader})
+    return saved(cfg, folder, PRODUCTS)
+
+
+def _learn(model: Any) -> None:
+    for label, name in enumerate(PRODUCTS):
+        images = product_pictures(label, 10)
+        inputs = [torch.from_numpy(image.transpose(2, 0, 1)) for image in images]
+        about = {'class_name': name, 'class_label': label, 'img_shape': (48, 48)}
+        samples = [
+            AnomalySample(metainfo={**about, 'img_path': f'{name}/train/good/{k}.png'})
+            for k in range(len(images))
+        ]
+        model.train_step({'inputs': inputs, 'data_samples': samples}, None)
+    model.finish_step()
 
 
 def pruned(folder: Path) -> Toy:

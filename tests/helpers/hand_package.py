@@ -24,7 +24,13 @@ SUPPRESSION = {
 }
 
 
-def _model(nodes: list[Any], outputs: dict[str, list[Any]], constants: dict) -> Any:
+def _model(
+    nodes: list[Any],
+    outputs: dict[str, list[Any]],
+    constants: dict,
+    *,
+    routes: bool = False,
+) -> Any:
     images = helper.make_tensor_value_info(
         'images', TensorProto.FLOAT, ['batch', 3, 'height', 'width']
     )
@@ -33,7 +39,14 @@ def _model(nodes: list[Any], outputs: dict[str, list[Any]], constants: dict) -> 
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in outputs.items()
     ]
-    graph = helper.make_graph(nodes, 'hand', [images], made, given)
+    inputs = [images]
+    if routes:
+        told = helper.make_tensor_value_info('told', TensorProto.INT64, ['batch'])
+        inputs.append(told)
+        made[-1] = helper.make_tensor_value_info(
+            'products', TensorProto.INT64, ['batch']
+        )
+    graph = helper.make_graph(nodes, 'hand', inputs, made, given)
     return helper.make_model(
         graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=9
     )
@@ -60,6 +73,22 @@ def maps_graph() -> Any:
     return _model(nodes, outputs, constants)
 
 
+def routed_graph() -> Any:
+    """The same maps; the product is told, or unknown where the image is not black."""
+    nodes = [
+        helper.make_node('ReduceMean', ['images', 'channel'], ['maps'], keepdims=0),
+        helper.make_node('ReduceMax', ['maps', 'place'], ['scores'], keepdims=0),
+        helper.make_node('Ceil', ['scores'], ['bright']),
+        helper.make_node('Cast', ['bright'], ['whole'], to=TensorProto.INT64),
+        helper.make_node('Neg', ['whole'], ['seen']),
+        helper.make_node('Max', ['seen', 'told'], ['products']),
+    ]
+    constants = {'channel': np.array([1]), 'place': np.array([1, 2])}
+    outputs: dict[str, list[Any]] = {'maps': ['batch', 'height', 'width']}
+    outputs |= {'scores': ['batch'], 'products': ['batch']}
+    return _model(nodes, outputs, constants, routes=True)
+
+
 def boxes_graph() -> Any:
     """Two boxes whose scores of two classes are means of channels."""
     nodes = [
@@ -80,19 +109,32 @@ def boxes_graph() -> Any:
     return _model(nodes, outputs, constants)
 
 
-GRAPHS = {'labels': labels_graph, 'maps': maps_graph, 'boxes': boxes_graph}
+GRAPHS = {
+    'labels': labels_graph,
+    'maps': maps_graph,
+    'routed': routed_graph,
+    'boxes': boxes_graph,
+}
 CLASSES = {
     'labels': ('blue', 'green', 'red'),
     'maps': ('bottle',),
+    'routed': ('bottle', 'cable'),
     'boxes': ('dent', 'crack'),
 }
 
 
 def hand_package(folder: Path, task: Any, **spec: Any) -> Package:
-    """Write a package of a task; its images are scaled to 0 to 1, twice as wide."""
+    """Write a package of a task; its images are scaled to 0 to 1, twice as wide.
+
+    ``routed`` are maps of a model that recognises products.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model = GRAPHS[task]()
+    classes = CLASSES[task]
+    if task == 'routed':
+        task, spec['routes'] = 'maps', True
     onnx.save(model, folder / 'model.onnx')
+    inputs = tuple(given.name for given in model.graph.input)
     outputs = tuple(output.name for output in model.graph.output)
     resize = {
         'op': 'resize',
@@ -110,9 +152,9 @@ def hand_package(folder: Path, task: Any, **spec: Any) -> Package:
     )
     package = Package(
         folder=folder,
-        spec=ModelSpec(task=task, classes=CLASSES[task], **spec),
+        spec=ModelSpec(task=task, classes=classes, **spec),
         input=given,
-        graph=Graph(format='onnx', file='model.onnx', outputs=outputs),
+        graph=Graph(format='onnx', file='model.onnx', inputs=inputs, outputs=outputs),
         postprocess=SUPPRESSION if task == 'boxes' else {},
     )
     return package.save(folder)

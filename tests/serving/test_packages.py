@@ -134,3 +134,15 @@ def test_feature_an_exported_detector(
         assert reloaded.result().json() == {'reloaded': ['gfl']}
     check_right(found, folder, images)
     assert sum(len(one['boxes']) for one in found) > 200
+
+
+def test_feature_a_product_that_the_client_knows(tmp_path: Path) -> None:
+    """A request tells it; the next one is recognised again."""
+    alarms = {'bottle': {'text': '59 good images certify 5 % at 95 %'}}
+    hand_package(tmp_path / 'line', 'routed', alarms=alarms)
+    model = Models([tmp_path / 'line'], open_model=open_package).get(None)
+    assert model.describe()['alarms'] == alarms
+    bright = np.full((8, 12, 3), 255, np.uint8)
+    assert model.look(bright).unknown
+    assert model.look(bright, 'cable').product == 'cable'
+    assert model.look(bright).unknown

@@ -50,7 +50,7 @@ def stream(
         },
         **(changes or {}),
     }
-    if not path.startswith('coreset'):  # which passes over the images once
+    if not path.startswith(('coreset', 'memory')):  # which pass over the images once
         options |= {
             'stream.base.train_cfg.max_epochs': 1,
             'stream.increment.train_cfg.max_epochs': 1,
@@ -85,6 +85,23 @@ def test_feature_coreset_and_a_product_without_good_test_images(
     assert 0 <= last['cloth'] <= 1
     page = (work / 'report' / 'index.html').read_text(encoding='utf-8')
     assert 'image AUROC, image F1-max of wood: undefined' in page
+
+
+@pytest.mark.slow
+def test_feature_products_are_recognised_and_alarmed(tmp_path: Path) -> None:
+    """Three products, one after the other; the old ones are scored as before."""
+    changes = {'stream.protocol': [['cloth'], ['wood'], ['metal']]}
+    root = make_toy_products(tmp_path / 'products', size=128, train=12, test=6)
+    work = tmp_path / 'work'
+    stream('memory/memory_toy_3-1x2.py', root, work, changes).train()
+    assert [step.state for step in StreamState.load(work).steps] == ['finished'] * 3
+    matrix = StreamMatrix.load(work / 'matrix.json')
+    for metric in ('image_auroc', 'pixel_auroc', 'false_alarm', 'miss'):
+        first, last = (matrix.scores(step, metric) for step in (0, 2))
+        assert first['cloth'] == last['cloth'], metric
+    assert matrix.scores(2, 'routing') == dict.fromkeys(['cloth', 'wood', 'metal'], 1)
+    page = (work / 'report' / 'index.html').read_text(encoding='utf-8')
+    assert 'routing' in page
 
 
 def test_exception_data_of_a_later_step(products: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Measure speed and size of a method beside what it is built on, in interleaved pairs.
 
 Suites: detection (SD-IDD beside GFL), anomaly (IUF and its metrics), pruning (a
-sweep of Finicky Transfer Learning beside a naive one) and inference (every task in
-torch, ONNX Runtime and OpenVINO).
+sweep of Finicky Transfer Learning beside a naive one), inference (every task in torch,
+ONNX Runtime and OpenVINO) and memory (adding a product, searching).
 
 Everything runs on the CPU, with random weights and random or drawn images: no data, no
 downloads, but for the packages of an edge box in inference.
@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for lab/
 from lab.benchmarks.anomaly import AnomalySuite
 from lab.benchmarks.detection import DetectionSuite
 from lab.benchmarks.inference import InferenceSuite
+from lab.benchmarks.memory import MemorySuite
 from lab.benchmarks.pruning import PruningSuite
 from lab.results import clean_commit, write_results
 from lab.tables.benchmark_table import BENCHMARK, benchmark_lines, missed
@@ -41,8 +42,9 @@ SUITES = {
     'anomaly': AnomalySuite,
     'pruning': PruningSuite,
     'inference': InferenceSuite,
+    'memory': MemorySuite,
 }
-Suite = DetectionSuite | AnomalySuite | PruningSuite | InferenceSuite
+Suite = DetectionSuite | AnomalySuite | PruningSuite | InferenceSuite | MemorySuite
 # Which of the options a suite has; each has its own defaults.
 SIZES = ('pairs', 'train_pairs', 'image_size', 'batch_size')
 OPTIONS = {
@@ -50,6 +52,7 @@ OPTIONS = {
     'anomaly': (*SIZES, 'maps'),
     'pruning': ('pairs', 'image_size', 'batch_size', 'images'),
     'inference': ('pairs', 'images'),
+    'memory': ('pairs', 'image_size', 'images'),
 }
 
 
@@ -63,7 +66,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     sizes.add_argument('--batch-size', type=int, help='images of a training batch')
     sizes.add_argument('--depth', type=int, help='detection: layers of the ResNet')
     sizes.add_argument('--maps', type=int, help='anomaly: maps for the metrics')
-    sizes.add_argument('--images', type=int, help='pruning, inference: images to see')
+    sizes.add_argument(
+        '--images', type=int, help='pruning, inference, memory: images to see'
+    )
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument(
         '--only', nargs='+', metavar='NAME', help='only these measurements'

@@ -32,6 +32,7 @@ DATA = Path('data/toy/NEU-DET')
 WORK = Path('work_dirs/demo')
 CONFIGS = 'configs/{}_r18_fpn_toy_neu-det_3+3.py'
 EPOCH = re.compile(r'Epoch\(train\) +\[ *(\d+)\].*? loss: ([\d.]+)')
+STREAM = re.compile(r' - INFO - \[[^\]]*_toy_')  # its own lines
 
 # What the page has to show, or the demo has failed: a teacher worth keeping, that
 # fine-tuning forgets and SD-IDD keeps, learning nearly as much.
@@ -123,9 +124,15 @@ def run(name: str, script: str, *args: object) -> None:
     follow(name, [sys.executable, script, *map(str, args)])
 
 
-def follow(name: str, command: list[str]) -> None:
+def follow(
+    name: str,
+    command: list[str],
+    *,
+    work: Path | None = None,
+    shown: re.Pattern[str] = STREAM,
+) -> None:
     """Run a command; keep its log, show what matters of it."""
-    log = WORK / f'{name}.log'
+    log = (work or WORK) / f'{name}.log'
     # A model this small gains little from a second thread, and two threads that wait
     # for each other stall on cores that others use too.
     env = {'OMP_NUM_THREADS': '1', **os.environ}
@@ -148,7 +155,7 @@ def follow(name: str, command: list[str]) -> None:
             if match and match[1] != epoch:  # the first line of each epoch
                 epoch = match[1]
                 print(f'  epoch {epoch:>2}  loss {match[2]}', flush=True)
-            elif 'r18_fpn_toy' in line and ' - INFO - [' in line:
+            elif shown.search(line):
                 print(' ', line.split(' - INFO - ')[1].strip(), flush=True)
             elif name == 'convert':
                 print(' ', line.rstrip(), flush=True)

@@ -1,4 +1,4 @@
-"""Rename weights of torchvision, timm, DINO or LUNA for the casting classifiers.
+"""Rename weights of torchvision, timm, DINO(v2) or LUNA for classifiers and encoders.
 
 The written file holds ``backbone.*`` and, if the source tells two classes apart, a
 whole ``head.*``, not calibrated: an ``init_cfg`` reads the first with

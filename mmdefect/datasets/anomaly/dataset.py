@@ -56,10 +56,10 @@ class AnomalyDataset(BaseDataset):
             it depends neither on the step nor on the order of the files.
         rebalance: Repeat the images of small products in training, so that every
             product counts about equally in an epoch.
-        hold_out: Share of ``train/good`` of a product without test images that is not
-            learned but tested as good: then its scores are known, though no AUROC. Give
-            the same value in training and test. With 0, and for products that only a
-            list names, all is learned and nothing scored.
+        hold_out: Share of ``train/good`` of a product without good test images that is
+            not learned but tested as good: then its good scores are known, and its
+            AUROC if there are defective ones. Give the same value in training and
+            test. With 0, and for products that only a list names, all is learned.
         verify: Whether to look at every file at the start: True reads headers and
             decodes masks, ``'full'`` decodes all pixels.
         exif: What images with an EXIF orientation mean, see
@@ -217,7 +217,7 @@ class AnomalyDataset(BaseDataset):
         return [self._info(image) for group in groups.values() for image in group]
 
     def _scanned(self, root: Path, wanted: Sequence[str]) -> Scan:
-        """What the folders hold; of products without test images a part is held out."""
+        """What the folders hold; without good test images a part is held out."""
         scan = scan_products(root, wanted, self.split)
         tests = scan
         if self.split == 'train':
@@ -225,7 +225,7 @@ class AnomalyDataset(BaseDataset):
         if self.complete:
             scan.errors += [untested_error(name, root) for name in scan.untested]
             return scan
-        for name in tests.untested:
+        for name in [*tests.untested, *tests.all_defective]:
             known = scan_products(root, [name], 'train').images
             drawn = held_out(known, self.hold_out, root=root)
             if self.split == 'test':
@@ -233,7 +233,11 @@ class AnomalyDataset(BaseDataset):
                 scan.images.sort(key=lambda image: wanted.index(image.product))
             else:
                 scan.images = [i for i in scan.images if i not in set(drawn)]
-            self._notes.append(untested_note(name, len(drawn), self.hold_out))
+            self._notes.append(
+                untested_note(
+                    name, len(drawn), self.hold_out, defects=name in tests.all_defective
+                )
+            )
         return scan
 
     def _listed(self, listed: Scan, wanted: Sequence[str]) -> Scan:

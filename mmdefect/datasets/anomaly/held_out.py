@@ -1,4 +1,4 @@
-"""Products without test images: some of their good training images stand in."""
+"""Products without good test images: some of their good training images stand in."""
 
 from __future__ import annotations
 
@@ -25,12 +25,24 @@ def held_out(
     return draw_images(images, number, seed='held out', root=root)
 
 
-def untested_note(product: str, number: int, share: float) -> str:
-    """Say what a product without test images is tested on: images held out, if any."""
+def untested_note(
+    product: str, number: int, share: float, *, defects: bool = False
+) -> str:
+    """Say what a product without good test images is tested on: some held out, if any.
+
+    Args:
+        defects: Whether it has defective test images.
+    """
+    lacking = 'good test images' if defects else 'test images'
     if number:
         return (
-            f'{product}: no test images, so {number} good ones are held out of '
+            f'{product}: no {lacking}, so {number} good ones are held out of '
             f'training and tested (hold_out={share:g}).'
+        )
+    if defects:
+        return (
+            f'{product}: no {lacking}, so its AUROC is undefined; that needs '
+            'test/good, or training images to hold out (hold_out).'
         )
     return (
         f'{product}: no test images, so it is not scored; that needs test/good, and '

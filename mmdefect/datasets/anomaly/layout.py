@@ -67,12 +67,14 @@ class Scan:
         errors: One sentence for each thing that must not be.
         image_level: Products without outlined defects.
         untested: Products without a test image.
+        all_defective: Products with test images, none of them good.
     """
 
     images: list[AnomalyImage] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     image_level: list[str] = field(default_factory=list)
     untested: list[str] = field(default_factory=list)
+    all_defective: list[str] = field(default_factory=list)
 
     def add(self, other: Scan) -> None:
         """Append what another scan found."""
@@ -80,6 +82,7 @@ class Scan:
         self.errors += other.errors
         self.image_level += other.image_level
         self.untested += other.untested
+        self.all_defective += other.all_defective
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -184,6 +187,8 @@ def _scan_test(folder: Path) -> Scan:
         )
     elif not scan.images:
         scan.untested.append(product)
+    elif all(image.label for image in scan.images):
+        scan.all_defective.append(product)
     if outlined:
         scan.errors += _stray_mask_errors(truth, kinds)
     elif any(image.label for image in scan.images):

@@ -14,7 +14,10 @@ from mmdefect.utils.modules import unwrapped
 
 @HOOKS.register_module()
 class CoresetHook(Hook):
-    """Fills the memory of :class:`~mmdefect.models.anomaly.coreset.IncrementalCoreset`.
+    """Fills the memory of a model that trains nothing.
+
+    That is ``mmdefect.IncrementalCoreset`` or ``mmdefect.ProductMemory``: a model whose
+    ``train_step`` looks and whose ``finish_step`` chooses what is kept.
 
     Raises:
         ValueError: Before training, if there is more than one epoch: the same patches

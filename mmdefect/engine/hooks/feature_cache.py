@@ -6,19 +6,15 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from mmdefect.engine.feature_store import (
-    CachedItems,
-    FeatureStore,
-    fill,
-    weights_digest,
-)
+from mmdefect.engine.feature_store import CachedItems, FeatureStore, fill
 from mmdefect.registry import HOOKS
 from mmdefect.utils.checks import some_of
-from mmdefect.utils.modules import unwrapped
+from mmdefect.utils.modules import unwrapped, weights_digest
 
 
 @HOOKS.register_module()
@@ -36,6 +32,8 @@ class FeatureCacheHook(Hook):
         max_gb: Most memory for features and masks of the training set, and again for
             those of the test set.
         batch_size: Images that are computed together.
+        bfloat16: Compute in bfloat16 where torch can, two to three times faster on
+            CPUs that have it; features lose digits that float16 would keep.
 
     Raises:
         ValueError: Before training or testing, if the backbone is not frozen or a
@@ -44,11 +42,17 @@ class FeatureCacheHook(Hook):
     """
 
     def __init__(
-        self, *, folder: str | None = None, max_gb: float = 2.0, batch_size: int = 16
+        self,
+        *,
+        folder: str | None = None,
+        max_gb: float = 2.0,
+        batch_size: int = 16,
+        bfloat16: bool = False,
     ) -> None:
         self.folder = folder
         self.max_gb = max_gb
         self.batch_size = batch_size
+        self.bfloat16 = bfloat16
 
     def before_train(self, runner: Runner) -> None:
         """Replace the training pipeline."""
@@ -67,12 +71,17 @@ class FeatureCacheHook(Hook):
         check_frozen(model)
         begin = time.monotonic()
         store = FeatureStore(
-            key=cache_key(model, dataset), folder=self.folder, max_gb=self.max_gb
+            key=cache_key(model, dataset, bfloat16=self.bfloat16),
+            folder=self.folder,
+            max_gb=self.max_gb,
         )
 
         def extract(images: Sequence[Tensor]) -> Tensor:
             moved = [image.to(next(model.parameters()).device) for image in images]
-            return model.features(model.data_preprocessor.normalise(moved))
+            ready = model.data_preprocessor.normalise(moved)
+            kind = ready.device.type
+            with torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16):
+                return model.features(ready)
 
         def progress(done: int, total: int) -> None:
             if done % 500 == 0 and done < total:
@@ -92,7 +101,7 @@ class FeatureCacheHook(Hook):
         )
 
 
-def cache_key(model: Any, dataset: Any) -> str:
+def cache_key(model: Any, dataset: Any, *, bfloat16: bool = False) -> str:
     """All that features depend on besides the file, as text."""
     preprocessor, backbone = model.data_preprocessor, model.features.backbone
     lines = [
@@ -100,10 +109,18 @@ def cache_key(model: Any, dataset: Any) -> str:
         f'mean {preprocessor.mean.flatten().tolist()}',
         f'std {preprocessor.std.flatten().tolist()}',
         f'grid {model.features.grid}',
+        *_pooling(model.features),
         f'{type(backbone).__name__} {getattr(backbone, "out_indices", "")}',
         weights_digest(model.features),
+        *(['bfloat16'] if bfloat16 else []),
     ]
     return '\n'.join(lines)
+
+
+def _pooling(features: Any) -> list[str]:
+    # Entries from before there was a choice stay what they are.
+    pool = getattr(features, 'pool', None)
+    return [] if pool is None else [f'pool {pool}']
 
 
 def _described(transform: Any) -> str:

@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from mmdefect.functional.coreset import k_center_greedy, nearest_distance
 from mmdefect.models.anomaly.features import FrozenFeatures
+from mmdefect.models.anomaly.reservoir import PatchReservoir, image_key
 from mmdefect.models.anomaly.scoring import check_score, with_scores
 from mmdefect.registry import MODELS
 from mmdefect.structures import AnomalySample
@@ -36,7 +37,8 @@ class IncrementalCoreset(BaseModel):
         num_classes: Products seen so far.
         grid: Side of the feature map.
         per_class: Patches that are kept of a product.
-        candidates: Patches of a product that are chosen from, at random.
+        candidates: Patches of a product that are chosen from: an even sample, which
+            hangs on the names of the images and on nothing else.
         score: As for :class:`~mmdefect.models.anomaly.iuf.IUF`.
         data_preprocessor: As for MMEngine's ``BaseModel``; ours by default. There is no
             ``init_cfg``: a backbone has its own, a step starts from the one before.
@@ -66,7 +68,7 @@ class IncrementalCoreset(BaseModel):
         self.register_buffer('filled', torch.zeros(num_classes, dtype=torch.long))
         self.memory: Tensor
         self.filled: Tensor
-        self._seen: dict[int, list[Tensor]] = {}
+        self._seen: dict[int, PatchReservoir] = {}
 
     #: The features are all that it takes from an image.
     needs_images = False
@@ -82,24 +84,25 @@ class IncrementalCoreset(BaseModel):
         data = self.data_preprocessor(data, True)
         patches = self.patches(data['inputs'])
         for sample, found in zip(data['data_samples'], patches, strict=True):
-            self._seen.setdefault(int(sample.class_label), []).append(found.cpu())
+            label = int(sample.class_label)
+            seen = self._seen.setdefault(label, PatchReservoir(self.candidates))
+            seen.add(image_key(sample.img_path), found.cpu())
         return {'images': torch.tensor(float(len(patches)))}
 
     @torch.no_grad()
     def finish_step(self) -> None:
         """Choose what is kept of the products that all processes have seen."""
-        seen: dict[int, list[Tensor]] = {}
+        seen: dict[int, PatchReservoir] = {}
         for part in all_gather_object(self._seen):
-            for label, maps in part.items():
-                seen.setdefault(label, []).extend(maps)
-        for label, maps in sorted(seen.items()):
-            points = torch.cat(maps)
-            points = points[torch.randperm(len(points))[: self.candidates]]
+            for label, found in part.items():
+                seen.setdefault(label, PatchReservoir(self.candidates)).merge(found)
+        for label, sample in sorted(seen.items()):
+            points = sample.patches
             chosen = points[k_center_greedy(points, self.memory.shape[1])]
             self.memory[label, : len(chosen)] = chosen.to(self.memory)
             self.filled[label] = len(chosen)
         self._seen = {}
-        # Which candidates were drawn depends on the process: all take the first's.
+        # The last digits of features may differ between machines: all take the first's.
         broadcast(self.memory)
         broadcast(self.filled)
 
@@ -133,9 +136,11 @@ class IncrementalCoreset(BaseModel):
         """Features averaged over 3 x 3 neighbours, ``(B, grid * grid, C)``."""
         features = self.features.of(inputs, self.memory.shape[-1])
         near = F.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
-        return near.flatten(2).mT
+        return near.flatten(2).transpose(1, 2)
 
     def remembered(self) -> Tensor:
-        """Patches in memory, shape ``(M, C)``."""
+        """Patches in memory, shape ``(M, C)``; no copy where all places are filled."""
+        if bool((self.filled == self.memory.shape[1]).all()):
+            return self.memory.flatten(0, 1)
         rows = zip(self.memory, self.filled.tolist(), strict=True)
         return torch.cat([places[:number] for places, number in rows])

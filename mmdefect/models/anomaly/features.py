@@ -35,6 +35,38 @@ def align_concat(features: Sequence[Tensor], grid: int) -> Tensor:
     return torch.cat(resized, dim=1)
 
 
+def pool_concat(features: Sequence[Tensor], grid: int, pool: int) -> Tensor:
+    """Average every feature map around each place of one grid, and concatenate.
+
+    A map larger than the grid is averaged within its cells, so that no place is passed
+    over; then over ``pool`` x ``pool`` neighbours (PatchCore, Roth et al., CVPR 2022,
+    section 3.1; at the border over those that there are). A smaller map is averaged
+    over its own neighbours and then enlarged, bilinear between the centres of cells.
+
+    Args:
+        features: Maps of shape ``(B, C_i, h_i, w_i)``, in order of their stride.
+        grid: Side of the result.
+        pool: Side of the neighbourhood, odd.
+
+    Returns:
+        Shape ``(B, sum C_i, grid, grid)``.
+    """
+    return torch.cat([_pooled(maps, grid, pool) for maps in features], dim=1)
+
+
+def _pooled(maps: Tensor, grid: int, pool: int) -> Tensor:
+    size = (min(grid, maps.shape[-2]), min(grid, maps.shape[-1]))
+    if size != maps.shape[-2:]:
+        maps = F.adaptive_avg_pool2d(maps, size)
+    if pool > 1:
+        maps = F.avg_pool2d(
+            maps, pool, stride=1, padding=pool // 2, count_include_pad=False
+        )
+    if size == (grid, grid):
+        return maps
+    return F.interpolate(maps, (grid, grid), mode='bilinear', align_corners=False)
+
+
 class FrozenFeatures(nn.Module):
     """A pretrained backbone that never learns, and its taps on one grid.
 
@@ -44,20 +76,33 @@ class FrozenFeatures(nn.Module):
     Args:
         backbone: A backbone that returns several feature maps, or its config.
         grid: Side of the result.
+        pool: ``None`` samples the taps at the points of the grid, as UniAD does (see
+            :func:`align_concat`); a number averages each of them over so many places a
+            side (see :func:`pool_concat`).
 
     Raises:
-        ValueError: When called, if the backbone returns fewer than one map.
+        ValueError: If ``pool`` is even or below 1; when called, if the backbone returns
+            fewer than one map.
     """
 
     def __init__(
-        self, *, backbone: Mapping[str, Any] | nn.Module, grid: int = 14
+        self,
+        *,
+        backbone: Mapping[str, Any] | nn.Module,
+        grid: int = 14,
+        pool: int | None = None,
     ) -> None:
         super().__init__()
+        if pool is not None and (pool < 1 or pool % 2 == 0):
+            raise ValueError(
+                f'pool={pool}: expected an odd number of places from 1, such as 3'
+            )
         self.backbone: Any = backbone
         if not isinstance(backbone, nn.Module):
             self.backbone = MODELS.build(dict(backbone))
         drop_unused_stages(self.backbone)
         self.grid = grid
+        self.pool = pool
         self.requires_grad_(False)
         self.train(False)
 
@@ -89,7 +134,9 @@ class FrozenFeatures(nn.Module):
                 f'{type(maps).__name__}: expected several feature maps; set its '
                 'out_indices'
             )
-        return align_concat(maps, self.grid)
+        if self.pool is None:
+            return align_concat(maps, self.grid)
+        return pool_concat(maps, self.grid, self.pool)
 
     def of(self, inputs: Mapping[str, Tensor], channels: int) -> Tensor:
         """Features of a batch, those of a cache if they are given.

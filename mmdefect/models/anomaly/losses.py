@@ -26,8 +26,9 @@ class SemanticCompressionLoss(nn.Module):
             released; ``'index'``: all values after the first ``index``, as printed.
         share: Threshold of ``'share'``, as released: a tenth of the mean share at its
             width of 256. At a smaller width nothing falls below it but the direction
-            that the LayerNorm before leaves empty, so the loss is as good as off; the
-            same tenth is then 0.1 / width.
+            that the LayerNorm before leaves empty, so the loss is as good as off.
+        relative: Threshold of ``'share'`` as a part of the mean share at any width,
+            instead of ``share``: 0.1 is the released one.
         index: The paper's ``t``, below the width; half of it by default.
         memory: Rows that are remembered.
         released: Compute the loss and train nothing with it.
@@ -39,6 +40,7 @@ class SemanticCompressionLoss(nn.Module):
         weight: float = 10.0,
         selector: str = 'share',
         share: float = 0.1 / 256,
+        relative: float | None = None,
         index: int | None = None,
         memory: int = 768,
         released: bool = False,
@@ -47,7 +49,10 @@ class SemanticCompressionLoss(nn.Module):
         check_choice('compression.selector', selector, ('share', 'index'))
         self.weight = weight
         self.selector = selector
+        if relative is not None:
+            check_range('compression.relative', relative, 0, 1, open_low=True)
         self.share = share
+        self.relative = relative
         self.index = index
         self.memory = memory
         self.released = released
@@ -78,7 +83,8 @@ class SemanticCompressionLoss(nn.Module):
 
     def _tail(self, values: Tensor, width: int) -> Tensor:
         if self.selector == 'share':
-            return tail_below(values, self.share)
+            relative = self.relative
+            return tail_below(values, relative / width if relative else self.share)
         index = width // 2 if self.index is None else self.index
         check_range('compression.index', index, high=width, open_high=True)
         return tail_beyond(values, index)

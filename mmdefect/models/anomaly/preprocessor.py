@@ -57,8 +57,18 @@ class AnomalyDataPreprocessor(BaseDataPreprocessor):
         return {'inputs': ready, 'data_samples': data.get('data_samples')}
 
     def normalise(self, images: Sequence[Tensor] | Tensor) -> Tensor:
-        """RGB of unit deviation, ``(B, 3, H, W)``, from BGR images ``(3, H, W)``."""
-        return (_stacked(images, 'images').float().flip(1) - self.mean) / self.std
+        """RGB of unit deviation, ``(B, 3, H, W)``, from BGR images ``(3, H, W)``.
+
+        Raises:
+            ValueError: Images differ in size, or have another number of channels.
+        """
+        batch = _stacked(images, 'images')
+        if batch.shape[1] != len(self.mean):
+            raise ValueError(
+                f'images of {batch.shape[1]} channels: expected {len(self.mean)}, '
+                'as the encoder takes; load them as colour images'
+            )
+        return (batch.float().flip(1) - self.mean) / self.std
 
 
 def _stacked(items: Sequence[Tensor] | Tensor, what: str) -> Tensor:

@@ -66,6 +66,8 @@ def image_scores(maps: Tensor, score: str = 'pooled_max') -> Tensor:
     check_score(score)
     if score == 'pooled_max':
         window = min(WINDOW, *maps.shape[-2:])
-        return F.avg_pool2d(maps, window, stride=1).flatten(1).amax(dim=1)
+        # One way after the other: the same mean for an eighth of the sums.
+        rows = F.avg_pool2d(maps, (window, 1), stride=1)
+        return F.avg_pool2d(rows, (1, window), stride=1).flatten(1).amax(dim=1)
     flat = maps.flatten(1)
     return {'max': flat.amax(1), 'mean': flat.mean(1), 'std': flat.std(1)}[score]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdefect.streams.matrix import GROUPS
-from mmdefect.streams.report.maps import Maps, maps_section
+from mmdefect.streams.report.maps import Maps, alarm_section, maps_section
 from mmdefect.streams.report.plots import CLASS_BY_CLASS, class_map, score_bars
 from mmdefect.streams.report.record import (
     StreamRecord,
@@ -63,6 +63,8 @@ def write_comparison(work_dirs: Mapping[str, str | Path], out_dir: str | Path) -
         missing.append(note)
     sections = _scores(records, folder)
     matrices = {name: r.matrix for name, r in records.items() if r.matrix is not None}
+    if alarms := alarm_section(matrices):
+        sections.append(alarms)
     if good := good_section(matrices):
         sections.append(good)
     first = next(iter(records.values()))

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmdefect.evaluation.anomaly_alarms import ALARM_METRICS
+from mmdefect.streams.matrix import StreamMatrix
+from mmdefect.streams.report.summary import joined, scalar
 from mmdefect.visualization.anomaly import GAP, side_by_side, split_panels
-from mmdefect.visualization.page import Picture, Section
+from mmdefect.visualization.page import Picture, Section, Table, percent
 
 Maps = Sequence[Mapping[str, Any]]
 PANEL_WIDTH = 160
@@ -19,6 +22,16 @@ MAX_COLUMNS = 6
 MAX_IMAGES = 36
 # Panels of a row: the one on the left, and the one of each column.
 UPPER, LOWER = ('image', 'dataset'), ('mask', 'own')
+# Of alarms; all but the first are numbers.
+ALARM_HEADER = (
+    'Product',
+    'Good images',
+    'False alarms',
+    'Certified at most',
+    'Defective images',
+    'Misses',
+    'Product recognised',
+)
 
 
 def maps_section(
@@ -103,3 +116,52 @@ def _panels(entry: Mapping[str, Any]) -> dict[str, np.ndarray]:
         strip = np.asarray(file.convert('RGB'))
     names = entry['panels']
     return dict(zip(names, split_panels(strip, len(names)), strict=True))
+
+
+def alarm_section(matrices: Mapping[str, StreamMatrix]) -> Section | None:
+    """Return how the decisions on each product turned out after the last step.
+
+    Args:
+        matrices: Name of each model -> its scores; a single one goes unnamed.
+
+    Returns:
+        ``None`` where no model decides.
+    """
+    table = joined({name: alarm_table(matrix) for name, matrix in matrices.items()})
+    if table is None:
+        return None
+    return Section(
+        title='Alarms and routing',
+        text=(
+            'After the last step, each image decided on as it would be in production: '
+            'an alarm is a score above the threshold of the product that was '
+            'recognised. False alarms are good images with an alarm, misses defective '
+            'ones without. A product that is taken for none of them is an alarm, too. '
+            'Certified is the rate that good images have promised which were held out; '
+            'a dash is an estimate.'
+        ),
+        table=table,
+    )
+
+
+def alarm_table(matrix: StreamMatrix) -> Table:
+    """One row a product that the last step has decided on."""
+    rows = []
+    for last in matrix.steps[-1:]:
+        for name in last.old + last.new:
+            found = {key: scalar(last, key, name) for key in ALARM_METRICS}
+            if any(value == value for value in found.values()):
+                good = scalar(last, 'good_images', name)
+                defective = scalar(last, 'defective_images', name)
+                rows.append(
+                    [
+                        name,
+                        f'{good:.0f}',
+                        percent(found['false_alarm']),
+                        percent(scalar(last, 'certified', name)),
+                        f'{defective:.0f}',
+                        percent(found['miss']),
+                        percent(found['routing']),
+                    ]
+                )
+    return Table(ALARM_HEADER, rows, ALARM_HEADER[1:])

@@ -10,7 +10,7 @@ from typing import Any
 from mmdefect.streams.distance import joint_matrix
 from mmdefect.streams.matrix import GROUPS, StepScores
 from mmdefect.streams.report.diagnosis import diagnosis_sections, distance_sections
-from mmdefect.streams.report.maps import Maps, maps_section
+from mmdefect.streams.report.maps import Maps, alarm_section, maps_section
 from mmdefect.streams.report.plots import CLASS_BY_CLASS, class_map, score_bars
 from mmdefect.streams.report.record import (
     StreamRecord,
@@ -64,6 +64,8 @@ def write_report(work_dir: str | Path, joint: str | Path | None = None) -> Path:
     bound = joint_matrix(joint)
     if record.matrix and record.scored and bound:
         sections += distance_sections(record.matrix, bound)
+    if record.matrix and (alarms := alarm_section({record.name: record.matrix})):
+        sections.append(alarms)
     if record.matrix and (good := good_section({record.name: record.matrix})):
         sections.append(good)
     parts: dict[str, Any] = {

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
+from mmdefect.evaluation.anomaly_alarms import ALARM_METRICS
 from mmdefect.functional.forgetting import (
     average_stage,
     backward_transfer,
@@ -110,16 +111,9 @@ def good_section(matrices: Mapping[str, StreamMatrix]) -> Section | None:
     Returns:
         ``None`` where every product has defective images, or none has an image.
     """
-    rows = [
-        [name, *row]
-        for name, matrix in matrices.items()
-        for row in good_table(matrix).rows
-    ]
-    if not rows:
+    table = joined({name: good_table(matrix) for name, matrix in matrices.items()})
+    if table is None:
         return None
-    header: tuple[str, ...] = ('Model', *HEADER)
-    if len(matrices) == 1:
-        header, rows = HEADER, [row[1:] for row in rows]
     return Section(
         title='What good images score',
         text=(
@@ -127,8 +121,26 @@ def good_section(matrices: Mapping[str, StreamMatrix]) -> Section | None:
             'threshold at one of these scores lets that share of the good images pass; '
             'how many defects it finds is not known.'
         ),
-        table=Table(header, rows, HEADER[1:]),
+        table=table,
     )
+
+
+def joined(tables: Mapping[str, Table]) -> Table | None:
+    """Put tables of several models into one that names them.
+
+    Args:
+        tables: Name of each model -> its rows; a single one goes unnamed.
+
+    Returns:
+        ``None`` without a row.
+    """
+    rows = [[name, *row] for name, table in tables.items() for row in table.rows]
+    if not rows:
+        return None
+    first = next(iter(tables.values()))
+    if len(tables) == 1:
+        return first
+    return Table(['Model', *first.header], rows, first.numbers)
 
 
 def good_table(matrix: StreamMatrix) -> Table:
@@ -136,7 +148,7 @@ def good_table(matrix: StreamMatrix) -> Table:
     rows = []
     for last in matrix.steps[-1:]:
         for name in last.old + last.new:
-            count, *scores = (_scalar(last, key, name) for key in _GOOD)
+            count, *scores = (scalar(last, key, name) for key in _GOOD)
             if count > 0 and without_defects(last, [name]):
                 rows.append([name, f'{count:.0f}', *(f'{v:.4g}' for v in scores)])
     return Table(HEADER, rows, HEADER[1:])
@@ -151,10 +163,10 @@ def why_undefined(last: StepScores) -> str:
 
 def without_defects(scores: StepScores, names: Sequence[str]) -> bool:
     """Whether a test found no defective image of any of the products."""
-    return all(_scalar(scores, 'defective_images', name) == 0 for name in names)
+    return all(scalar(scores, 'defective_images', name) == 0 for name in names)
 
 
-def _scalar(scores: StepScores, key: str, name: str) -> float:
+def scalar(scores: StepScores, key: str, name: str) -> float:
     """Value of ``<prefix>/<key>/<name>``; NaN if the metric does not report it."""
     for found, value in scores.scalars.items():
         if f'/{found}'.endswith(f'/{key}/{name}'):
@@ -171,7 +183,9 @@ def summary_table(matrix: StreamMatrix) -> Table:
     Args:
         matrix: Scores of at least one step.
     """
-    columns = [matrix.tensor(metric) for metric in matrix.valued]
+    # Of false alarms and misses less is better, and nothing is learned or forgotten.
+    metrics = [name for name in matrix.valued if name not in ALARM_METRICS]
+    columns = [matrix.tensor(metric) for metric in metrics]
     rows = []
     for name, measure, _, difference in MEASURES:
         values = [
@@ -180,8 +194,8 @@ def summary_table(matrix: StreamMatrix) -> Table:
             for column in columns
         ]
         rows.append([name, *(_text(value, difference) for value in values)])
-    metrics = [in_words(metric) for metric in matrix.valued]
-    return Table(['Number', *metrics], rows, metrics)
+    words = [in_words(metric) for metric in metrics]
+    return Table(['Number', *words], rows, words)
 
 
 def _text(value: float, difference: bool) -> str:

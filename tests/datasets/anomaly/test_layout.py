@@ -173,6 +173,21 @@ def test_feature_without_test_images_a_share_is_held_out(
     assert names(tested, 'dots')[0] in names(half, 'dots')
 
 
+def test_feature_defective_test_images_only(products_copy: Path, messages: Any) -> None:
+    """A share of the good images is tested, so that the AUROC is defined."""
+    shutil.rmtree(products_copy / 'dots/test/good')
+    whole = names(build(products_copy, hold_out=0), 'dots')
+    learned, tested = build(products_copy), build(products_copy, 'test')
+    assert (len(whole), len(names(learned, 'dots'))) == (5, 4)
+    of_dots = [i for i in infos(tested) if i['class_name'] == 'dots']
+    good = [Path(i['img_path']).name for i in of_dots if i['gt_label'] == 0]
+    assert 1 == len(good) < len(of_dots)
+    assert {*names(learned, 'dots'), *good} == set(whole)
+    assert 'dots: no good test images, so 1 good ones are held out' in messages.text
+    build(products_copy, 'test', hold_out=0)
+    assert 'dots: no good test images, so its AUROC is undefined' in messages.text
+
+
 def test_feature_good_test_images_only(products_copy: Path) -> None:
     shutil.rmtree(products_copy / 'dots/ground_truth')
     for folder in (products_copy / 'dots/test').iterdir():

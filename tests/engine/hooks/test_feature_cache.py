@@ -230,6 +230,10 @@ class TestOnDisk:
         assert f'scale=({SIZE}, {SIZE})' in key
         assert '0x' not in key  # no address, which is another one every time
         assert key == cache_key(tiny_iuf(2), data)
+        pooled = tiny_iuf(2)
+        pooled.features.pool = 3
+        assert cache_key(pooled, data) != key
+        assert 'pool' not in key  # entries of before are found
 
 
 def test_exception(products):

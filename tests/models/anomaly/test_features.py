@@ -10,6 +10,7 @@ from mmdefect.models.anomaly.features import (
     FrozenFeatures,
     align_concat,
     drop_unused_stages,
+    pool_concat,
 )
 from tests.models.anomaly.conftest import (
     GRID,
@@ -35,6 +36,38 @@ class TestAlignConcat:
         """7 -> 4 with aligned corners takes every other pixel."""
         maps = torch.arange(49.0).square().view(1, 1, 7, 7)
         torch.testing.assert_close(align_concat([maps], 4), maps[:, :, ::2, ::2])
+
+
+class TestPoolConcat:
+    def test_feature_large_maps_are_averaged_within_cells(self):
+        maps = torch.arange(16.0).view(1, 1, 4, 4)
+        assert pool_concat([maps], 2, 1)[0, 0].tolist() == [[2.5, 4.5], [10.5, 12.5]]
+
+    def test_feature_neighbours_at_the_border_are_those_that_there_are(self):
+        maps = torch.arange(9.0).view(1, 1, 3, 3)
+        made = pool_concat([maps], 3, 3)[0, 0]
+        assert made.tolist() == [[2.0, 2.5, 3.0], [3.5, 4.0, 4.5], [5.0, 5.5, 6.0]]
+
+    def test_feature_small_maps_are_enlarged_between_the_centres_of_cells(self):
+        maps = torch.tensor([[0.0, 8.0], [0.0, 8.0]]).view(1, 1, 2, 2)
+        made = pool_concat([torch.zeros(1, 3, 4, 4), maps], 4, 1)
+        assert made.shape == (1, 4, 4, 4)
+        assert made[0, 3].tolist() == [[0.0, 2.0, 6.0, 8.0]] * 4
+
+    def test_feature_a_frozen_backbone_pools_where_it_is_told_to(self):
+        torch.manual_seed(0)
+        taps, image = Taps(), torch.randn(1, 3, 16, 16)
+        with torch.no_grad():
+            maps = taps(image)
+        made = FrozenFeatures(backbone=taps, grid=GRID, pool=3)(image)
+        assert torch.equal(made, pool_concat(maps, GRID, 3))
+        plain = FrozenFeatures(backbone=taps, grid=GRID)(image)
+        assert torch.equal(plain, align_concat(maps, GRID))
+
+    @pytest.mark.parametrize('pool', [0, 2])
+    def test_exception_pool(self, pool):
+        with pytest.raises(ValueError, match=rf'^pool={pool}: expected an odd number'):
+            FrozenFeatures(backbone=Taps(), pool=pool)
 
 
 class TestEfficientNetB4:

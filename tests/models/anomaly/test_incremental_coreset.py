@@ -135,3 +135,23 @@ def test_exception_channels():
     model = coreset(in_channels=12)
     with pytest.raises(ValueError, match=rf'^in_channels=12: expected {CHANNELS}'):
         model.train_step(batch(), None)
+
+
+def test_feature_a_full_memory_is_not_copied():
+    model = learned()
+    assert model.remembered().data_ptr() == model.memory.data_ptr()
+    assert torch.equal(model.remembered(), model.memory.flatten(0, 1))
+
+
+def test_feature_candidates_hang_on_the_images_alone():
+    """Not on their order, nor on a seed; and no more than these are held."""
+    kept = []
+    for number, order in enumerate(((0, 1, 2, 3), (3, 1, 0, 2))):
+        model = coreset(candidates=20, per_class=20)
+        torch.manual_seed(number)
+        for image in order:
+            model.train_step(batch((0,), start=image), None)
+        assert len(model._seen[0]) == 20
+        model.finish_step()
+        kept.append(model.memory[0])
+    assert torch.equal(*kept)

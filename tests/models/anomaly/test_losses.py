@@ -45,8 +45,14 @@ def test_feature_released_share_is_that_of_its_width():
     assert float(SemanticCompressionLoss()(weak)) == 0
     expected = 3 * sum(s[s < 0.1 / 5].sum() for s in shares) / 2
     assert float(expected) > 0
-    found = SemanticCompressionLoss(weight=3.0, share=0.1 / 5)(weak)
-    assert float(found) == pytest.approx(float(expected), rel=1e-4)
+    for threshold in ({'share': 0.1 / 5}, {'relative': 0.1}):
+        found = SemanticCompressionLoss(weight=3.0, **threshold)(weak)
+        assert float(found) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_exception_relative():
+    with pytest.raises(ValueError, match=r'compression\.relative=0: expected more'):
+        SemanticCompressionLoss(relative=0)
 
 
 def test_exception_index_beyond_the_width():

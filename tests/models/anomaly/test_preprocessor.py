@@ -41,6 +41,12 @@ def test_feature_cached_features():
     assert set(made['inputs']) == {'features', 'images'}
 
 
+@pytest.mark.parametrize('channels', [1, 4])
+def test_exception_channels(channels):
+    with pytest.raises(ValueError, match=rf'^images of {channels} channels: '):
+        preprocessor()({'inputs': [torch.zeros(channels, 4, 4)]})
+
+
 def test_exception_sizes():
     images = [torch.zeros(3, 4, 4), torch.zeros(3, 5, 4)]
     with pytest.raises(ValueError, match=r'\(3, 4, 4\), \(3, 5, 4\).*resize all'):

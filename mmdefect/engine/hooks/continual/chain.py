@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -54,12 +55,16 @@ class ChainCheckpointHook(Hook):
         """Load the checkpoint unless the run was resumed."""
         if runner.iter > 0:
             return
-        model = unwrapped(runner)
+        model: Any = unwrapped(runner)
         loaded = load_weights(self.checkpoint)
+        state = state_dict_of(loaded, self.checkpoint)
+        old_classes = self._classes_of(loaded)
+        if hasattr(model, 'moved'):  # its classes have no rows but parts of their own
+            state = model.moved(state, old_classes, self.classes)
         state, report = expand_by_class(
-            state_dict_of(loaded, self.checkpoint),
+            state,
             model.state_dict(),
-            old_classes=self._classes_of(loaded),
+            old_classes=old_classes,
             new_classes=self.classes,
             class_keys=self.class_keys or class_keys_of(model),
             new_keys=self.new_keys,

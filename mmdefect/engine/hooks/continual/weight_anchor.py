@@ -31,16 +31,21 @@ class WeightAnchorHook(PreviousStepHook):
 
     Args:
         beta: Share of the old weights, in [0, 1).
+        fade: Let the share fall linearly to 0 at the end of the step, so that the last
+            iterations learn the new product freely; not in the paper.
         kwargs: See :class:`~mmdefect.engine.hooks.continual.previous.PreviousStepHook`.
 
     Raises:
         ValueError: ``beta`` is outside its range.
     """
 
-    def __init__(self, *, beta: float = 0.05, **kwargs: Any) -> None:
+    def __init__(
+        self, *, beta: float = 0.05, fade: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         check_range('beta', beta, 0, 1, open_high=True)
         self.beta = beta
+        self.fade = fade
         self._pairs: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     def before_train(self, runner: Runner) -> None:
@@ -66,4 +71,5 @@ class WeightAnchorHook(PreviousStepHook):
     @torch.no_grad()
     def before_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Move towards the old weights."""
-        torch._foreach_lerp_(*self._pairs, self.beta)
+        left = 1 - runner.iter / runner.max_iters if self.fade else 1
+        torch._foreach_lerp_(*self._pairs, self.beta * left)

@@ -24,9 +24,9 @@ FULL = {'type': 'SGD', 'lr': 1.0}
 BN = ('conditioner.stem.1.running_mean', 'conditioner.stem.1.running_var')
 
 
-def increment(work_dir, base, hooks=(), *, beta=0.05, number=4, **changes):
+def increment(work_dir, base, hooks=(), *, beta=0.05, fade=False, number=4, **changes):
     """A runner of the step that brings the third product."""
-    anchor = WeightAnchorHook(beta=beta, checkpoint=str(base))
+    anchor = WeightAnchorHook(beta=beta, fade=fade, checkpoint=str(base))
     hooks = [chain_hook(base, PRODUCTS), anchor, *hooks]
     runner = make_runner(
         work_dir,
@@ -97,6 +97,25 @@ def test_feature_distance_shrinks_by_beta(base_file, tmp_path):
     for now, then in zip(runner.model.features.parameters(), frozen, strict=True):
         assert torch.equal(now, then)
     assert counter == 0
+
+
+def test_feature_the_pull_fades(base_file, tmp_path):
+    """0.2, 0.15, 0.1 and 0.05 in the four iterations of a step."""
+    runner, anchor = increment(
+        tmp_path / 'work', base_file, beta=0.2, fade=True, number=4, batch_size=1
+    )
+    assert runner.max_iters == 4
+    anchor.before_train(runner)
+    shift(runner.model)
+    before = {n: (t - o).clone() for n, t, o in old_and_new(runner, base_file)}
+    for iteration in range(4):
+        runner.train_loop._iter = iteration
+        anchor.before_train_iter(runner, iteration)
+    left = 0.8 * 0.85 * 0.9 * 0.95
+    for name, tensor, old in old_and_new(runner, base_file):
+        torch.testing.assert_close(
+            tensor - old, left * before[name], atol=1e-6, rtol=1e-4
+        )
 
 
 @pytest.mark.parametrize('anchored', [True, False])
