@@ -19,6 +19,7 @@ LABORATORY = (
     'compare_ops.py',
     'compare_pruned.py',
     'collect_coverage.py',
+    'collect_product_results.py',
     'collect_stream_results.py',
     'demo_picture.py',
     'render_results.py',

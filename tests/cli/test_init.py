@@ -442,21 +442,21 @@ def test_feature_maps_after_what_is_known(capsys: Out) -> None:
     shutil.rmtree('new/dots')
     capsys.readouterr()
     assert init('maps', 'new', '--after', 'work', '--out', 'line.py', '--force') == 1
-    said = capsys.readouterr().out
-    assert 'work knows bolt, cloth already: expected another product' in said
+    text = said(capsys)
+    assert 'work knows bolt, cloth already: expected another product' in text
     assert init('maps', 'new', '--after', 'none', '--out', 'x.py') == 1
-    assert 'none holds no stream.json: expected' in capsys.readouterr().out
+    assert 'none holds no stream.json: expected' in said(capsys)
     StreamState(name='line', classes=['nut'], steps=[StepState(0, ['nut'])]).save(
         Path('work')
     )
     assert init('maps', 'new', '--after', 'work', '--out', 'x.py') == 1
-    assert 'expected a work dir with a trained step' in capsys.readouterr().out
+    assert 'expected a work dir with a trained step' in said(capsys)
 
 
 def test_feature_maps_say_what_certifies_an_alarm(capsys: Out) -> None:
     """The number of the warning is that of the preset."""
     photos(Path('gear/train/good'), 5, seed=0)
     assert init('maps', 'gear', '--out', 'line.py') == 0
-    assert f'fewer than {CERTIFIED} good images' in capsys.readouterr().out
+    assert f'fewer than {CERTIFIED} good images' in said(capsys)
     wanted = Config.fromfile('line.py').model.alarm
     assert 2 * images_needed(**wanted) == CERTIFIED

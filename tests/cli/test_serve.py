@@ -31,7 +31,7 @@ def test_exception_token_files(
         pipe: 'a device or a pipe',
         tmp_path: 'a folder',
         tmp_path / 'none': 'there is no token file',
-        large: 'expected at most 4096 for a token file',
+        large: 'expected at most 4096 for the token file',
         empty: 'the file is empty',
         binary: 'no UTF-8 text',
     }.items():

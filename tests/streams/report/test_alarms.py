@@ -36,8 +36,8 @@ def recorded(work_dir, **kwargs) -> StreamMatrix:
     stream = AnomalyStream(protocol=[OLD, NEW], classes=OLD + NEW)
     scorer = Scorer(name='memory', work_dir=work_dir, stream=stream)
     (work_dir / 'matrix.json').unlink(missing_ok=True)
-    scorer.record(0, scalars(OLD, **kwargs))
-    scorer.record(1, scalars(OLD + NEW, **kwargs))
+    scorer.record(0, scalars(OLD, **kwargs), {})
+    scorer.record(1, scalars(OLD + NEW, **kwargs), {})
     return StreamMatrix.load(work_dir / 'matrix.json')
 
 
