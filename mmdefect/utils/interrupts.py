@@ -133,8 +133,8 @@ def recorded(cure: str) -> Iterator[None]:
     except Interrupted as stop:
         _end_interrupted(stop, cure)
     except Exception as error:  # whatever it is, it is said here
-        if (stop := _interruption_behind(error)) is not None:
-            _end_interrupted(stop, cure)
+        if (behind := _interruption_behind(error)) is not None:
+            _end_interrupted(behind, cure)
         _end_failed(error)
 
 
