@@ -27,7 +27,7 @@ def test_smoke_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['list']) == 0
     said = capsys.readouterr().out
     assert '\n  coreset ' in said
-    assert 'use it to compare: nothing is trained' in said
+    assert 'use it to compare\n' in said
     assert 'data/NEU-DET/' in said
     assert 'neu-det_3+3_cpu_24e: NEU-DET' in said
     assert '.py\n' not in said
