@@ -37,6 +37,8 @@ class ProductGraph(nn.Module):
     window: Tensor
     decided: Tensor
     limit: Tensor
+    gain: Tensor
+    shift: Tensor
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -55,7 +57,10 @@ class ProductGraph(nn.Module):
         tiny = torch.finfo(torch.float32).tiny
         windows = [model.features.grid if b.window is None else b.window for b in banks]
         self.windowed = any(bank.window is not None for bank in banks)
+        even = [_even(bank, model.features.grid**2) for bank in banks]
         held = {
+            'gain': torch.stack([gain for gain, _ in even]),
+            'shift': torch.stack([shift for _, shift in even]),
             'centers': torch.stack([bank.embedding for bank in banks]),
             'reach': torch.cat([bank.reach for bank in banks]),
             'mean': torch.stack([bank.mean for bank in banks]),
@@ -85,7 +90,9 @@ class ProductGraph(nn.Module):
         patches = self.model.patches({'images': images})
         distances, nearest = self._nearest_product(patches)
         product = torch.where(told < 0, nearest, told)
-        maps = self._distances(patches, product) / self.limit[product][:, None]
+        found = self._distances(patches, product)
+        alike = (found * self.gain[product] + self.shift[product]).clamp(min=0)
+        maps = alike / self.limit[product][:, None]
         # Near a product, or mostly as its good images are.
         near = distances <= self.margin * self.reach[nearest]
         good = (maps <= 1).float().mean(dim=1) >= 0.5
@@ -152,6 +159,13 @@ def _space_of(bank: Any) -> tuple[Tensor, Tensor]:
     if bank.basis.shape[1]:
         return bank.basis.float(), bank.scale
     return torch.eye(len(bank.mean)).to(bank.mean), torch.ones_like(bank.mean)
+
+
+def _even(bank: Any, places: int) -> tuple[Tensor, Tensor]:
+    """What makes distances of all places alike, if anything does."""
+    if len(bank.gain):
+        return bank.gain, bank.shift
+    return bank.mean.new_ones(places), bank.mean.new_zeros(places)
 
 
 def _filled(parts: Sequence[Tensor]) -> Tensor:

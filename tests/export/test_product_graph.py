@@ -22,6 +22,7 @@ from mmdefect.export.int8 import Calibration, write_int8
 from mmdefect.export.product_graph import ProductGraph
 from mmdefect.export.triton import write_triton
 from mmdefect.export.write import export
+from mmdefect.models.anomaly.product_memory import learning
 from tests.export.test_write import check_equal
 from tests.helpers import exported_toys as toys
 
@@ -49,10 +50,16 @@ def images_of(number: int = 2) -> list[np.ndarray]:
 
 @torch.no_grad()
 @pytest.mark.parametrize('name', SETTINGS)
-def test_feature_equals_the_model(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize('even', [False, True])
+def test_feature_equals_the_model(
+    name: str, even: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Maps, scores and products; in a batch of several products."""
+    # Places are made alike from 16 images on; ten are drawn.
+    monkeypatch.setattr(learning, '_FEWEST_MAPS', 2 if even else 16)
     cfg, path = toys.memory(tmp_path, **SETTINGS[name])
     backend = TorchBackend(cfg, weights=path, device='cpu')
+    assert all(len(bank.gain) == 36 * even for bank in backend.model.banks)
     images = images_of()
     spec = input_spec(backend.cfg, backend.model, 'maps')
     network = exportable(backend.model, 'maps')
