@@ -64,7 +64,7 @@ def watched(hook: Count) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Runner, 'train', watching)
         # Pages take as long as the rest, and other tests look at them.
-        patch.setattr('mmdefect.streams.closing.write_report', lambda folder: folder)
+        patch.setattr('mmdefect.streams.closing.write_report', lambda work, joint: work)
         yield
 
 

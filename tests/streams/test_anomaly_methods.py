@@ -72,11 +72,14 @@ def test_smoke_stream(name: str, products: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_feature_coreset_and_a_product_without_good_test_images(
+def test_feature_coreset_and_a_product_without_defective_test_images(
     products, tmp_path
 ) -> None:
     copied = shutil.copytree(products, tmp_path / 'products')
-    shutil.rmtree(copied / 'wood' / 'test' / 'good')
+    shutil.rmtree(copied / 'wood' / 'ground_truth')
+    for folder in (copied / 'wood' / 'test').iterdir():
+        if folder.name != 'good':
+            shutil.rmtree(folder)
     work = tmp_path / 'work'
     stream('coreset/coreset_toy_3-1x2.py', copied, work).train()
     assert [step.state for step in StreamState.load(work).steps] == ['finished'] * 2

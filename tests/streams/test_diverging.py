@@ -35,8 +35,9 @@ def test_exception_no_step_is_trained(toy_neu_det: Path, tmp_path: Path) -> None
             stream_runner(toy_neu_det, work_dir, resume=resume, **HIGH).train()
         state = StreamState.load(work_dir)
         assert [step.state for step in state.steps] == ['running', 'pending']
-        kept = [path.name for path in (work_dir / 'step_0').glob('*.pth*')]
-        assert kept == ['epoch_1.pth']
+        kept = {path.name for path in (work_dir / 'step_0').glob('*.pth*')}
+        batch_file = 'non_finite_batch_rank_0.pth'
+        assert kept == {'epoch_1.pth', 'epoch_1.pth.sha256', batch_file}
         assert state_dict_of(load_weights(work_dir / 'step_0/epoch_1.pth'))
         text = (work_dir / 'step_0/non_finite_loss.json').read_text(encoding='utf-8')
         (batch,) = json.loads(text)['batches']

@@ -16,6 +16,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # for demo
+
 from demo import follow, say
 from mmdefect.streams.closing import summary_text
 from mmdefect.streams.matrix import StreamMatrix
