@@ -6,6 +6,7 @@ Slow is every training.
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ def test_feature_coreset_and_a_product_without_defective_test_images(
     assert math.isnan(last['wood'])
     assert 0 <= last['cloth'] <= 1
     page = (work / 'report' / 'index.html').read_text(encoding='utf-8')
-    assert 'image AUROC, image F1-max of wood: undefined' in page
+    assert re.search(r'image AUROC[^<]* of wood: undefined', page)
 
 
 @pytest.mark.slow
