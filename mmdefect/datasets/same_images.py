@@ -14,14 +14,14 @@ from mmengine.logging import print_log
 from mmdefect.utils.checks import name_some
 
 
-def same_pairs(train: Iterable[Path | str], test: Iterable[Path | str]) -> list[str]:
-    """Compare the bytes of training images and others.
+def same_images(train: Iterable[Path | str], test: Iterable[Path | str]) -> list[str]:
+    """Compare the bytes of training and test images.
 
     Only files of equal length are read, so that most sets cost a moment. Files that are
     not there are others' to name.
 
     Returns:
-        Those that are the same, as `other = training`.
+        One sentence if some are the same, naming a few pairs.
     """
     by_size: dict[int, list[Path]] = defaultdict(list)
     for path in map(Path, train):
@@ -37,12 +37,7 @@ def same_pairs(train: Iterable[Path | str], test: Iterable[Path | str]) -> list[
             by_content[size] = {_digest(other): other for other in by_size[size]}
         if other := by_content[size].get(_digest(path)):
             same.append(f'{path} = {other}')
-    return same
-
-
-def same_images(train: Iterable[Path | str], test: Iterable[Path | str]) -> list[str]:
-    """One sentence if some training images are tested, naming a few pairs."""
-    if not (same := same_pairs(train, test)):
+    if not same:
         return []
     return [
         f'test images that are training images, too ({name_some(same)}): scores on '
