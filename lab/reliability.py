@@ -1,6 +1,7 @@
-"""Figures of docs/reliability.md: kills at random moments, and the list of files.
+"""Figures of docs/reliability.md: kills at random, damaged files, the list of files.
 
 python -m lab.reliability kills OUT --kills 100 --terms 30 --results FILE
+python -m lab.reliability fuzz --inputs 10000 --results FILE
 python -m lab.reliability files
 """
 
@@ -12,6 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 
 from lab.results import write_results
@@ -61,6 +63,35 @@ def kills(args: argparse.Namespace) -> int:
     return int(bool(wrong))
 
 
+def fuzz(args: argparse.Namespace) -> int:
+    """Damage files of every kind, and write how many were read and refused."""
+    from tests.converters.test_fuzz import KINDS, read_damaged
+
+    metrics: dict[str, float] = {}
+    begin = time.monotonic()
+    for kind in KINDS:
+        with TemporaryDirectory() as folder:
+            try:
+                refused = read_damaged(Path(folder), kind, range(args.inputs))
+            except AssertionError as error:
+                print(f'{kind}: {error}')
+                return 1
+        counts = {'inputs': args.inputs, 'refused': refused, 'wrong': 0}
+        metrics |= {f'fuzz/{kind}/{name}': n for name, n in counts.items()}
+        print(kind, counts)
+    if args.results:
+        write_results(
+            args.results,
+            name=args.results.stem,
+            command=f'python -m lab.reliability fuzz --inputs {args.inputs}',
+            dataset='damaged annotation files of a few lines',
+            seeds=[0],
+            metrics=metrics,
+            duration_s=time.monotonic() - begin,
+        )
+    return 0
+
+
 def files(_: argparse.Namespace) -> int:
     """Write what is said of broken and hostile files into the documentation."""
     from tests.helpers.hostile_files import filled_in
@@ -70,7 +101,7 @@ def files(_: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one of the two."""
+    """Run one of the three."""
     names = ['detection', 'anomaly', 'classifier', 'pruning']
     parser = argparse.ArgumentParser(description=(__doc__ or '').partition('\n')[0])
     commands = parser.add_subparsers(required=True)
@@ -85,6 +116,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     kill.add_argument('--results', type=Path, help='results file to write')
     kill.set_defaults(run=kills)
+    damaged = commands.add_parser('fuzz', help=fuzz.__doc__)
+    damaged.add_argument('--inputs', type=int, default=10_000, help='of each kind')
+    damaged.add_argument('--results', type=Path, help='results file to write')
+    damaged.set_defaults(run=fuzz)
     listed = commands.add_parser('files', help=files.__doc__)
     listed.set_defaults(run=files)
     args = parser.parse_args(argv)

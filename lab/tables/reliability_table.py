@@ -1,4 +1,4 @@
-"""Runs that were killed at random moments, as a table."""
+"""Runs that were killed, and files that were damaged, at random, as tables."""
 
 from __future__ import annotations
 
@@ -6,22 +6,37 @@ from collections.abc import Mapping
 
 from mmdefect.visualization.page import Table, markdown_table
 
-COLUMNS = ('SIGKILL', 'SIGTERM', 'runs', 'wrong')
+COLUMNS = {
+    'kills': {
+        'SIGKILL': 'SIGKILL',
+        'SIGTERM': 'SIGTERM',
+        'runs': 'runs that finished',
+        'wrong': 'not equal, or stale',
+    },
+    'fuzz': {
+        'inputs': 'damaged files',
+        'refused': 'refused in one sentence',
+        'wrong': 'anything else',
+    },
+}
+WHAT = {'kills': 'task', 'fuzz': 'kind of file'}
 
 
 def is_reliability(metrics: Mapping[str, float]) -> bool:
-    """Tell whether a results file holds ``kills/<task>/runs``."""
-    return any(key.startswith('kills/') for key in metrics)
+    """Tell whether a results file holds ``kills/<task>/...`` or ``fuzz/<kind>/...``."""
+    return any(key.split('/')[0] in COLUMNS for key in metrics)
 
 
 def reliability_lines(metrics: Mapping[str, float]) -> list[str]:
-    """Return the lines of a Markdown table, a row a task and one of all."""
-    tasks = dict.fromkeys(key.split('/')[1] for key in metrics)
+    """Return the lines of a Markdown table, a row a task or kind and one of all."""
+    group = next(iter(metrics)).split('/')[0]
+    columns = COLUMNS[group]
+    names = dict.fromkeys(key.split('/')[1] for key in metrics)
     rows = [
-        (task, *(f'{metrics[f"kills/{task}/{name}"]:.0f}' for name in COLUMNS))
-        for task in tasks
+        (name, *(f'{metrics[f"{group}/{name}/{column}"]:.0f}' for column in columns))
+        for name in names
     ]
-    sums = [sum(metrics[f'kills/{task}/{name}'] for task in tasks) for name in COLUMNS]
+    sums = [sum(metrics[f'{group}/{n}/{column}'] for n in names) for column in columns]
     rows.append(('all', *(f'{value:.0f}' for value in sums)))
-    header = ('task', 'SIGKILL', 'SIGTERM', 'runs that finished', 'not equal, or stale')
+    header = (WHAT[group], *columns.values())
     return markdown_table(Table(header, rows, header[1:])).splitlines()

@@ -202,7 +202,11 @@ def _without_unused_twins(
     keys = {_key(a.get('category_id')) for a in annotations if isinstance(a, dict)}
     used = {ids[key] for key in keys if key is not None and key in ids}
     owners = {str(c.get('name')) for c in categories if c['id'] in used}
-    return [c for c in categories if c['id'] in used or c.get('name') not in owners]
+    return [
+        one
+        for one in categories
+        if one['id'] in used or str(one.get('name')) not in owners
+    ]
 
 
 def _check_names(categories: list[dict[str, Any]], source: object) -> None:

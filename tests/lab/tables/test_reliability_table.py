@@ -20,3 +20,14 @@ def test_smoke() -> None:
         '| pruning | 4 | 0 | 3 | 1 |',
         '| all | 7 | 1 | 5 | 1 |',
     ]
+
+
+def test_feature_damaged_files() -> None:
+    metrics = {'fuzz/voc/inputs': 40, 'fuzz/voc/refused': 38, 'fuzz/voc/wrong': 0}
+    assert is_reliability(metrics)
+    assert reliability_lines(metrics) == [
+        '| kind of file | damaged files | refused in one sentence | anything else |',
+        '| --- | ---: | ---: | ---: |',
+        '| voc | 40 | 38 | 0 |',
+        '| all | 40 | 38 | 0 |',
+    ]
