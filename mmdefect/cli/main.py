@@ -26,6 +26,7 @@ COMMANDS = {
     'predict': ('mmdefect.cli.predict', 'look at images: ok or defective, and where'),
     'export': ('mmdefect.cli.export', 'make a package that runs without torch'),
     'serve': ('mmdefect.cli.serve', 'answer over HTTP with one or more packages'),
+    'line': ('mmdefect.cli.line', 'promote behind a gate, remember every decision'),
     'calibrate': ('mmdefect.cli.calibrate', 'choose thresholds on validation images'),
     'init': ('mmdefect.cli.init', 'look at your data and write a config for it'),
     'train': ('mmdefect.cli.tool', 'train a config: what tools/train.py does'),
