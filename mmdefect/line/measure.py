@@ -22,7 +22,7 @@ def brightness_and_sharpness(image: np.ndarray) -> tuple[float, float]:
         image: ``(H, W, 3)``, BGR, uint8.
     """
     # Of a large one every few pixels: to average all would take longer than to decide.
-    step = max(image.shape[:2]) // (2 * _SIDE)
+    step = -(-max(image.shape[:2]) // (2 * _SIDE))
     image = _smaller(image, step, cv2.INTER_NEAREST)
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     grey = _smaller(grey, -(-max(grey.shape) // _SIDE), cv2.INTER_AREA)
