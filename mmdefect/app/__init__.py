@@ -1,0 +1,1 @@
+"""The page of a line or of a model, in a browser of this machine. Extra ``app``."""

@@ -1,0 +1,233 @@
+"""The folder that a line is."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmdefect.line.images import ImageStore, file_name
+from mmdefect.line.lock import locked
+from mmdefect.line.log import DecisionLog, Verified
+from mmdefect.line.settings import FILE, LineSettings, read_settings
+from mmdefect.utils.checks import brief, check_type, visible
+from mmdefect.utils.files import new_folder, write_json
+from mmdefect.utils.text_files import read_json
+
+VERSION = re.compile(r'v\d{4,}')
+FOLDERS = ('versions', 'exams', 'queue', 'images', 'reports')
+
+
+class Line:
+    """A line: versions, exams, decisions, pictures and what is to be looked at.
+
+    Args:
+        folder: That :meth:`create` has made.
+
+    Attributes:
+        folder: Where it lies.
+        settings: What ``line.json`` says.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or it is no line.
+        ValueError: Its settings mean nothing, or are of a newer version.
+
+    Example:
+        >>> line = Line.create('my_line')  # doctest: +SKIP
+        >>> line.current() is None  # doctest: +SKIP
+        True
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        check_type('line', folder, str | Path, expected='the folder of a line')
+        self.folder = Path(folder).absolute()
+        if not is_line(folder):
+            there = 'is no line' if self.folder.is_dir() else 'does not exist'
+            raise FileNotFoundError(
+                f'{visible(str(folder))} {there} (no {FILE}): expected the folder that '
+                '`mmdefect line init` has made; check the path, or make one'
+            )
+        self.settings = read_settings(self.folder)
+
+    @classmethod
+    def create(
+        cls, folder: str | Path, *, settings: LineSettings | None = None
+    ) -> Line:
+        """Make a line: all of the folder, or nothing.
+
+        Raises:
+            FileExistsError: The folder holds something.
+            ValueError: It is inside of another line.
+            OSError: It cannot be written.
+        """
+        folder = Path(folder).absolute()
+        for parent in folder.resolve().parents:
+            if is_line(parent):
+                raise ValueError(
+                    f'{folder} is inside of the line {parent}: expected a folder of '
+                    'its own; choose another'
+                )
+        with new_folder(folder) as draft:
+            for name in FOLDERS:
+                (draft / name).mkdir()
+            DecisionLog(draft / 'decisions.db').close()
+            (settings or LineSettings()).save(draft)
+        return cls(folder)
+
+    @property
+    def versions_dir(self) -> Path:
+        """One package a version."""
+        return self.folder / 'versions'
+
+    @property
+    def exams_dir(self) -> Path:
+        """One frozen test set a folder."""
+        return self.folder / 'exams'
+
+    @property
+    def queue_dir(self) -> Path:
+        """What a person has to look at."""
+        return self.folder / 'queue'
+
+    @property
+    def images_dir(self) -> Path:
+        """Pictures that are kept."""
+        return self.folder / 'images'
+
+    @property
+    def reports_dir(self) -> Path:
+        """What promotions have shown."""
+        return self.folder / 'reports'
+
+    @property
+    def db_path(self) -> Path:
+        """The log's file."""
+        return self.folder / 'decisions.db'
+
+    @property
+    def pointer(self) -> Path:
+        """A link to the version in use; not there before the first promotion."""
+        return self.folder / 'current'
+
+    @cached_property
+    def log(self) -> DecisionLog:
+        """All that has happened; opened when it is asked for."""
+        return DecisionLog(self.db_path)
+
+    @cached_property
+    def images(self) -> ImageStore:
+        """The pictures that are kept."""
+        return ImageStore(
+            self.images_dir,
+            keep_bytes=(
+                int(1e9 * self.settings.keep_gb)
+                if self.settings.keep_images == 'newest'
+                else None
+            ),
+            is_needed=self.is_queued,
+        )
+
+    def is_queued(self, image: str) -> bool:
+        """Whether a person has still to look at an image, by its hash."""
+        return (self.queue_dir / f'{file_name(image)}.json').exists()
+
+    def current(self) -> str | None:
+        """The version in use, such as ``'v0001'``; None before the first promotion.
+
+        Raises:
+            ValueError: The pointer leads to none.
+        """
+        try:
+            name = self.pointer.readlink().name
+        except FileNotFoundError:
+            return None
+        except OSError:  # no link
+            name = ''
+        if not VERSION.fullmatch(name) or not (self.versions_dir / name).is_dir():
+            raise ValueError(
+                f'{self.pointer} leads to no version of the line: expected a link to '
+                'one in versions/; choose one with `mmdefect line rollback`'
+            )
+        return name
+
+    def package(self, version: str | None = None) -> Path:
+        """The folder of a version.
+
+        Args:
+            version: By default the one in use.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        version = version or self.current()
+        if version is None:
+            raise FileNotFoundError(
+                f'{self.folder} has no version yet: expected one; give it a package '
+                'with `mmdefect line promote`'
+            )
+        folder = self.versions_dir / version
+        if not VERSION.fullmatch(version) or not folder.is_dir():
+            raise FileNotFoundError(
+                f'{self.folder} has no version {visible(version)}: expected one that '
+                '`mmdefect line versions` lists'
+            )
+        return folder
+
+    def version_of(self, package: str | Path) -> str | None:
+        """Which version of the line a folder is; None if it is none."""
+        folder = Path(package).resolve()
+        if folder.parent != self.versions_dir.resolve():
+            return None
+        return folder.name if VERSION.fullmatch(folder.name) else None
+
+    def lock(self, what: str) -> AbstractContextManager[None]:
+        """Keep the line for a block, as ``with line.lock('promote'):``.
+
+        Raises:
+            ValueError: Another has it; when the block is entered.
+        """
+        return locked(self.folder / 'lock', what)
+
+    def head(self) -> dict[str, Any] | None:
+        """The newest row that was seen whole: its ``id`` and ``hash``.
+
+        Raises:
+            ValueError: The file is damaged.
+        """
+        path = self.folder / 'head.json'
+        if not path.exists():
+            return None
+        content: dict[str, Any] = read_json(path, 'note of the newest row')
+        number, digest = content.get('id'), content.get('hash')
+        if type(number) is not int or not isinstance(digest, str):
+            raise ValueError(
+                f'{path} holds {brief(content)}: expected the id and hash of a row; '
+                'remove it only if you know who changed it'
+            )
+        return content
+
+    def verify(self) -> Verified:
+        """Read the whole log, and remember its newest row if all of it is right."""
+        found = self.log.verify(head=self.head())
+        if found.ok:
+            self.seal()
+        return found
+
+    def seal(self) -> None:
+        """Remember the newest row: a log that ends before it has lost some.
+
+        Called by :meth:`verify` and at the end of every promotion.
+        """
+        newest = next(self.log.rows(newest=True, limit=1), None)
+        before = self.head()
+        if newest is None or (before is not None and before['id'] >= newest.id):
+            return
+        path = self.folder / 'head.json'
+        write_json(path, {'id': newest.id, 'hash': newest.hash}, lasting=True)
+
+
+def is_line(folder: str | Path) -> bool:
+    """Whether a folder is a line."""
+    return (Path(folder) / FILE).is_file()
