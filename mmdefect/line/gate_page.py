@@ -31,7 +31,7 @@ MOST = 4
 SIDE = 640
 _WIDTH = 420
 HEADER = (
-    'product', 'class', 'images', 'found, old', 'found, new', 'missed, old',
+    'product', 'class', 'instances', 'found, old', 'found, new', 'missed, old',
     'missed, new', 'false, old', 'false, new', 'verdict', 'what to know',
 )  # fmt: skip
 _NUMBERS = HEADER[2:9]
@@ -127,10 +127,13 @@ def gate_table(verdict: Verdict) -> Table:
 
 def _cells(row: GateRow) -> list[str]:
     numbers = (*row.found, *row.missed, *row.false)
+    instances = str(row.number)
+    if row.images != row.number:
+        instances += f' on {row.images}'
     return [
         visible(row.product) or '–',
         visible(row.kind) or 'false alarms',
-        str(row.number),
+        instances,
         *('–' if value is None else str(value) for value in numbers),
         'passed' if row.passed else 'REFUSED',
         row.note,
@@ -169,7 +172,7 @@ def write_gate_page(
         name=name,
         headline=headline,
         lead='Old is the version in use, new the package. A box counts from the '
-        'threshold of its class on, if it overlaps the annotated one by half (IoU 0.5).',
+        'threshold of its class on, and finds what it overlaps by half (IoU 0.5).',
         missing=notes,
         sections=[*_sections(verdicts, changes)],
         footer_text=footer_text('the frozen exams of the line'),
