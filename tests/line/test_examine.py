@@ -21,8 +21,8 @@ from tests.helpers import exam_toys as toys
 from tests.helpers.hand_package import hand_package
 
 
-def exam_of(folder: Path, **given: Any) -> Exam:
-    return add_exam(Line.create(folder / 'line'), 'frozen', **given)
+def exam_of(root: Path, **given: Any) -> Exam:
+    return add_exam(Line.create(root / 'line'), 'frozen', **given)
 
 
 def examined(exam: Exam, package: Path) -> ExamResult:
