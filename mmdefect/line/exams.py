@@ -60,7 +60,7 @@ def add_exam(
         read_image(path, bits=16)
     size = sum(path.stat().st_size for path, _ in found)
     images = f'a copy of {len(found)} images'
-    need_space(line.exams_dir, size, images, cure='free some space')
+    need_space(line.folder, size, images, cure='free some space')
     target = line.exams_dir / name
     with line.lock('add-exam'):
         with new_folder(target) as draft:
@@ -138,7 +138,7 @@ def written_down(line: Line) -> dict[str, str | None]:
 
 def unrecorded(line: Line) -> list[Path]:
     """Folders in ``exams/`` that the log has never heard of; see :func:`mend`."""
-    folders = [path for path in line.exams_dir.iterdir() if path.is_dir()]
+    folders = [path for path in line.exams_dir.glob('*') if path.is_dir()]
     known = written_down(line) if folders else {}
     return [path for path in sorted(folders) if path.name not in known]
 
