@@ -390,7 +390,7 @@ def test_feature_empty_folders_that_were_lost(tmp_path: Path) -> None:
 def test_exception_a_full_disk(
     line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> NoReturn:
+    def full(*_: object, **_more: object) -> NoReturn:
         raise OSError(errno.ENOSPC, 'No space left on device')
 
     package = toys.box_package(tmp_path / 'second')
