@@ -17,6 +17,8 @@ A line is a folder; see docs/line.md."""
 COMMANDS = {
     'init': ('mmdefect.cli.line_init', 'make a line: an empty folder becomes one'),
     'log': ('mmdefect.cli.line_log', 'print what has happened, the newest last'),
+    'status': ('mmdefect.cli.line_status', 'versions, decisions, verdicts, drift'),
+    'reference': ('mmdefect.cli.line_reference', 'say what is usual, for drift'),
     'verify': ('mmdefect.cli.line_verify', 'whether any row was changed or is missing'),
 }
 

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     line = Line(args.line)
     with line.lock('reference'):
         if args.days:
-            found = reference.of_days(line, *args.days, version=args.version)
+            found = reference.of_log(line, *args.days, version=args.version)
         else:
             found = [reference.of_images(line, args.images, version=args.version)]
         reference.keep(line, found)

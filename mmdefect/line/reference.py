@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdefect.line.histogram import bin_of
-from mmdefect.line.log import Day
-from mmdefect.line.record import measures_of
-from mmdefect.line.row import utc
+from mmdefect.line.days import Day, days_of
+from mmdefect.line.record import body_of
+from mmdefect.line.row import Row, utc
+from mmdefect.line.tables import DayKey, day_keys
 from mmdefect.utils.checks import brief, check_type
 from mmdefect.utils.files import write_json
 from mmdefect.utils.text_files import read_json
@@ -68,7 +68,7 @@ def of_images(line: Line, images: Any, *, version: str | None = None) -> Referen
     package = line.package(version)
     inspect = DefectInferencer(package)
     found = inspect(images, keep_images=True)
-    return of_predictions(found, version=package.resolve().name, origin='images')
+    return of_predictions(found, version=package.name, origin='images')
 
 
 def of_predictions(
@@ -84,37 +84,39 @@ def of_predictions(
     Raises:
         ValueError: There is none without an error.
     """
-    decisions: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
-    values: defaultdict[str | None, defaultdict[str, Counter[int]]]
-    values = defaultdict(lambda: defaultdict(Counter))
+    counts: Counter[DayKey] = Counter()
     error = None
     for one in predictions:
-        if one.error is not None:
+        if one.error is None:
+            counts.update(day_keys(_row(one, version)))
+        else:
             error = one.error
-            continue
-        decisions[one.product][one.decision] += 1
-        for name, value in _measured(one).items():
-            values[one.product][name][bin_of(value)] += 1
-    if not decisions:
+    if not counts:
         raise ValueError(
             f'{origin}: expected images of the line that can be looked at, there is '
             f'none ({error or "no image"}); give others'
         )
-    products = [
-        _counts(version, product, counts, values[product])
-        for product, counts in decisions.items()
-    ]
+    days = days_of((*key, count) for key, count in sorted(counts.items()))
     return Reference(
-        version=version, made=utc(None), origin=origin, products=tuple(products)
+        version=version, made=utc(None), origin=origin, products=tuple(days)
     )
 
 
-def _measured(prediction: Prediction) -> dict[str, float]:
-    score = {} if prediction.score is None else {'score': prediction.score}
-    return {**measures_of(prediction.image), **score}
+def _row(prediction: Prediction, version: str) -> Row:
+    """As it would be written down, so that the same is counted; on no day."""
+    return Row(
+        id=0,
+        time='',
+        kind='decision',
+        version=version,
+        product=prediction.product,
+        decision=prediction.decision,
+        score=prediction.score,
+        body=body_of(prediction, prediction.image),
+    )
 
 
-def of_days(
+def of_log(
     line: Line, first: str, last: str, *, version: str | None = None
 ) -> list[Reference]:
     """Take days of the log, both ends included, as what is usual.

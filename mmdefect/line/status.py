@@ -157,7 +157,7 @@ def status(line: Line, *, now: datetime | None = None) -> Status:
         exams=_exams(line, now),
         days=_by_day(days),
         queue=queue.count(line),
-        verdicts=_verdicts(line),
+        verdicts=_verdicts(days),
         sealed=sealed,
         unverified=(newest.id if newest else 0) - (sealed['row'] if sealed else 0),
         references={name: one.origin for name, one in references.items()},
@@ -212,8 +212,8 @@ def _by_day(days: list[Day]) -> tuple[DayCount, ...]:
     )
 
 
-def _verdicts(line: Line) -> dict[str, int]:
-    counts = Counter(row.decision for row in line.log.rows(kind='verdict'))
+def _verdicts(days: list[Day]) -> dict[str, int]:
+    counts = reference.total(one.verdicts for one in days)
     return {name: counts[name] for name in VERDICTS}
 
 
