@@ -15,6 +15,7 @@ from mmdefect.line import queue, reference
 from mmdefect.line.log import Day
 from mmdefect.line.reference import Reference
 from mmdefect.line.traces import Trace, traces_of
+from mmdefect.line.versions import PROMOTED
 from mmdefect.utils.text_files import read_json
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def status(line: Line, *, now: datetime | None = None) -> Status:
 
 def _history(line: Line) -> tuple[InUse, ...]:
     promoted = line.log.rows(kind='promotion')
-    rows = [row for row in promoted if row.body.get('state') == 'promoted']
+    rows = [row for row in promoted if row.body.get('state') == PROMOTED]
     rows += line.log.rows(kind='rollback')
     return tuple(
         InUse(version=str(row.version), since=row.time, by=row.kind)

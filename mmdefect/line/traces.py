@@ -41,7 +41,7 @@ Histogram = Mapping[int, int]
 MONTH = 30
 #: Measured of the picture, whatever the version is.
 PIXELS = ('brightness', 'sharpness')
-ALARMS, UNKNOWN = 'alarms', 'unknown products'
+SCORE, ALARMS, UNKNOWN = 'score', 'alarms', 'unknown products'
 #: Share -> the decision that is counted.
 SHARES = {ALARMS: 'defective', UNKNOWN: 'unknown product'}
 
@@ -260,7 +260,7 @@ def traces_of(
     found = [
         _trace(key, by_day, references[key.reference], bands)
         for key, by_day in groups.items()
-        if key.measure != UNKNOWN or any(map(_is_unknown, chain(*by_day.values())))
+        if _is_measured(key, [*chain(*by_day.values())], references[key.reference])
     ]
     said = [
         f'{", ".join(sorted(measures))} of {whose}: undecided, there is no reference'
@@ -272,7 +272,7 @@ def traces_of(
 def _measures(day: Day) -> list[str]:
     """What is measured of a day; of unknown products only that they are."""
     alone = set(day.decisions) <= {SHARES[UNKNOWN]}
-    known = [] if alone else [ALARMS, *day.histograms]
+    known = [] if alone else dict.fromkeys([ALARMS, SCORE, *day.histograms])
     return [*known, UNKNOWN] if day.images else []
 
 
@@ -289,6 +289,13 @@ def _order(version: str) -> tuple[int, str]:
     return len(version), version  # v9999, v10000
 
 
+def _is_measured(key: _Key, days: Sequence[Day], reference: Reference) -> bool:
+    """Not of a model that gives no score, or that knows every product."""
+    if key.measure == SCORE:
+        return any(SCORE in one.histograms for one in (*days, *reference.products))
+    return key.measure != UNKNOWN or any(map(_is_unknown, days))
+
+
 def _is_unknown(day: Day) -> bool:
     return bool(_hits(day, UNKNOWN))
 
@@ -299,7 +306,7 @@ def _normal(reference: Reference, measure: str, product: str | None) -> Day | No
         whole = added(replace(one, product=None) for one in reference.products)
         return whole[0]
     found = reference.of(product)
-    lacks = found is not None and measure not in (ALARMS, *found.histograms)
+    lacks = found is not None and measure not in (ALARMS, SCORE, *found.histograms)
     return None if lacks else found
 
 
@@ -348,7 +355,7 @@ def _images(days: Sequence[Day]) -> int:
 def _histogram(day: Day, measure: str) -> Histogram:
     """With images without a score, which are those without any box."""
     found = day.histograms.get(measure, {})
-    none = day.images - sum(found.values()) if measure == 'score' else 0
+    none = day.images - sum(found.values()) if measure == SCORE else 0
     return {**found, NO_VALUE: none} if none > 0 else found
 
 
