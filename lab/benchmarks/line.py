@@ -240,7 +240,7 @@ def drawn_rows(first: int, number: int, *, of: int) -> Iterator[dict[str, Any]]:
         if at % 100 == 99:
             yield _verdict(at, of)
             continue
-        kinds = (KINDS[at // 10 % len(KINDS)],) if is_alarm(at) else ()
+        kinds = _found(at, of)
         yield dict(
             kind='decision',
             **_whose(at, of),
@@ -261,25 +261,33 @@ def drawn_rows(first: int, number: int, *, of: int) -> Iterator[dict[str, Any]]:
 
 
 def _verdict(at: int, of: int) -> dict[str, Any]:
-    """Of an image just before: every second one says that a defect was missed."""
-    missed = at % 200 == 199
+    """Of an image just before; of the second version some say that it missed one."""
+    missed = at >= of // 2 and at % 200 == 199
     before = _whose(at - (98 if missed else 9), of)
     return dict(
         kind='verdict',
-        **{**_whose(at, of), 'image': before['image']},
+        **{**before, 'time': _whose(at, of)['time']},
         decision='missed' if missed else 'confirmed',
-        kinds=(KINDS[at // 100 % len(KINDS)],) if missed else (),
+        kinds=(KINDS[at // 200 % len(KINDS)],) if missed else (),
         body=dict(by='bench'),
     )
 
 
+def _found(at: int, of: int) -> tuple[str, ...]:
+    """By the first version also what the second one misses on the same images."""
+    lost = at < of // 2 and at % 200 == 101
+    return (KINDS[at // 200 % len(KINDS)],) if lost or is_alarm(at) else ()
+
+
 def _whose(at: int, of: int) -> dict[str, Any]:
+    again = at % 50 == 1 and at >= of // 2  # both versions look at some
+    image = at - of // 2 if again else at
     start = datetime(2026, 1, 1, tzinfo=timezone.utc)
     return dict(
         time=start + timedelta(days=DAYS * at / of),
         version='v0001' if at < of // 2 else 'v0002',
         product=PRODUCTS[at % len(PRODUCTS)],
-        image=hashlib.sha256(str(at).encode()).hexdigest(),
+        image=hashlib.sha256(str(image).encode()).hexdigest(),
     )
 
 

@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Look at the images or the days, and keep what was found."""
     from mmdefect.line import reference
     from mmdefect.line.folder import Line
+    from mmdefect.utils.checks import some_of
 
     if bool(args.images) == bool(args.days):
         raise ValueError(
@@ -40,7 +41,12 @@ def run(args: argparse.Namespace) -> int:
         if args.days:
             found = reference.of_log(line, *args.days, version=args.version)
         else:
-            found = [reference.of_images(line, args.images, version=args.version)]
+            origin = some_of(args.images)
+            found = [
+                reference.of_images(
+                    line, args.images, version=args.version, origin=origin
+                )
+            ]
         reference.keep(line, found)
     least = line.settings.drift.least
     for one in found:

@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--json', action='store_true', help='print JSON, with all days')
     parser.add_argument(
-        '--check', action='store_true', help='end with 1 if a measure is out of its band'
+        '--check',
+        action='store_true',
+        help='end with 1 if one is out of its band',
     )
 
 
@@ -40,4 +42,3 @@ def run(args: argparse.Namespace) -> int:
     else:
         print('\n'.join(told(found, line.settings.drift, days=args.days)))
     return int(args.check and bool(found.out))
-

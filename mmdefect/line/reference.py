@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdefect.line.days import Day, days_of
@@ -50,7 +49,9 @@ class Reference:
         return next((one for one in self.products if one.product == product), None)
 
 
-def of_images(line: Line, images: Any, *, version: str | None = None) -> Reference:
+def of_images(
+    line: Line, images: Any, *, version: str | None = None, origin: str = 'images'
+) -> Reference:
     """Let a version look at images; see :func:`keep`.
 
     Args:
@@ -58,6 +59,7 @@ def of_images(line: Line, images: Any, *, version: str | None = None) -> Referen
         images: As :class:`mmdefect.apis.inferencer.DefectInferencer` takes them: of
             the line as it should be, with as many defects as are usual.
         version: By default the one in use.
+        origin: Where the images come from, in words.
 
     Raises:
         FileNotFoundError: There is no such version or path.
@@ -68,7 +70,7 @@ def of_images(line: Line, images: Any, *, version: str | None = None) -> Referen
     package = line.package(version)
     inspect = DefectInferencer(package)
     found = inspect(images, keep_images=True)
-    return of_predictions(found, version=package.name, origin='images')
+    return of_predictions(found, version=package.name, origin=origin)
 
 
 def of_predictions(

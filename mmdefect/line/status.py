@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mmdefect.line import queue, reference
 from mmdefect.line.log import Day
 from mmdefect.line.reference import Reference
-from mmdefect.line.traces import Trace, traces_of
+from mmdefect.line.traces import SHARES, UNKNOWN, Trace, traces_of
 from mmdefect.line.versions import PROMOTED
 from mmdefect.utils.text_files import read_json
 
@@ -238,7 +238,9 @@ def _traces(
 
 def _not_measured(days: list[Day]) -> list[str]:
     """Routing distances of lines that know products: no prediction holds one yet."""
-    routed = any(one.product for one in days)
+    products = {one.product for one in days} - {None}
+    unknown = any(SHARES[UNKNOWN] in one.decisions for one in days)
+    routed = len(products) > 1 or unknown
     if not routed or any('distance' in one.histograms for one in days):
         return []
     return [

@@ -84,7 +84,12 @@ class Trace:
             for name, value in vars(self).items()
             if value is not None or name in ('version', 'product')
         }
-        return {**plain, 'state': self.state, 'left': self.left, 'out_since': self.out_since}
+        return {
+            **plain,
+            'state': self.state,
+            'left': self.left,
+            'out_since': self.out_since,
+        }
 
     @property
     def left(self) -> str | None:
@@ -93,7 +98,7 @@ class Trace:
 
     @property
     def out_since(self) -> str | None:
-        """The first day out of the band since it was last in it; None if it is in it."""
+        """First day out of the band since it was last in it; None if it is in it."""
         found = None
         for day, state in zip(self.days, self.states, strict=True):
             if state == 'ok':

@@ -47,8 +47,8 @@ def test_feature_reference_of_images(line: str, tmp_path: Path, capsys) -> None:
         cv2.imwrite(str(folder / f'{place}.png'), grey)
     assert main(['line', 'reference', line, str(folder)]) == 0
     assert capsys.readouterr().out == (
-        'v0001: 3 images (images)\n'
-        '  these: 3 images, too few to decide by; give 50 or more\n'
+        f'v0001: 3 images ({folder})\n'
+        '  bottle: 3 images, too few to decide by; give 50 or more\n'
     )
     assert main(['line', 'status', line, '--check']) == 0
 

@@ -1,4 +1,4 @@
-"""Decisions of a line that are drawn: usual days, and days on which something shifts."""
+"""Drawn decisions of a line: usual days, and days on which something shifts."""
 
 from __future__ import annotations
 
@@ -32,14 +32,17 @@ def from_day(first: int, before: float, after: float) -> Course:
     return lambda number: after if number >= first else before
 
 
+USUAL_GREY, USUAL_SCORE, USUAL_ALARMS = steady(120), steady(1), steady(0.02)
+
+
 def drawn_values(
     number: int,
     images: int,
     random: np.random.Generator,
     *,
-    brightness: Course = steady(120),
-    score: Course = steady(1),
-    alarms: Course = steady(0.02),
+    brightness: Course = USUAL_GREY,
+    score: Course = USUAL_SCORE,
+    alarms: Course = USUAL_ALARMS,
 ) -> list[dict[str, Any]]:
     """Of each image of a day its score, brightness, sharpness and decision.
 

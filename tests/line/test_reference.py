@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from mmdefect.apis.inferencer import DefectInferencer
 from mmdefect.line import reference
 from mmdefect.line.folder import Line
 from mmdefect.line.promote import promote
 from mmdefect.line.record import Recorder
-from mmdefect.apis.inferencer import DefectInferencer
 from tests.helpers.drawn_line import drawn_rows
 from tests.helpers.hand_package import hand_package
 
@@ -36,7 +36,9 @@ def photos(folder: Path, number: int = 6) -> Path:
     return folder
 
 
-def test_smoke_images_count_as_their_decisions_would(line: Line, tmp_path: Path) -> None:
+def test_smoke_images_count_as_their_decisions_would(
+    line: Line, tmp_path: Path
+) -> None:
     """The reference of images and the sums of the log of the same images are equal."""
     folder = photos(tmp_path / 'photos')
     found = reference.of_images(line, [folder])
@@ -77,7 +79,7 @@ def test_exception_nothing_to_count(line: Line, tmp_path: Path) -> None:
     bad = tmp_path / 'bad'
     bad.mkdir()
     (bad / 'a.png').write_bytes(b'none')
-    with pytest.raises(ValueError, match='images: expected images of the line that can'):
+    with pytest.raises(ValueError, match='images: expected images of the line that'):
         reference.of_images(line, [bad])
     with pytest.raises(ValueError, match='expected days with decisions, the log of'):
         reference.of_log(line, '2026-10-02', '2026-10-03')

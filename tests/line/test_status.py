@@ -105,7 +105,7 @@ def test_feature_in_words(line: Line) -> None:
     assert 'confirmed 1, false alarm 1, missed 2, wrong kind 0' in text
     first, *others = text[text.index('drift') :].splitlines()
     assert first.startswith(
-        'drift      brightness: OUT since 2026-10-10; on 2026-10-14 (100 images): median'
+        'drift      brightness: OUT since 2026-10-10; on 2026-10-14 (100 images): '
     )
     assert 'usually 12' in first
     assert [line.split()[0] for line in others] == ['alarms', 'score', 'sharpness:']
