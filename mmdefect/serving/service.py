@@ -134,7 +134,7 @@ class Service:
                 try:
                     _LOG.warning('%s now serves %s', *await self.reload(None), wanted)
                 except Refused as refused:
-                    _LOG.error('%s', refused.sentence)  # noqa: TRY400
+                    _LOG.error('%s', refused.sentence)
             tried = wanted  # one that does not open is tried once
 
     async def _read(self, request: Request) -> Asked:
@@ -214,7 +214,7 @@ def _record_failure(
     try:
         model.recorded(failed(sentence, spec, source=upload.name), upload.data)
     except OSError as error:
-        _LOG.error('%s', sentence_of(error))  # noqa: TRY400
+        _LOG.error('%s', sentence_of(error))
 
 
 def _sorted_out(

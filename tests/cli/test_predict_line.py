@@ -110,7 +110,7 @@ def test_exception_nothing_to_look_at(run: Run, line: Line, model: Path) -> None
 def test_exception_a_full_disk(
     run: Run, line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str
 ) -> None:
-    """Refused at the first that cannot be written; or served, and every form says so."""
+    """Refused at the first that cannot be written; or served, and said everywhere."""
     LineSettings(keep_images='none', on_full_disk=policy).save(line.folder)
 
     def full(self: DecisionLog, kind: str, **fields: object) -> None:

@@ -97,7 +97,7 @@ def test_exception_versions(line: Line) -> None:
     with pytest.raises(FileNotFoundError, match='my_line has no version yet'):
         line.package()
     for name in ('v0009', '../v0001'):
-        with pytest.raises(FileNotFoundError, match='has no version .*v000'):
+        with pytest.raises(FileNotFoundError, match=r'has no version .*v000'):
             line.package(name)
     line.pointer.symlink_to('versions/v0003')
     with pytest.raises(ValueError, match='current leads to no version of the line'):
@@ -110,7 +110,9 @@ def test_exception_versions(line: Line) -> None:
 
 def test_exception_a_damaged_head(line: Line) -> None:
     (line.folder / 'head.json').write_text(json.dumps({'id': '3'}))
-    with pytest.raises(ValueError, match=r'head\.json holds .* expected the id and hash'):
+    with pytest.raises(
+        ValueError, match=r'head\.json holds .* expected the id and hash'
+    ):
         line.verify()
 
 

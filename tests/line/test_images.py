@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -106,9 +107,8 @@ def test_feature_hashes() -> None:
     assert image_hash(b'', pixels) == empty
     assert image_hash(None, None) is None
     found = image_hash(None, pixels)
-    assert found == (
-        'pixels:de2c0f7ee0d0a1d07c0f43df0c46ab37e7ea4a1e0b0e1c8dfc1e1e6d5d2bb0c3'
-    )
+    digest = hashlib.sha256(b'2x2x3' + bytes(range(12))).hexdigest()
+    assert found == f'pixels:{digest}'
     assert image_hash(None, pixels[:, ::-1][:, ::-1]) == found
     assert image_hash(None, pixels.reshape(4, 1, 3)) != found
 

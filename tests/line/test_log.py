@@ -244,7 +244,10 @@ def test_feature_an_image_by_its_digits_or_file(
     [
         ({'kind': 'decisions'}, "kind='decisions': expected one of decision, verdict"),
         ({'kind': 'note', 'hash': 'a'}, 'hash: expected fields of a row'),
-        ({'kind': 'note', 'score': float('nan')}, 'score=nan: expected a finite number'),
+        (
+            {'kind': 'note', 'score': float('nan')},
+            'score=nan: expected a finite number',
+        ),
         ({'kind': 'note', 'version': 1}, 'version=1: expected text'),
         ({'kind': 'note', 'kinds': 'dent'}, "kinds='dent': expected names"),
         ({'kind': 'note', 'body': [1]}, r'body=\[1\]: expected an object'),

@@ -45,7 +45,9 @@ def test_feature_two_processes_at_once(tmp_path: Path) -> None:
 def append_for_ever(path: Path, told: int) -> None:
     log = DecisionLog(path)
     for at in count():
-        row = log.append('decision', score=at, kinds=['dent'], body={'pid': os.getpid()})
+        row = log.append(
+            'decision', score=at, kinds=['dent'], body={'pid': os.getpid()}
+        )
         os.write(told, struct.pack('<q', row.id))
 
 
@@ -105,7 +107,7 @@ def test_exception_a_full_disk(tmp_path: Path) -> None:
         done, kept, after, whole, why = told.read().split(' ', 4)
     writer.join()
     assert writer.exitcode == 0
-    assert int(done) == int(kept) > 20
+    assert int(done) == int(kept) > 5
     assert (int(after), whole) == (int(kept) + 1, 'True')
     assert 'l.db cannot be read or written' in why
     assert 'check its rights and the space left' in why

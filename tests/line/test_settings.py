@@ -43,7 +43,10 @@ def test_feature_what_is_left_out_has_its_default(tmp_path: Path) -> None:
         ({'keep_image': 'all'}, 'keep_image: expected some of keep_images, keep_gb'),
         ({'keep_images': 'some'}, "keep_images='some': expected one of none, alarms"),
         ({'keep_gb': -1}, 'keep_gb=-1: expected at least 0'),
-        ({'on_full_disk': 'wait'}, "on_full_disk='wait': expected one of refuse, serve"),
+        (
+            {'on_full_disk': 'wait'},
+            "on_full_disk='wait': expected one of refuse, serve",
+        ),
         ({'queue': 1}, 'queue=1: expected an object'),
         ({'queue': {'margins': 1}}, r'queue\.margins: expected some of margin'),
         ({'queue': {'margin': 2}}, r'queue\.margin=2: expected'),

@@ -93,7 +93,7 @@ def test_exception_a_version_that_does_not_open(line: Line) -> None:
 
 def test_exception_a_line_without_a_version(line: Line) -> None:
     line.pointer.unlink()
-    with pytest.raises(PackageError, match='my_line: .* has no version yet'):
+    with pytest.raises(PackageError, match=r'my_line: .* has no version yet'):
         Models([], open_model=ShadeBackend, line=line)
 
 
