@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmdefect.line.gate import LOSE, RISE, Limits
 
-HELP = f"""Copy labelled images into a line; each package is examined on them from then on.
+HELP = f"""Copy labelled images into a line, as an exam that every package has to pass.
 
 Boxes: --annotations FILE (COCO), with --folder where its file names start. Maps:
 --folder with products as MVTec-AD has them, of which test is taken. Labels: --folder
@@ -65,9 +65,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.why is not None:
         raise ValueError(f'--why {args.why}: expected --retire as well; or use --note')
-    limits = Limits(
-        lose=args.lose, false_alarms=args.false_alarms, least=args.least
-    )
+    limits = Limits(lose=args.lose, false_alarms=args.false_alarms, least=args.least)
     exam = add_exam(
         line,
         args.name,

@@ -1,4 +1,4 @@
-"""``mmdefect line promote``: a package that becomes the version in use, or is refused."""
+"""``mmdefect line promote``: a package that becomes the version in use, or not."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-HELP = """Examine a package beside the version in use, and put it in its place if no exam
-loses more than its limit. If one does: the table, the page, and exit status 1.
+HELP = """Examine a package beside the version in use; use it if no exam loses too much.
+If one does: the table, the page, and exit status 1.
 
 Refused, too, is a package of another task or order of classes; new classes come behind
-the old ones. Interrupted at any moment, the version in use is the old or the new one."""
+the old ones. Interrupted at any moment, the old or the new version is in use."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

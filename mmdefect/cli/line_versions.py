@@ -40,9 +40,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _told(version: Version) -> str:
     """A version in one line."""
-    if version.passed:
-        how = f'passed {len(version.exams)} exams'
-    else:
-        how = 'forced'
+    how = f'passed {len(version.exams)} exams' if version.passed else 'forced'
     why = f', why: {version.why}' if version.why else ''
     return f'{version.name}  {version.time[:19]}  {how}{why}  from {version.source}'

@@ -114,8 +114,8 @@ def _read(folder: Path) -> Exam:
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise ValueError(
             f'{path} has format_version={brief(version)}: expected at most '
-            f'{FORMAT_VERSION}, as `mmdefect line add-exam` writes it; update mmdefect, '
-            'or add the exam again'
+            f'{FORMAT_VERSION}, as `mmdefect line add-exam` writes it; update '
+            'mmdefect, or add the exam again'
         )
     try:
         check_choice('task', content['task'], TASKS)

@@ -101,8 +101,8 @@ def _labels(root: Path) -> Labelled:
         if path.is_dir() and not path.name.startswith('.')
     )
     found = [
-        (path, ExamImage(file=f'{one.name}/{path.name}', truths=(Truth(kind=one.name),)))
-        for one in folders
-        for path in image_files(one)
+        (path, ExamImage(file=f'{name}/{path.name}', truths=(Truth(kind=name),)))
+        for name in (one.name for one in folders)
+        for path in image_files(root / name)
     ]
     return 'labels', tuple(one.name for one in folders), found

@@ -114,9 +114,7 @@ def examine(exam: Exam, models: Sequence[DefectInferencer]) -> list[ExamResult]:
     ]
 
 
-def look(
-    exam: Exam, models: Sequence[DefectInferencer]
-) -> Generator[Look, None, None]:
+def look(exam: Exam, models: Sequence[DefectInferencer]) -> Generator[Look, None, None]:
     """Look at the images of an exam one by one; see :func:`examine`."""
     with closing(read_ahead(_decoded(exam, models), size=2)) as frames:
         for image, pixels in frames:
@@ -242,6 +240,7 @@ def result_of(exam: Exam, spec: ModelSpec, seen: Sequence[Seen]) -> ExamResult:
 def _kinds(exam: Exam, spec: ModelSpec, seen: Sequence[Seen]) -> Iterator[KindCount]:
     maps = exam.task == 'maps'
     number: Counter[tuple[str, str]] = Counter()
+    images: Counter[tuple[str, str]] = Counter()
     found: Counter[tuple[str, str]] = Counter()
     false: Counter[str] = Counter()
     for image, one in zip(exam.images, seen, strict=True):
@@ -249,6 +248,8 @@ def _kinds(exam: Exam, spec: ModelSpec, seen: Sequence[Seen]) -> Iterator[KindCo
             if not truth.ignored:
                 number[image.product, truth.kind] += 1
                 found[image.product, truth.kind] += hit
+        shown = {truth.kind for truth in image.truths if not truth.ignored}
+        images.update((image.product, kind) for kind in shown)
         false.update(one.false)
     keys = dict.fromkeys(number)
     if not maps:  # those without an instance, too, and what is found in their place
@@ -259,6 +260,7 @@ def _kinds(exam: Exam, spec: ModelSpec, seen: Sequence[Seen]) -> Iterator[KindCo
             product=product,
             kind=kind,
             number=number[product, kind],
+            images=images[product, kind],
             found=found[product, kind] if known else None,
             false=false[kind] if known and not maps else None,
         )

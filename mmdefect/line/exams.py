@@ -167,8 +167,8 @@ def check_reason(why: Any, does: str) -> None:
     """
     if not isinstance(why, str) or not why.strip():
         raise ValueError(
-            f'why={visible(repr(why))}: expected the reason of whoever {does}, in a few '
-            'words; give it with --why "..."'
+            f'why={visible(repr(why))}: expected the reason of whoever {does}, in a '
+            'few words; give it with --why "..."'
         )
 
 

@@ -8,7 +8,6 @@ instances of that exam: of 10, each is 10 points.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmdefect.utils.checks import check_number
@@ -49,12 +48,13 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class KindCount:
-    """What became of one class (of maps: one kind of defect) on the images of a product.
+    """What became of one class (of maps: kind of defect) on the images of a product.
 
     Attributes:
         product: ``''`` where images show no product.
         kind: Name of the class.
         number: Its instances: annotated boxes; images of maps and labels.
+        images: On how many images they are; by default as many.
         found: How many were found; None of a version that does not know the class (of
             maps: the product).
         false: Boxes of it that hit none of its instances, images of another class that
@@ -66,6 +66,7 @@ class KindCount:
     number: int
     found: int | None
     false: int | None = None
+    images: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,13 +110,14 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class GateRow:
-    """One line of the table: a class of a product, or (``kind`` empty) its false alarms.
+    """A line of the table: a class of a product, or (``kind`` empty) its false alarms.
 
     Attributes:
         exam: Name of the exam.
         product: ``''`` where images show none.
         kind: The class, or ``''``.
         number: Instances of the class; chances of a false alarm.
+        images: On how many images these are.
         found: By the old and by the new version; None where it does not know the class.
         false: False alarms of the old and of the new version; None where it has none.
         note: Why it does not pass, and what else has to be known.
@@ -126,6 +128,7 @@ class GateRow:
     product: str
     kind: str
     number: int
+    images: int
     found: tuple[int | None, int | None] = (None, None)
     false: tuple[int | None, int | None] = (None, None)
     note: str = ''
@@ -183,9 +186,10 @@ def compare(old: Counts | None, new: Counts, limits: Limits) -> Verdict:
     """
     kinds = {} if old is None else {(one.product, one.kind): one for one in old.kinds}
     products = {} if old is None else {one.product: one for one in old.products}
+    theirs, others = new.kinds, new.products
     rows = [
-        *(_kind(new.exam, kinds.get((k.product, k.kind)), k, limits) for k in new.kinds),
-        *(_product(new.exam, products.get(p.product), p, limits) for p in new.products),
+        *(_kind(new.exam, kinds.get((k.product, k.kind)), k, limits) for k in theirs),
+        *(_product(new.exam, products.get(p.product), p, limits) for p in others),
     ]
     reasons = [f'{r.exam}: {r.name} {r.note}' for r in rows if not r.passed]
     return Verdict(
@@ -197,35 +201,43 @@ def compare(old: Counts | None, new: Counts, limits: Limits) -> Verdict:
     )
 
 
-def _kind(
-    exam: str, old: KindCount | None, new: KindCount, limits: Limits
-) -> GateRow:
-    number = new.number
+def _kind(exam: str, old: KindCount | None, new: KindCount, limits: Limits) -> GateRow:
     before = None if old is None else old.found
-    wrong = None
-    if number and before is not None:
-        lost = before - (new.found or 0)
-        if lost > limits.lose * number + _ROUNDING:
-            now = 'not known' if new.found is None else new.found
-            wrong = (
-                f'loses {points(lost / number)} ({before} of {number}, now {now}): '
-                f'expected {100 * limits.lose:.1f} at most'
-            )
-    if wrong is None and number and new.found is not None and limits.least is not None:
-        if new.found < limits.least * number - _ROUNDING:
-            wrong = (
-                f'is found {new.found} times of {number}: expected '
-                f'{100 * limits.least:.1f} % at least'
-            )
+    wrong = _lost(before, new, limits) or _too_few(new, limits)
     return GateRow(
         exam=exam,
         product=new.product,
         kind=new.kind,
-        number=number,
+        number=new.number,
+        images=new.number if new.images is None else new.images,
         found=(before, new.found),
         false=(None if old is None else old.false, new.false),
         note=wrong or _kind_note(new, limits),
-        passed=wrong is None,
+        passed=not wrong,
+    )
+
+
+def _lost(before: int | None, new: KindCount, limits: Limits) -> str:
+    """What a class has lost, if that is more than it may."""
+    number = new.number
+    lost = 0 if before is None else before - (new.found or 0)
+    if lost <= limits.lose * number + _ROUNDING:
+        return ''
+    now = 'not known' if new.found is None else new.found
+    return (
+        f'loses {points(lost / number)} ({before} of {number}, now {now}): expected '
+        f'{100 * limits.lose:.1f} at most'
+    )
+
+
+def _too_few(new: KindCount, limits: Limits) -> str:
+    """What a class lacks, if it is found less often than it has to be."""
+    least = limits.least or 0.0
+    if new.found is None or new.found >= least * new.number - _ROUNDING:
+        return ''
+    return (
+        f'is found {new.found} times of {new.number}: expected {100 * least:.1f} % at '
+        'least'
     )
 
 
@@ -235,7 +247,7 @@ def _kind_note(new: KindCount, limits: Limits) -> str:
         return 'no instance of it here: nothing is proved'
     if new.found is None:
         return 'not known to the new version: nothing is proved'
-    if 1 > limits.lose * new.number + _ROUNDING:
+    if limits.lose * new.number + _ROUNDING < 1:
         return f'one miss is {points(1 / new.number)}, more than may be lost'
     return ''
 
@@ -261,13 +273,14 @@ def _product(
         )
     elif allowed is None:
         note = 'no limit is given, and no old version to compare with'
-    elif 1 > RISE * number + _ROUNDING:
+    elif RISE * number + _ROUNDING < 1:
         note = f'one more is {points(1 / number)}'
     return GateRow(
         exam=exam,
         product=new.product,
         kind='',
         number=number,
+        images=number,
         false=(before, new.false),
         note=note,
         passed=passed,
@@ -292,9 +305,3 @@ def _notes(old: Counts | None, new: Counts) -> list[str]:
 def points(share: float) -> str:
     """A share of a recall as points, e.g. ``'4.0 points'``."""
     return f'{100 * share:.1f} points'
-
-
-def verdict_of(verdicts: Sequence[Verdict]) -> tuple[bool, tuple[str, ...]]:
-    """Whether all exams are passed, and all reasons why not."""
-    reasons = tuple(reason for verdict in verdicts for reason in verdict.reasons)
-    return not reasons, reasons

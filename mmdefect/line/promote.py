@@ -1,4 +1,4 @@
-"""A new version behind a gate: promoted, or refused with the table; and the way back."""
+"""A new version behind a gate: promoted, or refused with the table; and back again."""
 
 from __future__ import annotations
 

@@ -70,7 +70,8 @@ def read_versions(line: Line) -> list[Version]:
         ValueError: What is written down about one is damaged.
     """
     notes = line.versions_dir.glob('v*.json')
-    return [_version(path) for path in sorted(notes, key=lambda p: (len(p.stem), p.stem))]
+    ordered = sorted(notes, key=lambda path: (len(path.stem), path.stem))
+    return [_version(path) for path in ordered]
 
 
 def copy_in(line: Line, package: Path, name: str) -> Package:

@@ -40,8 +40,8 @@ p.text { margin: 0 0 14px; color: var(--soft); font-size: 14px; max-width: 92ch;
   linear-gradient(270deg, var(--paper) 40%, transparent)
     100% 0 / 48px 100% no-repeat local,
   linear-gradient(90deg, var(--shadow), transparent) 0 0 / 16px 100% no-repeat scroll,
-  linear-gradient(270deg, var(--shadow), transparent) 100% 0 / 16px 100% no-repeat scroll
-  var(--paper); }
+  linear-gradient(270deg, var(--shadow), transparent)
+    100% 0 / 16px 100% no-repeat scroll var(--paper); }
 .scroll::-webkit-scrollbar { height: 8px; }
 .scroll::-webkit-scrollbar-thumb { background: var(--bar); border-radius: 4px; }
 table { border-collapse: collapse; width: 100%; font-size: 15px;
@@ -64,7 +64,8 @@ figure img { display: block; max-width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: 12px; overflow-wrap: anywhere; }
 section.missing { --paper: #fff8ec; border-color: #edd5a8; }
 section.missing ul { margin: 0; padding-left: 20px; font-size: 14px; }
-footer { --paper: var(--ground); margin-top: 32px; color: var(--soft); font-size: 12px; }
+footer { --paper: var(--ground); margin-top: 32px; color: var(--soft);
+  font-size: 12px; }
 footer table, footer th { font-size: 12px; }
 @media (max-width: 600px) {
   main { padding: 20px 10px; }
@@ -103,12 +104,15 @@ class Picture:
         alt: What it shows, for readers who cannot see it.
         width: Width on the page in pixels.
         caption: Small text below.
+        shrinks: Whether it may be smaller where there is no room, as it holds no text
+            that has to be read.
     """
 
     path: Path
     alt: str
     width: int
     caption: str = ''
+    shrinks: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,7 @@ def _picture_html(picture: Picture | Row) -> str:
     kind = 'jpeg' if picture.path.suffix == '.jpg' else 'png'
     # Text in a picture that is shrunk further cannot be read; it scrolls instead.
     least = f'style="min-width: {7 * picture.width // 10}px" '
+    least = '' if picture.shrinks else least
     return (
         f'<figure><img alt="{escape(picture.alt)}" width="{picture.width}" {least}'
         f'src="data:image/{kind};base64,{data}">{caption}</figure>'
