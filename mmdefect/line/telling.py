@@ -27,7 +27,7 @@ def told(found: Status, bands: DriftBands, *, days: int = 7) -> Iterator[str]:
     yield from _block('queue', [f'{found.queue} images wait for a person'])
     verdicts = ', '.join(f'{name} {count}' for name, count in found.verdicts.items())
     yield from _block('verdicts', [verdicts])
-    yield from _block('verified', [_sealed(found)])
+    yield from _block('verified', [_verified(found)])
     yield from _block('drift', [*_drift(found, bands)])
 
 
@@ -62,11 +62,14 @@ def _counts(decisions: Mapping[str, int]) -> str:
     return ', '.join(f'{name} {count}' for name, count in sorted(decisions.items()))
 
 
-def _sealed(found: Status) -> str:
-    if found.sealed is None:
+def _verified(found: Status) -> str:
+    last = found.verified
+    if last is None:
         return 'never; run `mmdefect line verify`'
-    row, time = found.sealed['row'], _minute(found.sealed['time'])
-    return f'up to row {row} on {time}, {found.unverified} rows since'
+    when = _minute(last['time'])
+    if not last['ok']:
+        return f'WRONG on {when}: {last["sentence"]}'
+    return f'all {last["rows"]} rows on {when}; {found.unverified} rows since'
 
 
 def _drift(found: Status, bands: DriftBands) -> Iterator[str]:
