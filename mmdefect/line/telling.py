@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+from mmdefect.line.drift import QUANTILES
 from mmdefect.line.settings import DriftBands
 from mmdefect.line.status import Status
 from mmdefect.line.traces import Trace
 
 _WIDTH = 11
+_PERCENT = f'{"/".join(f"{100 * q:g}" for q in QUANTILES)} %'
 
 
 def told(found: Status, bands: DriftBands, *, days: int = 7) -> Iterator[str]:
@@ -128,9 +130,11 @@ def _now(trace: Trace) -> Iterator[str]:
         share = f'{trace.distance[at]:.1%}, expected {low:.1%} to {high:.1%}'
         yield f'{where}: {share}, p {trace.p[at]:.1g}'
         return
-    median, usual = trace.quantiles[at, 1], trace.normal[1]
+    found, usual = (
+        '/'.join(map(_number, some)) for some in (trace.quantiles[at], trace.normal)
+    )
     yield (
-        f'{where}: median {_number(median)}, usually {_number(usual)}, index '
+        f'{where}: {_PERCENT} at {found}, usually {usual}, index '
         f'{trace.psi[at]:.2f}, p {trace.p[at]:.1g}'
     )
 

@@ -111,7 +111,8 @@ def test_feature_in_words(line: Line) -> None:
     assert first.startswith(
         'drift      brightness: OUT since 2026-10-10; on 2026-10-14 (100 images): '
     )
-    assert 'usually 12' in first
+    assert ': 5/50/95 % at 8' in first
+    assert ', usually 10' in first
     assert [line.split()[0] for line in others] == ['alarms', 'score', 'sharpness:']
     assert all('ok on 2026-10-14 (100 images)' in line for line in others)
 
