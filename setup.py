@@ -77,8 +77,8 @@ def version() -> str:
 
 # Named by the comments of optional.txt.
 OPTIONAL = (
-    *('bench', 'coco', 'deploy', 'docs', 'edge', 'openvino', 'prune', 'publish'),
-    *('report', 'saliency', 'serve', 'supervision'),
+    *('bench', 'coco', 'deploy', 'docs', 'edge', 'line', 'openvino', 'prune'),
+    *('publish', 'report', 'saliency', 'serve', 'supervision'),
 )
 EXTRAS = {
     'torch': only('torch'),

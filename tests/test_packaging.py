@@ -139,10 +139,12 @@ def test_feature_extras(wheel: Path) -> None:
     found = _extras(wheel)
     extras = {'bench', 'coco', 'deploy', 'docs', 'edge', 'openvino', 'prune', 'publish'}
     extras |= {'report', 'saliency', 'serve', 'supervision', 'tests', 'torch'}
+    extras |= {'line'}
     assert found.keys() == extras | {'all', 'onedl', 'openmmlab'}
     assert all(found.values())
     assert found['edge'] == {'onnxruntime', 'opencv-python-headless'}
     assert found['bench'] == {'scikit-learn'}
+    assert found['line'] == {'scipy'}
     for provider in ('onedl', 'openmmlab'):
         assert {'torch', 'torchvision'} < found[provider]
     others = set().union(*(found[name] for name in (extras | {'onedl'}) - {'edge'}))
