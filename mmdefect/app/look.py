@@ -1,0 +1,127 @@
+"""The first tab: pictures in, results out, and a threshold that can be moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+from mmdefect.app import actions
+from mmdefect.app.desk import Desk
+from mmdefect.app.events import MODEL, QUICK, told
+from mmdefect.deploy.result import Prediction
+
+#: At once; a page that holds more is slow.
+MOST = 200
+#: Results are shown whenever so many are new.
+_TOGETHER = 8
+
+
+def look_tab(desk: Desk) -> None:
+    """Build the tab."""
+    exams = desk.exams()
+    found = gr.State([])
+    with gr.Row():
+        with gr.Column(scale=2, min_width=280):
+            version = gr.Dropdown(
+                desk.versions(),
+                value=desk.current(),
+                label='Version',
+                visible=desk.line is not None,
+                elem_id='version',
+            )
+            files = gr.File(
+                label='Drop images', file_count='multiple', height=160, elem_id='drop'
+            )
+            folder = gr.UploadButton(
+                'Pick a folder', file_count='directory', elem_id='folder'
+            )
+            said = gr.HTML(elem_classes='said', elem_id='looked')
+        with gr.Column(scale=5, min_width=280):
+            gallery = gr.Gallery(label='Results', columns=3, object_fit='contain')
+            table = gr.Dataframe(
+                headers=[*actions.HEADER], interactive=False, elem_id='results'
+            )
+    gr.Markdown('### Move the threshold')
+    with gr.Row():
+        name = gr.Dropdown(label='Of', elem_id='of', min_width=140)
+        exam = gr.Dropdown(
+            exams,
+            value=exams[0] if exams else None,
+            label='Exam',
+            visible=bool(exams),
+            min_width=140,
+        )
+        slider = gr.Slider(0, 1, label='Threshold', elem_id='threshold', scale=2)
+    counted = gr.HTML(elem_classes='said', elem_id='counted')
+    chosen = [found, version, name, exam]
+    results = [found, gallery, table, said]
+
+    @told
+    def look(given: Sequence[str] | None, version: str) -> Iterator[Any]:
+        names, done = actions.images_of(given), []
+        if names:
+            for one in desk.model(version)(names[:MOST], show_progress=False):
+                done.append(one)
+                if len(done) % _TOGETHER == 1:
+                    yield _shown(done, len(names))
+        yield _shown(done, len(names))
+
+    @told
+    def choices(version: str) -> Any:
+        names = [*actions.movable(desk.model(version).spec)]
+        return gr.update(choices=names, value=names[0] if names else None)
+
+    @told
+    def ends(found: list[Prediction], version: str, name: str, exam: str) -> Any:
+        if not name:
+            return gr.update(interactive=False)
+        scores = desk.scores(exam, version, name)
+        seen = actions.scores_of(found, name)
+        at = actions.movable(desk.model(version).spec)[name]
+        low, high = actions.scale(desk.model(version).spec.task, at, *scores, seen)
+        return gr.update(
+            minimum=low,
+            maximum=high,
+            step=(high - low) / 500,
+            value=at,
+            interactive=True,
+        )
+
+    @told
+    def count(
+        at: float, found: list[Prediction], version: str, name: str, exam: str
+    ) -> str:
+        if not name:
+            return 'This model has no threshold that could be moved.'
+        scores = desk.scores(exam, version, name)
+        seen = actions.scores_of(found, name)
+        ends = actions.scale(desk.model(version).spec.task, at, *scores, seen)
+        return actions.counted(at, *scores, seen, ends=ends)
+
+    @told
+    def again(at: float, found: list[Prediction], version: str, name: str) -> Any:
+        if not name:
+            return gr.skip(), gr.skip(), gr.skip()
+        spec = desk.model(version).spec.with_threshold({name: at})
+        return _shown([actions.moved(one, spec) for one in found], len(found))[1:]
+
+    folder.upload(actions.images_of, folder, files, **QUICK)
+    gr.on([files.change, version.change], look, [files, version], results, **MODEL).then(
+        ends, chosen, slider, **MODEL
+    ).then(count, [slider, *chosen], counted, **QUICK)
+    version.change(choices, version, name, **MODEL)
+    gr.on([name.change, exam.change], ends, chosen, slider, **MODEL).then(
+        count, [slider, *chosen], counted, **QUICK
+    )
+    slider.input(
+        count, [slider, *chosen], counted, trigger_mode='always_last', **QUICK
+    )
+    slider.release(again, [slider, found, version, name], results[1:], **MODEL)
+
+
+def _shown(done: list[Prediction], total: int) -> tuple[Any, ...]:
+    """State, gallery, table and sentence of what is looked at so far."""
+    cards = [actions.card(one) for one in done]
+    return [*done], cards, actions.rows(done), actions.summary(done, total)
