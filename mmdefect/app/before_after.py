@@ -11,15 +11,19 @@ from mmdefect.app.desk import Desk
 from mmdefect.app.events import MODEL, told
 
 
-def before_after_tab(desk: Desk) -> None:
-    """Build the tab."""
-    versions = desk.versions()
+def before_after_tab(desk: Desk, tab: Any) -> None:
+    """Build the tab.
+
+    Args:
+        desk: Of a line.
+        tab: That it stands in: versions are listed whenever it is opened.
+    """
     with gr.Row():
         file = gr.File(
             label='Drop an image', file_types=['image'], height=120, elem_id='pair'
         )
-        left = gr.Dropdown(versions, value=versions[1:2] or versions[:1], label='Before')
-        right = gr.Dropdown(versions, value=versions[0], label='After')
+        left = gr.Dropdown(label='Before', elem_id='before', min_width=140)
+        right = gr.Dropdown(label='After', elem_id='after', min_width=140)
     said = gr.HTML(elem_classes='said', elem_id='compared')
     with gr.Row():
         pictures = [
@@ -28,13 +32,29 @@ def before_after_tab(desk: Desk) -> None:
         ]
 
     @told
-    def compare(path: str | None, before: str, after: str) -> tuple[Any, ...]:
-        if path is None:
-            return '', None, None
-        found = [desk.model(one).predict_one(path) for one in (before, after)]
-        text = actions.compared(*found, (before, after))
-        return text, *(actions.card(one)[0] for one in found)
+    def listed(before: str | None, after: str | None) -> tuple[Any, Any]:
+        names = desk.versions()
+        usual = before or next(iter(names[1:2] or names[:1]), None)
+        return (
+            gr.update(choices=names, value=usual),
+            gr.update(choices=names, value=after or desk.current()),
+        )
 
-    inputs, outputs = [file, left, right], [said, *pictures]
-    for event in (file.change, left.change, right.change):
-        event(compare, inputs, outputs, **MODEL)
+    @told
+    def compare(
+        path: str | None, before: str | None, after: str | None
+    ) -> tuple[Any, ...]:
+        if path is None or before is None or after is None:
+            return '', None, None
+        first, second = (desk.model(one).predict_one(path) for one in (before, after))
+        text = actions.compared(first, second, (before, after))
+        return text, actions.card(first)[0], actions.card(second)[0]
+
+    tab.select(listed, [left, right], [left, right], **MODEL)
+    gr.on(
+        [file.change, left.change, right.change],
+        compare,
+        [file, left, right],
+        [said, *pictures],
+        **MODEL,
+    )

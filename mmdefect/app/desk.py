@@ -95,7 +95,7 @@ class Desk:
             return NO_SCORES
         key = (exam, self.line.package(version).name)
         if key not in self._scores:
-            from mmdefect.line.exams import Exam
+            from mmdefect.line.exam import Exam
 
             self._scores[key] = stored_scores(
                 Exam.open(self.line.exams_dir / exam),

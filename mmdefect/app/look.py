@@ -18,15 +18,17 @@ MOST = 200
 _TOGETHER = 8
 
 
-def look_tab(desk: Desk) -> None:
-    """Build the tab."""
-    exams = desk.exams()
+def look_tab(desk: Desk, page: gr.Blocks) -> None:
+    """Build the tab.
+
+    Args:
+        desk: Whose versions look.
+        page: That it stands in: versions and exams are listed when it is loaded.
+    """
     found = gr.State([])
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             version = gr.Dropdown(
-                desk.versions(),
-                value=desk.current(),
                 label='Version',
                 visible=desk.line is not None,
                 elem_id='version',
@@ -46,17 +48,20 @@ def look_tab(desk: Desk) -> None:
     gr.Markdown('### Move the threshold')
     with gr.Row():
         name = gr.Dropdown(label='Of', elem_id='of', min_width=140)
-        exam = gr.Dropdown(
-            exams,
-            value=exams[0] if exams else None,
-            label='Exam',
-            visible=bool(exams),
-            min_width=140,
-        )
+        exam = gr.Dropdown(label='Exam', elem_id='exam', min_width=140)
         slider = gr.Slider(0, 1, label='Threshold', elem_id='threshold', scale=2)
     counted = gr.HTML(elem_classes='said', elem_id='counted')
     chosen = [found, version, name, exam]
     results = [found, gallery, table, said]
+
+    def listed() -> tuple[Any, Any]:
+        exams = desk.exams()
+        return (
+            gr.update(choices=desk.versions(), value=desk.current()),
+            gr.update(
+                choices=exams, value=exams[0] if exams else None, visible=bool(exams)
+            ),
+        )
 
     @told
     def look(given: Sequence[str] | None, version: str) -> Iterator[Any]:
@@ -107,14 +112,17 @@ def look_tab(desk: Desk) -> None:
         spec = desk.model(version).spec.with_threshold({name: at})
         return _shown([actions.moved(one, spec) for one in found], len(found))[1:]
 
+    def count_after(event: Any) -> None:
+        event.then(ends, chosen, slider, **MODEL).then(
+            count, [slider, *chosen], counted, **QUICK
+        )
+
+    looking = {'fn': look, 'inputs': [files, version], 'outputs': results, **MODEL}
     folder.upload(actions.images_of, folder, files, **QUICK)
-    gr.on([files.change, version.change], look, [files, version], results, **MODEL).then(
-        ends, chosen, slider, **MODEL
-    ).then(count, [slider, *chosen], counted, **QUICK)
-    version.change(choices, version, name, **MODEL)
-    gr.on([name.change, exam.change], ends, chosen, slider, **MODEL).then(
-        count, [slider, *chosen], counted, **QUICK
-    )
+    page.load(told(listed), None, [version, exam], **MODEL)
+    count_after(version.change(choices, version, name, **MODEL).then(**looking))
+    count_after(files.change(**looking))
+    count_after(gr.on([name.change, exam.change], lambda: None, **QUICK))
     slider.input(
         count, [slider, *chosen], counted, trigger_mode='always_last', **QUICK
     )

@@ -1,4 +1,4 @@
-"""The page: its tabs, its looks, and what is called when something is touched."""
+"""The page: its tabs and its looks."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import gradio as gr
 
 from mmdefect.app.before_after import before_after_tab
 from mmdefect.app.desk import Desk
+from mmdefect.app.events import MODEL, told
 from mmdefect.app.look import look_tab
 from mmdefect.app.review import review_tab
-from mmdefect.app.state import state_tab
+from mmdefect.app.standing import standing
 
 _HERE = Path(__file__).parent
 STYLE = (_HERE / 'style.css').read_text(encoding='utf-8')
 HEAD = f'<script>{(_HERE / "keys.js").read_text(encoding="utf-8")}</script>'
 _FONTS = ('system-ui', '-apple-system', 'Segoe UI', 'Roboto', 'sans-serif')
+#: Once an hour, pictures that are older than a day are removed.
+_KEPT = (3600, 24 * 3600)
 
 
 def theme() -> Any:
-    """Gradio's own looks with the fonts of the system: none is loaded."""
+    """Gradio's own looks in the fonts of the system: none is loaded."""
     return gr.themes.Default(
         primary_hue='blue', font=_FONTS, font_mono=('ui-monospace', 'monospace')
     )
@@ -28,17 +31,18 @@ def theme() -> Any:
 
 def build(desk: Desk) -> gr.Blocks:
     """The page of a line, or of a model, of which there is only the first tab."""
-    kept = (3600, 24 * 3600)  # once an hour, what is older than a day is removed
-    title = f'mmdefect: {desk.path.name}'
-    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=kept) as page:
-        with gr.Tabs():
-            with gr.Tab('Look'):
-                look_tab(desk)
-            if desk.line is not None:
-                with gr.Tab('Before and after'):
-                    before_after_tab(desk)
-                with gr.Tab('Review', id='review') as review:
-                    review_tab(desk, review)
-                with gr.Tab('State') as state:
-                    state_tab(desk, state)
+    title = f'mmdefect: {desk.name}'
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=_KEPT) as page:
+        if desk.line is None:
+            look_tab(desk, page)
+            return page
+        with gr.Tab('Look'):
+            look_tab(desk, page)
+        with gr.Tab('Before and after') as tab:
+            before_after_tab(desk, tab)
+        with gr.Tab('Review') as tab:
+            review_tab(desk, tab)
+        with gr.Tab('Status') as tab:
+            said = gr.HTML(elem_classes='said', elem_id='standing')
+            tab.select(told(lambda: standing(desk)), None, said, **MODEL)
     return page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -10,8 +11,10 @@ import numpy as np
 from mmdefect.app import actions, waiting
 from mmdefect.app.desk import Desk
 from mmdefect.app.events import MODEL, QUICK, told
+from mmdefect.app.waiting import Shown
 
 _HINT = 'two clicks on the picture, or four numbers x1, y1, x2, y2'
+_KINDS = 'of what was missed, or is of another kind'
 
 
 def review_tab(desk: Desk, tab: Any) -> None:
@@ -21,9 +24,8 @@ def review_tab(desk: Desk, tab: Any) -> None:
         desk: Of a line.
         tab: That it stands in: the queue is read whenever it is opened.
     """
-    shown = gr.State(None)  # what is shown, a waiting.Shown
+    shown = gr.State(None)
     corner = gr.State(None)  # the first of two clicks
-    said = gr.HTML(elem_classes='said', elem_id='waiting')
     with gr.Row():
         with gr.Column(scale=3, min_width=280):
             picture = gr.Image(
@@ -33,58 +35,71 @@ def review_tab(desk: Desk, tab: Any) -> None:
                 buttons=['fullscreen'],
             )
         with gr.Column(scale=2, min_width=280):
+            said = gr.HTML(elem_classes='said', elem_id='waiting')
             with gr.Row(elem_id='verdicts'):
-                buttons = [
-                    gr.Button(f'{key} {verdict}', elem_id=waiting.key_of(verdict))
+                buttons = {
+                    verdict: gr.Button(
+                        f'{key}  {verdict}', elem_id=waiting.key_of(verdict)
+                    )
                     for key, verdict in enumerate(waiting.VERDICTS, 1)
-                ]
+                }
             with gr.Row(elem_id='steps'):
-                back = gr.Button('← back', elem_id='go-back', min_width=80)
-                on = gr.Button('on →', elem_id='go-on', min_width=80)
+                back = gr.Button('←  back', elem_id='go-back', min_width=80)
+                on = gr.Button('on  →', elem_id='go-on', min_width=80)
             kind = gr.Dropdown(
-                [], label='Kind', info='of what was missed or is of another kind',
-                allow_custom_value=True, elem_id='kind',
-            )  # fmt: skip
+                [], label='Kind', info=_KINDS, allow_custom_value=True, elem_id='kind'
+            )
             box = gr.Textbox(label='Box', info=_HINT, elem_id='box')
             by = gr.Textbox(label='Your name', info='stands beside your verdicts')
-
     view = [shown, said, picture, kind, box, corner]
 
-    def opened(shown: Any, step: int = 0) -> tuple[Any, ...]:
-        new = waiting.step(desk, None if shown is None else shown.image, step)
+    def view_of(new: Shown | None) -> tuple[Any, ...]:
         if new is None:
             return None, waiting.NOTHING, None, gr.update(value=None), '', None
         kinds = gr.update(choices=[*new.classes], value=None)
         return new, new.said, new.picture, kinds, '', None
 
     @told
-    def give(verdict: str, shown: Any, kind: str, box: str, by: str) -> tuple[Any, ...]:
-        if shown is None:
-            return opened(None)
-        after = waiting.after(desk, shown.image)
-        waiting.give(desk, shown, verdict, kind=kind, box=box, by=by)
-        gr.Info(f'{verdict}: written down')
-        return opened(after)
+    def open_at(step: int, now: Shown | None) -> tuple[Any, ...]:
+        return view_of(waiting.opened(desk, now and now.image, step=step))
 
     @told
-    def click(shown: Any, corner: Any, event: gr.SelectData) -> tuple[Any, ...]:
-        at = actions.pixel_of(event.index, shown.picture.shape, shown.size)
-        if corner is None:
-            return gr.skip(), at
-        return actions.box_between(corner, at), None
+    def give(
+        verdict: str, now: Shown | None, kind: str | None, box: str, by: str
+    ) -> tuple[Any, ...]:
+        if now is None:
+            return view_of(None)
+        following = waiting.decided(
+            desk, now.image, verdict, kind=kind, box=box, by=by
+        )
+        gr.Info(f'{verdict}: written down', duration=2)
+        return view_of(following)
 
-    @told
-    def mark(shown: Any, text: str) -> np.ndarray | None:
-        box = None if shown is None else actions.box_of(text)
-        if shown is None or box is None:
-            return None if shown is None else shown.picture
-        return actions.with_box(shown.picture, box, shown.size)
+    tab.select(partial(open_at, 0), shown, view, **MODEL)
+    back.click(partial(open_at, -1), shown, view, **MODEL)
+    on.click(partial(open_at, 1), shown, view, **MODEL)
+    for verdict, button in buttons.items():
+        button.click(partial(give, verdict), [shown, kind, box, by], view, **MODEL)
+    picture.select(_click, [shown, corner], [box, corner], **QUICK)
+    box.change(_mark, [shown, box], picture, **QUICK)
 
-    tab.select(told(opened), shown, view, **MODEL)
-    back.click(told(lambda s: opened(s, -1)), shown, view, **MODEL)
-    on.click(told(lambda s: opened(s, 1)), shown, view, **MODEL)
-    for button, verdict in zip(buttons, waiting.VERDICTS, strict=True):
-        given = gr.State(verdict)
-        button.click(give, [given, shown, kind, box, by], view, **MODEL)
-    picture.select(click, [shown, corner], [box, corner], **QUICK)
-    box.change(mark, [shown, box], picture, **QUICK)
+
+def _click(now: Shown | None, corner: Any, event: gr.SelectData) -> tuple[Any, Any]:
+    """The first click is kept, the second makes a box."""
+    if now is None:
+        return gr.skip(), None
+    at = actions.pixel_of(event.index, now.picture.shape, now.size)
+    if corner is None:
+        return gr.skip(), at
+    return actions.box_between(corner, at), None
+
+
+def _mark(now: Shown | None, text: str) -> np.ndarray | None:
+    """The picture with the box that is typed; without it while it is none."""
+    if now is None:
+        return None
+    try:
+        box = actions.box_of(text)
+    except ValueError:
+        return now.picture
+    return now.picture if box is None else actions.with_box(now.picture, box, now.size)

@@ -15,12 +15,13 @@ os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
 
 import gradio as gr
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import FileResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.staticfiles import StaticFiles
 
 from mmdefect.app.desk import Desk
 from mmdefect.app.page import HEAD, STYLE, build, theme
+from mmdefect.app.reports import BELOW, reports
 from mmdefect.serving.server import listen
 
 HOST = '127.0.0.1'
@@ -66,11 +67,16 @@ class OnlyFromHere:
 
 
 def create_app(desk: Desk) -> Any:
-    """The application of a page: the page at ``/``, reports below ``/reports``."""
+    """The application of a page: the page at ``/``, its reports below."""
     app = FastAPI(openapi_url=None)
-    if desk.line is not None and desk.line.reports_dir.is_dir():
-        reports = StaticFiles(directory=desk.line.reports_dir, html=True)
-        app.mount('/reports', reports)
+
+    @app.get(f'{BELOW}{{name}}')
+    def report(name: str) -> FileResponse:
+        page = reports(desk).get(name)
+        if page is None:
+            raise HTTPException(404, f'no report {name}')
+        return FileResponse(page, media_type='text/html')
+
     app = gr.mount_gradio_app(
         app,
         build(desk),
