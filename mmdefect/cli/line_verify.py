@@ -10,12 +10,17 @@ from pathlib import Path
 HELP = """Read every row of a line's log: none changed, missing, moved or added.
 
 Ends with 1 and names the first that is wrong. Remembers the newest row in head.json:
-keep a copy of that file elsewhere, and a log that was cut and hashed anew shows, too."""
+keep a copy of that file elsewhere, and a log that was cut or written anew shows, too."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('line', metavar='LINE', type=Path, help='its folder')
+    parser.add_argument(
+        '--rebuild',
+        action='store_true',
+        help='first derive the tables of days and defects from the rows anew',
+    )
     parser.add_argument('--json', action='store_true', help='print JSON')
 
 
@@ -23,7 +28,10 @@ def run(args: argparse.Namespace) -> int:
     """Verify, and say what was found."""
     from mmdefect.line.folder import Line
 
-    found = Line(args.line).verify()
+    line = Line(args.line)
+    if args.rebuild:
+        line.log.rebuild()
+    found = line.verify()
     if args.json:
         print(json.dumps(asdict(found)))
     else:

@@ -2,12 +2,67 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mmdefect.utils.checks import brief
+
+_NAME = re.compile(r'(pixels:)?([0-9a-f]{64})')
+_PIXELS, _IN_NAMES = 'pixels:', 'pixels-'
+# How often the folder is read: when so much of what it may hold was added.
+_SLICE = 20
+_STALE = 3600  # seconds after which a draft is one that a kill has left
+
+
+def image_hash(data: bytes | None, pixels: np.ndarray | None) -> str | None:
+    """By what an image is known: its file's bytes, or of a frame its pixels.
+
+    Args:
+        data: Content of its file.
+        pixels: ``(H, W, 3)`` uint8, where there is no file.
+    """
+    if data is not None:
+        return hashlib.sha256(data).hexdigest()
+    if pixels is None:
+        return None
+    found = hashlib.sha256('x'.join(map(str, pixels.shape)).encode())
+    found.update(np.ascontiguousarray(pixels).data)
+    return f'{_PIXELS}{found.hexdigest()}'
+
+
+def file_name(image: str) -> str:
+    """What files of an image are called by its hash, without a suffix.
+
+    Raises:
+        ValueError: It is no hash of an image.
+    """
+    if not _NAME.fullmatch(image):
+        raise ValueError(
+            f'image={brief(image)}: expected the SHA-256 of an image as the log has '
+            'it, 64 hexadecimal digits'
+        )
+    return image.replace(_PIXELS, _IN_NAMES)
+
+
+class _Kept(NamedTuple):
+    age: float
+    path: Path
+    size: int
 
 
 class ImageStore:
     """Pictures by their hash, as ``images/ab/abcd....jpg``.
+
+    Several threads and processes may add at once. With a limit each of ``n`` processes
+    may be beyond it by a twentieth.
 
     Args:
         folder: Where they lie.
@@ -25,6 +80,8 @@ class ImageStore:
         self.folder = folder
         self.keep_bytes = keep_bytes
         self._is_needed = is_needed
+        self._added: int | None = None  # since the folder was read
+        self._turn = threading.Lock()
 
     def add(self, image: str, data: bytes, *, suffix: str) -> Path:
         """Keep a picture; one that is there becomes the newest.
@@ -36,9 +93,67 @@ class ImageStore:
 
         Raises:
             OSError: It cannot be written.
+            ValueError: The hash is none.
         """
-        raise NotImplementedError
+        path = self._folder_of(image) / f'{file_name(image)}{suffix}'
+        try:
+            os.utime(path)
+            return path
+        except FileNotFoundError:
+            pass
+        if self.keep_bytes is not None:
+            self._make_room(len(data), self.keep_bytes)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Of this thread alone: others may keep the same picture.
+        own = f'{os.getpid()}-{threading.get_ident()}'
+        draft = path.with_name(f'.{path.name}.{own}.tmp')
+        try:
+            draft.write_bytes(data)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        return path
 
     def find(self, image: str) -> Path | None:
-        """Where a picture lies, by its hash; None if it is not kept."""
-        raise NotImplementedError
+        """Where a picture lies, by its hash; None if it is not kept.
+
+        Raises:
+            ValueError: The hash is none.
+        """
+        return next(self._folder_of(image).glob(f'{file_name(image)}.*'), None)
+
+    def _folder_of(self, image: str) -> Path:
+        return self.folder / file_name(image).removeprefix(_IN_NAMES)[:2]
+
+    def _make_room(self, size: int, limit: int) -> None:
+        """Remove the oldest when the limit is near, a slice more than is needed."""
+        with self._turn:
+            if self._added is None or self._added + size > limit // _SLICE:
+                self._trim(limit - limit // _SLICE - size)
+                self._added = 0
+            self._added += size
+
+    def _trim(self, most: int) -> None:
+        """Remove the oldest until the others have at most so many bytes."""
+        kept = sorted(self._listed())
+        total = sum(one.size for one in kept)
+        for one in kept:
+            if total <= most:
+                return
+            if not self._is_needed(one.path.stem.replace(_IN_NAMES, _PIXELS)):
+                one.path.unlink(missing_ok=True)
+                total -= one.size
+
+    def _listed(self) -> list[_Kept]:
+        found = []
+        for path in self.folder.glob('*/*'):
+            try:
+                about = path.stat()
+            except FileNotFoundError:  # another process was first
+                continue
+            if path.suffix == '.tmp':
+                if time.time() - about.st_mtime > _STALE:
+                    path.unlink(missing_ok=True)
+            else:
+                found.append(_Kept(about.st_mtime, path, about.st_size))
+        return found

@@ -6,97 +6,39 @@ process; a power cut may cost the newest rows, never the chain.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-Kind = Literal['decision', 'verdict', 'promotion', 'rollback', 'note']
+from mmdefect.line.days import Day, days_of
+from mmdefect.line.filters import Filters
+from mmdefect.line.row import (
+    COLUMNS,
+    GENESIS,
+    Kind,
+    Row,
+    checked,
+    digest,
+    row_of,
+    utc,
+    went_back,
+    written,
+)
+from mmdefect.line.tables import connect, derive, insert, told
+from mmdefect.line.verify import Verified, verify
+from mmdefect.utils.checks import brief
+from mmdefect.utils.files import file_sha256
 
+__all__ = ['Day', 'DecisionLog', 'Filters', 'Kind', 'Row', 'Verified']
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One thing that happened.
-
-    Attributes:
-        id: From 1, without gaps.
-        time: UTC, ISO 8601 with microseconds and ``Z``.
-        kind: ``'decision'``, ``'verdict'``, ``'promotion'``, ``'rollback'``, ``'note'``.
-        version: Of the model, such as ``'v0001'``.
-        image: SHA-256 of the image's file; of an array or a frame ``pixels:`` and that
-            of its pixels.
-        source: Where the image came from, as it was called there.
-        product: Which it shows.
-        decision: As a prediction has it; of a verdict what was said.
-        score: What was compared with the threshold.
-        threshold: The one that decided.
-        kinds: Of defects: found (decision) or named (verdict).
-        body: All else, plain data: ``boxes`` from their threshold on, ``size``,
-            ``brightness``, ``sharpness``, ``queued`` (why), ``error``, ``clock``.
-        hash: SHA-256 of the hash before it and of all of the above, 64 digits.
-    """
-
-    id: int
-    time: str
-    kind: Kind
-    version: str | None = None
-    image: str | None = None
-    source: str | None = None
-    product: str | None = None
-    decision: str | None = None
-    score: float | None = None
-    threshold: float | None = None
-    kinds: tuple[str, ...] = ()
-    body: Mapping[str, Any] = field(default_factory=dict)
-    hash: str = ''
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verified:
-    """What reading the whole log has shown.
-
-    Attributes:
-        ok: Whether the chain is whole and what is derived from it agrees.
-        rows: How many there are.
-        bad: The first row that is wrong, by its id; None if none is.
-        sentence: All that in one line.
-        notes: What is no error, e.g. that the clock went back.
-    """
-
-    ok: bool
-    rows: int
-    bad: int | None = None
-    sentence: str
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Day:
-    """Decisions of a day (UTC), by one version on one product.
-
-    Attributes:
-        day: As ``'2026-11-30'``.
-        version: Of the model.
-        product: None where it is not known, or of models that know none.
-        decisions: How many of each: ``{'ok': 96, 'defective': 4}``.
-        queued: How many of them a person has to look at.
-        histograms: Of ``'score'``, ``'brightness'``, ``'sharpness'`` and whatever else
-            is measured: bin -> number of images, only bins that are not empty. See
-            :func:`mmdefect.line.histogram.bin_of` and ``lower_edge``.
-    """
-
-    day: str
-    version: str | None
-    product: str | None
-    decisions: Mapping[str, int]
-    queued: int = 0
-    histograms: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
-
-    @property
-    def images(self) -> int:
-        """How many there were."""
-        return sum(self.decisions.values())
+#: Rows that are read at once; between them others may write.
+_PAGE = 1000
+_COLUMNS = ', '.join(f'log.{name}' for name in COLUMNS)
 
 
 class DecisionLog:
@@ -110,14 +52,32 @@ class DecisionLog:
     Raises:
         OSError: It cannot be opened or written.
         ValueError: It is no log of ours, or of a newer version.
+
+    Example:
+        >>> log = DecisionLog(Path('decisions.db'))  # doctest: +SKIP
+        >>> log.append('decision', version='v0001', decision='ok').id  # doctest: +SKIP
+        1
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        raise NotImplementedError
+        self._left: list[sqlite3.Connection] = []
+        self._begin()
+        self._db()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._local = threading.local()
+        self._open: list[sqlite3.Connection] = []
+        # Threads wait for each other here: SQLite would have them sleep and look again.
+        self._turn = threading.Lock()
 
     def close(self) -> None:
         """Close all connections; the next use opens them again."""
+        if self._process == os.getpid():
+            for db in self._open:
+                db.close()
+        self._begin()
 
     def append(
         self, kind: Kind, *, time: str | datetime | None = None, **fields: Any
@@ -133,45 +93,114 @@ class DecisionLog:
             OSError: It cannot be written: nothing of it is there.
             ValueError: A field is unknown, or of a type that it has not.
         """
-        raise NotImplementedError
+        return self.append_many([{**fields, 'kind': kind, 'time': time}])[0]
 
     def append_many(self, rows: Iterable[Mapping[str, Any]]) -> list[Row]:
         """Write rows, all or none, in one transaction.
 
         Args:
             rows: Of each ``kind`` and what else :meth:`append` takes.
+
+        Raises:
+            OSError, ValueError: As of :meth:`append`.
         """
-        raise NotImplementedError
+        todo = [(checked(given), given.get('time')) for given in rows]
+        if not todo:
+            return []
+        done: list[tuple[list[Any], Row]] = []
+        with self._writing() as db:
+            number, last, before = self._newest(db)
+            for found, given in todo:
+                # Not earlier: others may have written meanwhile.
+                number, time = number + 1, utc(given)
+                if clock := went_back(last, time):
+                    found['body']['clock'] = clock
+                columns = written(number, time, found)
+                last, before = time, digest(before, columns)
+                columns.append(before)
+                done.append((columns, row_of(columns)))
+            insert(db, done)
+        return [row for _, row in done]
 
     def rows(
-        self,
-        *,
-        kind: Kind | None = None,
-        image: str | None = None,
-        version: str | None = None,
-        since: str | datetime | None = None,
-        until: str | datetime | None = None,
-        defect: str | None = None,
-        newest: bool = False,
-        limit: int | None = None,
+        self, *, newest: bool = False, limit: int | None = None, **filters: Any
     ) -> Iterator[Row]:
         """Rows in their order, of those that are there when it begins.
 
         Args:
-            kind: Only of this.
-            image: Only of this hash.
-            version: Only of this one.
-            since: Not before this time; UTC, ``'2026-11-30'`` means its midnight.
-            until: Before this time.
-            defect: Only with this among ``kinds``.
             newest: The newest first.
             limit: At most so many.
+            filters: ``kind``, ``image``, ``version``, ``since``, ``until`` and
+                ``defect``: see :class:`.filters.Filters`.
+
+        Raises:
+            ValueError: A filter means nothing, or a row is not as it was written.
         """
-        raise NotImplementedError
+        asked = Filters(**filters)
+        where, values = asked.where()
+        statement = (
+            f'SELECT {_COLUMNS} FROM {asked.tables} WHERE {where} AND '  # noqa: S608
+            f'{asked.id} > ? AND {asked.id} < ? ORDER BY {asked.id} '
+            f'{"DESC" if newest else "ASC"} LIMIT ?'
+        )
+        (end,) = self.select('SELECT COALESCE(MAX(id), 0) FROM log')[0]
+        low, high = 0, end + 1
+        left = high if limit is None else limit
+        while left > 0:
+            size = min(left, _PAGE)
+            page = self.select(statement, (*values, low, high, size))
+            yield from map(row_of, page)
+            if len(page) < size:
+                return
+            low, high = (low, page[-1][0]) if newest else (page[-1][0], high)
+            left -= size
 
     def count(self, **filters: Any) -> int:
         """How many rows there are; arguments as for :meth:`rows`."""
-        raise NotImplementedError
+        asked = Filters(**filters)
+        where, values = asked.where()
+        statement = f'SELECT COUNT(*) FROM {asked.tables} WHERE {where}'  # noqa: S608
+        return int(self.select(statement, values)[0][0])
+
+    def find_image(self, given: str) -> str:
+        """The hash of an image of the log.
+
+        Args:
+            given: Its hash, or the first 8 digits of it or more; or its file.
+
+        Raises:
+            ValueError: The log has none, or several that begin so.
+        """
+        hashes = self._hashes(given)
+        if len(hashes) != 1:
+            several = ', '.join(one[:20] for one in hashes[:5])
+            raise ValueError(
+                f'image={brief(given)}: {several or "the log has none such"}: expected '
+                'one that was decided on, by its file, its hash or the first digits '
+                'of it, as `mmdefect line log` shows them'
+            )
+        return hashes[0]
+
+    def _hashes(self, given: str) -> list[str]:
+        found = file_sha256(given) if Path(given).is_file() else given.strip()
+        if len(found.removeprefix('pixels:')) < 8:
+            return []
+        # 'g' comes behind all digits.
+        return [
+            image
+            for (image,) in self.select(
+                'SELECT DISTINCT image FROM log WHERE image >= ? AND image < ? LIMIT 6',
+                (found, f'{found}g'),
+            )
+        ]
+
+    def select(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """All that a SELECT gives, for the modules beside this one.
+
+        The tables are those of :mod:`mmdefect.line.tables`.
+        """
+        with told(self.path):
+            return self._db().execute(statement, values).fetchall()
 
     def verify(self, *, head: Mapping[str, Any] | None = None) -> Verified:
         """Read all rows, and say the first that is changed, missing, moved or added.
@@ -180,14 +209,62 @@ class DecisionLog:
             head: ``id`` and ``hash`` of a row that was there: shows a cut tail.
 
         Raises:
-            OSError, ValueError: The file cannot be read at all.
+            OSError: The file cannot be read at all.
         """
-        raise NotImplementedError
+        return verify(self.path, self._db(), head)
 
     def days(self) -> list[Day]:
         """What is kept by day, version and product, in this order: reads no rows."""
-        raise NotImplementedError
+        return days_of(
+            self.select('SELECT * FROM days ORDER BY day, version, product, name')
+        )
 
     def rebuild(self) -> None:
-        """Derive all that is derived from the rows anew."""
-        raise NotImplementedError
+        """Derive all that is derived from the rows anew.
+
+        Raises:
+            OSError: It cannot be written: all is as it was.
+            ValueError: A row is not as it was written.
+        """
+        with self._writing() as db:
+            db.execute('DELETE FROM defects')
+            db.execute('DELETE FROM days')
+            low = 0
+            while page := db.execute(
+                f'SELECT {_COLUMNS} FROM log WHERE id > ? ORDER BY id LIMIT ?',  # noqa: S608
+                (low, 10 * _PAGE),
+            ).fetchall():
+                derive(db, map(row_of, page))
+                low = page[-1][0]
+
+    def _db(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        if self._process != os.getpid():
+            # Of the process that has forked: not to be closed by this one.
+            self._left += self._open
+            self._begin()
+        db: sqlite3.Connection | None = getattr(self._local, 'db', None)
+        if db is None:
+            db = self._local.db = connect(self.path)
+            self._open.append(db)
+        return db
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that is written when the block ends, or not at all."""
+        db = self._db()
+        with self._turn, told(self.path):
+            db.execute('BEGIN IMMEDIATE')
+            try:
+                yield db
+                db.execute('COMMIT')
+            except BaseException:
+                if db.in_transaction:  # SQLite may have ended it
+                    db.execute('ROLLBACK')
+                raise
+
+    @staticmethod
+    def _newest(db: sqlite3.Connection) -> tuple[int, str, str]:
+        """Id, time and hash of the last row."""
+        found = db.execute('SELECT id, time, hash FROM log ORDER BY id DESC LIMIT 1')
+        return found.fetchone() or (0, '', GENESIS)

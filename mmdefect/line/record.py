@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
+
+from mmdefect.deploy.formats import ANOMALY, shapes_of
+from mmdefect.line.images import image_hash
+from mmdefect.line.measure import brightness_and_sharpness
+from mmdefect.line.queue import consider, enqueue
+from mmdefect.utils.checks import visible
+from mmdefect.utils.image_header import header_of
 
 if TYPE_CHECKING:
     from mmdefect.deploy.result import Prediction
     from mmdefect.line.folder import Line
+
+#: Regions or boxes of a row at most, the best: of a map there may be thousands.
+MOST_BOXES = 100
+_SUFFIXES = {'JPEG': '.jpg', 'TIFF': '.tif'}
+
+
+class _NotWrittenError(Exception):
+    """What could not be written, and why."""
 
 
 class Recorder:
@@ -22,10 +40,23 @@ class Recorder:
 
     Raises:
         ValueError: The model is no version of the line (None).
+        FileNotFoundError: The line has no such version.
+
+    Example:
+        >>> recorder = Recorder(line, version=line.current())  # doctest: +SKIP
+        >>> recorder.record(prediction, data=Path('a.jpg').read_bytes())  # doctest: +SKIP
     """
 
     def __init__(self, line: Line, *, version: str | None) -> None:
-        raise NotImplementedError
+        if version is None:
+            raise ValueError(
+                f'the model is no version of the line {line.folder}: expected one, or '
+                'its decisions could not be told apart; promote its package first, '
+                'with `mmdefect line promote`'
+            )
+        line.package(version)
+        self.line = line
+        self.version = version
 
     def record(
         self,
@@ -33,6 +64,7 @@ class Recorder:
         *,
         data: bytes | None = None,
         image: np.ndarray | None = None,
+        source: str | None = None,
     ) -> str | None:
         """Write a decision down, keep its picture by the policy, fill the queue.
 
@@ -41,12 +73,129 @@ class Recorder:
             data: The content of the image's file; None for frames and arrays.
             image: ``(H, W, 3)``, BGR, uint8; by default the prediction's own. None of
                 an image that could not be read.
+            source: What the image is called; by default as in the prediction.
 
         Returns:
             None, or what has to be said with the result: that it is served without a
-            record.
+            record, and why.
 
         Raises:
             OSError: It cannot be written, and the line's policy is to refuse.
         """
-        raise NotImplementedError
+        image = prediction.image if image is None else image
+        source = prediction.source if source is None else source
+        try:
+            self._write(prediction, data, image, source)
+        except _NotWrittenError as error:
+            if self.line.settings.on_full_disk == 'serve':
+                return f'served without a whole record: {error}'
+            raise OSError(
+                f'the decision on {visible(source)} is refused, as on_full_disk of '
+                f'{self.line.folder} says: {error}'
+            ) from error
+        return None
+
+    def _write(
+        self,
+        prediction: Prediction,
+        data: bytes | None,
+        image: np.ndarray | None,
+        source: str,
+    ) -> None:
+        name = image_hash(data, image)
+        reason = None
+        if prediction.error is None and name is not None:
+            reason = consider(prediction, self.line.settings.queue)
+        body = body_of(prediction, image)
+        if reason is not None:
+            body['queued'] = reason
+        missing = None
+        if name is not None and image is not None and self._is_kept(prediction, reason):
+            try:
+                with _said('its picture is not kept'):
+                    self._keep(name, data, image)
+            except _NotWrittenError as error:
+                if self.line.settings.on_full_disk == 'refuse':
+                    raise
+                missing, body['picture'] = error, str(error)
+        with _said('its row in the log is not written'):
+            row = self.line.log.append(
+                'decision',
+                version=self.version,
+                image=name,
+                source=source,
+                product=prediction.product,
+                decision=prediction.decision,
+                score=prediction.score,
+                threshold=prediction.threshold,
+                kinds=kinds_of(prediction),
+                body=body,
+            )
+        if reason is not None:
+            with _said('its row is written, but it is not put into the queue'):
+                enqueue(self.line, row, reason)
+        if missing is not None:
+            raise missing
+
+    def _is_kept(self, prediction: Prediction, reason: str | None) -> bool:
+        policy = self.line.settings.keep_images
+        alarm = policy == 'alarms' and prediction.decision != 'ok'
+        return reason is not None or alarm or policy in ('all', 'newest')
+
+    def _keep(self, name: str, data: bytes | None, image: np.ndarray) -> None:
+        if data is None:
+            data, suffix = cv2.imencode('.png', image)[1].tobytes(), '.png'
+        else:
+            kind = header_of(data, limited=False).kind
+            suffix = _SUFFIXES.get(kind, f'.{kind.lower()}')
+        self.line.images.add(name, data, suffix=suffix)
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise _NotWrittenError(f'{what} ({error})') from error
+
+
+def kinds_of(prediction: Prediction) -> tuple[str, ...]:
+    """Kinds of defects that were found; of a map there is one."""
+    if prediction.task != 'maps':
+        return prediction.kinds
+    return (ANOMALY,) if prediction.decision == 'defective' else ()
+
+
+def body_of(prediction: Prediction, image: np.ndarray | None) -> dict[str, Any]:
+    """What a row holds beside its columns: plain data.
+
+    Args:
+        prediction: What was decided.
+        image: ``(H, W, 3)``, BGR, uint8, for its brightness and sharpness.
+    """
+    body: dict[str, Any] = {
+        'task': prediction.task,
+        'size': [*prediction.size],
+        'calibrated': prediction.calibrated,
+    }
+    if image is not None:
+        brightness, sharpness = brightness_and_sharpness(image)
+        body['brightness'] = round(brightness, 2)
+        body['sharpness'] = round(sharpness, 2)
+    if prediction.error is not None:
+        return {**body, 'error': prediction.error}
+    if prediction.task == 'labels':
+        body |= {'name': prediction.name, 'probability': prediction.probability}
+    elif prediction.decision == 'defective':
+        found = shapes_of(prediction)
+        body['boxes'] = [
+            {
+                'box': [round(value, 2) for value in one.box],
+                'name': one.name,
+                'score': one.score,
+            }
+            for one in found[:MOST_BOXES]
+        ]
+        if len(found) > MOST_BOXES:
+            body['boxes_left_out'] = len(found) - MOST_BOXES
+    return body

@@ -1,0 +1,169 @@
+"""Whether a log is as it was written: every row, their chain, what is derived of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdefect.line.row import COLUMNS, GENESIS, digest, row_of
+from mmdefect.line.tables import day_keys, told
+
+_ROWS = f'SELECT {", ".join(COLUMNS)} FROM log ORDER BY id'  # noqa: S608
+_REBUILD = 'derive them anew with `mmdefect line verify --rebuild`'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What reading the whole log has shown.
+
+    Attributes:
+        ok: Whether the chain is whole and what is derived from it agrees.
+        rows: How many were read and are right.
+        bad: The first row that is wrong, by its id; None if none is.
+        sentence: All that in one line.
+        notes: What is no error, e.g. that the clock went back.
+    """
+
+    ok: bool
+    rows: int
+    bad: int | None = None
+    sentence: str
+    notes: tuple[str, ...] = ()
+
+
+class _WrongError(Exception):
+    """Why a log is not as it was written."""
+
+    def __init__(self, why: str, bad: int | None = None) -> None:
+        super().__init__(why)
+        self.bad = bad
+
+
+class _Reading:
+    """All rows of a log, one after the other."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+        self.rows = 0
+        self.hash = GENESIS
+        self.days: Counter[tuple[Any, ...]] = Counter()
+        self.defects = 0
+        self.back: list[tuple[int, str]] = []
+
+    def read(self, head: Mapping[str, Any] | None) -> None:
+        for columns in self.db.execute(_ROWS):
+            self._row(columns)
+            if head is not None and self.rows == head['id']:
+                self._compare(head)
+        if head is not None and head['id'] > self.rows:
+            raise _WrongError(
+                f'the end is missing: row {head["id"]} was there when this log was '
+                f'last seen whole, now there are {self.rows}',
+                self.rows + 1,
+            )
+        self._derived()
+
+    def _row(self, columns: tuple[Any, ...]) -> None:
+        number, expected = columns[0], self.rows + 1
+        if number > expected:
+            missing = 'is' if number == expected + 1 else f'to {number - 1} are'
+            raise _WrongError(f'row {expected} {missing} missing', expected)
+        try:
+            right = digest(self.hash, columns[:-1]) == columns[-1]
+            row = row_of(columns) if right else None
+        except (TypeError, ValueError):
+            row = None
+        if row is None or number < expected:
+            raise _WrongError(
+                f'row {number} is not the one that was written after row {number - 1}: '
+                'it was changed, moved or put there, or the one before it is gone',
+                number,
+            )
+        self.rows, self.hash = number, row.hash
+        self.days.update(day_keys(row))
+        self.defects += len(row.kinds)
+        for defect in row.kinds:
+            self._defect(defect, number, row.kind)
+        if 'clock' in row.body:
+            self.back.append((number, str(row.body['clock'])))
+
+    def _defect(self, defect: str, number: int, kind: str) -> None:
+        found = self.db.execute(
+            'SELECT kind FROM defects WHERE defect = ? AND id = ?', (defect, number)
+        ).fetchone()
+        if found != (kind,):
+            raise _WrongError(
+                f'the table of defects does not tell of row {number}: {_REBUILD}'
+            )
+
+    def _compare(self, head: Mapping[str, Any]) -> None:
+        if self.hash != head['hash']:
+            raise _WrongError(
+                f'row {self.rows} is another than when this log was last seen whole: '
+                'the log was written anew',
+                self.rows,
+            )
+
+    def _derived(self) -> None:
+        (defects,) = self.db.execute('SELECT COUNT(*) FROM defects').fetchone()
+        days = {tuple(key): n for *key, n in self.db.execute('SELECT * FROM days')}
+        if defects != self.defects or days != dict(self.days):
+            raise _WrongError(
+                'the tables of defects and days tell of other rows than the log has: '
+                'rows at its end are gone, or the tables were changed; compare with a '
+                f'backup, or {_REBUILD}'
+            )
+
+    def notes(self) -> tuple[str, ...]:
+        if not self.back:
+            return ()
+        (number, said), times = self.back[0], len(self.back)
+        often = f'{times} times, first' if times > 1 else 'once,'
+        return (f'the clock went back {often} at row {number}: it {said}',)
+
+
+def verify(
+    path: Path, db: sqlite3.Connection, head: Mapping[str, Any] | None
+) -> Verified:
+    """Read all of a log as it is now, whatever is written meanwhile.
+
+    Args:
+        path: For messages.
+        db: Open, without a transaction.
+        head: ``id`` and ``hash`` of a row that was there.
+
+    Raises:
+        OSError: It cannot be read at all.
+    """
+    reading = _Reading(db)
+    bad: int | None = None
+    try:
+        with told(path):
+            db.execute('BEGIN')
+            try:
+                reading.read(head)
+            finally:
+                if db.in_transaction:
+                    db.execute('ROLLBACK')
+    except _WrongError as wrong:
+        why, bad = str(wrong), wrong.bad
+    except ValueError as error:
+        why = str(error)
+    else:
+        return Verified(
+            ok=True,
+            rows=reading.rows,
+            sentence=f'{path}: {reading.rows} rows, none changed, moved or missing',
+            notes=reading.notes(),
+        )
+    return Verified(
+        ok=False,
+        rows=reading.rows,
+        bad=bad,
+        sentence=f'{path}: {why}',
+        notes=reading.notes(),
+    )
