@@ -7,10 +7,20 @@ from typing import Any
 
 
 def add_model(
-    parser: argparse.ArgumentParser, *, what: str = 'work dir, config or package'
+    parser: argparse.ArgumentParser,
+    *,
+    what: str = 'work dir, config or package',
+    optional: bool = False,
 ) -> None:
-    """Declare MODEL, ``--weights`` and ``--step``."""
-    parser.add_argument('model', metavar='MODEL', help=what)
+    """Declare MODEL, ``--weights`` and ``--step``.
+
+    Args:
+        parser: That gets them.
+        what: MODEL may be.
+        optional: Whether MODEL may be left out; then the module is ``INTERMIXED``.
+    """
+    count = '?' if optional else None
+    parser.add_argument('model', metavar='MODEL', nargs=count, help=what)
     parser.add_argument(
         '--weights', metavar='FILE', help="by default the work dir's own"
     )
@@ -94,4 +104,13 @@ def add_bits(parser: argparse.ArgumentParser) -> None:
     """Declare ``--bits``."""
     parser.add_argument(
         '--bits', type=int, metavar='N', help='of 16-bit images, e.g. 12; else 16'
+    )
+
+
+def add_line(parser: argparse.ArgumentParser, what: str) -> None:
+    """Declare ``--line``."""
+    parser.add_argument(
+        '--line',
+        metavar='LINE',
+        help=f'{what}: the version in use decides, and its decisions are written down',
     )

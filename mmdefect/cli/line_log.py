@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--kind', choices=get_args(Kind), help='only of this')
     parser.add_argument('--version', metavar='V', help='only of this one, as v0001')
-    parser.add_argument('--defect', metavar='NAME', help='only with this kind of defect')
+    parser.add_argument(
+        '--defect', metavar='NAME', help='only with this kind of defect'
+    )
     parser.add_argument('--image', metavar='X', help='its file, or digits')
     parser.add_argument('--since', metavar='TIME', help='UTC, as 2026-11-30')
     parser.add_argument('--until', metavar='TIME', help='UTC, before this')

@@ -10,7 +10,7 @@ from pathlib import Path
 HELP = """Read every row of a line's log: none changed, missing, moved or added.
 
 Ends with 1 and names the first that is wrong. Remembers the newest row in head.json:
-keep a copy of that file elsewhere, and a log that was cut or written anew shows, too."""
+keep a copy of that file elsewhere, and a log cut or written anew shows, too."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

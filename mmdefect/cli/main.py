@@ -2,7 +2,8 @@
 
 A subcommand is a module with ``HELP``, ``add_arguments(parser)`` and ``run(args)``,
 which returns the exit status. One with ``PASSES_ON`` reads its arguments itself and
-gets them as ``args.arguments``.
+gets them as ``args.arguments``. One with ``INTERMIXED`` has those without a dash taken
+together, wherever they stand.
 """
 
 from __future__ import annotations
@@ -188,4 +189,6 @@ def _arguments(module: ModuleType, asked: argparse.Namespace) -> argparse.Namesp
     parser.add_argument(
         '--traceback', action='store_true', help='show where an error was raised'
     )
+    if getattr(module, 'INTERMIXED', False):
+        return parser.parse_intermixed_args(asked.arguments)
     return parser.parse_args(asked.arguments)

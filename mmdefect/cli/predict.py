@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mmdefect.cli.arguments import (
     add_bits,
     add_device,
+    add_line,
     add_model,
     add_threshold,
     add_tile,
@@ -23,6 +24,7 @@ from mmdefect.cli.arguments import (
     threshold_of,
     tile_of,
 )
+from mmdefect.cli.predict_line import of_line, recorded
 from mmdefect.cli.result_files import (
     LABELME,
     PICTURES,
@@ -37,21 +39,26 @@ from mmdefect.deploy.spec import DECISIONS
 if TYPE_CHECKING:
     from mmdefect.apis.inferencer import DefectInferencer
     from mmdefect.deploy.result import Prediction
+    from mmdefect.line.record import Recorder
 
 HELP = """Look at images with a trained model or a package, and decide on each.
 
-MODEL is the work dir of a training, a config (with --weights), or a package. INPUT is
+MODEL is the work dir of a training, a config (with --weights), or a package; with
+--line it may be left out: the version in use looks, and is written down. INPUT is
 an image, a folder, a glob, a video, or the number of a camera. With --out the results
 are kept in results.jsonl, and the same command goes on where it was stopped."""
 
+#: `MODEL --out DIR INPUT` is as good as `MODEL INPUT --out DIR`, and MODEL optional.
+INTERMIXED = True
 FORMATS = ('jsonl', 'json', 'coco', 'labelme')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_model(parser)
+    add_model(parser, optional=True)
     add_device(parser)
     parser.add_argument('inputs', metavar='INPUT', nargs='+', help='what to look at')
+    add_line(parser, 'in place of MODEL')
     parser.add_argument(
         '--backend',
         default='auto',
@@ -101,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
     from mmdefect.cli.inputs import full_name, left_out, listed
 
     share = share_of(args.launcher)
+    recorder = of_line(args)
     _check(args, share)
     items: dict[str, str | int] = {}
     for item in chain.from_iterable(map(listed, args.inputs)):
@@ -111,10 +119,10 @@ def run(args: argparse.Namespace) -> int:
     if not share.rank:
         _say_step(args, inferencer)
     if folder is None:
-        found = _results(inferencer, [*items.values()], args)
+        found = _results(inferencer, [*items.values()], args, recorder)
         status = _finish(_counted(found), inferencer)
     else:
-        status = _kept(folder, inferencer, items, args)
+        status = _kept(folder, inferencer, items, args, recorder)
     if not share.rank and (line := left_out(args.inputs, items)):
         print(line)
     return status
@@ -125,6 +133,7 @@ def _kept(
     inferencer: DefectInferencer,
     items: Mapping[str, str | int],
     args: argparse.Namespace,
+    recorder: Recorder | None,
 ) -> int:
     """Look at all images, and write down what is found."""
     if args.format == 'coco' and inferencer.spec.task == 'labels':
@@ -134,7 +143,7 @@ def _kept(
         )
     with closing(folder):
         folder.open(_settings(args, inferencer), anew=args.overwrite)
-        return _into(folder, inferencer, items, args)
+        return _into(folder, inferencer, items, args, recorder)
 
 
 def _check(args: argparse.Namespace, share: Share) -> None:
@@ -213,14 +222,18 @@ def _settings(args: argparse.Namespace, inferencer: DefectInferencer) -> dict[st
 
 
 def _results(
-    inferencer: DefectInferencer, items: list[str | int], args: argparse.Namespace
+    inferencer: DefectInferencer,
+    items: list[str | int],
+    args: argparse.Namespace,
+    recorder: Recorder | None,
 ) -> Iterator[Prediction]:
-    """Results, each printed when it is there."""
+    """Results, each written down in a line's log and printed when it is there."""
     if not items:
         return
     shown = args.quiet and sys.stderr.isatty()
-    found = inferencer(items, show_progress=shown, keep_images=args.save_pictures)
-    for prediction in found:
+    keep = args.save_pictures or recorder is not None
+    for found in inferencer(items, show_progress=shown, keep_images=keep):
+        prediction = found if recorder is None else recorded(recorder, found)
         if not args.quiet:
             print(prediction, flush=True)
         yield prediction
@@ -231,6 +244,7 @@ def _into(
     inferencer: DefectInferencer,
     items: Mapping[str, str | int],
     args: argparse.Namespace,
+    recorder: Recorder | None,
 ) -> int:
     """Look at what is left of this process's share, and write it down.
 
@@ -246,7 +260,7 @@ def _into(
     left = [items[name] for name in share.of([*items]) if name not in done]
     if done and share.rank == 0:
         print(f'{len(done)} of {len(items)} were done before')
-    for prediction in _results(inferencer, left, args):
+    for prediction in _results(inferencer, left, args, recorder):
         folder.add(_written(prediction, folder.folder, stamps, shared, args))
     if share.rank:
         share.say_done(folder.folder)

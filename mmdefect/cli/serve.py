@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmdefect.cli.arguments import add_bits, add_device, add_tile, tile_of
+from mmdefect.cli.arguments import add_bits, add_device, add_line, add_tile, tile_of
 from mmdefect.utils.text_files import read_text_file
+
+if TYPE_CHECKING:
+    from mmdefect.line.folder import Line
 
 HELP = """Answer over HTTP with one or more packages; see docs/guides/deploy.md.
 
@@ -27,8 +31,9 @@ _LIMITS: dict[str, tuple[type, str]] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        'packages', metavar='PACKAGE', nargs='+', help='of `mmdefect export`'
+        'packages', metavar='PACKAGE', nargs='*', help='of `mmdefect export`'
     )
+    add_line(parser, 'in place of PACKAGE')
     parser.add_argument('--host', default='127.0.0.1', help='address (127.0.0.1)')
     parser.add_argument(
         '--port', type=int, default=8000, help='0 for a free one (8000)'
@@ -51,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from mmdefect.serving.server import run as serve
 
     names = [name.replace('-', '_') for name in _LIMITS]
+    line = _line(args)
     return serve(
         args.packages,
         host=args.host,
@@ -60,9 +66,28 @@ def run(args: argparse.Namespace) -> int:
         backend=args.backend,
         device=args.device,
         tile=tile_of(args),
+        line=line,
         # The defaults stand in ServerSettings.
         **{n: value for n in names if (value := getattr(args, n)) is not None},
     )
+
+
+def _line(args: argparse.Namespace) -> Line | None:
+    """The line whose version in use serves; None for packages."""
+    if args.line is None:
+        if not args.packages:
+            raise ValueError(
+                'PACKAGE: expected one package or more, or --line LINE; name its folder'
+            )
+        return None
+    if args.packages:
+        raise ValueError(
+            f'--line {args.line}: expected no PACKAGE beside it, the version in use '
+            'serves; leave one of them out'
+        )
+    from mmdefect.line.folder import Line
+
+    return Line(args.line)
 
 
 def _token(file: Path | None) -> str | None:

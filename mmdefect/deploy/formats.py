@@ -101,7 +101,8 @@ def to_dict(prediction: Prediction, *, everything: bool = False) -> dict[str, An
         'threshold': number(prediction.threshold),
     }
     doubt = None if prediction.calibrated else NOT_CALIBRATED
-    if notes := [note for note in (doubt, prediction.evidence) if note]:
+    told = (prediction.unrecorded, doubt, prediction.evidence)
+    if notes := [note for note in told if note]:
         found['note'] = '; '.join(notes)
     if prediction.error is not None:
         return {**found, 'error': prediction.error}
@@ -288,6 +289,8 @@ def summary(prediction: Prediction) -> str:
         parts.append(f'threshold {prediction.threshold:.3g}')
     if prediction.product is not None:
         parts.append(f'product {prediction.product}')
+    if prediction.unrecorded is not None:
+        parts.append(prediction.unrecorded)
     return _seen(', '.join(parts))
 
 

@@ -50,6 +50,8 @@ class Prediction:
         product: Of a model of maps, if it or the caller knows.
         evidence: Of maps: what good images say about false alarms at the threshold,
             such as ``59 good images certify 5 % at 95 %``.
+        unrecorded: Why it is not written down whole in the log of its line; None if it
+            is, or if there is no line.
         error: Why there is no result, in one sentence.
         image: The picture itself, ``(H, W, 3)``, BGR, uint8; None unless it was asked
             for.
@@ -74,6 +76,7 @@ class Prediction:
     probabilities: np.ndarray | None = None
     product: str | None = None
     evidence: str | None = None
+    unrecorded: str | None = None
     error: str | None = None
     image: np.ndarray | None = field(default=None, repr=False)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmdefect.line.images import ImageStore
+from mmdefect.line.images import ImageStore, file_name
 from mmdefect.line.lock import locked
 from mmdefect.line.log import DecisionLog, Verified
 from mmdefect.line.settings import FILE, LineSettings, read_settings
@@ -109,7 +108,7 @@ class Line:
 
     @property
     def pointer(self) -> Path:
-        """A link to the version that is in use; not there before the first promotion."""
+        """A link to the version in use; not there before the first promotion."""
         return self.folder / 'current'
 
     @cached_property
@@ -132,7 +131,7 @@ class Line:
 
     def is_queued(self, image: str) -> bool:
         """Whether a person has still to look at an image, by its hash."""
-        return (self.queue_dir / f'{image.replace(":", "-")}.json').exists()
+        return (self.queue_dir / f'{file_name(image)}.json').exists()
 
     def current(self) -> str | None:
         """The version in use, such as ``'v0001'``; None before the first promotion.
@@ -141,7 +140,7 @@ class Line:
             ValueError: The pointer leads to none.
         """
         try:
-            name = Path(os.readlink(self.pointer)).name
+            name = self.pointer.readlink().name
         except FileNotFoundError:
             return None
         except OSError:  # no link

@@ -1,4 +1,4 @@
-"""How an image looks, in two numbers that tell a lamp that fades or a lens out of focus.
+"""How an image looks, in two numbers: of a lamp that fades, of a lens out of focus.
 
 They are of a copy of at most 512 pixels a side, so that they cost little beside
 inference. They compare images of one camera, not one camera with another.

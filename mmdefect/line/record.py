@@ -44,7 +44,7 @@ class Recorder:
 
     Example:
         >>> recorder = Recorder(line, version=line.current())  # doctest: +SKIP
-        >>> recorder.record(prediction, data=Path('a.jpg').read_bytes())  # doctest: +SKIP
+        >>> recorder.record(prediction, data=data)  # doctest: +SKIP
     """
 
     def __init__(self, line: Line, *, version: str | None) -> None:

@@ -29,7 +29,7 @@ class Row:
     Attributes:
         id: From 1, without gaps.
         time: UTC, ISO 8601 with microseconds and ``Z``.
-        kind: ``'decision'``, ``'verdict'``, ``'promotion'``, ``'rollback'``, ``'note'``.
+        kind: One of :data:`Kind`.
         version: Of the model, such as ``'v0001'``.
         image: SHA-256 of the image's file; of an array or a frame ``pixels:`` and that
             of its pixels.
@@ -127,14 +127,13 @@ def written(number: int, time: str, found: Mapping[str, Any]) -> list[Any]:
         ValueError: The body is no plain data.
     """
     content = {**found, 'id': number, 'time': time}
-    for name in ('kinds', 'body'):
-        try:
-            content[name] = canonical(content[name])
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f'{name}={brief(found[name])}: expected plain data that JSON can hold '
-                f'({error})'
-            ) from None
+    try:
+        content |= {name: canonical(content[name]) for name in ('kinds', 'body')}
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f'body={brief(found["body"])}: expected plain data that JSON can hold '
+            f'({error})'
+        ) from None
     return [content[name] for name in COLUMNS[:-1]]
 
 

@@ -47,7 +47,7 @@ CREATE TRIGGER log_no_update BEFORE UPDATE ON log
 CREATE TRIGGER log_no_delete BEFORE DELETE ON log
     BEGIN SELECT RAISE(ABORT, 'rows are only appended'); END;
 """
-_INSERT = f'INSERT INTO log VALUES ({", ".join("?" * len(COLUMNS))})'
+_INSERT = f'INSERT INTO log VALUES ({", ".join("?" * len(COLUMNS))})'  # noqa: S608
 _COUNT = """INSERT INTO days VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET count = count + excluded.count"""
 

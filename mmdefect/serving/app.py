@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -33,7 +34,9 @@ def create_app(models: Models, settings: ServerSettings | None = None) -> FastAP
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Pillow's limit is of the whole process: threads must not switch it each.
         with own_limit():
+            following = asyncio.create_task(service.follow())
             yield
+            following.cancel()
         service.work.close()
 
     # No pages of documentation: they would load scripts from elsewhere.
@@ -75,7 +78,7 @@ def _add_errors(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> JSONResponse:
-        if error.reason not in ('image', 'failed'):  # counted image by image
+        if error.reason not in ('image', 'failed', 'record'):  # counted image by image
             service.metrics.error(error.reason)
         return _error(error.status, error.sentence, error.headers)
 

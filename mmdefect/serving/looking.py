@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mmdefect.deploy.decision import decide
@@ -42,6 +44,9 @@ def look(
 ) -> Prediction:
     """Decode an image, look at it, decide.
 
+    Returns:
+        What was decided, with the picture.
+
     Raises:
         Refused: The image cannot be read.
         ValueError: The model says what cannot be decided on, such as NaN.
@@ -54,7 +59,7 @@ def look(
     )
     if found.error is not None:  # of the model: all images that are refused are above
         raise ValueError(found.error)
-    return found
+    return replace(found, image=image)
 
 
 def read_image(upload: Upload, settings: ServerSettings) -> np.ndarray:

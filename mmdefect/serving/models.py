@@ -5,18 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from mmdefect.deploy.backend import SHARED, Backend, told
 from mmdefect.deploy.outputs import Output
 from mmdefect.deploy.spec import ModelSpec
+from mmdefect.line.record import Recorder
 from mmdefect.serving.refusal import Refused, sentence_of
 from mmdefect.utils.checks import repeated, some_of, visible
+
+if TYPE_CHECKING:
+    from mmdefect.deploy.result import Prediction
+    from mmdefect.line.folder import Line
 
 Opener: TypeAlias = Callable[[Path], Backend]
 
@@ -48,12 +53,17 @@ def name_packages(packages: Sequence[str | Path]) -> dict[str, Path]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
-    """A model that is open. Whoever computes with it holds it; then it is released."""
+    """A model that is open. Whoever computes with it holds it; then it is released.
+
+    Attributes:
+        recorder: Writes down what it decides, where it is a version of a line.
+    """
 
     name: str
     backend: Backend
     opened: datetime
     lock: AbstractContextManager[Any] = field(default_factory=threading.Lock)
+    recorder: Recorder | None = None
 
     @property
     def spec(self) -> ModelSpec:
@@ -70,6 +80,19 @@ class Model:
         with self.lock:
             return told(self.backend, product)([image])[0]
 
+    def recorded(self, found: Prediction, data: bytes) -> Prediction:
+        """Write down what was decided, if the model is of a line.
+
+        Returns:
+            The same, with a note where it is served without a record.
+
+        Raises:
+            OSError: It cannot be written down, and the line refuses it then.
+        """
+        if self.recorder is None:
+            return found
+        return replace(found, unrecorded=self.recorder.record(found, data=data))
+
     def describe(self) -> dict[str, Any]:
         """What a client may know of it: plain data."""
         spec = self.spec
@@ -85,6 +108,7 @@ class Model:
             'backend': self.backend.name,
             'opened': self.opened.isoformat(timespec='seconds'),
             'about': dict(spec.about),
+            **({'version': self.recorder.version} if self.recorder else {}),
         }
 
 
@@ -94,13 +118,22 @@ class Models:
     Args:
         packages: Folders; a model has the name of its folder.
         open_model: Opens one.
+        line: In place of packages: serves the version in use, by the name of the
+            line's folder, and has its decisions written down.
 
     Raises:
         ValueError: Two have one name, or (PackageError) one does not open.
     """
 
-    def __init__(self, packages: Sequence[str | Path], *, open_model: Opener) -> None:
-        self._folders = name_packages(packages)
+    def __init__(
+        self,
+        packages: Sequence[str | Path],
+        *,
+        open_model: Opener,
+        line: Line | None = None,
+    ) -> None:
+        self.line = line
+        self._folders = name_packages(packages if line is None else [line.folder])
         self._open_model = open_model
         self._models = {name: self._open(name) for name in self._folders}
 
@@ -130,6 +163,17 @@ class Models:
             )
         return self._models[name]
 
+    def wanted(self) -> str | None:
+        """The version that the line uses now, if another one serves; else None."""
+        if self.line is None:
+            return None
+        serving = {one.recorder.version for one in self.all() if one.recorder}
+        try:
+            now = self.line.current()
+        except (OSError, ValueError) as error:  # said when it is tried
+            return sentence_of(error)
+        return None if now in serving else now
+
     def reload(self, name: str) -> None:
         """Open a package again, and only then put it in the place of the old one.
 
@@ -141,15 +185,24 @@ class Models:
         self._models[name] = self._open(name)
 
     def _open(self, name: str) -> Model:
+        version = None
         try:
-            backend = self._open_model(self._folders[name])
+            folder = self._folders[name]
+            if self.line is not None:
+                version = self.line.current()
+                folder = self.line.package(version)
+            backend = self._open_model(folder)
             backend([_trial(backend)])
         except Exception as error:  # whatever an engine raises on a bad graph
             raise PackageError(f'{visible(name)}: {sentence_of(error)}') from error
-        opened = datetime.now(timezone.utc)
-        if backend.name in SHARED:
-            return Model(name=name, backend=backend, opened=opened, lock=nullcontext())
-        return Model(name=name, backend=backend, opened=opened)
+        line = self.line
+        return Model(
+            name=name,
+            backend=backend,
+            opened=datetime.now(timezone.utc),
+            lock=nullcontext() if backend.name in SHARED else threading.Lock(),
+            recorder=None if line is None else Recorder(line, version=version),
+        )
 
 
 def _trial(backend: Backend) -> np.ndarray:

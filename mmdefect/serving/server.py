@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from mmdefect.deploy.backend import Backend
+    from mmdefect.line.folder import Line
 
 _IDLE = 75  # seconds that a connection is kept for the next request
 _HEAD = 10  # seconds until the head of a request is complete
@@ -34,6 +35,7 @@ def run(
     device: str = 'auto',
     tile: Mapping[str, Any] | None = None,
     open_model: Opener | None = None,
+    line: Line | None = None,
     **limits: Any,
 ) -> int:
     """Serve packages until SIGTERM or SIGINT; requests that have begun are answered.
@@ -48,6 +50,7 @@ def run(
         tile: For large images: ``size`` and ``overlap`` of
             :class:`~mmdefect.deploy.tiling.TiledBackend`.
         open_model: Opens a package; by default the runtime of packages.
+        line: In place of packages; see :class:`.models.Models`.
         limits: The other settings of :class:`.settings.ServerSettings`.
 
     Returns:
@@ -56,11 +59,12 @@ def run(
     """
     try:
         settings = ServerSettings(token=token or token_from_environment(), **limits)
-        name_packages(packages)
+        name_packages(packages if line is None else [line.folder])
     except ValueError as error:
         return _complain(error, 2)
     try:
-        return _serve(packages, settings, open_model or _opener(backend, device, tile))
+        opener = open_model or _opener(backend, device, tile)
+        return _serve(packages, settings, opener, line)
     except ModuleNotFoundError as error:
         return _complain(f'{error.name} missing: pip install "mmdefect[serve]"', 1)
     except (OSError, ValueError) as error:
@@ -68,7 +72,10 @@ def run(
 
 
 def _serve(
-    packages: Sequence[str | Path], settings: ServerSettings, open_model: Opener
+    packages: Sequence[str | Path],
+    settings: ServerSettings,
+    open_model: Opener,
+    line: Line | None,
 ) -> int:
     import uvicorn
 
@@ -77,7 +84,7 @@ def _serve(
 
     # Before models are opened, which takes longer than to find the port taken.
     with Listener(listen(settings.host, settings.port)) as listener:
-        models = Models(packages, open_model=open_model)
+        models = Models(packages, open_model=open_model, line=line)
         server = uvicorn.Server(server_config(create_app(models, settings), settings))
         host, port = listener.getsockname()[:2]
         shown = f'[{host}]' if ':' in host else host

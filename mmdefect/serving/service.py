@@ -14,6 +14,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from mmdefect.deploy.decision import failed
+from mmdefect.deploy.result import Prediction
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.serving.looking import look, spec_for
 from mmdefect.serving.metrics import Metrics
@@ -25,6 +26,7 @@ from mmdefect.serving.work import Place, Work
 from mmdefect.utils.checks import visible
 
 _LOG = logging.getLogger('mmdefect.serving')
+_FOLLOW = 1.0  # seconds between two looks at which version a line uses
 
 
 class Service:
@@ -89,7 +91,8 @@ class Service:
             raise
         finally:
             self.metrics.request(name, status, time.monotonic() - began)
-        return {'model': name, 'predictions': predictions}
+        version = {} if model.recorder is None else {'version': model.recorder.version}
+        return {'model': name, **version, 'predictions': predictions}
 
     async def reload(self, name: str | None) -> list[str]:
         """Open a package again, or all, while the old ones serve.
@@ -117,6 +120,22 @@ class Service:
                 422, 'reload', f'{"; ".join(wrong)} (the old one goes on{others})'
             )
         return done
+
+    async def follow(self) -> None:
+        """Open the version that the line has come to use; the old one serves meanwhile.
+
+        Looks once a second, for as long as the server runs.
+        """
+        tried = None
+        while self.models.line is not None:
+            await asyncio.sleep(_FOLLOW)
+            wanted = self.models.wanted()
+            if wanted is not None and wanted != tried:
+                try:
+                    _LOG.warning('%s now serves %s', *await self.reload(None), wanted)
+                except Refused as refused:
+                    _LOG.error('%s', refused.sentence)
+            tried = wanted  # one that does not open is tried once
 
     async def _read(self, request: Request) -> Asked:
         reading = read_request(request, self.settings)
@@ -161,18 +180,41 @@ class Service:
             found = look(
                 model, spec, upload, product=asked.product, settings=self.settings
             )
+            found = _recorded(model, found, upload)
             # Here and not later: a map is larger than what is told of it.
             told = found.to_dict(everything=asked.everything)
             self.metrics.image(model.name, found, time.monotonic() - began)
         except Refused as refused:
             self.metrics.error(refused.reason)
+            if refused.reason == 'image':
+                _record_failure(model, spec, upload, refused.sentence)
             return refused
         except Exception as error:  # of an engine, of whatever kind
             _LOG.exception('%s failed on %s', model.name, upload.name)
             self.metrics.error('failed')
             why = f'{visible(model.name)} failed on {upload.name}'
-            return Refused(500, 'failed', f'{why} ({sentence_of(error)}): see the log')
+            sentence = f'{why} ({sentence_of(error)}): see the log'
+            _record_failure(model, spec, upload, sentence)
+            return Refused(500, 'failed', sentence)
         return told
+
+
+def _recorded(model: Model, found: Prediction, upload: Upload) -> Prediction:
+    """The result, when it is written down or says that it is not."""
+    try:
+        return model.recorded(found, upload.data)
+    except OSError as error:
+        raise Refused(507, 'record', sentence_of(error)) from error
+
+
+def _record_failure(
+    model: Model, spec: ModelSpec, upload: Upload, sentence: str
+) -> None:
+    """Write down that an image got no result; it is refused in any case."""
+    try:
+        model.recorded(failed(sentence, spec, source=upload.name), upload.data)
+    except OSError as error:
+        _LOG.error('%s', sentence_of(error))
 
 
 def _sorted_out(

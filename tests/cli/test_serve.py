@@ -41,3 +41,15 @@ def test_exception_token_files(
 @pytest.mark.parametrize('timeout', ['inf', 'nan', '0', '1e9'])
 def test_exception_timeout(capsys: pytest.CaptureFixture[str], timeout: str) -> None:
     assert 'timeout=' in complaint(capsys, '--timeout', timeout)
+
+
+def test_exception_packages_and_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 'leave one of them out' in complaint(capsys, '--line', str(tmp_path))
+    for words, why in {
+        (): 'PACKAGE: expected one package or more, or --line LINE',
+        ('--line', str(tmp_path)): 'is no line (no line.json)',
+    }.items():
+        assert main(['serve', *words]) == 1
+        assert why in capsys.readouterr().err

@@ -124,7 +124,10 @@ def parse_command(words: Sequence[str]) -> None:
         raise ValueError(f'mmdefect {name}: {message}')
 
     parser.error = error  # type: ignore[method-assign, assignment]
-    parser.parse_args(arguments)
+    if getattr(module, 'INTERMIXED', False):
+        parser.parse_intermixed_args(arguments)
+    else:
+        parser.parse_args(arguments)
 
 
 def unknown_keys(arguments: argparse.Namespace) -> list[str]:

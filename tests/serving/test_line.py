@@ -1,0 +1,120 @@
+"""A server of a line: it writes down what it decides, and goes with its versions."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from mmdefect.line.folder import Line
+from mmdefect.line.settings import LineSettings
+from mmdefect.serving import service
+from mmdefect.serving.app import create_app
+from mmdefect.serving.models import Models, PackageError
+from tests.helpers.served import ShadeBackend, part, wait_until, write_package
+
+PART = part(60)
+FILE = {'file': ('a.png', PART.data)}
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, '_FOLLOW', 0.01)
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Line:
+    line = Line.create(tmp_path / 'my_line', settings=LineSettings(keep_images='none'))
+    for version, kind in (('v0001', 'scratch'), ('v0002', 'dent')):
+        write_package(line.versions_dir / version, kind)
+    use(line, 'v0001')
+    return line
+
+
+def use(line: Line, version: str) -> None:
+    """As a promotion does, in one step."""
+    new = line.folder / 'current.new'
+    new.symlink_to(Path('versions') / version)
+    new.replace(line.pointer)
+
+
+def client_of(line: Line) -> TestClient:
+    return TestClient(create_app(Models([], open_model=ShadeBackend, line=line)))
+
+
+def answer(client: TestClient, **file: Any) -> dict:
+    return client.post('/predict', files=file or FILE).json()
+
+
+def test_smoke_decisions_are_written_down(line: Line) -> None:
+    with client_of(line) as client:
+        assert client.get('/models').json()['models'][0]['version'] == 'v0001'
+        found = answer(client)
+        assert (found['model'], found['version']) == ('my_line', 'v0001')
+        bad = client.post('/predict', files={'file': ('b.png', b'x')})
+        assert bad.status_code == 422
+    seen, refused = line.log.rows()
+    assert (seen.version, seen.source, seen.decision) == ('v0001', 'a.png', 'defective')
+    assert seen.image == hashlib.sha256(PART.data).hexdigest()
+    assert (seen.kinds, seen.body['size']) == (('scratch',), [64, 48])
+    assert (refused.source, refused.decision) == ('b.png', 'undecided')
+    assert refused.body['error'] == bad.json()['error']
+    assert line.verify().ok
+
+
+def test_feature_a_promotion_needs_no_restart(line: Line) -> None:
+    """Nor does a rollback; each answer and each row says which version it is of."""
+    with client_of(line) as client:
+        for version, kind in (('v0002', 'dent'), ('v0001', 'scratch')):
+            use(line, version)
+            wait_until(lambda v=version: answer(client)['version'] == v)
+            found = answer(client)['predictions'][0]
+            assert found['boxes'][0]['name'] == kind
+            newest = next(line.log.rows(newest=True, limit=1))
+            assert (newest.version, newest.kinds) == (version, (kind,))
+    assert line.verify().ok
+
+
+def test_exception_a_version_that_does_not_open(line: Line) -> None:
+    """The old one goes on; it is tried once, not each second."""
+    (line.versions_dir / 'v0002' / 'shade.json').write_text('{')
+    with client_of(line) as client:
+        use(line, 'v0002')
+        kept = 'mmdefect_reloads_total{model="my_line",outcome="kept"} 1.0'
+        wait_until(lambda: kept in client.get('/metrics').text)
+        for _ in range(5):
+            assert answer(client)['version'] == 'v0001'
+        assert kept in client.get('/metrics').text
+        assert client.post('/reload').status_code == 422
+
+
+def test_exception_a_line_without_a_version(line: Line) -> None:
+    line.pointer.unlink()
+    with pytest.raises(PackageError, match=r'my_line: .* has no version yet'):
+        Models([], open_model=ShadeBackend, line=line)
+
+
+@pytest.mark.parametrize('policy', ['refuse', 'serve'])
+def test_exception_a_full_disk(
+    line: Line, monkeypatch: pytest.MonkeyPatch, policy: Any
+) -> None:
+    line.settings = LineSettings(keep_images='none', on_full_disk=policy)
+
+    def full(*given: Any, **fields: Any) -> None:
+        raise OSError('decisions.db cannot be written')
+
+    monkeypatch.setattr(line.log, 'append', full)
+    with client_of(line) as client:
+        found = client.post('/predict', files=FILE)
+        text = client.get('/metrics').text
+    if policy == 'refuse':
+        assert found.status_code == 507
+        assert 'is refused, as on_full_disk of' in found.json()['error']
+        assert 'mmdefect_errors_total{reason="record"} 1.0' in text
+    else:
+        assert found.status_code == 200
+        note = found.json()['predictions'][0]['note']
+        assert note.startswith('served without a whole record: its row')
