@@ -16,6 +16,13 @@ A line is a folder; see docs/line.md."""
 #: Subcommand -> module and what the list says of it.
 COMMANDS = {
     'init': ('mmdefect.cli.line_init', 'make a line: an empty folder becomes one'),
+    'add-exam': ('mmdefect.cli.line_exam', 'freeze labelled images as an exam'),
+    'promote': (
+        'mmdefect.cli.line_promote',
+        'examine a package, and use it if nothing is lost',
+    ),
+    'rollback': ('mmdefect.cli.line_rollback', 'use the version before again'),
+    'versions': ('mmdefect.cli.line_versions', 'list what was promoted'),
     'log': ('mmdefect.cli.line_log', 'print what has happened, the newest last'),
     'verify': ('mmdefect.cli.line_verify', 'whether any row was changed or is missing'),
 }

@@ -12,6 +12,7 @@ from mmdefect.line.images import ImageStore, file_name
 from mmdefect.line.lock import locked
 from mmdefect.line.log import DecisionLog, Verified
 from mmdefect.line.settings import FILE, LineSettings, read_settings
+from mmdefect.line.versions import repair
 from mmdefect.utils.checks import brief, check_type, visible
 from mmdefect.utils.files import new_folder, write_json
 from mmdefect.utils.text_files import read_json
@@ -50,6 +51,7 @@ class Line:
                 '`mmdefect line init` has made; check the path, or make one'
             )
         self.settings = read_settings(self.folder)
+        repair(self)
 
     @classmethod
     def create(

@@ -12,8 +12,6 @@ from html import escape
 from math import isnan
 from pathlib import Path
 
-from terminaltables import AsciiTable
-
 from mmdefect.utils.files import write_text
 from mmdefect.version import __version__
 
@@ -21,9 +19,9 @@ from mmdefect.version import __version__
 # paper at the end of the way, and a scroll bar that does not hide.
 STYLE = """
 :root { --ink: #22303c; --soft: #5d6b78; --line: #d9dfe5; --accent: #3b6fb6;
-  --paper: white; }
+  --paper: white; --ground: #f3f5f7; --bar: #b4bec8; --shadow: #0004; }
 * { box-sizing: border-box; }
-body { margin: 0; background: #f3f5f7; color: var(--ink);
+body { margin: 0; background: var(--ground); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif;
   overflow-wrap: break-word; }
 main { max-width: 1080px; margin: 0 auto; padding: 40px 24px 56px; }
@@ -41,11 +39,11 @@ p.text { margin: 0 0 14px; color: var(--soft); font-size: 14px; max-width: 92ch;
   linear-gradient(90deg, var(--paper) 40%, transparent) 0 0 / 48px 100% no-repeat local,
   linear-gradient(270deg, var(--paper) 40%, transparent)
     100% 0 / 48px 100% no-repeat local,
-  linear-gradient(90deg, #0004, transparent) 0 0 / 16px 100% no-repeat scroll,
-  linear-gradient(270deg, #0004, transparent) 100% 0 / 16px 100% no-repeat scroll
-  var(--paper); }
+  linear-gradient(90deg, var(--shadow), transparent) 0 0 / 16px 100% no-repeat scroll,
+  linear-gradient(270deg, var(--shadow), transparent)
+    100% 0 / 16px 100% no-repeat scroll var(--paper); }
 .scroll::-webkit-scrollbar { height: 8px; }
-.scroll::-webkit-scrollbar-thumb { background: #b4bec8; border-radius: 4px; }
+.scroll::-webkit-scrollbar-thumb { background: var(--bar); border-radius: 4px; }
 table { border-collapse: collapse; width: 100%; font-size: 15px;
   font-variant-numeric: tabular-nums; }
 th { text-align: left; vertical-align: bottom; color: var(--soft); font-size: 13px;
@@ -66,7 +64,8 @@ figure img { display: block; max-width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: 12px; overflow-wrap: anywhere; }
 section.missing { --paper: #fff8ec; border-color: #edd5a8; }
 section.missing ul { margin: 0; padding-left: 20px; font-size: 14px; }
-footer { --paper: #f3f5f7; margin-top: 32px; color: var(--soft); font-size: 12px; }
+footer { --paper: var(--ground); margin-top: 32px; color: var(--soft);
+  font-size: 12px; }
 footer table, footer th { font-size: 12px; }
 @media (max-width: 600px) {
   main { padding: 20px 10px; }
@@ -75,6 +74,13 @@ footer table, footer th { font-size: 12px; }
   h1 { font-size: 24px; }
   th:first-child, td:first-child { max-width: 36vw; }
   .row .pictures figure { width: calc(50% - 3px); }
+}
+@media screen and (prefers-color-scheme: dark) {
+  :root { color-scheme: dark; --ink: #dfe5eb; --soft: #9fadba; --line: #33404c;
+    --accent: #6d9fe0; --paper: #1b232b; --ground: #12181e; --bar: #4c5a67;
+    --shadow: #000a; }
+  figure img { background: white; }
+  section.missing { --paper: #2c2414; border-color: #5d4b22; }
 }
 @media print { body { background: white; } section { break-inside: avoid; } }
 """
@@ -91,7 +97,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG.
+    """A PNG or JPEG.
 
     Attributes:
         path: The file.
@@ -176,11 +182,12 @@ def _picture_html(picture: Picture | Row) -> str:
         inner = f'<div class="pictures">\n{pictures}\n</div>'
         return f'<figure class="row">{inner}{caption}</figure>'
     data = base64.b64encode(picture.path.read_bytes()).decode()
+    kind = 'jpeg' if picture.path.suffix == '.jpg' else 'png'
     # Text in a picture that is shrunk further cannot be read; it scrolls instead.
     least = f'style="min-width: {7 * picture.width // 10}px" '
     return (
         f'<figure><img alt="{escape(picture.alt)}" width="{picture.width}" {least}'
-        f'src="data:image/png;base64,{data}">{caption}</figure>'
+        f'src="data:image/{kind};base64,{data}">{caption}</figure>'
     )
 
 
@@ -232,6 +239,8 @@ def markdown_table(table: Table) -> str:
 
 def text_table(table: Table) -> str:
     """Return the table for a terminal or a log."""
+    from terminaltables import AsciiTable  # comes with OpenMMLab
+
     drawn = AsciiTable([table.header, *table.rows])
     for column, name in enumerate(table.header):
         drawn.justify_columns[column] = 'right' if name in table.numbers else 'left'

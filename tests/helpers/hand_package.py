@@ -89,8 +89,11 @@ def routed_graph() -> Any:
     return _model(nodes, outputs, constants, routes=True)
 
 
-def boxes_graph() -> Any:
-    """Two boxes whose scores of two classes are means of channels."""
+def boxes_graph(classes: int = 2) -> Any:
+    """Two boxes whose scores of up to three classes are means of channels.
+
+    Of the first box blue, green, red in turn; of the second green, red, blue.
+    """
     nodes = [
         helper.make_node('ReduceMean', ['images', 'place'], ['means'], keepdims=0),
         helper.make_node('Gather', ['means', 'pairs'], ['scores_0'], axis=1),
@@ -101,11 +104,11 @@ def boxes_graph() -> Any:
     corners = np.array([[[2, 4, 10, 12], [20, 4, 40, 44]]], np.float32)
     constants = {
         'place': np.array([2, 3]),
-        'pairs': np.array([[0, 1], [1, 2]]),
+        'pairs': np.array([[0, 1, 2][:classes], [1, 2, 0][:classes]]),
         'rest': np.array([2, 4]),
         'corners': corners,
     }
-    outputs = {'scores_0': ['batch', 2, 2], 'boxes_0': ['batch', 2, 4]}
+    outputs = {'scores_0': ['batch', 2, classes], 'boxes_0': ['batch', 2, 4]}
     return _model(nodes, outputs, constants)
 
 
@@ -126,11 +129,12 @@ CLASSES = {
 def hand_package(folder: Path, task: Any, **spec: Any) -> Package:
     """Write a package of a task; its images are scaled to 0 to 1, twice as wide.
 
-    ``routed`` are maps of a model that recognises products.
+    ``routed`` are maps of a model that recognises products. Boxes may have up to three
+    ``classes``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    model = GRAPHS[task]()
-    classes = CLASSES[task]
+    classes = tuple(spec.pop('classes', CLASSES[task]))
+    model = boxes_graph(len(classes)) if task == 'boxes' else GRAPHS[task]()
     if task == 'routed':
         task, spec['routes'] = 'maps', True
     onnx.save(model, folder / 'model.onnx')

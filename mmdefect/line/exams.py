@@ -1,0 +1,194 @@
+"""The exams of a line: added, retired, and opened only as the log knows them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdefect.deploy.sources import read_image
+from mmdefect.line.exam import FILE, IMAGES, Exam, ExamImage
+from mmdefect.line.exam_sources import read_labelled
+from mmdefect.line.gate import Limits
+from mmdefect.utils.checks import check_type, name_some, visible
+from mmdefect.utils.files import file_sha256, need_space, new_folder, write_json
+from mmdefect.utils.text_files import inner_path
+
+if TYPE_CHECKING:
+    from mmdefect.line.folder import Line
+
+ADDED, RETIRED = 'exam added', 'exam retired'
+"""What the log's notes about exams say; each has ``exam`` and ``sha256`` beside it."""
+
+
+def add_exam(
+    line: Line,
+    name: str,
+    *,
+    annotations: str | Path | None = None,
+    folder: str | Path | None = None,
+    note: str = '',
+    limits: Limits | None = None,
+) -> Exam:
+    """Copy labelled images into a line, hash them and write that into the log.
+
+    Of boxes annotate every kind of defect that is to be seen, those that no version
+    finds yet, too: what is not annotated counts as a false alarm when it is found.
+
+    Args:
+        line: For whose versions it is.
+        name: Of a new folder in ``exams/``.
+        annotations: Boxes; see :func:`mmdefect.line.exam_sources.read_labelled`.
+        folder: Of all tasks; see there.
+        note: What it is for, and who answers for it.
+        limits: What may be lost.
+
+    Raises:
+        FileExistsError: There is one of this name.
+        FileNotFoundError: There is no such file or folder, or an image is missing.
+        OSError: It does not fit on the disk.
+        ValueError: It holds no labelled image, an image cannot be read, or the line is
+            in use.
+    """
+    name = _folder_name(name)
+    check_type('note', note, str, expected='text')
+    task, classes, found = read_labelled(annotations, folder)
+    for path, _ in found:
+        # Refused here, and not by every promotion. Of any depth: models say theirs.
+        read_image(path, bits=16)
+    size = sum(path.stat().st_size for path, _ in found)
+    images = f'a copy of {len(found)} images'
+    need_space(line.exams_dir, size, images, cure='free some space')
+    target = line.exams_dir / name
+    with line.lock('add-exam'):
+        with new_folder(target) as draft:
+            exam = Exam(
+                folder=target,
+                name=name,
+                task=task,
+                classes=classes,
+                note=note,
+                added=datetime.now(timezone.utc).isoformat(timespec='seconds'),
+                limits=limits or Limits(),
+                images=tuple(_copied(path, draft, image) for path, image in found),
+            )
+            write_json(draft / FILE, exam.to_dict(), lasting=True)
+        _write_down(line, target)
+    return exam
+
+
+def retire_exam(line: Line, name: str, *, why: str) -> None:
+    """Take an exam out of use: the log says why, its files go.
+
+    Raises:
+        ValueError: There is none of this name, no reason is given, or the line is in
+            use.
+    """
+    check_reason(why, 'retires an exam')
+    with line.lock('retire-exam'):
+        known = written_down(line)
+        if known.get(name) is None:
+            there = sorted(one for one, sha256 in known.items() if sha256)
+            raise ValueError(
+                f'{visible(name)} is no exam of {line.folder}: expected one of those '
+                f'that were added ({name_some(there)}); check its name'
+            )
+        body = {'what': RETIRED, 'exam': name, 'sha256': known[name], 'why': why}
+        line.log.append('note', body=body)
+        shutil.rmtree(line.exams_dir / name, ignore_errors=True)
+
+
+def open_exams(line: Line) -> list[Exam]:
+    """All exams of a line, in the order of their names, each as it was added.
+
+    Raises:
+        FileNotFoundError: One that was added is gone.
+        ValueError: Files of one have changed, are missing or were added.
+    """
+    known = {name: sha256 for name, sha256 in written_down(line).items() if sha256}
+    if gone := [name for name in known if not (line.exams_dir / name / FILE).is_file()]:
+        raise FileNotFoundError(
+            f'exams of {line.folder} are gone ({name_some(sorted(gone))}): expected '
+            'all that were added; restore them, or retire them with a reason: '
+            '`mmdefect line add-exam LINE NAME --retire --why ...`'
+        )
+    exams = []
+    for name in sorted(known):
+        path = line.exams_dir / name / FILE
+        if file_sha256(path) != known[name]:
+            raise ValueError(
+                f'{path} has changed since the exam {name} was added: expected the '
+                'file that the log knows; restore it, or retire the exam with a reason'
+            )
+        exams.append(Exam.open(path.parent))
+    return exams
+
+
+def written_down(line: Line) -> dict[str, str | None]:
+    """Name of each exam -> hash of its ``exam.json``, None if it was retired."""
+    found: dict[str, str | None] = {}
+    for row in line.log.rows(kind='note'):
+        what, exam = row.body.get('what'), row.body.get('exam')
+        if what in (ADDED, RETIRED):
+            found[str(exam)] = row.body['sha256'] if what == ADDED else None
+    return found
+
+
+def unrecorded(line: Line) -> list[Path]:
+    """Folders in ``exams/`` that the log has never heard of; see :func:`mend`."""
+    folders = [path for path in line.exams_dir.iterdir() if path.is_dir()]
+    known = written_down(line) if folders else {}
+    return [path for path in sorted(folders) if path.name not in known]
+
+
+def mend(line: Line) -> None:
+    """Finish what a kill has left half done; whoever calls holds the line's lock.
+
+    A draft goes. An exam that is whole and not in the log, of a kill or of a copy by
+    hand, is written down.
+    """
+    for folder in unrecorded(line):
+        if folder.suffix == '.part':
+            shutil.rmtree(folder, ignore_errors=True)
+        elif (folder / FILE).is_file():
+            _write_down(line, folder)
+
+
+def check_reason(why: Any, does: str) -> None:
+    """Refuse what is no reason.
+
+    Args:
+        does: What needs one, such as ``'forces a promotion'``.
+
+    Raises:
+        ValueError: It is no text, or empty.
+    """
+    if not isinstance(why, str) or not why.strip():
+        raise ValueError(
+            f'why={visible(repr(why))}: expected the reason of whoever {does}, in a '
+            'few words; give it with --why "..."'
+        )
+
+
+def _write_down(line: Line, folder: Path) -> None:
+    body = {'what': ADDED, 'exam': folder.name, 'sha256': file_sha256(folder / FILE)}
+    line.log.append('note', body=body)
+
+
+def _folder_name(name: str) -> str:
+    inside = inner_path(name, 'the name of an exam')
+    if '/' in inside or inside.startswith('.') or inside.endswith('.part'):
+        raise ValueError(
+            f"exam '{visible(name)}': expected the name of a folder, without slashes, "
+            'a dot in front or .part at its end'
+        )
+    return inside
+
+
+def _copied(source: Path, draft: Path, image: ExamImage) -> ExamImage:
+    target = draft / IMAGES / image.file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    return replace(image, sha256=file_sha256(target))

@@ -1,0 +1,227 @@
+"""The versions of a line: packages, and the pointer to the one that is in use.
+
+What the log says is what holds. A promotion copies a package to ``versions/v0002.part``
+and looks at it; then its row is written, and only then the folder gets its name and the
+pointer moves. A kill before the row leaves a draft, which goes; one after it leaves
+work that :func:`repair` finishes when the line is opened next. At no moment does
+``current`` lead to anything but the old or the new version, whole.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdefect.deploy.package import FILE as PACKAGE
+from mmdefect.deploy.package import Package, read_package
+from mmdefect.line.exams import mend, unrecorded
+from mmdefect.utils.checks import visible
+from mmdefect.utils.files import file_sha256, flush, need_space, write_json
+from mmdefect.utils.text_files import read_json
+
+if TYPE_CHECKING:
+    from mmdefect.line.folder import Line
+    from mmdefect.line.log import Row
+
+PROMOTED, REFUSED = 'promoted', 'refused'
+"""What rows of promotions say in ``state``."""
+UNFINISHED = 'promotion begun, not finished'
+"""What the log's note about a draft says that a kill has left."""
+_DRAFT = '.part'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A version of a line, as its promotion has written it down.
+
+    Attributes:
+        name: Such as ``'v0001'``.
+        folder: The package.
+        time: When it was promoted, UTC.
+        source: Path of the package that was given.
+        package: SHA-256 of its ``package.json``, which has those of its other files.
+        previous: The version before it; None of the first.
+        passed: Whether it was within the limits of all exams.
+        why: The reason of whoever forced it.
+        report: Page of the promotion, relative to the line.
+        exams: Of each exam the verdict as plain data.
+    """
+
+    name: str
+    folder: Path
+    time: str
+    source: str
+    package: str
+    previous: str | None
+    passed: bool
+    why: str | None
+    report: str | None
+    exams: Mapping[str, Any]
+
+
+def read_versions(line: Line) -> list[Version]:
+    """All versions, the oldest first; packages that were refused are none.
+
+    Raises:
+        ValueError: What is written down about one is damaged.
+    """
+    notes = line.versions_dir.glob('v*.json')
+    ordered = sorted(notes, key=lambda path: (len(path.stem), path.stem))
+    return [_version(path) for path in ordered]
+
+
+def copy_in(line: Line, package: Path, name: str) -> Package:
+    """Copy a package to the draft of a version.
+
+    Whoever calls holds the line's lock.
+
+    Raises:
+        FileNotFoundError: There is no package.
+        OSError: It does not fit on the disk.
+        ValueError: The package, or its copy, is damaged.
+    """
+    found = read_package(package)
+    size = sum(path.stat().st_size for path in package.rglob('*') if path.is_file())
+    cure = 'free some space'
+    need_space(line.versions_dir, size, f'a copy of {package}', cure=cure)
+    draft = draft_of(line, name)
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(found.folder, draft)
+    return read_package(draft)
+
+
+def next_name(line: Line) -> str:
+    """Name of the version that will come next: none is given twice."""
+    known = {row.version or '' for row in line.log.rows(kind='promotion')}
+    known |= {path.stem for path in line.versions_dir.glob('v[0-9]*')}
+    newest = max((int(one[1:]) for one in known if one[1:].isdecimal()), default=0)
+    return f'v{newest + 1:04d}'
+
+
+def draft_of(line: Line, name: str) -> Path:
+    """Where the package of a version lies until its row is written."""
+    return line.versions_dir / f'{name}{_DRAFT}'
+
+
+def settle(line: Line, row: Row) -> None:
+    """Do what a row of a promotion or a rollback says; again, if it is done already.
+
+    Whoever calls holds the line's lock.
+    """
+    name = str(row.version)
+    folder = line.versions_dir / name
+    draft = draft_of(line, name)
+    if not folder.is_dir() and draft.is_dir():
+        if file_sha256(draft / PACKAGE) != row.body.get('package'):
+            return
+        draft.rename(folder)
+    note = folder.with_suffix('.json')
+    if row.kind == 'promotion' and folder.is_dir() and not note.is_file():
+        content = {'format_version': 1, 'version': name, 'time': row.time, **row.body}
+        write_json(note, content, lasting=True)
+    if folder.is_dir() and pointed_at(line) != name:
+        switch(line, name)
+
+
+def switch(line: Line, name: str) -> None:
+    """Have the pointer lead to a version, in one step."""
+    draft = line.pointer.with_name('current.tmp')
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(Path('versions') / name, target_is_directory=True)
+    draft.replace(line.pointer)
+    flush(line.folder)
+
+
+def pointed_at(line: Line) -> str | None:
+    """Where the pointer leads, whether or not that is a version; None if nowhere."""
+    with suppress(OSError):
+        return line.pointer.readlink().name
+    return None
+
+
+def newest_row(line: Line) -> Row | None:
+    """The row of the promotion or rollback that holds."""
+    found = [
+        next((r for r in line.log.rows(kind=kind, newest=True) if _switches(r)), None)
+        for kind in ('promotion', 'rollback')
+    ]
+    return max(filter(None, found), key=lambda row: row.id, default=None)
+
+
+def promotion_of(line: Line, name: str) -> Row | None:
+    """The row that has made a version one; None if there is none."""
+    rows = line.log.rows(kind='promotion', version=name)
+    return next(filter(_switches, rows), None)
+
+
+def repair(line: Line) -> None:
+    """Finish what a kill has left half done, or undo it; called when a line is opened.
+
+    Does nothing while another process changes the line, or where it may not be written:
+    then whoever may does it.
+    """
+    with suppress(OSError, ValueError):
+        if not is_settled(line):
+            with line.lock('repair'):
+                repair_locked(line)
+
+
+def is_settled(line: Line) -> bool:
+    """Whether the pointer is where the log says, and nothing half done lies about."""
+    row = newest_row(line)
+    settled = row is None or (
+        pointed_at(line) == row.version
+        and (line.versions_dir / f'{row.version}.json').is_file()
+    )
+    return settled and not _drafts(line) and not unrecorded(line)
+
+
+def repair_locked(line: Line) -> None:
+    """See :func:`repair`; whoever calls holds the line's lock."""
+    row = newest_row(line)
+    if row is not None:
+        promotion = promotion_of(line, str(row.version))
+        for one in filter(None, [promotion, row]):
+            settle(line, one)
+    for draft in _drafts(line):
+        if draft.parent == line.versions_dir:
+            body = {'what': UNFINISHED, 'version': draft.stem}
+            line.log.append('note', body=body)
+        shutil.rmtree(draft, ignore_errors=True)
+    mend(line)
+
+
+def _drafts(line: Line) -> list[Path]:
+    """What was being written when something was killed."""
+    folders = (line.versions_dir, line.reports_dir)
+    return [path for folder in folders for path in folder.glob(f'*{_DRAFT}')]
+
+
+def _switches(row: Row) -> bool:
+    return row.kind == 'rollback' or row.body.get('state') == PROMOTED
+
+
+def _version(path: Path) -> Version:
+    content = read_json(path, 'description of a version')
+    try:
+        return Version(
+            name=path.stem,
+            folder=path.with_suffix(''),
+            time=content['time'],
+            source=content['source'],
+            package=content['package'],
+            previous=content['from'],
+            passed=content['passed'],
+            why=content['why'],
+            report=content['report'],
+            exams=dict(content['exams']),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f'{visible(str(path))} is not as a promotion wrote it ({error}): expected '
+            'what `mmdefect line log --kind promotion` shows; restore it'
+        ) from None

@@ -1,0 +1,69 @@
+"""A frozen exam is as it was, or is refused by the names of its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mmdefect.line.exam import Exam
+from mmdefect.line.exams import add_exam
+from mmdefect.line.folder import Line
+from mmdefect.line.gate import Limits
+from tests.helpers.exam_toys import box_exam, colour
+
+
+@pytest.fixture
+def exam(tmp_path: Path) -> Exam:
+    line = Line.create(tmp_path / 'line')
+    annotations = box_exam(tmp_path / 'exam', dents=1, cracks=1, good=1)
+    limits = Limits(lose=0.1, false_alarms=0.5)
+    return add_exam(line, 'frozen', annotations=annotations, note='Ada', limits=limits)
+
+
+def test_smoke_reads_what_was_written(exam: Exam) -> None:
+    assert Exam.open(exam.folder) == exam
+    assert (exam.task, exam.classes, exam.note) == ('boxes', ('dent', 'crack'), 'Ada')
+    dent, crack, good = exam.images
+    assert dent.truths[0].box == (2, 4, 10, 12)
+    assert (crack.truths[0].kind, good.truths) == ('crack', ())
+
+
+@pytest.mark.parametrize('what', ['changed', 'missing', 'added'])
+def test_exception_files(exam: Exam, what: str) -> None:
+    folder = exam.folder / 'images'
+    if what == 'changed':
+        colour(folder / 'crack02.png', green=9)
+    elif what == 'missing':
+        (folder / 'crack02.png').unlink()
+    else:
+        colour(folder / 'more/crack02.png')
+    name = 'more/crack02.png' if what == 'added' else 'crack02.png'
+    with pytest.raises(ValueError, match=rf'frozen .*\({what} 1: {name}\)'):
+        Exam.open(exam.folder)
+
+
+def test_feature_what_a_file_manager_leaves_is_no_image(exam: Exam) -> None:
+    (exam.folder / 'images/.DS_Store').write_bytes(b'x')
+    assert Exam.open(exam.folder) == exam
+
+
+@pytest.mark.parametrize(
+    ('given', 'why'),
+    [
+        ({'format_version': 9}, 'format_version=9: expected at most 1'),
+        ({'format_version': None}, 'format_version=null'),
+        ({'task': 'dreams'}, "task='dreams'"),
+        ({'limits': {'lose': 7}}, 'lose=7'),
+        ({'limits': {'gain': 1}}, 'gain'),
+        ({'images': [{'file': '../a.png'}]}, 'is not as `mmdefect line add-exam`'),
+    ],
+)
+def test_exception_description(exam: Exam, given: dict, why: str) -> None:
+    path = exam.folder / 'exam.json'
+    content = json.loads(path.read_text(encoding='utf-8'))
+    path.write_text(json.dumps({**content, **given}), encoding='utf-8')
+    with pytest.raises(ValueError, match=r'exam\.json') as error:
+        Exam.open(exam.folder)
+    assert why in str(error.value)

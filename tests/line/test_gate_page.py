@@ -1,0 +1,115 @@
+"""What a promotion shows: the table, and pictures of what changed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mmdefect.line.gate_page import MOST, in_lines
+from mmdefect.line.promote import promote
+from tests.helpers import exam_toys as toys
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Path:
+    """The page of a version that finds none of six cracks any more."""
+    line = toys.boxes_line(tmp_path, dents=1, cracks=6)
+    return promote(line, toys.blind_package(tmp_path / 'blind')).report
+
+
+def test_smoke_self_contained(refused: Path) -> None:
+    page = refused.read_text(encoding='utf-8')
+    assert '<h1>Refused: frozen: crack loses 100.0 points' in page
+    assert 'prefers-color-scheme: dark' in page
+    assert not re.search(r'(src|href)="(?!data:image)', page)
+    assert '<script' not in page
+    assert 'http' not in page.partition('<body>')[2]
+
+
+def test_feature_some_pictures_and_the_count_of_all(refused: Path) -> None:
+    page = refused.read_text(encoding='utf-8')
+    title = '<h2>crack: found by the old version, missed by the new (6)</h2>'
+    assert title in page
+    assert f'shown: the first {MOST} of 6' in page
+    assert page.count('data:image/jpeg') == 2 * MOST
+    assert 'dent: found' not in page
+
+
+def test_feature_old_and_new_beside_each_other(refused: Path) -> None:
+    """The annotated box is white, that of the old version has a colour."""
+    old, new = (
+        cv2.imread(str(refused.parent / f'000-{name}.jpg')).astype(int)
+        for name in ('old', 'new')
+    )
+    assert old.shape == new.shape
+    red = (old[..., 2] - old[..., 0] > 60) & (abs(new - old).sum(-1) > 150)
+    assert red.any()
+    assert np.all(new > 230, axis=-1).any()
+
+
+def test_feature_the_reverse(tmp_path: Path) -> None:
+    line = toys.boxes_line(tmp_path, dents=1, cracks=2)
+    blind = toys.blind_package(tmp_path / 'blind')
+    promote(line, blind, force=True, why='to win them back')
+    page = promote(line, toys.box_package(tmp_path / 'seeing')).report
+    text = page.read_text(encoding='utf-8')
+    assert '<h1>Passes all 1 exams</h1>' in text
+    assert 'crack: found by the new one only (2)' in text
+    assert 'shown: all' in text
+
+
+def test_feature_false_alarms_that_come_and_go(tmp_path: Path) -> None:
+    line = toys.boxes_line(tmp_path, dents=1, cracks=1, value=250)
+    # A good image that is a little blue: below the threshold of the old version.
+    image = toys.colour(tmp_path / 'good/test.png', blue=100)
+    exam = tmp_path / 'more'
+    toys.box_exam(exam, dents=0, cracks=0, good=1)
+    image.replace(exam / 'good01.png')
+    from mmdefect.line.exams import add_exam
+
+    add_exam(line, 'good', annotations=exam / 'exam.json')
+    eager = toys.box_package(tmp_path / 'eager', thresholds={'dent': 0.3, 'crack': 0.5})
+    found = promote(line, eager)
+    assert found.reasons == (
+        'good: false alarms are 1 of 1, before 0: expected 2.0 % at most',
+    )
+    page = found.report.read_text(encoding='utf-8')
+    assert 'dent: false alarms of the new version only (1)' in page
+
+
+def test_feature_maps_show_the_product(tmp_path: Path) -> None:
+    from mmdefect.line.exams import add_exam
+    from mmdefect.line.folder import Line
+    from tests.helpers.hand_package import hand_package
+
+    line = Line.create(tmp_path / 'line')
+    add_exam(line, 'plates', folder=toys.map_exam(tmp_path / 'exam'))
+    for name, threshold in (('first', 0.5), ('second', 0.05)):
+        given = {'thresholds': {'bottle': threshold}, 'calibrated': True}
+        hand_package(tmp_path / name, 'maps', **given)
+    promote(line, tmp_path / 'first')
+    found = promote(line, tmp_path / 'second')
+    assert found.reasons == (
+        'plates: false alarms of bottle are 4 of 4, before 0: expected 2.0 % at most',
+    )
+    page = found.report.read_text(encoding='utf-8')
+    assert 'bottle: false alarms of the new version only (4)' in page
+
+
+def test_feature_a_table_for_a_terminal(tmp_path: Path) -> None:
+    line = toys.boxes_line(tmp_path, dents=1, cracks=6)
+    bare = toys.blind_package(tmp_path / 'blind', calibrated=False)
+    found = promote(line, bare)
+    head, titles, dent, crack, alarms, note = in_lines(found.verdicts, found.notes)
+    assert head == 'exam frozen: REFUSED'
+    assert titles.split()[:4] == ['product', 'class', 'instances', 'found,']
+    assert dent.split()[:9] == ['–', 'dent', '1', '1', '1', '0', '0', '0', '0']
+    assert 'one miss is 100.0 points, more than may be lost' in dent
+    assert crack.split()[1:10] == ['crack', *'6600600', 'REFUSED'][:9]
+    assert 'loses 100.0 points (6 of 6, now 0)' in crack
+    assert alarms.split()[1:4] == ['false', 'alarms', '9']
+    assert note.strip() == 'the thresholds of the new version are not calibrated'

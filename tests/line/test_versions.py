@@ -1,0 +1,112 @@
+"""The pointer is where the log says; what a kill has left is finished or undone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mmdefect.line.folder import Line
+from mmdefect.line.promote import promote, rollback
+from mmdefect.line.versions import (
+    UNFINISHED,
+    is_settled,
+    next_name,
+    read_versions,
+    repair,
+    switch,
+)
+from tests.helpers.exam_toys import box_package
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Line:
+    """Two versions, the second in use."""
+    line = Line.create(tmp_path / 'line')
+    package = box_package(tmp_path / 'package')
+    for _ in range(2):
+        promote(line, package)
+    return line
+
+
+def test_smoke_versions(line: Line, tmp_path: Path) -> None:
+    first, second = read_versions(line)
+    assert (first.name, first.previous) == ('v0001', None)
+    assert (second.name, second.previous) == ('v0002', 'v0001')
+    assert second.source == str(tmp_path / 'package')
+    assert second.passed
+    assert second.why is None
+    assert second.exams == {}
+    assert (second.folder / 'model.onnx').is_file()
+    assert line.current() == 'v0002'
+    assert is_settled(line)
+
+
+def test_feature_the_pointer_can_be_moved_with_the_line(line: Line) -> None:
+    assert line.pointer.readlink() == Path('versions/v0002')
+    moved = line.folder.rename(line.folder.with_name('moved'))
+    assert (moved / 'current/package.json').is_file()
+
+
+def test_feature_the_log_says_where_the_pointer_is(line: Line) -> None:
+    switch(line, 'v0001')
+    assert Line(line.folder).current() == 'v0002'
+    line.pointer.unlink()
+    assert Line(line.folder).current() == 'v0002'
+
+
+def test_feature_a_lost_note_is_written_again(line: Line) -> None:
+    path = line.versions_dir / 'v0002.json'
+    content = path.read_bytes()
+    path.unlink()
+    Line(line.folder)
+    assert path.read_bytes() == content
+
+
+def test_feature_a_half_copied_draft_goes_and_is_noted(line: Line) -> None:
+    draft = line.versions_dir / 'v0003.part'
+    draft.mkdir()
+    (draft / 'model.onnx').write_bytes(b'half')
+    opened = Line(line.folder)
+    assert not draft.exists()
+    assert opened.current() == 'v0002'
+    note = next(opened.log.rows(kind='note', newest=True))
+    assert note.body == {'what': UNFINISHED, 'version': 'v0003'}
+    assert opened.verify().ok
+
+
+def test_feature_a_line_in_use_is_left_alone(line: Line) -> None:
+    draft = line.versions_dir / 'v0003.part'
+    draft.mkdir()
+    with line.lock('promote'):
+        Line(line.folder)
+        assert draft.exists()
+    repair(line)
+    assert not draft.exists()
+
+
+def test_feature_no_version_is_removed_by_a_repair(line: Line) -> None:
+    """Not even without a log."""
+    line.log.close()
+    for path in line.folder.glob('decisions.db*'):
+        path.unlink()
+    opened = Line(line.folder)
+    assert opened.current() == 'v0002'
+    assert [one.name for one in read_versions(opened)] == ['v0001', 'v0002']
+    assert next_name(opened) == 'v0003'
+
+
+def test_feature_no_name_is_given_twice(line: Line, tmp_path: Path) -> None:
+    rollback(line)
+    shutil.rmtree(line.versions_dir / 'v0002')
+    (line.versions_dir / 'v0002.json').unlink()
+    assert promote(line, tmp_path / 'package').version == 'v0003'
+
+
+def test_exception_a_damaged_note(line: Line) -> None:
+    path = line.versions_dir / 'v0002.json'
+    path.write_text(json.dumps({'time': 'now'}), encoding='utf-8')
+    with pytest.raises(ValueError, match=r"v0002\.json is not as .*'source'"):
+        read_versions(line)
