@@ -25,6 +25,10 @@ COMMANDS = {
     'versions': ('mmdefect.cli.line_versions', 'list what was promoted'),
     'log': ('mmdefect.cli.line_log', 'print what has happened, the newest last'),
     'verify': ('mmdefect.cli.line_verify', 'whether any row was changed or is missing'),
+    'verdict': ('mmdefect.cli.line_verdict', 'say what is right about a decision'),
+    'queue': ('mmdefect.cli.line_queue', 'what a person has to look at'),
+    'since-when': ('mmdefect.cli.line_since_when', 'from when on it was overlooked'),
+    'export-feedback': ('mmdefect.cli.line_feedback', 'reviewed images as a data set'),
 }
 
 

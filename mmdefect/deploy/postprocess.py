@@ -116,7 +116,7 @@ def _unlike(
     kept: list[int] = []
     while len(places):
         some, rest = places[:256], places[256:]
-        close = _overlaps(sides[:, some], sides[:, places], offset) > iou_threshold
+        close = overlaps(sides[:, some], sides[:, places], offset) > iou_threshold
         gone = np.zeros(len(places), bool)
         for number, place in enumerate(some.tolist()):
             if not gone[number]:
@@ -126,7 +126,7 @@ def _unlike(
     return kept
 
 
-def _overlaps(ours: np.ndarray, others: np.ndarray, offset: int) -> np.ndarray:
+def overlaps(ours: np.ndarray, others: np.ndarray, offset: int) -> np.ndarray:
     """Intersection over union of boxes ``(4, N)`` and ``(4, M)``, shape ``(N, M)``."""
     left, top, right, bottom = ours[:, :, None]
     x1, y1, x2, y2 = others

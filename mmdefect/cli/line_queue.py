@@ -1,0 +1,69 @@
+"""``mmdefect line queue``: what a person has to look at."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from inspect import cleandoc
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmdefect.line.queue import consider
+
+if TYPE_CHECKING:
+    from mmdefect.line.queue import Entry
+
+_RULE = cleandoc(consider.__doc__ or '').partition('\n\nArgs:')[0]
+HELP = f"""Print the images that wait for a verdict, the oldest first.
+
+{_RULE}"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('line', metavar='LINE', type=Path, help='its folder')
+    parser.add_argument(
+        '--limit', type=int, default=20, metavar='N', help='at most so many (20)'
+    )
+    parser.add_argument('--json', action='store_true', help='one JSON object a line')
+    parser.add_argument(
+        '--dismiss',
+        metavar='HASH',
+        help='take an image out without a verdict; it comes back when it is seen again',
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print them, or take one out."""
+    from mmdefect.line import queue
+    from mmdefect.line.folder import Line
+    from mmdefect.utils.checks import check_number, visible
+
+    check_number('--limit', args.limit, 1, whole=True)
+    line = Line(args.line)
+    if args.dismiss is not None:
+        if not queue.done(line, args.dismiss):
+            raise ValueError(
+                f'--dismiss {visible(args.dismiss)}: expected the whole hash of an '
+                'image that waits; see `mmdefect line queue --json`'
+            )
+        print(f'dismissed; {queue.count(line)} wait')
+        return 0
+    found = queue.entries(line)
+    for one in found[: args.limit]:
+        print(json.dumps(asdict(one)) if args.json else _told(one))
+    if not args.json:
+        full = f'; that is as many as it takes ({line.settings.queue.limit}): later '
+        full += 'ones are not taken until some are done'
+        print(f'{len(found)} wait{full if queue.is_full(line) else ""}')
+    return 0
+
+
+def _told(one: Entry) -> str:
+    """An entry in one line."""
+    what = ' '.join(filter(None, [one.decision, ', '.join(one.kinds)]))
+    if one.score is not None and one.threshold is not None:
+        what += f' ({one.score:.4g} of {one.threshold:.4g})'
+    version = one.version or '-'
+    return f'{one.time}  {one.reason:15}  {version}  {what}  {one.source}  {one.image}'

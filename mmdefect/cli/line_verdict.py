@@ -1,0 +1,92 @@
+"""``mmdefect line verdict``: say what is right about a decision."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = """Say what is right about the newest decision on an image.
+
+  confirmed    what was decided is right: it is ok, or shows what was found
+  false-alarm  it is good; of boxes, what was found of --kind or at --box is no defect
+  missed       it shows a --kind that was not found, at --box if you say where
+  wrong-kind   what was found is of --kind; at --box, if several kinds were found
+
+A row of the log says so. The same said twice is one row, and the newest verdict of an
+image counts in `mmdefect line export-feedback`. The image leaves the queue."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    from mmdefect.line.truth import VERDICTS
+
+    parser.add_argument('line', metavar='LINE', type=Path, help='its folder')
+    parser.add_argument(
+        'verdict',
+        metavar='VERDICT',
+        type=lambda text: text.replace('-', ' '),
+        choices=VERDICTS,
+        help=', '.join(one.replace(' ', '-') for one in VERDICTS),
+    )
+    parser.add_argument(
+        'images',
+        metavar='IMAGE',
+        nargs='+',
+        help='a file; or a hash, source or file name of the log',
+    )
+    parser.add_argument(
+        '--kind',
+        action='append',
+        metavar='NAME',
+        help='of the defect; several where boxes are of several kinds',
+    )
+    parser.add_argument(
+        '--box',
+        action='append',
+        nargs=4,
+        type=float,
+        metavar=('X1', 'Y1', 'X2', 'Y2'),
+        help='where it is, in pixels of the image; may be given several times',
+    )
+    parser.add_argument(
+        '--product', metavar='NAME', help='of maps: which the image shows'
+    )
+    parser.add_argument(
+        '--new-kind',
+        action='store_true',
+        help='the kind (of maps: the product) is one that the model does not know: the '
+        'next step begins a class of it',
+    )
+    parser.add_argument('--by', metavar='NAME', help='who says so')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Give the verdict on each image."""
+    from mmdefect.line import queue
+    from mmdefect.line.folder import Line
+    from mmdefect.line.verdicts import give
+
+    if args.box and len(args.images) > 1:
+        raise ValueError(
+            f'--box with {len(args.images)} images: expected one image, in which the '
+            'box is; give them one by one'
+        )
+    line = Line(args.line)
+    for image in args.images:
+        newest = next(line.log.rows(newest=True, limit=1), None)
+        row = give(
+            line,
+            image,
+            args.verdict,
+            kind=args.kind,
+            box=args.box,
+            product=args.product,
+            new_kind=args.new_kind,
+            by=args.by,
+        )
+        what = ' '.join([args.verdict, ', '.join(row.kinds)]).strip()
+        old = newest is not None and row.id <= newest.id
+        said = f'said already, row {row.id}' if old else f'row {row.id}'
+        print(f'{row.source}: {what} ({said})')
+    print(f'{queue.count(line)} wait in the queue')
+    return 0

@@ -1,0 +1,107 @@
+"""Which decided image is meant: by its file, its hash, its source, or its name alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdefect.utils.checks import check_type, name_some, visible
+from mmdefect.utils.files import file_sha256
+
+if TYPE_CHECKING:
+    from mmdefect.line.folder import Line
+    from mmdefect.line.log import DecisionLog, Row
+
+#: Digits of a hash from which on it may be cut short.
+SHORTEST = 8
+_HASH = re.compile(rf'(pixels:)?[0-9a-f]{{{SHORTEST},64}}')
+_CURE = 'give its file, or the hash that `mmdefect line log --json` shows'
+
+
+def find_decision(log: DecisionLog, image: str | Path) -> Row:
+    """The newest decision on an image.
+
+    Args:
+        log: Of the line.
+        image: An image file, which is known by its bytes; else a hash as the log has
+            it, of which the first 8 digits will do; else what it was called when it was
+            decided on, with its folders or without.
+
+    Raises:
+        ValueError: There is no decision on it, or the name fits several images.
+    """
+    check_type('image', image, str | Path, expected='a file, a hash or a name')
+    name = str(image)
+    if Path(image).is_file():
+        return _of_file(log, Path(image))
+    found = _hashed(log, name) if _HASH.fullmatch(name) else []
+    found = found or _named(log, name)
+    if len(found) != 1:
+        fits = f'fits {name_some([_told(*one) for one in found])}'
+        raise ValueError(
+            f"image='{visible(name)}' {fits if found else 'is no image of the log'}: "
+            f'expected one that was decided on; {_CURE}'
+        )
+    return next(log.rows(kind='decision', image=found[0][0], newest=True, limit=1))
+
+
+def newest_verdict(log: DecisionLog, image: str) -> Row | None:
+    """What was said last of an image, by its hash; None if nothing was."""
+    return _newest(log, image, 'verdict')
+
+
+def picture_of(line: Line, row: Row) -> Path | None:
+    """Where an image lies that was decided on, unchanged; None if it is gone.
+
+    Kept by the line, or still where it came from.
+    """
+    if row.image is None or (kept := line.images.find(row.image)) is not None:
+        return kept if row.image else None
+    path = Path(row.source or '')
+    return path if path.is_file() and file_sha256(path) == row.image else None
+
+
+def _newest(log: DecisionLog, image: str, kind: Any) -> Row | None:
+    return next(log.rows(kind=kind, image=image, newest=True, limit=1), None)
+
+
+def _of_file(log: DecisionLog, path: Path) -> Row:
+    digest = file_sha256(path)
+    if (found := _newest(log, digest, 'decision')) is not None:
+        return found
+    alike = [_told(*one) for one in _named(log, path.name)]
+    others = f' (of its name are {name_some(alike)})' if alike else ''
+    raise ValueError(
+        f'{visible(str(path))} of SHA-256 {digest[:SHORTEST]} is no image of the log'
+        f'{others}: expected one that was decided on; {_CURE}'
+    )
+
+
+def _hashed(log: DecisionLog, name: str) -> list[Any]:
+    """Images whose hash begins so: hash and one of their sources."""
+    return log.select(
+        'SELECT image, MAX(source) FROM log WHERE image >= ? AND image < ? '
+        "AND kind = 'decision' GROUP BY image",
+        (name, f'{name}g'),  # behind the last digit
+    )
+
+
+def _named(log: DecisionLog, name: str) -> list[Any]:
+    """Images that were called so, or so behind a slash: the newest first.
+
+    Reads the log through: an index would cost each decision more than it saves here.
+    """
+    plain = name.encode('utf-8', 'backslashreplace').decode()
+    found = log.select(
+        "SELECT image, source, MAX(id) FROM log WHERE kind = 'decision' AND "
+        '(source = ? OR substr(source, ?) IN (?, ?)) AND +image IS NOT NULL '
+        'GROUP BY +image ORDER BY MAX(id) DESC',
+        (plain, -len(plain) - 1, f'/{plain}', f'\\{plain}'),
+    )
+    exact = [one[:2] for one in found if one[1] == plain]
+    return exact or [one[:2] for one in found]
+
+
+def _told(image: str, source: str | None) -> str:
+    return f'{source}, {image}'

@@ -1,0 +1,195 @@
+"""Since when an image is overlooked: all versions of a line look at it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmdefect.deploy.package import read_package
+from mmdefect.line.decided import find_decision, newest_verdict, picture_of
+from mmdefect.line.since_when import FOUND, MISSED, NEITHER, OTHER
+from mmdefect.utils.checks import visible
+from mmdefect.utils.files import file_sha256
+
+if TYPE_CHECKING:
+    from mmdefect.deploy.result import Prediction
+    from mmdefect.line.folder import Line
+    from mmdefect.line.log import Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Period:
+    """A time in which one version was in use.
+
+    Attributes:
+        version: Its name.
+        since: When it was promoted, or gone back to, UTC.
+        until: When another took its place; None if it is still in use.
+    """
+
+    version: str
+    since: str
+    until: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """What a version says of an image.
+
+    Attributes:
+        period: When it was in use.
+        state: As of :class:`KindCount`; None if its package is gone.
+        prediction: What it says; None if its package is gone.
+        decided: What it has decided on this image, by the log, each with its number.
+    """
+
+    period: Period
+    state: str | None
+    prediction: Prediction | None = None
+    decided: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageHistory:
+    """What all versions of a line say of an image.
+
+    Attributes:
+        image: Its hash.
+        path: Where it lies.
+        kind: The kind that is looked for; None for any defect.
+        replays: One a time in which a version was in use, in order.
+    """
+
+    image: str
+    path: Path
+    kind: str | None
+    replays: tuple[Replay, ...] = ()
+
+    @property
+    def overlooked(self) -> list[Period]:
+        """From when to when it was overlooked; neighbours are put together.
+
+        The version is that with which it began.
+        """
+        found: list[Period] = []
+        before = None
+        for one in self.replays:
+            if one.state in (OTHER, MISSED):
+                begun = found.pop() if before in (OTHER, MISSED) else one.period
+                until = one.period.until
+                found.append(
+                    Period(version=begun.version, since=begun.since, until=until)
+                )
+            before = one.state
+        return found
+
+
+def since_when_image(
+    line: Line, image: str | Path, *, kind: str | None = None
+) -> ImageHistory:
+    """Since when an image is overlooked: every version of the line looks at it again.
+
+    Args:
+        line: With its versions.
+        image: A file, which need not be known to the line; else what
+            :func:`mmdefect.line.decided.find_decision` takes.
+        kind: That has to be found; by default what the newest verdict of the image
+            names, or any defect.
+
+    Raises:
+        FileNotFoundError: The image is gone, or the line has had no version.
+        ValueError: The image is not known, or cannot be read.
+    """
+    path, digest, product = _file_of(line, image)
+    verdict = newest_verdict(line.log, digest)
+    if kind is None and verdict is not None and verdict.decision != 'false alarm':
+        kind = next(iter(verdict.kinds), None)
+    periods = periods_of(line)
+    if not periods:
+        raise FileNotFoundError(
+            f'{line.folder} has had no version yet: expected one that was promoted; '
+            'give it a package with `mmdefect line promote`'
+        )
+    said: dict[str, Prediction | None] = {}
+    for one in periods:
+        if one.version not in said:  # a version that was gone back to looks once
+            said[one.version] = _look(line, one.version, path, product)
+    replays = [
+        Replay(
+            period=one,
+            state=_state(said[one.version], kind),
+            prediction=said[one.version],
+            decided=_decided(line, digest, one),
+        )
+        for one in periods
+    ]
+    return ImageHistory(image=digest, path=path, kind=kind, replays=tuple(replays))
+
+
+def periods_of(line: Line) -> list[Period]:
+    """When which version was in use, by the log, the first one first."""
+    rows = [*line.log.rows(kind='promotion'), *line.log.rows(kind='rollback')]
+    switches = sorted(filter(_switches, rows), key=_by_id)
+    until = [row.time for row in switches[1:]] + [None]
+    return [
+        Period(version=str(row.version), since=row.time, until=end)
+        for row, end in zip(switches, until, strict=True)
+    ]
+
+
+def _switches(row: Row) -> bool:
+    return row.kind == 'rollback' or row.body.get('state') == 'promoted'
+
+
+def _file_of(line: Line, image: str | Path) -> tuple[Path, str, str | None]:
+    """Where an image lies, its hash, and its product if that was told or seen."""
+    row: Row | None
+    if Path(image).is_file():
+        digest = file_sha256(image)
+        rows = line.log.rows(image=digest, newest=True, limit=1)
+        row = next(rows, None)
+        return Path(image), digest, None if row is None else row.product
+    row = find_decision(line.log, image)
+    path = picture_of(line, row)
+    if path is None:
+        raise FileNotFoundError(
+            f'the image {visible(str(row.source))} ({row.image}) is gone, as '
+            f"keep_images={line.settings.keep_images!r} keeps no picture of it: "
+            "expected its file, to look at it again; give that"
+        )
+    return path, str(row.image), row.product
+
+
+def _look(
+    line: Line, version: str, path: Path, product: str | None
+) -> Prediction | None:
+    """What a version says of an image; None if its package is gone."""
+    folder = line.versions_dir / version
+    if not folder.is_dir():
+        return None
+    from mmdefect.apis.inferencer import DefectInferencer
+
+    spec = read_package(folder).spec
+    # A model that recognises products does so here as it did then.
+    told = product if product in spec.classes and not spec.routes else None
+    model = DefectInferencer(folder, product=told if spec.task == "maps" else None)
+    return model.predict_one(path)
+
+
+def _state(prediction: Prediction | None, kind: str | None) -> str | None:
+    if prediction is None:
+        return None
+    if prediction.decision == 'defective':
+        named = prediction.kinds  # of maps none
+        return FOUND if kind is None or kind in named or not named else OTHER
+    return MISSED if prediction.decision == 'ok' else NEITHER
+
+
+def _decided(line: Line, image: str, period: Period) -> dict[str, int]:
+    found = line.log.select(
+        "SELECT decision, COUNT(*) FROM log WHERE image = ? AND version = ? AND kind = "
+        "'decision' GROUP BY decision",
+        (image, period.version),
+    )
+    return dict(found)
