@@ -77,7 +77,7 @@ def version() -> str:
 
 # Named by the comments of optional.txt.
 OPTIONAL = (
-    *('app', 'bench', 'coco', 'deploy', 'docs', 'edge', 'openvino', 'prune'),
+    *('app', 'bench', 'coco', 'deploy', 'docs', 'edge', 'line', 'openvino', 'prune'),
     *('publish', 'report', 'saliency', 'serve', 'supervision'),
 )
 EXTRAS = {

@@ -138,12 +138,14 @@ def test_smoke_wheel(wheel: Path) -> None:
 def test_feature_extras(wheel: Path) -> None:
     """Each holds something; of `edge` nothing brings torch or a second OpenCV."""
     found = _extras(wheel)
-    extras = {'app', 'bench', 'coco', 'deploy', 'docs', 'edge', 'openvino', 'prune'}
-    extras |= {'publish', 'report', 'saliency', 'serve', 'supervision', 'tests', 'torch'}
+    extras = {'app', 'bench', 'coco', 'deploy', 'docs', 'edge', 'line', 'openvino'}
+    extras |= {'prune', 'publish', 'report', 'saliency', 'serve', 'supervision'}
+    extras |= {'tests', 'torch'}
     assert found.keys() == extras | {'all', 'onedl', 'openmmlab'}
     assert all(found.values())
     assert found['edge'] == {'onnxruntime', 'opencv-python-headless'}
     assert found['bench'] == {'scikit-learn'}
+    assert found['line'] == {'scipy'}
     for provider in ('onedl', 'openmmlab'):
         assert {'torch', 'torchvision'} < found[provider]
     others = set().union(*(found[name] for name in (extras | {'onedl'}) - {'edge'}))

@@ -42,6 +42,10 @@ TARGETS = {
     'search_share_of_forward': 0.15,
     'cost_100/cost_10_products': 1.05,
     'mb_per_product': 2.0,
+    'row_p95_milliseconds': 2.0,
+    'status_seconds': 2.0,
+    'since_when_seconds': 5.0,
+    'promote_decodes_per_image': 1.0,
 }
 # What a number should at least be.
 LEAST = {

@@ -24,6 +24,8 @@ COMMANDS = {
     'rollback': ('mmdefect.cli.line_rollback', 'use the version before again'),
     'versions': ('mmdefect.cli.line_versions', 'list what was promoted'),
     'log': ('mmdefect.cli.line_log', 'print what has happened, the newest last'),
+    'status': ('mmdefect.cli.line_status', 'versions, decisions, verdicts, drift'),
+    'reference': ('mmdefect.cli.line_reference', 'say what is usual, for drift'),
     'verify': ('mmdefect.cli.line_verify', 'whether any row was changed or is missing'),
     'verdict': ('mmdefect.cli.line_verdict', 'say what is right about a decision'),
     'queue': ('mmdefect.cli.line_queue', 'what a person has to look at'),

@@ -47,14 +47,17 @@ class QueueRule:
 
 @dataclass(frozen=True, kw_only=True)
 class DriftBands:
-    """From when on a day is said to differ from the reference.
+    """From when on a day is said to differ from the reference; see :mod:`.traces`.
 
     Args:
-        psi: A population stability index above it is out of its band.
-        ks_p: A Kolmogorov-Smirnov test whose p is below it is out of its band.
+        psi: A population stability index above it is a difference that matters; 0.25
+            is the convention for a large one, 0.1 for a small one.
+        ks_p: Chance of a false alarm of one measure over 30 days; a day is tested
+            (Kolmogorov-Smirnov, binomial) at a thirtieth of it.
         window_days: Days that are looked at together.
-        least: Images of a window; with fewer nothing is said.
-        alarms: By how much the share of alarms may differ from the reference's.
+        least: Images of a window, and of the reference; with fewer nothing is said.
+        alarms: By how much a share, of alarms or of unknown products, may lie beside
+            what the reference allows: a difference that does not matter.
 
     Raises:
         ValueError: A value means nothing.
@@ -64,7 +67,7 @@ class DriftBands:
     ks_p: float = 0.01
     window_days: int = 1
     least: int = 50
-    alarms: float = 0.1
+    alarms: float = 0.02
 
     def __post_init__(self) -> None:
         check_number('drift.psi', self.psi, 0)

@@ -2,7 +2,8 @@
 
 Suites: detection (SD-IDD beside GFL), anomaly (IUF and its metrics), pruning (a
 sweep of Finicky Transfer Learning beside a naive one), inference (every task in torch,
-ONNX Runtime and OpenVINO) and memory (adding a product, searching).
+ONNX Runtime and OpenVINO), memory (adding a product, searching) and line (writing
+decisions down, questions to a million of them).
 
 Everything runs on the CPU, with random weights and random or drawn images: no data, no
 downloads, but for the packages of an edge box in inference.
@@ -30,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for lab/
 from lab.benchmarks.anomaly import AnomalySuite
 from lab.benchmarks.detection import DetectionSuite
 from lab.benchmarks.inference import InferenceSuite
+from lab.benchmarks.line import LineSuite
 from lab.benchmarks.memory import MemorySuite
 from lab.benchmarks.pruning import PruningSuite
 from lab.results import clean_commit, write_results
@@ -43,8 +45,16 @@ SUITES = {
     'pruning': PruningSuite,
     'inference': InferenceSuite,
     'memory': MemorySuite,
+    'line': LineSuite,
 }
-Suite = DetectionSuite | AnomalySuite | PruningSuite | InferenceSuite | MemorySuite
+Suite = (
+    DetectionSuite
+    | AnomalySuite
+    | PruningSuite
+    | InferenceSuite
+    | MemorySuite
+    | LineSuite
+)
 # Which of the options a suite has; each has its own defaults.
 SIZES = ('pairs', 'train_pairs', 'image_size', 'batch_size')
 OPTIONS = {
@@ -53,6 +63,7 @@ OPTIONS = {
     'pruning': ('pairs', 'image_size', 'batch_size', 'images'),
     'inference': ('pairs', 'images'),
     'memory': ('pairs', 'image_size', 'images'),
+    'line': ('pairs', 'images', 'rows'),
 }
 
 
@@ -67,8 +78,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     sizes.add_argument('--depth', type=int, help='detection: layers of the ResNet')
     sizes.add_argument('--maps', type=int, help='anomaly: maps for the metrics')
     sizes.add_argument(
-        '--images', type=int, help='pruning, inference, memory: images to see'
+        '--images', type=int, help='pruning, inference, memory, line: images to see'
     )
+    sizes.add_argument('--rows', type=int, help='line: rows of the log')
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument(
         '--only', nargs='+', metavar='NAME', help='only these measurements'

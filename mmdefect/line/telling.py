@@ -1,0 +1,136 @@
+"""A line's status in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from mmdefect.line.settings import DriftBands
+from mmdefect.line.status import Status
+from mmdefect.line.traces import Trace
+
+_WIDTH = 11
+
+
+def told(found: Status, bands: DriftBands, *, days: int = 7) -> Iterator[str]:
+    """A status in lines.
+
+    Args:
+        found: To be told.
+        bands: Of the line.
+        days: Of how many the decisions are told.
+    """
+    yield from _block('line', [found.line])
+    yield from _block('version', _versions(found))
+    yield from _block('exams', _exams(found))
+    yield from _block('decisions', _decisions(found, days))
+    yield from _block('queue', [f'{found.queue} images wait for a person'])
+    verdicts = ', '.join(f'{name} {count}' for name, count in found.verdicts.items())
+    yield from _block('verdicts', [verdicts])
+    yield from _block('verified', [_sealed(found)])
+    yield from _block('drift', [*_drift(found, bands)])
+
+
+def _block(name: str, lines: list[str]) -> Iterator[str]:
+    for place, line in enumerate(lines):
+        yield f'{"" if place else name:{_WIDTH}}{line}'
+
+
+def _versions(found: Status) -> list[str]:
+    if not found.history:
+        return ['none yet; promote a package']
+    newest = found.history[-1]
+    lines = [f'{newest.version} since {_minute(newest.since)} ({newest.by})']
+    earlier = [f'{one.version} from {_minute(one.since)}' for one in found.history[:-1]]
+    return [*lines, f'before: {", ".join(earlier[-5:])}'] if earlier else lines
+
+
+def _exams(found: Status) -> list[str]:
+    return [
+        f'{one.name}: {one.images} images, {one.days} days old' for one in found.exams
+    ] or ['none; a promotion has nothing to prove']
+
+
+def _decisions(found: Status, days: int) -> list[str]:
+    return [
+        f'{one.day}  {_counts(one.decisions)}; {one.queued} to the queue'
+        for one in found.days[-days:]
+    ] or ['none yet']
+
+
+def _counts(decisions: Mapping[str, int]) -> str:
+    return ', '.join(f'{name} {count}' for name, count in sorted(decisions.items()))
+
+
+def _sealed(found: Status) -> str:
+    if found.sealed is None:
+        return 'never; run `mmdefect line verify`'
+    row, time = found.sealed['row'], _minute(found.sealed['time'])
+    return f'up to row {row} on {time}, {found.unverified} rows since'
+
+
+def _drift(found: Status, bands: DriftBands) -> Iterator[str]:
+    if not found.references:
+        yield (
+            'not watched: there is no reference; run `mmdefect line reference LINE '
+            'IMAGES`'
+        )
+        return
+    for trace in sorted(found.traces, key=lambda one: one.left or '~'):
+        if trace in found.present or trace.left:
+            yield sentence(trace, bands)
+    yield from found.undecided
+
+
+def _minute(time: str) -> str:
+    """A time to the minute, in UTC as all of them are."""
+    return time[:16].replace('T', ' ')
+
+
+def sentence(trace: Trace, bands: DriftBands) -> str:
+    """A measure in one line: where it is, when it left its band, what is undecided."""
+    of = f' of {trace.product}' if trace.product else ''
+    by = f' by {trace.version}' if trace.version else ''
+    parts = [*_left(trace), *_now(trace)]
+    if few := trace.states.count('undecided'):
+        parts.append(
+            f'{few} of {len(trace.days)} days undecided (fewer than {bands.least} '
+            'images, or a reference of fewer)'
+        )
+    return f'{trace.measure}{of}{by}: {"; ".join(parts)}'
+
+
+def _left(trace: Trace) -> Iterator[str]:
+    if trace.left is None:
+        return
+    since = trace.out_since
+    if since is None:
+        yield f'left its band on {trace.left}, and came back'
+    elif since == trace.left:
+        yield f'OUT since {since}'
+    else:
+        yield f'OUT since {since}, the first time on {trace.left}'
+
+
+def _now(trace: Trace) -> Iterator[str]:
+    if trace.states[-1:] == ('undecided',):
+        yield f'undecided on {trace.days[-1]} ({trace.images[-1]} images)'
+    at = trace.decided
+    if at is None:
+        return
+    state = 'ok ' if trace.state == 'ok' else ''
+    where = f'{state}on {trace.days[at]} ({trace.images[at]} images)'
+    if trace.quantiles is None or trace.psi is None:
+        low, high = trace.normal
+        share = f'{trace.distance[at]:.1%}, expected {low:.1%} to {high:.1%}'
+        yield f'{where}: {share}, p {trace.p[at]:.1g}'
+        return
+    median, usual = trace.quantiles[at, 1], trace.normal[1]
+    yield (
+        f'{where}: median {_number(median)}, usually {_number(usual)}, index '
+        f'{trace.psi[at]:.2f}, p {trace.p[at]:.1g}'
+    )
+
+
+def _number(value: float) -> str:
+    return 'none' if math.isnan(value) else f'{value:.3g}'
