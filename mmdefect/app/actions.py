@@ -114,8 +114,11 @@ def scores_of(predictions: Sequence[Prediction], name: str) -> np.ndarray:
 
 def _score_of(prediction: Prediction, name: str) -> float | None:
     if prediction.task == 'boxes':
-        own = [s for s, n in zip(prediction.scores, prediction.names, strict=True)
-               if n == name]
+        own = [
+            s
+            for s, n in zip(prediction.scores, prediction.names, strict=True)
+            if n == name
+        ]
         return float(max(own)) if own else None
     if prediction.task == 'maps' and prediction.product not in (None, name):
         return None

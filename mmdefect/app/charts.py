@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -119,7 +120,9 @@ def _rectangle(
     )
 
 
-def _line(points: Sequence[tuple[float, float]], colour: str, kind: str = 'curve') -> str:
+def _line(
+    points: Sequence[tuple[float, float]], colour: str, kind: str = 'curve'
+) -> str:
     text = ' '.join(f'{x:.2f},{y:.2f}' for x, y in points)
     return f'<polyline class="{kind}" points="{text}" stroke="{colour}"/>'
 

@@ -81,7 +81,9 @@ class Desk:
         """Names of the line's exams; none of a model."""
         if self.line is None:
             return []
-        return sorted(path.parent.name for path in self.line.exams_dir.glob('*/exam.json'))
+        return sorted(
+            path.parent.name for path in self.line.exams_dir.glob('*/exam.json')
+        )
 
     def scores(self, exam: str | None, version: str | None, name: str) -> Scores:
         """Scores of a class or product in an exam; see :class:`.exam_scores.Scores`.

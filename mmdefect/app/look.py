@@ -41,7 +41,9 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
             )
             said = gr.HTML(elem_classes='said', elem_id='looked')
         with gr.Column(scale=5, min_width=280):
-            gallery = gr.Gallery(label='Results', columns=3, object_fit='contain')
+            gallery = gr.Gallery(
+                elem_id='gallery', label='Results', columns=3, object_fit='contain'
+            )
             table = gr.Dataframe(
                 headers=[*actions.HEADER], interactive=False, elem_id='results'
             )
@@ -123,9 +125,7 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
     count_after(version.change(choices, version, name, **MODEL).then(**looking))
     count_after(files.change(**looking))
     count_after(gr.on([name.change, exam.change], lambda: None, **QUICK))
-    slider.input(
-        count, [slider, *chosen], counted, trigger_mode='always_last', **QUICK
-    )
+    slider.input(count, [slider, *chosen], counted, trigger_mode='always_last', **QUICK)
     slider.release(again, [slider, found, version, name], results[1:], **MODEL)
 
 

@@ -39,7 +39,9 @@ def links(desk: Desk) -> str:
 def _of_stream(desk: Desk) -> Iterator[Path]:
     """Reports of the stream that the version in use was learned in, near its files."""
     about = desk.model().spec.about
-    given = [Path(str(about[key])) for key in ('checkpoint', 'config') if about.get(key)]
+    given = [
+        Path(str(about[key])) for key in ('checkpoint', 'config') if about.get(key)
+    ]
     if desk.line is None:
         given.insert(0, desk.path / 'checkpoint')
     for path in given:

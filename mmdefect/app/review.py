@@ -49,15 +49,16 @@ def review_tab(desk: Desk, tab: Any) -> None:
             kind = gr.Dropdown(
                 [], label='Kind', info=_KINDS, allow_custom_value=True, elem_id='kind'
             )
+            new = gr.Checkbox(label='a kind that the model does not know yet')
             box = gr.Textbox(label='Box', info=_HINT, elem_id='box')
             by = gr.Textbox(label='Your name', info='stands beside your verdicts')
-    view = [shown, said, picture, kind, box, corner]
+    view = [shown, said, picture, kind, new, box, corner]
 
-    def view_of(new: Shown | None) -> tuple[Any, ...]:
-        if new is None:
-            return None, waiting.NOTHING, None, gr.update(value=None), '', None
-        kinds = gr.update(choices=[*new.classes], value=None)
-        return new, new.said, new.picture, kinds, '', None
+    def view_of(shown: Shown | None) -> tuple[Any, ...]:
+        if shown is None:
+            return None, waiting.NOTHING, None, gr.update(value=None), False, '', None
+        kinds = gr.update(choices=[*shown.classes], value=None)
+        return shown, shown.said, shown.picture, kinds, False, '', None
 
     @told
     def open_at(step: int, now: Shown | None) -> tuple[Any, ...]:
@@ -65,12 +66,17 @@ def review_tab(desk: Desk, tab: Any) -> None:
 
     @told
     def give(
-        verdict: str, now: Shown | None, kind: str | None, box: str, by: str
+        verdict: str,
+        now: Shown | None,
+        kind: str | None,
+        new: bool,
+        box: str,
+        by: str,
     ) -> tuple[Any, ...]:
         if now is None:
             return view_of(None)
         following = waiting.decided(
-            desk, now.image, verdict, kind=kind, box=box, by=by
+            desk, now.image, verdict, kind=kind, new_kind=new, box=box, by=by
         )
         gr.Info(f'{verdict}: written down', duration=2)
         return view_of(following)
@@ -79,7 +85,7 @@ def review_tab(desk: Desk, tab: Any) -> None:
     back.click(partial(open_at, -1), shown, view, **MODEL)
     on.click(partial(open_at, 1), shown, view, **MODEL)
     for verdict, button in buttons.items():
-        button.click(partial(give, verdict), [shown, kind, box, by], view, **MODEL)
+        button.click(partial(give, verdict), [shown, kind, new, box, by], view, **MODEL)
     picture.select(_click, [shown, corner], [box, corner], **QUICK)
     box.change(_mark, [shown, box], picture, **QUICK)
 

@@ -28,8 +28,8 @@ def standing(desk: Desk) -> str:
     line = line_of(desk)
     found = status(line)
     bands = line.settings.drift
-    indices = [one for one in found.traces if one.psi is not None]
-    shares = [one for one in found.traces if one.psi is None]
+    indices = [one for one in found.present if one.psi is not None]
+    shares = [one for one in found.present if one.psi is None]
     return ''.join(
         [
             _headline(found),
@@ -56,10 +56,12 @@ def _headline(found: Status) -> str:
         f'<span class="bad">{len(out)} measures left their band</span>'
         if out
         else '<span class="good">no drift</span>'
-        if any(trace.state == 'ok' for trace in found.traces)
+        if any(trace.state == 'ok' for trace in found.present)
         else 'drift is not judged'
     )
-    said = ', '.join(f'{count} {name}' for name, count in found.verdicts.items() if count)
+    said = ', '.join(
+        f'{count} {name}' for name, count in found.verdicts.items() if count
+    )
     images = sum(sum(day.decisions.values()) for day in found.days)
     return (
         f'<p class="big">{escape(version)} in use · {mood}</p>'
@@ -80,7 +82,7 @@ def _drift(found: Status) -> str:
     words = {'ok': 'in its band', 'undecided': 'too few images'}
     rows = (
         (_name(one), words.get(one.state, 'out of its band'), one.left or '–')
-        for one in found.traces
+        for one in found.present
     )
     notes = ''.join(f'<p class="soft">{escape(one)}</p>' for one in found.undecided)
     return _table(('measure', 'now', 'first day out'), rows) + notes

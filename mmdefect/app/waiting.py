@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from mmdefect.line.queue import Entry
 
 NOTHING = '<p class="big">Nothing waits for a verdict.</p>'
-#: Verdicts that say of which kind the defect is, and where.
-_NAMED = ('missed', 'wrong kind')
 _REASONS = {
     'error': 'it could not be looked at',
     'margin': 'its score is near to the threshold',
@@ -79,6 +77,7 @@ def decided(
     verdict: str,
     *,
     kind: str | None = None,
+    new_kind: bool = False,
     box: str = '',
     by: str | None = None,
 ) -> Shown | None:
@@ -88,18 +87,25 @@ def decided(
         desk: Of a line.
         image: Hash of the image.
         verdict: One of :data:`VERDICTS`.
-        kind: Of what was missed or is of another kind; otherwise not written down.
+        kind: Of the defect; see :func:`mmdefect.line.verdicts.give`.
+        new_kind: Whether the model may not know it.
         box: Where it is, as :func:`.actions.box_of` reads it.
         by: Who says it.
 
     Raises:
-        ValueError: The box is none, or the log does not know the image.
+        ValueError: The box is none, or the verdict does not fit the decision.
     """
     line = line_of(desk)
-    named = verdict in _NAMED
-    where = actions.box_of(box) if named else None
     following = _following(line, image)
-    give(line, image, verdict, kind=kind if named else None, box=where, by=by or None)
+    give(
+        line,
+        image,
+        verdict,
+        kind=kind or None,
+        new_kind=new_kind,
+        box=actions.box_of(box),
+        by=by or None,
+    )
     return opened(desk, following)
 
 

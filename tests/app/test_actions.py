@@ -138,7 +138,9 @@ def test_feature_a_box_as_it_is_typed() -> None:
     assert actions.box_of('1, 2 30,40.5') == (1, 2, 30, 40.5)
 
 
-@pytest.mark.parametrize('text', ['1 2 3', '1 2 3 x', '5 2 3 4', '1 2 nan 4', '-1 2 3 4'])
+@pytest.mark.parametrize(
+    'text', ['1 2 3', '1 2 3 x', '5 2 3 4', '1 2 nan 4', '-1 2 3 4']
+)
 def test_exception_boxes(text: str) -> None:
     with pytest.raises(ValueError, match='expected four numbers x1, y1, x2, y2'):
         actions.box_of(text)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from mmdefect.app.desk import OPEN, Desk
-from tests.helpers.page_line import THRESHOLDS, package
+from mmdefect.app.desk import Desk
+from tests.helpers.page_line import package
 
 
 def test_smoke_a_model_without_a_line(tmp_path: Path) -> None:

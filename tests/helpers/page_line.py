@@ -55,7 +55,10 @@ def package(folder: Path, threshold: float) -> Path:
     made = hand_package(folder, 'maps')
     resize = {**made.input.steps[0], 'size': [SIZE, SIZE]}
     spec = ModelSpec(
-        task='maps', classes=(PRODUCT,), thresholds={PRODUCT: threshold}, calibrated=True
+        task='maps',
+        classes=(PRODUCT,),
+        thresholds={PRODUCT: threshold},
+        calibrated=True,
     )
     given = replace(made.input, steps=(resize,), size=(SIZE, SIZE))
     replace(made, spec=spec, input=given).save(folder)
@@ -88,7 +91,6 @@ def page_line(folder: Path) -> Line:
     return line
 
 
-
 def _fortnight(line: Line) -> None:
     """Days of eighty decisions; in the last three the light gets brighter."""
     rng = np.random.default_rng(0)
@@ -98,7 +100,7 @@ def _fortnight(line: Line) -> None:
         rows = [_decision(rng, day + timedelta(minutes=n), at) for n in range(80)]
         line.log.append_many(rows)
     first, last = (one.date().isoformat() for one in (days[0], days[6]))
-    reference.keep(line, reference.of_days(line, first, last))
+    reference.keep(line, reference.of_log(line, first, last))
 
 
 def _decision(rng: np.random.Generator, time: datetime, day: int) -> dict[str, Any]:
@@ -106,13 +108,13 @@ def _decision(rng: np.random.Generator, time: datetime, day: int) -> dict[str, A
     score = float(rng.normal(0.42, 0.05))
     return {
         'kind': 'decision',
-        'version': 'v0001',
+        'version': 'v0002',
         'time': time.isoformat(),
         'source': 'camera 0',
         'product': PRODUCT,
-        'decision': 'defective' if score > THRESHOLDS[0] else 'ok',
+        'decision': 'defective' if score >= THRESHOLDS[1] else 'ok',
         'score': score,
-        'threshold': THRESHOLDS[0],
+        'threshold': THRESHOLDS[1],
         'body': {
             'brightness': float(rng.normal(light, 4)),
             'sharpness': float(rng.normal(300, 30)),
