@@ -22,13 +22,19 @@ def brightness_and_sharpness(image: np.ndarray) -> tuple[float, float]:
         image: ``(H, W, 3)``, BGR, uint8.
     """
     # Of a large one every few pixels: to average all would take longer than to decide.
-    step = max(1, max(image.shape[:2]) // (2 * _SIDE))
-    grey = cv2.cvtColor(np.ascontiguousarray(image[::step, ::step]), cv2.COLOR_BGR2GRAY)
-    height, width = grey.shape
-    by = -(-max(height, width) // _SIDE)
-    if by > 1:
-        size = (max(1, width // by), max(1, height // by))
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    step = -(-max(image.shape[:2]) // (2 * _SIDE))
+    image = _smaller(image, step, cv2.INTER_NEAREST)
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    grey = _smaller(grey, -(-max(grey.shape) // _SIDE), cv2.INTER_AREA)
     edges = cv2.Laplacian(grey, cv2.CV_16S)
     spread = cv2.meanStdDev(edges)[1][0, 0]
     return float(grey.mean()), float(spread**2)
+
+
+def _smaller(image: np.ndarray, by: int, interpolation: int) -> np.ndarray:
+    """An image whose sides are divided by a whole number."""
+    if by <= 1:
+        return image
+    height, width = image.shape[:2]
+    size = (max(1, width // by), max(1, height // by))
+    return cv2.resize(image, size, interpolation=interpolation)
