@@ -30,11 +30,10 @@ MOST = 4
 #: Longer side of a picture on the page, in pixels.
 SIDE = 640
 _WIDTH = 420
-HEADER = (
-    'product', 'class', 'instances', 'found, old', 'found, new', 'missed, old',
-    'missed, new', 'false, old', 'false, new', 'verdict', 'what to know',
+NUMBERS = (
+    'instances', 'found, old', 'found, new', 'missed, old', 'missed, new',
+    'false, old', 'false, new',
 )  # fmt: skip
-_NUMBERS = HEADER[2:9]
 LOST, WON = 'found by the old version, missed by the new', 'found by the new one only'
 RAISED, GONE = 'false alarms of the new version only', 'false alarms that are gone'
 #: In this order on the page: what is worse comes first.
@@ -80,7 +79,9 @@ class Changes:
             path = self.folder / f'{number:03d}-{name}.jpg'
             path.write_bytes(encoded(_picture(found, look.pixels, look.image.truths)))
             alt = f'{look.image.file}, {name} version: {found.decision}'
-            pictures.append(Picture(path, visible(alt), _WIDTH, caption=name))
+            pictures.append(
+                Picture(path, visible(alt), _WIDTH, caption=name, shrinks=True)
+            )
         return pictures
 
 
@@ -95,22 +96,26 @@ def _changes(look: Look) -> Iterator[tuple[str, str]]:
     # Maps name no kind: their false alarms are those of the product.
     places = {name: name or look.image.product for name in (*old.false, *new.false)}
     for name, place in places.items():
-        before, after = old.false.count(name), new.false.count(name)
-        if before != after:
-            yield place, GONE if before > after else RAISED
+        more = new.false.count(name) - old.false.count(name)
+        if more:
+            yield place, RAISED if more > 0 else GONE
 
 
 def _picture(
     found: Prediction, pixels: np.ndarray, truths: Sequence[Truth]
 ) -> np.ndarray:
-    """A prediction with the annotated boxes, white with a dark rim, below its own."""
-    marked = pixels.copy()
-    thick = max(1, round(max(pixels.shape[:2]) / 300))
+    """A prediction, and around its boxes the annotated ones: white with a dark rim."""
+    drawn = found.draw(pixels)
+    # Small images are enlarged by a whole factor, below a line of text.
+    factor = drawn.shape[1] // pixels.shape[1]
+    top = len(drawn) - factor * len(pixels)
+    thick = max(1, round(max(drawn.shape[:2]) / 300))
     for box in (truth.box for truth in truths if truth.box is not None):
-        x1, y1, x2, y2 = (round(value) for value in box)
+        x1, y1, x2, y2 = (round(factor * value) for value in box)
+        low = (x1 - 3 * thick, y1 - 3 * thick + top)
+        high = (x2 + 3 * thick, y2 + 3 * thick + top)
         for colour, width in (((40, 40, 40), 3 * thick), ((255, 255, 255), thick)):
-            cv2.rectangle(marked, (x1, y1), (x2, y2), colour, width)
-    drawn = found.draw(marked)
+            cv2.rectangle(drawn, low, high, colour, width)
     scale = SIDE / max(drawn.shape[:2])
     if scale >= 1:
         return drawn
@@ -120,22 +125,24 @@ def _picture(
 
 def gate_table(verdict: Verdict) -> Table:
     """The table of an exam: classes, false alarms, and what holds for all of it."""
-    rows = [_cells(row) for row in verdict.rows]
-    rows += [['', '', *[''] * 8, note] for note in verdict.notes]
-    return Table(HEADER, rows, _NUMBERS)
+    products = ['product'] * any(row.product for row in verdict.rows)
+    header = ['class', *products, 'verdict', *NUMBERS, 'what to know']
+    rows = [_cells(row, products=bool(products)) for row in verdict.rows]
+    rows += [['all', *[''] * (len(header) - 2), note] for note in verdict.notes]
+    return Table(header, rows, NUMBERS)
 
 
-def _cells(row: GateRow) -> list[str]:
+def _cells(row: GateRow, *, products: bool) -> list[str]:
     numbers = (*row.found, *row.missed, *row.false)
     instances = str(row.number)
     if row.images != row.number:
         instances += f' on {row.images}'
     return [
-        visible(row.product) or '–',
         visible(row.kind) or 'false alarms',
+        *[visible(row.product) or '–'] * products,
+        'passed' if row.passed else 'REFUSED',
         instances,
         *('–' if value is None else str(value) for value in numbers),
-        'passed' if row.passed else 'REFUSED',
         row.note,
     ]
 
@@ -149,7 +156,7 @@ def write_gate_page(
     previous: str | None,
     notes: Sequence[str],
 ) -> Path:
-    """Write ``index.html`` and ``report.md``, which need nothing beside them but this.
+    """Write ``index.html``, which needs nothing beside it, and ``report.md``.
 
     Args:
         verdicts: Of each exam.
@@ -184,7 +191,7 @@ def _sections(verdicts: Sequence[Verdict], changes: Changes) -> Iterator[Section
     for verdict in verdicts:
         yield Section(
             title=f'Exam {verdict.exam}: {"passed" if verdict.passed else "refused"}',
-            text=' '.join(f'{why}.' for why in verdict.reasons),
+            text=' '.join(_sentences(verdict)),
             table=gate_table(verdict),
         )
         own = [one for one in changes.counts if one[0] == verdict.exam]
@@ -196,6 +203,11 @@ def _sections(verdicts: Sequence[Verdict], changes: Changes) -> Iterator[Section
                 text=f'Exam {verdict.exam}; shown: {shown}. Annotated boxes are white.',
                 pictures=rows,
             )
+
+
+def _sentences(verdict: Verdict) -> Iterator[str]:
+    yield from (f'{why}.' for why in verdict.reasons)
+    yield from (f'{note[0].upper()}{note[1:]}.' for note in verdict.notes)
 
 
 def in_lines(verdicts: Sequence[Verdict], notes: Sequence[str]) -> list[str]:

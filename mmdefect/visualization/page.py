@@ -104,12 +104,15 @@ class Picture:
         alt: What it shows, for readers who cannot see it.
         width: Width on the page in pixels.
         caption: Small text below.
+        shrinks: Whether it may be smaller where there is no room, as it holds no text
+            that has to be read.
     """
 
     path: Path
     alt: str
     width: int
     caption: str = ''
+    shrinks: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,7 @@ def _picture_html(picture: Picture | Row) -> str:
     kind = 'jpeg' if picture.path.suffix == '.jpg' else 'png'
     # Text in a picture that is shrunk further cannot be read; it scrolls instead.
     least = f'style="min-width: {7 * picture.width // 10}px" '
+    least = '' if picture.shrinks else least
     return (
         f'<figure><img alt="{escape(picture.alt)}" width="{picture.width}" {least}'
         f'src="data:image/{kind};base64,{data}">{caption}</figure>'
