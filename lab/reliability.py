@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / 'docs/reliability.md'
 
 
-def _find_tests() -> None:
+def find_tests() -> None:
     """Have our own ``tests`` found: other packages install one, too."""
     package = ModuleType('tests')
     package.__path__ = [str(ROOT / 'tests')]
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     listed = commands.add_parser('files', help=files.__doc__)
     listed.set_defaults(run=files)
     args = parser.parse_args(argv)
-    _find_tests()
+    find_tests()
     return args.run(args)
 
 

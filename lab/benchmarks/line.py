@@ -18,6 +18,7 @@ from unittest import mock
 import cv2
 import numpy as np
 
+from lab.reliability import find_tests
 from mmdefect.apis.inferencer import DefectInferencer
 from mmdefect.deploy import sources
 from mmdefect.line import reference
@@ -94,6 +95,7 @@ class LineSuite:
     @cached_property
     def packages(self) -> tuple[Path, Path]:
         """Two packages that differ in their threshold."""
+        find_tests()
         from tests.helpers.hand_package import hand_package
 
         first, second = (

@@ -108,9 +108,14 @@ class Status:
 
     @property
     def present(self) -> tuple[Trace, ...]:
-        """Traces of the version in use, and of the pictures."""
+        """Traces of the version in use, and of the pictures, by the last reference."""
         known = (None, self.version)
-        return tuple(trace for trace in self.traces if trace.version in known)
+        found = {
+            (trace.measure, trace.product): trace
+            for trace in sorted(self.traces, key=lambda one: one.days[-1])
+            if trace.version in known
+        }
+        return tuple(found.values())
 
     @property
     def out(self) -> tuple[Trace, ...]:

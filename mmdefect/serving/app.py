@@ -61,8 +61,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
 
     @app.get('/metrics', dependencies=known)
     async def metrics() -> Response:
-        text = service.metrics.text(service.models.all())
-        return Response(text, media_type=CONTENT_TYPE_LATEST)
+        return Response(await service.measured(), media_type=CONTENT_TYPE_LATEST)
 
     @app.post('/predict', dependencies=known)
     async def predict(request: Request) -> JSONResponse:

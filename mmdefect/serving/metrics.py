@@ -14,6 +14,8 @@ from prometheus_client import (
 )
 
 from mmdefect.deploy.result import Prediction
+from mmdefect.line.status import Status
+from mmdefect.serving.line_metrics import LineMetrics
 from mmdefect.serving.models import Model
 from mmdefect.serving.work import Work
 
@@ -30,6 +32,7 @@ class Metrics:
     def __init__(self, work: Work) -> None:
         registry = CollectorRegistry()
         self.registry = registry
+        self._line: LineMetrics | None = None
         ProcessCollector(registry=registry)
         counter = partial(Counter, registry=registry)
         gauge = partial(Gauge, registry=registry)
@@ -98,6 +101,12 @@ class Metrics:
     def reload(self, model: str, outcome: str) -> None:
         """Count a package that was opened again, or was not."""
         self._reloads.labels(model, outcome).inc()
+
+    def line(self, found: Status) -> None:
+        """Tell how the line of this server is."""
+        if self._line is None:
+            self._line = LineMetrics(self.registry)
+        self._line.update(found)
 
     def text(self, models: list[Model]) -> bytes:
         """All of it in Prometheus' text format."""

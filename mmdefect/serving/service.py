@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from mmdefect.deploy.decision import failed
 from mmdefect.deploy.result import Prediction
 from mmdefect.deploy.spec import ModelSpec
+from mmdefect.line.status import status as line_status
 from mmdefect.serving.looking import look, spec_for
 from mmdefect.serving.metrics import Metrics
 from mmdefect.serving.models import Model, Models, PackageError
@@ -136,6 +137,17 @@ class Service:
                 except Refused as refused:
                     _LOG.error('%s', refused.sentence)
             tried = wanted  # one that does not open is tried once
+
+    async def measured(self) -> bytes:
+        """All counters for Prometheus, and how the line is where there is one."""
+        line = self.models.line
+        if line is not None:
+            try:
+                self.metrics.line(await asyncio.to_thread(line_status, line))
+            except (OSError, ValueError) as error:  # the counters are told all the same
+                _LOG.error('%s', sentence_of(error))
+                self.metrics.error('line')
+        return self.metrics.text(self.models.all())
 
     async def _read(self, request: Request) -> Asked:
         reading = read_request(request, self.settings)

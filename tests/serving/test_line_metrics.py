@@ -6,15 +6,19 @@ import math
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry
 
 from mmdefect.line import reference
 from mmdefect.line.folder import Line
 from mmdefect.line.promote import promote
 from mmdefect.line.status import status
+from mmdefect.serving.app import create_app
 from mmdefect.serving.line_metrics import LineMetrics
+from mmdefect.serving.models import Models
 from tests.helpers.drawn_line import drawn_rows, from_day
 from tests.helpers.hand_package import hand_package
+from tests.helpers.served import ShadeBackend, write_package
 
 
 @pytest.fixture
@@ -65,3 +69,19 @@ def test_feature_undecided_is_no_number(line: Line) -> None:
         registry.get_sample_value('mmdefect_line_out_of_band', labels) or 0
     )
     assert registry.get_sample_value('mmdefect_line_drift', labels) is None
+
+
+def test_feature_a_server_of_a_line_tells_it(tmp_path: Path) -> None:
+    """A line that cannot be read costs no other number."""
+    line = Line.create(tmp_path / 'my_line')
+    write_package(line.versions_dir / 'v0001', 'scratch')
+    line.pointer.symlink_to('versions/v0001')
+    app = create_app(Models([], open_model=ShadeBackend, line=line))
+    with TestClient(app) as client:
+        told = client.get('/metrics').text
+        assert 'mmdefect_line_version_info{version="v0001"} 1.0' in told
+        assert 'reason="line"' not in told
+        (line.folder / reference.FILE).write_text('{}')
+        told = client.get('/metrics').text
+    assert 'mmdefect_errors_total{reason="line"} 1.0' in told
+    assert 'mmdefect_line_version_info{version="v0001"} 1.0' in told
