@@ -212,18 +212,18 @@ def _check(given: Package, old: Package | None, exams: Sequence[Exam]) -> None:
     """Refuse a package that cannot take the place of the old one, or be examined."""
     spec, name = given.spec, visible(str(given.folder))
     others = [exam.name for exam in exams if exam.task != spec.task]
-    if old is None and others:
+    if old is not None and spec.task != old.spec.task:
+        raise ValueError(
+            f'{name} is a model of {spec.task}: expected one of {old.spec.task}, as '
+            'the current version is; give another package, or make another line'
+        )
+    if others:
         raise ValueError(
             f'{name} is a model of {spec.task}: expected one of the task of the exams '
             f'{some_of(others)}; give another package, or retire them'
         )
     if old is None:
         return
-    if spec.task != old.spec.task:
-        raise ValueError(
-            f'{name} is a model of {spec.task}: expected one of {old.spec.task}, as '
-            'the current version is; give another package, or make another line'
-        )
     if spec.classes[: len(old.spec.classes)] != old.spec.classes:
         raise ValueError(
             f'{name} has the classes {some_of(spec.classes)}: expected those of the '
