@@ -65,7 +65,7 @@ def opened(desk: Desk, image: str | None = None, *, step: int = 0) -> Shown | No
     return Shown(
         image=entry.image,
         said=_said(entry, at, len(waiting), note),
-        picture=actions.in_rgb(actions.drawn(result)),
+        picture=actions.drawn(result),
         size=result.size if result.error is None else (1, 1),
         classes=classes,
     )
