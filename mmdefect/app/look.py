@@ -136,6 +136,7 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
     count_after(version.change(choices, version, name, **MODEL).then(**looking))
     count_after(files.change(**looking))
     count_after(gr.on([name.change, exam.change], lambda: None, **QUICK))
+    count_after(examine.click(told(desk.examine), [exam, version], None, **MODEL))
     slider.input(count, [slider, *chosen], counted, trigger_mode='always_last', **QUICK)
     slider.release(again, [slider, found, version, name], results[1:], **MODEL)
 

@@ -74,7 +74,7 @@ def review_tab(desk: Desk, tab: Any) -> None:
 
     @told
     def open_at(step: int, now: Shown | None) -> tuple[Any, ...]:
-        return view_of(waiting.opened(desk, now and now.image, step=step))
+        return view_of(waiting.opened(desk, now.image if now else None, step=step))
 
     @told
     def give(
