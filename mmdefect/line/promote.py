@@ -114,8 +114,9 @@ def promote(
         try:
             new = copy_in(line, package, name)
             found, body = _examined(
-                line, exams, old, new, source=package, notes=notes, shown=show_progress
-            )
+                line, exams, old, new, source=package, notes=notes,
+                forced=why if force else None, shown=show_progress,
+            )  # fmt: skip
             passed = not body['reasons']
             promoted = passed or force
             body |= {
@@ -245,6 +246,7 @@ def _examined(
     *,
     source: Path,
     notes: Sequence[str],
+    forced: str | None,
     shown: bool,
 ) -> tuple[tuple[Verdict, ...], dict[str, Any]]:
     """Look at all exams and write the page; what the log will say of it."""
@@ -268,6 +270,7 @@ def _examined(
             package=source.name,
             previous=None if old is None else old.folder.name,
             notes=told,
+            forced=forced,
         )
     body = {
         'package': file_sha256(new.folder / FILE),
