@@ -16,6 +16,7 @@ from mmdefect.app.exam_scores import (
 )
 from mmdefect.deploy.package import FILE as PACKAGE
 from mmdefect.line.folder import VERSION, Line, is_line
+from mmdefect.utils.checks import visible
 from mmdefect.utils.files import file_sha256
 
 #: Models that stay open: two to compare, and the one that looks.
@@ -46,6 +47,11 @@ class Desk:
     def __init__(self, path: str | Path, *, device: str = 'auto') -> None:
         self.path = Path(path)
         self.device = device
+        if not self.path.exists():
+            raise FileNotFoundError(
+                f'{visible(str(path))} does not exist: expected the folder of a line, '
+                'a work dir, a config or a package; check the path'
+            )
         self.line = Line(path) if is_line(path) else None
         self._opened: OrderedDict[str, DefectInferencer] = OrderedDict()
         self._scores: dict[tuple[str, str], dict[str, Scores]] = {}
