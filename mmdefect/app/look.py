@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -101,7 +102,7 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
         slider = gr.update(
             minimum=low,
             maximum=high,
-            step=(high - low) / 500,
+            step=10 ** math.floor(math.log10((high - low) / 500)),
             value=at,
             interactive=True,
         )
