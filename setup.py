@@ -77,7 +77,7 @@ def version() -> str:
 
 # Named by the comments of optional.txt.
 OPTIONAL = (
-    *('bench', 'coco', 'deploy', 'docs', 'edge', 'line', 'openvino', 'prune'),
+    *('app', 'bench', 'coco', 'deploy', 'docs', 'edge', 'line', 'openvino', 'prune'),
     *('publish', 'report', 'saliency', 'serve', 'supervision'),
 )
 EXTRAS = {
@@ -113,7 +113,11 @@ setup(
     license_files=['LICENSE'],
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mmdefect', 'mmdefect.*']),
-    package_data={'mmdefect': ['py.typed'], 'mmdefect.datasets': ['splits/*']},
+    package_data={
+        'mmdefect': ['py.typed'],
+        'mmdefect.app': ['*.css', '*.js'],
+        'mmdefect.datasets': ['splits/*'],
+    },
     install_requires=only('runtime'),
     extras_require=EXTRAS,
     entry_points={'console_scripts': ['mmdefect = mmdefect.cli.main:main']},

@@ -101,6 +101,7 @@ def test_smoke_wheel(wheel: Path) -> None:
     }
     assert modules <= names
     assert 'mmdefect/py.typed' in names
+    assert {'mmdefect/app/style.css', 'mmdefect/app/keys.js'} <= names
     assert 'mmdefect/datasets/splits/neu_det_train.txt' in names
     assert 'mmdefect/datasets/splits/casting_cluster_level.csv' in names
     assert 'mmdefect/.mim/tools/dist_train.sh' in names
@@ -137,9 +138,9 @@ def test_smoke_wheel(wheel: Path) -> None:
 def test_feature_extras(wheel: Path) -> None:
     """Each holds something; of `edge` nothing brings torch or a second OpenCV."""
     found = _extras(wheel)
-    extras = {'bench', 'coco', 'deploy', 'docs', 'edge', 'openvino', 'prune', 'publish'}
-    extras |= {'report', 'saliency', 'serve', 'supervision', 'tests', 'torch'}
-    extras |= {'line'}
+    extras = {'app', 'bench', 'coco', 'deploy', 'docs', 'edge', 'line', 'openvino'}
+    extras |= {'prune', 'publish', 'report', 'saliency', 'serve', 'supervision'}
+    extras |= {'tests', 'torch'}
     assert found.keys() == extras | {'all', 'onedl', 'openmmlab'}
     assert all(found.values())
     assert found['edge'] == {'onnxruntime', 'opencv-python-headless'}

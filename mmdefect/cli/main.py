@@ -28,6 +28,7 @@ COMMANDS = {
     'export': ('mmdefect.cli.export', 'make a package that runs without torch'),
     'serve': ('mmdefect.cli.serve', 'answer over HTTP with one or more packages'),
     'line': ('mmdefect.cli.line', 'promote behind a gate, remember every decision'),
+    'app': ('mmdefect.cli.app', 'a page in the browser: pictures, exams, queue, drift'),
     'calibrate': ('mmdefect.cli.calibrate', 'choose thresholds on validation images'),
     'init': ('mmdefect.cli.init', 'look at your data and write a config for it'),
     'train': ('mmdefect.cli.tool', 'train a config: what tools/train.py does'),

@@ -1,0 +1,13 @@
+// Keys of the review: 1 to 4 are verdicts, arrows go on. Not while somebody types.
+const KEYS = {
+  1: 'say-confirmed', 2: 'say-false-alarm', 3: 'say-missed', 4: 'say-wrong-kind',
+  ArrowLeft: 'go-back', ArrowRight: 'go-on',
+};
+addEventListener('keydown', (event) => {
+  const held = event.ctrlKey || event.altKey || event.metaKey || event.repeat;
+  const typing = event.target.closest?.('input, textarea, select, [contenteditable]');
+  const button = document.getElementById(KEYS[event.key]);
+  if (held || typing || !button || button.offsetParent === null) return;
+  event.preventDefault();
+  button.click();
+});

@@ -1,0 +1,125 @@
+"""The third tab: what waits for a verdict, by mouse or by keys."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from mmdefect.app import actions, waiting
+from mmdefect.app.desk import Desk
+from mmdefect.app.events import MODEL, QUICK, told
+from mmdefect.app.waiting import Shown
+
+_HINT = 'two clicks on the picture, or four numbers x1, y1, x2, y2'
+_KINDS = 'of what was missed, or is of another kind'
+
+
+def review_tab(desk: Desk, tab: Any) -> None:
+    """Build the tab.
+
+    Args:
+        desk: Of a line.
+        tab: That it stands in: the queue is read whenever it is opened.
+    """
+    shown = gr.State(None)
+    # Of what the browser shows: a key that is pressed twice means what was seen.
+    at = gr.Textbox(visible=False)
+    corner = gr.State(None)  # the first of two clicks
+    with gr.Row():
+        with gr.Column(scale=3, min_width=280):
+            picture = gr.Image(
+                show_label=False,
+                interactive=False,
+                elem_id='review',
+                buttons=['fullscreen'],
+            )
+        with gr.Column(scale=2, min_width=280):
+            said = gr.HTML(elem_classes='said', elem_id='waiting')
+            with gr.Row(elem_id='verdicts'):
+                buttons = {
+                    verdict: gr.Button(
+                        f'{key}  {verdict}', elem_id=waiting.key_of(verdict)
+                    )
+                    for key, verdict in enumerate(waiting.VERDICTS, 1)
+                }
+            with gr.Row(elem_id='steps'):
+                back = gr.Button('←  back', elem_id='go-back', min_width=80)
+                on = gr.Button('on  →', elem_id='go-on', min_width=80)
+            kind = gr.Dropdown(
+                [], label='Kind', info=_KINDS, allow_custom_value=True, elem_id='kind'
+            )
+            new = gr.Checkbox(label='a kind that the model does not know yet')
+            box = gr.Textbox(label='Box', info=_HINT, elem_id='box')
+            by = gr.Textbox(label='Your name', info='stands beside your verdicts')
+    view = [shown, at, said, picture, kind, new, box, corner]
+
+    def view_of(shown: Shown | None) -> tuple[Any, ...]:
+        if shown is None:
+            return (
+                None,
+                '',
+                waiting.NOTHING,
+                None,
+                gr.update(value=None),
+                False,
+                '',
+                None,
+            )
+        kinds = gr.update(choices=[*shown.classes], value=None)
+        texts = shown.image, shown.said
+        return shown, *texts, shown.picture, kinds, False, '', None
+
+    @told
+    def open_at(step: int, now: Shown | None) -> tuple[Any, ...]:
+        return view_of(waiting.opened(desk, now.image if now else None, step=step))
+
+    @told
+    def give(
+        verdict: str,
+        image: str,
+        kind: str | None,
+        new: bool,
+        box: str,
+        by: str,
+    ) -> tuple[Any, ...]:
+        if not image:
+            return view_of(None)
+        following = waiting.decided(
+            desk, image, verdict, kind=kind, new_kind=new, box=box, by=by
+        )
+        gr.Info(f'{verdict}: written down', duration=2)
+        return view_of(following)
+
+    tab.select(partial(open_at, 0), shown, view, **MODEL)
+    back.click(partial(open_at, -1), shown, view, **MODEL)
+    on.click(partial(open_at, 1), shown, view, **MODEL)
+    for verdict, button in buttons.items():
+        button.click(partial(give, verdict), [at, kind, new, box, by], view, **MODEL)
+    picture.select(_click, [shown, corner], [box, corner, picture], **QUICK)
+    box.change(_mark, [shown, box], picture, **QUICK)
+
+
+def _click(
+    now: Shown | None, corner: Any, event: gr.SelectData
+) -> tuple[Any, Any, Any]:
+    """The first click leaves a mark, the second makes a box."""
+    if now is None:
+        return gr.skip(), None, gr.skip()
+    at = actions.pixel_of(event.index, now.picture.shape, now.size)
+    if corner is None:
+        return gr.skip(), at, actions.with_box(now.picture, (*at, *at), now.size)
+    return actions.box_between(corner, at), None, gr.skip()
+
+
+def _mark(now: Shown | None, text: str) -> np.ndarray | None:
+    """The picture with the box that is typed; without it while it is none."""
+    if now is None:
+        return None
+    try:
+        box = actions.box_of(text)
+    except ValueError:
+        return now.picture
+    return now.picture if box is None else actions.with_box(now.picture, box, now.size)

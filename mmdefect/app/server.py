@@ -1,0 +1,128 @@
+"""The page's server: this machine only, and nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+# Before Gradio is imported, which asks its maker for news otherwise.
+os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import FileResponse
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from mmdefect.app.desk import Desk
+from mmdefect.app.page import HEAD, STYLE, build, theme
+from mmdefect.app.reports import BELOW, reports
+from mmdefect.serving.server import listen
+
+HOST = '127.0.0.1'
+Message: TypeAlias = MutableMapping[str, Any]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+#: What a browser may load: scripts in the page itself are Gradio's.
+_POLICY = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
+)
+# Gradio's template names fonts and a script for iframes, which this page is never in.
+_ELSEWHERE = re.compile(
+    rb'<(?:link|script)\b[^>]*\b(?:href|src)="https?://[^>]*>(?:\s*</script>)?'
+)
+
+
+class OnlyFromHere:
+    """Serves the page without what its template would load from elsewhere."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Message, receive: Any, send: Send) -> None:
+        """Answer; only the page itself is changed."""
+        if scope['type'] != 'http' or scope['path'] != '/':
+            await self.app(scope, receive, send)
+            return
+        heads = [one for one in scope['headers'] if one[0] != b'accept-encoding']
+        held: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            held.append(message)
+
+        await self.app({**scope, 'headers': heads}, receive, hold)
+        body = b''.join(one.get('body', b'') for one in held)
+        body = _ELSEWHERE.sub(b'', body)
+        start = next(one for one in held if one['type'] == 'http.response.start')
+        kept = [one for one in start['headers'] if one[0] != b'content-length']
+        kept.append((b'content-length', str(len(body)).encode()))
+        kept.append((b'content-security-policy', _POLICY.encode()))
+        await send({**start, 'headers': kept})
+        await send({'type': 'http.response.body', 'body': body})
+
+
+def create_app(desk: Desk) -> Any:
+    """The application of a page: the page at ``/``, its reports below."""
+    app = FastAPI(openapi_url=None)
+
+    @app.get(f'{BELOW}{{name}}')
+    def report(name: str) -> FileResponse:
+        page = reports(desk).get(name)
+        if page is None:
+            raise HTTPException(404, f'no report {name}')
+        return FileResponse(page, media_type='text/html')
+
+    app = gr.mount_gradio_app(
+        app,
+        build(desk),
+        path='/',
+        footer_links=[],
+        theme=theme(),
+        css=STYLE,
+        head=HEAD,
+        ssr_mode=False,
+        show_error=True,
+    )
+    # A page of another site must not reach this one by a name that leads here.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, 'localhost'])
+    return OnlyFromHere(app)
+
+
+def server_of(desk: Desk) -> uvicorn.Server:
+    """A server of the page that has not begun to listen."""
+    config = uvicorn.Config(
+        create_app(desk),
+        log_level='error',
+        # Open pages keep a connection for as long as they are open.
+        timeout_graceful_shutdown=1,
+    )
+    return uvicorn.Server(config)
+
+
+def serve(desk: Desk, port: int) -> None:
+    """Serve the page until SIGTERM or Ctrl-C, and say where it is.
+
+    Args:
+        desk: What it is about.
+        port: 0 for a free one.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    with listen(HOST, port) as listener, _own_folder():
+        server = server_of(desk)
+        print(f'http://{HOST}:{listener.getsockname()[1]}', flush=True)
+        server.run(sockets=[listener])
+
+
+@contextmanager
+def _own_folder() -> Iterator[None]:
+    """Pictures that a browser sends or gets lie in a folder that ends with the page."""
+    with tempfile.TemporaryDirectory(prefix='mmdefect-app-') as folder:
+        os.environ['GRADIO_TEMP_DIR'] = str(Path(folder))
+        yield

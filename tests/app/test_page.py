@@ -1,0 +1,205 @@
+"""The page in a browser. Slow: Gradio, a server and Chromium, started once.
+
+MMDEFECT_SCREENSHOTS=docs pytest tests/app/test_page.py draws the pictures of the docs.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from mmdefect.app.desk import Desk
+from mmdefect.line import queue
+from mmdefect.line.folder import Line
+from mmdefect.serving.server import listen
+from tests.helpers.chromium import Watched, chromium
+from tests.helpers.served import wait_until
+
+pytestmark = pytest.mark.slow
+PICTURES = os.environ.get('MMDEFECT_SCREENSHOTS')
+SHOWN = {400: 'Review', 1280: 'Look'}
+TABS = ('Look', 'Compare', 'Review', 'Status')
+
+
+@pytest.fixture(scope='module')
+def photos(line: Line) -> list[Path]:
+    return sorted((line.folder.parent / 'photos').iterdir())
+
+
+@pytest.fixture(scope='module')
+def url(line: Line) -> Iterator[str]:
+    pytest.importorskip('gradio')
+    from mmdefect.app.server import server_of
+
+    server = server_of(Desk(line.folder))
+    with listen('127.0.0.1', 0) as listener:
+        thread = threading.Thread(
+            target=server.run, kwargs={'sockets': [listener]}, daemon=True
+        )
+        thread.start()
+        wait_until(lambda: server.started)
+        yield f'http://127.0.0.1:{listener.getsockname()[1]}/'
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.fixture(scope='module')
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope='module')
+def wide(browser: Any, url: str) -> Watched:
+    watched = Watched(browser, viewport={'width': 1280, 'height': 900})
+    watched.page.goto(url)
+    return watched
+
+
+def shows(page: Any, place: str, text: str) -> None:
+    """Wait until a place of the page shows a text."""
+    page.locator(place).get_by_text(text).first.wait_for()
+
+
+def open_tab(page: Any, name: str) -> None:
+    page.get_by_role('tab', name=name, exact=True).click()
+
+
+def test_feature_pictures_are_looked_at(wide: Watched, photos: list[Path]) -> None:
+    wide.page.set_input_files('#drop input[type=file]', photos)
+    shows(wide.page, '#looked', '5 looked at')
+    shows(wide.page, '#looked', '3 defective, 2 ok')
+    assert wide.page.locator('#gallery img').count() >= 5
+    shows(wide.page, '#results', 'part_2.png')
+
+
+def test_feature_the_slider_counts_misses_and_false_alarms(wide: Watched) -> None:
+    """And decides anew on what was looked at when it is let go."""
+    shows(wide.page, '#counted', 'alarms on 3 of the 5 looked at')
+    wide.page.locator('#examine').click()
+    shows(wide.page, '#counted', '0 of 5 defects missed')
+    wide.page.locator('#examine').wait_for(state='hidden')
+    slider = wide.page.locator('#threshold input[type=range]')
+    slider.fill('0.8')
+    shows(wide.page, '#counted', '2 of 5 defects missed')
+    slider.fill('0.3')
+    shows(wide.page, '#counted', '6 of 6 false alarms')
+    slider.dispatch_event('pointerup')
+    shows(wide.page, '#looked', '5 looked at: 5 defective')
+
+
+def test_feature_two_versions_decide_differently(wide: Watched, line: Line) -> None:
+    open_tab(wide.page, 'Compare')
+    faint = line.exams_dir / 'plates/images/plate/test/scratch/0.png'
+    wide.page.set_input_files('#pair input[type=file]', faint)
+    shows(wide.page, '#compared', 'They decide differently')
+    shows(wide.page, '#compared', 'v0001')
+
+
+def test_feature_verdicts_by_keys(wide: Watched, line: Line) -> None:
+    first = queue.entries(line)[0].image
+    open_tab(wide.page, 'Review')
+    shows(wide.page, '#waiting', '1 of 4')
+    wide.page.keyboard.press('1')
+    shows(wide.page, '#waiting', '1 of 3')
+    (verdict,) = line.log.rows(kind='verdict')
+    assert (verdict.decision, verdict.image) == ('confirmed', first)
+    wide.page.keyboard.press('ArrowRight')
+    shows(wide.page, '#waiting', '2 of 3')
+    wide.page.keyboard.press('ArrowRight')
+    shows(wide.page, '#waiting', '3 of 3')
+
+
+def test_feature_a_box_by_two_clicks(wide: Watched, line: Line) -> None:
+    """And a kind by typing, during which keys are letters."""
+    image = queue.entries(line)[-1].image
+    wide.page.fill('#kind input', 'scratch 2')
+    wide.page.keyboard.press('Enter')
+    picture = wide.page.locator('#review img')
+    box = picture.bounding_box()
+    for x, y in ((0.5, 0.5), (0.75, 0.9)):
+        picture.click(position={'x': x * box['width'], 'y': y * box['height']})
+        wide.page.wait_for_timeout(300)
+    text = wide.page.locator('#box').locator('input, textarea').input_value()
+    assert re.fullmatch(r'\d+, \d+, \d+, \d+', text)
+    wide.page.locator('#say-missed').click()
+    shows(wide.page, '#waiting', '2 of 2')
+    *_, verdict = line.log.rows(kind='verdict')
+    assert (verdict.decision, verdict.image) == ('missed', image)
+    assert verdict.kinds == ('scratch 2',)
+    things = [{'name': 'scratch 2', 'box': list(map(float, text.split(', ')))}]
+    assert verdict.body['things'] == things
+
+
+def test_exception_a_verdict_that_does_not_fit(wide: Watched, line: Line) -> None:
+    """The sentence is shown, and nothing is written down."""
+    before = line.log.count(kind='verdict')
+    wide.page.locator('#say-wrong-kind').click()
+    wide.page.get_by_text('a model of maps names no kind').first.wait_for()
+    assert line.log.count(kind='verdict') == before
+    shows(wide.page, '#waiting', '2 of 2')
+
+
+def test_feature_drift_and_reports(wide: Watched, url: str) -> None:
+    open_tab(wide.page, 'Status')
+    shows(wide.page, '#standing', 'v0002 in use')
+    shows(wide.page, '#standing', 'brightness')
+    shows(wide.page, '#standing', '2026-05-1')
+    link = wide.page.locator('#standing a').first.get_attribute('href')
+    assert httpx.get(url + link.removeprefix('/'), verify=False).status_code == 200
+
+
+def test_feature_nothing_from_elsewhere_and_no_error(wide: Watched) -> None:
+    assert wide.asked
+    assert wide.elsewhere() == []
+    assert wide.errors == []
+
+
+def test_exception_only_this_machine_may_ask(url: str) -> None:
+    """A name of another site that leads here is refused."""
+    found = httpx.get(url, headers={'host': 'evil.example'}, verify=False)
+    assert found.status_code == 400
+    assert httpx.get(f'{url}report/none', verify=False).status_code == 404
+
+
+def take(page: Any, path: Path) -> None:
+    """A picture of the page in 256 colours, which keeps it small."""
+    page.wait_for_timeout(1000)
+    picture = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert('RGB')
+    picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
+    assert path.stat().st_size < 200_000
+
+
+@pytest.mark.parametrize(('width', 'theme'), [(400, 'dark'), (1280, 'light')])
+def test_feature_no_scrolling_sideways(
+    browser: Any, url: str, photos: list[Path], tmp_path: Path, width: int, theme: str
+) -> None:
+    watched = Watched(
+        browser, viewport={'width': width, 'height': 900}, color_scheme=theme
+    )
+    page = watched.page
+    page.goto(url)
+    page.set_input_files('#drop input[type=file]', photos)
+    shows(page, '#looked', '5 looked at')
+    shows(page, '#counted', 'looked at')
+    page.locator('#threshold input[type=range]').fill('0.7')
+    shows(page, '#counted', 'alarms on 1 of the 5')
+    for name in TABS:
+        open_tab(page, name)
+        page.wait_for_timeout(600)
+        if PICTURES and SHOWN[width] == name:
+            take(page, Path(PICTURES) / f'line_{width}.png')
+        assert not watched.is_wider_than_its_window(), name
+    assert watched.errors == []
+    watched.context.close()
