@@ -18,20 +18,21 @@ from tests.conftest import REPO
 from tests.test_paper_scale import Losses, student
 
 BOXES = ('gfl_stream/finetune', 'gfl_stream/joint', 'erd/erd', 'erd/lwf')
-PRODUCTS = ('anomaly_stream/finetune', 'iuf/iuf', 'uniad/uniad', 'coreset/coreset')
+# Fine-tuning's first step is IUF's: test_anomaly_configs.py.
+PRODUCTS = ('iuf/iuf', 'uniad/uniad', 'coreset/coreset')
 PARTS = (
     *('resnet50-caffe', 'efficientnet-lite0', 'luna', 'luna_legacy-april'),
     'luna_distilled',
 )
 
 
-def trained(runner: Runner) -> None:
+def trained(runner: Runner, *, learns: bool = True) -> None:
     losses = Losses()
     runner.register_hook(losses)
     runner.train()
     assert len(losses.rows) == 2
     for row in losses.rows:
-        assert row
+        assert bool(row) is learns
         assert all(torch.isfinite(torch.tensor(value)) for value in row.values())
 
 
@@ -74,9 +75,11 @@ def test_smoke_products(
     step = resolve_step_config(cfg, 0, build_stream(cfg))
     step.work_dir = str(tmp_path)
     step.train_cfg.max_epochs = 1
+    if encoder == 'resnet50-caffe':  # the other one's positions are of 224 px
+        step.train_dataloader.dataset.pipeline[1].scale = (64, 64)
     for key in ('test_cfg', 'test_dataloader', 'test_evaluator'):
         step[key] = None
-    trained(build_runner(step))
+    trained(build_runner(step), learns=preset != 'coreset/coreset')
 
 
 @pytest.fixture(scope='module')
@@ -98,10 +101,10 @@ def test_smoke_parts(name: str, tmp_path: Path, castings: Path) -> None:
             'num_workers': 0,
             'dataset.data_root': str(castings),
             'dataset.protocol': 'legacy',
-            'dataset.indices': 4,
         }.items()
     }
     options |= {'train_cfg.max_epochs': 1, 'param_scheduler': []}
+    options |= {'train_dataloader.dataset.indices': 4}
     if not name.startswith('luna'):
         options['model.backbone.init_cfg'] = None
     cfg = load_config(

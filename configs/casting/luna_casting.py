@@ -12,7 +12,5 @@ optim_wrapper = dict(optimizer=dict(lr=1e-3))
 max_epochs = 30
 train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = [
-    dict(_base_.param_scheduler[0], end=2),
-    dict(_base_.param_scheduler[1], begin=2, end=max_epochs),
-]
+    _base_.param_scheduler[0], dict(_base_.param_scheduler[1], end=max_epochs)]
 default_hooks = dict(early_stopping=dict(patience=12))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,7 @@ def check_pairing(model: nn.Module, module: nn.Module, cfg: Mapping[str, Any]) -
                 f'{path} does not say how its images were normalised; made anew with '
                 'tools/model_converters it does, and a wrong pairing is refused',
                 'current',
+                logging.WARNING,
             )
     if style and style != getattr(module, 'style', style):
         raise ValueError(

@@ -34,7 +34,7 @@ def test_smoke_two_classes(states, tmp_path, capsys) -> None:
     target = convert(tmp_path / 'in.pth')
     assert capsys.readouterr().out == (
         f'{target}: 122 weights of resnet18, for RGB images of mean (123.7, 116.3, '
-        '103.5) and deviation (58.39, 57.12, 57.38)\n'
+        '103.5) and deviation (58.4, 57.12, 57.38)\n'
     )
     written = load_weights(target)
     assert written['meta'] == {
