@@ -77,7 +77,7 @@ class FirstStepsHook(Hook):
         outputs: Any = None,
     ) -> None:
         """Keep the row of the iteration."""
-        self.rows.append({'loss': float((outputs or {})['loss']), **self._row})
+        self.rows.append({'loss': float((outputs or {})['loss'].detach()), **self._row})
         if len(self.rows) >= self.iterations:
             raise Enough
 
