@@ -37,7 +37,9 @@ def add_rows(path: str | Path, rows: Sequence[ComparedRun], *, dataset: str) -> 
     """Add classifiers to a results file, or begin it.
 
     The file's ``metrics`` are ``<model>/<recipe>/<split>/errors`` and so on. It holds
-    one run of a classifier on a split; an earlier one is replaced, whatever its seed.
+    one run of a classifier, a split and a seed; an earlier one is replaced. Of several
+    seeds, all but the first have names of their own,
+    ``<model>/<recipe>+seed-1/<split>``.
 
     Raises:
         RuntimeError: The tree or a run is of no clean commit.
@@ -45,9 +47,11 @@ def add_rows(path: str | Path, rows: Sequence[ComparedRun], *, dataset: str) -> 
             have one name.
     """
     path = Path(path)
-    commands: dict[str, str] = {}
+    commands: dict[tuple[str, int], str] = {}
     for record in (row.record for row in rows):
-        if (first := commands.setdefault(record.key, record.command)) != record.command:
+        known_as = (record.key, record.seed)
+        first = commands.setdefault(known_as, record.command)
+        if first != record.command:
             raise ValueError(
                 f'{record.key}: expected one classifier of this name, not those of '
                 f"'{first}' and '{record.command}'; give the other a config of its own "
@@ -56,7 +60,8 @@ def add_rows(path: str | Path, rows: Sequence[ComparedRun], *, dataset: str) -> 
     known = read_growing(path, name=path.stem, dataset=dataset)
     runs: Runs = dict(known.get('runs', {}))
     for row in rows:
-        runs[row.record.key] = {str(row.record.seed): _run(row)}
+        seed = str(row.record.seed)
+        runs[_name_of(row.record.key, seed, runs)] = {seed: _run(row)}
     write_runs(
         path,
         dataset=dataset,
@@ -64,6 +69,14 @@ def add_rows(path: str | Path, rows: Sequence[ComparedRun], *, dataset: str) -> 
         summed_up=lambda found: found[-1]['metrics'],
         notes=known.get('notes', ''),
     )
+
+
+def _name_of(key: str, seed: str, runs: Runs) -> str:
+    """Name of a run, which no run of another seed has."""
+    if seed in (runs.get(key) or (seed,)):
+        return key
+    name, _, split = key.rpartition('/')
+    return f'{name}+seed-{seed}/{split}'
 
 
 def _run(row: ComparedRun) -> Run:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import statistics
 import subprocess
@@ -197,6 +198,8 @@ def _check_metrics(metrics: Mapping[str, float]) -> None:
 def clean_commit(folder: str | Path, *, ignore: str | Path | None = None) -> str:
     """Return the commit that a folder's repository stands at.
 
+    Outside a repository the environment variable ``GIT_COMMIT`` stands in.
+
     Raises:
         RuntimeError: If there is no repository or commit, or anything is changed or
             untracked.
@@ -204,7 +207,12 @@ def clean_commit(folder: str | Path, *, ignore: str | Path | None = None) -> str
     place = Path(folder).resolve()
     while not place.is_dir():
         place = place.parent
-    root = Path(_git(place, 'rev-parse', '--show-toplevel'))
+    try:
+        root = Path(_git(place, 'rev-parse', '--show-toplevel'))
+    except RuntimeError:
+        if given := os.environ.get('GIT_COMMIT'):  # a copy of a clone
+            return given
+        raise
     spared = Path(ignore).resolve() if ignore is not None else None
     status = _git(root, 'status', '--porcelain', '--untracked-files=all', '-z')
     changed = [

@@ -47,9 +47,13 @@ def student(path: Path, root: Path, work_dir: Path):
     with DefaultScope.overwrite_default_scope('mmdet'):
         teacher = MODELS.build(resolve_step_config(cfg, 0, stream).model)
     work_dir.mkdir()
-    torch.save({'state_dict': teacher.state_dict()}, work_dir / 'teacher.pth')
+    classes = {'dataset_meta': {'classes': tuple(stream.seen_classes(0))}}
+    torch.save(
+        {'state_dict': teacher.state_dict(), 'meta': classes}, work_dir / 'teacher.pth'
+    )
     step = resolve_step_config(cfg, 1, stream)
-    stream.chain(step, 1, str(work_dir / 'teacher.pth'))
+    if stream.starts_from_previous(1):
+        stream.chain(step, 1, str(work_dir / 'teacher.pth'))
     loader = step.train_dataloader
     loader.num_workers = 0
     loader.dataset.update(data_root=f'{root}/', indices=4)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from mmdefect.utils.normalisation import CAFFE, IMAGENET, Normalisation
+
 Rules = Sequence[tuple[str, str]]
 
 # What both ViT layouts share once a block is found.
@@ -119,6 +121,8 @@ LAYOUTS: dict[str, Rules] = {
     'luna': [],
     'alexnet': [],
     'resnet18': [],
+    'resnet50': [],
+    'resnet50_caffe': [],
     'efficientnetv2_s': EFFICIENTNET_V2,
     'convnext_tiny': CONVNEXT,
     'vit_b16': VIT_TORCHVISION,
@@ -138,6 +142,8 @@ UNUSED = {'dinov2_vits14': ('mask_token',)}
 HEADS = {
     'alexnet': r'classifier\.6',
     'resnet18': r'fc',
+    'resnet50': r'fc',
+    'resnet50_caffe': r'fc',
     'efficientnetv2_s': r'classifier(?:\.1)?',
     'convnext_tiny': r'classifier\.2',
     'vit_b16': r'heads\.head',
@@ -149,6 +155,8 @@ SOURCES = {
     'luna': "the casting study's LUNA",
     'alexnet': 'torchvision.models.alexnet',
     'resnet18': 'torchvision.models.resnet18',
+    'resnet50': 'torchvision.models.resnet50',
+    'resnet50_caffe': "Keras' or Caffe's ResNet-50, under torchvision's names",
     'efficientnetv2_s': 'torchvision.models.efficientnet_v2_s',
     'convnext_tiny': 'torchvision.models.convnext_tiny',
     'vit_b16': 'torchvision.models.vit_b_16',
@@ -162,6 +170,8 @@ BACKBONES: dict[str, dict[str, Any]] = {
     'luna': {'type': 'mmdefect.LunaNet'},
     'alexnet': {'type': 'mmdefect.AlexNetAdaptive'},
     'resnet18': {'type': 'mmpretrain.ResNet', 'depth': 18},
+    'resnet50': {'type': 'mmpretrain.ResNet', 'depth': 50, 'style': 'pytorch'},
+    'resnet50_caffe': {'type': 'mmpretrain.ResNet', 'depth': 50, 'style': 'caffe'},
     'efficientnetv2_s': {'type': 'mmpretrain.EfficientNetV2', 'arch': 's'},
     'convnext_tiny': {'type': 'mmpretrain.ConvNeXt', 'arch': 'tiny'},
     'vit_b16': {
@@ -187,6 +197,13 @@ BACKBONES: dict[str, dict[str, Any]] = {
     },
     'efficientnet_lite0': {'type': 'mmdefect.EfficientNetLite', 'arch': 'lite0'},
 }
+# What the weights saw; whatever is not here saw ImageNet's.
+_GREY = (143.9,) * 3, (60.84,) * 3
+NORMALISATIONS = {
+    'luna': Normalisation(*_GREY, True),
+    'resnet50_caffe': CAFFE,
+    'efficientnet_lite0': Normalisation((127.0,) * 3, (128.0,) * 3, True),
+}
 
 
 def rename(name: str, arch: str) -> str:
@@ -202,3 +219,8 @@ def head_part(name: str, arch: str) -> str | None:
     """Return ``weight`` or ``bias`` for a name of the classifying layer, else None."""
     match = re.fullmatch(rf'{HEADS[arch]}\.(weight|bias)', name)
     return match.group(1) if match else None
+
+
+def normalisation_for(arch: str) -> Normalisation:
+    """Return how images are normalised for the weights of an architecture."""
+    return NORMALISATIONS.get(arch, IMAGENET)

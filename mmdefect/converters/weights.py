@@ -21,6 +21,7 @@ from mmdefect.converters.weight_layouts import (
 )
 from mmdefect.registry import MODELS
 from mmdefect.utils.checks import check_choice
+from mmdefect.utils.normalisation import CAFFE, IMAGENET
 
 ARCHS = tuple(LAYOUTS)
 COUNTER = 'num_batches_tracked'
@@ -141,6 +142,27 @@ def merging_order(values: Tensor) -> Tensor:
     # column, row, channel -> channel, row, column
     blocks = values.unflatten(-1, (2, 2, -1))
     return blocks.transpose(-1, -3).flatten(-3)
+
+
+def for_rgb(backbone: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Turn weights of a ResNet for Caffe's images into those for ImageNet's in RGB.
+
+    The first convolution takes the deviations and the order of the channels, the batch
+    norm behind it the means. Exact but at the border, where a padded zero is another
+    grey level: by up to half a level.
+
+    Args:
+        backbone: ``conv1.weight``, ``bn1.running_mean`` and others, which stay.
+    """
+    mean, std = torch.tensor(IMAGENET.mean), torch.tensor(IMAGENET.std)
+    shift = mean - torch.tensor(CAFFE.mean).flip(0)
+    kernel = backbone['conv1.weight'].flip(1)
+    constant = (kernel.sum((2, 3)) * shift).sum(1)
+    return {
+        **backbone,
+        'conv1.weight': kernel * std.view(1, 3, 1, 1),
+        'bn1.running_mean': backbone['bn1.running_mean'] - constant,
+    }
 
 
 def _same_values(name: str, value: Tensor, arch: str) -> Tensor:

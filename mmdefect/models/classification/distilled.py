@@ -12,12 +12,14 @@ import torch
 from mmengine.logging import print_log
 from mmpretrain.models.classifiers import ImageClassifier
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from mmdefect.functional.distillation import distribution_kl
 from mmdefect.models.classification.pruned import in_scope
 from mmdefect.registry import MODELS
 from mmdefect.utils.checkpoint import load_exactly
 from mmdefect.utils.checks import check_range
+from mmdefect.utils.normalisation import normalisation_of
 
 
 @MODELS.register_module()
@@ -29,15 +31,18 @@ class DistilledClassifier(ImageClassifier):
     / T)`` (Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network,
     2015). In MMEngine's log, ``loss`` is the head's alone.
 
-    The teacher sees the batch that the student sees. It is no submodule: a checkpoint
-    holds the student alone and loads into an ``ImageClassifier``. :meth:`init_weights`
-    makes it, which MMEngine's Runner calls before it trains, never when it tests.
+    The teacher sees the batch that the student sees, at its own size. It is no
+    submodule: a checkpoint holds the student alone and loads into an
+    ``ImageClassifier``. :meth:`init_weights` makes it, which MMEngine's Runner calls
+    before it trains, never when it tests.
 
     Args:
         teacher: Config of a classifier, or one that is ready.
         teacher_checkpoint: Its weights; of a ready one, ``None`` leaves it as it is.
         weight: Factor of the loss.
         temperature: ``T``.
+        teacher_size: Side in pixels to which the teacher's images are resized, for a
+            teacher of smaller images; by default it sees those of the student.
         kwargs: As for mmpretrain's ``ImageClassifier``.
 
     Raises:
@@ -56,13 +61,17 @@ class DistilledClassifier(ImageClassifier):
         teacher_checkpoint: str | Path | None = None,
         weight: float = 1.0,
         temperature: float = 4.0,
+        teacher_size: int | None = None,
         **kwargs: Any,
     ) -> None:
         _check_settings(teacher, teacher_checkpoint, weight, temperature)
+        if teacher_size is not None:
+            check_range('teacher_size', teacher_size, 1)
         super().__init__(**kwargs)
         self.teacher_checkpoint = teacher_checkpoint
         self.weight = weight
         self.temperature = temperature
+        self.teacher_size = teacher_size
         # Both in tuples, so that no teacher becomes a submodule.
         self._given = (in_scope(teacher) if isinstance(teacher, Mapping) else teacher,)
         self._teacher: tuple[FrozenClassifier, ...] = ()
@@ -102,11 +111,17 @@ class DistilledClassifier(ImageClassifier):
             )
         with recorded_logits(self.head) as logits:
             losses = super().loss(inputs, data_samples)
-        expected = self.teacher.to(inputs.device)(inputs)
+        expected = self.teacher.to(inputs.device)(self._for_teacher(inputs))
         losses['loss_distill'] = self.weight * softened_kl(
             expected, logits[-1], temperature=self.temperature
         )
         return losses
+
+    def _for_teacher(self, inputs: Tensor) -> Tensor:
+        if self.teacher_size is None:
+            return inputs
+        size = (self.teacher_size, self.teacher_size)
+        return F.interpolate(inputs, size, mode='bilinear')  # as OpenCV's Resize
 
 
 class FrozenClassifier(nn.Module):
@@ -208,7 +223,7 @@ def _check_classes(student: Any, teacher: Any) -> None:
 
 def _check_images(student: Any, teacher: Any) -> None:
     """Both see the batch that the student's preprocessor made."""
-    ours, theirs = _normalisation(student), _normalisation(teacher)
+    ours, theirs = normalisation_of(student), normalisation_of(teacher)
     # One without is in a config that leaves it to the top level, which is the
     # student's.
     if theirs is not None and ours != theirs:
@@ -216,10 +231,3 @@ def _check_images(student: Any, teacher: Any) -> None:
             f'mean, std, to_rgb={theirs} of the teacher: expected {ours} as of the '
             'student; give both the same data_preprocessor'
         )
-
-
-def _normalisation(model: Any) -> tuple[Any, ...] | None:
-    made = model.data_preprocessor
-    if not getattr(made, '_enable_normalize', False):
-        return None
-    return made.mean.flatten().tolist(), made.std.flatten().tolist(), made.to_rgb

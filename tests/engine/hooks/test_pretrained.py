@@ -6,10 +6,13 @@ import pytest
 import torch
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
+from mmpretrain.models import ClsDataPreprocessor
 from torch import nn
 
-from mmdefect.engine.hooks.pretrained import StrictPretrainedHook
+from mmdefect.engine.guards import guarded
+from mmdefect.engine.hooks.pretrained import PairingHook, StrictPretrainedHook
 from mmdefect.registry import HOOKS
+from mmdefect.utils.normalisation import CAFFE, IMAGENET
 from mmdefect.utils.pretrained import load_strictly, pretrained_modules
 from tests.helpers.frozen_classifier import Classifier, runner_maker
 
@@ -117,3 +120,69 @@ def test_feature_finds_every_module_that_names_a_file():
     inner = Body([{'type': 'Kaiming', 'layer': 'Conv2d'}, file])
     outer = nn.Sequential(Body(), inner, Body(file), nn.Linear(2, 2))
     assert list(pretrained_modules(outer)) == [(inner, file), (outer[2], file)]
+
+
+class TestPairing:
+    """Weights beside the images that a model's preprocessor makes."""
+
+    def run(self, make_runner, init, *, preprocessor, style=None):
+        model = Initialised(init)
+        model.data_preprocessor = preprocessor
+        if style:
+            model.backbone.style = style
+        runner = guarded(make_runner(model=model))
+        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        runner.call_hook('before_run')
+
+    def written(self, path, **meta):
+        init = write(path)
+        checkpoint = torch.load(path, weights_only=True)
+        torch.save({**checkpoint, 'meta': meta}, path)
+        return init
+
+    def test_exception_channels(self, make_runner, tmp_path):
+        init = self.written(tmp_path / 'in.pth', normalisation=IMAGENET._asdict())
+        made = ClsDataPreprocessor(mean=IMAGENET.mean, std=IMAGENET.std, to_rgb=False)
+        said = (
+            r'in\.pth has weights for RGB images of mean \(123\.7, 116\.3, 103\.5\) '
+            r'and deviation \(58\.4, 57\.12, 57\.38\), and data_preprocessor makes '
+            r'BGR images .*: set mean=\[123\.675, 116\.28, 103\.53\], .*=True there, or'
+        )
+        with pytest.raises(ValueError, match=said) as caught:
+            self.run(make_runner, init, preprocessor=made)
+        assert '\n' not in str(caught.value)
+
+    def test_exception_style(self, make_runner, tmp_path):
+        meta = {'normalisation': IMAGENET._asdict(), 'style': 'caffe'}
+        init = self.written(tmp_path / 'in.pth', **meta)
+        made = ClsDataPreprocessor(mean=IMAGENET.mean, std=IMAGENET.std, to_rgb=True)
+        with pytest.raises(ValueError, match=r"set the backbone's style='caffe'"):
+            self.run(make_runner, init, preprocessor=made, style='pytorch')
+        self.run(make_runner, init, preprocessor=made, style='caffe')
+
+    def test_exception_torchvision_in_bgr(self, make_runner):
+        init = {'type': 'Pretrained', 'checkpoint': 'torchvision://resnet50'}
+        made = ClsDataPreprocessor(mean=CAFFE.mean, std=CAFFE.std)
+        with pytest.raises(
+            ValueError, match='torchvision://resnet50 has weights for R'
+        ):
+            self.run(make_runner, init, preprocessor=made)
+
+    def test_feature_files_of_before(self, make_runner, tmp_path, capsys):
+        """They say nothing; that is said once."""
+        init = self.written(tmp_path / 'in.pth')
+        made = ClsDataPreprocessor(mean=CAFFE.mean, std=CAFFE.std)
+        self.run(make_runner, init, preprocessor=made)
+        said = capsys.readouterr().out
+        assert said.count('does not say how its images were normalised') == 1
+
+    def test_feature_the_strict_hook_does_it_too(self, make_runner, tmp_path):
+        init = self.written(tmp_path / 'in.pth', normalisation=CAFFE._asdict())
+        model = Initialised(init)
+        model.data_preprocessor = ClsDataPreprocessor(
+            mean=IMAGENET.mean, std=IMAGENET.std, to_rgb=True
+        )
+        runner = guarded(make_runner(StrictPretrainedHook(), model=model))
+        assert sum(isinstance(hook, PairingHook) for hook in runner.hooks) == 1
+        with pytest.raises(ValueError, match='has weights for BGR images'):
+            runner.train()

@@ -6,6 +6,8 @@ import copy
 import math
 import pickle
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import MODELS
@@ -126,6 +128,17 @@ class TestLoss:
         )
         student.loss(*batch())
         assert calls == ['backbone', 'head', 'teacher']
+
+    def test_feature_teacher_of_smaller_images(self, parent):
+        """It sees the batch as OpenCV would have resized it."""
+        student = make_student(parent[1], teacher_size=8)
+        images, samples = batch()
+        seen = []
+        student.teacher.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+        student.loss(images, samples)
+        expected = [cv2.resize(i.permute(1, 2, 0).numpy(), (8, 8)) for i in images]
+        small = torch.from_numpy(np.stack(expected)).permute(0, 3, 1, 2)
+        torch.testing.assert_close(seen[0], small, rtol=0, atol=1e-5)
 
     def test_feature_train_step(self, parent):
         """Both losses move the student, and the teacher stays."""

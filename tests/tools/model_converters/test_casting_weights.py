@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchvision.models import resnet18, squeezenet1_1
+from torchvision.models import resnet18, resnet50, squeezenet1_1
 
 from mmdefect.utils.checkpoint import load_weights
+from mmdefect.utils.normalisation import CAFFE, IMAGENET
 from tests.models.classification.conftest import build
 
 ROOT = Path(__file__).parents[3]
@@ -31,9 +32,19 @@ def test_smoke_two_classes(states, tmp_path, capsys) -> None:
     """The file holds a whole classifier."""
     torch.save(states[2], tmp_path / 'in.pth')
     target = convert(tmp_path / 'in.pth')
-    assert capsys.readouterr().out == f'{target}: 122 weights of resnet18\n'
+    assert capsys.readouterr().out == (
+        f'{target}: 122 weights of resnet18, for RGB images of mean (123.7, 116.3, '
+        '103.5) and deviation (58.4, 57.12, 57.38)\n'
+    )
     written = load_weights(target)
-    assert written['meta'] == {'arch': 'resnet18'}
+    assert written['meta'] == {
+        'arch': 'resnet18',
+        'normalisation': {
+            'mean': (123.675, 116.28, 103.53),
+            'std': (58.395, 57.12, 57.375),
+            'rgb': True,
+        },
+    }
     model = build('resnet18', 'meta').to_empty(device='cpu')
     model.load_state_dict(written['state_dict'])
     assert (float(model.head.temperature), float(model.head.threshold)) == (1.0, 0.5)
@@ -65,6 +76,24 @@ def test_feature_mmengine_s_loader_takes_it(states, tmp_path) -> None:
         assert torch.equal(value, states[1000][name]), name
 
 
+def test_feature_caffe_for_rgb(tmp_path, capsys) -> None:
+    """The file says what it is for, and in what style."""
+    state = resnet50().state_dict()
+    torch.save(state, tmp_path / 'in.pth')
+    found = {}
+    for name, more in {'bgr': (), 'rgb': ('--rgb',)}.items():
+        target = tmp_path / f'{name}.pth'
+        words = [str(tmp_path / 'in.pth'), str(target), '--arch', 'resnet50_caffe']
+        TOOL['main']([*words, *more])
+        found[name] = load_weights(target)
+    assert [found[name]['meta']['style'] for name in found] == ['caffe', 'caffe']
+    rgb = found['rgb']['state_dict']['backbone.conv1.weight']
+    assert found['bgr']['meta']['normalisation'] == CAFFE._asdict()
+    assert found['rgb']['meta']['normalisation'] == IMAGENET._asdict()
+    torch.testing.assert_close(rgb[:, 0], state['conv1.weight'][:, 2] * 58.395)
+    assert capsys.readouterr().out.count('for RGB images') == 1
+
+
 class TestExceptions:
     def refused(self, source: Path, capsys, arch: str = 'resnet18') -> str:
         with pytest.raises(SystemExit) as caught:
@@ -90,3 +119,10 @@ class TestExceptions:
     def test_exception_no_file(self, tmp_path, capsys):
         error = self.refused(tmp_path / 'in.pth', capsys)
         assert 'there is no checkpoint at' in error
+
+    def test_exception_rgb_of_another(self, states, tmp_path, capsys):
+        torch.save(states[2], tmp_path / 'in.pth')
+        paths = [str(tmp_path / name) for name in ('in.pth', 'out.pth')]
+        with pytest.raises(SystemExit):
+            TOOL['main']([*paths, '--rgb', '--arch', 'resnet18'])
+        assert '--rgb: expected --arch resnet50_caffe' in capsys.readouterr().err

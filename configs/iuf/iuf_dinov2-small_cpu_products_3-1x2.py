@@ -1,0 +1,1 @@
+_base_ = ['../anomaly_stream/finetune_dinov2-small_cpu_products_3-1x2.py', '../_base_/methods/iuf_small.py']
