@@ -30,7 +30,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
     MMEngine collects garbage for every dataset that it builds, a stream for every step.
     """
-    if any(item.get_closest_marker('slow') for item in session.items):
+    items = session.items  # some alone may need nothing of it
+    if len(items) > 500 or any(item.get_closest_marker('slow') for item in items):
         for name in ('mmdefect', 'mmdet.apis', 'mmpretrain.apis'):
             import_module(name)
     gc.freeze()
