@@ -21,9 +21,9 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 # Fixtures that tests of several packages share, and what the tiers may take.
 pytest_plugins = (
     'tests.helpers.dataset_files',
-    'tests.helpers.format_once',
     'tests.helpers.lines',
     'tests.helpers.process_group',
+    'tests.helpers.quick_layout',
     'tests.helpers.study_runs',
     'tests.helpers.tiers',
 )

@@ -124,7 +124,7 @@ def draw(folder: Path, files: dict[str, list[list[str]]], order: list[str]) -> N
 
 
 @pytest.fixture(scope='module')
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clone(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like a clone, with what the guide's reader has: data and a detector.
 
     The detector is trained for an epoch by mmdet's own tool, with mmdet's own types.
@@ -145,16 +145,20 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tool = Path(find_spec('mmdet').origin).parent / '.mim/tools/train.py'
     # On an mmcv without operators, too.
     code = f"import mmdefect, runpy; runpy.run_path('{tool}', run_name='__main__')"
-    done = python(clone, code, str(config), '--work-dir', 'work_dirs/stock')
+    done = python(warm, clone, code, str(config), '--work-dir', 'work_dirs/stock')
     assert done.returncode == 0, done.stderr[-3000:]
     (clone / 'work_dirs/stock/epoch_1.pth').rename(clone / 'my_line/running.pth')
     return clone
 
 
-def python(folder: Path, code: str, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a process of its own, which has imported nothing."""
+def python(
+    programs: Path, folder: Path, code: str, *args: str
+) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of its own, which has imported nothing of OpenMMLab."""
+    script = folder / 'run.py'
+    script.write_text(code, encoding='utf-8')
     return subprocess.run(
-        [sys.executable, '-c', code, *args],
+        [programs / 'python', script, *args],
         cwd=folder,
         env=tool_env(),
         capture_output=True,
@@ -257,24 +261,26 @@ class TestGuide:
         state = load_weights(published(followed))['state_dict']
         model.load_state_dict(state, strict=True)
 
-    def test_feature_inference(self, followed: Path) -> None:
+    def test_feature_inference(self, warm: Path, followed: Path) -> None:
         """The guide's last lines, with the digits that were printed."""
         (code,) = (b for b in blocks('python') if 'DetInferencer' in b)
         code = code.replace('knows_rust-01234567.pth', published(followed).name)
         say = 'import json; labels = found["predictions"][0]["labels"]; '
         say += 'print(json.dumps([detector.model.dataset_meta["classes"], labels]))'
-        done = python(followed, f'{code}{say}')
+        done = python(warm, followed, f'{code}{say}')
         assert done.returncode == 0, done.stderr[-3000:]
         classes, labels = json.loads(done.stdout.splitlines()[-1])
         assert list(classes) == CLASSES
         assert set(labels) <= {0, 1, 2}
 
     @pytest.mark.skipif(COMPILED, reason='mmcv has its compiled operators')
-    def test_feature_inference_needs_the_stand_in(self, followed: Path) -> None:
+    def test_feature_inference_needs_the_stand_in(
+        self, warm: Path, followed: Path
+    ) -> None:
         """What the guide says of an mmcv without operators."""
         (code,) = (b for b in blocks('python') if 'DetInferencer' in b)
         code = code.replace('knows_rust-01234567.pth', published(followed).name)
         line = re.search(r'^import mmdefect.*\n', code, flags=re.MULTILINE)
-        done = python(followed, code.replace(line[0], ''))
+        done = python(warm, followed, code.replace(line[0], ''))
         assert done.returncode != 0
         assert "No module named 'mmcv._ext'" in done.stderr

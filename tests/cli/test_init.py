@@ -123,6 +123,7 @@ def test_feature_boxes_of_three_subsets_are_calibrated() -> None:
     assert init('boxes', 'parts', '--out', 'line.py') == 0
     longer = {'train_cfg.max_epochs': 60, 'train_dataloader.dataset.indices': 'None'}
     longer |= {'train_dataloader.batch_size': 4, 'train_cfg.val_interval': 60}
+    longer |= {'default_hooks.checkpoint.interval': 60}
     train('line.py', **longer)
     assert Path('work/calibrated.pth').is_file()
     inferencer = DefectInferencer('work', device='cpu')

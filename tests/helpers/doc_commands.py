@@ -107,6 +107,7 @@ class Entry:
         append: Words after it when it runs, or names in ``shorter``.
         leaves: Patterns of files that are there afterwards.
         prints: Texts in what it prints.
+        cold: It starts a new Python, as for the reader.
     """
 
     text: str
@@ -116,6 +117,7 @@ class Entry:
     append: Sequence[str] = ()
     leaves: Sequence[str] = ()
     prints: Sequence[str] = ()
+    cold: bool = False
 
     @property
     def runs(self) -> bool:
@@ -143,7 +145,7 @@ class Plan:
         commands: Of all its commands.
         data: Folder that the reader has -> what is drawn there instead.
         prepare: Commands that lead to where the document begins.
-        cold: Every command starts a new Python, as for the reader.
+        cold: So do all its commands.
     """
 
     commands: list[Entry]
@@ -257,7 +259,8 @@ def script_of(document: str, plan: Plan) -> str:
         if not statement.is_command:
             lines.append(text)
         elif entries[text].runs:
-            command = f'{{ {entries[text].as_run()}; }} >>$LOGS/{line}.txt 2>&1'
+            path = 'PATH=$COLD:$PATH; ' * entries[text].cold
+            command = f'({path}{entries[text].as_run()}) >>$LOGS/{line}.txt 2>&1'
             lines.append(f'{command}; echo {line} $?')
         elif not lines or lines[-1].endswith('; do'):
             lines.append(':')
@@ -284,7 +287,10 @@ def run_document(document: str, plan: Plan, folder: Path, programs: Path) -> lis
     _logs(folder).mkdir()
     path = [str(programs), str(PROGRAMS), os.environ['PATH']]
     env = tool_env(
-        PATH=os.pathsep.join(path), PYTHONPATH=str(folder), LOGS=str(_logs(folder))
+        PATH=os.pathsep.join(path),
+        PYTHONPATH=str(folder),
+        LOGS=str(_logs(folder)),
+        COLD=str(PROGRAMS),
     )
     with subprocess.Popen(
         ['bash', '-c', script_of(document, plan)],

@@ -7,6 +7,7 @@ import os
 import resource
 import time
 from collections.abc import Generator
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -24,11 +25,15 @@ def cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def pytest_collection_finish() -> None:
-    """Look no more for garbage in what is imported.
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Look no more for garbage in what is imported, nor in what trainings import.
 
-    MMEngine collects garbage for every dataset that it builds.
+    MMEngine collects garbage for every dataset that it builds, a stream for every step.
     """
+    items = session.items  # some alone may need nothing of it
+    if len(items) > 500 or any(item.get_closest_marker('slow') for item in items):
+        for name in ('mmdefect', 'mmdet.apis', 'mmpretrain.apis'):
+            import_module(name)
     gc.freeze()
 
 

@@ -35,7 +35,7 @@ LIBRARIES = (
     *('torch.distributed.run', 'torch.distributed.optim', 'torch._dynamo'),
     *('torchvision', 'scipy.optimize', 'scipy.stats', 'sklearn.gaussian_process'),
     *('matplotlib.pyplot', 'cv2', 'pycocotools.mask', 'numba', 'shapely', 'skimage'),
-    'format_once',  # beside this file
+    *('quick_layout', 'quick_figures'),  # beside this file
 )
 ENDED: list[int] = []  # the exit code of a command that has ended well
 CLIENT = """\
@@ -64,6 +64,12 @@ if code < 0:
 sys.exit(code)
 """
 
+# Else its first line says which Python runs it.
+OURS = """\
+#!/bin/sh
+exec {}/python -m mmdefect "$@"
+"""
+
 
 @contextmanager
 def start(folder: Path, libraries: Sequence[str] = LIBRARIES) -> Iterator[Path]:
@@ -74,17 +80,19 @@ def start(folder: Path, libraries: Sequence[str] = LIBRARIES) -> Iterator[Path]:
         libraries: What to import ahead, those of it that are installed.
 
     Yields:
-        Folder of what stands in for Python, ``python`` and ``python3``: to be the
-        first of ``PATH``.
+        Folder of what stands in for Python, ``python`` and ``python3``, and of an
+        ``mmdefect`` that it runs: to be the first of ``PATH``.
 
     Raises:
         RuntimeError: It did not start.
     """
     address, programs = folder / 'socket', folder / 'bin'
     programs.mkdir()
-    for name in ('python', 'python3'):
+    client = CLIENT.format(python=sys.executable, address=str(address))
+    names = {'python': client, 'python3': client, 'mmdefect': OURS.format(programs)}
+    for name, text in names.items():
         program = programs / name
-        program.write_text(CLIENT.format(python=sys.executable, address=str(address)))
+        program.write_text(text)
         program.chmod(0o755)
     env = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
     command = [sys.executable, __file__, str(address), *libraries]
@@ -153,6 +161,7 @@ def run(request: dict, files: list[int]) -> None:
     os.chdir(request['cwd'])
     os.environ.clear()
     os.environ.update(request['env'])
+    gc.collect = lambda *_: 0  # a command is short, and MMEngine asks for it often
     np.random.seed()  # a fork would draw what the others draw
     sys.executable, *words = request['argv']
     if words[0] == '-u':

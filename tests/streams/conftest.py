@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from PIL import Image
 
 from mmdefect.apis import build_runner, load_config
@@ -48,8 +50,31 @@ def copied(work_dir: Path, to: Path) -> Path:
     return Path(shutil.copytree(work_dir, to, copy_function=copy))
 
 
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+class Copy(Hook):
+    """Copies the work dir of a stream after the first of two epochs of a step."""
+
+    priority = 'LOWEST'  # after the checkpoint
+
+    def __init__(self, to: Path) -> None:
+        self.to = to
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        if runner.max_epochs == 2 and runner.epoch == 0:
+            shutil.copytree(Path(runner.work_dir).parent, self.to)
+
+
+def copy_midway(patch: pytest.MonkeyPatch, to: Path) -> None:
+    """Have the next stream leave what a kill in its last step would have left."""
+    train = Runner.train
+
+    def copying(self: Runner) -> Any:
+        self.register_hook(Copy(to))
+        return train(self)
+
+    patch.setattr(Runner, 'train', copying)
+
+
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
     """Figures, which take most of the time of a report, are empty files."""
 
     def save(figure: Any, path: Path) -> Path:
@@ -62,9 +87,15 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
         (samples, ('draw_panels',)),
         (stream, ('curves',)),
     ):
-        monkeypatch.setattr(module, 'save_figure', save)
+        patch.setattr(module, 'save_figure', save)
         for name in draws:
-            monkeypatch.setattr(module, name, lambda *_, **__: None)
+            patch.setattr(module, name, lambda *_, **__: None)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports of this test are without figures."""
+    draw_nothing(monkeypatch)
 
 
 @pytest.fixture(scope='session')

@@ -36,12 +36,14 @@ def streams(warm: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
     ]
     found = {'finetune': root / 'finetune', 'iuf': root / 'iuf'}
     start = f'stream.start_from={found["finetune"]}'
-    for config, work_dir, *more in (
-        (FINETUNE, found['finetune']),
-        (IUF, found['iuf'], start),
-    ):
-        args = (config, 1, '--work-dir', work_dir, '--cfg-options', *options, *more)
-        run_script('tools/dist_train.sh', *args, programs=warm)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('FIGURES', 'real')
+        for config, work_dir, *more in (
+            (FINETUNE, found['finetune']),
+            (IUF, found['iuf'], start),
+        ):
+            args = (config, 1, '--work-dir', work_dir, '--cfg-options', *options, *more)
+            run_script('tools/dist_train.sh', *args, programs=warm)
     return found
 
 

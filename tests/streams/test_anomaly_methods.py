@@ -19,6 +19,7 @@ from mmdefect.streams.state import StreamState
 from mmdefect.testing import make_toy_products
 from tests.conftest import REPO
 
+pytestmark = pytest.mark.usefixtures('undrawn')
 STREAM = 'anomaly_stream/{}_toy_3-1x2.py'
 IUF = 'iuf/iuf_toy_3-1x2.py'
 # Fine-tuning and IUF itself run in test_anomaly_gates.py; MAS and SI share EWC's hooks.

@@ -14,7 +14,7 @@ from mmdefect.utils.checkpoint import load_weights
 from tests.conftest import REPO
 from tests.helpers.configs import scope
 from tests.helpers.synthetic_stream import steps_of
-from tests.streams.conftest import stream_runner
+from tests.streams.conftest import draw_nothing, stream_runner
 
 pytestmark = pytest.mark.slow
 METHODS = ('finetune', 'lwf')
@@ -25,12 +25,14 @@ each = pytest.mark.parametrize('method', METHODS)
 def finished(tmp_path_factory, toy_neu_det) -> dict[str, Path]:
     """Work dirs of both streams, of one epoch a step; they share step 0."""
     found: dict[str, Path] = {}
-    for method in METHODS:
-        work_dir = tmp_path_factory.mktemp(method) / 'work'
-        config = REPO / f'configs/atss/{method}_atss-r18_fpn_toy_neu-det_3+3.py'
-        more = {'stream.start_from': str(found['finetune'])} if found else {}
-        stream_runner(toy_neu_det, work_dir, config, **more).train()
-        found[method] = work_dir
+    with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
+        for method in METHODS:
+            work_dir = tmp_path_factory.mktemp(method) / 'work'
+            config = REPO / f'configs/atss/{method}_atss-r18_fpn_toy_neu-det_3+3.py'
+            more = {'stream.start_from': str(found['finetune'])} if found else {}
+            stream_runner(toy_neu_det, work_dir, config, **more).train()
+            found[method] = work_dir
     return found
 
 

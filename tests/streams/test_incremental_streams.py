@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdefect.apis import build_runner, load_config
@@ -20,7 +19,7 @@ from mmdefect.streams.state import StreamState
 from mmdefect.utils.checkpoint import load_weights
 from tests.conftest import REPO, toy_options
 from tests.helpers.synthetic_stream import steps_of
-from tests.streams.conftest import stream_runner
+from tests.streams.conftest import copy_midway, draw_nothing, stream_runner
 
 CONFIGS = {
     '5+1': 'sd_idd/sd-idd_r18_fpn_toy_neu-det_5+1.py',
@@ -29,7 +28,7 @@ CONFIGS = {
 }
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('undrawn')]
 
 
 def runner_of(root: Path, name: str, work_dir: Path, epochs: int = 1, **more):
@@ -41,10 +40,12 @@ def runner_of(root: Path, name: str, work_dir: Path, epochs: int = 1, **more):
 def finished(tmp_path_factory, toy_neu_det):
     """Work dirs of finished streams, by name."""
     found = {}
-    for name in CONFIGS:
-        work_dir = tmp_path_factory.mktemp('streams') / 'work'
-        runner_of(toy_neu_det, name, work_dir).train()
-        found[name] = work_dir
+    with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
+        for name in CONFIGS:
+            work_dir = tmp_path_factory.mktemp('streams') / 'work'
+            runner_of(toy_neu_det, name, work_dir).train()
+            found[name] = work_dir
     return found
 
 
@@ -108,32 +109,14 @@ def test_feature_testing_needs_no_teacher(finished, toy_neu_det, tmp_path):
     assert scores['coco/AP50_all'] == pytest.approx(expected, abs=1e-9)
 
 
-class Stop(Hook):
-    """Interrupt the last step after its first epoch."""
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        if runner.max_epochs == 2 and runner.epoch == 0:
-            raise KeyboardInterrupt
-
-
 def test_feature_moved_and_resumed_is_bit_equal(
     finished, toy_neu_det, tmp_path, monkeypatch
 ):
     """The teacher comes back, from where the work dir is now."""
-    whole, broken = tmp_path / 'whole', tmp_path / 'broken'
-    runner_of(toy_neu_det, '5+1', whole, epochs=2).train()
-    train = Runner.train
-
-    def stopping(self):
-        self.register_hook(Stop(), priority='LOWEST')  # after the checkpoint
-        return train(self)
-
-    monkeypatch.setattr(Runner, 'train', stopping)
-    with pytest.raises(KeyboardInterrupt):
-        runner_of(toy_neu_det, '5+1', broken, epochs=2).train()
-    monkeypatch.undo()
-    moved = tmp_path / 'moved'
-    shutil.copytree(broken, moved)  # this process still writes its log into `broken`
+    whole, moved = tmp_path / 'whole', tmp_path / 'moved'
+    with monkeypatch.context() as patch:
+        copy_midway(patch, moved)
+        runner_of(toy_neu_det, '5+1', whole, epochs=2).train()
     runner_of(toy_neu_det, '5+1', moved, epochs=2, resume=True).train()
     expected = load_weights(whole / 'step_1/epoch_2.pth')['state_dict']
     found = load_weights(moved / 'step_1/epoch_2.pth')['state_dict']

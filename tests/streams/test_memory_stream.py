@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,16 @@ from mmdefect.utils.files import write_json
 from mmdefect.utils.text_files import read_json
 from tests.conftest import REPO
 from tests.helpers.ranks import run_ranks
-from tests.streams.conftest import CONFIG, copied, options, stream_runner
+from tests.streams.conftest import (
+    CONFIG,
+    copied,
+    copy_midway,
+    draw_nothing,
+    options,
+    stream_runner,
+)
 
+pytestmark = pytest.mark.usefixtures('undrawn')
 KEPT = {'stream.memory': dict(images=3)}
 
 
@@ -119,6 +126,7 @@ def finished(
     """A stream of two steps that keeps three images a class."""
     work_dir = tmp_path_factory.mktemp('work') / 'kept'
     with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
         watched(seen, patch)
         stream_runner(toy_neu_det, work_dir, **KEPT).train()
     return work_dir
@@ -218,13 +226,13 @@ class TestStream:
 
 @pytest.mark.slow
 def test_feature_two_processes_keep_the_same(
-    finished: Path, toy_neu_det: Path, tmp_path: Path
+    warm: Path, finished: Path, toy_neu_det: Path, tmp_path: Path
 ) -> None:
     """One writes, all read it."""
     given = {**options(toy_neu_det), 'stream.memory.images': 3}
     changes = [f'{key}={value}' for key, value in given.items()]
     where = ['--work-dir', tmp_path, '--launcher', 'pytorch', '--cfg-options']
-    run_ranks(REPO / 'tools/train.py', CONFIG, *where, *changes)
+    run_ranks(REPO / 'tools/train.py', CONFIG, *where, *changes, programs=warm)
     for name in ('step_0/memory', 'step_1/memory'):
         alone, together = (
             (folder / name / MANIFEST).read_text('utf-8')
@@ -332,14 +340,6 @@ def test_feature_crops(
     assert max(map(sum, seen.sizes)) == 6
 
 
-class Stop(Hook):
-    """Interrupt the last step after its first epoch."""
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        if runner.max_epochs == 2 and runner.epoch == 0:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize('method', ['erd/lwf', 'sd_idd/sd-idd'])
 def test_feature_moved_and_resumed_is_bit_equal(
@@ -355,20 +355,10 @@ def test_feature_moved_and_resumed_is_bit_equal(
         'stream.increment.train_cfg.max_epochs': 2,
         'stream.start_from': str(finished),
     }
-    whole, broken = tmp_path / 'whole', tmp_path / 'broken'
-    stream_runner(toy_neu_det, whole, config, **more).train()
-    train = Runner.train
-
-    def stopping(self: Runner) -> Any:
-        self.register_hook(Stop(), priority='LOWEST')  # after the checkpoint
-        return train(self)
-
-    monkeypatch.setattr(Runner, 'train', stopping)
-    with pytest.raises(KeyboardInterrupt):
-        stream_runner(toy_neu_det, broken, config, **more).train()
-    monkeypatch.undo()
-    moved = tmp_path / 'moved'
-    shutil.copytree(broken, moved)  # this process still writes its log into `broken`
+    whole, moved = tmp_path / 'whole', tmp_path / 'moved'
+    with monkeypatch.context() as patch:
+        copy_midway(patch, moved)
+        stream_runner(toy_neu_det, whole, config, **more).train()
     stream_runner(toy_neu_det, moved, config, resume=True, **more).train()
     expected = load_weights(whole / 'step_1/epoch_2.pth')['state_dict']
     found = load_weights(moved / 'step_1/epoch_2.pth')['state_dict']

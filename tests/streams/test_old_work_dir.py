@@ -16,6 +16,8 @@ from mmdefect.streams.state import StreamState
 from tests.helpers.old_work_dir import ARCHIVE, CONFIG, make_data
 from tests.helpers.synthetic_stream import steps_of
 
+pytestmark = pytest.mark.usefixtures('undrawn')
+
 
 @pytest.fixture(autouse=True)
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

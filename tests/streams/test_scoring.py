@@ -21,6 +21,7 @@ from mmdefect.utils.checkpoint import load_weights
 from mmdefect.utils.modules import unwrapped
 from tests.streams.conftest import CONFIG, options, stream_runner
 
+pytestmark = pytest.mark.usefixtures('undrawn')
 TESTED: list[dict[str, torch.Tensor]] = []
 
 

@@ -10,7 +10,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from tests.helpers.synthetic_stream import steps_of
 from tests.helpers.tool_runs import flags, run_here, run_script
 from tests.streams.conftest import CONFIG, NAME, copied, options, stream_runner
 
+pytestmark = pytest.mark.usefixtures('undrawn')  # but `finished`
 STEP_1_HEAD = 'bbox_head.gfl_cls.weight'
 
 
@@ -261,16 +261,18 @@ def test_exception_step_before_its_predecessor(toy_neu_det, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('workers', [0, 2])
 def test_feature_killed_and_resumed_is_bit_equal(
-    workers, warm, toy_neu_det, tmp_path, monkeypatch
+    warm, toy_neu_det, tmp_path, monkeypatch
 ):
-    """SIGKILL in the middle of step 1; the final parameters must not notice."""
+    """SIGKILL in the middle of step 1; the final parameters must not notice.
+
+    With processes that load: others die without in test_random_kills.py.
+    """
     config = tmp_path / f'{NAME}.py'
     more = options(
         toy_neu_det,
         **{
-            'train_dataloader.num_workers': workers,
+            'train_dataloader.num_workers': 2,
             'stream.increment.train_cfg.max_epochs': 2,
             'stream.increment.custom_hooks': [
                 {'type': 'mmdefect.SamplePredictionsHook'},
@@ -318,8 +320,8 @@ class TestStockTools:
 
         return Path(find_spec('mmdet').origin).parent / '.mim' / 'tools'
 
-    def stock_train(self, stock_tools, config, work_dir, *cfg_options):
-        command = [sys.executable, str(stock_tools / 'train.py'), str(config)]
+    def stock_train(self, programs, stock_tools, config, work_dir, *cfg_options):
+        command = [str(programs / 'python'), str(stock_tools / 'train.py'), str(config)]
         flags = ['--work-dir', str(work_dir), '--cfg-options', *cfg_options]
         done = subprocess.run(
             [*command, *flags],
@@ -333,20 +335,22 @@ class TestStockTools:
         )
         assert done.returncode == 0, done.stderr[-3000:]
 
-    def test_feature_dumped_step_config(self, stock_tools, finished, tmp_path):
+    def test_feature_dumped_step_config(self, warm, stock_tools, finished, tmp_path):
         config = finished / 'step_1' / f'{NAME}.py'
-        self.stock_train(stock_tools, config, tmp_path / 'alone', 'resume=False')
-        alone = load_weights(tmp_path / 'alone/epoch_1.pth')['state_dict']
+        work_dir = tmp_path / 'alone'
+        self.stock_train(warm, stock_tools, config, work_dir, 'resume=False')
+        alone = load_weights(work_dir / 'epoch_1.pth')['state_dict']
         inside = load_weights(finished / 'step_1/epoch_1.pth')['state_dict']
         assert all(torch.equal(alone[key], inside[key]) for key in inside)
 
-    def test_feature_stream_config(self, stock_tools, toy_neu_det, tmp_path):
+    def test_feature_stream_config(self, warm, stock_tools, toy_neu_det, tmp_path):
         cfg = load_config(CONFIG)
         cfg.merge_from_dict(options(toy_neu_det))
         cfg.pop('work_dir')
         config = tmp_path / 'stream_from_stock.py'
         cfg.dump(config)
-        self.stock_train(stock_tools, config, tmp_path / 'w', 'stream.protocol=5+1')
-        state = StreamState.load(tmp_path / 'w')
+        work_dir = tmp_path / 'w'
+        self.stock_train(warm, stock_tools, config, work_dir, 'stream.protocol=5+1')
+        state = StreamState.load(work_dir)
         assert [len(s.classes) for s in state.steps] == [5, 1]
         assert [s.state for s in state.steps] == ['finished', 'finished']

@@ -105,10 +105,15 @@ class TestPlainConfig:
         check_console(printed, path.parent)
 
     def test_feature_dist_test_equals_one_process(
-        self, trained: tuple[Path, str], tested: Path, odd_options: dict, tmp_path: Path
+        self,
+        warm: Path,
+        trained: tuple[Path, str],
+        tested: Path,
+        odd_options: dict,
+        tmp_path: Path,
     ) -> None:
         args = (PLAIN, trained[0], 2, '--work-dir', tmp_path, *flags(odd_options))
-        run_script('tools/dist_test.sh', *args)
+        run_script('tools/dist_test.sh', *args, programs=warm)
         one, two = scores_in(tested), scores_in(tmp_path)
         names = [name for name in one if name.startswith('coco/')]
         assert len(names) > 15
@@ -151,12 +156,15 @@ class TestPlainConfig:
 
 
 @pytest.mark.slow
-def test_feature_one_step_of_a_stream(toy_neu_det: Path, tmp_path: Path) -> None:
+def test_feature_one_step_of_a_stream(
+    warm: Path, toy_neu_det: Path, tmp_path: Path
+) -> None:
     """`--step 0` trains step 0 only; a work dir is tested with `--step`, `--tta`."""
     work_dir = tmp_path / 'work'
     options = flags({**toy_options(toy_neu_det), **EPOCH})
     args = (STREAM, '--work-dir', work_dir, '--step', 0, *options)
-    check_console(run_tool('tools/train.py', *args).stdout, work_dir)
+    printed = run_tool('tools/train.py', *args, programs=warm).stdout
+    check_console(printed, work_dir)
     state = StreamState.load(work_dir)
     assert [step.state for step in state.steps] == ['finished', 'pending']
     assert not (work_dir / 'step_1').exists()

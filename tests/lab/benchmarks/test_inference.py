@@ -149,7 +149,10 @@ def test_feature_folder(suite: InferenceSuite) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize('sides', ['ort/network', 'torch/network', 'torch/predict'])
-def test_feature_overhead(suite: InferenceSuite, sides: str) -> None:
+def test_feature_overhead(
+    suite: InferenceSuite, sides: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, 'FILES', 8)
     name = f'inferencer_{sides}'
     found = suite.comparisons[name](None)
     ours, other = found[f'{name}_ours_ms'], found[f'{name}_other_ms']

@@ -21,8 +21,8 @@ from lab.benchmarks.detection import DetectionSuite, torch_nms
 from lab.benchmarks.nms import numpy_nms, random_boxes
 from lab.tables.benchmark_table import benchmark_lines, missed
 from mmdefect import mmcv_ext_standin
-from mmdefect.utils.timing import PairTimes
-from tests.conftest import REPO
+from mmdefect.utils.timing import PairTimes, interleaved
+from tests.conftest import REPO, run_tool
 from tests.helpers.study_runs import load_tool
 
 TINY = ['--depth', '18', '--image-size', '64', '--pairs', '2', '--train-pairs', '2']
@@ -56,8 +56,32 @@ def tool() -> Any:
     return load_tool('tools/analysis_tools/benchmark.py')
 
 
+@pytest.fixture
+def starts_warm(warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings whose start is timed find torch imported, and none warms up."""
+    run, script = detection_costs._run, tmp_path / 'start.py'
+
+    def start(code: str, *args: object) -> str:
+        if code != detection_costs.START:
+            return run(code, *args)
+        script.write_text(code, encoding='utf-8')
+        return run_tool(script, *args, programs=warm).stdout
+
+    def without_warmup(*sides: Any, **settings: Any) -> PairTimes:
+        return interleaved(*sides, **{**settings, 'warmup': 0})
+
+    monkeypatch.setattr(detection_costs, '_run', start)
+    monkeypatch.setattr(detection_costs, 'interleaved', without_warmup)
+
+
 @pytest.mark.slow
-def test_smoke(tool, repository: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_smoke(
+    tool,
+    repository: Path,
+    capsys,
+    monkeypatch: pytest.MonkeyPatch,
+    starts_warm: None,
+) -> None:
     monkeypatch.setattr(detection_costs, 'COCO', (1_180, 8_600, 80))
     monkeypatch.setattr(detection_costs, 'STEEL', (16, 200))
     out = repository / 'docs/results/bench_detection.json'
