@@ -1,6 +1,6 @@
 """Damaged files of every kind: each is read, or refused in our words with its name.
 
-Slow are most of the seeds; ``python -m lab.reliability fuzz`` damages as many as one likes.
+Slow are most of the seeds; ``python -m lab.reliability fuzz`` takes any number.
 """
 
 from __future__ import annotations
