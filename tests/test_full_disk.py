@@ -1,15 +1,10 @@
-"""A disk that is full while a checkpoint, a note or a report is written.
-
-A limit on the size of files stands in for it: the system refuses to write, as there.
-"""
+"""A disk that is full while a checkpoint, a note or a report is written."""
 
 from __future__ import annotations
 
 import json
 import logging
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +17,7 @@ from mmdefect.streams.closing import sum_up
 from mmdefect.streams.state import StreamState
 from mmdefect.utils.checkpoint import load_weights
 from tests.engine.hooks.conftest import make_runner  # noqa: F401  a fixture
+from tests.helpers.full_disk import full_disk, limit_files
 from tests.helpers.synthetic_stream import make_stream
 
 CHECKPOINT = {'type': 'mmdefect.SafeCheckpointHook', 'interval': 1, 'max_keep_ckpts': 1}
@@ -29,22 +25,6 @@ SEEDED = {
     'custom_hooks': [{'type': 'mmdefect.EpochSeedHook'}],
     'randomness': {'seed': 0},
 }
-
-
-def limit_files(size: int) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-
-
-@contextmanager
-def full_disk(size: int = 1000) -> Iterator[None]:
-    """No file may have more bytes."""
-    before, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limit_files(size)
-    try:
-        yield
-    finally:
-        limit_files(before)
 
 
 class Fills(Hook):

@@ -11,8 +11,8 @@ import pytest
 
 from mmdefect.cli.main import main
 from mmdefect.line.folder import Line
-from mmdefect.line.log import DecisionLog
 from mmdefect.line.settings import LineSettings
+from tests.helpers.full_disk import full_disk
 from tests.helpers.photos import photos
 
 Run = Callable[..., tuple[int, list[str], str]]
@@ -108,17 +108,13 @@ def test_exception_nothing_to_look_at(run: Run, line: Line, model: Path) -> None
 
 @pytest.mark.parametrize('policy', ['refuse', 'serve'])
 def test_exception_a_full_disk(
-    run: Run, line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str
+    run: Run, line: Line, tmp_path: Path, policy: str
 ) -> None:
     """Refused at the first that cannot be written; or served, and said everywhere."""
     LineSettings(keep_images='none', on_full_disk=policy).save(line.folder)
-
-    def full(self: DecisionLog, kind: str, **fields: object) -> None:
-        raise OSError('decisions.db cannot be written')
-
-    monkeypatch.setattr(DecisionLog, 'append', full)
     folder, out = photos(tmp_path / 'photos', 2, broken=False), tmp_path / 'out'
-    status, said, err = run('--line', line.folder, folder, '--out', out)
+    with full_disk(4000):
+        status, said, err = run('--line', line.folder, folder, '--out', out)
     results = (out / 'results.jsonl').read_text()
     if policy == 'refuse':
         assert status == 1

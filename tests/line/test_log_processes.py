@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
-import resource
 import struct
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mmdefect.line.log import DecisionLog
+from tests.helpers.full_disk import full_disk
 
 FORKED = multiprocessing.get_context('fork')
 
@@ -82,17 +82,15 @@ def fill_up(path: Path, told: int) -> None:
     log = DecisionLog(path)
     log.append('note')
     log.close()
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
     done, why = 1, ''
-    try:
-        while True:
-            log.append('note', body={'a': 'b' * 1000})
-            done += 1
-    except OSError as error:
-        why = str(error)
-    kept = log.count()
-    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    with full_disk(200_000):
+        try:
+            while True:
+                log.append('note', body={'a': 'b' * 1000})
+                done += 1
+        except OSError as error:
+            why = str(error)
+        kept = log.count()
     log.append('note')
     os.write(told, f'{done} {kept} {log.count()} {log.verify().ok} {why}'.encode())
 
