@@ -18,7 +18,7 @@ image counts in `mmdefect line export-feedback`. The image leaves the queue."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    from mmdefect.line.truth import VERDICTS
+    from mmdefect.line.decided import VERDICTS
 
     parser.add_argument('line', metavar='LINE', type=Path, help='its folder')
     parser.add_argument(

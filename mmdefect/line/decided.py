@@ -1,4 +1,4 @@
-"""Which decided image is meant: by its file, its hash, its source, or its name alone."""
+"""Which decided image is meant: by its file, hash or source, or its name alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from mmdefect.line.folder import Line
     from mmdefect.line.log import DecisionLog, Row
 
+VERDICTS = ('confirmed', 'false alarm', 'missed', 'wrong kind')
+"""What can be said of a decision; :func:`mmdefect.line.truth.truth_of` says what each
+means."""
 #: Digits of a hash from which on it may be cut short.
 SHORTEST = 8
 _HASH = re.compile(rf'(pixels:)?[0-9a-f]{{{SHORTEST},64}}')

@@ -69,7 +69,7 @@ def export_feedback(
 
     Of each image the newest verdict counts. What nobody has reviewed is not in it.
 
-    - ``'coco'``: ``feedback.json`` and ``images/``, which ``mmdefect init boxes`` takes.
+    - ``'coco'``: ``feedback.json`` and ``images/``; ``mmdefect init boxes`` takes it.
       A kind that the model does not know has its class behind all others.
     - ``'mvtec'``: ``PRODUCT/train/good`` for good images, ``PRODUCT/test/KIND`` for
       others, which ``mmdefect init maps`` takes. Where all defective images of a
@@ -168,6 +168,9 @@ def _coco(images: Sequence[Reviewed], spec: ModelSpec, lacks: list[str]) -> _Pla
         for one in kept
     ]
     coco, report = build_coco(records, classes, title='verdicts of a line')
+    notes = [*report.notes]
+    if dropped := report.degenerate + report.duplicates:
+        notes.append(f'boxes without an area or there twice: {name_some(dropped)}')
 
     def write(draft: Path) -> None:
         for one in kept:
@@ -179,7 +182,7 @@ def _coco(images: Sequence[Reviewed], spec: ModelSpec, lacks: list[str]) -> _Pla
         classes=classes,
         write=write,
         command=lambda out: ['boxes', str(out), '--classes', *classes],
-        notes=tuple(str(report).splitlines()[1:]),
+        notes=tuple(notes),
     )
 
 

@@ -128,12 +128,17 @@ class Line:
                 if self.settings.keep_images == 'newest'
                 else None
             ),
-            is_needed=self.is_queued,
+            is_needed=self.is_needed,
         )
 
     def is_queued(self, image: str) -> bool:
         """Whether a person has still to look at an image, by its hash."""
         return (self.queue_dir / f'{file_name(image)}.json').exists()
+
+    def is_needed(self, image: str) -> bool:
+        """Whether the picture of an image must stay: it is queued, or has a verdict."""
+        reviewed = self.log.count(kind='verdict', image=image)
+        return reviewed > 0 or self.is_queued(image)
 
     def current(self) -> str | None:
         """The version in use, such as ``'v0001'``; None before the first promotion.

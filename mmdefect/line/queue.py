@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from mmdefect.line.settings import QueueRule
 from mmdefect.utils.files import write_json
@@ -77,14 +75,20 @@ def consider(prediction: Prediction, rule: QueueRule) -> str | None:
         return 'error'
     if prediction.decision == 'unknown product':
         return 'unknown product' if rule.unknown_product else None
+    pairs: Iterable[tuple[float | None, float | None]]
+    pairs = [(prediction.score, prediction.threshold)]
     if prediction.task == 'boxes':
-        scores, thresholds = prediction.scores, prediction.thresholds
-    else:
-        both = (prediction.score, prediction.threshold)
-        scores, thresholds = np.array([both], np.float64).T  # None becomes NaN
-    distance = np.abs(np.asarray(scores, np.float64) - thresholds)
-    near = distance <= rule.margin * np.abs(thresholds) + 1e-9
-    return 'margin' if near.any() else None
+        both = (prediction.scores.tolist(), prediction.thresholds.tolist())
+        pairs = zip(*both, strict=True)
+    near = any(_is_near(*pair, rule.margin) for pair in pairs)
+    return 'margin' if near else None
+
+
+def _is_near(score: float | None, threshold: float | None, margin: float) -> bool:
+    if score is None or threshold is None:
+        return False
+    # Scores are of float32: what is exactly at the margin is within it.
+    return abs(score - threshold) <= (margin + 1e-6) * abs(threshold)
 
 
 def enqueue(line: Line, row: Row, reason: str) -> bool:
@@ -129,7 +133,8 @@ def entries(line: Line, *, limit: int | None = None) -> list[Entry]:
     Raises:
         ValueError: A file is none of ours.
     """
-    found = sorted(map(_read, _files(line)), key=lambda one: (one.row, one.image))
+    found = [*filter(None, map(_read, _files(line)))]
+    found.sort(key=lambda one: (one.row, one.image))
     return found[:limit]
 
 
@@ -188,8 +193,11 @@ def _files(line: Line) -> Iterator[Path]:
         yield from (Path(one.path) for one in found if one.name.endswith('.json'))
 
 
-def _read(path: Path) -> Entry:
-    content = read_json(path, 'entry of the queue')
+def _read(path: Path) -> Entry | None:
+    try:
+        content = read_json(path, 'entry of the queue')
+    except FileNotFoundError:  # done meanwhile
+        return None
     try:
         content['kinds'] = tuple(content['kinds'])
         return Entry(**content)

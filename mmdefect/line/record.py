@@ -103,9 +103,7 @@ class Recorder:
         source: str,
     ) -> None:
         name = image_hash(data, image)
-        reason = None
-        if prediction.error is None and name is not None:
-            reason = consider(prediction, self.line.settings.queue)
+        reason = consider(prediction, self.line.settings.queue)
         body = body_of(prediction, image)
         if reason is not None:
             body['queued'] = reason

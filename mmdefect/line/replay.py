@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,11 +131,14 @@ def since_when_image(
 def periods_of(line: Line) -> list[Period]:
     """When which version was in use, by the log, the first one first."""
     rows = [*line.log.rows(kind='promotion'), *line.log.rows(kind='rollback')]
-    switches = sorted(filter(_switches, rows), key=_by_id)
-    until = [row.time for row in switches[1:]] + [None]
+    switches = sorted(filter(_switches, rows), key=lambda row: row.id)
     return [
-        Period(version=str(row.version), since=row.time, until=end)
-        for row, end in zip(switches, until, strict=True)
+        Period(
+            version=str(row.version),
+            since=row.time,
+            until=None if after is None else after.time,
+        )
+        for row, after in zip_longest(switches, switches[1:])
     ]
 
 
@@ -155,8 +159,8 @@ def _file_of(line: Line, image: str | Path) -> tuple[Path, str, str | None]:
     if path is None:
         raise FileNotFoundError(
             f'the image {visible(str(row.source))} ({row.image}) is gone, as '
-            f"keep_images={line.settings.keep_images!r} keeps no picture of it: "
-            "expected its file, to look at it again; give that"
+            f'keep_images={line.settings.keep_images!r} keeps no picture of it: '
+            'expected its file, to look at it again; give that'
         )
     return path, str(row.image), row.product
 
@@ -173,7 +177,7 @@ def _look(
     spec = read_package(folder).spec
     # A model that recognises products does so here as it did then.
     told = product if product in spec.classes and not spec.routes else None
-    model = DefectInferencer(folder, product=told if spec.task == "maps" else None)
+    model = DefectInferencer(folder, product=told if spec.task == 'maps' else None)
     return model.predict_one(path)
 
 
@@ -188,7 +192,7 @@ def _state(prediction: Prediction | None, kind: str | None) -> str | None:
 
 def _decided(line: Line, image: str, period: Period) -> dict[str, int]:
     found = line.log.select(
-        "SELECT decision, COUNT(*) FROM log WHERE image = ? AND version = ? AND kind = "
+        'SELECT decision, COUNT(*) FROM log WHERE image = ? AND version = ? AND kind = '
         "'decision' GROUP BY decision",
         (image, period.version),
     )

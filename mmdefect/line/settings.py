@@ -32,6 +32,8 @@ class QueueRule:
         margin: Scores this near to their threshold: the distance from it, divided by
             its size, is at most so much. 0 for none but equal ones.
         unknown_product: Images of a product that the model does not know.
+        limit: How many images wait at most; later ones are not taken until some are
+            done.
 
     Raises:
         ValueError: A value means nothing.
@@ -39,10 +41,12 @@ class QueueRule:
 
     margin: float = 0.1
     unknown_product: bool = True
+    limit: int = 1000
 
     def __post_init__(self) -> None:
         check_number('queue.margin', self.margin, 0, 1)
         _check_flag('queue.unknown_product', self.unknown_product)
+        check_number('queue.limit', self.limit, 0, whole=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from mmdefect.line.folder import Line
     from mmdefect.line.log import Row
 
-FOUND, OTHER, MISSED, NEITHER = 'found', 'called otherwise', 'overlooked', 'not decided'
+FOUND, OTHER, MISSED = 'found', 'called otherwise', 'overlooked'
+NEITHER = 'not decided'
 """What a decision was: the kind was found; only others were; nothing was; nothing was
-decided, as of an unknown product or an error. The second and third overlook the kind."""
+decided, as of an unknown product or an error. Second and third overlook the kind."""
 
 _NEWEST = """WITH newest AS MATERIALIZED (
     SELECT image, MAX(id) AS id FROM log INDEXED BY log_kind
@@ -28,7 +29,7 @@ _NEWEST = """WITH newest AS MATERIALIZED (
     CROSS JOIN defects ON defects.defect = ? AND defects.id = newest.id
 )"""
 #: How many images show a kind, by their newest verdicts.
-SHOWN_SQL = f'{_NEWEST} SELECT COUNT(*) FROM shown'
+SHOWN_SQL = f'{_NEWEST} SELECT COUNT(*) FROM shown'  # noqa: S608
 #: Decisions on those of them that a verdict has called a miss of the kind, by version
 #: and by what they were. What models of maps find is of no kind: it is any.
 KIND_SQL = f"""{_NEWEST}, missed AS MATERIALIZED (
@@ -159,5 +160,3 @@ def _check_kind(line: Line, kind: str) -> None:
 
 def _classes(package: Path) -> Sequence[str]:
     return read_package(package).spec.classes if is_package(package) else ()
-
-

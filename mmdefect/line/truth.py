@@ -1,4 +1,4 @@
-"""What an image shows, as a verdict on a decision says: good, or which defects where."""
+"""What an image shows, as a verdict on a decision says: good, or what defects."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from mmdefect.deploy.formats import ANOMALY
 from mmdefect.deploy.postprocess import overlaps
+from mmdefect.line.decided import VERDICTS
 from mmdefect.utils.checks import check_choice, some_of
 
 if TYPE_CHECKING:
     from mmdefect.deploy.spec import ModelSpec
     from mmdefect.line.log import Row
 
-VERDICTS = ('confirmed', 'false alarm', 'missed', 'wrong kind')
 Box: TypeAlias = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the image, as viewers show it."""
 Thing: TypeAlias = tuple[str, Box | None]
@@ -187,7 +187,8 @@ def _missed(given: _Given) -> Truth:
         kind = {'maps': ANOMALY, 'labels': given.spec.defective}.get(given.spec.task)
         if kind is None:
             raise given.refuse('the kind that was missed; give it with --kind')
-        things = [(kind, box) for box in given.boxes or [None]]
+        places: Sequence[Box | None] = given.boxes or [None]
+        things = [(kind, box) for box in places]
     found = [] if given.spec.task == 'labels' else given.found
     if given.spec.task != 'boxes' and given.decided == 'defective':
         raise given.refuse("'confirmed', as nothing was missed, or 'false alarm'")
@@ -224,7 +225,7 @@ def _nearest(given: _Given, box: Box) -> Thing:
     found = [thing for thing in given.found if thing[1] is not None]
     if found:
         sides = np.array([thing[1] for thing in found], np.float64).T
-        shared = overlaps(np.array([box], np.float64).T, sides)[0]
+        shared = overlaps(np.array([box], np.float64).T, sides, 0)[0]
         if shared.max() > 0:
             return found[int(shared.argmax())]
     raise given.refuse(f'a box where something was found, not {[*box]}')

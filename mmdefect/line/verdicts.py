@@ -1,4 +1,4 @@
-"""What a person says of a decision: appended to the log, the newest of an image holds."""
+"""What a person says of a decision: a row of the log; the newest of an image holds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mmdefect.deploy.package import read_package
-from mmdefect.line.decided import find_decision, newest_verdict, picture_of
+from mmdefect.line.decided import (
+    VERDICTS,
+    find_decision,
+    newest_verdict,
+    picture_of,
+)
 from mmdefect.line.queue import alone, done
-from mmdefect.line.truth import VERDICTS, Box, truth_of
+from mmdefect.line.truth import Box, truth_of
 from mmdefect.utils.checks import (
     brief,
     check_choice,
@@ -22,7 +27,7 @@ from mmdefect.utils.checks import (
 )
 
 if TYPE_CHECKING:
-    from mmdefect.deploy.spec import ModelSpec
+    from mmdefect.deploy.spec import ModelSpec, Task
     from mmdefect.line.folder import Line
     from mmdefect.line.log import DecisionLog, Row
 
@@ -76,11 +81,14 @@ def give(
     decision = find_decision(line.log, image)
     spec = spec_of(line, decision.version)
     kinds, boxes = _several(kind), _boxes(box, decision)
-    _check_names(line.log, spec, kinds, product, new_kind=new_kind)
+    known = dict.fromkeys(spec.classes)
+    if line.current() not in (None, decision.version):  # it may know more by now
+        known |= dict.fromkeys(spec_of(line, line.current()).classes)
+    _check_names(line.log, spec.task, [*known], kinds, product, new_kind=new_kind)
     truth = truth_of(verdict, decision, spec, kinds=kinds, boxes=boxes)
     body = {'about': decision.id, 'task': spec.task, **truth.to_dict()}
     body |= {key: decision.body[key] for key in _COPIED if key in decision.body}
-    row = {
+    row: dict[str, Any] = {
         'version': decision.version,
         'image': decision.image,
         'source': decision.source,
@@ -142,6 +150,7 @@ def _only_product(spec: ModelSpec) -> str | None:
 
 
 def _several(kind: str | Sequence[str] | None) -> list[str]:
+    check_type('kind', kind, str | Sequence | None, expected='a name, or several')
     kinds = [kind] if isinstance(kind, str) else [*(kind or ())]
     for one in kinds:
         check_type('kind', one, str, expected='a name')
@@ -186,32 +195,37 @@ def _checked(box: Sequence[float], decision: Row) -> Box:
 
 def _check_names(
     log: DecisionLog,
-    spec: ModelSpec,
+    task: Task,
+    known: Sequence[str],
     kinds: Sequence[str],
     product: str | None,
     *,
     new_kind: bool,
 ) -> None:
     """Refuse names that are none, and those that nobody knows."""
-    maps = spec.task == 'maps'
+    maps = task == 'maps'
     if product is not None and not maps:
         raise ValueError(
-            f"product='{visible(product)}': expected none with a model of {spec.task}; "
+            f"product='{visible(product)}': expected none with a model of {task}; "
             'leave it out'
         )
-    for name in [*kinds, *filter(None, [product])]:
+    names = [*kinds] if product is None else [*kinds, product]
+    for name in names:
+        if name in known:
+            continue
         if not _NAME.fullmatch(name) or name != name.strip() or name == _GOOD:
             raise ValueError(
                 f"'{visible(name)}' is no name of a kind or product: expected up to "
                 f'100 letters without slashes, not {_GOOD!r}; choose another'
             )
     column = 'product' if maps else 'defect'
-    names = [product] * (product is not None) if maps else kinds
-    unknown = [name for name in names if name not in spec.classes]
+    if maps:  # whose kinds are free
+        names = names[len(kinds) :]
+    unknown = [name for name in names if name not in known]
     begun = _begun(log, column) if unknown else []
     for name in unknown:
         if name not in begun:
-            _check_new(column, name, spec.classes, new_kind)
+            _check_new(column, name, known, new_kind)
 
 
 def _begun(log: DecisionLog, column: str) -> list[str]:

@@ -1,0 +1,66 @@
+"""``mmdefect line queue`` from the shell."""
+
+from __future__ import annotations
+
+import json
+from inspect import cleandoc
+from pathlib import Path
+
+import pytest
+
+from mmdefect.cli.main import main
+from mmdefect.line import queue
+from mmdefect.line.folder import Line
+from mmdefect.line.settings import QueueRule
+from tests.helpers.reviewed_line import decide, draw, make_line
+
+Out = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
+    """Three wait, as many as there may."""
+    monkeypatch.chdir(tmp_path)
+    line = make_line(tmp_path / 'l', queue=QueueRule(limit=3))
+    for seed in range(3):
+        row = decide(line, draw(Path(f'{seed}.png'), seed))
+        queue.enqueue(line, row, 'margin')
+    return line
+
+
+def test_smoke(line: Line, capsys: Out) -> None:
+    assert main(['line', 'queue', 'l', '--limit', '2']) == 0
+    *listed, end = capsys.readouterr().out.splitlines()
+    assert [one.split()[-2] for one in listed] == ['0.png', '1.png']
+    assert '  margin           v0001  ok (0.25 of 0.5)  0.png' in listed[0]
+    assert end == (
+        '3 wait; that is as many as it takes (3): later ones are not taken until some '
+        'are done'
+    )
+    assert main(['line', 'queue', 'l', '--json']) == 0
+    found = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert [one['source'] for one in found] == ['0.png', '1.png', '2.png']
+    assert main(['line', 'queue', 'l', '--dismiss', found[0]['image']]) == 0
+    assert capsys.readouterr().out == 'dismissed; 2 wait\n'
+    assert main(['line', 'queue', 'l']) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == '2 wait'
+    assert line.log.count(kind='verdict') == 0
+
+
+def test_exception(line: Line, capsys: Out) -> None:
+    assert main(['line', 'queue', 'l', '--limit', '0']) == 1
+    assert '--limit=0: expected at least 1' in capsys.readouterr().err
+    assert main(['line', 'queue', 'l', '--dismiss', 'abc']) == 1
+    assert '--dismiss abc: expected the whole hash' in capsys.readouterr().err
+    assert queue.count(line) == 3
+
+
+def test_feature_help_states_the_rule(capsys: Out) -> None:
+    """In the words of the docstring: there is one place to change it."""
+    with pytest.raises(SystemExit):
+        main(['line', 'queue', '--help'])
+    said = capsys.readouterr().out
+    rule = cleandoc(queue.consider.__doc__ or '').partition('\n\nArgs')[0]
+    assert rule in said
+    for word in ('error:', 'unknown product:', 'margin:', 'queue.limit'):
+        assert word in rule
