@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from mmdefect.line.images import ImageStore, file_name
 from mmdefect.line.lock import locked
 from mmdefect.line.log import DecisionLog, Verified
+from mmdefect.line.row import utc
 from mmdefect.line.settings import FILE, LineSettings, read_settings
 from mmdefect.line.versions import repair
 from mmdefect.utils.checks import brief, check_type, visible
@@ -18,6 +20,7 @@ from mmdefect.utils.files import new_folder, write_json
 from mmdefect.utils.text_files import read_json
 
 VERSION = re.compile(r'v\d{4,}')
+VERIFIED = 'verified.json'
 FOLDERS = ('versions', 'exams', 'queue', 'images', 'reports')
 
 
@@ -216,10 +219,15 @@ class Line:
         return content
 
     def verify(self) -> Verified:
-        """Read the whole log, and remember its newest row if all of it is right."""
+        """Read the whole log, and remember its newest row if all of it is right.
+
+        What was found stands in ``verified.json``, for `mmdefect line status`.
+        """
         found = self.log.verify(head=self.head())
         if found.ok:
             self.seal()
+        content = {'time': utc(None), **asdict(found)}
+        write_json(self.folder / VERIFIED, content)
         return found
 
     def seal(self) -> None:

@@ -9,17 +9,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmdefect.line import queue, reference
+from mmdefect.line.folder import VERIFIED, Line
 from mmdefect.line.log import Day
 from mmdefect.line.reference import Reference
 from mmdefect.line.traces import SHARES, UNKNOWN, Trace, traces_of
 from mmdefect.line.versions import PROMOTED
 from mmdefect.utils.text_files import read_json
-
-if TYPE_CHECKING:
-    from mmdefect.line.folder import Line
 
 VERDICTS = ('confirmed', 'false alarm', 'missed', 'wrong kind')
 
@@ -84,9 +82,9 @@ class Status:
         days: Decisions by day, the newest last.
         queue: Images that wait for a person.
         verdicts: How many of each; each image and verdict as often as it was given.
-        sealed: ``row`` and ``time`` of the newest row that was seen whole; None if the
-            log was never verified.
-        unverified: Rows after it.
+        verified: What the last verification found: ``time``, ``ok``, ``rows``,
+            ``sentence``; None if there was none.
+        unverified: Rows that were written since, all if there was none.
         references: Version -> where its reference comes from.
         traces: All that is measured, day by day.
         undecided: What cannot be judged, and why, in sentences.
@@ -100,7 +98,7 @@ class Status:
     days: tuple[DayCount, ...]
     queue: int
     verdicts: Mapping[str, int]
-    sealed: Mapping[str, Any] | None
+    verified: Mapping[str, Any] | None
     unverified: int
     references: Mapping[str, str]
     traces: tuple[Trace, ...]
@@ -124,7 +122,7 @@ class Status:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold."""
-        same = ('line', 'time', 'version', 'queue', 'sealed', 'unverified')
+        same = ('line', 'time', 'version', 'queue', 'verified', 'unverified')
         parts = {
             name: [dict(vars(one)) for one in getattr(self, name)]
             for name in ('history', 'exams', 'days')
@@ -154,7 +152,8 @@ def status(line: Line, *, now: datetime | None = None) -> Status:
     references = reference.read(line)
     traces, missing = _traces(line, days, references)
     newest = next(line.log.rows(newest=True, limit=1), None)
-    sealed = _sealed(line)
+    verified = _verified(line)
+    last = newest.id if newest else 0
     return Status(
         line=str(line.folder),
         time=now.isoformat(timespec='seconds'),
@@ -164,8 +163,8 @@ def status(line: Line, *, now: datetime | None = None) -> Status:
         days=_by_day(days),
         queue=queue.count(line),
         verdicts=_verdicts(days),
-        sealed=sealed,
-        unverified=(newest.id if newest else 0) - (sealed['row'] if sealed else 0),
+        verified=verified,
+        unverified=last - (verified['rows'] if verified else 0),
         references={name: one.origin for name, one in references.items()},
         traces=tuple(traces),
         undecided=(*missing, *_not_measured(days)),
@@ -223,13 +222,18 @@ def _verdicts(days: list[Day]) -> dict[str, int]:
     return {name: counts[name] for name in VERDICTS}
 
 
-def _sealed(line: Line) -> dict[str, Any] | None:
-    head = line.head()
-    if head is None:
+def _verified(line: Line) -> dict[str, Any] | None:
+    path = line.folder / VERIFIED
+    if not path.exists():
         return None
-    written = (line.folder / 'head.json').stat().st_mtime
-    time = datetime.fromtimestamp(written, timezone.utc).isoformat(timespec='seconds')
-    return {'row': head['id'], 'time': time}
+    found = read_json(path, 'note of what the last verification found')
+    try:
+        return {name: found[name] for name in ('time', 'ok', 'rows', 'sentence')}
+    except KeyError as error:
+        raise ValueError(
+            f'{path} is not as it was written ({error}): expected what `mmdefect line '
+            'verify` writes; run it again'
+        ) from None
 
 
 def _traces(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+from mmdefect.line.drift import QUANTILES
 from mmdefect.line.settings import DriftBands
 from mmdefect.line.status import Status
 from mmdefect.line.traces import Trace
 
 _WIDTH = 11
+_PERCENT = f'{"/".join(f"{100 * q:g}" for q in QUANTILES)} %'
 
 
 def told(found: Status, bands: DriftBands, *, days: int = 7) -> Iterator[str]:
@@ -27,7 +29,7 @@ def told(found: Status, bands: DriftBands, *, days: int = 7) -> Iterator[str]:
     yield from _block('queue', [f'{found.queue} images wait for a person'])
     verdicts = ', '.join(f'{name} {count}' for name, count in found.verdicts.items())
     yield from _block('verdicts', [verdicts])
-    yield from _block('verified', [_sealed(found)])
+    yield from _block('verified', [_verified(found)])
     yield from _block('drift', [*_drift(found, bands)])
 
 
@@ -62,11 +64,14 @@ def _counts(decisions: Mapping[str, int]) -> str:
     return ', '.join(f'{name} {count}' for name, count in sorted(decisions.items()))
 
 
-def _sealed(found: Status) -> str:
-    if found.sealed is None:
+def _verified(found: Status) -> str:
+    last = found.verified
+    if last is None:
         return 'never; run `mmdefect line verify`'
-    row, time = found.sealed['row'], _minute(found.sealed['time'])
-    return f'up to row {row} on {time}, {found.unverified} rows since'
+    when = _minute(last['time'])
+    if not last['ok']:
+        return f'WRONG on {when}: {last["sentence"]}'
+    return f'all {last["rows"]} rows on {when}; {found.unverified} rows since'
 
 
 def _drift(found: Status, bands: DriftBands) -> Iterator[str]:
@@ -125,9 +130,11 @@ def _now(trace: Trace) -> Iterator[str]:
         share = f'{trace.distance[at]:.1%}, expected {low:.1%} to {high:.1%}'
         yield f'{where}: {share}, p {trace.p[at]:.1g}'
         return
-    median, usual = trace.quantiles[at, 1], trace.normal[1]
+    found, usual = (
+        '/'.join(map(_number, some)) for some in (trace.quantiles[at], trace.normal)
+    )
     yield (
-        f'{where}: median {_number(median)}, usually {_number(usual)}, index '
+        f'{where}: {_PERCENT} at {found}, usually {usual}, index '
         f'{trace.psi[at]:.2f}, p {trace.p[at]:.1g}'
     )
 

@@ -28,9 +28,12 @@ class LineMetrics:
         )
         self._queue = gauge('mmdefect_line_queue', 'Images that wait for a person')
         self._verdicts = gauge('mmdefect_line_verdicts', 'Given so far', ['verdict'])
-        self._unsealed = gauge(
-            'mmdefect_line_unverified_rows',
-            'Rows since the log was last verified, all if it never was',
+        self._verified = gauge(
+            'mmdefect_line_verified',
+            'Whether the log was right when it was last verified: 1 or 0, NaN if never',
+        )
+        self._unverified = gauge(
+            'mmdefect_line_unverified_rows', 'Rows that were written since, or all'
         )
         self._out = gauge(
             'mmdefect_line_out_of_band',
@@ -57,7 +60,9 @@ class LineMetrics:
     def update(self, found: Status) -> None:
         """Tell what was found in place of what was told before."""
         self._queue.set(found.queue)
-        self._unsealed.set(found.unverified)
+        last = found.verified
+        self._verified.set(float(last['ok']) if last else float('nan'))
+        self._unverified.set(found.unverified)
         labelled = (self._version, self._out, self._since, self._index, self._day)
         for one in labelled:
             one.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -83,13 +84,16 @@ def test_feature_reads_no_decision(line: Line, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_feature_verified(line: Line) -> None:
-    """How far the log was seen whole; promotions see to it, too."""
+    """Whether the log was right when it was last read as a whole, and since when."""
     before = status(line, now=NOW)
-    assert before.sealed['row'] == 3
-    assert before.unverified == 14 * 100 + 1 + 4
+    assert (before.verified, before.unverified) == (None, 3 + 14 * 100 + 1 + 4)
     assert line.verify().ok
+    line.log.append('note')
     after = status(line, now=NOW)
-    assert (after.sealed['row'], after.unverified) == (3 + before.unverified, 0)
+    assert after.unverified == 1
+    text = '\n'.join(told(after, line.settings.drift))
+    assert f'verified   all {before.unverified} rows on 20' in text
+    assert '; 1 rows since' in text
 
 
 def test_feature_in_words(line: Line) -> None:
@@ -107,7 +111,8 @@ def test_feature_in_words(line: Line) -> None:
     assert first.startswith(
         'drift      brightness: OUT since 2026-10-10; on 2026-10-14 (100 images): '
     )
-    assert 'usually 12' in first
+    assert ': 5/50/95 % at 8' in first
+    assert ', usually 10' in first
     assert [line.split()[0] for line in others] == ['alarms', 'score', 'sharpness:']
     assert all('ok on 2026-10-14 (100 images)' in line for line in others)
 
@@ -125,7 +130,7 @@ def test_feature_plain_data(line: Line) -> None:
 def test_feature_an_empty_line(tmp_path: Path) -> None:
     empty = Line.create(tmp_path / 'empty')
     found = status(empty)
-    assert (found.version, found.sealed, found.unverified) == (None, None, 0)
+    assert (found.version, found.verified, found.unverified) == (None, None, 0)
     text = '\n'.join(told(found, empty.settings.drift))
     for part in (
         'none yet; promote a package',
@@ -175,3 +180,19 @@ def test_feature_without_scipy_all_else_is_told(
         'drift: undecided, scipy is not installed: expected it for drift; pip install '
         '"mmdefect[line]"',
     )
+
+
+def test_feature_a_log_that_was_changed_stays_said(tmp_path: Path) -> None:
+    made = Line.create(tmp_path / 'line')
+    made.log.append_many(drawn_rows(1, 5))
+    db = sqlite3.connect(made.db_path)
+    db.execute('DROP TRIGGER log_no_update')
+    db.execute('UPDATE log SET score = 0 WHERE id = 3')
+    db.commit()
+    db.close()
+    assert not made.verify().ok
+    text = '\n'.join(told(status(made), made.settings.drift))
+    assert 'verified   WRONG on 20' in text
+    (made.folder / 'verified.json').write_text('{}')
+    with pytest.raises(ValueError, match=r"verified.json is not as it was .*'time'"):
+        status(made)

@@ -130,7 +130,10 @@ def test_feature_pixels_go_on_with_the_reference_of_the_version_before() -> None
     days_of = {(one.measure, one.version): one.days for one in found}
     assert len(days_of['brightness', None]) == 6
     assert len(days_of['score', 'v0001']) == 3
-    assert missing == ['alarms, score of v0002: undecided, there is no reference']
+    assert missing == [
+        'alarms, score of v0002: undecided, there is no reference; make one with '
+        '`mmdefect line reference`'
+    ]
     dark = next(one for one in found if one.measure == 'brightness')
     assert dark.left == day_name(2)
 
@@ -174,3 +177,13 @@ def test_feature_images_without_boxes_have_no_score() -> None:
     assert score.states == ('ok', 'out')
     assert np.isnan(score.quantiles[1]).all()
     assert score.to_dict()['quantiles'][1] == [None] * 3
+
+
+def test_feature_what_is_missing_is_told_for_a_month() -> None:
+    """A version of long ago that never had a reference is nobody's worry."""
+    random = np.random.default_rng(0)
+    old = drawn_day(0, 60, random, version='v0000')
+    for newest, told in ((30, 1), (31, 0)):
+        days = [old, drawn_day(newest, 60, random)]
+        assert len(traces_of(days, {'v0001': reference()}, USUAL)[1]) == told
+    assert traces_of([], {}, USUAL) == ([], [])

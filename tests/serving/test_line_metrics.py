@@ -45,8 +45,9 @@ def test_smoke(line: Line) -> None:
     score = {'measure': 'score', 'product': '', 'version': 'v0001'}
     assert told('version_info', version='v0001') == 1
     assert told('queue') == 0
+    assert math.isnan(told('verified') or 0)
     assert told('verdicts', verdict='missed') == 1
-    assert told('unverified_rows') == 8 * 80 + 2
+    assert told('unverified_rows') == 1 + 8 * 80 + 1 + 1  # promotion, verdict, note
     assert told('out_of_band', **brightness) == 1
     assert told('out_of_band', **score) == 0
     assert told('drift', **brightness) > 0.25

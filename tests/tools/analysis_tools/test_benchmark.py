@@ -185,6 +185,8 @@ def test_feature_each_suite_has_its_own_sizes(tool) -> None:
     suite = build(parse(['--suite', 'anomaly', '--train-pairs', '4']))
     assert isinstance(suite, AnomalySuite)
     assert (suite.maps, suite.image_size, suite.train_pairs) == (200, 224, 4)
+    suite = build(parse(['--suite', 'line', '--rows', '10']))
+    assert (suite.rows, suite.images, suite.pairs) == (10, 500, 1000)
     with pytest.raises(SystemExit, match=r'--depth: expected .* the suite anomaly'):
         build(parse(['--suite', 'anomaly', '--depth', '18']))
 
