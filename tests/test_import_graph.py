@@ -134,12 +134,13 @@ def test_feature_the_package_loads_only_its_ground() -> None:
     assert {room_of(name) for name in ours} == {'compat', 'registry', 'version'}
 
 
-def test_feature_a_deployed_model_needs_no_torch() -> None:
-    """Loading `deploy` loads NumPy, OpenCV and Pillow, and no framework."""
+@pytest.mark.parametrize('room', ['deploy', 'line'])
+def test_feature_a_deployed_model_needs_no_torch(room: str) -> None:
+    """Loading it loads NumPy, OpenCV and Pillow, and no framework."""
     allowed = {'mmdefect', 'numpy', 'cv2', 'PIL', *sys.stdlib_module_names}
     found = {
         f'{module} imports {name}'
-        for module, name in loaded_with('deploy')
+        for module, name in loaded_with(room)
         # Loaded with the package itself, and only where there is an MMEngine.
         if room_of(module) != 'registry' and name.partition('.')[0] not in allowed
     }

@@ -53,5 +53,6 @@ def run(args: argparse.Namespace) -> int:
         print(f'refused, {stays} stays: {"; ".join(found.reasons)}')
         return 1
     how = ', forced' if found.forced else ''
-    print(f'{args.package} is {found.version}{how}, in place of {found.previous}')
+    before = f'in place of {found.previous}' if found.previous else 'the first version'
+    print(f'{args.package} is {found.version}{how}, {before}')
     return 0

@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _told(version: Version) -> str:
     """A version in one line."""
-    how = f'passed {len(version.exams)} exams' if version.passed else 'forced'
+    from mmdefect.line.gate_page import counted
+
+    how = f'passed {counted(version.exams)}' if version.passed else 'forced'
     why = f', why: {version.why}' if version.why else ''
     return f'{version.name}  {version.time[:19]}  {how}{why}  from {version.source}'

@@ -8,7 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdefect.deploy.package import read_package
 from mmdefect.deploy.sources import read_image
+from mmdefect.deploy.spec import Task
 from mmdefect.line.exam import FILE, IMAGES, Exam, ExamImage
 from mmdefect.line.exam_sources import read_labelled
 from mmdefect.line.gate import Limits
@@ -49,18 +51,19 @@ def add_exam(
         FileExistsError: There is one of this name.
         FileNotFoundError: There is no such file or folder, or an image is missing.
         OSError: It does not fit on the disk.
-        ValueError: It holds no labelled image, an image cannot be read, or the line is
-            in use.
+        ValueError: It holds no labelled image, an image cannot be read, it is of
+            another task than the version in use, or the line is in use.
     """
     name = _folder_name(name)
     check_type('note', note, str, expected='text')
     task, classes, found = read_labelled(annotations, folder)
+    _check_task(line, name, task)
     for path, _ in found:
         # Refused here, and not by every promotion. Of any depth: models say theirs.
         read_image(path, bits=16)
     size = sum(path.stat().st_size for path, _ in found)
     images = f'a copy of {len(found)} images'
-    need_space(line.exams_dir, size, images, cure='free some space')
+    need_space(line.folder, size, images, cure='free some space')
     target = line.exams_dir / name
     with line.lock('add-exam'):
         with new_folder(target) as draft:
@@ -138,7 +141,7 @@ def written_down(line: Line) -> dict[str, str | None]:
 
 def unrecorded(line: Line) -> list[Path]:
     """Folders in ``exams/`` that the log has never heard of; see :func:`mend`."""
-    folders = [path for path in line.exams_dir.iterdir() if path.is_dir()]
+    folders = [path for path in line.exams_dir.glob('*') if path.is_dir()]
     known = written_down(line) if folders else {}
     return [path for path in sorted(folders) if path.name not in known]
 
@@ -175,6 +178,16 @@ def check_reason(why: Any, does: str) -> None:
 def _write_down(line: Line, folder: Path) -> None:
     body = {'what': ADDED, 'exam': folder.name, 'sha256': file_sha256(folder / FILE)}
     line.log.append('note', body=body)
+
+
+def _check_task(line: Line, name: str, task: Task) -> None:
+    version = line.current()
+    spec = None if version is None else read_package(line.package(version)).spec
+    if spec is not None and spec.task != task:
+        raise ValueError(
+            f'the exam {name} is one of {task}: expected one of {spec.task}, as '
+            f'{version} is; give other images, or make another line'
+        )
 
 
 def _folder_name(name: str) -> str:

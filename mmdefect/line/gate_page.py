@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -155,6 +155,7 @@ def write_gate_page(
     package: str,
     previous: str | None,
     notes: Sequence[str],
+    forced: str | None = None,
 ) -> Path:
     """Write ``index.html``, which needs nothing beside it, and ``report.md``.
 
@@ -165,16 +166,18 @@ def write_gate_page(
         package: Name of what was examined, the new version.
         previous: Name of the old version; None if there is none.
         notes: What the exams together do not say.
+        forced: Why it is promoted whatever the exams say; None if it is not.
 
     Returns:
         The HTML file.
     """
     reasons = [why for verdict in verdicts for why in verdict.reasons]
     name = f'{visible(package)} in place of {previous or "no version"}'
-    headline = f'Passes all {len(verdicts)} exams' if verdicts else 'There is no exam'
+    headline = f'Passes {counted(verdicts)}' if verdicts else 'There is no exam'
     if reasons:
         more = f' and {len(reasons) - 1} more' if len(reasons) > 1 else ''
-        headline = f'Refused: {reasons[0]}{more}'
+        state = f'Forced ({forced})' if forced else 'Refused'
+        headline = f'{state}: {reasons[0]}{more}'
     page = Page(
         name=name,
         headline=headline,
@@ -203,6 +206,11 @@ def _sections(verdicts: Sequence[Verdict], changes: Changes) -> Iterator[Section
                 text=f'Exam {verdict.exam}; shown: {shown}. Annotated boxes are white.',
                 pictures=rows,
             )
+
+
+def counted(exams: Collection[object]) -> str:
+    """How many exams there are, e.g. ``'1 exam'``."""
+    return f'{len(exams)} exam{"s" * (len(exams) != 1)}'
 
 
 def _sentences(verdict: Verdict) -> Iterator[str]:

@@ -114,8 +114,9 @@ def promote(
         try:
             new = copy_in(line, package, name)
             found, body = _examined(
-                line, exams, old, new, source=package, notes=notes, shown=show_progress
-            )
+                line, exams, old, new, source=package, notes=notes,
+                forced=why if force else None, shown=show_progress,
+            )  # fmt: skip
             passed = not body['reasons']
             promoted = passed or force
             body |= {
@@ -212,18 +213,18 @@ def _check(given: Package, old: Package | None, exams: Sequence[Exam]) -> None:
     """Refuse a package that cannot take the place of the old one, or be examined."""
     spec, name = given.spec, visible(str(given.folder))
     others = [exam.name for exam in exams if exam.task != spec.task]
-    if old is None and others:
+    if old is not None and spec.task != old.spec.task:
+        raise ValueError(
+            f'{name} is a model of {spec.task}: expected one of {old.spec.task}, as '
+            'the current version is; give another package, or make another line'
+        )
+    if others:
         raise ValueError(
             f'{name} is a model of {spec.task}: expected one of the task of the exams '
             f'{some_of(others)}; give another package, or retire them'
         )
     if old is None:
         return
-    if spec.task != old.spec.task:
-        raise ValueError(
-            f'{name} is a model of {spec.task}: expected one of {old.spec.task}, as '
-            'the current version is; give another package, or make another line'
-        )
     if spec.classes[: len(old.spec.classes)] != old.spec.classes:
         raise ValueError(
             f'{name} has the classes {some_of(spec.classes)}: expected those of the '
@@ -245,6 +246,7 @@ def _examined(
     *,
     source: Path,
     notes: Sequence[str],
+    forced: str | None,
     shown: bool,
 ) -> tuple[tuple[Verdict, ...], dict[str, Any]]:
     """Look at all exams and write the page; what the log will say of it."""
@@ -268,6 +270,7 @@ def _examined(
             package=source.name,
             previous=None if old is None else old.folder.name,
             notes=told,
+            forced=forced,
         )
     body = {
         'package': file_sha256(new.folder / FILE),

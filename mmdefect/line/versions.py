@@ -88,10 +88,17 @@ def copy_in(line: Line, package: Path, name: str) -> Package:
     found = read_package(package)
     size = sum(path.stat().st_size for path in package.rglob('*') if path.is_file())
     cure = 'free some space'
-    need_space(line.versions_dir, size, f'a copy of {package}', cure=cure)
+    need_space(line.folder, size, f'a copy of {package}', cure=cure)
     draft = draft_of(line, name)
     shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(found.folder, draft)
+    try:
+        shutil.copytree(found.folder, draft)
+    except shutil.Error as error:  # of all files that it could not copy
+        source, target, why = error.args[0][0]
+        raise OSError(
+            f'cannot copy {source} to {target} ({why}): expected a file that can be '
+            'read and space for it; check its rights, or free some space'
+        ) from None
     return read_package(draft)
 
 
@@ -176,6 +183,9 @@ def repair(line: Line) -> None:
 
 def is_settled(line: Line) -> bool:
     """Whether the pointer is where the log says, and nothing half done lies about."""
+    folders = (line.versions_dir, line.exams_dir, line.reports_dir)
+    if not any(path for folder in folders for path in folder.glob('*')):
+        return True  # a new line: its log need not be opened
     row = newest_row(line)
     settled = row is None or (
         pointed_at(line) == row.version

@@ -38,7 +38,7 @@ def test_smoke_a_life(run: Run, tmp_path: Path) -> None:
     blind = toys.blind_package(tmp_path / 'blind')
     status, out, _ = run('promote', seeing)
     assert status == 0
-    assert out.splitlines()[-1].endswith('is v0001, in place of None')
+    assert out.splitlines()[-1].endswith('is v0001, the first version')
     status, out, err = run('promote', blind)
     assert (status, err) == (1, '')
     assert 'page: ' in out
@@ -57,7 +57,7 @@ def test_smoke_a_life(run: Run, tmp_path: Path) -> None:
     assert run('rollback', '--why', 'it is blind')[1] == 'v0001 is in use again\n'
     first, second = run('versions')[1].splitlines()
     assert first.startswith('* v0001')
-    assert 'passed 1 exams' in first
+    assert 'passed 1 exam  from' in first
     assert second.startswith('  v0002')
     assert 'forced, why: a trial' in second
     found = json.loads(run('versions', '--json')[1])

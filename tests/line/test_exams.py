@@ -10,7 +10,7 @@ import pytest
 from mmdefect.line import exams as module
 from mmdefect.line.exams import add_exam, open_exams, retire_exam
 from mmdefect.line.folder import Line
-from tests.helpers.exam_toys import box_exam, map_exam
+from tests.helpers.exam_toys import box_exam, boxes_line, map_exam
 
 
 @pytest.fixture
@@ -82,6 +82,13 @@ def test_feature_retired_with_a_reason(line: Line, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='frozen is no exam'):
         retire_exam(line, 'frozen', why='again')
     add_exam(line, 'frozen', folder=map_exam(tmp_path / 'maps'))
+    assert names(line) == ['frozen']
+
+
+def test_exception_another_task(tmp_path: Path) -> None:
+    line = boxes_line(tmp_path)
+    with pytest.raises(ValueError, match='plates is one of maps: expected one of boxe'):
+        add_exam(line, 'plates', folder=map_exam(tmp_path / 'maps'))
     assert names(line) == ['frozen']
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -21,6 +22,8 @@ from mmdefect.line.promote import promote, rollback
 from mmdefect.line.versions import UNFINISHED, read_versions
 from tests.helpers import exam_toys as toys
 from tests.helpers.hand_package import hand_package
+
+ONE_VERSION = {'v0001', 'v0001.json'}
 
 
 @pytest.fixture
@@ -82,10 +85,7 @@ def test_feature_refused_when_a_class_is_lost(line: Line, tmp_path: Path) -> Non
     row = newest(line)
     assert (row.version, row.body['state']) == (None, 'refused')
     assert row.body['reasons'] == list(found.reasons)
-    assert sorted(path.name for path in line.versions_dir.iterdir()) == [
-        'v0001',
-        'v0001.json',
-    ]
+    assert {path.name for path in line.versions_dir.iterdir()} == ONE_VERSION
     assert promote(line, toys.box_package(tmp_path / 'good')).version == 'v0002'
 
 
@@ -169,7 +169,7 @@ def test_exception_damaged_packages(line: Line, tmp_path: Path, damage: str) -> 
     with pytest.raises((ValueError, FileNotFoundError), match='bad'):
         promote(line, package)
     assert line.current() == 'v0001'
-    assert len([*line.versions_dir.iterdir()]) == 2
+    assert {path.name for path in line.versions_dir.iterdir()} == ONE_VERSION
 
 
 def test_exception_a_graph_that_no_runtime_opens(line: Line, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_exception_a_graph_that_no_runtime_opens(line: Line, tmp_path: Path) -> 
     with pytest.raises(ValueError, match='cannot read'):
         promote(line, package.folder)
     assert line.current() == 'v0001'
-    assert len([*line.versions_dir.iterdir()]) == 2
+    assert {path.name for path in line.versions_dir.iterdir()} == ONE_VERSION
     assert not [*line.reports_dir.glob('*.part')]
 
 
@@ -375,3 +375,29 @@ def test_feature_a_rollback_is_killed(
             rollback(line)
     assert Line(line.folder).current() == 'v0001'
     assert line.log.count(kind='rollback') == 1
+
+
+def test_feature_empty_folders_that_were_lost(tmp_path: Path) -> None:
+    """Of a line that came through an archive, which keeps none."""
+    line = Line.create(tmp_path / 'line')
+    for folder in (line.versions_dir, line.exams_dir, line.reports_dir):
+        folder.rmdir()
+    add_exam(line, 'frozen', annotations=toys.box_exam(tmp_path / 'exam'))
+    opened = Line(line.folder)
+    assert promote(opened, toys.box_package(tmp_path / 'package')).version == 'v0001'
+
+
+def test_exception_a_full_disk(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **_more: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    package = toys.box_package(tmp_path / 'second')
+    with monkeypatch.context() as patch:
+        patch.setattr(versions.shutil, 'copyfile', full)
+        with pytest.raises(OSError, match=r'cannot copy .*No space left') as error:
+            promote(line, package)
+    assert '\n' not in str(error.value)
+    assert {path.name for path in line.versions_dir.iterdir()} == ONE_VERSION
+    assert promote(line, package).version == 'v0002'

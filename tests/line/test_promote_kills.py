@@ -61,7 +61,7 @@ def check_whole(folder: Path) -> None:
         read_package(line.versions_dir / name)
 
 
-@pytest.mark.parametrize('kills', [5, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('kills', [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_feature_random_kills(tmp_path: Path, kills: int) -> None:
     line = toys.boxes_line(tmp_path, dents=1, cracks=1, good=0)
     package, answered = toys.box_package(tmp_path / 'second'), tmp_path / 'answered'
