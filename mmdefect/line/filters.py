@@ -70,7 +70,9 @@ class Filters:
 
     def _rare(self, table: str) -> str:
         """By which SQLite sees that the index without decisions will do."""
-        return '' if self.kind == 'decision' else f" AND {table}.kind <> 'decision'"
+        if self.kind == 'decision' or self.image is not None:  # few are of an image
+            return ''
+        return f" AND {table}.kind <> 'decision'"
 
     @staticmethod
     def _near(edge: str, sign: str) -> str:

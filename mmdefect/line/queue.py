@@ -51,9 +51,9 @@ class Entry:
 
 
 def consider(prediction: Prediction, rule: QueueRule) -> str | None:
-    """Why a person has to look at a result, None if nobody has to.
+    """Why a person has to look at a result, if one of these holds.
 
-    The first of these that holds:
+    The first that holds is given:
 
     1. error: the image could not be read, or the model could not look at it.
     2. unknown product: a model of maps knows no product like it.
@@ -69,7 +69,7 @@ def consider(prediction: Prediction, rule: QueueRule) -> str | None:
         rule: Of the line.
 
     Returns:
-        ``'error'``, ``'unknown product'`` or ``'margin'``.
+        ``'error'``, ``'unknown product'`` or ``'margin'``; None if nobody has to.
     """
     if prediction.error is not None:
         return 'error'

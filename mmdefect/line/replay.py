@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mmdefect.deploy.package import read_package
 from mmdefect.line.decided import find_decision, newest_verdict, picture_of
 from mmdefect.line.since_when import FOUND, MISSED, NEITHER, OTHER
+from mmdefect.line.versions import PROMOTED
 from mmdefect.utils.checks import visible
 from mmdefect.utils.files import file_sha256
 
@@ -143,7 +144,7 @@ def periods_of(line: Line) -> list[Period]:
 
 
 def _switches(row: Row) -> bool:
-    return row.kind == 'rollback' or row.body.get('state') == 'promoted'
+    return row.kind == 'rollback' or row.body.get('state') == PROMOTED
 
 
 def _file_of(line: Line, image: str | Path) -> tuple[Path, str, str | None]:

@@ -32,22 +32,20 @@ _NEWEST = """WITH newest AS MATERIALIZED (
 SHOWN_SQL = f'{_NEWEST} SELECT COUNT(*) FROM shown'  # noqa: S608
 #: Decisions on those of them that a verdict has called a miss of the kind, by version
 #: and by what they were. What models of maps find is of no kind: it is any.
-KIND_SQL = f"""{_NEWEST}, missed AS MATERIALIZED (
-    SELECT DISTINCT log.image AS image
-    FROM defects INDEXED BY defects_kind CROSS JOIN log ON log.id = defects.id
-    WHERE defects.defect = ? AND defects.kind = 'verdict'
-        AND defects.kind <> 'decision' AND log.decision IN ('missed', 'wrong kind')
-)
-SELECT log.version, CASE
+KIND_SQL = f"""{_NEWEST} SELECT log.version, CASE
         WHEN defects.id IS NOT NULL THEN '{FOUND}'
         WHEN log.decision = 'defective' THEN CASE json_extract(log.body, '$.task')
             WHEN 'maps' THEN '{FOUND}' ELSE '{OTHER}' END
         WHEN log.decision = 'ok' THEN '{MISSED}' ELSE '{NEITHER}' END AS state,
     COUNT(*), COUNT(DISTINCT log.image), MIN(log.id), MAX(log.id)
-FROM shown CROSS JOIN missed ON missed.image = shown.image
-CROSS JOIN log INDEXED BY log_image ON log.image = shown.image
+FROM shown CROSS JOIN log INDEXED BY log_image ON log.image = shown.image
 LEFT JOIN defects ON defects.defect = ? AND defects.id = log.id
-WHERE log.kind = 'decision' GROUP BY log.version, state ORDER BY MIN(log.id)
+WHERE log.kind = 'decision' AND shown.image IN (
+    SELECT log.image
+    FROM defects INDEXED BY defects_kind CROSS JOIN log ON log.id = defects.id
+    WHERE defects.defect = ? AND defects.kind = 'verdict'
+        AND defects.kind <> 'decision' AND log.decision IN ('missed', 'wrong kind'))
+GROUP BY log.version, state ORDER BY MIN(log.id)
 """  # noqa: S608
 
 

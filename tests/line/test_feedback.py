@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
+from mmdefect.apis.inferencer import DefectInferencer
 from mmdefect.converters.importing import convert, import_boxes
 from mmdefect.converters.mvtec_ad import check_folder
 from mmdefect.line.feedback import export_feedback
 from mmdefect.line.folder import Line
+from mmdefect.line.record import Recorder
 from mmdefect.line.verdicts import give
 from tests.helpers.image_files import with_exif
 from tests.helpers.reviewed_line import CRACK, DENT, decide, draw, make_line
@@ -118,6 +120,21 @@ def test_feature_pictures_are_written_upright(tmp_path: Path) -> None:
     (written,) = (tmp_path / 'out' / 'images').iterdir()
     assert written.suffix == '.png'
     assert cv2.imread(str(written)).shape == (48, 64, 3)
+
+
+def test_feature_of_a_decision_that_was_recorded(tmp_path: Path) -> None:
+    """What the model found is what is exported once it is confirmed."""
+    line = make_line(tmp_path / 'l')
+    path = draw(tmp_path / 'red.png', colour=(0, 0, 200))
+    model = DefectInferencer(line.package())
+    found = model.predict_one(path)
+    Recorder(line, version=line.current()).record(found, data=path.read_bytes())
+    assert give(line, path, 'confirmed').kinds == ('crack',)
+    export_feedback(line, tmp_path / 'out')
+    (record,) = import_boxes(tmp_path / 'out').records
+    ((kind, box),) = record.objects
+    assert kind == 'crack'
+    assert box == pytest.approx([float(side) for side in found.boxes[0]], abs=0.01)
 
 
 def test_smoke_mvtec(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -429,3 +430,10 @@ def test_feature_a_kind_that_a_later_version_knows(line: Line) -> None:
     """It is no new one, though the version that decided did not know it."""
     add_version(line, 'labels')
     assert give(line, 'ok.png', 'missed', kind='green', box=FREE).version == 'v0001'
+
+
+def test_feature_twice_at_once_is_one_row(line: Line) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        rows = [*pool.map(lambda _: give(line, 'dent.png', 'confirmed'), range(8))]
+    assert {row.id for row in rows} == {rows[0].id}
+    assert line.log.count(kind='verdict') == 1
