@@ -15,8 +15,9 @@ from mmdefect.line import queue, reference
 from mmdefect.line.folder import VERIFIED, Line
 from mmdefect.line.log import Day
 from mmdefect.line.reference import Reference
-from mmdefect.line.traces import SHARES, UNKNOWN, Trace, traces_of
+from mmdefect.line.traces import Trace
 from mmdefect.line.versions import PROMOTED
+from mmdefect.line.watch import SHARES, UNKNOWN, traces_of
 from mmdefect.utils.text_files import read_json
 
 VERDICTS = ('confirmed', 'false alarm', 'missed', 'wrong kind')

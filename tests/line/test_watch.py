@@ -10,7 +10,8 @@ import pytest
 from mmdefect.line.days import Day
 from mmdefect.line.reference import Reference
 from mmdefect.line.settings import DriftBands
-from mmdefect.line.traces import Trace, traces_of
+from mmdefect.line.traces import Trace
+from mmdefect.line.watch import traces_of
 from tests.helpers.drawn_line import day_name, drawn_day, from_day, steady
 
 USUAL = DriftBands()
