@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from mmdefect.deploy.spec import ModelSpec, Task
 from mmdefect.utils.image_header import SUFFIXES
 
 #: Columns of :func:`rows`.
-HEADER = ('image', 'decision', 'found', 'score', 'threshold')
+HEADER = ('image', 'decision', 'kind or product', 'score', 'threshold')
 Box = tuple[float, float, float, float]
 
 
@@ -54,12 +55,17 @@ def rows(predictions: Sequence[Prediction]) -> list[list[str]]:
         [
             name_of(one),
             one.error or one.decision,
-            ', '.join(one.kinds) or (one.product or ''),
+            _what(one),
             number(one.score),
             number(one.threshold),
         ]
         for one in predictions
     ]
+
+
+def _what(prediction: Prediction) -> str:
+    """Kinds that were found; of maps, which name none, the product."""
+    return ', '.join(prediction.kinds) or prediction.product or '–'
 
 
 def number(value: float | None) -> str:
@@ -131,7 +137,7 @@ def compared(before: Prediction, after: Prediction, versions: tuple[str, str]) -
     verdict = 'They decide differently' if changed else 'They decide alike'
     lines = ''.join(
         f'<tr><td>{escape(version)}</td><td>{escape(one.error or one.decision)}</td>'
-        f'<td>{escape(", ".join(one.kinds) or "–")}</td><td>{number(one.score)}</td>'
+        f'<td>{escape(_what(one))}</td><td>{number(one.score)}</td>'
         f'<td>{number(one.threshold)}</td></tr>'
         for version, one in zip(versions, (before, after), strict=True)
     )
@@ -220,7 +226,9 @@ def scale(task: Task, at: float, *scores: np.ndarray) -> tuple[float, float]:
     every = every[np.isfinite(every)]
     low, high = float(every.min()), float(every.max())
     room = 0.05 * (high - low) or 0.5 * abs(at) or 1.0
-    return low - room, high + room
+    # Two digits of the distance: ends are written beside the slider.
+    digits = 1 - math.floor(math.log10(high - low + 2 * room))
+    return round(low - room, digits), round(high + room, digits)
 
 
 def counted(
@@ -246,10 +254,16 @@ def counted(
     parts = []
     if len(bad) or len(good):
         parts += [
-            f'<span class="bad"><b>{missed}</b> of {len(bad)} defects missed</span>',
-            f'<span class="bad"><b>{false}</b> of {len(good)} false alarms</span>',
+            _share(missed, len(bad), 'defects missed'),
+            _share(false, len(good), 'false alarms'),
         ]
     if len(seen):
-        parts.append(f'<b>{int((seen >= level).sum())}</b> of {len(seen)} looked at')
+        above = int((seen >= level).sum())
+        parts.append(f'alarms on {above} of the {len(seen)} looked at')
     chart = histogram(good, bad, seen, threshold=at, low=ends[0], high=ends[1])
     return f'<p class="big">{" · ".join(parts)}</p>{chart}'
+
+
+def _share(count: int, total: int, what: str) -> str:
+    mood = 'bad' if count else 'good'
+    return f'<span class="{mood}">{count} of {total} {what}</span>'

@@ -18,18 +18,12 @@ def before_after_tab(desk: Desk, tab: Any) -> None:
         desk: Of a line.
         tab: That it stands in: versions are listed whenever it is opened.
     """
-    with gr.Row():
-        file = gr.File(
-            label='Drop an image', file_types=['image'], height=120, elem_id='pair'
-        )
-        left = gr.Dropdown(label='Before', elem_id='before', min_width=140)
-        right = gr.Dropdown(label='After', elem_id='after', min_width=140)
+    file = gr.File(
+        label='Drop an image', file_types=['image'], height=120, elem_id='pair'
+    )
     said = gr.HTML(elem_classes='said', elem_id='compared')
     with gr.Row():
-        pictures = [
-            gr.Image(label=name, interactive=False, min_width=280)
-            for name in ('Before', 'After')
-        ]
+        (left, first), (right, second) = map(_side, ('Before', 'After'))
 
     @told
     def listed(before: str | None, after: str | None) -> tuple[Any, Any]:
@@ -46,15 +40,23 @@ def before_after_tab(desk: Desk, tab: Any) -> None:
     ) -> tuple[Any, ...]:
         if path is None or before is None or after is None:
             return '', None, None
-        first, second = (desk.model(one).predict_one(path) for one in (before, after))
-        text = actions.compared(first, second, (before, after))
-        return text, actions.card(first)[0], actions.card(second)[0]
+        old, new = (desk.model(one).predict_one(path) for one in (before, after))
+        text = actions.compared(old, new, (before, after))
+        return text, actions.card(old)[0], actions.card(new)[0]
 
     tab.select(listed, [left, right], [left, right], **MODEL)
     gr.on(
         [file.change, left.change, right.change],
         compare,
         [file, left, right],
-        [said, *pictures],
+        [said, first, second],
         **MODEL,
     )
+
+
+def _side(name: str) -> tuple[Any, Any]:
+    """Which version, and below it what it finds."""
+    with gr.Column(min_width=280):
+        version = gr.Dropdown(label=name, elem_id=name.lower())
+        picture = gr.Image(show_label=False, interactive=False, buttons=['fullscreen'])
+    return version, picture

@@ -14,7 +14,7 @@ import numpy as np
 
 BINS = 48
 # Apart for colour-blind readers, and on white as on black (Paul Tol, 'bright').
-GOOD, BAD = '#4477aa', '#ee6677'
+GOOD, BAD, SEEN = '#4477aa', '#ee6677', '#ccbb44'
 LINES = ('#4477aa', '#ee6677', '#228833', '#ccbb44', '#66ccee', '#aa3377')
 
 
@@ -52,13 +52,18 @@ def histogram(
         for at, height in enumerate(row)
         if height
     ]
+    legend = (
+        ('defects', BAD, bad),
+        ('no defects', GOOD, good),
+        ('looked at', SEEN, seen),
+    )
     marks = [f'<i class="seen" style="left:{x:.2f}%"></i>' for x in places(seen)]
     marks.append(f'<i class="at" style="left:{places(threshold):.2f}%"></i>')
     return _framed(
         ''.join(shapes) + _line([(0, 50), (100, 50)], 'currentColor', 'axis'),
         inside=''.join(marks),
         below=(f'{low:.3g}', f'score, threshold {threshold:.4g}', f'{high:.3g}'),
-        legend={'defects': BAD, 'no defects': GOOD},
+        legend={name: colour for name, colour, some in legend if len(some)},
         label=f'{len(bad)} defects and {len(good)} others by score',
     )
 
@@ -68,6 +73,7 @@ def lines(
     days: Sequence[str],
     *,
     band: float | None = None,
+    percent: bool = False,
 ) -> str:
     """Values by day, each curve with its name, and the band that they should keep to.
 
@@ -75,9 +81,10 @@ def lines(
         curves: By name, one value a day; None where there is none.
         days: As they are written below.
         band: Drawn from 0 to here.
+        percent: Whether values are shares.
     """
     known = [v for curve in curves.values() for v in curve if v is not None]
-    top = 1.1 * max([*known, band or 0, 1e-9])
+    top = 1.1 * max([*known, band or 0, 0.01])
     step = 100 / max(1, len(days) - 1)
     colours = {name: LINES[at % len(LINES)] for at, name in enumerate(curves)}
     shapes = []
@@ -93,7 +100,7 @@ def lines(
             shapes.append(_line(points, colours[name]))
     return _framed(
         ''.join(shapes),
-        inside=f'<b class="top">{top:.3g}</b>',
+        inside=f'<b class="top">{f"{top:.0%}" if percent else f"{top:.3g}"}</b>',
         below=(days[0], '', days[-1]) if days else ('', 'nothing yet', ''),
         legend=colours,
         label=f'{", ".join(curves)} by day',

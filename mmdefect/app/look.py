@@ -42,7 +42,12 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
             said = gr.HTML(elem_classes='said', elem_id='looked')
         with gr.Column(scale=5, min_width=280):
             gallery = gr.Gallery(
-                elem_id='gallery', label='Results', columns=3, object_fit='contain'
+                elem_id='gallery',
+                show_label=False,
+                columns=3,
+                height='auto',
+                object_fit='contain',
+                buttons=['fullscreen'],
             )
             table = gr.Dataframe(
                 headers=[*actions.HEADER], interactive=False, elem_id='results'

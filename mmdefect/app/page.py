@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from mmdefect.app.before_after import before_after_tab
 from mmdefect.app.desk import Desk
 from mmdefect.app.events import MODEL, told
 from mmdefect.app.look import look_tab
+from mmdefect.app.reports import links
 from mmdefect.app.review import review_tab
 from mmdefect.app.standing import standing
 
@@ -24,8 +26,14 @@ _KEPT = (3600, 24 * 3600)
 
 def theme() -> Any:
     """Gradio's own looks in the fonts of the system: none is loaded."""
-    return gr.themes.Default(
+    own = gr.themes.Default(
         primary_hue='blue', font=_FONTS, font_mono=('ui-monospace', 'monospace')
+    )
+    # Gradio's are hard to read on white.
+    soft = ('body_text_color_subdued', 'block_info_text_color')
+    return own.set(
+        **dict.fromkeys(soft, '*neutral_600'),
+        **dict.fromkeys([f'{name}_dark' for name in soft], '*neutral_400'),
     )
 
 
@@ -33,12 +41,14 @@ def build(desk: Desk) -> gr.Blocks:
     """The page of a line, or of a model, of which there is only the first tab."""
     title = f'mmdefect: {desk.name}'
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=_KEPT) as page:
+        gr.HTML(f'<b>{escape(desk.name)}</b>', elem_id='name')
         if desk.line is None:
             look_tab(desk, page)
+            gr.HTML(links(desk), elem_classes='said')
             return page
         with gr.Tab('Look'):
             look_tab(desk, page)
-        with gr.Tab('Before and after') as tab:
+        with gr.Tab('Compare') as tab:
             before_after_tab(desk, tab)
         with gr.Tab('Review') as tab:
             review_tab(desk, tab)

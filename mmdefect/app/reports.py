@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -20,7 +22,7 @@ def reports(desk: Desk) -> dict[str, Path]:
     found = {}
     if desk.line is not None:
         pages = sorted(desk.line.reports_dir.glob('*/index.html'), reverse=True)
-        found = {f'promotion {page.parent.name}': page for page in pages}
+        found = {f'promotion {_told(page.parent.name)}': page for page in pages}
     if desk.current() is not None:
         pages = _of_stream(desk)
         found |= {f'stream {page.parent.parent.name}': page for page in pages}
@@ -34,6 +36,15 @@ def links(desk: Desk) -> str:
         for name in reports(desk)
     )
     return f'<ul>{items}</ul>' if items else ''
+
+
+def _told(folder: str) -> str:
+    """A promotion's folder is called by its time, its package and digits of that."""
+    found = re.fullmatch(r'(\d{8}T\d{6})\d*-(.*)-[0-9a-f]{8}', folder)
+    if found is None:
+        return folder
+    time = datetime.strptime(found[1], '%Y%m%dT%H%M%S')
+    return f'{time:%Y-%m-%d %H:%M:%S} {found[2]}'
 
 
 def _of_stream(desk: Desk) -> Iterator[Path]:

@@ -86,18 +86,20 @@ def review_tab(desk: Desk, tab: Any) -> None:
     on.click(partial(open_at, 1), shown, view, **MODEL)
     for verdict, button in buttons.items():
         button.click(partial(give, verdict), [shown, kind, new, box, by], view, **MODEL)
-    picture.select(_click, [shown, corner], [box, corner], **QUICK)
+    picture.select(_click, [shown, corner], [box, corner, picture], **QUICK)
     box.change(_mark, [shown, box], picture, **QUICK)
 
 
-def _click(now: Shown | None, corner: Any, event: gr.SelectData) -> tuple[Any, Any]:
-    """The first click is kept, the second makes a box."""
+def _click(
+    now: Shown | None, corner: Any, event: gr.SelectData
+) -> tuple[Any, Any, Any]:
+    """The first click leaves a mark, the second makes a box."""
     if now is None:
-        return gr.skip(), None
+        return gr.skip(), None, gr.skip()
     at = actions.pixel_of(event.index, now.picture.shape, now.size)
     if corner is None:
-        return gr.skip(), at
-    return actions.box_between(corner, at), None
+        return gr.skip(), at, actions.with_box(now.picture, (*at, *at), now.size)
+    return actions.box_between(corner, at), None, gr.skip()
 
 
 def _mark(now: Shown | None, text: str) -> np.ndarray | None:

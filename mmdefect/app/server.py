@@ -93,6 +93,17 @@ def create_app(desk: Desk) -> Any:
     return OnlyFromHere(app)
 
 
+def server_of(desk: Desk) -> uvicorn.Server:
+    """A server of the page that has not begun to listen."""
+    config = uvicorn.Config(
+        create_app(desk),
+        log_level='error',
+        # Open pages keep a connection for as long as they are open.
+        timeout_graceful_shutdown=1,
+    )
+    return uvicorn.Server(config)
+
+
 def serve(desk: Desk, port: int) -> None:
     """Serve the page until SIGTERM or Ctrl-C, and say where it is.
 
@@ -104,9 +115,9 @@ def serve(desk: Desk, port: int) -> None:
         OSError: The port is taken.
     """
     with listen(HOST, port) as listener, _own_folder():
-        config = uvicorn.Config(create_app(desk), log_level='error')
+        server = server_of(desk)
         print(f'http://{HOST}:{listener.getsockname()[1]}', flush=True)
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmdefect.app.charts import LINES, lines
 from mmdefect.app.desk import Desk
@@ -15,8 +15,8 @@ from mmdefect.line.status import Status, status
 if TYPE_CHECKING:
     from mmdefect.line.traces import Trace
 
-#: Lines of the newest history, and curves of a chart.
-_ROWS, _CURVES = 8, len(LINES)
+#: Lines of the history, the newest.
+_ROWS = 8
 
 
 def standing(desk: Desk) -> str:
@@ -27,23 +27,12 @@ def standing(desk: Desk) -> str:
     """
     line = line_of(desk)
     found = status(line)
-    bands = line.settings.drift
-    indices = [one for one in found.present if one.psi is not None]
-    shares = [one for one in found.present if one.psi is None]
     return ''.join(
         [
             _headline(found),
             _section('Versions in use', _history(found)),
             _section('Drift', _drift(found)),
-            _chart(
-                'Difference from the reference (population stability index)',
-                indices,
-                lambda trace: [float(one) for one in trace.psi],  # type: ignore[union-attr]
-                bands.psi,
-            ),
-            _chart(
-                'Share of images', shares, lambda trace: trace.distance.tolist(), None
-            ),
+            *_charts(found, line.settings.drift.psi),
             _section('Reports', links(desk)),
         ]
     )
@@ -52,8 +41,9 @@ def standing(desk: Desk) -> str:
 def _headline(found: Status) -> str:
     version = found.version or 'no version'
     out = found.out
+    names = ', '.join(dict.fromkeys(trace.measure for trace in out))
     mood = (
-        f'<span class="bad">{len(out)} measures left their band</span>'
+        f'<span class="bad">out of its band: {escape(names)}</span>'
         if out
         else '<span class="good">no drift</span>'
         if any(trace.state == 'ok' for trace in found.present)
@@ -79,31 +69,51 @@ def _history(found: Status) -> str:
 
 
 def _drift(found: Status) -> str:
-    words = {'ok': 'in its band', 'undecided': 'too few images'}
-    rows = (
-        (_name(one), words.get(one.state, 'out of its band'), one.left or '–')
-        for one in found.present
-    )
+    rows = ((_name(one), _state(one)) for one in found.present)
     notes = ''.join(f'<p class="soft">{escape(one)}</p>' for one in found.undecided)
-    return _table(('measure', 'now', 'first day out'), rows) + notes
+    return _table(('measure', 'now'), rows) + notes
 
 
-def _chart(
-    title: str,
-    traces: Sequence[Trace],
-    values: Callable[[Trace], Sequence[float]],
-    band: float | None,
-) -> str:
-    """Curves by day; of many those that are out of their band first."""
-    if not traces:
-        return ''
-    shown = sorted(traces, key=lambda one: one.state != 'out')[:_CURVES]
-    days = sorted({day for one in shown for day in one.days})
+def _state(trace: Trace) -> str:
+    if trace.state == 'out':
+        return f'out of its band since {trace.left}'
+    now = 'in its band' if trace.state == 'ok' else 'too few images'
+    return now if trace.left is None else f'{now}, first out of it {trace.left}'
+
+
+def _charts(found: Status, band: float) -> Iterator[str]:
+    """Curves of what is compared by histograms, then of shares; gaps without images."""
+    indices = [one for one in found.present if one.psi is not None]
+    shares = [one for one in found.present if one.psi is None]
+    if indices:
+        title = 'Difference from the reference (population stability index)'
+        curves, days = _curves(indices, [one.psi for one in indices])
+        yield _section(title, lines(curves, days, band=band))
+    if shares:
+        curves, days = _curves(shares, [one.distance for one in shares])
+        # Of several, each has its own.
+        most = shares[0].normal[-1] if len(shares) == 1 else None
+        chart = lines(curves, days, band=most, percent=True)
+        yield _section('Share of images', chart)
+
+
+def _curves(
+    traces: Sequence[Trace], values: Sequence[Any]
+) -> tuple[dict[str, list[float | None]], list[str]]:
+    """Values by name, one a day, and the days; those out of their band come first."""
+    both = sorted(
+        zip(traces, values, strict=True), key=lambda one: one[0].state != 'out'
+    )
+    days = sorted({day for one in traces for day in one.days})
     curves = {}
-    for one in shown:
-        known = dict(zip(one.days, values(one), strict=True))
+    for one, own in both[: len(LINES)]:
+        known = {
+            day: float(value)
+            for day, value, state in zip(one.days, own, one.states, strict=True)
+            if state != 'undecided'
+        }
         curves[_name(one)] = [known.get(day) for day in days]
-    return _section(title, lines(curves, days, band=band))
+    return curves, days
 
 
 def _name(trace: Trace) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from mmdefect.app.desk import Desk
 from mmdefect.line import queue
@@ -24,7 +23,7 @@ from tests.helpers.served import wait_until
 pytestmark = pytest.mark.slow
 # MMDEFECT_SCREENSHOTS=docs writes the pictures of the documentation anew.
 PICTURES = os.environ.get('MMDEFECT_SCREENSHOTS')
-TABS = ('Look', 'Before and after', 'Review', 'Status')
+TABS = ('Look', 'Compare', 'Review', 'Status')
 
 
 @pytest.fixture(scope='module')
@@ -40,10 +39,9 @@ def photos(line: Line) -> list[Path]:
 @pytest.fixture(scope='module')
 def url(line: Line) -> Iterator[str]:
     pytest.importorskip('gradio')
-    from mmdefect.app.server import create_app
+    from mmdefect.app.server import server_of
 
-    config = uvicorn.Config(create_app(Desk(line.folder)), log_level='error')
-    server = uvicorn.Server(config)
+    server = server_of(Desk(line.folder))
     with listen('127.0.0.1', 0) as listener:
         thread = threading.Thread(
             target=server.run, kwargs={'sockets': [listener]}, daemon=True
@@ -80,7 +78,7 @@ def open_tab(page: Any, name: str) -> None:
 def test_feature_pictures_are_looked_at(wide: Watched, photos: list[Path]) -> None:
     wide.page.set_input_files('#drop input[type=file]', photos)
     shows(wide.page, '#looked', '5 looked at')
-    shows(wide.page, '#looked', '4 ok, 1 defective')
+    shows(wide.page, '#looked', '3 defective, 2 ok')
     assert wide.page.locator('#gallery img').count() >= 5
     shows(wide.page, '#results', 'part_2.png')
 
@@ -94,11 +92,11 @@ def test_feature_the_slider_counts_misses_and_false_alarms(wide: Watched) -> Non
     slider.fill('0.3')
     shows(wide.page, '#counted', '6 of 6 false alarms')
     slider.dispatch_event('pointerup')
-    shows(wide.page, '#looked', '5 defective')
+    shows(wide.page, '#looked', '5 looked at: 5 defective')
 
 
 def test_feature_two_versions_decide_differently(wide: Watched, line: Line) -> None:
-    open_tab(wide.page, 'Before and after')
+    open_tab(wide.page, 'Compare')
     faint = line.exams_dir / 'plates/images/plate/test/scratch/0.png'
     wide.page.set_input_files('#pair input[type=file]', faint)
     shows(wide.page, '#compared', 'They decide differently')
