@@ -23,7 +23,7 @@ def of_line(args: argparse.Namespace) -> Recorder | None:
     if args.line is None:
         if args.model is None:
             raise ValueError(
-                f'{args.inputs[0]}: expected MODEL and INPUT; add the one that lacks'
+                f'{args.inputs[0]}: expected MODEL and INPUT; one is missing'
             )
         if is_line(args.model):
             raise ValueError(

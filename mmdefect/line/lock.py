@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from mmdefect.utils.checks import visible
 
@@ -23,19 +24,28 @@ def locked(file: Path, what: str) -> Iterator[None]:
         ValueError: Another has it.
         OSError: The file cannot be written.
     """
-    import fcntl
-
     with file.open('a+', encoding='utf-8') as held:
-        try:
-            # Not lockf: that one is of the process, and two threads would both get it.
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _take(held):
             held.seek(0)
             raise ValueError(
                 f'{what}: {file.parent} is in use by {visible(held.read().strip())}: '
                 'expected one at a time; wait for its end'
-            ) from None
+            )
         held.truncate(0)
         held.write(f'{what}, process {os.getpid()} on {platform.node()}')
         held.flush()
         yield
+
+
+def _take(file: IO[str]) -> bool:
+    """Lock an open file, where the system can; whether nobody else has it."""
+    try:
+        import fcntl
+
+        # Not lockf: that one is of the process, and two threads would both get it.
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):  # Windows, or a file system without locks
+        pass
+    return True

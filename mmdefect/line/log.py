@@ -68,14 +68,14 @@ class DecisionLog:
     def _begin(self) -> None:
         self._process = os.getpid()
         self._local = threading.local()
-        self._open: list[sqlite3.Connection] = []
+        self._open: list[tuple[threading.Thread, sqlite3.Connection]] = []
         # Threads wait for each other here: SQLite would have them sleep and look again.
         self._turn = threading.Lock()
 
     def close(self) -> None:
         """Close all connections; the next use opens them again."""
         if self._process == os.getpid():
-            for db in self._open:
+            for _, db in self._open:
                 db.close()
         self._begin()
 
@@ -241,12 +241,17 @@ class DecisionLog:
         """This thread's connection."""
         if self._process != os.getpid():
             # Of the process that has forked: not to be closed by this one.
-            self._left += self._open
+            self._left += (db for _, db in self._open)
             self._begin()
         db: sqlite3.Connection | None = getattr(self._local, 'db', None)
         if db is None:
             db = self._local.db = connect(self.path)
-            self._open.append(db)
+            with self._turn:
+                for thread, left in self._open:
+                    if not thread.is_alive():
+                        left.close()
+                alive = [pair for pair in self._open if pair[0].is_alive()]
+                self._open = [*alive, (threading.current_thread(), db)]
         return db
 
     @contextmanager
@@ -254,8 +259,8 @@ class DecisionLog:
         """A transaction that is written when the block ends, or not at all."""
         db = self._db()
         with self._turn, told(self.path):
-            db.execute('BEGIN IMMEDIATE')
             try:
+                db.execute('BEGIN IMMEDIATE')
                 yield db
                 db.execute('COMMIT')
             except BaseException:

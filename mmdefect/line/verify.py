@@ -62,7 +62,7 @@ class _Reading:
         if head is not None and head['id'] > self.rows:
             raise _WrongError(
                 f'the end is missing: row {head["id"]} was there when this log was '
-                f'last seen whole, now there are {self.rows}',
+                f'last seen whole, now there are {_counted(self.rows)}',
                 self.rows + 1,
             )
         self._derived()
@@ -126,6 +126,10 @@ class _Reading:
         return (f'the clock went back {often} at row {number}: it {said}',)
 
 
+def _counted(rows: int) -> str:
+    return f'{rows} row{"" if rows == 1 else "s"}'
+
+
 def verify(
     path: Path, db: sqlite3.Connection, head: Mapping[str, Any] | None
 ) -> Verified:
@@ -143,8 +147,8 @@ def verify(
     bad: int | None = None
     try:
         with told(path):
-            db.execute('BEGIN')
             try:
+                db.execute('BEGIN')
                 reading.read(head)
             finally:
                 if db.in_transaction:
@@ -157,7 +161,8 @@ def verify(
         return Verified(
             ok=True,
             rows=reading.rows,
-            sentence=f'{path}: {reading.rows} rows, none changed, moved or missing',
+            sentence=f'{path}: {_counted(reading.rows)}, none changed, moved or '
+            'missing',
             notes=reading.notes(),
         )
     return Verified(

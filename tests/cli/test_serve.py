@@ -53,3 +53,18 @@ def test_exception_packages_and_lines(
     }.items():
         assert main(['serve', *words]) == 1
         assert why in capsys.readouterr().err
+
+
+def test_feature_a_line_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is opened is told by the line, not by a package."""
+    from mmdefect.line.folder import Line
+    from mmdefect.serving import server
+
+    calls: list[tuple[tuple[list[str], ...], dict]] = []
+    monkeypatch.setattr(server, 'run', lambda *a, **k: calls.append((a, k)) or 0)
+    line = Line.create(tmp_path / 'my_line')
+    for words in (['--line', str(line.folder)], ['m']):
+        assert main(['serve', *words, '--port', '0']) == 0
+    (packages, ours), (others, none) = calls
+    assert (packages, ours['line'].folder) == (([],), line.folder)
+    assert (others, none['line']) == ((['m'],), None)

@@ -330,3 +330,11 @@ def test_feature_saved_map_and_error(tmp_path: Path) -> None:
     path = BROKEN.save(tmp_path)
     assert json.loads(path.read_text(encoding='utf-8'))['error'] == 'no image'
     assert sorted(p.suffix for p in tmp_path.iterdir()) == ['.json', '.json', '.npy']
+
+
+def test_feature_what_is_not_on_record_says_so() -> None:
+    """In a line as in plain data, before all other doubts."""
+    note = 'served without a whole record: its row is not written'
+    found = Prediction(source='a', task='boxes', decision='ok', unrecorded=note)
+    assert str(found).endswith(note)
+    assert found.to_dict()['note'] == f'{note}; not calibrated'

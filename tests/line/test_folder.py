@@ -125,3 +125,23 @@ def test_exception_a_folder_that_cannot_be_written(line: Line) -> None:
     finally:
         line.folder.chmod(0o700)
     assert line.log.append('note').id == 1
+
+
+def test_feature_pictures_of_the_queue_stay(tmp_path: Path) -> None:
+    """Of `newest`, too, for as long as somebody has to look at them."""
+    settings = LineSettings(keep_images='newest', keep_gb=5e-6)
+    line = Line.create(tmp_path / 'l', settings=settings)
+    images = [f'pixels:{number:064x}' for number in range(20)]
+    entry = line.queue_dir / f'pixels-{0:064x}.json'
+    entry.write_text('{}')
+
+    def fill(names: list[str]) -> list[str]:
+        for age, image in enumerate(names):
+            os.utime(line.images.add(image, bytes(1000), suffix='.png'), (age, age))
+        return [image for image in images if line.images.find(image)]
+
+    kept = fill(images[:10])
+    assert kept[0] == images[0]
+    assert 3 <= len(kept) <= 5
+    entry.unlink()
+    assert images[0] not in fill(images[10:])

@@ -191,6 +191,17 @@ def test_feature_threads(tmp_path: Path) -> None:
     assert log.count() == 200
 
 
+def test_feature_threads_that_have_ended_leave_nothing_open(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / 'l.db')
+    for _ in range(20):
+        thread = threading.Thread(target=log.append, args=('note',))
+        thread.start()
+        thread.join()
+    # This thread's, and that of the last one.
+    assert len(log._open) == 2
+    assert log.verify().rows == 20
+
+
 def test_feature_all_or_none(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / 'l.db')
     with pytest.raises(ValueError, match=r'^body=.*expected plain data'):
@@ -204,7 +215,7 @@ def test_feature_a_clock_that_went_back(tmp_path: Path) -> None:
     """Rows keep their order; the row says so, and so does who verifies."""
     log = DecisionLog(tmp_path / 'l.db')
     log.append('note', time='2026-11-30T12:00:00')
-    row = log.append('note', time='2026-11-30T11:00:00.5', body={'a': 1})
+    row = log.append('note', time='2026-11-30T11:00:00.500', body={'a': 1})
     log.append('note', time='2026-11-30T11:30:00')
     assert row.body == {'a': 1, 'clock': 'went back 3599.5 s'}
     assert ids(log, since='2026-11-30T11:30') == [1, 3]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,14 @@ from mmdefect.line.settings import LineSettings
 from mmdefect.serving import service
 from mmdefect.serving.app import create_app
 from mmdefect.serving.models import Models, PackageError
-from tests.helpers.served import ShadeBackend, part, wait_until, write_package
+from tests.helpers.served import (
+    ShadeBackend,
+    client,
+    part,
+    served,
+    wait_until,
+    write_package,
+)
 
 PART = part(60)
 FILE = {'file': ('a.png', PART.data)}
@@ -45,16 +54,16 @@ def client_of(line: Line) -> TestClient:
     return TestClient(create_app(Models([], open_model=ShadeBackend, line=line)))
 
 
-def answer(client: TestClient, **file: Any) -> dict:
-    return client.post('/predict', files=file or FILE).json()
+def answer(to: Any, **file: Any) -> dict:
+    return to.post('/predict', files=file or FILE).json()
 
 
 def test_smoke_decisions_are_written_down(line: Line) -> None:
-    with client_of(line) as client:
-        assert client.get('/models').json()['models'][0]['version'] == 'v0001'
-        found = answer(client)
+    with client_of(line) as to:
+        assert to.get('/models').json()['models'][0]['version'] == 'v0001'
+        found = answer(to)
         assert (found['model'], found['version']) == ('my_line', 'v0001')
-        bad = client.post('/predict', files={'file': ('b.png', b'x')})
+        bad = to.post('/predict', files={'file': ('b.png', b'x')})
         assert bad.status_code == 422
     seen, refused = line.log.rows()
     assert (seen.version, seen.source, seen.decision) == ('v0001', 'a.png', 'defective')
@@ -67,28 +76,50 @@ def test_smoke_decisions_are_written_down(line: Line) -> None:
 
 def test_feature_a_promotion_needs_no_restart(line: Line) -> None:
     """Nor does a rollback; each answer and each row says which version it is of."""
-    with client_of(line) as client:
+    with client_of(line) as to:
         for version, kind in (('v0002', 'dent'), ('v0001', 'scratch')):
             use(line, version)
-            wait_until(lambda v=version: answer(client)['version'] == v)
-            found = answer(client)['predictions'][0]
+            wait_until(lambda v=version: answer(to)['version'] == v)
+            found = answer(to)['predictions'][0]
             assert found['boxes'][0]['name'] == kind
             newest = next(line.log.rows(newest=True, limit=1))
             assert (newest.version, newest.kinds) == (version, (kind,))
     assert line.verify().ok
 
 
+def test_feature_many_at_once_while_it_is_promoted(line: Line) -> None:
+    """Every request is answered, and each answer has its row, of the same version."""
+    models = Models([], open_model=ShadeBackend, line=line)
+    with served(models, concurrency=4) as url, ThreadPoolExecutor(4) as threads:
+
+        def ask(number: int) -> tuple[str, str]:
+            if number == 30:
+                use(line, 'v0002')
+            if number > 30:
+                time.sleep(0.005)
+            with client(url) as to:
+                found = answer(to, file=(f'{number}.png', part(number).data))
+            return f'{number}.png', found['version']
+
+        answers = [*threads.map(ask, range(90))]
+    assert {version for _, version in answers} == {'v0001', 'v0002'}
+    assert sorted((row.source, row.version) for row in line.log.rows()) == sorted(
+        answers
+    )
+    assert line.verify().ok
+
+
 def test_exception_a_version_that_does_not_open(line: Line) -> None:
     """The old one goes on; it is tried once, not each second."""
     (line.versions_dir / 'v0002' / 'shade.json').write_text('{')
-    with client_of(line) as client:
+    with client_of(line) as to:
         use(line, 'v0002')
         kept = 'mmdefect_reloads_total{model="my_line",outcome="kept"} 1.0'
-        wait_until(lambda: kept in client.get('/metrics').text)
+        wait_until(lambda: kept in to.get('/metrics').text)
         for _ in range(5):
-            assert answer(client)['version'] == 'v0001'
-        assert kept in client.get('/metrics').text
-        assert client.post('/reload').status_code == 422
+            assert answer(to)['version'] == 'v0001'
+        assert kept in to.get('/metrics').text
+        assert to.post('/reload').status_code == 422
 
 
 def test_exception_a_line_without_a_version(line: Line) -> None:
@@ -107,9 +138,9 @@ def test_exception_a_full_disk(
         raise OSError('decisions.db cannot be written')
 
     monkeypatch.setattr(line.log, 'append', full)
-    with client_of(line) as client:
-        found = client.post('/predict', files=FILE)
-        text = client.get('/metrics').text
+    with client_of(line) as to:
+        found = to.post('/predict', files=FILE)
+        text = to.get('/metrics').text
     if policy == 'refuse':
         assert found.status_code == 507
         assert 'is refused, as on_full_disk of' in found.json()['error']
