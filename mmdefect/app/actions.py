@@ -22,6 +22,8 @@ from mmdefect.utils.image_header import SUFFIXES
 
 #: Columns of :func:`rows`.
 HEADER = ('image', 'decision', 'kind or product', 'score', 'threshold')
+#: Longer side of a picture on the page, in pixels: of one among many, of one alone.
+CARD, ALONE = 640, 1200
 Box = tuple[float, float, float, float]
 
 
@@ -33,20 +35,48 @@ def name_of(prediction: Prediction) -> str:
 def card(prediction: Prediction) -> tuple[np.ndarray, str]:
     """A drawn picture ``(h, w, 3)`` in RGB, and what stands below it."""
     said = prediction.decision if prediction.error is None else 'error'
-    return in_rgb(drawn(prediction)), f'{name_of(prediction)}: {said}'
+    return drawn(prediction, CARD), f'{name_of(prediction)}: {said}'
 
 
-def drawn(prediction: Prediction) -> np.ndarray:
-    """The result as a picture, BGR; grey with its sentence where there is none."""
+def drawn(prediction: Prediction, side: int = ALONE) -> np.ndarray:
+    """The result as a picture, ``(h, w, 3)`` in RGB.
+
+    Args:
+        prediction: That holds its picture; grey with its sentence if it is an error.
+        side: Length of the longer side of larger pictures, in pixels.
+    """
     if prediction.error is None:
-        return prediction.draw()
-    blank = np.full((SMALL // 2, SMALL, 3), 128, np.uint8)
-    return prediction.draw(blank)
+        picture = small(prediction, side).draw()
+    else:
+        picture = prediction.draw(np.full((SMALL // 2, SMALL, 3), 128, np.uint8))
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
-def in_rgb(image: np.ndarray) -> np.ndarray:
-    """From OpenCV's order of channels to a browser's."""
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+def small(prediction: Prediction, side: int = CARD) -> Prediction:
+    """The same result on a smaller picture: a page holds many of them.
+
+    Args:
+        prediction: That holds its picture.
+        side: Length of the longer side, in pixels; what is smaller stays.
+    """
+    image, (width, height) = prediction.image, prediction.size
+    factor = side / max(width, height, 1)
+    if image is None or factor >= 1:
+        return prediction
+    size = max(1, round(factor * width)), max(1, round(factor * height))
+    given = prediction.anomaly_map
+    if given is not None:
+        # The largest of the pixels that become one: no peak is lost.
+        block = np.ones((math.ceil(1 / factor),) * 2, np.uint8)
+        given = cv2.dilate(given, block)
+        given = cv2.resize(given, size, interpolation=cv2.INTER_NEAREST)
+    return replace(
+        prediction,
+        size=size,
+        image=cv2.resize(image, size, interpolation=cv2.INTER_AREA),
+        anomaly_map=given,
+        boxes=prediction.boxes * np.float32(factor),
+    )
 
 
 def rows(predictions: Sequence[Prediction]) -> list[list[str]]:

@@ -42,7 +42,7 @@ def before_after_tab(desk: Desk, tab: Any) -> None:
             return '', None, None
         old, new = (desk.model(one).predict_one(path) for one in (before, after))
         text = actions.compared(old, new, (before, after))
-        return text, actions.card(old)[0], actions.card(new)[0]
+        return text, actions.drawn(old), actions.drawn(new)
 
     tab.select(listed, [left, right], [left, right], **MODEL)
     gr.on(

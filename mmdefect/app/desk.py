@@ -7,8 +7,17 @@ from pathlib import Path
 from threading import Lock
 
 from mmdefect.apis.inferencer import DefectInferencer
-from mmdefect.app.exam_scores import NO_SCORES, Scores, stored_scores
+from mmdefect.app.exam_scores import (
+    NO_SCORES,
+    Scores,
+    exam_scores,
+    keep_scores,
+    read_scores,
+)
+from mmdefect.deploy.package import FILE as PACKAGE
 from mmdefect.line.folder import VERSION, Line, is_line
+from mmdefect.utils.checks import visible
+from mmdefect.utils.files import file_sha256
 
 #: Models that stay open: two to compare, and the one that looks.
 OPEN = 3
@@ -38,6 +47,11 @@ class Desk:
     def __init__(self, path: str | Path, *, device: str = 'auto') -> None:
         self.path = Path(path)
         self.device = device
+        if not self.path.exists():
+            raise FileNotFoundError(
+                f'{visible(str(path))} does not exist: expected the folder of a line, '
+                'a work dir, a config or a package; check the path'
+            )
         self.line = Line(path) if is_line(path) else None
         self._opened: OrderedDict[str, DefectInferencer] = OrderedDict()
         self._scores: dict[tuple[str, str], dict[str, Scores]] = {}
@@ -86,26 +100,53 @@ class Desk:
         )
 
     def scores(self, exam: str | None, version: str | None, name: str) -> Scores:
-        """Scores of a class or product in an exam; see :class:`.exam_scores.Scores`.
+        """Scores of a class or product in an exam, as far as it was looked at.
 
-        Looked at once, then read from the line's folder ``scores/``.
+        None without a line, and before :meth:`examine`.
+        """
+        if self.line is None or exam is None:
+            return NO_SCORES
+        found = self._stored(exam, self.line.package(version)) or {}
+        return found.get(name, NO_SCORES)
+
+    def is_examined(self, exam: str | None, version: str | None) -> bool:
+        """Whether there is nothing to look at: no exam, or all of it is known."""
+        if self.line is None or exam is None:
+            return True
+        return self._stored(exam, self.line.package(version)) is not None
+
+    def examine(self, exam: str, version: str | None) -> None:
+        """Let a version look at an exam, and keep the scores in ``scores/``.
 
         Raises:
             ValueError: The exam has changed, or is of another task.
         """
-        if self.line is None or exam is None:
-            return NO_SCORES
-        key = (exam, self.line.package(version).name)
-        if key not in self._scores:
-            from mmdefect.line.exam import Exam
+        if self.line is None:
+            return
+        from mmdefect.line.exam import Exam
 
-            self._scores[key] = stored_scores(
-                Exam.open(self.line.exams_dir / exam),
-                self.model(version),
-                self.line.package(version),
-                self.line.folder / 'scores',
-            )
-        return self._scores[key].get(name, NO_SCORES)
+        package = self.line.package(version)
+        found = exam_scores(Exam.open(self.line.exams_dir / exam), self.model(version))
+        keep_scores(self._file(exam, package), found, self._of(exam, package))
+
+    def _stored(self, exam: str, package: Path) -> dict[str, Scores] | None:
+        """Scores of an exam; None if it was not looked at."""
+        key = (exam, package.name)
+        if key not in self._scores:
+            of = self._of(exam, package)
+            found = read_scores(self._file(exam, package), of)
+            if found is None:
+                return None
+            self._scores[key] = found
+        return self._scores[key]
+
+    def _file(self, exam: str, package: Path) -> Path:
+        return self.path / 'scores' / f'{exam}-{package.name}.json'
+
+    def _of(self, exam: str, package: Path) -> list[str]:
+        """Hashes of an exam and a package: scores are of both."""
+        described = (self.path / 'exams' / exam / 'exam.json', package / PACKAGE)
+        return [file_sha256(one) for one in described]
 
 
 def _age(version: str) -> int:

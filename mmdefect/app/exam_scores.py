@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from mmdefect.deploy.package import FILE as PACKAGE
 from mmdefect.line.examine import Seen, examine
-from mmdefect.utils.files import file_sha256, write_json
+from mmdefect.utils.files import write_json
 from mmdefect.utils.text_files import read_json
 
 if TYPE_CHECKING:
@@ -36,31 +35,26 @@ class Scores(NamedTuple):
 NO_SCORES = Scores(np.zeros(0, np.float32), np.zeros(0, np.float32))
 
 
-def stored_scores(
-    exam: Exam, model: DefectInferencer, package: Path, folder: Path
-) -> dict[str, Scores]:
-    """Scores of an exam by class or product: looked at once, then read from a file.
+def read_scores(path: Path, of: list[str]) -> dict[str, Scores] | None:
+    """Scores that were kept; None if there are none of this exam and package.
 
     Args:
-        exam: Of the model's task.
-        model: That looks.
-        package: Its folder: a file is of one package and one exam, by their hashes.
-        folder: Of these files; it is made.
-
-    Raises:
-        ValueError: The exam is of another task.
+        path: The file.
+        of: Hashes of both.
     """
-    path = folder / f'{exam.name}-{package.name}.json'
-    of = [file_sha256(one) for one in (exam.folder / 'exam.json', package / PACKAGE)]
-    if path.is_file():
-        content = read_json(path, 'scores of an exam')
-        if content.get('of') == of:
-            return {name: _read(*two) for name, two in content['scores'].items()}
-    found = exam_scores(exam, model)
-    folder.mkdir(exist_ok=True)
-    told = {name: [_plain(one) for one in two] for name, two in found.items()}
+    if not path.is_file():
+        return None
+    content = read_json(path, 'scores of an exam')
+    if content.get('of') != of:
+        return None
+    return {name: _read(*two) for name, two in content['scores'].items()}
+
+
+def keep_scores(path: Path, scores: dict[str, Scores], of: list[str]) -> None:
+    """Write scores for :func:`read_scores`; the folder is made."""
+    path.parent.mkdir(exist_ok=True)
+    told = {name: [_plain(one) for one in two] for name, two in scores.items()}
     write_json(path, {'of': of, 'scores': told})
-    return found
 
 
 def exam_scores(exam: Exam, model: DefectInferencer) -> dict[str, Scores]:

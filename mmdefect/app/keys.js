@@ -5,7 +5,7 @@ const KEYS = {
 };
 addEventListener('keydown', (event) => {
   const held = event.ctrlKey || event.altKey || event.metaKey || event.repeat;
-  const typing = event.target.closest('input, textarea, select, [contenteditable]');
+  const typing = event.target.closest?.('input, textarea, select, [contenteditable]');
   const button = document.getElementById(KEYS[event.key]);
   if (held || typing || !button || button.offsetParent === null) return;
   event.preventDefault();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from mmdefect.app.events import MODEL, QUICK, told
 from mmdefect.deploy.result import Prediction
 
 #: At once; a page that holds more is slow.
-MOST = 200
+MOST = 100
 #: Results are shown whenever so many are new.
 _TOGETHER = 8
 
@@ -57,6 +58,9 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
         name = gr.Dropdown(label='Of', elem_id='of', min_width=140)
         exam = gr.Dropdown(label='Exam', elem_id='exam', min_width=140)
         slider = gr.Slider(0, 1, label='Threshold', elem_id='threshold', scale=2)
+    examine = gr.Button(
+        'Let this version look at the exam', visible=False, elem_id='examine'
+    )
     counted = gr.HTML(elem_classes='said', elem_id='counted')
     chosen = [found, version, name, exam]
     results = [found, gallery, table, said]
@@ -74,8 +78,9 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
     def look(given: Sequence[str] | None, version: str) -> Iterator[Any]:
         names, done = actions.images_of(given), []
         if names:
-            for one in desk.model(version)(names[:MOST], show_progress=False):
-                done.append(one)
+            model = desk.model(version)
+            for one in model(names[:MOST], show_progress=False, keep_images=True):
+                done.append(actions.small(one))
                 if len(done) % _TOGETHER == 1:
                     yield _shown(done, len(names))
         yield _shown(done, len(names))
@@ -87,19 +92,21 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
 
     @told
     def ends(found: list[Prediction], version: str, name: str, exam: str) -> Any:
+        button = gr.update(visible=not desk.is_examined(exam, version))
         if not name:
-            return gr.update(interactive=False)
+            return gr.update(interactive=False), button
         scores = desk.scores(exam, version, name)
         seen = actions.scores_of(found, name)
         at = actions.movable(desk.model(version).spec)[name]
         low, high = actions.scale(desk.model(version).spec.task, at, *scores, seen)
-        return gr.update(
+        slider = gr.update(
             minimum=low,
             maximum=high,
-            step=(high - low) / 500,
+            step=10 ** math.floor(math.log10((high - low) / 500)),
             value=at,
             interactive=True,
         )
+        return slider, button
 
     @told
     def count(
@@ -120,7 +127,7 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
         return _shown([actions.moved(one, spec) for one in found], len(found))[1:]
 
     def count_after(event: Any) -> None:
-        event.then(ends, chosen, slider, **MODEL).then(
+        event.then(ends, chosen, [slider, examine], **MODEL).then(
             count, [slider, *chosen], counted, **QUICK
         )
 
@@ -130,6 +137,7 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
     count_after(version.change(choices, version, name, **MODEL).then(**looking))
     count_after(files.change(**looking))
     count_after(gr.on([name.change, exam.change], lambda: None, **QUICK))
+    count_after(examine.click(told(desk.examine), [exam, version], None, **MODEL))
     slider.input(count, [slider, *chosen], counted, trigger_mode='always_last', **QUICK)
     slider.release(again, [slider, found, version, name], results[1:], **MODEL)
 

@@ -24,8 +24,7 @@ def reports(desk: Desk) -> dict[str, Path]:
         pages = sorted(desk.line.reports_dir.glob('*/index.html'), reverse=True)
         found = {f'promotion {_told(page.parent.name)}': page for page in pages}
     if desk.current() is not None:
-        pages = _of_stream(desk)
-        found |= {f'stream {page.parent.parent.name}': page for page in pages}
+        found |= {f'stream {page.parent.parent.name}': page for page in _streams(desk)}
     return found
 
 
@@ -47,7 +46,7 @@ def _told(folder: str) -> str:
     return f'{time:%Y-%m-%d %H:%M:%S} {found[2]}'
 
 
-def _of_stream(desk: Desk) -> Iterator[Path]:
+def _streams(desk: Desk) -> Iterator[Path]:
     """Reports of the stream that the version in use was learned in, near its files."""
     about = desk.model().spec.about
     given = [

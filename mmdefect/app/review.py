@@ -25,6 +25,8 @@ def review_tab(desk: Desk, tab: Any) -> None:
         tab: That it stands in: the queue is read whenever it is opened.
     """
     shown = gr.State(None)
+    # Of what the browser shows: a key that is pressed twice means what was seen.
+    at = gr.Textbox(visible=False)
     corner = gr.State(None)  # the first of two clicks
     with gr.Row():
         with gr.Column(scale=3, min_width=280):
@@ -52,31 +54,41 @@ def review_tab(desk: Desk, tab: Any) -> None:
             new = gr.Checkbox(label='a kind that the model does not know yet')
             box = gr.Textbox(label='Box', info=_HINT, elem_id='box')
             by = gr.Textbox(label='Your name', info='stands beside your verdicts')
-    view = [shown, said, picture, kind, new, box, corner]
+    view = [shown, at, said, picture, kind, new, box, corner]
 
     def view_of(shown: Shown | None) -> tuple[Any, ...]:
         if shown is None:
-            return None, waiting.NOTHING, None, gr.update(value=None), False, '', None
+            return (
+                None,
+                '',
+                waiting.NOTHING,
+                None,
+                gr.update(value=None),
+                False,
+                '',
+                None,
+            )
         kinds = gr.update(choices=[*shown.classes], value=None)
-        return shown, shown.said, shown.picture, kinds, False, '', None
+        texts = shown.image, shown.said
+        return shown, *texts, shown.picture, kinds, False, '', None
 
     @told
     def open_at(step: int, now: Shown | None) -> tuple[Any, ...]:
-        return view_of(waiting.opened(desk, now and now.image, step=step))
+        return view_of(waiting.opened(desk, now.image if now else None, step=step))
 
     @told
     def give(
         verdict: str,
-        now: Shown | None,
+        image: str,
         kind: str | None,
         new: bool,
         box: str,
         by: str,
     ) -> tuple[Any, ...]:
-        if now is None:
+        if not image:
             return view_of(None)
         following = waiting.decided(
-            desk, now.image, verdict, kind=kind, new_kind=new, box=box, by=by
+            desk, image, verdict, kind=kind, new_kind=new, box=box, by=by
         )
         gr.Info(f'{verdict}: written down', duration=2)
         return view_of(following)
@@ -85,7 +97,7 @@ def review_tab(desk: Desk, tab: Any) -> None:
     back.click(partial(open_at, -1), shown, view, **MODEL)
     on.click(partial(open_at, 1), shown, view, **MODEL)
     for verdict, button in buttons.items():
-        button.click(partial(give, verdict), [shown, kind, new, box, by], view, **MODEL)
+        button.click(partial(give, verdict), [at, kind, new, box, by], view, **MODEL)
     picture.select(_click, [shown, corner], [box, corner, picture], **QUICK)
     box.change(_mark, [shown, box], picture, **QUICK)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,7 +66,7 @@ def opened(desk: Desk, image: str | None = None, *, step: int = 0) -> Shown | No
     return Shown(
         image=entry.image,
         said=_said(entry, at, len(waiting), note),
-        picture=actions.in_rgb(actions.drawn(result)),
+        picture=actions.drawn(result),
         size=result.size if result.error is None else (1, 1),
         classes=classes,
     )
@@ -149,7 +150,7 @@ def _looked(desk: Desk, entry: Entry) -> tuple[Prediction, str]:
 
 def _said(entry: Entry, at: int, total: int, note: str) -> str:
     rows = {
-        'image': entry.source,
+        'image': Path(entry.source or '').name,
         'decided': f'{entry.decision}, {entry.time[:19].replace("T", " ")} UTC',
         'by': entry.version,
         'product': entry.product,
@@ -159,14 +160,14 @@ def _said(entry: Entry, at: int, total: int, note: str) -> str:
         'note': note,
     }
     lines = ''.join(
-        f'<tr><th>{name}</th><td>{escape(str(value))}</td></tr>'
+        f'<tr><th>{name}</th><td>{escape(value)}</td></tr>'
         for name, value in rows.items()
         if value
     )
     reason = _REASONS.get(entry.reason, entry.reason)
     return (
         f'<p class="big">{at + 1} of {total}: {escape(reason)}</p>'
-        f'<table>{lines}</table>'
+        f'<table title="{escape(entry.source or "")}">{lines}</table>'
     )
 
 

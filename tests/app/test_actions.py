@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -154,7 +154,7 @@ def test_feature_two_versions_side_by_side() -> None:
     assert 'They decide alike' in actions.compared(boxes(0.6), boxes(0.6), versions)
 
 
-def test_feature_only_images_of_a_folder(tmp_path: Path) -> None:
+def test_feature_only_images_of_a_folder() -> None:
     given = ['a/b.PNG', 'a/Thumbs.db', 'a/c.jpg']
     assert actions.images_of(given) == ['a/b.PNG', 'a/c.jpg']
     assert actions.images_of(None) == []
@@ -164,3 +164,20 @@ def test_feature_summary() -> None:
     done = [boxes(0.6), boxes(0.1), boxes(0.2)]
     assert '<b>3 of 9 looked at</b>: 2 ok, 1 defective' in actions.summary(done, 9)
     assert actions.summary([], 0) == ''
+
+
+def test_feature_small_pictures_keep_boxes_and_peaks() -> None:
+    """One pixel of a map stays above its threshold when four by four become one."""
+    image = np.zeros((800, 1600, 3), np.uint8)
+    given = np.zeros((800, 1600), np.float32)
+    given[401, 902] = 3
+    found = replace(maps(3.0), anomaly_map=given, size=(1600, 800), image=image)
+    small = actions.small(found, 400)
+    assert small.size == (400, 200)
+    assert small.anomaly_map is not None
+    assert small.anomaly_map.max() == 3
+    assert small.anomaly_map.shape == small.image.shape[:2] == (200, 400)
+    assert abs(actions.drawn(found, 400).shape[1] - 400) <= 1
+    boxed = replace(boxes(0.6, 0.7), size=(1600, 800), image=image)
+    assert actions.small(boxed, 400).boxes[1].tolist() == [0, 0, 3.75, 1.25]
+    assert actions.small(boxed, 1600) is boxed

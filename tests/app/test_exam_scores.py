@@ -12,11 +12,12 @@ import pytest
 
 from mmdefect.app import exam_scores as module
 from mmdefect.app.desk import Desk
-from mmdefect.app.exam_scores import exam_scores
+from mmdefect.app.exam_scores import Scores, exam_scores, keep_scores, read_scores
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.line.exam import ExamImage, Truth
-from mmdefect.line.examine import ExamResult, Seen
-from tests.helpers.page_line import PRODUCT, page_line
+from mmdefect.line.examine import Seen
+from mmdefect.line.folder import Line
+from tests.helpers.page_line import PRODUCT
 
 BOX = (0.0, 0.0, 9.0, 9.0)
 
@@ -77,21 +78,36 @@ def test_exception_an_exam_of_another_task(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_feature_looked_at_once_then_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the threshold of each version the counts are those of the gate."""
-    line = page_line(tmp_path)
     first = Desk(line.folder)
     for version, missed in (('v0001', 2), ('v0002', 0)):
+        assert not first.is_examined('plates', version)
+        assert len(first.scores('plates', version, PRODUCT).bad) == 0
+        first.examine('plates', version)
+        assert first.is_examined('plates', version)
         good, bad = first.scores('plates', version, PRODUCT)
+        assert (len(good), len(bad)) == (6, 5)
         at = first.model(version).spec.threshold_of(PRODUCT)
         assert (int((bad < at).sum()), int((good >= at).sum())) == (missed, 0)
-    file = line.folder / 'scores' / 'plates-v0001.json'
-    assert json.loads(file.read_text(encoding='utf-8'))['of']
 
-    def never(*given: Any) -> list[ExamResult]:
+    def never(*given: Any) -> None:
         raise AssertionError('looked at again')
 
     monkeypatch.setattr(module, 'examine', never)
     again = Desk(line.folder).scores('plates', 'v0001', PRODUCT)
     assert np.array_equal(again.bad, first.scores('plates', 'v0001', PRODUCT).bad)
+
+
+def test_feature_scores_are_of_one_exam_and_one_package(tmp_path: Path) -> None:
+    """And of what no score would find there is null, which JSON knows."""
+    scores = {'dent': Scores(np.float32([0.25]), np.float32([-np.inf, 0.5]))}
+    path = tmp_path / 'scores' / 'e-v0001.json'
+    keep_scores(path, scores, ['a', 'b'])
+    assert json.loads(path.read_text())['scores'] == {'dent': [[0.25], [None, 0.5]]}
+    found = read_scores(path, ['a', 'b'])
+    assert found is not None
+    assert found['dent'].bad.tolist() == [-np.inf, 0.5]
+    assert read_scores(path, ['a', 'other']) is None
+    assert read_scores(tmp_path / 'none.json', ['a', 'b']) is None

@@ -1,7 +1,11 @@
-"""The page in a browser. Slow: Gradio, a server and Chromium, started once."""
+"""The page in a browser. Slow: Gradio, a server and Chromium, started once.
+
+MMDEFECT_SCREENSHOTS=docs pytest tests/app/test_page.py draws the pictures of the docs.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import threading
@@ -11,24 +15,19 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from mmdefect.app.desk import Desk
 from mmdefect.line import queue
 from mmdefect.line.folder import Line
 from mmdefect.serving.server import listen
 from tests.helpers.chromium import Watched, chromium
-from tests.helpers.page_line import page_line
 from tests.helpers.served import wait_until
 
 pytestmark = pytest.mark.slow
-# MMDEFECT_SCREENSHOTS=docs writes the pictures of the documentation anew.
 PICTURES = os.environ.get('MMDEFECT_SCREENSHOTS')
+SHOWN = {400: 'Review', 1280: 'Look'}
 TABS = ('Look', 'Compare', 'Review', 'Status')
-
-
-@pytest.fixture(scope='module')
-def line(tmp_path_factory: pytest.TempPathFactory) -> Line:
-    return page_line(tmp_path_factory.mktemp('page'))
 
 
 @pytest.fixture(scope='module')
@@ -85,7 +84,10 @@ def test_feature_pictures_are_looked_at(wide: Watched, photos: list[Path]) -> No
 
 def test_feature_the_slider_counts_misses_and_false_alarms(wide: Watched) -> None:
     """And decides anew on what was looked at when it is let go."""
+    shows(wide.page, '#counted', 'alarms on 3 of the 5 looked at')
+    wide.page.locator('#examine').click()
     shows(wide.page, '#counted', '0 of 5 defects missed')
+    wide.page.locator('#examine').wait_for(state='hidden')
     slider = wide.page.locator('#threshold input[type=range]')
     slider.fill('0.8')
     shows(wide.page, '#counted', '2 of 5 defects missed')
@@ -169,9 +171,17 @@ def test_exception_only_this_machine_may_ask(url: str) -> None:
     assert httpx.get(f'{url}report/none', verify=False).status_code == 404
 
 
-@pytest.mark.parametrize(
-    ('width', 'theme'), [(400, 'light'), (400, 'dark'), (1280, 'dark')]
-)
+def take(page: Any, path: Path) -> None:
+    """A picture of the page in 256 colours, which keeps it small."""
+    page.wait_for_timeout(1000)
+    picture = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert('RGB')
+    picture.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
+    assert path.stat().st_size < 200_000
+
+
+@pytest.mark.parametrize(('width', 'theme'), [(400, 'dark'), (1280, 'light')])
 def test_feature_no_scrolling_sideways(
     browser: Any, url: str, photos: list[Path], tmp_path: Path, width: int, theme: str
 ) -> None:
@@ -182,14 +192,14 @@ def test_feature_no_scrolling_sideways(
     page.goto(url)
     page.set_input_files('#drop input[type=file]', photos)
     shows(page, '#looked', '5 looked at')
-    shows(page, '#counted', 'defects missed')
+    shows(page, '#counted', 'looked at')
+    page.locator('#threshold input[type=range]').fill('0.7')
+    shows(page, '#counted', 'alarms on 1 of the 5')
     for name in TABS:
         open_tab(page, name)
         page.wait_for_timeout(600)
-        if PICTURES:
-            page.screenshot(
-                path=f'{PICTURES}/{name}_{width}_{theme}.png', full_page=True
-            )
+        if PICTURES and SHOWN[width] == name:
+            take(page, Path(PICTURES) / f'line_{width}.png')
         assert not watched.is_wider_than_its_window(), name
     assert watched.errors == []
     watched.context.close()
