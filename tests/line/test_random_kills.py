@@ -119,11 +119,11 @@ def predicting(place: Place, say: Say) -> None:
 
 def reviewing(place: Place, say: Say) -> None:
     line = Line(place.line)
-    waiting = [one.image for one in queue.entries(line, limit=40)]
-    defective = [one for one in waiting if _last(line, one).decision == 'defective']
+    found = [one for one in queue.entries(line) if one.decision == 'defective']
     for verdict in cycle(['confirmed', 'false alarm']):
-        for image in defective:
-            say(give(line, image, verdict).id)
+        for one in found:
+            say(give(line, one.image, verdict).id)
+        assert found
 
 
 #: What is killed: the kind of the rows that it writes, and what is said of a row.
@@ -134,10 +134,6 @@ ACTS: dict[Callable[[Place, Say], None], tuple[Any, str]] = {
     predicting: ('decision', 'source'),
     reviewing: ('verdict', 'id'),
 }
-
-
-def _last(line: Line, image: str) -> Any:
-    return next(line.log.rows(kind='decision', image=image, newest=True))
 
 
 def run(act: Callable[[Place, Say], None], place: Place, mouth: int) -> None:
