@@ -7,7 +7,6 @@ import re
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeAlias
 
 # Before Gradio is imported, which asks its maker for news otherwise.
@@ -114,15 +113,21 @@ def serve(desk: Desk, port: int) -> None:
     Raises:
         OSError: The port is taken.
     """
-    with listen(HOST, port) as listener, _own_folder():
+    with listen(HOST, port) as listener, own_folder():
         server = server_of(desk)
         print(f'http://{HOST}:{listener.getsockname()[1]}', flush=True)
         server.run(sockets=[listener])
 
 
 @contextmanager
-def _own_folder() -> Iterator[None]:
+def own_folder() -> Iterator[None]:
     """Pictures that a browser sends or gets lie in a folder that ends with the page."""
+    before = os.environ.get('GRADIO_TEMP_DIR')
     with tempfile.TemporaryDirectory(prefix='mmdefect-app-') as folder:
-        os.environ['GRADIO_TEMP_DIR'] = str(Path(folder))
-        yield
+        os.environ['GRADIO_TEMP_DIR'] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop('GRADIO_TEMP_DIR')
+            if before is not None:
+                os.environ['GRADIO_TEMP_DIR'] = before
