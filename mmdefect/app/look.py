@@ -132,11 +132,13 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
         )
 
     looking = {'fn': look, 'inputs': [files, version], 'outputs': results, **MODEL}
+    known = {'fn': choices, 'inputs': version, 'outputs': name, **MODEL}
     folder.upload(actions.images_of, folder, files, **QUICK)
-    page.load(told(listed), None, [version, exam], **MODEL)
-    count_after(version.change(choices, version, name, **MODEL).then(**looking))
+    # By hand only: what one of them sets must not call the others.
+    count_after(page.load(told(listed), None, [version, exam], **MODEL).then(**known))
+    count_after(version.input(**known).then(**looking))
     count_after(files.change(**looking))
-    count_after(gr.on([name.change, exam.change], lambda: None, **QUICK))
+    count_after(gr.on([name.input, exam.input], lambda: None, **QUICK))
     count_after(examine.click(told(desk.examine), [exam, version], None, **MODEL))
     slider.input(count, [slider, *chosen], counted, trigger_mode='always_last', **QUICK)
     slider.release(again, [slider, found, version, name], results[1:], **MODEL)

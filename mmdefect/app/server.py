@@ -21,7 +21,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from mmdefect.app.desk import Desk
 from mmdefect.app.page import HEAD, STYLE, build, theme
 from mmdefect.app.reports import BELOW, reports
-from mmdefect.serving.server import listen
+from mmdefect.serving.server import listen, stopped_by_signals
 
 HOST = '127.0.0.1'
 Message: TypeAlias = MutableMapping[str, Any]
@@ -96,7 +96,7 @@ def server_of(desk: Desk) -> uvicorn.Server:
     """A server of the page that has not begun to listen."""
     config = uvicorn.Config(
         create_app(desk),
-        log_level='error',
+        log_level='critical',  # what fails is said in the page
         # Open pages keep a connection for as long as they are open.
         timeout_graceful_shutdown=1,
     )
@@ -116,7 +116,8 @@ def serve(desk: Desk, port: int) -> None:
     with listen(HOST, port) as listener, own_folder():
         server = server_of(desk)
         print(f'http://{HOST}:{listener.getsockname()[1]}', flush=True)
-        server.run(sockets=[listener])
+        with stopped_by_signals(server):
+            server.run(sockets=[listener])
 
 
 @contextmanager

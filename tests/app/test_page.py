@@ -79,6 +79,7 @@ def browser() -> Iterator[Any]:
 def wide(browser: Any, url: str) -> Watched:
     watched = Watched(browser, viewport={'width': 1280, 'height': 900})
     watched.page.goto(url)
+    shows(watched.page, '#counted', 'threshold 0.6')
     return watched
 
 
@@ -211,6 +212,7 @@ def test_feature_no_scrolling_sideways(
     )
     page = watched.page
     page.goto(url)
+    shows(page, '#counted', 'threshold 0.6')
     page.set_input_files('#drop input[type=file]', photos)
     shows(page, '#looked', '5 looked at')
     shows(page, '#counted', 'looked at')
