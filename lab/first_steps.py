@@ -106,17 +106,17 @@ class FirstStepsHook(Hook):
             for weight in group['params']
         }
         coupled = type(optimizer).__name__ == 'Adam'
+        gradients = [weight.grad for weight in self._convolutions]
+        penalties = [decays[id(weight)] * weight for weight in self._convolutions]
         loss, penalty = (
-            sum(float(value.square().sum()) for value in values) ** 0.5
-            for values in (
-                [weight.grad for weight in self._convolutions],
-                [
-                    decays[id(weight)] * coupled * weight
-                    for weight in self._convolutions
-                ],
+            float(
+                torch.stack(
+                    [value.norm() for value in values if value is not None]
+                ).norm()
             )
+            for values in (gradients, penalties)
         )
-        self._row['penalty'] = penalty / max(loss, 1e-12)
+        self._row['penalty'] = coupled * penalty / max(loss, 1e-12)
 
 
 def first_steps(
@@ -160,7 +160,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure every config with every seed, and write one results file."""
     args = parse_args(argv)
-    begin, metrics = time.monotonic(), {}
+    begin = time.monotonic()
+    metrics: Row = {}
     for config in args.configs:
         for seed in args.seeds:
             options = {**args.cfg_options, 'randomness.seed': seed}

@@ -46,7 +46,7 @@ def before_after_tab(desk: Desk, tab: Any) -> None:
 
     tab.select(listed, [left, right], [left, right], **MODEL)
     gr.on(
-        [file.change, left.change, right.change],
+        [file.change, left.input, right.input],
         compare,
         [file, left, right],
         [said, first, second],

@@ -15,8 +15,8 @@ from mmdefect.deploy.result import Prediction
 
 #: At once; a page that holds more is slow.
 MOST = 100
-#: Results are shown whenever so many are new.
-_TOGETHER = 8
+#: Results are shown when so many are there, and in the end: each time anew, all.
+_WHEN = (1, 8, 32)
 
 
 def look_tab(desk: Desk, page: gr.Blocks) -> None:
@@ -76,12 +76,12 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
 
     @told
     def look(given: Sequence[str] | None, version: str) -> Iterator[Any]:
-        names, done = actions.images_of(given), []
+        names, done = list(given or []), []
         if names:
             model = desk.model(version)
             for one in model(names[:MOST], show_progress=False, keep_images=True):
                 done.append(actions.small(one))
-                if len(done) % _TOGETHER == 1:
+                if len(done) in _WHEN:
                     yield _shown(done, len(names))
         yield _shown(done, len(names))
 
@@ -93,11 +93,11 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
     @told
     def ends(found: list[Prediction], version: str, name: str, exam: str) -> Any:
         button = gr.update(visible=not desk.is_examined(exam, version))
-        if not name:
+        at = actions.movable(desk.model(version).spec).get(name)
+        if at is None:
             return gr.update(interactive=False), button
         scores = desk.scores(exam, version, name)
         seen = actions.scores_of(found, name)
-        at = actions.movable(desk.model(version).spec)[name]
         low, high = actions.scale(desk.model(version).spec.task, at, *scores, seen)
         slider = gr.update(
             minimum=low,
@@ -112,7 +112,7 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
     def count(
         at: float, found: list[Prediction], version: str, name: str, exam: str
     ) -> str:
-        if not name:
+        if name not in actions.movable(desk.model(version).spec):
             return 'This model has no threshold that could be moved.'
         scores = desk.scores(exam, version, name)
         seen = actions.scores_of(found, name)
@@ -121,7 +121,7 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
 
     @told
     def again(at: float, found: list[Prediction], version: str, name: str) -> Any:
-        if not name:
+        if name not in actions.movable(desk.model(version).spec):
             return gr.skip(), gr.skip(), gr.skip()
         spec = desk.model(version).spec.with_threshold({name: at})
         return _shown([actions.moved(one, spec) for one in found], len(found))[1:]
@@ -132,11 +132,13 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
         )
 
     looking = {'fn': look, 'inputs': [files, version], 'outputs': results, **MODEL}
+    known = {'fn': choices, 'inputs': version, 'outputs': name, **MODEL}
     folder.upload(actions.images_of, folder, files, **QUICK)
-    page.load(told(listed), None, [version, exam], **MODEL)
-    count_after(version.change(choices, version, name, **MODEL).then(**looking))
+    # By hand only: what one of them sets must not call the others.
+    count_after(page.load(told(listed), None, [version, exam], **MODEL).then(**known))
+    count_after(version.input(**known).then(**looking))
     count_after(files.change(**looking))
-    count_after(gr.on([name.change, exam.change], lambda: None, **QUICK))
+    count_after(gr.on([name.input, exam.input], lambda: None, **QUICK))
     count_after(examine.click(told(desk.examine), [exam, version], None, **MODEL))
     slider.input(count, [slider, *chosen], counted, trigger_mode='always_last', **QUICK)
     slider.release(again, [slider, found, version, name], results[1:], **MODEL)

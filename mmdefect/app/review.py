@@ -57,20 +57,12 @@ def review_tab(desk: Desk, tab: Any) -> None:
     view = [shown, at, said, picture, kind, new, box, corner]
 
     def view_of(shown: Shown | None) -> tuple[Any, ...]:
-        if shown is None:
-            return (
-                None,
-                '',
-                waiting.NOTHING,
-                None,
-                gr.update(value=None),
-                False,
-                '',
-                None,
-            )
-        kinds = gr.update(choices=[*shown.classes], value=None)
-        texts = shown.image, shown.said
-        return shown, *texts, shown.picture, kinds, False, '', None
+        texts, picture, kinds = ('', waiting.NOTHING), None, []
+        if shown is not None:
+            texts, picture = (shown.image, shown.said), shown.picture
+            kinds = [*shown.classes]
+        choice = gr.update(choices=kinds, value=None)
+        return shown, *texts, picture, choice, False, '', None
 
     @told
     def open_at(step: int, now: Shown | None) -> tuple[Any, ...]:

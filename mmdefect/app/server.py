@@ -7,7 +7,6 @@ import re
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeAlias
 
 # Before Gradio is imported, which asks its maker for news otherwise.
@@ -22,7 +21,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from mmdefect.app.desk import Desk
 from mmdefect.app.page import HEAD, STYLE, build, theme
 from mmdefect.app.reports import BELOW, reports
-from mmdefect.serving.server import listen
+from mmdefect.serving.server import listen, stopped_by_signals
 
 HOST = '127.0.0.1'
 Message: TypeAlias = MutableMapping[str, Any]
@@ -97,7 +96,7 @@ def server_of(desk: Desk) -> uvicorn.Server:
     """A server of the page that has not begun to listen."""
     config = uvicorn.Config(
         create_app(desk),
-        log_level='error',
+        log_level='critical',  # what fails is said in the page
         # Open pages keep a connection for as long as they are open.
         timeout_graceful_shutdown=1,
     )
@@ -114,15 +113,22 @@ def serve(desk: Desk, port: int) -> None:
     Raises:
         OSError: The port is taken.
     """
-    with listen(HOST, port) as listener, _own_folder():
+    with listen(HOST, port) as listener, own_folder():
         server = server_of(desk)
         print(f'http://{HOST}:{listener.getsockname()[1]}', flush=True)
-        server.run(sockets=[listener])
+        with stopped_by_signals(server):
+            server.run(sockets=[listener])
 
 
 @contextmanager
-def _own_folder() -> Iterator[None]:
+def own_folder() -> Iterator[None]:
     """Pictures that a browser sends or gets lie in a folder that ends with the page."""
+    before = os.environ.get('GRADIO_TEMP_DIR')
     with tempfile.TemporaryDirectory(prefix='mmdefect-app-') as folder:
-        os.environ['GRADIO_TEMP_DIR'] = str(Path(folder))
-        yield
+        os.environ['GRADIO_TEMP_DIR'] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop('GRADIO_TEMP_DIR')
+            if before is not None:
+                os.environ['GRADIO_TEMP_DIR'] = before

@@ -6,8 +6,8 @@ import hashlib
 import os
 import re
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,10 +16,10 @@ import numpy as np
 from mmdefect.utils.checks import brief
 
 _NAME = re.compile(r'(pixels:)?([0-9a-f]{64})')
+_DRAFT = '.tmp'
 _PIXELS, _IN_NAMES = 'pixels:', 'pixels-'
 # How often the folder is read: when so much of what it may hold was added.
 _SLICE = 20
-_STALE = 3600  # seconds after which a draft is one that a kill has left
 
 
 def image_hash(data: bytes | None, pixels: np.ndarray | None) -> str | None:
@@ -106,12 +106,13 @@ class ImageStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Of this thread alone: others may keep the same picture.
         own = f'{os.getpid()}-{threading.get_ident()}'
-        draft = path.with_name(f'.{path.name}.{own}.tmp')
-        try:
-            draft.write_bytes(data)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        draft = self.folder / f'{path.name}.{own}{_DRAFT}'
+        with self._held(alone=False):
+            try:
+                draft.write_bytes(data)
+                draft.replace(path)
+            finally:
+                draft.unlink(missing_ok=True)
         return path
 
     def find(self, image: str) -> Path | None:
@@ -121,6 +122,31 @@ class ImageStore:
             ValueError: The hash is none.
         """
         return next(self._folder_of(image).glob(f'{file_name(image)}.*'), None)
+
+    def sweep(self) -> None:
+        """Remove drafts that a kill has left; not while somebody writes."""
+        drafts = [*self.folder.glob(f'*{_DRAFT}')]
+        if drafts:
+            with self._held(alone=True):
+                for draft in drafts:
+                    draft.unlink(missing_ok=True)
+
+    @contextmanager
+    def _held(self, *, alone: bool) -> Iterator[None]:
+        """Write, as others may, or be the only one.
+
+        Raises:
+            BlockingIOError: Others write.
+        """
+        import fcntl
+
+        number = os.open(self.folder, os.O_RDONLY)
+        try:
+            only = fcntl.LOCK_EX | fcntl.LOCK_NB
+            fcntl.flock(number, only if alone else fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(number)
 
     def _folder_of(self, image: str) -> Path:
         return self.folder / file_name(image).removeprefix(_IN_NAMES)[:2]
@@ -151,9 +177,5 @@ class ImageStore:
                 about = path.stat()
             except FileNotFoundError:  # another process was first
                 continue
-            if path.suffix == '.tmp':
-                if time.time() - about.st_mtime > _STALE:
-                    path.unlink(missing_ok=True)
-            else:
-                found.append(_Kept(about.st_mtime, path, about.st_size))
+            found.append(_Kept(about.st_mtime, path, about.st_size))
         return found

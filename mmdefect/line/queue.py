@@ -156,6 +156,15 @@ def done(line: Line, image: str) -> bool:
     return there
 
 
+def sweep(line: Line) -> None:
+    """Remove drafts of entries that a kill has left."""
+    drafts = [*line.queue_dir.glob('*.tmp')]
+    if drafts:
+        with alone(line.queue_dir):
+            for draft in drafts:
+                draft.unlink(missing_ok=True)
+
+
 def path_of(line: Line, image: str) -> Path:
     """Where the entry of an image is, or would be."""
     return line.queue_dir / f'{image.replace(":", "-")}.json'

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdefect.deploy.package import FILE as PACKAGE
 from mmdefect.deploy.package import Package, read_package
+from mmdefect.line import queue
 from mmdefect.line.exams import mend, unrecorded
 from mmdefect.utils.checks import visible
 from mmdefect.utils.files import file_sha256, flush, need_space, write_json
@@ -171,6 +172,9 @@ def repair(line: Line) -> None:
     Does nothing while another process changes the line, or where it may not be written:
     then whoever may does it.
     """
+    with suppress(OSError):
+        queue.sweep(line)
+        line.images.sweep()
     with suppress(OSError, ValueError):
         if not is_settled(line):
             with line.lock('repair'):

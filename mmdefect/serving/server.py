@@ -89,7 +89,7 @@ def _serve(
         host, port = listener.getsockname()[:2]
         shown = f'[{host}]' if ':' in host else host
         print(f'serving {", ".join(models.names)} on http://{shown}:{port}', flush=True)
-        with _stopped_by_signals(server):
+        with stopped_by_signals(server):
             server.run(sockets=[listener])
     return 0
 
@@ -146,7 +146,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @contextmanager
-def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
+def stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
     """Before and after uvicorn minds signals: it raises them again when it has ended.
 
     There is nothing left to stop then, and the exit code is to be 0.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,12 +37,27 @@ def photos(line: Line) -> list[Path]:
 
 
 @pytest.fixture(scope='module')
-def url(line: Line) -> Iterator[str]:
-    pytest.importorskip('gradio')
-    from mmdefect.app.server import server_of
+def named() -> Iterator[list[str]]:
+    """Machines that this process has asked the address of."""
+    names: list[str] = []
+    look_up = socket.getaddrinfo
 
-    server = server_of(Desk(line.folder))
-    with listen('127.0.0.1', 0) as listener:
+    def heard(host: Any, *given: Any, **named: Any) -> Any:
+        names.append(host)
+        return look_up(host, *given, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, 'getaddrinfo', heard)
+        yield names
+
+
+@pytest.fixture(scope='module')
+def url(line: Line, named: list[str]) -> Iterator[str]:
+    pytest.importorskip('gradio')
+    from mmdefect.app.server import own_folder, server_of
+
+    with own_folder(), listen('127.0.0.1', 0) as listener:
+        server = server_of(Desk(line.folder))
         thread = threading.Thread(
             target=server.run, kwargs={'sockets': [listener]}, daemon=True
         )
@@ -50,6 +66,7 @@ def url(line: Line) -> Iterator[str]:
         yield f'http://127.0.0.1:{listener.getsockname()[1]}/'
         server.should_exit = True
         thread.join(20)
+        assert not thread.is_alive()
 
 
 @pytest.fixture(scope='module')
@@ -62,6 +79,7 @@ def browser() -> Iterator[Any]:
 def wide(browser: Any, url: str) -> Watched:
     watched = Watched(browser, viewport={'width': 1280, 'height': 900})
     watched.page.goto(url)
+    shows(watched.page, '#counted', 'threshold 0.6')
     return watched
 
 
@@ -158,9 +176,13 @@ def test_feature_drift_and_reports(wide: Watched, url: str) -> None:
     assert httpx.get(url + link.removeprefix('/'), verify=False).status_code == 200
 
 
-def test_feature_nothing_from_elsewhere_and_no_error(wide: Watched) -> None:
+def test_feature_nothing_from_elsewhere_and_no_error(
+    wide: Watched, named: list[str]
+) -> None:
+    """Neither by the browser nor by the server."""
     assert wide.asked
     assert wide.elsewhere() == []
+    assert {*named} <= {'127.0.0.1', 'localhost'}
     assert wide.errors == []
 
 
@@ -190,6 +212,7 @@ def test_feature_no_scrolling_sideways(
     )
     page = watched.page
     page.goto(url)
+    shows(page, '#counted', 'threshold 0.6')
     page.set_input_files('#drop input[type=file]', photos)
     shows(page, '#looked', '5 looked at')
     shows(page, '#counted', 'looked at')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -91,13 +92,19 @@ def test_feature_what_was_there_counts(tmp_path: Path) -> None:
 
 
 def test_feature_drafts_of_a_kill_go(tmp_path: Path) -> None:
-    (tmp_path / '00').mkdir()
-    old, new = (tmp_path / '00' / f'.{one}.tmp' for one in 'ab')
-    for path in (old, new):
-        path.write_bytes(b'half')
-    os.utime(old, (1, 1))
-    fill(ImageStore(tmp_path, keep_bytes=10_000), range(1))
-    assert (old.exists(), new.exists()) == (False, True)
+    """But not while somebody writes one."""
+    draft = tmp_path / f'{name(0)}.png.1-1.tmp'
+    draft.write_bytes(b'half')
+    store, writer = ImageStore(tmp_path), os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(writer, fcntl.LOCK_SH)
+    fill(store, range(1))
+    with pytest.raises(BlockingIOError):
+        store.sweep()
+    assert draft.exists()
+    os.close(writer)
+    store.sweep()
+    assert not draft.exists()
+    assert kept(store) == [0]
 
 
 def test_feature_hashes() -> None:
