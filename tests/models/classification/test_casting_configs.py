@@ -1,4 +1,4 @@
-"""The eight classifiers of the study and one more, as their configs say."""
+"""The eight classifiers of the study and three more, as their configs say."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def test_feature_pretrained_file(name):
         assert init.checkpoint == 'data/weights/mobilenet_v2-in1k-mmpretrain.pth'
         assert 'prefix' not in init
     else:
-        assert init.checkpoint == f'data/weights/{name}-mmpretrain.pth'
+        rgb = '-rgb' if name == 'resnet50_caffe' else ''
+        assert init.checkpoint == f'data/weights/{name}{rgb}-mmpretrain.pth'
         assert init.prefix == 'backbone'
         assert f'--arch {name} ' in (CONFIGS / f'{name}.py').read_text(encoding='utf-8')
 

