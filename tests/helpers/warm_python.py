@@ -161,7 +161,8 @@ def run(request: dict, files: list[int]) -> None:
     os.chdir(request['cwd'])
     os.environ.clear()
     os.environ.update(request['env'])
-    gc.collect = lambda *_: 0  # a command is short, and MMEngine asks for it often
+    # A command is short, and MMEngine asks for it with every dataset.
+    gc.collect = lambda *_, **__: 0
     np.random.seed()  # a fork would draw what the others draw
     sys.executable, *words = request['argv']
     if words[0] == '-u':
