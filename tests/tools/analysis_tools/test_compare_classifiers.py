@@ -31,7 +31,7 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> Any:
     [
         ((LUNA, '--freeze', 'none', 'fraction=1.5'), ValueError, '1.5'),
         ((LUNA, 'configs/casting/no.py'), FileNotFoundError, 'casting/no.py'),
-        ((LUNA, '--epochs', '2'), ValueError, 'param_scheduler.1'),
+        ((LUNA, '--epochs', '1'), ValueError, 'param_scheduler.1'),
         ((LUNA, '--collect', 'w'), FileNotFoundError, 'run.json: expected a work dir'),
         ((), SystemExit, 'nothing to do: expected configs'),
         ((LUNA, '--results', 'x.json'), SystemExit, '--results: expected --dataset'),
