@@ -139,7 +139,6 @@ def test_smoke_on_toys(tmp_path: Path, toy_neu_det: Path) -> None:
         **toy_options(toy_neu_det),
         'stream.base.train_cfg.max_epochs': 1,
         'stream.increment.train_cfg.max_epochs': 1,
-        'train_dataloader.dataset.indices': 8,
     }
     command = command_of(TOY, 'finetune', tmp_path)
     assert train([*command, *(f'{key}={value}' for key, value in short.items())], 600)
