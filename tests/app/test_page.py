@@ -11,6 +11,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mmdefect.line import queue
 from mmdefect.line.folder import Line
 from mmdefect.serving.server import listen
 from tests.helpers.chromium import Watched, chromium
+from tests.helpers.page_line import THRESHOLDS, package, plate, write
 from tests.helpers.served import wait_until
 
 pytestmark = pytest.mark.slow
@@ -51,13 +53,13 @@ def named() -> Iterator[list[str]]:
         yield names
 
 
-@pytest.fixture(scope='module')
-def url(line: Line, named: list[str]) -> Iterator[str]:
-    pytest.importorskip('gradio')
+@contextmanager
+def running(desk: Desk) -> Iterator[str]:
+    """A server of a page in a thread; its address."""
     from mmdefect.app.server import own_folder, server_of
 
     with own_folder(), listen('127.0.0.1', 0) as listener:
-        server = server_of(Desk(line.folder))
+        server = server_of(desk)
         thread = threading.Thread(
             target=server.run, kwargs={'sockets': [listener]}, daemon=True
         )
@@ -67,6 +69,13 @@ def url(line: Line, named: list[str]) -> Iterator[str]:
         server.should_exit = True
         thread.join(20)
         assert not thread.is_alive()
+
+
+@pytest.fixture(scope='module')
+def url(line: Line, named: list[str]) -> Iterator[str]:
+    pytest.importorskip('gradio')
+    with running(Desk(line.folder)) as address:
+        yield address
 
 
 @pytest.fixture(scope='module')
@@ -145,8 +154,10 @@ def test_feature_a_box_by_two_clicks(wide: Watched, line: Line) -> None:
     picture = wide.page.locator('#review img')
     box = picture.bounding_box()
     for x, y in ((0.5, 0.5), (0.75, 0.9)):
+        before = picture.get_attribute('src')
         picture.click(position={'x': x * box['width'], 'y': y * box['height']})
-        wide.page.wait_for_timeout(300)
+        # A mark, then a box: each is another picture.
+        wait_until(lambda src=before: picture.get_attribute('src') != src)
     text = wide.page.locator('#box').locator('input, textarea').input_value()
     assert re.fullmatch(r'\d+, \d+, \d+, \d+', text)
     wide.page.locator('#say-missed').click()
@@ -184,6 +195,23 @@ def test_feature_nothing_from_elsewhere_and_no_error(
     assert wide.elsewhere() == []
     assert {*named} <= {'127.0.0.1', 'localhost'}
     assert wide.errors == []
+
+
+def test_smoke_a_model_has_one_tab(browser: Any, tmp_path: Path) -> None:
+    """And no exam, so that a slider counts what was looked at alone."""
+    pytest.importorskip('gradio')
+    desk = Desk(package(tmp_path / 'plates', THRESHOLDS[0]))
+    photo = write(tmp_path / 'part.png', plate(0, 240))
+    with running(desk) as address:
+        watched = Watched(browser)
+        watched.page.goto(address)
+        shows(watched.page, '#counted', 'threshold 0.8')
+        assert watched.page.get_by_role('tab').count() == 0
+        watched.page.set_input_files('#drop input[type=file]', photo)
+        shows(watched.page, '#counted', 'alarms on 1 of the 1 looked at')
+        assert not watched.page.locator('#exam, #examine').first.is_visible()
+        assert watched.errors == []
+        watched.context.close()
 
 
 def test_exception_only_this_machine_may_ask(url: str) -> None:
