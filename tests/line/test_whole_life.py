@@ -41,7 +41,7 @@ def run(warm: Path, tmp_path: Path) -> Run:
             env=tool_env(),
             capture_output=True,
             text=True,
-            timeout=900,
+            timeout=3000,
             check=False,
         )
         said = f'{line}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}'
