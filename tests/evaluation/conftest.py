@@ -12,10 +12,13 @@ from mmengine.logging import MMLogger
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     logger = MMLogger.get_current_instance()
+    level = logger.level  # of whatever run was the last one in this process
+    logger.setLevel(logging.INFO)
     logger.addHandler(caplog.handler)
     caplog.set_level(logging.INFO)
     yield caplog
     logger.removeHandler(caplog.handler)
+    logger.setLevel(level)
 
 
 @pytest.fixture
