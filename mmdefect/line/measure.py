@@ -27,8 +27,9 @@ def brightness_and_sharpness(image: np.ndarray) -> tuple[float, float]:
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     grey = _smaller(grey, -(-max(grey.shape) // _SIDE), cv2.INTER_AREA)
     edges = cv2.Laplacian(grey, cv2.CV_16S)
-    spread = cv2.meanStdDev(edges)[1][0, 0]
-    return float(grey.mean()), float(spread**2)
+    # A tenth of the time of cv2.meanStdDev.
+    squares = cv2.norm(edges, cv2.NORM_L2SQR) / edges.size
+    return cv2.mean(grey)[0], max(0.0, squares - cv2.mean(edges)[0] ** 2)
 
 
 def _smaller(image: np.ndarray, by: int, interpolation: int) -> np.ndarray:
