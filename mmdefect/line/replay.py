@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mmdefect.deploy.package import read_package
 from mmdefect.line.decided import find_decision, newest_verdict, picture_of
 from mmdefect.line.since_when import FOUND, MISSED, NEITHER, OTHER
-from mmdefect.line.versions import PROMOTED
+from mmdefect.line.versions import switches
 from mmdefect.utils.checks import visible
 from mmdefect.utils.files import file_sha256
 
@@ -132,19 +132,15 @@ def since_when_image(
 def periods_of(line: Line) -> list[Period]:
     """When which version was in use, by the log, the first one first."""
     rows = [*line.log.rows(kind='promotion'), *line.log.rows(kind='rollback')]
-    switches = sorted(filter(_switches, rows), key=lambda row: row.id)
+    changes = sorted(filter(switches, rows), key=lambda row: row.id)
     return [
         Period(
             version=str(row.version),
             since=row.time,
             until=None if after is None else after.time,
         )
-        for row, after in zip_longest(switches, switches[1:])
+        for row, after in zip_longest(changes, changes[1:])
     ]
-
-
-def _switches(row: Row) -> bool:
-    return row.kind == 'rollback' or row.body.get('state') == PROMOTED
 
 
 def _file_of(line: Line, image: str | Path) -> tuple[Path, str, str | None]:

@@ -154,7 +154,7 @@ def pointed_at(line: Line) -> str | None:
 def newest_row(line: Line) -> Row | None:
     """The row of the promotion or rollback that holds."""
     found = [
-        next((r for r in line.log.rows(kind=kind, newest=True) if _switches(r)), None)
+        next((r for r in line.log.rows(kind=kind, newest=True) if switches(r)), None)
         for kind in ('promotion', 'rollback')
     ]
     return max(filter(None, found), key=lambda row: row.id, default=None)
@@ -163,7 +163,7 @@ def newest_row(line: Line) -> Row | None:
 def promotion_of(line: Line, name: str) -> Row | None:
     """The row that has made a version one; None if there is none."""
     rows = line.log.rows(kind='promotion', version=name)
-    return next(filter(_switches, rows), None)
+    return next(filter(switches, rows), None)
 
 
 def repair(line: Line) -> None:
@@ -215,7 +215,8 @@ def _drafts(line: Line) -> list[Path]:
     return [path for folder in folders for path in folder.glob(f'*{_DRAFT}')]
 
 
-def _switches(row: Row) -> bool:
+def switches(row: Row) -> bool:
+    """Whether from a row of the log on another version is in use."""
     return row.kind == 'rollback' or row.body.get('state') == PROMOTED
 
 
