@@ -23,7 +23,6 @@ from pathlib import Path
 
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 from lab.paper_tables import TABLES, PaperTable
-from lab.results import write_results
 from lab.stream_results import collect, finished
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,17 +113,12 @@ def write_rows(
 ) -> None:
     """Write the results file of all finished rows."""
     found = collect({name: [work_dir / name] for name in done}, command=command)
-    write_results(
+    found.write(
         path,
         name=path.stem,
         command=command,
         dataset=table.dataset,
-        seeds=found.seeds,
-        metrics=found.metrics,
-        duration_s=found.duration_s,
         notes=table.notes,
-        environment=found.environment,
-        runs=found.runs,
     )
 
 

@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.results import Run, Runs, distinct, environment_of, mean_std, today
+from lab.results import (
+    Run,
+    Runs,
+    distinct,
+    environment_of,
+    mean_std,
+    today,
+    write_results,
+)
 from mmdefect.datasets.boxes.memory_file import read_memory
 from mmdefect.functional.forgetting import (
     average_stage,
@@ -59,6 +67,23 @@ class Collected:
     seeds: list[int]
     duration_s: float
     environment: dict[str, str]
+
+    def write(
+        self, path: Path, *, name: str, command: str, dataset: str, notes: str = ''
+    ) -> None:
+        """Write a results file; see :func:`lab.results.write_results`."""
+        write_results(
+            path,
+            name=name,
+            command=command,
+            dataset=dataset,
+            seeds=self.seeds,
+            metrics=self.metrics,
+            duration_s=self.duration_s,
+            notes=notes,
+            environment=self.environment,
+            runs=self.runs,
+        )
 
 
 def collect(

@@ -19,7 +19,7 @@ from pathlib import Path
 import mmdefect  # noqa: F401  registers the scope and the mmcv stand-in
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # for lab/
-from lab.results import read_growing, write_results
+from lab.results import read_growing
 from lab.stream_results import collect
 from mmdefect.utils.checks import repeated
 
@@ -67,17 +67,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         command=args.command,
         known=known.get('runs'),
     )
-    write_results(
+    found.write(
         args.out,
         name=args.name,
         command=args.command,
         dataset=args.dataset,
-        seeds=found.seeds,
-        metrics=found.metrics,
-        duration_s=found.duration_s,
         notes=known.get('notes', '') if args.notes is None else args.notes,
-        environment=found.environment,
-        runs=found.runs,
     )
     for key, value in found.metrics.items():
         print(f'{key:24s} {value:.4f}')
