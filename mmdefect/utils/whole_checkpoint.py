@@ -39,6 +39,16 @@ def publish(draft: Path, path: Path) -> None:
     digest = file_sha256(draft)
     hash_beside(path).unlink(missing_ok=True)  # of another file of this name
     draft.replace(path)
+    _write_hash(path, digest)
+
+
+def settle(path: Path) -> None:
+    """Finish what a kill kept :func:`publish` from: the hash of a whole checkpoint."""
+    if not hash_beside(path).is_file() and trouble_with(path) is None:
+        _write_hash(path, file_sha256(path))
+
+
+def _write_hash(path: Path, digest: str) -> None:
     write_text(hash_beside(path), f'{digest}  {path.name}\n', lasting=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from mmdefect.registry import HOOKS
 from mmdefect.utils.checkpoint import check_finite
 from mmdefect.utils.files import write_text
 from mmdefect.utils.interrupts import do_before_end
-from mmdefect.utils.whole_checkpoint import publish, remove
+from mmdefect.utils.whole_checkpoint import publish, remove, settle
 
 HOLD_S = 60.0
 """An epoch that is not saved is kept in memory if the last one was that long ago."""
@@ -77,6 +78,8 @@ class SafeCheckpointHook(CheckpointHook):
             self.best_ckpt_path = self._here(path)
         for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
             self.best_ckpt_path_dict[key] = self._here(path)
+        if runner._resume and is_main_process():
+            self._finish_what_was_killed(runner)
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             data = runner.train_dataloader
             if not len(data):  # MMEngine would count its epochs and train nothing
@@ -177,6 +180,29 @@ class SafeCheckpointHook(CheckpointHook):
                 if is_main_process():
                     remove(old)
 
+    def _finish_what_was_killed(self, runner: Runner) -> None:
+        """Write the hashes that are missing; remove drafts and a best that is past.
+
+        A training that was killed while it saved its last epoch saves nothing again.
+        """
+        folder = Path(self.out_dir)
+        for draft in (*folder.glob('*.pth.tmp'), *folder.glob('*.pth.sha256.tmp')):
+            draft.unlink(missing_ok=True)
+        step = runner.epoch if self.by_epoch else runner.iter
+        settle(folder / self.filename_tmpl.format(step))
+        for key in self.key_indicators if self.save_best else ():
+            best = self._best(key)
+            if best is not None:
+                settle(best)
+                for path in _saved_as_best(folder, key):
+                    if path != best:
+                        remove(path)
+
+    def _best(self, key: str) -> Path | None:
+        known = getattr(self, 'best_ckpt_path_dict', {})
+        path = known.get(key) or getattr(self, 'best_ckpt_path', None)
+        return None if path is None else Path(path)
+
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
         backend: Any = getattr(self, 'file_backend', None)
         later = RemoveLater(backend)
@@ -233,6 +259,12 @@ class SafeCheckpointHook(CheckpointHook):
         """Where a best checkpoint lies now; None if it is not in this folder."""
         own = Path(self.out_dir) / Path(path or '').name
         return str(own) if own.is_file() else None
+
+
+def _saved_as_best(folder: Path, key: str) -> list[Path]:
+    name = re.escape(key.replace('/', '_'))
+    best = re.compile(rf'best_{name}_(?:epoch|iter)_\d+\.pth')
+    return [path for path in folder.iterdir() if best.fullmatch(path.name)]
 
 
 def no_batch(images: int, batch_size: int | None, *, drop_last: bool) -> ValueError:

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from mmdefect.engine.guards import guarded
 from mmdefect.engine.hooks import safe_checkpoint
 from mmdefect.engine.hooks.safe_checkpoint import SafeCheckpointHook
+from mmdefect.utils import whole_checkpoint
 from mmdefect.utils.checkpoint import load_weights
 from mmdefect.utils.files import write_text
 from mmdefect.utils.interrupts import SIGNALS, Interrupted, recorded
@@ -277,6 +278,34 @@ def test_feature_the_loss_of_the_best_survives_a_resume(
     assert bests(resumed) == [BEST.format(1)]
     validate(resumed, 2, 1.0, nll=0.1)
     assert bests(resumed) == [BEST.format(2)]
+
+
+def test_feature_killed_in_its_last_save(
+    make_runner: MakeRunner, work_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resumed it trains nothing more, and still leaves what it would have left."""
+    checkpoint = {**HOOK, 'save_best': F1, 'rule': 'greater', 'max_keep_ckpts': 1}
+    runner = make_runner(epochs=1, checkpoint=checkpoint)
+    runner.train()
+    validate(runner, 1, 0.5)
+    runner = make_runner(epochs=2, checkpoint=checkpoint, resume=True)
+    runner.train()
+
+    def die(path: Path, text: str, **kwargs: bool) -> None:
+        draft = path.with_name(f'{path.name}.tmp')
+        draft.write_text(text, encoding='utf-8')
+        if text.split()[1] == 'epoch_2.pth':  # after a new best: its second save
+            raise Killed
+        draft.replace(path)
+
+    monkeypatch.setattr(whole_checkpoint, 'write_text', die)
+    with pytest.raises(Killed):
+        validate(runner, 2, 0.7)
+    monkeypatch.undo()
+    left = {path.name for path in work_dir.iterdir()}
+    assert {'epoch_2.pth.sha256.tmp', BEST.format(1), BEST.format(2)} <= left
+    make_runner(epochs=2, checkpoint=checkpoint, resume=True).train()
+    assert files(work_dir) == [BEST.format(2), 'epoch_2.pth', 'last_checkpoint']
 
 
 def test_exception_best_by_what_is_not_measured(trained: Runner) -> None:
