@@ -53,9 +53,9 @@ def _write_hash(path: Path, digest: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a checkpoint and its hash."""
-    path.unlink(missing_ok=True)
+    """Remove a checkpoint and its hash, which never stays behind alone."""
     hash_beside(path).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
 
 
 def found_checkpoints(work_dir: Path) -> list[Path]:

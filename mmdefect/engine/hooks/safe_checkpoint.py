@@ -29,6 +29,9 @@ from mmdefect.utils.whole_checkpoint import publish, remove, settle
 HOLD_S = 60.0
 """An epoch that is not saved is kept in memory if the last one was that long ago."""
 
+# In the message hub of a checkpoint: the ones that its being written made outdated.
+_TO_GO = 'outdated_ckpt_ids'
+
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
@@ -181,13 +184,16 @@ class SafeCheckpointHook(CheckpointHook):
                     remove(old)
 
     def _finish_what_was_killed(self, runner: Runner) -> None:
-        """Write the hashes that are missing; remove drafts and a best that is past.
+        """Write the hashes that are missing; remove drafts and what was to go.
 
         A training that was killed while it saved its last epoch saves nothing again.
         """
         folder = Path(self.out_dir)
-        for draft in (*folder.glob('*.pth.tmp'), *folder.glob('*.pth.sha256.tmp')):
-            draft.unlink(missing_ok=True)
+        for pattern in ('*.pth.tmp', '*.pth.sha256.tmp', 'last_checkpoint.tmp'):
+            for draft in folder.glob(pattern):
+                draft.unlink(missing_ok=True)
+        for old in runner.message_hub.runtime_info.get(_TO_GO, ()):
+            remove(folder / self.filename_tmpl.format(old))
         step = runner.epoch if self.by_epoch else runner.iter
         settle(folder / self.filename_tmpl.format(step))
         for key in self.key_indicators if self.save_best else ():
@@ -253,6 +259,7 @@ class SafeCheckpointHook(CheckpointHook):
         self.keep_ckpt_ids.clear()
         self.keep_ckpt_ids.extend(keep)
         runner.message_hub.update_info('keep_ckpt_ids', keep)
+        runner.message_hub.update_info(_TO_GO, outdated)
         return [Path(self.out_dir) / self.filename_tmpl.format(old) for old in outdated]
 
     def _here(self, path: str | None) -> str | None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -306,6 +308,47 @@ def test_feature_killed_in_its_last_save(
     assert {'epoch_2.pth.sha256.tmp', BEST.format(1), BEST.format(2)} <= left
     make_runner(epochs=2, checkpoint=checkpoint, resume=True).train()
     assert files(work_dir) == [BEST.format(2), 'epoch_2.pth', 'last_checkpoint']
+
+
+def test_feature_killed_before_any_change_of_a_name(
+    make_runner: MakeRunner, work_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A death is a copy of the work dir at that moment: what a kill leaves."""
+    checkpoint = {**HOOK, 'save_best': F1, 'rule': 'greater', 'max_keep_ckpts': 1}
+    deaths: list[Path] = []
+
+    def watch(name: str) -> None:
+        change = getattr(os, name)
+
+        def watched(path: str | Path, *args: object, **kwargs: object) -> None:
+            if work_dir in Path(path).parents and Path(path).exists():
+                deaths.append(work_dir.with_name(f'death_{len(deaths)}'))
+                shutil.copytree(work_dir, deaths[-1])
+            change(path, *args, **kwargs)
+
+        monkeypatch.setattr(os, name, watched)
+
+    runner = make_runner(epochs=2, checkpoint=checkpoint)
+    runner.train()
+    validate(runner, 2, 0.5)
+    for name in ('replace', 'unlink', 'remove'):
+        watch(name)
+    resumed = make_runner(epochs=3, checkpoint=checkpoint, resume=True)
+    resumed.train()
+    validate(resumed, 3, 0.7)
+    monkeypatch.undo()
+    expected = files(work_dir)
+    assert expected == [BEST.format(3), 'epoch_3.pth', 'last_checkpoint']
+    assert len(deaths) > 10
+    for death in deaths:
+        shutil.rmtree(work_dir)
+        death.rename(work_dir)
+        resumed = make_runner(epochs=3, checkpoint=checkpoint, resume=True)
+        resumed.train()
+        if resumed.message_hub.get_info('best_score') != 0.7:
+            # As ResumedValidationHook does.
+            validate(resumed, 3, 0.7)
+        assert files(work_dir) == expected, death.name
 
 
 def test_exception_best_by_what_is_not_measured(trained: Runner) -> None:
