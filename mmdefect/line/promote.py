@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,6 +20,7 @@ from mmdefect.line.examine import look, result_of
 from mmdefect.line.exams import check_reason, open_exams
 from mmdefect.line.gate import Verdict, compare
 from mmdefect.line.gate_page import Changes, write_gate_page
+from mmdefect.line.sealing import check_log
 from mmdefect.line.versions import (
     PROMOTED,
     REFUSED,
@@ -88,8 +89,10 @@ def promote(
     Args:
         line: Not in use by another who changes it.
         package: Folder that `mmdefect export` has written.
-        force: Promote it whatever the exams say; needs ``why``, and the log keeps both.
-            What is refused without an exam (below) is refused all the same.
+        force: Promote it whatever the exams say, and though the log or the version in
+            use is not as it was written; needs ``why``. The log keeps both, and a note
+            of what was wrong. What is refused without an exam (below) is refused all
+            the same.
         why: The reason, for the log.
         show_progress: A line on stderr.
 
@@ -98,16 +101,19 @@ def promote(
         OSError: It does not fit on the disk.
         ValueError: The package is damaged, or of another task or order of classes than
             the version in use (whose classes come first, in their order) or the exams;
-            an exam is not as it was added; the version in use is damaged; the line is
-            in use; or ``force`` has no ``why``.
+            an exam is not as it was added; the version in use has changed; rows of the
+            log were changed or are missing; the line is in use; or ``force`` has no
+            ``why``.
     """
     package = Path(package)
     if force or why is not None:
         check_reason(why, 'forces a promotion' if force else 'promotes a package')
     with line.lock('promote'):
         repair_locked(line)
+        trouble = check_log(line, forced=force)
         given = read_package(package)
         previous, old, notes = _current(line, force=force)
+        notes = (*filter(None, [trouble]), *notes, *_same(given, old))
         exams = open_exams(line)
         _check(given, old, exams)
         name = next_name(line)
@@ -132,7 +138,8 @@ def promote(
         finally:
             if promotion_of(line, name) is None:
                 shutil.rmtree(draft_of(line, name), ignore_errors=True)
-        line.seal()
+        with suppress(*[ValueError] * (trouble is not None)):
+            line.seal()
     return Promotion(
         version=version,
         previous=previous,
@@ -157,13 +164,14 @@ def rollback(line: Line, to: str | None = None, *, why: str | None = None) -> st
 
     Raises:
         FileNotFoundError: There is no such version.
-        ValueError: There is none before it, it is in use already or damaged, or the
-            line is in use.
+        ValueError: There is none before it, it is in use already or has changed, rows
+            of the log were changed or are missing, or the line is in use.
     """
     if why is not None:
         check_reason(why, 'goes back')
     with line.lock('rollback'):
         repair_locked(line)
+        check_log(line)
         current = pointed_at(line)
         to = to or _before(line, current)
         folder = line.package(to)
@@ -207,6 +215,15 @@ def _current(
         if not force:
             raise
         return previous, None, (f'nothing is compared with {previous}: {error}',)
+
+
+def _same(given: Package, old: Package | None) -> list[str]:
+    """A sentence if the package is the one that is in use."""
+    if old is None or file_sha256(given.folder / FILE) != file_sha256(
+        old.folder / FILE
+    ):
+        return []
+    return [f'the package is that of {old.folder.name}, which is in use: nothing new']
 
 
 def _check(given: Package, old: Package | None, exams: Sequence[Exam]) -> None:

@@ -107,7 +107,7 @@ class LineSettings:
 
     def __post_init__(self) -> None:
         check_choice('keep_images', self.keep_images, get_args(KeepImages))
-        check_number('keep_gb', self.keep_gb, 0)
+        check_number('keep_gb', self.keep_gb, 0, 1e6)
         check_choice('on_full_disk', self.on_full_disk, get_args(OnFullDisk))
 
     def save(self, folder: Path) -> None:

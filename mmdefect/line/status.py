@@ -12,9 +12,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from mmdefect.line import queue, reference
-from mmdefect.line.folder import VERIFIED, Line
+from mmdefect.line.folder import Line
 from mmdefect.line.log import Day
 from mmdefect.line.reference import Reference
+from mmdefect.line.sealing import read_verified
 from mmdefect.line.traces import Trace
 from mmdefect.line.versions import PROMOTED
 from mmdefect.line.watch import SHARES, UNKNOWN, traces_of
@@ -153,7 +154,7 @@ def status(line: Line, *, now: datetime | None = None) -> Status:
     references = reference.read(line)
     traces, missing = _traces(line, days, references)
     newest = next(line.log.rows(newest=True, limit=1), None)
-    verified = _verified(line)
+    verified = read_verified(line)
     last = newest.id if newest else 0
     return Status(
         line=str(line.folder),
@@ -221,20 +222,6 @@ def _by_day(days: list[Day]) -> tuple[DayCount, ...]:
 def _verdicts(days: list[Day]) -> dict[str, int]:
     counts = reference.total(one.verdicts for one in days)
     return {name: counts[name] for name in VERDICTS}
-
-
-def _verified(line: Line) -> dict[str, Any] | None:
-    path = line.folder / VERIFIED
-    if not path.exists():
-        return None
-    found = read_json(path, 'note of what the last verification found')
-    try:
-        return {name: found[name] for name in ('time', 'ok', 'rows', 'sentence')}
-    except KeyError as error:
-        raise ValueError(
-            f'{path} is not as it was written ({error}): expected what `mmdefect line '
-            'verify` writes; run it again'
-        ) from None
 
 
 def _traces(
