@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from mmdefect.line import queue, reference
 from mmdefect.line.folder import Line
+from mmdefect.line.gate import Limits
 from mmdefect.line.log import Day
 from mmdefect.line.reference import Reference
 from mmdefect.line.sealing import read_verified
@@ -48,12 +49,16 @@ class ExamAge:
         added: UTC.
         days: How old it is.
         images: How many it has.
+        limits: What may be lost.
+        note: Of its owner.
     """
 
     name: str
     added: str
     days: int
     images: int
+    limits: Limits
+    note: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +131,7 @@ class Status:
         """Plain data that JSON can hold."""
         same = ('line', 'time', 'version', 'queue', 'verified', 'unverified')
         parts = {
-            name: [dict(vars(one)) for one in getattr(self, name)]
+            name: [asdict(one) for one in getattr(self, name)]
             for name in ('history', 'exams', 'days')
         }
         return {
@@ -190,6 +195,7 @@ def _exams(line: Line, now: datetime) -> tuple[ExamAge, ...]:
         try:
             added = datetime.fromisoformat(content['added'])
             age, number = (now - added).days, len(content['images'])
+            limits, note = Limits(**content['limits']), str(content['note'])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'{path} is not as it was written ({error}): expected an exam; restore '
@@ -201,6 +207,8 @@ def _exams(line: Line, now: datetime) -> tuple[ExamAge, ...]:
                 added=content['added'],
                 days=age,
                 images=number,
+                limits=limits,
+                note=note,
             )
         )
     return tuple(found)

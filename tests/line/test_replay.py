@@ -117,6 +117,8 @@ def test_exception(tmp_path: Path) -> None:
     new = Line.create(tmp_path / 'new')
     with pytest.raises(FileNotFoundError, match='has had no version yet'):
         since_when_image(new, draw(path))
+    with pytest.raises(FileNotFoundError, match='has had no version yet'):
+        since_when_image(new, 'b.png')
     path.write_bytes(b'no image')
     (one,) = since_when_image(line, path).replays
     assert one.state == 'not decided'
