@@ -181,9 +181,19 @@ class Line:
                 f'{self.folder} has no version {visible(version)}: expected one that '
                 '`mmdefect line versions` lists'
             )
-        if newest_row(self) is not None:  # else the log says nothing of packages
+        if self._knows_versions():
             check_promoted(self, version)
         return folder
+
+    def _knows_versions(self) -> bool:
+        """Whether the log can be read, and tells of packages.
+
+        It cannot on a full disk; then ``on_full_disk`` says what becomes of decisions.
+        """
+        try:
+            return newest_row(self) is not None
+        except OSError:
+            return False
 
     def version_of(self, package: str | Path) -> str | None:
         """Which version of the line a folder is; None if it is none."""
