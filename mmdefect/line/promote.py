@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +15,7 @@ from mmdefect.deploy.package import FILE, Package, read_package
 from mmdefect.deploy.progress import Progress
 from mmdefect.deploy.saving import file_stem
 from mmdefect.deploy.spec import ModelSpec
+from mmdefect.line.candidate import check_candidate, same_package
 from mmdefect.line.exam import Exam
 from mmdefect.line.examine import look, result_of
 from mmdefect.line.exams import check_reason, open_exams
@@ -32,7 +33,7 @@ from mmdefect.line.versions import (
     repair_locked,
     settle,
 )
-from mmdefect.utils.checks import some_of, visible
+from mmdefect.utils.checks import some_of
 from mmdefect.utils.files import file_sha256, new_folder
 
 if TYPE_CHECKING:
@@ -113,9 +114,9 @@ def promote(
         trouble = check_log(line, forced=force)
         given = read_package(package)
         previous, old, notes = _current(line, force=force)
-        notes = (*filter(None, [trouble]), *notes, *_same(given, old))
+        notes = (*filter(None, [trouble]), *notes, *same_package(given, old))
         exams = open_exams(line)
-        _check(given, old, exams)
+        check_candidate(given, old, exams)
         name = next_name(line)
         try:
             new = copy_in(line, package, name)
@@ -138,7 +139,8 @@ def promote(
         finally:
             if promotion_of(line, name) is None:
                 shutil.rmtree(draft_of(line, name), ignore_errors=True)
-        with suppress(*[ValueError] * (trouble is not None)):
+        # A log that lost what was sealed is not sealed anew: that was said already.
+        with suppress(ValueError) if trouble else nullcontext():
             line.seal()
     return Promotion(
         version=version,
@@ -215,44 +217,6 @@ def _current(
         if not force:
             raise
         return previous, None, (f'nothing is compared with {previous}: {error}',)
-
-
-def _same(given: Package, old: Package | None) -> list[str]:
-    """A sentence if the package is the one that is in use."""
-    if old is None or file_sha256(given.folder / FILE) != file_sha256(
-        old.folder / FILE
-    ):
-        return []
-    return [f'the package is that of {old.folder.name}, which is in use: nothing new']
-
-
-def _check(given: Package, old: Package | None, exams: Sequence[Exam]) -> None:
-    """Refuse a package that cannot take the place of the old one, or be examined."""
-    spec, name = given.spec, visible(str(given.folder))
-    others = [exam.name for exam in exams if exam.task != spec.task]
-    if old is not None and spec.task != old.spec.task:
-        raise ValueError(
-            f'{name} is a model of {spec.task}: expected one of {old.spec.task}, as '
-            'the current version is; give another package, or make another line'
-        )
-    if others:
-        raise ValueError(
-            f'{name} is a model of {spec.task}: expected one of the task of the exams '
-            f'{some_of(others)}; give another package, or retire them'
-        )
-    if old is None:
-        return
-    if spec.classes[: len(old.spec.classes)] != old.spec.classes:
-        raise ValueError(
-            f'{name} has the classes {some_of(spec.classes)}: expected those of the '
-            f'current version first and in their order, {some_of(old.spec.classes)}, '
-            'new ones behind them; export it from a model that was taught so'
-        )
-    if spec.defective != old.spec.defective:
-        raise ValueError(
-            f'{name} calls {spec.defective} defective: expected {old.spec.defective}, '
-            'as the current version does; give another package'
-        )
 
 
 def _examined(

@@ -56,6 +56,7 @@ def seal(line: Line) -> None:
     newest = next(line.log.rows(newest=True, limit=1), None)
     if newest is None or (before is not None and before['id'] >= newest.id):
         return
+    line.log.flush()  # or a power cut would cost the row, and not the note of it
     content = {'id': newest.id, 'hash': newest.hash}
     write_json(line.folder / HEAD, content, lasting=True)
 

@@ -12,6 +12,7 @@ import pytest
 
 from mmdefect.line.exams import ADDED
 from mmdefect.line.folder import Line
+from mmdefect.line.log import DecisionLog
 from mmdefect.line.promote import promote, rollback
 from mmdefect.line.record import Recorder
 from mmdefect.line.row import COLUMNS, GENESIS, digest
@@ -212,6 +213,16 @@ def test_feature_a_head_that_is_gone_or_old(line: Line, tmp_path: Path) -> None:
     )
     assert 'knows row 1 only' in found.notes[0]
     assert line.verify().ok
+
+
+def test_feature_what_is_sealed_outlives_a_power_cut(tmp_path: Path) -> None:
+    """It stands in the log's file itself, which is flushed, not only beside it."""
+    line = Line.create(tmp_path / 'line')
+    line.log.append_many([{'kind': 'note'}] * 3)
+    line.seal()
+    copy = tmp_path / 'copy.db'
+    copy.write_bytes(line.db_path.read_bytes())
+    assert DecisionLog(copy).verify(head=line.head()).rows == 3
 
 
 def test_feature_a_new_line_has_no_head(tmp_path: Path) -> None:
