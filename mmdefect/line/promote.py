@@ -52,7 +52,7 @@ class Promotion:
         version: What it has become, ``None`` if it was refused.
         previous: The version that was in use before.
         passed: Whether all exams are within their limits.
-        forced: Whether it was promoted all the same.
+        forced: Whether it was promoted all the same, or by a log that is not whole.
         verdicts: Of each exam.
         notes: What else has to be known, in sentences.
         report: The page, with the table and pictures of what changed.
@@ -129,7 +129,7 @@ def promote(
             body |= {
                 'state': PROMOTED if promoted else REFUSED,
                 'from': previous,
-                'forced': promoted and not passed,
+                'forced': promoted and not (passed and trouble is None),
                 'why': why,
             }
             version = name if promoted else None

@@ -145,7 +145,7 @@ def test_feature_a_broken_log_is_forced_and_written_down(
     tamper(line.db_path, "UPDATE log SET time = '2020' WHERE id = 2")
     package = toys.box_package(tmp_path / 'third')
     found = promote(line, package, force=True, why='there is no backup')
-    assert found.version == 'v0003'
+    assert (found.version, found.passed, found.forced) == ('v0003', True, True)
     assert found.notes[0].startswith('the log was not as it was written: ')
     assert 'row 2 is not the one' in found.notes[0]
     (row,) = line.log.rows(kind='promotion', version='v0003')
