@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import re
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mmdefect.line import sealing
 from mmdefect.line.images import ImageStore, file_name
 from mmdefect.line.lock import locked
 from mmdefect.line.log import DecisionLog, Verified
-from mmdefect.line.row import utc
 from mmdefect.line.settings import FILE, LineSettings, read_settings
-from mmdefect.line.versions import repair
-from mmdefect.utils.checks import brief, check_type, visible
-from mmdefect.utils.files import new_folder, write_json
-from mmdefect.utils.text_files import read_json
+from mmdefect.line.versions import check_promoted, newest_row, repair
+from mmdefect.utils.checks import check_type, visible
+from mmdefect.utils.files import new_folder
 
 VERSION = re.compile(r'v\d{4,}')
-VERIFIED = 'verified.json'
 FOLDERS = ('versions', 'exams', 'queue', 'images', 'reports')
 
 
@@ -163,13 +160,14 @@ class Line:
         return name
 
     def package(self, version: str | None = None) -> Path:
-        """The folder of a version.
+        """The folder of a version, whose ``package.json`` is the one that was promoted.
 
         Args:
             version: By default the one in use.
 
         Raises:
             FileNotFoundError: There is none.
+            ValueError: It has changed since, or was never promoted.
         """
         version = version or self.current()
         if version is None:
@@ -183,7 +181,19 @@ class Line:
                 f'{self.folder} has no version {visible(version)}: expected one that '
                 '`mmdefect line versions` lists'
             )
+        if self._knows_versions():
+            check_promoted(self, version)
         return folder
+
+    def _knows_versions(self) -> bool:
+        """Whether the log can be read, and tells of packages.
+
+        It cannot on a full disk; then ``on_full_disk`` says what becomes of decisions.
+        """
+        try:
+            return newest_row(self) is not None
+        except OSError:
+            return False
 
     def version_of(self, package: str | Path) -> str | None:
         """Which version of the line a folder is; None if it is none."""
@@ -206,41 +216,29 @@ class Line:
         Raises:
             ValueError: The file is damaged.
         """
-        path = self.folder / 'head.json'
-        if not path.exists():
-            return None
-        content: dict[str, Any] = read_json(path, 'note of the newest row')
-        number, digest = content.get('id'), content.get('hash')
-        if type(number) is not int or not isinstance(digest, str):
-            raise ValueError(
-                f'{path} holds {brief(content)}: expected the id and hash of a row; '
-                'remove it only if you know who changed it'
-            )
-        return content
+        return sealing.read_head(self)
 
     def verify(self) -> Verified:
         """Read the whole log, and remember its newest row if all of it is right.
 
-        What was found stands in ``verified.json``, for `mmdefect line status`.
+        And whether the packages that are there are those that were promoted. What was
+        found stands in ``verified.json``, for `mmdefect line status`.
+
+        Raises:
+            OSError: The log cannot be read at all.
+            ValueError: ``head.json`` or ``verified.json`` is damaged.
         """
-        found = self.log.verify(head=self.head())
-        if found.ok:
-            self.seal()
-        content = {'time': utc(None), **asdict(found)}
-        write_json(self.folder / VERIFIED, content)
-        return found
+        return sealing.verify(self)
 
     def seal(self) -> None:
         """Remember the newest row: a log that ends before it has lost some.
 
-        Called by :meth:`verify` and at the end of every promotion.
+        Called by :meth:`verify`, and before and after each promotion and rollback.
+
+        Raises:
+            ValueError: The row that was remembered before is gone from the log.
         """
-        newest = next(self.log.rows(newest=True, limit=1), None)
-        before = self.head()
-        if newest is None or (before is not None and before['id'] >= newest.id):
-            return
-        path = self.folder / 'head.json'
-        write_json(path, {'id': newest.id, 'hash': newest.hash}, lasting=True)
+        sealing.seal(self)
 
 
 def is_line(folder: str | Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,11 +15,13 @@ from mmdefect.deploy.package import FILE, Package, read_package
 from mmdefect.deploy.progress import Progress
 from mmdefect.deploy.saving import file_stem
 from mmdefect.deploy.spec import ModelSpec
+from mmdefect.line.candidate import check_candidate, same_package
 from mmdefect.line.exam import Exam
 from mmdefect.line.examine import look, result_of
 from mmdefect.line.exams import check_reason, open_exams
 from mmdefect.line.gate import Verdict, compare
 from mmdefect.line.gate_page import Changes, write_gate_page
+from mmdefect.line.sealing import check_log
 from mmdefect.line.versions import (
     PROMOTED,
     REFUSED,
@@ -31,7 +33,7 @@ from mmdefect.line.versions import (
     repair_locked,
     settle,
 )
-from mmdefect.utils.checks import some_of, visible
+from mmdefect.utils.checks import some_of
 from mmdefect.utils.files import file_sha256, new_folder
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class Promotion:
         version: What it has become, ``None`` if it was refused.
         previous: The version that was in use before.
         passed: Whether all exams are within their limits.
-        forced: Whether it was promoted all the same.
+        forced: Whether it was promoted all the same, or by a log that is not whole.
         verdicts: Of each exam.
         notes: What else has to be known, in sentences.
         report: The page, with the table and pictures of what changed.
@@ -88,8 +90,10 @@ def promote(
     Args:
         line: Not in use by another who changes it.
         package: Folder that `mmdefect export` has written.
-        force: Promote it whatever the exams say; needs ``why``, and the log keeps both.
-            What is refused without an exam (below) is refused all the same.
+        force: Promote it whatever the exams say, and though the log or the version in
+            use is not as it was written; needs ``why``. The log keeps both, and a note
+            of what was wrong. What is refused without an exam (below) is refused all
+            the same.
         why: The reason, for the log.
         show_progress: A line on stderr.
 
@@ -98,18 +102,21 @@ def promote(
         OSError: It does not fit on the disk.
         ValueError: The package is damaged, or of another task or order of classes than
             the version in use (whose classes come first, in their order) or the exams;
-            an exam is not as it was added; the version in use is damaged; the line is
-            in use; or ``force`` has no ``why``.
+            an exam is not as it was added; the version in use has changed; rows of the
+            log were changed or are missing; the line is in use; or ``force`` has no
+            ``why``.
     """
     package = Path(package)
     if force or why is not None:
         check_reason(why, 'forces a promotion' if force else 'promotes a package')
     with line.lock('promote'):
         repair_locked(line)
+        trouble = check_log(line, forced=force)
         given = read_package(package)
         previous, old, notes = _current(line, force=force)
+        notes = (*filter(None, [trouble]), *notes, *same_package(given, old))
         exams = open_exams(line)
-        _check(given, old, exams)
+        check_candidate(given, old, exams)
         name = next_name(line)
         try:
             new = copy_in(line, package, name)
@@ -122,7 +129,7 @@ def promote(
             body |= {
                 'state': PROMOTED if promoted else REFUSED,
                 'from': previous,
-                'forced': promoted and not passed,
+                'forced': promoted and not (passed and trouble is None),
                 'why': why,
             }
             version = name if promoted else None
@@ -132,7 +139,9 @@ def promote(
         finally:
             if promotion_of(line, name) is None:
                 shutil.rmtree(draft_of(line, name), ignore_errors=True)
-        line.seal()
+        # A log that lost what was sealed is not sealed anew: that was said already.
+        with suppress(ValueError) if trouble else nullcontext():
+            line.seal()
     return Promotion(
         version=version,
         previous=previous,
@@ -157,13 +166,14 @@ def rollback(line: Line, to: str | None = None, *, why: str | None = None) -> st
 
     Raises:
         FileNotFoundError: There is no such version.
-        ValueError: There is none before it, it is in use already or damaged, or the
-            line is in use.
+        ValueError: There is none before it, it is in use already or has changed, rows
+            of the log were changed or are missing, or the line is in use.
     """
     if why is not None:
         check_reason(why, 'goes back')
     with line.lock('rollback'):
         repair_locked(line)
+        check_log(line)
         current = pointed_at(line)
         to = to or _before(line, current)
         folder = line.package(to)
@@ -207,35 +217,6 @@ def _current(
         if not force:
             raise
         return previous, None, (f'nothing is compared with {previous}: {error}',)
-
-
-def _check(given: Package, old: Package | None, exams: Sequence[Exam]) -> None:
-    """Refuse a package that cannot take the place of the old one, or be examined."""
-    spec, name = given.spec, visible(str(given.folder))
-    others = [exam.name for exam in exams if exam.task != spec.task]
-    if old is not None and spec.task != old.spec.task:
-        raise ValueError(
-            f'{name} is a model of {spec.task}: expected one of {old.spec.task}, as '
-            'the current version is; give another package, or make another line'
-        )
-    if others:
-        raise ValueError(
-            f'{name} is a model of {spec.task}: expected one of the task of the exams '
-            f'{some_of(others)}; give another package, or retire them'
-        )
-    if old is None:
-        return
-    if spec.classes[: len(old.spec.classes)] != old.spec.classes:
-        raise ValueError(
-            f'{name} has the classes {some_of(spec.classes)}: expected those of the '
-            f'current version first and in their order, {some_of(old.spec.classes)}, '
-            'new ones behind them; export it from a model that was taught so'
-        )
-    if spec.defective != old.spec.defective:
-        raise ValueError(
-            f'{name} calls {spec.defective} defective: expected {old.spec.defective}, '
-            'as the current version does; give another package'
-        )
 
 
 def _examined(

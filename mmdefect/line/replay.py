@@ -101,18 +101,19 @@ def since_when_image(
 
     Raises:
         FileNotFoundError: The image is gone, or the line has had no version.
-        ValueError: The image is not known, or cannot be read.
+        ValueError: The image is not known, or cannot be read; or the package of a
+            version is not the one that was promoted.
     """
-    path, digest, product = _file_of(line, image)
-    verdict = newest_verdict(line.log, digest)
-    if kind is None and verdict is not None and verdict.decision != 'false alarm':
-        kind = next(iter(verdict.kinds), None)
     periods = periods_of(line)
     if not periods:
         raise FileNotFoundError(
             f'{line.folder} has had no version yet: expected one that was promoted; '
             'give it a package with `mmdefect line promote`'
         )
+    path, digest, product = _file_of(line, image)
+    verdict = newest_verdict(line.log, digest)
+    if kind is None and verdict is not None and verdict.decision != 'false alarm':
+        kind = next(iter(verdict.kinds), None)
     said: dict[str, Prediction | None] = {}
     for one in periods:
         if one.version not in said:  # a version that was gone back to looks once
@@ -166,9 +167,9 @@ def _look(
     line: Line, version: str, path: Path, product: str | None
 ) -> Prediction | None:
     """What a version says of an image; None if its package is gone."""
-    folder = line.versions_dir / version
-    if not folder.is_dir():
+    if not (line.versions_dir / version).is_dir():
         return None
+    folder = line.package(version)
     from mmdefect.apis.inferencer import DefectInferencer
 
     spec = read_package(folder).spec

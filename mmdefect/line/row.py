@@ -64,6 +64,7 @@ COLUMNS = tuple(one.name for one in fields(Row))
 _TEXTS = ('version', 'image', 'source', 'product', 'decision')
 _NUMBERS = ('score', 'threshold')
 _GIVEN = (*_TEXTS, *_NUMBERS, 'kinds', 'body')
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(',', ':'), allow_nan=False)
 
 
 def utc(time: str | datetime | None, name: str = 'time') -> str:
@@ -111,7 +112,8 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
         value = given.get(name)
         if value is not None:
             check_number(name, value)
-        found[name] = None if value is None else float(value)
+        # No -0.0: a database gives it back as 0.0, whose hash is another.
+        found[name] = None if value is None else float(value) + 0.0
     kinds, body = given.get('kinds', ()), given.get('body') or {}
     if isinstance(kinds, str) or not all(isinstance(one, str) for one in kinds):
         raise ValueError(f'kinds={brief(kinds)}: expected names')
@@ -139,7 +141,7 @@ def written(number: int, time: str, found: Mapping[str, Any]) -> list[Any]:
 
 def canonical(content: Any) -> str:
     """JSON in the one way in which it is hashed: ASCII, sorted, without spaces."""
-    return json.dumps(content, sort_keys=True, separators=(',', ':'), allow_nan=False)
+    return _ENCODER.encode(content)
 
 
 def digest(before: str, columns: Sequence[Any]) -> str:

@@ -11,6 +11,7 @@ from mmdefect.utils.checks import (
     brief,
     check_choice,
     check_number,
+    check_range,
     check_type,
     some_of,
 )
@@ -19,6 +20,8 @@ from mmdefect.utils.text_files import read_json
 
 FILE = 'line.json'
 FORMAT_VERSION = 1
+# A petabyte: more bytes than a float can count are none that a disk has.
+_MOST_GB = 1_000_000
 KeepImages = Literal['none', 'alarms', 'all', 'newest']
 OnFullDisk = Literal['refuse', 'serve']
 T = TypeVar('T')
@@ -108,6 +111,7 @@ class LineSettings:
     def __post_init__(self) -> None:
         check_choice('keep_images', self.keep_images, get_args(KeepImages))
         check_number('keep_gb', self.keep_gb, 0)
+        check_range('keep_gb', self.keep_gb, high=_MOST_GB)
         check_choice('on_full_disk', self.on_full_disk, get_args(OnFullDisk))
 
     def save(self, folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmdefect.deploy.package import is_package, read_package
 from mmdefect.line.row import COLUMNS, row_of
-from mmdefect.utils.checks import check_known
+from mmdefect.utils.checks import check_known, visible
 
 if TYPE_CHECKING:
     from mmdefect.line.folder import Line
@@ -153,6 +153,12 @@ def _check_kind(line: Line, kind: str) -> None:
     known = [name for (name,) in found]
     for version in sorted(line.versions_dir.glob('v*/')):
         known += _classes(version)
+    if not known:
+        raise ValueError(
+            f'--kind {visible(kind)}: {line.folder} has had no version yet, and its '
+            'log names no kind: expected decisions; promote a package, and let it '
+            'decide with `mmdefect predict --line`'
+        )
     check_known([kind], [*dict.fromkeys(known)], what='--kind')
 
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from mmdefect.line import queue, reference
-from mmdefect.line.folder import VERIFIED, Line
+from mmdefect.line.folder import Line
+from mmdefect.line.gate import Limits
 from mmdefect.line.log import Day
 from mmdefect.line.reference import Reference
+from mmdefect.line.sealing import read_verified
 from mmdefect.line.traces import Trace
 from mmdefect.line.versions import PROMOTED
 from mmdefect.line.watch import SHARES, UNKNOWN, traces_of
@@ -47,12 +49,16 @@ class ExamAge:
         added: UTC.
         days: How old it is.
         images: How many it has.
+        limits: What may be lost.
+        note: Of its owner.
     """
 
     name: str
     added: str
     days: int
     images: int
+    limits: Limits
+    note: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +131,7 @@ class Status:
         """Plain data that JSON can hold."""
         same = ('line', 'time', 'version', 'queue', 'verified', 'unverified')
         parts = {
-            name: [dict(vars(one)) for one in getattr(self, name)]
+            name: [asdict(one) for one in getattr(self, name)]
             for name in ('history', 'exams', 'days')
         }
         return {
@@ -153,7 +159,7 @@ def status(line: Line, *, now: datetime | None = None) -> Status:
     references = reference.read(line)
     traces, missing = _traces(line, days, references)
     newest = next(line.log.rows(newest=True, limit=1), None)
-    verified = _verified(line)
+    verified = read_verified(line)
     last = newest.id if newest else 0
     return Status(
         line=str(line.folder),
@@ -189,6 +195,7 @@ def _exams(line: Line, now: datetime) -> tuple[ExamAge, ...]:
         try:
             added = datetime.fromisoformat(content['added'])
             age, number = (now - added).days, len(content['images'])
+            limits, note = Limits(**content['limits']), str(content['note'])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'{path} is not as it was written ({error}): expected an exam; restore '
@@ -200,6 +207,8 @@ def _exams(line: Line, now: datetime) -> tuple[ExamAge, ...]:
                 added=content['added'],
                 days=age,
                 images=number,
+                limits=limits,
+                note=note,
             )
         )
     return tuple(found)
@@ -221,20 +230,6 @@ def _by_day(days: list[Day]) -> tuple[DayCount, ...]:
 def _verdicts(days: list[Day]) -> dict[str, int]:
     counts = reference.total(one.verdicts for one in days)
     return {name: counts[name] for name in VERDICTS}
-
-
-def _verified(line: Line) -> dict[str, Any] | None:
-    path = line.folder / VERIFIED
-    if not path.exists():
-        return None
-    found = read_json(path, 'note of what the last verification found')
-    try:
-        return {name: found[name] for name in ('time', 'ok', 'rows', 'sentence')}
-    except KeyError as error:
-        raise ValueError(
-            f'{path} is not as it was written ({error}): expected what `mmdefect line '
-            'verify` writes; run it again'
-        ) from None
 
 
 def _traces(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -144,15 +145,78 @@ def told(path: Path) -> Iterator[None]:
         ) from error
 
 
-def insert(db: sqlite3.Connection, rows: Iterable[tuple[list[Any], Row]]) -> None:
+def insert(
+    db: sqlite3.Connection, path: Path, rows: Iterable[tuple[list[Any], Row]]
+) -> None:
     """Write rows and what is derived of them, in the transaction that is open.
 
     Args:
-        rows: The columns of each, and what they say.
+        path: For messages.
+        rows: The columns of each, in the order of their ids, and what they say.
+
+    Raises:
+        OSError: What was written is not what was given: a trigger stands between.
     """
     columns, told_of = zip(*rows, strict=True)
     db.executemany(_INSERT, columns)
     derive(db, told_of)
+    first = columns[0][0]
+    there = db.execute('SELECT * FROM log WHERE id >= ? ORDER BY id', (first,))
+    if there.fetchall() != [*map(tuple, columns)]:
+        raise OSError(
+            f'{path} did not take row {first} as it was given: expected a log '
+            'without triggers of others; see `mmdefect line verify`'
+        )
+
+
+def altered(db: sqlite3.Connection) -> list[str]:
+    """What a file has that a log has not, lacks, or has in another form: in words.
+
+    A trigger of somebody else swallows rows; without ours they can be changed.
+    """
+    ours, there = _objects_of_ours(), _objects(db)
+    words = {
+        'is missing': ours.keys() - there.keys(),
+        'is not ours': there.keys() - ours.keys(),
+        'was changed': {one for one in ours if there.get(one, ours[one]) != ours[one]},
+    }
+    return sorted(
+        f'the {" ".join(one)} {what}' for what, some in words.items() for one in some
+    )
+
+
+def restore(db: sqlite3.Connection) -> None:
+    """Drop triggers, indexes and views that are not ours; make ours that are missing.
+
+    In the transaction that is open. Tables are left as they are.
+    """
+    ours, there = _objects_of_ours(), _objects(db)
+    for (kind, name), text in there.items():
+        if kind != 'table' and ours.get((kind, name)) != text:
+            quoted = name.replace('"', '""')
+            db.execute(f'DROP {kind} "{quoted}"')
+    kept = _objects(db)
+    for one, text in ours.items():
+        if one not in kept:
+            db.execute(text)
+
+
+def _objects(db: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """Kind and name -> how it was made, of all but what SQLite keeps for itself."""
+    found = db.execute('SELECT type, name, sql FROM sqlite_master')
+    return {
+        (kind, name): ' '.join((text or '').split())
+        for kind, name, text in found
+        if kind == 'trigger' or not name.startswith('sqlite_')
+    }
+
+
+@cache
+def _objects_of_ours() -> dict[tuple[str, str], str]:
+    with closing(sqlite3.connect(':memory:')) as db:
+        for statement in _statements():
+            db.execute(statement)
+        return _objects(db)
 
 
 def derive(db: sqlite3.Connection, rows: Iterable[Row]) -> None:

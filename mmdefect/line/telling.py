@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterator, Mapping
 
 from mmdefect.line.drift import QUANTILES
+from mmdefect.line.gate import RISE, Limits
 from mmdefect.line.settings import DriftBands
 from mmdefect.line.status import Status
 from mmdefect.line.traces import Trace
+from mmdefect.utils.checks import some_of, visible
 
 _WIDTH = 11
 _PERCENT = f'{"/".join(f"{100 * q:g}" for q in QUANTILES)} %'
@@ -49,8 +51,17 @@ def _versions(found: Status) -> list[str]:
 
 def _exams(found: Status) -> list[str]:
     return [
-        f'{one.name}: {one.images} images, {one.days} days old' for one in found.exams
+        f'{one.name}: {one.images} images, {one.days} days old; {_limits(one.limits)}'
+        f'{f"; {visible(one.note)}" if one.note else ""}'
+        for one in found.exams
     ] or ['none; a promotion has nothing to prove']
+
+
+def _limits(limits: Limits) -> str:
+    """What an exam allows, as `add-exam` is told it."""
+    rise = f'{RISE:g} more' if limits.false_alarms is None else limits.false_alarms
+    least = '' if limits.least is None else f', least {limits.least:g}'
+    return f'lose {limits.lose:g}, false alarms {rise}{least}'
 
 
 def _decisions(found: Status, days: int) -> list[str]:
@@ -101,6 +112,11 @@ def sentence(trace: Trace, bands: DriftBands) -> str:
         parts.append(
             f'{few} of {len(trace.days)} days undecided (fewer than {bands.least} '
             'images, or a reference of fewer)'
+        )
+    if trace.reference is not None:
+        parts.append(
+            f'pictures of {some_of(trace.pictures)}, by the reference of '
+            f'{trace.reference}'
         )
     return f'{trace.measure}{of}{by}: {"; ".join(parts)}'
 

@@ -54,6 +54,8 @@ class Trace:
         p: ``(D,)`` chance of at least so much without drift.
         normal: The reference's values at :data:`.drift.QUANTILES`; of a share lowest
             and highest.
+        pictures: Of what is measured of the picture: the versions that saw them.
+        reference: The version whose reference these are held against.
         psi: ``(D,)`` population stability index; None of a share.
         quantiles: ``(D, 3)`` of each day, NaN where there is none; None of a share.
     """
@@ -67,6 +69,8 @@ class Trace:
     distance: np.ndarray
     p: np.ndarray
     normal: tuple[float, ...]
+    pictures: tuple[str, ...] = ()
+    reference: str | None = None
     psi: np.ndarray | None = None
     quantiles: np.ndarray | None = None
 

@@ -37,7 +37,7 @@ _DRAFT = '.part'
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A version of a line, as its promotion has written it down.
+    """A version of a line, as the row of its promotion has it.
 
     Attributes:
         name: Such as ``'v0001'``.
@@ -65,14 +65,43 @@ class Version:
 
 
 def read_versions(line: Line) -> list[Version]:
-    """All versions, the oldest first; packages that were refused are none.
+    """All versions by the log, the oldest first; packages that were refused are none.
 
     Raises:
-        ValueError: What is written down about one is damaged.
+        ValueError: The log does not know the one in use, or a row lacks something.
     """
-    notes = line.versions_dir.glob('v*.json')
-    ordered = sorted(notes, key=lambda path: (len(path.stem), path.stem))
-    return [_version(path) for path in ordered]
+    found = [_version(line, row) for row in promotions(line)]
+    if not found and (current := pointed_at(line)) is not None:
+        raise _unknown(line, current)
+    return found
+
+
+def check_promoted(line: Line, name: str) -> None:
+    """Refuse a version whose ``package.json`` is not the one that was promoted.
+
+    That file holds the hashes of the others, which whoever reads the package compares.
+
+    Raises:
+        ValueError: It has changed, or the log does not know the version.
+    """
+    row = promotion_of(line, name)
+    if row is None:
+        raise _unknown(line, name)
+    path = line.versions_dir / name / PACKAGE
+    if not path.is_file() or file_sha256(path) != row.body.get('package'):
+        raise ValueError(
+            f'{path} is not the file that was promoted as {name}: expected SHA-256 '
+            f'{str(row.body.get("package"))[:12]}..., as the log has it; restore it '
+            f'from {visible(str(row.body.get("source")))} or a backup; without one '
+            'use another version, and remove this folder'
+        )
+
+
+def _unknown(line: Line, name: str) -> ValueError:
+    return ValueError(
+        f'{line.versions_dir / name} is no version that the log knows: expected one '
+        'that was promoted; promote its package, or restore decisions.db from a backup'
+    )
 
 
 def copy_in(line: Line, package: Path, name: str) -> Package:
@@ -127,12 +156,35 @@ def settle(line: Line, row: Row) -> None:
         if file_sha256(draft / PACKAGE) != row.body.get('package'):
             return
         draft.rename(folder)
-    note = folder.with_suffix('.json')
-    if row.kind == 'promotion' and folder.is_dir() and not note.is_file():
-        content = {'format_version': 1, 'version': name, 'time': row.time, **row.body}
-        write_json(note, content, lasting=True)
+    if row.kind == 'promotion' and folder.is_dir():
+        _write_note(line, row)
     if folder.is_dir() and pointed_at(line) != name:
         switch(line, name)
+
+
+def _write_note(line: Line, row: Row) -> None:
+    """Have ``v0001.json`` say what the row says; nobody reads it but people."""
+    if not _is_noted(line, row):
+        write_json(_note(line, row), _noted(row), lasting=True)
+
+
+def _is_noted(line: Line, row: Row) -> bool:
+    with suppress(OSError, ValueError):
+        return bool(read_json(_note(line, row)) == _noted(row))
+    return False
+
+
+def _note(line: Line, row: Row) -> Path:
+    return line.versions_dir / f'{row.version}.json'
+
+
+def _noted(row: Row) -> dict[str, Any]:
+    return {
+        'format_version': 1,
+        'version': row.version,
+        'time': row.time,
+        **row.body,
+    }
 
 
 def switch(line: Line, name: str) -> None:
@@ -158,6 +210,11 @@ def newest_row(line: Line) -> Row | None:
         for kind in ('promotion', 'rollback')
     ]
     return max(filter(None, found), key=lambda row: row.id, default=None)
+
+
+def promotions(line: Line) -> list[Row]:
+    """The rows that have made versions, the oldest first."""
+    return [*filter(switches, line.log.rows(kind='promotion'))]
 
 
 def promotion_of(line: Line, name: str) -> Row | None:
@@ -187,9 +244,10 @@ def is_settled(line: Line) -> bool:
     if not any(path for folder in folders for path in folder.glob('*')):
         return True  # a new line: its log need not be opened
     row = newest_row(line)
+    promotion = row and promotion_of(line, str(row.version))
     settled = row is None or (
         pointed_at(line) == row.version
-        and (line.versions_dir / f'{row.version}.json').is_file()
+        and (promotion is None or _is_noted(line, promotion))
     )
     return settled and not _drafts(line) and not unrecorded(line)
 
@@ -201,6 +259,9 @@ def repair_locked(line: Line) -> None:
         promotion = promotion_of(line, str(row.version))
         for one in filter(None, [promotion, row]):
             settle(line, one)
+    for one in promotions(line):
+        if (line.versions_dir / str(one.version)).is_dir():
+            _write_note(line, one)
     for draft in _drafts(line):
         if draft.parent == line.versions_dir:
             body = {'what': UNFINISHED, 'version': draft.stem}
@@ -220,13 +281,13 @@ def switches(row: Row) -> bool:
     return row.kind == 'rollback' or row.body.get('state') == PROMOTED
 
 
-def _version(path: Path) -> Version:
-    content = read_json(path, 'description of a version')
+def _version(line: Line, row: Row) -> Version:
+    name, content = str(row.version), row.body
     try:
         return Version(
-            name=path.stem,
-            folder=path.with_suffix(''),
-            time=content['time'],
+            name=name,
+            folder=line.versions_dir / name,
+            time=row.time,
             source=content['source'],
             package=content['package'],
             previous=content['from'],
@@ -237,6 +298,7 @@ def _version(path: Path) -> Version:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f'{visible(str(path))} is not as a promotion wrote it ({error}): expected '
-            'what `mmdefect line log --kind promotion` shows; restore it'
+            f'row {row.id} of the log is not as a promotion writes it ({error}): '
+            'expected what `mmdefect line log --kind promotion` shows; run `mmdefect '
+            'line verify`'
         ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import chain
 from typing import NamedTuple
@@ -152,7 +153,7 @@ def _trace(
         day: total(_histogram(one, key.measure) for one in some)
         for day, some in days.items()
     }
-    return trace_histogram(
+    trace = trace_histogram(
         histograms,
         _histogram(normal, key.measure),
         bands,
@@ -160,6 +161,11 @@ def _trace(
         version=version,
         product=key.product,
     )
+    if key.measure not in PIXELS:
+        return trace
+    saw = {one.version or '' for one in chain(*days.values())}
+    pictures = tuple(sorted(saw, key=_order))
+    return replace(trace, pictures=pictures, reference=key.reference)
 
 
 def _hits(day: Day, measure: str) -> int:

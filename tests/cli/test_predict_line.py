@@ -57,7 +57,7 @@ def test_smoke_the_version_in_use(run: Run, line: Line, tmp_path: Path) -> None:
     assert 'cannot read the image' in rows[3].body['error']
     assert line.images.find(rows[0].image)
     assert not line.images.find(rows[1].image)
-    assert line.verify().ok
+    assert line.log.verify().ok
 
 
 @pytest.mark.parametrize('form', ['before', 'between', 'behind', 'model'])

@@ -38,11 +38,13 @@ def small_log(path: Path) -> DecisionLog:
 
 
 def tamper(path: Path, *statements: str) -> None:
-    """Change a log's file as somebody who knows SQLite would."""
+    """Change a log's file as somebody who knows SQLite would: the guards are back."""
     db = sqlite3.connect(path)
-    for name in ('log_no_update', 'log_no_delete'):
-        db.execute(f'DROP TRIGGER IF EXISTS {name}')
-    for statement in statements:
+    guards = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+    told = guards.fetchall()
+    for name, _ in told:
+        db.execute(f'DROP TRIGGER {name}')
+    for statement in (*statements, *(text for _, text in told)):
         db.execute(statement)
     db.commit()
     db.close()

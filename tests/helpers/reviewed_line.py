@@ -38,10 +38,12 @@ def add_version(line: Line, task: str = 'boxes', **spec: Any) -> str:
     """Promote another package, without a gate."""
     name = f'v{len([*line.versions_dir.iterdir()]) + 1:04d}'
     spec = {'calibrated': True, **_SPECS[task], **spec}
-    hand_package(line.versions_dir / name, task, **spec)
+    package = hand_package(line.versions_dir / name, task, **spec)
     line.pointer.unlink(missing_ok=True)
     line.pointer.symlink_to(Path('versions') / name)
-    line.log.append('promotion', version=name, body={'state': 'promoted'})
+    sha256 = file_sha256(package.folder / 'package.json')
+    body = {'state': 'promoted', 'package': sha256}
+    line.log.append('promotion', version=name, body=body)
     return name
 
 

@@ -47,3 +47,14 @@ def test_feature_a_kill_frees_it(tmp_path: Path) -> None:
         other.send_signal(signal.SIGKILL)
     with locked(file, 'x'):
         pass
+
+
+def test_feature_a_deleted_file_grants_no_second_lock(tmp_path: Path) -> None:
+    file = tmp_path / 'lock'
+    with locked(file, 'promote'):
+        file.unlink()
+        for _ in range(2):  # the second one finds the file of the first
+            with pytest.raises(ValueError, match='is in use by another process'):
+                locked(file, 'rollback').__enter__()
+    with locked(file, 'rollback'):
+        pass

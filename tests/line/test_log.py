@@ -224,6 +224,14 @@ def test_feature_a_clock_that_went_back(tmp_path: Path) -> None:
     assert found.notes == ('the clock went back once, at row 2: it went back 3599.5 s',)
 
 
+def test_feature_a_zero_has_no_sign(tmp_path: Path) -> None:
+    """A database gives -0.0 back as 0.0, of which the hash is another."""
+    log = DecisionLog(tmp_path / 'l.db')
+    row = log.append('decision', score=-0.0, threshold=-0.0, body={'a': -0.0})
+    assert str(row.score) == str(row.threshold) == '0.0'
+    assert log.verify().ok
+
+
 def test_feature_times_are_utc(tmp_path: Path) -> None:
     log = DecisionLog(tmp_path / 'l.db')
     zone = timezone(timedelta(hours=2))

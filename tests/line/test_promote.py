@@ -19,10 +19,12 @@ from mmdefect.line.folder import Line
 from mmdefect.line.gate import Limits
 from mmdefect.line.log import DecisionLog
 from mmdefect.line.promote import promote, rollback
+from mmdefect.line.status import status
 from mmdefect.line.versions import UNFINISHED, read_versions
 from tests.helpers import exam_toys as toys
 from tests.helpers.hand_package import hand_package
 
+MILDER = {'dent': 0.4, 'crack': 0.5}
 ONE_VERSION = {'v0001', 'v0001.json'}
 
 
@@ -103,6 +105,41 @@ def test_feature_forced_with_a_reason(line: Line, tmp_path: Path) -> None:
     version = read_versions(line)[-1]
     assert (version.why, version.passed) == ('cracks are allowed now', False)
     assert version.exams['frozen']['reasons'] == list(found.reasons)
+    assert line.verify().ok
+
+
+def test_feature_the_same_package_again(line: Line, tmp_path: Path) -> None:
+    """Somebody may have given the wrong folder."""
+    hint = 'the package is that of v0002, which is in use: nothing new'
+    package = toys.box_package(tmp_path / 'second', thresholds=MILDER)
+    assert hint not in promote(line, package).notes
+    found = promote(line, package)
+    assert (found.version, found.notes) == ('v0003', (hint,))
+    assert newest(line).body['notes'] == [hint]
+
+
+def test_feature_after_a_clock_that_went_back(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What holds is the order of the rows."""
+    package = toys.box_package(tmp_path / 'second')
+    append = DecisionLog.append
+    years = iter(['2020-03-01', '2020-02-01', '2020-01-01'])
+
+    def late(log: DecisionLog, kind: Any, **fields: Any) -> Any:
+        return append(log, kind, time=next(years), **fields)
+
+    monkeypatch.setattr(DecisionLog, 'append', late)
+    assert promote(line, package).version == 'v0002'
+    assert rollback(line) == 'v0001'
+    assert rollback(line, 'v0002') == 'v0002'
+    assert Line(line.folder).current() == 'v0002'
+    assert [one.by for one in status(line).history] == [
+        'promotion',
+        'promotion',
+        'rollback',
+        'rollback',
+    ]
     assert line.verify().ok
 
 

@@ -96,12 +96,12 @@ def going_back(place: Place, say: Say) -> None:
             say(rollback(line, name))
 
 
-def recording(place: Place, say: Say) -> None:
+def recording(place: Place, say: Say, most: int | None = None) -> None:
     """As a server does."""
     line = Line(place.line)
     recorder = Recorder(line, version=line.current())
     inspect = DefectInferencer(line.package())
-    for number in count():
+    for number in count() if most is None else range(most):
         image = place.image(number)
         data = cv2.imencode('.png', image)[1].tobytes()
         (found,) = inspect([image])
@@ -178,11 +178,15 @@ def killed(
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    """A line with two versions, whose exam both pass."""
+    """A line with two versions, whose exam both pass, and a full queue."""
     line = toys.boxes_line(tmp_path, dents=2, cracks=2, good=1)
     SETTINGS.save(line.folder)
     promote(line, toys.box_package(tmp_path / 'second'))
-    return Place(tmp_path, newest=line.log.count(), current='v0002')
+    made = Place(tmp_path, turn=KILLS, current='v0002')
+    # Each turn of reviews takes some out again, few turns of the others put some in.
+    recording(made, lambda _: None, most=240)
+    made.newest = line.log.count()
+    return made
 
 
 def check(place: Place, act: Callable[[Place, Say], None], said: list[Any]) -> None:

@@ -54,11 +54,12 @@ def test_smoke_from_when_to_when(line: Line, tmp_path: Path) -> None:
 
 
 def test_feature_neighbours_are_put_together(line: Line, tmp_path: Path) -> None:
-    shutil.rmtree(line.versions_dir / 'v0003')
-    add_version(line, **BLIND)  # takes that name
+    add_version(line, **BLIND)  # after v0002, which was gone back to
     found = since_when_image(line, tmp_path / 'red.png').overlooked
-    assert [one.version for one in found] == ['v0002']
-    assert found[0].until is None
+    assert [(one.version, one.until is None) for one in found] == [
+        ('v0002', False),
+        ('v0002', True),
+    ]
 
 
 def test_feature_by_its_kind(line: Line, tmp_path: Path) -> None:
@@ -116,6 +117,8 @@ def test_exception(tmp_path: Path) -> None:
     new = Line.create(tmp_path / 'new')
     with pytest.raises(FileNotFoundError, match='has had no version yet'):
         since_when_image(new, draw(path))
+    with pytest.raises(FileNotFoundError, match='has had no version yet'):
+        since_when_image(new, 'b.png')
     path.write_bytes(b'no image')
     (one,) = since_when_image(line, path).replays
     assert one.state == 'not decided'

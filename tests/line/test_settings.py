@@ -43,6 +43,7 @@ def test_feature_what_is_left_out_has_its_default(tmp_path: Path) -> None:
         ({'keep_image': 'all'}, 'keep_image: expected some of keep_images, keep_gb'),
         ({'keep_images': 'some'}, "keep_images='some': expected one of none, alarms"),
         ({'keep_gb': -1}, 'keep_gb=-1: expected at least 0'),
+        ({'keep_gb': 1e300}, r'keep_gb=1e\+300: expected at most 1000000'),
         (
             {'on_full_disk': 'wait'},
             "on_full_disk='wait': expected one of refuse, serve",

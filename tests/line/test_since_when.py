@@ -120,6 +120,12 @@ def test_exception_a_kind_that_nobody_knows(line: Line) -> None:
         since_when_kind(line, 'carck')
 
 
+def test_exception_a_line_without_versions(tmp_path: Path) -> None:
+    new = Line.create(tmp_path / 'new')
+    with pytest.raises(ValueError, match=r'crack: .*new has had no version yet'):
+        since_when_kind(new, 'crack')
+
+
 def test_feature_of_many_rows_few_are_read(line: Line) -> None:
     """20,000 other decisions: each step of the plan is answered by an index."""
     line.log.append_many(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from mmdefect.line import reference
 from mmdefect.line.folder import Line
+from mmdefect.line.gate import Limits
 from mmdefect.line.promote import promote, rollback
 from mmdefect.line.status import status
 from mmdefect.line.telling import told
@@ -159,12 +161,21 @@ def test_feature_exams_and_their_age(tmp_path: Path) -> None:
     made = Line.create(tmp_path / 'line')
     exam = made.exams_dir / 'scratches'
     exam.mkdir()
-    content = {'added': '2026-10-01T11:00:00+00:00', 'images': [{}, {}]}
+    content = {'added': '2026-10-01T11:00:00+00:00', 'images': [{}, {}], 'note': ''}
+    content['limits'] = asdict(Limits())
     (exam / 'exam.json').write_text(json.dumps(content))
     (found,) = status(made, now=NOW).exams
     assert (found.name, found.images, found.days) == ('scratches', 2, 30)
     text = '\n'.join(told(status(made, now=NOW), made.settings.drift))
-    assert 'scratches: 2 images, 30 days old' in text
+    assert 'scratches: 2 images, 30 days old; lose 0.02, false alarms 0.02 more\n' in (
+        text
+    )
+    content |= {'note': 'by Anna', 'limits': asdict(Limits(false_alarms=0.6, least=0))}
+    (exam / 'exam.json').write_text(json.dumps(content))
+    found = status(made, now=NOW)
+    text = '\n'.join(told(found, made.settings.drift))
+    assert '; lose 0.02, false alarms 0.6, least 0; by Anna\n' in text
+    assert found.to_dict()['exams'][0]['limits'] == content['limits']
     (exam / 'exam.json').write_text('{}')
     with pytest.raises(ValueError, match=r'exam.json is not as it was written .*added'):
         status(made)

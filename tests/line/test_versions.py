@@ -88,14 +88,17 @@ def test_feature_a_line_in_use_is_left_alone(line: Line) -> None:
 
 
 def test_feature_no_version_is_removed_by_a_repair(line: Line) -> None:
-    """Not even without a log."""
+    """Not even without a log, by which none of them was ever promoted."""
     line.log.close()
     for path in line.folder.glob('decisions.db*'):
         path.unlink()
     opened = Line(line.folder)
     assert opened.current() == 'v0002'
-    assert [one.name for one in read_versions(opened)] == ['v0001', 'v0002']
+    assert (opened.folder / 'current/package.json').is_file()
     assert next_name(opened) == 'v0003'
+    with pytest.raises(ValueError, match='v0002 is no version that the log knows'):
+        read_versions(opened)
+    assert 'the end is missing: row 2' in opened.verify().sentence
 
 
 def test_feature_no_name_is_given_twice(line: Line, tmp_path: Path) -> None:
@@ -105,8 +108,28 @@ def test_feature_no_name_is_given_twice(line: Line, tmp_path: Path) -> None:
     assert promote(line, tmp_path / 'package').version == 'v0003'
 
 
-def test_exception_a_damaged_note(line: Line) -> None:
-    path = line.versions_dir / 'v0002.json'
-    path.write_text(json.dumps({'time': 'now'}), encoding='utf-8')
-    with pytest.raises(ValueError, match=r"v0002\.json is not as .*'source'"):
+def test_feature_the_log_is_the_truth(line: Line, tmp_path: Path) -> None:
+    """Notes beside it are for people: one that says otherwise is written again."""
+    path = line.versions_dir / 'v0001.json'
+    newest = path.with_name('v0002.json')
+    whole = path.read_text(encoding='utf-8')
+    for note in (path, newest):
+        content = {**json.loads(whole), 'passed': False, 'why': 'I wanted it'}
+        note.write_text(json.dumps(content), encoding='utf-8')
+    path.with_name('v0003.json').write_text(whole, encoding='utf-8')
+    opened = Line(line.folder)
+    assert 'I wanted it' not in newest.read_text(encoding='utf-8')
+    found = read_versions(opened)
+    assert [(one.name, one.passed, one.why) for one in found] == [
+        ('v0001', True, None),
+        ('v0002', True, None),
+    ]
+    rollback(opened)
+    assert path.read_text(encoding='utf-8') == whole
+
+
+def test_exception_a_row_that_no_promotion_writes(line: Line) -> None:
+    body = {'state': 'promoted', 'source': 'x'}
+    line.log.append('promotion', version='v0003', body=body)
+    with pytest.raises(ValueError, match=r"row 3 .*\('package'\)"):
         read_versions(line)

@@ -10,6 +10,7 @@ import pytest
 from mmdefect.line.days import Day
 from mmdefect.line.reference import Reference
 from mmdefect.line.settings import DriftBands
+from mmdefect.line.telling import sentence
 from mmdefect.line.traces import Trace
 from mmdefect.line.watch import traces_of
 from tests.helpers.drawn_line import day_name, drawn_day, from_day, steady
@@ -137,6 +138,9 @@ def test_feature_pixels_go_on_with_the_reference_of_the_version_before() -> None
     ]
     dark = next(one for one in found if one.measure == 'brightness')
     assert dark.left == day_name(2)
+    whose = 'pictures of v0001, v0002, by the reference of v0001'
+    assert sentence(dark, USUAL).endswith(whose)
+    assert whose not in sentence(next(o for o in found if o.version), USUAL)
 
 
 def routed(number: int, decisions: dict[str, int], product: str | None) -> Day:

@@ -71,7 +71,7 @@ def test_smoke_decisions_are_written_down(line: Line) -> None:
     assert (seen.kinds, seen.body['size']) == (('scratch',), [64, 48])
     assert (refused.source, refused.decision) == ('b.png', 'undecided')
     assert refused.body['error'] == bad.json()['error']
-    assert line.verify().ok
+    assert line.log.verify().ok
 
 
 def test_feature_a_promotion_needs_no_restart(line: Line) -> None:
@@ -84,7 +84,7 @@ def test_feature_a_promotion_needs_no_restart(line: Line) -> None:
             assert found['boxes'][0]['name'] == kind
             newest = next(line.log.rows(newest=True, limit=1))
             assert (newest.version, newest.kinds) == (version, (kind,))
-    assert line.verify().ok
+    assert line.log.verify().ok
 
 
 def test_feature_many_at_once_while_it_is_promoted(line: Line) -> None:
@@ -106,7 +106,7 @@ def test_feature_many_at_once_while_it_is_promoted(line: Line) -> None:
     assert sorted((row.source, row.version) for row in line.log.rows()) == sorted(
         answers
     )
-    assert line.verify().ok
+    assert line.log.verify().ok
 
 
 def test_exception_a_version_that_does_not_open(line: Line) -> None:

@@ -1,0 +1,176 @@
+"""Whether a line is as its log says, by the newest row that was once seen whole."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from mmdefect.deploy.package import read_package
+from mmdefect.line.row import utc
+from mmdefect.line.versions import check_promoted, newest_row, pointed_at, promotions
+from mmdefect.utils.checks import brief
+from mmdefect.utils.files import write_json
+from mmdefect.utils.text_files import read_json
+
+if TYPE_CHECKING:
+    from mmdefect.line.folder import Line
+    from mmdefect.line.log import Verified
+
+HEAD, VERIFIED = 'head.json', 'verified.json'
+_BACKUP = 'restore decisions.db and head.json from a backup'
+
+
+def read_head(line: Line) -> dict[str, Any] | None:
+    """What ``head.json`` says: ``id`` and ``hash`` of a row; None if it is not there.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    path = line.folder / HEAD
+    if not path.exists():
+        return None
+    content = read_json(path, 'note of the newest row')
+    number, digest = content.get('id'), content.get('hash')
+    if type(number) is not int or number < 1 or not isinstance(digest, str):
+        raise ValueError(
+            f'{path} holds {brief(content)}: expected the id and hash of a row; put '
+            'the copy of it back that you have kept'
+        )
+    return content
+
+
+def seal(line: Line) -> None:
+    """Remember the newest row: a log that ends before it has lost some.
+
+    Raises:
+        ValueError: The row that was remembered before is not in the log any more.
+    """
+    before = read_head(line)
+    if before is not None:
+        query = 'SELECT hash FROM log WHERE id = ?'
+        if line.log.select(query, (before['id'],)) != [(before['hash'],)]:
+            raise ValueError(
+                f'{line.db_path} has not the row {before["id"]} that was there when '
+                f'it was last seen whole: it was cut or written anew; {_BACKUP}'
+            )
+    newest = next(line.log.rows(newest=True, limit=1), None)
+    if newest is None or (before is not None and before['id'] >= newest.id):
+        return
+    line.log.flush()  # or a power cut would cost the row, and not the note of it
+    content = {'id': newest.id, 'hash': newest.hash}
+    write_json(line.folder / HEAD, content, lasting=True)
+
+
+def read_verified(line: Line) -> dict[str, Any] | None:
+    """What the last verification has found: ``time``, ``ok``, ``rows``, ``sentence``.
+
+    And ``sealed``, the id of the newest row that ``head.json`` has known then. None if
+    there was none.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    path = line.folder / VERIFIED
+    if not path.exists():
+        return None
+    found = read_json(path, 'note of what the last verification found')
+    wanted = {'time': str, 'ok': bool, 'rows': int, 'sentence': str}
+    wrong = [name for name, kind in wanted.items() if type(found.get(name)) is not kind]
+    if wrong or type(found.setdefault('sealed', 0)) is not int:
+        named = wrong[0] if wrong else 'sealed'
+        raise ValueError(
+            f'{path} is not as it was written ({named!r} is '
+            f'{brief(found.get(named))}): expected what `mmdefect line verify` '
+            'writes; remove it, and run that again'
+        )
+    return {name: found[name] for name in (*wanted, 'sealed')}
+
+
+def verify(line: Line) -> Verified:
+    """See :meth:`mmdefect.line.folder.Line.verify`."""
+    found = _held(line, line.log.verify(head=read_head(line)))
+    if found.ok and (changed := _changed(line)):
+        found = replace(found, ok=False, sentence='; '.join(changed))
+    sealed = _sealed(line)
+    if found.ok:
+        seal(line)
+        sealed = max(sealed, (read_head(line) or {'id': 0})['id'])
+    content = {'time': utc(None), **asdict(found), 'sealed': sealed}
+    write_json(line.folder / VERIFIED, content)
+    return found
+
+
+def check_log(line: Line, *, forced: bool = False) -> str | None:
+    """Refuse to go by a log that is not as it was written, and seal one that is.
+
+    Every row is read, as all that is promoted hangs on rows: what was promoted before,
+    which exams were added with which hash. A million take some seconds.
+
+    Returns:
+        None; of who forces it what is wrong, in a sentence.
+
+    Raises:
+        ValueError: Rows were changed or are missing, and nobody forces it.
+    """
+    try:
+        found = _held(line, line.log.verify(head=read_head(line), derived=False))
+        why = None if found.ok else found.sentence
+    except ValueError as error:  # a damaged note
+        why = str(error)
+    if why is None:
+        seal(line)
+    elif not forced:
+        raise ValueError(
+            f'{why}. Nothing is promoted or gone back to by such a log: expected one '
+            f'that `mmdefect line verify` finds right; {_BACKUP}, or promote with '
+            '--force --why "...", which is written down'
+        )
+    return why and f'the log was not as it was written: {why}'
+
+
+def _held(line: Line, found: Verified) -> Verified:
+    """What was found of the rows, and whether the note of the newest is missing."""
+    why = _lost(line) if found.ok else None
+    return found if why is None else replace(found, ok=False, sentence=why)
+
+
+def _lost(line: Line) -> str | None:
+    """Why ``head.json`` is not what it must be by now; None if it may be so.
+
+    Who switches versions has sealed the rows before.
+    """
+    known = (read_head(line) or {'id': 0})['id']
+    row = newest_row(line)
+    before = _sealed(line)
+    if known >= before and (known or row is None or row.id == 1):
+        return None
+    there = f'knows row {known} only' if known else 'is gone'
+    seen = f'row {before} was known' if before else 'rows were known'
+    return (
+        f'{line.folder / HEAD} {there}, and {seen} before: without it a log that was '
+        'cut does not show; put the copy of it back that you have kept'
+    )
+
+
+def _sealed(line: Line) -> int:
+    found = read_verified(line)
+    return found['sealed'] if found else 0
+
+
+def _changed(line: Line) -> list[str]:
+    """What is not as it was promoted, of the packages that are still there."""
+    wrong = []
+    names = [str(row.version) for row in promotions(line)]
+    current = pointed_at(line)
+    if current is not None and current not in names:
+        names.append(current)
+    for name in names:
+        folder = line.versions_dir / name
+        if not folder.is_dir():
+            continue
+        try:
+            check_promoted(line, name)
+            read_package(folder)
+        except (OSError, ValueError) as error:
+            wrong.append(str(error))
+    return wrong
