@@ -7,7 +7,7 @@ from typing import Any
 
 from mmdefect.utils.checks import check_number, visible
 
-IMAGE = 'by its file; its hash, or 8 digits of that; or what it is called in the log'
+IMAGE = 'its file, or its hash, or 8 digits of that or more, or its name in the log'
 """How an image is given: what :func:`mmdefect.line.decided.find_decision` takes."""
 _MOST_PORT = 65_535
 _LISTED = 20  # lines for a person who has not said how many
