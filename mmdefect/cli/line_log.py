@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Of a hash; `--image` takes as many.
 _DIGITS = 12
 #: What a line tells of a body.
-_SAID = ('queued', 'why', 'by', 'clock', 'error', 'picture')
+_SAID = ('queued', 'why', 'by', 'origin', 'clock', 'error', 'picture')
 HELP = """Print a line's log, the newest last: decisions, verdicts, promotions.
 
 --json prints every row, with all that it holds."""

@@ -158,7 +158,7 @@ def test_feature_log_says_what_became_of_versions(said: Said, folder: Path) -> N
         'refused  v0001 stays  package: /packages/new  frozen: crack loses 100 points',
         'promoted, forced  in place of v0001  package: /packages/new  why: a trial',
         'in place of v0002  why: it is blind',
-        'reference',
+        'reference  origin: a',
         'exam retired frozen  why: w',
     ]
 
