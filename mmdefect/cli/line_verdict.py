@@ -23,14 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from mmdefect.line.decided import VERDICTS
 
     names = [one.replace(' ', '-') for one in VERDICTS]
-    log = [f"'{one}'" for one in VERDICTS if ' ' in one]
     parser.add_argument('line', metavar='LINE', type=Path, help='its folder')
     parser.add_argument(
         'verdict',
         metavar='VERDICT',
         type=lambda text: text.replace(' ', '-'),
         choices=names,
-        help=f'{", ".join(names)}; in quotes also as the log has it: {", ".join(log)}',
+        help=', '.join(names),
     )
     parser.add_argument(
         'images', metavar='IMAGE', nargs='+', help=f'that it is about: {IMAGE}'

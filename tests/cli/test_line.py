@@ -13,7 +13,6 @@ import pytest
 
 from mmdefect.cli import line as line_commands
 from mmdefect.cli.main import main
-from mmdefect.line.decided import VERDICTS
 from mmdefect.line.folder import Line
 from tests.helpers.line_logs import small_log, tamper
 
@@ -216,9 +215,6 @@ def test_feature_help_names_choices_as_errors_do(name: str) -> None:
     said = ' '.join(parser.format_help().split())
     for action in parser._actions:
         assert all(choice in said for choice in action.choices or ())
-    if name == 'verdict':  # what errors call them can be typed as well
-        quoted = [repr(one) for one in VERDICTS if ' ' in one]
-        assert all(one in said for one in quoted)
 
 
 def test_exception_usage(capsys: pytest.CaptureFixture[str]) -> None:
