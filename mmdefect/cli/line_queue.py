@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     if args.dismiss is not None:
         if not queue.done(line, _hash(line, args.dismiss)):
             raise ValueError(
-                f'--dismiss {visible(args.dismiss)} does not wait: expected an image '
-                'that does; see `mmdefect line queue`'
+                f"'{visible(args.dismiss)}' is not in the queue: expected an image "
+                'that waits; see `mmdefect line queue`'
             )
         print(f'dismissed; {queue.count(line)} wait')
         return 0

@@ -57,8 +57,8 @@ def test_exception(line: Line, capsys: Out) -> None:
     for given, why in {
         'abc': "image='abc' is no image of the log: expected one that was decided on",
         'same.png': "image='same.png' fits 2: ",
-        'seen.png': '--dismiss seen.png does not wait: expected an image that does',
-        'unread:abc': '--dismiss unread:abc does not wait',
+        'seen.png': "'seen.png' is not in the queue: expected ",
+        'unread:abc': "'unread:abc' is not in the queue",
     }.items():
         assert main(['line', 'queue', 'l', '--dismiss', given]) == 1
         assert why in capsys.readouterr().err
