@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mmdefect.cli.arguments import add_device
+from mmdefect.cli.arguments import add_device, add_port
 
 HELP = """Open a page on this machine: look at pictures and see what is found.
 
@@ -17,9 +17,7 @@ and loads nothing from elsewhere; see docs/line.md."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('model', metavar='MODEL', help='line, work dir or package')
-    parser.add_argument(
-        '--port', type=int, default=7860, help='0 for a free one (7860)'
-    )
+    add_port(parser, 7860)
     add_device(parser)
 
 

@@ -5,6 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from mmdefect.utils.checks import check_number, visible
+
+IMAGE = 'its file, or its hash, or 8 digits of that or more, or its name in the log'
+"""How an image is given: what :func:`mmdefect.line.decided.find_decision` takes."""
+_MOST_PORT = 65_535
+_LISTED = 20  # lines for a person who has not said how many
+
 
 def add_model(
     parser: argparse.ArgumentParser,
@@ -105,6 +112,59 @@ def add_bits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--bits', type=int, metavar='N', help='of 16-bit images, e.g. 12; else 16'
     )
+
+
+def add_port(parser: argparse.ArgumentParser, usual: int) -> None:
+    """Declare ``--port``.
+
+    Args:
+        parser: That gets it.
+        usual: Where it listens by default.
+    """
+    parser.add_argument(
+        '--port',
+        type=_port,
+        default=usual,
+        metavar='N',
+        help=f'0 for a free one ({usual})',
+    )
+
+
+def _port(text: str) -> int:
+    """A port that there is: others are taken modulo 65536 by the system.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    digits = text if text.isascii() and text.isdecimal() else ''
+    if 0 < len(digits) <= 5 and int(digits) <= _MOST_PORT:
+        return int(digits)
+    raise argparse.ArgumentTypeError(
+        f'{visible(text)}: expected a port, 1 to {_MOST_PORT}, or 0 for a free one'
+    )
+
+
+def add_limit(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--limit`` and ``--json`` of what may be long."""
+    parser.add_argument(
+        '--limit',
+        type=int,
+        metavar='N',
+        help=f'at most so many ({_LISTED}; with --json all)',
+    )
+    parser.add_argument('--json', action='store_true', help='one JSON object a line')
+
+
+def limit_of(args: argparse.Namespace) -> int | None:
+    """How many are asked for; None for all: other programs get no part unasked.
+
+    Raises:
+        ValueError: None at all.
+    """
+    if args.limit is not None:
+        check_number('--limit', args.limit, 1, whole=True)
+        return int(args.limit)
+    return None if args.json else _LISTED
 
 
 def add_line(parser: argparse.ArgumentParser, what: str) -> None:

@@ -14,8 +14,9 @@ Boxes: --annotations FILE (COCO), with --folder where its file names start. Maps
 with a folder of images a class. All is hashed: a file that changes stops the line.
 
 A limit is a share. By default a class may lose {LOSE} of its recall, one instance in
-{1 / LOSE:.0f}, and false alarms may rise by {RISE}. What is not annotated counts as no
-defect: annotate every kind, those that no version finds yet, too."""
+{1 / LOSE:.0f}, and false alarms may rise by {RISE}. Of boxes a false alarm is an image
+with a box above its threshold that matches no annotation of its own kind: annotate
+every kind, those that no version finds yet, too."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,14 +1,16 @@
-"""``mmdefect line log``: the newest rows, as lines or JSON."""
+"""``mmdefect line log``: what has happened, as lines or JSON."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from mmdefect.utils.checks import check_number, visible
+from mmdefect.cli.arguments import IMAGE, add_limit, limit_of
+from mmdefect.utils.checks import visible
 
 if TYPE_CHECKING:
     from mmdefect.line.log import Row
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
 #: Of a hash; `--image` takes as many.
 _DIGITS = 12
 #: What a line tells of a body.
-_SAID = ('queued', 'why', 'note', 'clock', 'error')
-HELP = """Print the newest rows of a line's log: decisions, verdicts, promotions."""
+_SAID = ('queued', 'why', 'by', 'origin', 'clock', 'error', 'picture')
+HELP = """Print a line's log, the newest last: decisions, verdicts, promotions.
+
+--json prints every row, with all that it holds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,32 +29,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from mmdefect.line.log import Kind
 
     parser.add_argument('line', metavar='LINE', type=Path, help='its folder')
-    parser.add_argument(
-        '--limit', type=int, default=20, metavar='N', help='at most so many (20)'
-    )
+    add_limit(parser)
     parser.add_argument('--kind', choices=get_args(Kind), help='only of this')
     parser.add_argument('--version', metavar='V', help='only of this one, as v0001')
     parser.add_argument(
         '--defect', metavar='NAME', help='only with this kind of defect'
     )
-    parser.add_argument('--image', metavar='X', help='its file, or digits')
+    parser.add_argument('--image', metavar='IMAGE', help=f'only of this: {IMAGE}')
     parser.add_argument('--since', metavar='TIME', help='UTC, as 2026-11-30')
     parser.add_argument('--until', metavar='TIME', help='UTC, before this')
-    parser.add_argument('--json', action='store_true', help='one JSON object a line')
 
 
 def run(args: argparse.Namespace) -> int:
     """Print them, the newest last."""
+    from mmdefect.line.decided import find_decision
     from mmdefect.line.folder import Line
 
-    check_number('--limit', args.limit, 1, whole=True)
-    names = ('kind', 'version', 'defect', 'image', 'since', 'until', 'limit')
+    limit = limit_of(args)
+    names = ('kind', 'version', 'defect', 'image', 'since', 'until')
     filters = {name: getattr(args, name) for name in names}
     log = Line(args.line).log
     if args.image is not None:
-        filters['image'] = log.find_image(args.image)
-    rows = [*log.rows(**filters, newest=True)]
-    for row in reversed(rows):
+        filters['image'] = find_decision(log, args.image).image
+    rows = log.rows(**filters)  # of all, one after the other: there may be millions
+    if limit is not None:
+        listed = [*log.rows(**filters, newest=True, limit=limit)]
+        rows = reversed(listed)
+        more = 0 if len(listed) < limit or args.json else log.count(**filters) - limit
+        if more > 0:
+            print(f'{more} older ones are not listed; give a larger --limit, or --json')
+    for row in rows:
         print(json.dumps(asdict(row)) if args.json else _told(row))
     return 0
 
@@ -62,8 +70,28 @@ def _told(row: Row) -> str:
     for name in ('score', 'threshold'):
         value = getattr(row, name)
         parts += [] if value is None else [f'{name} {value:.3g}']
+    parts += _happened(row)
     parts += [f'{name}: {row.body[name]}' for name in _SAID if row.body.get(name)]
     parts += [one for one in (row.product, row.source) if one]
     if row.image is not None:
         parts.append(row.image[: row.image.find(':') + 1 + _DIGITS])
     return '  '.join(map(visible, parts))
+
+
+def _happened(row: Row) -> Iterator[str]:
+    """What became of a promotion or a rollback, or what a note is about."""
+    from mmdefect.line.versions import REFUSED
+
+    body = row.body
+    if row.kind == 'note':
+        yield ' '.join(str(body[name]) for name in ('what', 'exam') if name in body)
+    if row.kind not in ('promotion', 'rollback'):
+        return
+    state, before = body.get('state'), body.get('from')
+    if state is not None:
+        yield f'{state}, forced' if body.get('forced') else state
+    if before is not None:
+        yield f'{before} stays' if state == REFUSED else f'in place of {before}'
+    if 'source' in body:
+        yield f'package: {body["source"]}'
+    yield from body.get('reasons', ())

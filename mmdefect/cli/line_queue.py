@@ -9,9 +9,11 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmdefect.cli.arguments import IMAGE, add_limit, limit_of
 from mmdefect.line.queue import consider
 
 if TYPE_CHECKING:
+    from mmdefect.line.folder import Line
     from mmdefect.line.queue import Entry
 
 _RULE = cleandoc(consider.__doc__ or '').partition('\n\nArgs:')[0]
@@ -23,14 +25,12 @@ HELP = f"""Print the images that wait for a verdict, the oldest first.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('line', metavar='LINE', type=Path, help='its folder')
-    parser.add_argument(
-        '--limit', type=int, default=20, metavar='N', help='at most so many (20)'
-    )
-    parser.add_argument('--json', action='store_true', help='one JSON object a line')
+    add_limit(parser)
     parser.add_argument(
         '--dismiss',
-        metavar='HASH',
-        help='take an image out without a verdict; it comes back when it is seen again',
+        metavar='IMAGE',
+        help='take an image out without a verdict; it comes back when it is seen '
+        f'again: {IMAGE}',
     )
 
 
@@ -38,26 +38,36 @@ def run(args: argparse.Namespace) -> int:
     """Print them, or take one out."""
     from mmdefect.line import queue
     from mmdefect.line.folder import Line
-    from mmdefect.utils.checks import check_number, visible
+    from mmdefect.utils.checks import visible
 
-    check_number('--limit', args.limit, 1, whole=True)
+    limit = limit_of(args)
     line = Line(args.line)
     if args.dismiss is not None:
-        if not queue.done(line, args.dismiss):
+        if not queue.done(line, _hash(line, args.dismiss)):
             raise ValueError(
-                f'--dismiss {visible(args.dismiss)}: expected the whole hash of an '
-                'image that waits; see `mmdefect line queue --json`'
+                f"'{visible(args.dismiss)}' is not in the queue: expected an image "
+                'that waits; see `mmdefect line queue`'
             )
         print(f'dismissed; {queue.count(line)} wait')
         return 0
     found = queue.entries(line)
-    for one in found[: args.limit]:
+    for one in found[:limit]:
         print(json.dumps(asdict(one)) if args.json else _told(one))
     if not args.json:
         full = f'; that is as many as it takes ({line.settings.queue.limit}): later '
         full += 'ones are not taken until some are done'
         print(f'{len(found)} wait{full if queue.is_full(line) else ""}')
     return 0
+
+
+def _hash(line: Line, given: str) -> str:
+    """The image that is meant; one that was never read has no hash in the log."""
+    from mmdefect.line.decided import find_decision
+    from mmdefect.line.queue import UNREAD
+
+    if given.startswith(UNREAD):
+        return given
+    return str(find_decision(line.log, given).image)
 
 
 def _told(one: Entry) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdefect.cli.arguments import IMAGE
+
 if TYPE_CHECKING:
     from mmdefect.line.folder import Line
     from mmdefect.line.log import Row
@@ -25,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('line', metavar='LINE', type=Path, help='its folder')
     parser.add_argument(
-        '--image', metavar='IMAGE', help='a file; or a hash, source or name of the log'
+        '--image', metavar='IMAGE', help=f'that was overlooked: {IMAGE}'
     )
     parser.add_argument('--kind', metavar='NAME', help='of the defect')
     parser.add_argument('--json', action='store_true', help='print JSON')

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mmdefect.cli.arguments import IMAGE
+
 HELP = """Say what is right about the newest decision on an image.
 
   confirmed    what was decided is right: it is ok, or shows what was found
@@ -20,19 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     from mmdefect.line.decided import VERDICTS
 
+    names = [one.replace(' ', '-') for one in VERDICTS]
     parser.add_argument('line', metavar='LINE', type=Path, help='its folder')
     parser.add_argument(
         'verdict',
         metavar='VERDICT',
-        type=lambda text: text.replace('-', ' '),
-        choices=VERDICTS,
-        help=', '.join(one.replace(' ', '-') for one in VERDICTS),
+        type=lambda text: text.replace(' ', '-'),
+        choices=names,
+        help=', '.join(names),
     )
     parser.add_argument(
-        'images',
-        metavar='IMAGE',
-        nargs='+',
-        help='a file; or a hash, source or file name of the log',
+        'images', metavar='IMAGE', nargs='+', help=f'that it is about: {IMAGE}'
     )
     parser.add_argument(
         '--kind',
@@ -77,14 +77,14 @@ def run(args: argparse.Namespace) -> int:
         row = give(
             line,
             image,
-            args.verdict,
+            args.verdict.replace('-', ' '),
             kind=args.kind,
             box=args.box,
             product=args.product,
             new_kind=args.new_kind,
             by=args.by,
         )
-        what = ' '.join([args.verdict, ', '.join(row.kinds)]).strip()
+        what = ' '.join(filter(None, [row.decision, ', '.join(row.kinds)]))
         old = newest is not None and row.id <= newest.id
         said = f'said already, row {row.id}' if old else f'row {row.id}'
         print(f'{row.source}: {what} ({said})')

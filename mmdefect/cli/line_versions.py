@@ -44,4 +44,4 @@ def _told(version: Version) -> str:
 
     how = f'passed {counted(version.exams)}' if version.passed else 'forced'
     why = f', why: {version.why}' if version.why else ''
-    return f'{version.name}  {version.time[:19]}  {how}{why}  from {version.source}'
+    return f'{version.name}  {version.time[:19]}Z  {how}{why}  from {version.source}'

@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmdefect.cli.arguments import add_bits, add_device, add_line, add_tile, tile_of
+from mmdefect.cli.arguments import (
+    add_bits,
+    add_device,
+    add_line,
+    add_port,
+    add_tile,
+    tile_of,
+)
 from mmdefect.utils.text_files import read_text_file
 
 if TYPE_CHECKING:
@@ -35,9 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_line(parser, 'in place of PACKAGE')
     parser.add_argument('--host', default='127.0.0.1', help='address (127.0.0.1)')
-    parser.add_argument(
-        '--port', type=int, default=8000, help='0 for a free one (8000)'
-    )
+    add_port(parser, 8000)
     parser.add_argument(
         '--token-file', type=Path, metavar='FILE', help='file that holds the token'
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -126,8 +127,14 @@ def export_feedback(
         classes=plan.classes,
         left_out=tuple(lacks),
         notes=plan.notes,
-        command=shlex.join(['mmdefect', 'init', *plan.command(out)]),
+        command=_next(plan.command(out), out),
     )
+
+
+def _next(words: Sequence[str], out: Path) -> str:
+    """What reads an export: beside other configs, of which my_line.py is the usual."""
+    config = re.sub(r'\W', '_', out.resolve().name)
+    return shlex.join(['mmdefect', 'init', *words, '--out', f'{config}.py'])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,6 +298,8 @@ def _folders(images: Sequence[Reviewed], spec: ModelSpec, lacks: list[str]) -> _
 
     kept = _sound(images, lack, lacks)
     named = [str(folder_of(one)) for one in kept]
+    good = [name for name in others if name in named]
+    told = ['--good', *good] if len(good) == 1 else []  # whatever it is called
 
     def write(draft: Path) -> None:
         for one, name in zip(kept, named, strict=True):
@@ -300,5 +309,5 @@ def _folders(images: Sequence[Reviewed], spec: ModelSpec, lacks: list[str]) -> _
         images=kept,
         classes=tuple(dict.fromkeys([*spec.classes, *named])),
         write=write,
-        command=lambda out: ['labels', str(out)],
+        command=lambda out: ['labels', str(out), *told],
     )

@@ -31,8 +31,6 @@ from mmdefect.line.row import (
 )
 from mmdefect.line.tables import connect, derive, insert, restore, told
 from mmdefect.line.verify import Verified, verify
-from mmdefect.utils.checks import brief
-from mmdefect.utils.files import file_sha256
 
 __all__ = ['Day', 'DecisionLog', 'Filters', 'Kind', 'Row', 'Verified']
 
@@ -161,38 +159,6 @@ class DecisionLog:
         where, values = asked.where()
         statement = f'SELECT COUNT(*) FROM {asked.tables} WHERE {where}'  # noqa: S608
         return int(self.select(statement, values)[0][0])
-
-    def find_image(self, given: str) -> str:
-        """The hash of an image of the log.
-
-        Args:
-            given: Its hash, or the first 8 digits of it or more; or its file.
-
-        Raises:
-            ValueError: The log has none, or several that begin so.
-        """
-        hashes = self._hashes(given)
-        if len(hashes) != 1:
-            several = ', '.join(one[:20] for one in hashes[:5])
-            raise ValueError(
-                f'image={brief(given)}: {several or "the log has none such"}: expected '
-                'one that was decided on, by its file, its hash or the first digits '
-                'of it, as `mmdefect line log` shows them'
-            )
-        return hashes[0]
-
-    def _hashes(self, given: str) -> list[str]:
-        found = file_sha256(given) if Path(given).is_file() else given.strip()
-        if len(found.removeprefix('pixels:')) < 8:
-            return []
-        # 'g' comes behind all digits.
-        return [
-            image
-            for (image,) in self.select(
-                'SELECT DISTINCT image FROM log WHERE image >= ? AND image < ? LIMIT 6',
-                (found, f'{found}g'),
-            )
-        ]
 
     def select(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """All that a SELECT gives, for the modules beside this one.

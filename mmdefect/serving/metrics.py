@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from prometheus_client import (
@@ -27,9 +28,10 @@ class Metrics:
 
     Args:
         work: Whose queue is measured.
+        behind: Of a line: whether another version serves than the one in use.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, *, behind: Callable[[], bool] | None = None) -> None:
         registry = CollectorRegistry()
         self.registry = registry
         self._line: LineMetrics | None = None
@@ -81,6 +83,11 @@ class Metrics:
         gauge(
             'mmdefect_requests_open', 'Requests that are read, wait or are computed'
         ).set_function(lambda: work.taken)
+        if behind is not None:  # also of a line that cannot be read
+            gauge(
+                'mmdefect_line_behind',
+                '1 while another version serves than the line uses, 0 otherwise',
+            ).set_function(behind)
 
     def request(self, model: str, status: int, seconds: float) -> None:
         """Count an answered request; ``model`` is empty where none was found."""

@@ -177,7 +177,9 @@ class Models:
     def reload(self, name: str) -> None:
         """Open a package again, and only then put it in the place of the old one.
 
-        What is being looked at ends with the old one, which is released after that.
+        Of a line the model and what writes its decisions down are replaced together, or
+        neither is. What is being looked at ends with the old ones, which are released
+        after that.
 
         Raises:
             PackageError: It does not open; the old one goes on.
@@ -185,23 +187,22 @@ class Models:
         self._models[name] = self._open(name)
 
     def _open(self, name: str) -> Model:
-        version = None
+        recorder = None
         try:
             folder = self._folders[name]
             if self.line is not None:
-                version = self.line.current()
-                folder = self.line.package(version)
+                folder = self.line.package()  # says that there is none yet
+                recorder = Recorder(self.line, version=folder.name)
             backend = self._open_model(folder)
             backend([_trial(backend)])
         except Exception as error:  # whatever an engine raises on a bad graph
             raise PackageError(f'{visible(name)}: {sentence_of(error)}') from error
-        line = self.line
         return Model(
             name=name,
             backend=backend,
             opened=datetime.now(timezone.utc),
             lock=nullcontext() if backend.name in SHARED else threading.Lock(),
-            recorder=None if line is None else Recorder(line, version=version),
+            recorder=recorder,
         )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mmdefect.serving.models import Models, Opener, name_packages
 from mmdefect.serving.refusal import sentence_of
 from mmdefect.serving.settings import ServerSettings, token_from_environment
+from mmdefect.utils.checks import check_range
 
 if TYPE_CHECKING:
     import uvicorn
@@ -125,7 +126,9 @@ def listen(host: str, port: int) -> socket.socket:
 
     Raises:
         OSError: It is in use, or is not of this machine; in one sentence.
+        ValueError: There is no such port.
     """
+    check_range('port', port, 0, 65535)  # the system would take it modulo 65536
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)
         family, _, _, _, address = found[0]

@@ -28,6 +28,8 @@ from mmdefect.utils.checks import visible
 
 _LOG = logging.getLogger('mmdefect.serving')
 _FOLLOW = 1.0  # seconds between two looks at which version a line uses
+# Seconds after which a version that did not open is tried again, at first and at most.
+_PAUSE, _LONGEST = 2.0, 300.0
 
 
 class Service:
@@ -42,7 +44,8 @@ class Service:
         self.models = models
         self.settings = settings
         self.work = Work(concurrency=settings.concurrency, queue=settings.queue)
-        self.metrics = Metrics(self.work)
+        behind = None if models.line is None else lambda: models.wanted() is not None
+        self.metrics = Metrics(self.work, behind=behind)
         self._reloading = asyncio.Lock()
 
     def is_ready(self) -> bool:
@@ -125,18 +128,23 @@ class Service:
     async def follow(self) -> None:
         """Open the version that the line has come to use; the old one serves meanwhile.
 
-        Looks once a second, for as long as the server runs.
+        Looks once a second, for as long as the server runs. A version that does not
+        open is tried again after a pause, which doubles each time up to five minutes:
+        a disk or memory that was full may have room by then.
         """
-        tried = None
+        tried, due, pause = None, 0.0, _PAUSE
         while self.models.line is not None:
             await asyncio.sleep(_FOLLOW)
             wanted = self.models.wanted()
-            if wanted is not None and wanted != tried:
-                try:
-                    _LOG.warning('%s now serves %s', *await self.reload(None), wanted)
-                except Refused as refused:
-                    _LOG.error('%s', refused.sentence)
-            tried = wanted  # one that does not open is tried once
+            if wanted != tried:
+                tried, due, pause = wanted, 0.0, _PAUSE
+            if wanted is None or time.monotonic() < due:
+                continue
+            try:
+                _LOG.warning('%s now serves %s', *await self.reload(None), wanted)
+            except Exception as error:  # of whatever kind: who follows must not end
+                _LOG.error('%s; next try in %g s', sentence_of(error), pause)
+                due, pause = time.monotonic() + pause, min(2 * pause, _LONGEST)
 
     async def measured(self) -> bytes:
         """All counters for Prometheus, and how the line is where there is one."""

@@ -41,6 +41,18 @@ def test_exception_without_gradio(
     assert 'pip install "mmdefect[app]"' in said
 
 
+@pytest.mark.parametrize('port', ['-1', '65536', '99999', '9' * 5000, '8e3', '٣'])
+@pytest.mark.parametrize('command', ['app', 'serve'])
+def test_exception_no_such_port(
+    command: str, port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some of them the system takes modulo 65536."""
+    with pytest.raises(SystemExit, match='2'):
+        main([command, 'nowhere', '--port', port])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(': expected a port, 1 to 65535, or 0 for a free one')
+
+
 @pytest.mark.slow
 def test_exception_a_port_that_is_taken(
     plates: Path, capsys: pytest.CaptureFixture[str]

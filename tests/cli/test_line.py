@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import json
 from collections.abc import Callable
 from importlib import import_module
@@ -60,8 +62,9 @@ def test_exception_init(said: Said, folder: Path) -> None:
 
 def test_smoke_log(said: Said, folder: Path) -> None:
     status, out, _ = said('log', folder, '--limit', 3)
-    first, second, third = out.splitlines()
+    more, first, second, third = out.splitlines()
     assert status == 0
+    assert more.startswith('3 older ones are not listed; give a larger --limit')
     assert first == (
         '      4  2026-11-30T12:00:03Z  decision   v0002 '
         '  ok  score 0.75  threshold 0.5  cable  /photos/3.png  000000000000'
@@ -75,15 +78,96 @@ def test_feature_log_as_json(said: Said, folder: Path) -> None:
     (row,) = map(json.loads, out.splitlines())
     assert (row['id'], row['kinds'], row['score']) == (2, ['dent', 'scratch'], 0.25)
     assert said('log', folder, '--since', '2026-11-30', '--json')[1].count('\n') == 4
-    image = f'{1:064x}'
-    assert json.loads(said('log', folder, '--json', '--image', image)[1])['id'] == 2
+
+
+def test_feature_log_is_cut_for_persons_only(said: Said, folder: Path) -> None:
+    """Other programs get all, and no word beside it, unless they say how many."""
+    log = Line(folder).log
+    log.append_many([{'kind': 'decision', 'version': 'v0002'}] * 24)
+    for words, rows in {
+        (): 1 + 20,
+        ('--limit', 30): 30,
+        ('--limit', 31, '--version', 'v0002'): 26,
+        ('--json',): 30,
+        ('--json', '--limit', 3): 3,
+        ('--json', '--kind', 'decision', '--until', '2020-01-01'): 0,
+    }.items():
+        status, out, _ = said('log', folder, *words)
+        assert (status, len(out.splitlines())) == (0, rows)
+        if '--json' in words:
+            ids = [json.loads(line)['id'] for line in out.splitlines()]
+            assert ids == [*range(31 - rows, 31)]
+    assert said('log', folder, '--kind', 'decision')[1].startswith('8 older ones')
+
+
+def test_feature_log_of_an_image(
+    said: Said, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meant in the same ways as of a verdict."""
+    monkeypatch.chdir(tmp_path)
+    photo = tmp_path / 'elsewhere.png'
+    photo.write_bytes(b'a')
+    name = hashlib.sha256(b'a').hexdigest()
+    row = Line(folder).log.append('decision', image=name, source='/photos/a.png')
+    for given in (name, name[:8], 'elsewhere.png', 'a.png', '/photos/a.png'):
+        (line,) = said('log', folder, '--image', given)[1].splitlines()
+        assert line.split()[0] == str(row.id)
+
+
+def test_feature_log_says_what_became_of_versions(said: Said, folder: Path) -> None:
+    log = Line(folder).log
+    given = {'source': '/packages/new', 'why': None, 'reasons': []}
+    log.append_many(
+        [
+            {'kind': kind, 'version': version, 'body': body}
+            for kind, version, body in (
+                ('note', None, {'what': 'exam added', 'exam': 'frozen'}),
+                ('promotion', 'v0001', {**given, 'state': 'promoted', 'from': None}),
+                (
+                    'promotion',
+                    None,
+                    {
+                        **given,
+                        'state': 'refused',
+                        'from': 'v0001',
+                        'reasons': ['frozen: crack loses 100 points'],
+                    },
+                ),
+                (
+                    'promotion',
+                    'v0002',
+                    {
+                        **given,
+                        'state': 'promoted',
+                        'from': 'v0001',
+                        'forced': True,
+                        'why': 'a trial',
+                    },
+                ),
+                ('rollback', 'v0001', {'from': 'v0002', 'why': 'it is blind'}),
+                ('note', 'v0001', {'what': 'reference', 'origin': 'a', 'images': 4}),
+                ('note', None, {'what': 'exam retired', 'exam': 'frozen', 'why': 'w'}),
+            )
+        ]
+    )
+    lines = said('log', folder, '--limit', 7)[1].splitlines()[1:]
+    assert [line.split('Z  ')[1].split(maxsplit=2)[2] for line in lines] == [
+        'exam added frozen',
+        'promoted  package: /packages/new',
+        'refused  v0001 stays  package: /packages/new  frozen: crack loses 100 points',
+        'promoted, forced  in place of v0001  package: /packages/new  why: a trial',
+        'in place of v0002  why: it is blind',
+        'reference  origin: a',
+        'exam retired frozen  why: w',
+    ]
 
 
 def test_exception_log(said: Said, folder: Path) -> None:
     for words, why in {
         ('--limit', 0): '--limit=0: expected at least 1',
         ('--since', 'x'): "since='x': expected a time",
-        ('--image', 'abcdefabcdef'): 'the log has none such: expected one that was',
+        ('--image', 'abcdefabcdef'): 'is no image of the log: expected one that was',
+        ('--image', '00000000'): 'fits 4: ',
     }.items():
         status, _, err = said('log', folder, *words)
         assert status == 1
@@ -121,6 +205,16 @@ def test_feature_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert module.HELP.partition('\n')[0] in out
     assert f'usage: mmdefect line {name}' in out
+
+
+@pytest.mark.parametrize('name', line_commands.COMMANDS)
+def test_feature_help_names_choices_as_errors_do(name: str) -> None:
+    """What an error of argparse lists stands in the help, letter for letter."""
+    parser = argparse.ArgumentParser()
+    import_module(line_commands.COMMANDS[name][0]).add_arguments(parser)
+    said = ' '.join(parser.format_help().split())
+    for action in parser._actions:
+        assert all(choice in said for choice in action.choices or ())
 
 
 def test_exception_usage(capsys: pytest.CaptureFixture[str]) -> None:

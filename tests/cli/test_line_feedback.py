@@ -39,9 +39,12 @@ def test_smoke_boxes(capsys: Out) -> None:
     *said, end = capsys.readouterr().out.splitlines()
     assert said == ['out: 10 images, 0 of them good; dent 5, a hole 5']
     command = end.removeprefix('next: ')
-    assert command == "mmdefect init boxes out --classes dent crack 'a hole'"
+    assert command == (
+        "mmdefect init boxes out --classes dent crack 'a hole' --out out.py"
+    )
+    Path('my_line.py').touch()  # of another data set, as the guides call it
     assert main(shlex.split(command)[1:]) == 0
-    config = Config.fromfile('my_line.py')
+    config = Config.fromfile('out.py')
     assert [*config.classes] == ['dent', 'crack', 'a hole']
     assert config.model.bbox_head.num_classes == 3
 
@@ -68,8 +71,10 @@ def test_smoke_maps(capsys: Out) -> None:
     Path('work').mkdir()
     state = StreamState(name='l', classes=['bottle', 'cable'], steps=steps)
     state.save(Path('work'))
-    assert main(['init', 'maps', 'out', '--after', 'work']) == 0
-    config = Config.fromfile('my_line.py')
+    command = said.splitlines()[-1].removeprefix('next: ')
+    assert command == 'mmdefect init maps out --out out.py'
+    assert main([*shlex.split(command)[1:], '--after', 'work']) == 0
+    config = Config.fromfile('out.py')
     assert config.stream.protocol == [['bottle', 'cable'], ['nut']]
 
 
@@ -88,4 +93,27 @@ def test_smoke_labels(capsys: Out) -> None:
     said = capsys.readouterr().out.splitlines()
     assert said[0] == 'out: 2 images, 1 of them good; red 1'
     assert said[1].startswith('left out: 2.png ')
-    assert main(['init', 'labels', 'out', '--good', 'blue']) == 0
+    command = said[-1].removeprefix('next: ')
+    assert command == 'mmdefect init labels out --good blue --out out.py'
+    assert main(shlex.split(command)[1:]) == 0
+
+
+@pytest.mark.parametrize(
+    ('out', 'config'),
+    [
+        ('of 30.11.2026', 'of_30_11_2026.py'),
+        ('sub/fb.py', 'fb_py.py'),
+        ('häufig', 'häufig.py'),
+    ],
+)
+def test_feature_any_folder_gives_a_config(out: str, config: str, capsys: Out) -> None:
+    line = make_line(Path('l'), 'labels')
+    for seed, kinds in enumerate([[], ['red']]):
+        decision = 'defective' if kinds else 'ok'
+        path = draw(Path(f'{seed}.png'), seed)
+        decide(line, path, decision=decision, kinds=kinds, body={'name': 'blue'})
+        give(line, path, 'confirmed')
+    assert main(['line', 'export-feedback', 'l', out]) == 0
+    command = capsys.readouterr().out.splitlines()[-1].removeprefix('next: ')
+    assert main(shlex.split(command)[1:]) == 0
+    assert out in str(Config.fromfile(config).train_dataloader.dataset)

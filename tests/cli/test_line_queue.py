@@ -12,6 +12,7 @@ from mmdefect.cli.main import main
 from mmdefect.line import queue
 from mmdefect.line.folder import Line
 from mmdefect.line.settings import QueueRule
+from mmdefect.utils.files import file_sha256 as hash_of
 from tests.helpers.reviewed_line import decide, draw, make_line
 
 Out = pytest.CaptureFixture[str]
@@ -25,6 +26,9 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
     for seed in range(3):
         row = decide(line, draw(Path(f'{seed}.png'), seed))
         queue.enqueue(line, row, 'margin')
+    decide(line, draw(Path('seen.png'), 3))
+    for seed, folder in enumerate('ab', start=4):
+        decide(line, draw(Path(folder, 'same.png'), seed))
     return line
 
 
@@ -50,9 +54,38 @@ def test_smoke(line: Line, capsys: Out) -> None:
 def test_exception(line: Line, capsys: Out) -> None:
     assert main(['line', 'queue', 'l', '--limit', '0']) == 1
     assert '--limit=0: expected at least 1' in capsys.readouterr().err
-    assert main(['line', 'queue', 'l', '--dismiss', 'abc']) == 1
-    assert '--dismiss abc: expected the whole hash' in capsys.readouterr().err
+    for given, why in {
+        'abc': "image='abc' is no image of the log: expected one that was decided on",
+        'same.png': "image='same.png' fits 2: ",
+        'seen.png': "'seen.png' is not in the queue: expected ",
+        'unread:abc': "'unread:abc' is not in the queue",
+    }.items():
+        assert main(['line', 'queue', 'l', '--dismiss', given]) == 1
+        assert why in capsys.readouterr().err
     assert queue.count(line) == 3
+
+
+def test_feature_dismissed_by_what_a_verdict_takes(line: Line, capsys: Out) -> None:
+    Path('0.png').rename('renamed.png')
+    for count, given in enumerate(('renamed.png', '1.png', hash_of('2.png')[:8])):
+        assert main(['line', 'queue', 'l', '--dismiss', given]) == 0
+        assert capsys.readouterr().out == f'dismissed; {2 - count} wait\n'
+    row = line.log.append('decision', source='gone.png', decision='undecided')
+    queue.enqueue(line, row, 'error')
+    (entry,) = queue.entries(line)
+    assert main(['line', 'queue', 'l', '--dismiss', entry.image]) == 0
+    assert queue.count(line) == 0
+
+
+def test_feature_json_is_whole(line: Line, capsys: Out) -> None:
+    """A person gets twenty lines, another program gets all."""
+    more = make_line(Path('many'), queue=QueueRule(limit=30))
+    for number in range(25):
+        row = more.log.append('decision', image=f'{number:064x}', decision='ok')
+        queue.enqueue(more, row, 'margin')
+    for words, lines in {(): 20 + 1, ('--json',): 25, ('--limit', '22'): 23}.items():
+        assert main(['line', 'queue', 'many', *words]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == lines
 
 
 def test_feature_help_states_the_rule(capsys: Out) -> None:

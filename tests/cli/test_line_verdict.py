@@ -42,6 +42,11 @@ def test_smoke(line: Line, capsys: Out) -> None:
     assert row.body['by'] == 'me'
 
 
+def test_feature_names_are_those_of_the_log(line: Line, capsys: Out) -> None:
+    assert verdict('false-alarm', 'dent.png') == 0
+    assert capsys.readouterr().out.startswith('dent.png: false alarm dent (row 4)')
+
+
 def test_feature_several_images_at_once(line: Line, capsys: Out) -> None:
     assert verdict('confirmed', 'ok.png', 'dent.png') == 0
     assert verdict('confirmed', 'dent.png') == 0
@@ -56,8 +61,9 @@ def test_exception(line: Line, capsys: Out) -> None:
     with pytest.raises(SystemExit):
         verdict('perfect', 'ok.png')
     assert "invalid choice: 'perfect'" in capsys.readouterr().err
-    assert verdict('false-alarm', 'ok.png') == 1
-    assert "decided to be ok: expected 'confirmed'" in capsys.readouterr().err
+    for name in ('false-alarm', 'false alarm'):  # as errors and the log have it
+        assert verdict(name, 'ok.png') == 1
+        assert "decided to be ok: expected 'confirmed'" in capsys.readouterr().err
     assert verdict('missed', 'ok.png', 'dent.png', '--box', 1, 2, 9, 12) == 1
     assert '--box with 2 images: expected one image' in capsys.readouterr().err
     assert line.log.count(kind='verdict') == 0

@@ -61,7 +61,9 @@ def test_smoke_coco(line: Line, tmp_path: Path) -> None:
     assert (done.form, done.images, done.good) == ('coco', 4, 2)
     assert done.kinds == {'dent': 1, 'hole': 1, 'crack': 1}
     assert done.classes == ('dent', 'crack', 'hole')
-    assert done.command == f'mmdefect init boxes {out} --classes dent crack hole'
+    assert done.command == (
+        f'mmdefect init boxes {out} --classes dent crack hole --out out.py'
+    )
     assert names_in(out) == [
         './feedback.json',
         'images/alarm',

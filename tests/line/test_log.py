@@ -241,23 +241,6 @@ def test_feature_times_are_utc(tmp_path: Path) -> None:
     assert log.append('note').time[:16] >= now[:16]
 
 
-def test_feature_an_image_by_its_digits_or_file(
-    log: DecisionLog, tmp_path: Path
-) -> None:
-    photo = tmp_path / 'a.png'
-    photo.write_bytes(b'a')
-    name = hashlib.sha256(b'a').hexdigest()
-    log.append('decision', image=name)
-    assert log.find_image(str(photo)) == log.find_image(name[:8]) == name
-    for given, why in {
-        '00000000': 'several|, 0000',
-        name[:7]: 'the log has none such',
-        'ffffffffff': 'the log has none such',
-    }.items():
-        with pytest.raises(ValueError, match=why):
-            log.find_image(given)
-
-
 @pytest.mark.parametrize(
     ('given', 'why'),
     [

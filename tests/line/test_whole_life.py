@@ -183,7 +183,7 @@ def test_feature_a_whole_life(run: Run, tmp_path: Path) -> None:
     review(run, first, boxes_of(tmp_path / 'data/today/NEU-DET'))
     learned = run('mmdefect line export-feedback my_line feedback').splitlines()
     assert (tmp_path / 'feedback/feedback.json').is_file()
-    run(learned[-1].removeprefix('next: ') + ' --out next_step.py')
+    run(learned[-1].removeprefix('next: '))
     overlooked = since_when(run, 'scratches')
     assert overlooked['last_found'] is None
     assert overlooked['overlooked_since'] == told(first['scratches_1'])

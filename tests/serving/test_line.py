@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +13,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from mmdefect.line.folder import Line
+from mmdefect.line.record import Recorder
 from mmdefect.line.settings import LineSettings
-from mmdefect.serving import service
+from mmdefect.serving import models, service
 from mmdefect.serving.app import create_app
 from mmdefect.serving.models import Models, PackageError
+from mmdefect.serving.service import Service
 from tests.helpers.served import (
     ShadeBackend,
     client,
@@ -89,8 +92,8 @@ def test_feature_a_promotion_needs_no_restart(line: Line) -> None:
 
 def test_feature_many_at_once_while_it_is_promoted(line: Line) -> None:
     """Every request is answered, and each answer has its row, of the same version."""
-    models = Models([], open_model=ShadeBackend, line=line)
-    with served(models, concurrency=4) as url, ThreadPoolExecutor(4) as threads:
+    opened = Models([], open_model=ShadeBackend, line=line)
+    with served(opened, concurrency=4) as url, ThreadPoolExecutor(4) as threads:
 
         def ask(number: int) -> tuple[str, str]:
             if number == 30:
@@ -109,8 +112,32 @@ def test_feature_many_at_once_while_it_is_promoted(line: Line) -> None:
     assert line.log.verify().ok
 
 
-def test_exception_a_version_that_does_not_open(line: Line) -> None:
-    """The old one goes on; it is tried once, not each second."""
+def test_exception_a_version_that_does_not_open(
+    line: Line, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The old one goes on; it is tried again, more and more seldom, until it opens."""
+    monkeypatch.setattr(service, '_PAUSE', 0.02)
+    monkeypatch.setattr(service, '_LONGEST', 0.04)
+    (line.versions_dir / 'v0002' / 'shade.json').write_text('{')
+    with client_of(line) as to:
+        assert 'mmdefect_line_behind 0.0' in to.get('/metrics').text
+        use(line, 'v0002')
+        wait_until(lambda: caplog.text.count('next try in') > 2)
+        assert answer(to)['version'] == 'v0001'
+        assert to.post('/reload').status_code == 422
+        told = to.get('/metrics').text
+        assert 'mmdefect_line_behind 1.0' in told
+        assert 'reloads_total{model="my_line",outcome="replaced"}' not in told
+        write_package(line.versions_dir / 'v0002', 'dent')
+        wait_until(lambda: answer(to)['version'] == 'v0002')
+        told = to.get('/metrics').text
+        assert 'mmdefect_line_behind 0.0' in told
+        assert 'reloads_total{model="my_line",outcome="replaced"} 1.0' in told
+    pauses = [float(one.split()[-2]) for one in caplog.messages if 'next try' in one]
+    assert pauses[:3] == [0.02, 0.04, 0.04]
+
+
+def test_exception_a_version_is_not_tried_each_second(line: Line) -> None:
     (line.versions_dir / 'v0002' / 'shade.json').write_text('{')
     with client_of(line) as to:
         use(line, 'v0002')
@@ -119,7 +146,55 @@ def test_exception_a_version_that_does_not_open(line: Line) -> None:
         for _ in range(5):
             assert answer(to)['version'] == 'v0001'
         assert kept in to.get('/metrics').text
-        assert to.post('/reload').status_code == 422
+
+
+def test_exception_a_recorder_that_cannot_be_made(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is not replaced without what writes its decisions down."""
+    broken = threading.Event()
+    broken.set()
+
+    class Failing(Recorder):
+        def __init__(self, line: Line, *, version: str | None) -> None:
+            if version == 'v0002' and broken.is_set():
+                raise OSError('too many open files')
+            super().__init__(line, version=version)
+
+    monkeypatch.setattr(service, '_PAUSE', 0.01)
+    monkeypatch.setattr(models, 'Recorder', Failing)
+    with client_of(line) as to:
+        use(line, 'v0002')
+        refused = to.post('/reload')
+        assert refused.status_code == 422
+        assert 'my_line: too many open files (the old one' in refused.json()['error']
+        found = answer(to)
+        assert found['version'] == 'v0001'
+        assert found['predictions'][0]['boxes'][0]['name'] == 'scratch'
+        broken.clear()
+        wait_until(lambda: answer(to)['version'] == 'v0002')
+    for row in line.log.rows():
+        assert row.kinds == ({'v0001': 'scratch', 'v0002': 'dent'}[str(row.version)],)
+
+
+def test_exception_nothing_ends_who_follows(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even what is said of no package, as when no thread can be started."""
+    monkeypatch.setattr(service, '_PAUSE', 0.01)
+    reload, tried = Service.reload, threading.Event()
+
+    async def failing(self: Service, name: str | None) -> list[str]:
+        if tried.is_set():
+            return await reload(self, name)
+        tried.set()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Service, 'reload', failing)
+    with client_of(line) as to:
+        use(line, 'v0002')
+        wait_until(lambda: answer(to)['version'] == 'v0002')
+        assert tried.is_set()
 
 
 def test_exception_a_line_without_a_version(line: Line) -> None:

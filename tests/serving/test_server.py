@@ -78,6 +78,13 @@ def test_exception_port_in_use(tmp_path: Path, capsys: pytest.CaptureFixture) ->
     assert not opened
 
 
+@pytest.mark.parametrize('port', [-1, 70_000])
+def test_exception_no_such_port(port: int) -> None:
+    """Which the system would take for another."""
+    with pytest.raises(ValueError, match=f'port={port}: expected at least 0'):
+        listen('127.0.0.1', port)
+
+
 def test_feature_answers_are_not_held_back() -> None:
     with (
         listen('127.0.0.1', 0) as listener,
