@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdefect.deploy.decision import failed
+from mmdefect.deploy.sources import image_of
+from mmdefect.line.images import Picture, is_of
 from mmdefect.utils.checks import check_type, name_some, visible
 from mmdefect.utils.files import file_sha256
 
 if TYPE_CHECKING:
+    from mmdefect.apis.inferencer import DefectInferencer
+    from mmdefect.deploy.result import Prediction
     from mmdefect.line.folder import Line
     from mmdefect.line.log import DecisionLog, Row
 
@@ -54,15 +60,39 @@ def newest_verdict(log: DecisionLog, image: str) -> Row | None:
     return _newest(log, image, 'verdict')
 
 
-def picture_of(line: Line, row: Row) -> Path | None:
-    """Where an image lies that was decided on, unchanged; None if it is gone.
+def picture_of(line: Line, image: str | None, source: str | None) -> Picture | None:
+    """An image that was decided on, unchanged; None if it is gone.
 
     Kept by the line, or still where it came from.
+
+    Args:
+        line: That has decided.
+        image: Its hash; None of one that could not be read.
+        source: Where it came from.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: What the line has kept was changed.
     """
-    if row.image is None or (kept := line.images.find(row.image)) is not None:
-        return kept if row.image else None
-    path = Path(row.source or '')
-    return path if path.is_file() and file_sha256(path) == row.image else None
+    if image is None:
+        return None
+    return line.images.read(image) or unchanged(Path(source or ''), image)
+
+
+def unchanged(path: Path, image: str) -> Picture | None:
+    """A file that is the image of a hash; None if it is another, or none."""
+    data = path.read_bytes() if path.is_file() else None
+    return Picture(path, data) if data is not None and is_of(data, image) else None
+
+
+def looked_at(model: DefectInferencer, picture: Picture) -> Prediction:
+    """What a model says of a picture, of the very content that was compared."""
+    source = str(picture.path)
+    try:
+        pixels = image_of(picture.data, source, bits=model.bits)
+    except ValueError as error:
+        return failed(str(error), model.spec, source=source)
+    return replace(model.predict_one(pixels), source=source)
 
 
 def _newest(log: DecisionLog, image: str, kind: Any) -> Row | None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdefect.deploy.package import read_package
-from mmdefect.deploy.sources import read_image
+from mmdefect.deploy.sources import content_of, image_of
 from mmdefect.deploy.spec import Task
 from mmdefect.line.exam import FILE, IMAGES, Exam, ExamImage
 from mmdefect.line.exam_sources import read_labelled
 from mmdefect.line.gate import Limits
+from mmdefect.line.images import image_hash
 from mmdefect.utils.checks import check_type, name_some, visible
 from mmdefect.utils.files import file_sha256, need_space, new_folder, write_json
 from mmdefect.utils.text_files import inner_path
@@ -58,15 +59,12 @@ def add_exam(
     check_type('note', note, str, expected='text')
     task, classes, found = read_labelled(annotations, folder)
     _check_task(line, name, task)
-    for path, _ in found:
-        # Refused here, and not by every promotion. Of any depth: models say theirs.
-        read_image(path, bits=16)
     size = sum(path.stat().st_size for path, _ in found)
     images = f'a copy of {len(found)} images'
     need_space(line.folder, size, images, cure='free some space')
     target = line.exams_dir / name
     with line.lock('add-exam'):
-        with new_folder(target) as draft:
+        with new_folder(target, cure='choose another name') as draft:
             exam = Exam(
                 folder=target,
                 name=name,
@@ -201,7 +199,10 @@ def _folder_name(name: str) -> str:
 
 
 def _copied(source: Path, draft: Path, image: ExamImage) -> ExamImage:
+    data = content_of(source)
+    # Refused here, and not by every promotion. Of any depth: models say theirs.
+    image_of(data, source, bits=16)
     target = draft / IMAGES / image.file
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    return replace(image, sha256=file_sha256(target))
+    target.write_bytes(data)
+    return replace(image, sha256=str(image_hash(data, None)))

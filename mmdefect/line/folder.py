@@ -68,13 +68,8 @@ class Line:
             OSError: It cannot be written.
         """
         folder = Path(folder).absolute()
-        for parent in folder.resolve().parents:
-            if is_line(parent):
-                raise ValueError(
-                    f'{folder} is inside of the line {parent}: expected a folder of '
-                    'its own; choose another'
-                )
-        with new_folder(folder) as draft:
+        refuse_inside(folder)
+        with new_folder(folder, cure='choose another') as draft:
             for name in FOLDERS:
                 (draft / name).mkdir()
             DecisionLog(draft / 'decisions.db').close()
@@ -241,6 +236,20 @@ class Line:
             return
         path = self.folder / 'head.json'
         write_json(path, {'id': newest.id, 'hash': newest.hash}, lasting=True)
+
+
+def refuse_inside(folder: Path) -> None:
+    """Refuse a place in the folder of a line, which holds its own alone.
+
+    Raises:
+        ValueError: There is a line above it.
+    """
+    for parent in folder.resolve().parents:
+        if is_line(parent):
+            raise ValueError(
+                f'{folder} is inside of the line {parent}: expected a folder of its '
+                'own; choose another'
+            )
 
 
 def is_line(folder: str | Path) -> bool:

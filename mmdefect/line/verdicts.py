@@ -13,6 +13,7 @@ from mmdefect.line.decided import (
     find_decision,
     newest_verdict,
     picture_of,
+    unchanged,
 )
 from mmdefect.line.queue import alone, done
 from mmdefect.line.truth import Box, truth_of
@@ -263,6 +264,6 @@ def _keep(line: Line, decision: Row, given: Path) -> None:
     name = str(decision.image)
     if line.settings.keep_images == 'none' or line.images.find(name) is not None:
         return
-    path = given if given.is_file() else picture_of(line, decision)
-    if path is not None:
-        line.images.add(name, path.read_bytes(), suffix=path.suffix.lower())
+    found = unchanged(given, name) or picture_of(line, name, decision.source)
+    if found is not None:
+        line.images.add(name, found.data, suffix=found.path.suffix.lower())

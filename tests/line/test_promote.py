@@ -222,12 +222,12 @@ def test_feature_each_image_is_decoded_once(
     """For both versions and all pictures of the page."""
     read: list[str] = []
 
-    def counted(path: Path, **more: Any) -> Any:
+    def counted(data: bytes, path: Path, **more: Any) -> Any:
         read.append(path.name)
-        return real(path, **more)
+        return real(data, path, **more)
 
-    real = examine.read_image
-    monkeypatch.setattr(examine, 'read_image', counted)
+    real = examine.image_of
+    monkeypatch.setattr(examine, 'image_of', counted)
     promote(line, toys.blind_package(tmp_path / 'blind'))
     assert len(read) == len(set(read)) == 10
 
