@@ -32,7 +32,7 @@ def test_smoke_the_source_is_not_needed_any_more(line: Line, tmp_path: Path) -> 
 
 
 def test_exception_a_name_is_used_once(line: Line, tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError, match='frozen holds .*; choose another name$'):
+    with pytest.raises(FileExistsError, match=r'frozen holds .*; choose another name$'):
         add_exam(line, 'frozen', folder=map_exam(tmp_path / 'maps'))
     assert line.log.count(kind='note') == 1
 

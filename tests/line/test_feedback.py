@@ -268,7 +268,9 @@ def test_exception_a_picture_that_was_changed(line: Line, tmp_path: Path) -> Non
 def test_exception(line: Line, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"form='mvtec': expected one of coco"):
         export_feedback(line, tmp_path / 'out', 'mvtec')
-    with pytest.raises(FileExistsError, match='something already.*; give another OUT$'):
+    with pytest.raises(
+        FileExistsError, match=r'something already.*; give another OUT$'
+    ):
         export_feedback(line, line.folder)
     empty = make_line(tmp_path / 'empty')
     with pytest.raises(ValueError, match='has no verdict yet: expected some to export'):
