@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mmdefect.line.queue import consider
 
 if TYPE_CHECKING:
-    from mmdefect.line.queue import Entry
+    from mmdefect.line.queue_entry import Entry
 
 _RULE = cleandoc(consider.__doc__ or '').partition('\n\nArgs:')[0]
 HELP = f"""Print the images that wait for a verdict, the oldest first.
@@ -29,8 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--json', action='store_true', help='one JSON object a line')
     parser.add_argument(
         '--dismiss',
-        metavar='HASH',
-        help='take an image out without a verdict; it comes back when it is seen again',
+        metavar='IMAGE',
+        help='take an image out without a verdict, by its hash or name; it comes back '
+        'when it is seen again',
     )
 
 
@@ -38,16 +39,12 @@ def run(args: argparse.Namespace) -> int:
     """Print them, or take one out."""
     from mmdefect.line import queue
     from mmdefect.line.folder import Line
-    from mmdefect.utils.checks import check_number, visible
+    from mmdefect.utils.checks import check_number
 
     check_number('--limit', args.limit, 1, whole=True)
     line = Line(args.line)
     if args.dismiss is not None:
-        if not queue.done(line, args.dismiss):
-            raise ValueError(
-                f'--dismiss {visible(args.dismiss)}: expected the whole hash of an '
-                'image that waits; see `mmdefect line queue --json`'
-            )
+        queue.done(line, queue.find(line, args.dismiss).image)
         print(f'dismissed; {queue.count(line)} wait')
         return 0
     found = queue.entries(line)
@@ -65,5 +62,7 @@ def _told(one: Entry) -> str:
     what = ' '.join(filter(None, [one.decision, ', '.join(one.kinds)]))
     if one.score is not None and one.threshold is not None:
         what += f' ({one.score:.4g} of {one.threshold:.4g})'
+    if one.detail:
+        what += f', {one.detail}'
     version = one.version or '-'
     return f'{one.time}  {one.reason:15}  {version}  {what}  {one.source}  {one.image}'

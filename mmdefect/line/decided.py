@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmdefect.deploy.decision import failed
 from mmdefect.deploy.sources import image_of
 from mmdefect.line.images import Picture, is_of
+from mmdefect.line.queue_entry import SHORTEST, UNREAD
 from mmdefect.utils.checks import check_type, name_some, visible
 from mmdefect.utils.files import file_sha256
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 VERDICTS = ('confirmed', 'false alarm', 'missed', 'wrong kind')
 """What can be said of a decision; :func:`mmdefect.line.truth.truth_of` says what each
 means."""
-#: Digits of a hash from which on it may be cut short.
-SHORTEST = 8
 _HASH = re.compile(rf'(pixels:)?[0-9a-f]{{{SHORTEST},64}}')
 _CURE = 'give its file, or the hash that `mmdefect line log --json` shows'
 
@@ -42,10 +41,14 @@ def find_decision(log: DecisionLog, image: str | Path) -> Row:
     """
     check_type('image', image, str | Path, expected='a file, a hash or a name')
     name = str(image)
+    if name.startswith(UNREAD):
+        raise _never_read(name)
     if Path(image).is_file():
         return _of_file(log, Path(image))
     found = _hashed(log, name) if _HASH.fullmatch(name) else []
     found = found or _named(log, name)
+    if not found:
+        _refuse_never_read(log, name)
     if len(found) != 1:
         fits = f'fits {name_some([_told(*one) for one in found])}'
         raise ValueError(
@@ -104,6 +107,8 @@ def _of_file(log: DecisionLog, path: Path) -> Row:
     if (found := _newest(log, digest, 'decision')) is not None:
         return found
     alike = [_told(*one) for one in _named(log, path.name)]
+    if not alike:
+        _refuse_never_read(log, path.name)
     others = f' (of its name are {name_some(alike)})' if alike else ''
     raise ValueError(
         f'{visible(str(path))} of SHA-256 {digest[:SHORTEST]} is no image of the log'
@@ -134,6 +139,30 @@ def _named(log: DecisionLog, name: str) -> list[Any]:
     )
     exact = [one[:2] for one in found if one[1] == plain]
     return exact or [one[:2] for one in found]
+
+
+def _refuse_never_read(log: DecisionLog, name: str) -> None:
+    """Say of a file that could not be read what can be done about it.
+
+    Raises:
+        ValueError: It is one.
+    """
+    plain = name.encode('utf-8', 'backslashreplace').decode()
+    found = log.select(
+        "SELECT id FROM log WHERE kind = 'decision' AND image IS NULL AND "
+        '(source = ? OR substr(source, ?) IN (?, ?)) LIMIT 1',
+        (plain, -len(plain) - 1, f'/{plain}', f'\\{plain}'),
+    )
+    if found:
+        raise _never_read(name)
+
+
+def _never_read(name: str) -> ValueError:
+    return ValueError(
+        f"'{visible(name)}' could not be read when it was its turn: expected an image "
+        'that was looked at, for a verdict; take it out of the queue with `mmdefect '
+        'line queue LINE --dismiss`'
+    )
 
 
 def _told(image: str, source: str | None) -> str:

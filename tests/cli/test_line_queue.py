@@ -47,11 +47,26 @@ def test_smoke(line: Line, capsys: Out) -> None:
     assert line.log.count(kind='verdict') == 0
 
 
+def test_feature_what_could_not_be_read_is_dismissed_by_name(
+    line: Line, capsys: Out
+) -> None:
+    line.log.append('decision', source='empty.png', body={'error': 'zero bytes'})
+    queue.done(line, queue.entries(line)[0].image)
+    row = next(line.log.rows(newest=True))
+    assert queue.enqueue(line, row, 'error', 'cannot read empty.png (zero bytes)')
+    assert main(['line', 'queue', 'l']) == 0
+    assert ', cannot read empty.png (zero bytes)  empty.png' in capsys.readouterr().out
+    assert main(['line', 'verdict', 'l', 'confirmed', 'empty.png']) == 1
+    assert 'queue LINE --dismiss' in capsys.readouterr().err
+    assert main(['line', 'queue', 'l', '--dismiss', 'empty.png']) == 0
+    assert capsys.readouterr().out == 'dismissed; 2 wait\n'
+
+
 def test_exception(line: Line, capsys: Out) -> None:
     assert main(['line', 'queue', 'l', '--limit', '0']) == 1
     assert '--limit=0: expected at least 1' in capsys.readouterr().err
     assert main(['line', 'queue', 'l', '--dismiss', 'abc']) == 1
-    assert '--dismiss abc: expected the whole hash' in capsys.readouterr().err
+    assert "'abc' is not in the queue: expected one image" in capsys.readouterr().err
     assert queue.count(line) == 3
 
 

@@ -46,6 +46,13 @@ def test_exception_several_or_none(tmp_path: Path) -> None:
         find_decision(line.log, 'ne.png')
     with pytest.raises(ValueError, match='is no image of the log'):
         find_decision(line.log, '0' * 64)
+    line.log.append('decision', source=f'{tmp_path}/d/empty.png')  # not read
+    (tmp_path / 'empty.png').touch()
+    for name in ('empty.png', 'd/empty.png', 'unread:00', tmp_path / 'empty.png'):
+        with pytest.raises(
+            ValueError, match=r'could not be read .*line queue LINE --di'
+        ):
+            find_decision(line.log, name)
     unknown = draw(tmp_path / 'c' / 'one.png', 7)
     with pytest.raises(ValueError, match=r'no image of the log \(of its name are 2: '):
         find_decision(line.log, unknown)
