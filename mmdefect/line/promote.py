@@ -17,7 +17,7 @@ from mmdefect.deploy.saving import file_stem
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.line.exam import Exam
 from mmdefect.line.examine import look, result_of
-from mmdefect.line.exams import check_reason, open_exams
+from mmdefect.line.exams import check_names, check_reason, open_exams
 from mmdefect.line.gate import Verdict, compare
 from mmdefect.line.gate_page import Changes, write_gate_page
 from mmdefect.line.versions import (
@@ -223,6 +223,8 @@ def _check(given: Package, old: Package | None, exams: Sequence[Exam]) -> None:
             f'{name} is a model of {spec.task}: expected one of the task of the exams '
             f'{some_of(others)}; give another package, or retire them'
         )
+    for exam in exams:
+        check_names(exam.name, exam.classes, spec)
     if old is None:
         return
     if spec.classes[: len(old.spec.classes)] != old.spec.classes:

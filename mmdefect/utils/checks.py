@@ -114,6 +114,11 @@ def name_some(items: Sequence[str], limit: int = 5) -> str:
     return f'{len(items)}: {some_of(items, limit)}' if items else '0'
 
 
+def amount(number: int, what: str) -> str:
+    """A number and its noun, e.g. ``'1 image'``, ``'2 images'``."""
+    return f'{number} {what}' if number == 1 else f'{number} {what}s'
+
+
 def some_of(items: Sequence[str], limit: int = 5) -> str:
     """Name the first few items, e.g. ``'a.jpg, b.jpg and 3 more'``."""
     more = f' and {len(items) - limit} more' if len(items) > limit else ''
