@@ -18,15 +18,16 @@ image counts in `mmdefect line export-feedback`. The image leaves the queue."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    from mmdefect.line.decided import VERDICTS
+    from mmdefect.line.decided import VERDICTS, spelled_out
 
+    names = [spelled_out(one) for one in VERDICTS]
     parser.add_argument('line', metavar='LINE', type=Path, help='its folder')
     parser.add_argument(
         'verdict',
         metavar='VERDICT',
-        type=lambda text: text.replace('-', ' '),
-        choices=VERDICTS,
-        help=', '.join(one.replace(' ', '-') for one in VERDICTS),
+        type=spelled_out,
+        choices=names,
+        help=', '.join(names),
     )
     parser.add_argument(
         'images',
@@ -57,6 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='the kind (of maps: the product) is one that the model does not know: the '
         'next step begins a class of it',
     )
+    parser.add_argument(
+        '--alike',
+        action='store_true',
+        help='of --new-kind: it may be called almost as one that there is',
+    )
     parser.add_argument('--by', metavar='NAME', help='who says so')
 
 
@@ -82,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
             box=args.box,
             product=args.product,
             new_kind=args.new_kind,
+            alike=args.alike,
             by=args.by,
         )
         what = ' '.join([args.verdict, ', '.join(row.kinds)]).strip()

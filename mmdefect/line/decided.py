@@ -11,7 +11,7 @@ from mmdefect.deploy.decision import failed
 from mmdefect.deploy.sources import image_of
 from mmdefect.line.images import Picture, is_of
 from mmdefect.line.queue_entry import SHORTEST, UNREAD
-from mmdefect.utils.checks import check_type, name_some, visible
+from mmdefect.utils.checks import check_choice, check_type, name_some, visible
 from mmdefect.utils.files import file_sha256
 
 if TYPE_CHECKING:
@@ -25,6 +25,23 @@ VERDICTS = ('confirmed', 'false alarm', 'missed', 'wrong kind')
 means."""
 _HASH = re.compile(rf'(pixels:)?[0-9a-f]{{{SHORTEST},64}}')
 _CURE = 'give its file, or the hash that `mmdefect line log --json` shows'
+
+
+def verdict_of(text: str) -> str:
+    """One of :data:`VERDICTS`, as the log or the command line spells it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    spelled = {spelled_out(one): one for one in VERDICTS}
+    check_type('verdict', text, str, expected=f'one of {", ".join(spelled)}')
+    check_choice('verdict', spelled_out(text), spelled)
+    return spelled[spelled_out(text)]
+
+
+def spelled_out(verdict: str) -> str:
+    """A verdict as the command line has it, e.g. ``'false-alarm'``."""
+    return verdict.replace(' ', '-')
 
 
 def find_decision(log: DecisionLog, image: str | Path) -> Row:

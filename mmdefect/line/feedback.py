@@ -289,7 +289,7 @@ def _folders(images: Sequence[Reviewed], spec: ModelSpec, lacks: list[str]) -> _
 
     def lack(one: Reviewed) -> str | None:
         if folder_of(one) is None:
-            return "which good class it is of is not known; say 'wrong kind' --kind"
+            return "which good class it is of is not known; say 'wrong-kind' --kind"
         return None
 
     kept = _sound(images, lack, lacks)

@@ -191,7 +191,7 @@ def test_smoke_folders(tmp_path: Path) -> None:
     give(line, 'ok.png', 'confirmed')
     give(line, 'bad.png', 'confirmed')
     give(line, 'alarm.png', 'false alarm')
-    with pytest.raises(ValueError, match=r"alarm\.png .*say 'wrong kind' --kind"):
+    with pytest.raises(ValueError, match=r"alarm\.png .*say 'wrong-kind' --kind"):
         export_feedback(line, tmp_path / 'out')
     give(line, 'alarm.png', 'wrong kind', kind='green')
     done = export_feedback(line, tmp_path / 'out')
