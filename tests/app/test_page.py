@@ -181,6 +181,23 @@ def test_exception_a_verdict_that_does_not_fit(wide: Watched, line: Line) -> Non
     shows(wide.page, '#waiting', '2 of 2')
 
 
+def test_feature_what_could_not_be_read_is_a_card_and_is_dismissed(
+    wide: Watched, line: Line
+) -> None:
+    row = line.log.append('decision', version='v0002', source='empty.png')
+    queue.enqueue(line, row, 'error', 'cannot read empty.png (zero bytes)')
+    open_tab(wide.page, 'Status')
+    open_tab(wide.page, 'Review')
+    shows(wide.page, '#waiting', '2 of 3')
+    wide.page.keyboard.press('ArrowRight')
+    shows(wide.page, '#waiting', '3 of 3: it could not be read')
+    shows(wide.page, '#waiting', 'cannot read empty.png (zero bytes)')
+    assert wide.page.locator('#review img').is_visible()
+    wide.page.keyboard.press('5')
+    shows(wide.page, '#waiting', '2 of 2')
+    assert queue.count(line) == 2
+
+
 def test_feature_drift_and_reports(wide: Watched, url: str) -> None:
     open_tab(wide.page, 'Status')
     shows(wide.page, '#standing', 'v0002 in use')
