@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdefect.line.queue import consider
+from mmdefect.utils.checks import amount, check_number
 
 if TYPE_CHECKING:
     from mmdefect.line.queue_entry import Entry
@@ -39,13 +40,12 @@ def run(args: argparse.Namespace) -> int:
     """Print them, or take one out."""
     from mmdefect.line import queue
     from mmdefect.line.folder import Line
-    from mmdefect.utils.checks import check_number
 
     check_number('--limit', args.limit, 1, whole=True)
     line = Line(args.line)
     if args.dismiss is not None:
         queue.done(line, queue.find(line, args.dismiss).image)
-        print(f'dismissed; {queue.count(line)} wait')
+        print(f'dismissed; {_wait(queue.count(line))}')
         return 0
     found = queue.entries(line)
     for one in found[: args.limit]:
@@ -53,8 +53,12 @@ def run(args: argparse.Namespace) -> int:
     if not args.json:
         full = f'; that is as many as it takes ({line.settings.queue.limit}): later '
         full += 'ones are not taken until some are done'
-        print(f'{len(found)} wait{full if queue.is_full(line) else ""}')
+        print(f'{_wait(len(found))}{full if queue.is_full(line) else ""}')
     return 0
+
+
+def _wait(number: int) -> str:
+    return amount(number, 'waits', 'wait')
 
 
 def _told(one: Entry) -> str:

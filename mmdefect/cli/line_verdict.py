@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from mmdefect.line import queue
     from mmdefect.line.folder import Line
     from mmdefect.line.verdicts import give
+    from mmdefect.utils.checks import amount
 
     if args.box and len(args.images) > 1:
         raise ValueError(
@@ -95,5 +96,5 @@ def run(args: argparse.Namespace) -> int:
         old = newest is not None and row.id <= newest.id
         said = f'said already, row {row.id}' if old else f'row {row.id}'
         print(f'{row.source}: {what} ({said})')
-    print(f'{queue.count(line)} wait in the queue')
+    print(f'{amount(queue.count(line), "waits", "wait")} in the queue')
     return 0

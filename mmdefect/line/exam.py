@@ -9,7 +9,7 @@ from typing import Any
 
 from mmdefect.deploy.spec import TASKS, Task
 from mmdefect.line.gate import Limits
-from mmdefect.utils.checks import brief, check_choice, name_some
+from mmdefect.utils.checks import amount, brief, check_choice, name_some
 from mmdefect.utils.files import file_sha256
 from mmdefect.utils.text_files import inner_path, read_json
 
@@ -190,6 +190,6 @@ def _check_files(exam: Exam) -> None:
     if said:
         raise ValueError(
             f'the exam {exam.name} is not as it was frozen ({"; ".join(said)}): '
-            f'expected its {len(known)} images as they were; restore {root}, or retire '
-            'the exam with a reason and add it under another name'
+            f'expected its {amount(len(known), "image")} as frozen; restore {root}, or '
+            'retire the exam with a reason and add it under another name'
         )

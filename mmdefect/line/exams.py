@@ -18,7 +18,7 @@ from mmdefect.line.exam_sources import read_labelled
 from mmdefect.line.gate import Limits
 from mmdefect.line.images import image_hash
 from mmdefect.line.names import check_spelling
-from mmdefect.utils.checks import check_type, name_some, some_of, visible
+from mmdefect.utils.checks import amount, check_type, name_some, some_of, visible
 from mmdefect.utils.files import file_sha256, need_space, new_folder, write_json
 from mmdefect.utils.text_files import inner_path
 
@@ -68,7 +68,7 @@ def add_exam(
     _check_name(line, name)
     _check_fits(line, name, task, classes, found)
     size = sum(path.stat().st_size for path, _ in found)
-    images = f'a copy of {len(found)} images'
+    images = f'a copy of {amount(len(found), "image")}'
     need_space(line.folder, size, images, cure='free some space')
     target = line.exams_dir / name
     with line.lock('add-exam'):
