@@ -66,7 +66,7 @@ def add_exam(
     check_type('note', note, str, expected='text')
     task, classes, found = read_labelled(annotations, folder)
     _check_name(line, name)
-    _check_fits(line, name, task, classes, found)
+    _check_fits(line, name, task, classes, [image for _, image in found])
     size = sum(path.stat().st_size for path, _ in found)
     images = f'a copy of {amount(len(found), "image")}'
     need_space(line.folder, size, images, cure='free some space')
@@ -186,18 +186,30 @@ def _write_down(line: Line, folder: Path) -> None:
     line.log.append('note', body=body)
 
 
-def check_names(exam: str, names: Iterable[str], spec: ModelSpec | None = None) -> None:
+def check_names(
+    exam: str,
+    task: Task,
+    classes: Iterable[str],
+    images: Iterable[ExamImage],
+    *,
+    spec: ModelSpec | None = None,
+) -> None:
     """Refuse kinds or products of which one is but another spelling of a second one.
 
     Args:
         exam: Its name.
-        names: Its classes (of maps: its products).
+        task: Its task.
+        classes: Its kinds (of maps: its products).
+        images: What is on them; of maps the kinds are free, but one each.
         spec: Of the model that it has to fit.
 
     Raises:
         ValueError: The names differ in case, blanks, ``_`` or ``-`` only.
     """
-    check_spelling(f'the exam {exam}', names, () if spec is None else spec.classes)
+    what = f'the exam {exam}'
+    check_spelling(what, classes, () if spec is None else spec.classes)
+    if task == 'maps':
+        check_spelling(what, (one.kind for image in images for one in image.truths))
 
 
 def _check_fits(
@@ -205,7 +217,7 @@ def _check_fits(
     name: str,
     task: Task,
     classes: Sequence[str],
-    images: Iterable[tuple[Path, ExamImage]],
+    images: Iterable[ExamImage],
 ) -> None:
     version = line.current()
     spec = None if version is None else read_package(line.package(version)).spec
@@ -214,9 +226,7 @@ def _check_fits(
             f'the exam {name} is one of {task}: expected one of {spec.task}, as '
             f'{version} is; give other images, or make another line'
         )
-    check_names(name, classes, spec)
-    if task == 'maps':  # whose kinds are free, but one each
-        check_names(name, (one.kind for _, image in images for one in image.truths))
+    check_names(name, task, classes, images, spec=spec)
 
 
 def _folder_name(name: str) -> str:

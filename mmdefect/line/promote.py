@@ -224,7 +224,7 @@ def _check(given: Package, old: Package | None, exams: Sequence[Exam]) -> None:
             f'{some_of(others)}; give another package, or retire them'
         )
     for exam in exams:
-        check_names(exam.name, exam.classes, spec)
+        check_names(exam.name, exam.task, exam.classes, exam.images, spec=spec)
     if old is None:
         return
     if spec.classes[: len(old.spec.classes)] != old.spec.classes:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmdefect.line.queue_entry import FILE, SHORTEST, UNREAD, Entry, read_entry
 from mmdefect.line.settings import QueueRule
@@ -123,7 +123,12 @@ def enqueue(line: Line, row: Row, reason: str, detail: str | None = None) -> boo
     with alone(line.queue_dir):
         if is_full(line):
             return False
-        own = {'image': image, 'reason': reason, 'row': row.id, 'detail': detail}
+        own: dict[str, Any] = {
+            'image': image,
+            'reason': reason,
+            'row': row.id,
+            'detail': detail,
+        }
         same = {one.name for one in fields(Entry)} - own.keys()
         known = {name: getattr(row, name) for name in sorted(same)}
         write_json(path, asdict(Entry(**own, **known)))
