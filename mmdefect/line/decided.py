@@ -178,7 +178,7 @@ def _never_read(name: str) -> ValueError:
     return ValueError(
         f"'{visible(name)}' could not be read when it was its turn: expected an image "
         'that was looked at, for a verdict; take it out of the queue with `mmdefect '
-        'line queue LINE --dismiss`'
+        'line queue LINE --dismiss`, or with 5 on the page'
     )
 
 
