@@ -125,6 +125,7 @@ class DefectInferencer:
         *,
         show_progress: bool | None = None,
         keep_images: bool = False,
+        keep_files: bool = False,
     ) -> Iterator[Prediction]:
         """Look at pictures, as results are asked for.
 
@@ -135,6 +136,8 @@ class DefectInferencer:
             show_progress: A line on stderr; by default where that is a terminal.
             keep_images: Whether results hold their pictures, to draw frames of a video
                 or arrays.
+            keep_files: Whether results hold the content of their files, as decoded:
+                the file itself may be another by then.
 
         Returns:
             One result a picture, in order, whatever was wrong with it: ask ``.error``.
@@ -150,7 +153,8 @@ class DefectInferencer:
         frames = open_frames(inputs, bits=self.bits)
         shown = sys.stderr.isatty() if show_progress is None else show_progress
         total = count_frames(inputs) if shown else None
-        return self._run(frames, Progress(total, shown=shown), keep_images)
+        progress = Progress(total, shown=shown)
+        return self._run(frames, progress, keep_images, keep_files)
 
     def predict_one(self, image: np.ndarray | str | Path) -> Prediction:
         """Look at one picture: an array or a file.
@@ -168,7 +172,11 @@ class DefectInferencer:
         return found[0]
 
     def _run(
-        self, frames: Iterator[Frame], progress: Progress, keep_images: bool
+        self,
+        frames: Iterator[Frame],
+        progress: Progress,
+        keep_images: bool,
+        keep_files: bool,
     ) -> Iterator[Prediction]:
         failures = _Failures()
         waiting = read_ahead(frames, size=max(2, self.batch_size))
@@ -177,7 +185,8 @@ class DefectInferencer:
                 for frame, outcome in zip(batch, found, strict=True):
                     failures.see(frame, outcome)
                     progress.step()
-                    yield self._result(frame, outcome, keep_images)
+                    result = self._result(frame, outcome, keep_images)
+                    yield replace(result, data=frame.data) if keep_files else result
 
     def _outcomes(
         self, frames: Generator[Frame, None, None]

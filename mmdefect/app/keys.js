@@ -1,7 +1,7 @@
-// Keys of the review: 1 to 4 are verdicts, arrows go on. Not while somebody types.
+// Keys of the review: 1 to 4 are verdicts, 5 is none, arrows go on. Not while somebody types.
 const KEYS = {
   1: 'say-confirmed', 2: 'say-false-alarm', 3: 'say-missed', 4: 'say-wrong-kind',
-  ArrowLeft: 'go-back', ArrowRight: 'go-on',
+  5: 'dismiss', ArrowLeft: 'go-back', ArrowRight: 'go-on',
 };
 addEventListener('keydown', (event) => {
   const held = event.ctrlKey || event.altKey || event.metaKey || event.repeat;

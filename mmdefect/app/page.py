@@ -20,8 +20,8 @@ _HERE = Path(__file__).parent
 STYLE = (_HERE / 'style.css').read_text(encoding='utf-8')
 HEAD = f'<script>{(_HERE / "keys.js").read_text(encoding="utf-8")}</script>'
 _FONTS = ('system-ui', '-apple-system', 'Segoe UI', 'Roboto', 'sans-serif')
-#: Once an hour, pictures that are older than a day are removed.
-_KEPT = (3600, 24 * 3600)
+#: Twice an hour, pictures that are older than a shift are removed.
+_KEPT = (1800, 8 * 3600)
 
 
 def theme() -> Any:

@@ -47,6 +47,7 @@ def review_tab(desk: Desk, tab: Any) -> None:
                 }
             with gr.Row(elem_id='steps'):
                 back = gr.Button('←  back', elem_id='go-back', min_width=80)
+                dismiss = gr.Button('5  dismiss', elem_id='dismiss', min_width=80)
                 on = gr.Button('on  →', elem_id='go-on', min_width=80)
             kind = gr.Dropdown(
                 [], label='Kind', info=_KINDS, allow_custom_value=True, elem_id='kind'
@@ -85,9 +86,14 @@ def review_tab(desk: Desk, tab: Any) -> None:
         gr.Info(f'{verdict}: written down', duration=2)
         return view_of(following)
 
+    @told
+    def take_out(image: str) -> tuple[Any, ...]:
+        return view_of(waiting.dismissed(desk, image) if image else None)
+
     tab.select(partial(open_at, 0), shown, view, **MODEL)
     back.click(partial(open_at, -1), shown, view, **MODEL)
     on.click(partial(open_at, 1), shown, view, **MODEL)
+    dismiss.click(take_out, at, view, **MODEL)
     for verdict, button in buttons.items():
         button.click(partial(give, verdict), [at, kind, new, box, by], view, **MODEL)
     picture.select(_click, [shown, corner], [box, corner, picture], **QUICK)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any
 
 # Before Gradio is imported, which asks its maker for news otherwise.
 os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
@@ -19,13 +21,15 @@ from fastapi.responses import FileResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from mmdefect.app.desk import Desk
+from mmdefect.app.guard import Message, OnlyItself, Send
 from mmdefect.app.page import HEAD, STYLE, build, theme
 from mmdefect.app.reports import BELOW, reports
 from mmdefect.serving.server import listen, stopped_by_signals
 
 HOST = '127.0.0.1'
-Message: TypeAlias = MutableMapping[str, Any]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
+#: Of a file that is sent: the largest picture that is read, without compression.
+LARGEST = '600mb'
+_FOLDER = 'mmdefect-app-'
 #: What a browser may load: scripts in the page itself are Gradio's.
 _POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
@@ -86,10 +90,11 @@ def create_app(desk: Desk) -> Any:
         head=HEAD,
         ssr_mode=False,
         show_error=True,
+        max_file_size=LARGEST,
     )
     # A page of another site must not reach this one by a name that leads here.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, 'localhost'])
-    return OnlyFromHere(app)
+    return OnlyItself(OnlyFromHere(app), open_at=BELOW)
 
 
 def server_of(desk: Desk) -> uvicorn.Server:
@@ -122,9 +127,15 @@ def serve(desk: Desk, port: int) -> None:
 
 @contextmanager
 def own_folder() -> Iterator[None]:
-    """Pictures that a browser sends or gets lie in a folder that ends with the page."""
+    """Pictures that a browser sends or gets lie in a folder that ends with the page.
+
+    Those of pages that were killed go first.
+    """
     before = os.environ.get('GRADIO_TEMP_DIR')
-    with tempfile.TemporaryDirectory(prefix='mmdefect-app-') as folder:
+    for left in Path(tempfile.gettempdir()).glob(f'{_FOLDER}*'):
+        if _is_left(left):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f'{_FOLDER}{os.getpid()}-') as folder:
         os.environ['GRADIO_TEMP_DIR'] = folder
         try:
             yield
@@ -132,3 +143,18 @@ def own_folder() -> Iterator[None]:
             os.environ.pop('GRADIO_TEMP_DIR')
             if before is not None:
                 os.environ['GRADIO_TEMP_DIR'] = before
+
+
+def _is_left(folder: Path) -> bool:
+    """Whether it is ours, and the process in its name is no more."""
+    number = folder.name.removeprefix(_FOLDER).partition('-')[0]
+    if not number.isdecimal() or folder.is_symlink():
+        return False
+    try:
+        mine = folder.stat().st_uid == os.getuid()
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return mine
+    except (OSError, OverflowError):  # gone meanwhile, or somebody else's
+        pass
+    return False

@@ -11,6 +11,7 @@ from mmdefect.app.desk import Desk
 from mmdefect.app.reports import links
 from mmdefect.app.waiting import line_of
 from mmdefect.line.status import Status, status
+from mmdefect.utils.checks import amount
 
 if TYPE_CHECKING:
     from mmdefect.line.traces import Trace
@@ -55,7 +56,8 @@ def _headline(found: Status) -> str:
     images = sum(sum(day.decisions.values()) for day in found.days)
     return (
         f'<p class="big">{escape(version)} in use · {mood}</p>'
-        f'<p>{images} images decided · {found.queue} wait for a verdict · verdicts: '
+        f'<p>{amount(images, "image")} decided · '
+        f'{amount(found.queue, "waits", "wait")} for a verdict · verdicts: '
         f'{escape(said) or "none"}</p>'
     )
 

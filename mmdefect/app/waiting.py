@@ -12,17 +12,21 @@ import numpy as np
 from mmdefect.app import actions
 from mmdefect.app.desk import Desk
 from mmdefect.deploy.decision import failed
+from mmdefect.deploy.result import Prediction
 from mmdefect.line import queue
+from mmdefect.line.decided import looked_at, picture_of
+from mmdefect.line.queue_entry import DAMAGED, UNREAD
 from mmdefect.line.verdicts import VERDICTS, give
 
 if TYPE_CHECKING:
-    from mmdefect.deploy.result import Prediction
+    from mmdefect.apis.inferencer import DefectInferencer
     from mmdefect.line.folder import Line
-    from mmdefect.line.queue import Entry
+    from mmdefect.line.queue_entry import Entry
 
 NOTHING = '<p class="big">Nothing waits for a verdict.</p>'
 _REASONS = {
-    'error': 'it could not be looked at',
+    'error': 'it could not be read or looked at',
+    DAMAGED: 'its entry in the queue is damaged',
     'margin': 'its score is near to the threshold',
     'unknown product': 'it shows no product that the model knows',
 }
@@ -61,11 +65,17 @@ def opened(desk: Desk, image: str | None = None, *, step: int = 0) -> Shown | No
     at = next((n for n, one in enumerate(waiting) if one.image == image), None)
     at = 0 if at is None else min(max(at + step, 0), len(waiting) - 1)
     entry = waiting[at]
-    result, note = _looked(desk, entry)
-    classes = () if result.task == 'maps' else desk.model(entry.version).spec.classes
+    try:
+        model = desk.model(entry.version)
+    except (OSError, ValueError, RuntimeError) as error:  # and there are others
+        result = Prediction(source=str(entry.source), task='maps', error=str(error))
+        classes: tuple[str, ...] = ()
+    else:
+        result = _looked(desk, entry, model)
+        classes = () if result.task == 'maps' else model.spec.classes
     return Shown(
         image=entry.image,
-        said=_said(entry, at, len(waiting), note),
+        said=_said(entry, at, len(waiting), result.error),
         picture=actions.drawn(result),
         size=result.size if result.error is None else (1, 1),
         classes=classes,
@@ -110,6 +120,19 @@ def decided(
     return opened(desk, following)
 
 
+def dismissed(desk: Desk, image: str) -> Shown | None:
+    """Take an image out without a verdict, and open what waits after it.
+
+    Args:
+        desk: Of a line.
+        image: Hash of the image.
+    """
+    line = line_of(desk)
+    following = _following(line, image)
+    queue.done(line, image)
+    return opened(desk, following)
+
+
 def line_of(desk: Desk) -> Line:
     """The line of the page.
 
@@ -137,27 +160,32 @@ def _following(line: Line, image: str) -> str | None:
     return next(iter([*names[at + 1 :], *reversed(names[:at])]), None)
 
 
-def _looked(desk: Desk, entry: Entry) -> tuple[Prediction, str]:
-    """What the version that decided finds on the picture, and what is odd about it."""
-    model = desk.model(entry.version)
-    path = line_of(desk).images.find(entry.image)
-    if path is None:
-        error = f'the picture of {entry.source} was not kept'
-        return failed(error, model.spec, source=str(entry.source)), error
-    result = model.predict_one(path)
-    return result, result.error or ''
+def _looked(desk: Desk, entry: Entry, model: DefectInferencer) -> Prediction:
+    """What the version that decided finds on the picture, or why there is none."""
+    error = entry.detail or f'{entry.source} could not be read'
+    if entry.reason != DAMAGED and not entry.image.startswith(UNREAD):
+        try:
+            found = picture_of(line_of(desk), entry.image, entry.source)
+            if found is not None:
+                return looked_at(model, found)
+            error = entry.detail or f'the picture of {entry.source} was not kept'
+        except (OSError, ValueError, RuntimeError) as why:
+            error = str(why)
+    return failed(error, model.spec, source=str(entry.source))
 
 
-def _said(entry: Entry, at: int, total: int, note: str) -> str:
+def _said(entry: Entry, at: int, total: int, error: str | None) -> str:
+    decided = f'{entry.decision}, {entry.time[:19].replace("T", " ")} UTC'
     rows = {
         'image': Path(entry.source or '').name,
-        'decided': f'{entry.decision}, {entry.time[:19].replace("T", " ")} UTC',
+        'decided': decided if entry.time else '',
         'by': entry.version,
         'product': entry.product,
         'found': ', '.join(entry.kinds),
         'score': actions.number(entry.score),
         'threshold': actions.number(entry.threshold),
-        'note': note,
+        'look at': entry.detail if entry.detail != error else '',
+        'note': error,
     }
     lines = ''.join(
         f'<tr><th>{name}</th><td>{escape(value)}</td></tr>'
@@ -171,4 +199,4 @@ def _said(entry: Entry, at: int, total: int, note: str) -> str:
     )
 
 
-__all__ = ['NOTHING', 'VERDICTS', 'Shown', 'decided', 'key_of', 'opened']
+__all__ = ['NOTHING', 'VERDICTS', 'Shown', 'decided', 'dismissed', 'key_of', 'opened']

@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     """Add it, or retire it."""
     from mmdefect.line.exams import add_exam, retire_exam
     from mmdefect.line.folder import Line
+    from mmdefect.utils.checks import amount
 
     line = Line(args.line)
     if args.retire:
@@ -76,9 +77,13 @@ def run(args: argparse.Namespace) -> int:
         limits=limits,
     )
     number = sum(len(image.truths) for image in exam.images)
-    what = {'boxes': 'annotated boxes', 'maps': 'defective images', 'labels': 'labels'}
+    nouns = {
+        'boxes': ('annotated box', 'annotated boxes'),
+        'maps': ('defective image',),
+        'labels': ('label',),
+    }
     print(
-        f'{exam.name}: {len(exam.images)} images, {number} {what[exam.task]}, frozen '
-        f'in {exam.folder}'
+        f'{exam.name}: {amount(len(exam.images), "image")}, '
+        f'{amount(number, *nouns[exam.task])}, frozen in {exam.folder}'
     )
     return 0

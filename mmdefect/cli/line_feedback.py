@@ -34,12 +34,16 @@ def run(args: argparse.Namespace) -> int:
     """Export, and say what is in it and what is not."""
     from mmdefect.line.feedback import export_feedback
     from mmdefect.line.folder import Line
+    from mmdefect.utils.checks import amount
 
     done = export_feedback(
         Line(args.line), args.out, args.form, leave_out=args.leave_out
     )
     kinds = ', '.join(f'{name} {number}' for name, number in done.kinds.items())
-    print(f'{done.folder}: {done.images} images, {done.good} of them good; {kinds}')
+    print(
+        f'{done.folder}: {amount(done.images, "image")}, {done.good} of them good; '
+        f'{kinds}'
+    )
     for one in done.left_out:
         print(f'left out: {one}')
     for note in done.notes:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from mmdefect.cli.arguments import IMAGE, add_limit, limit_of
 from mmdefect.line.queue import consider
+from mmdefect.utils.checks import amount
 
 if TYPE_CHECKING:
-    from mmdefect.line.folder import Line
-    from mmdefect.line.queue import Entry
+    from mmdefect.line.queue_entry import Entry
 
 _RULE = cleandoc(consider.__doc__ or '').partition('\n\nArgs:')[0]
 HELP = f"""Print the images that wait for a verdict, the oldest first.
@@ -38,17 +38,12 @@ def run(args: argparse.Namespace) -> int:
     """Print them, or take one out."""
     from mmdefect.line import queue
     from mmdefect.line.folder import Line
-    from mmdefect.utils.checks import visible
 
     limit = limit_of(args)
     line = Line(args.line)
     if args.dismiss is not None:
-        if not queue.done(line, _hash(line, args.dismiss)):
-            raise ValueError(
-                f"'{visible(args.dismiss)}' is not in the queue: expected an image "
-                'that waits; see `mmdefect line queue`'
-            )
-        print(f'dismissed; {queue.count(line)} wait')
+        queue.done(line, queue.find(line, args.dismiss).image)
+        print(f'dismissed; {_wait(queue.count(line))}')
         return 0
     found = queue.entries(line)
     for one in found[:limit]:
@@ -56,18 +51,12 @@ def run(args: argparse.Namespace) -> int:
     if not args.json:
         full = f'; that is as many as it takes ({line.settings.queue.limit}): later '
         full += 'ones are not taken until some are done'
-        print(f'{len(found)} wait{full if queue.is_full(line) else ""}')
+        print(f'{_wait(len(found))}{full if queue.is_full(line) else ""}')
     return 0
 
 
-def _hash(line: Line, given: str) -> str:
-    """The image that is meant; one that was never read has no hash in the log."""
-    from mmdefect.line.decided import find_decision
-    from mmdefect.line.queue import UNREAD
-
-    if given.startswith(UNREAD):
-        return given
-    return str(find_decision(line.log, given).image)
+def _wait(number: int) -> str:
+    return amount(number, 'waits', 'wait')
 
 
 def _told(one: Entry) -> str:
@@ -75,5 +64,7 @@ def _told(one: Entry) -> str:
     what = ' '.join(filter(None, [one.decision, ', '.join(one.kinds)]))
     if one.score is not None and one.threshold is not None:
         what += f' ({one.score:.4g} of {one.threshold:.4g})'
+    if one.detail:
+        what += f', {one.detail}'
     version = one.version or '-'
     return f'{one.time}  {one.reason:15}  {version}  {what}  {one.source}  {one.image}'

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Look at the images or the days, and keep what was found."""
     from mmdefect.line import reference
     from mmdefect.line.folder import Line
-    from mmdefect.utils.checks import some_of
+    from mmdefect.utils.checks import amount, some_of
 
     if bool(args.images) == bool(args.days):
         raise ValueError(
@@ -50,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
         reference.keep(line, found)
     least = line.settings.drift.least
     for one in found:
-        print(f'{one.version}: {one.images} images ({one.origin})')
+        print(f'{one.version}: {amount(one.images, "image")} ({one.origin})')
         for few in one.products:
             if few.images < least:
                 print(
-                    f'  {few.product or "these"}: {few.images} images, too few to '
-                    f'decide by; give {least} or more'
+                    f'  {few.product or "these"}: {amount(few.images, "image")}, too '
+                    f'few to decide by; give {least} or more'
                 )
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdefect.cli.arguments import IMAGE
+from mmdefect.utils.checks import amount
 
 if TYPE_CHECKING:
     from mmdefect.line.folder import Line
@@ -59,13 +60,13 @@ def _of_kind(found: KindHistory) -> Iterator[str]:
     for one in found.counts:
         gone = '' if one.is_there else ', whose package is gone'
         yield (
-            f'{one.version}{gone}: {one.state} {one.decisions} times on {one.images} '
-            f'images, from {one.first.time} to {one.last.time}'
+            f'{one.version}{gone}: {one.state} {amount(one.decisions, "time")} on '
+            f'{amount(one.images, "image")}, from {one.first.time} to {one.last.time}'
         )
     if not found.counts:
         yield (
-            f'nobody has said that {kind} was missed; {found.confirmed} reviewed '
-            'images show it'
+            f'nobody has said that {kind} was missed; it is on '
+            f'{amount(found.confirmed, "reviewed image")}'
         )
         return
     if first is None:
@@ -92,8 +93,8 @@ def _of_image(line: Line, found: ImageHistory) -> Iterator[str]:
         number = line.log.count(kind='decision', since=period.since, until=until)
         end = f' until {until}' if until else ''
         yield (
-            f'overlooked since {period.since}{end}, with {period.version}: {number} '
-            'decisions were made in that time'
+            f'overlooked since {period.since}{end}, with {period.version}: '
+            f'{amount(number, "decision was", "decisions were")} made in that time'
         )
     if not found.overlooked:
         yield 'overlooked by no version that can look'
@@ -109,7 +110,8 @@ def _told(one: Replay) -> str:
     elif seen.score is not None and seen.threshold is not None:
         kinds = f', {", ".join(seen.kinds)}' if seen.kinds else ''
         said += f' ({seen.decision}{kinds}, {seen.score:.4g} of {seen.threshold:.4g})'
-    then = ', '.join(f'{name} {number} times' for name, number in one.decided.items())
+    decided = one.decided.items()
+    then = ', '.join(f'{name} {amount(number, "time")}' for name, number in decided)
     log = f'; by the log {then}' if then else ''
     return f'{period.version}, {period.since} to {period.until or "now"}: {said}{log}'
 

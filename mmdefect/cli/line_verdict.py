@@ -20,14 +20,14 @@ image counts in `mmdefect line export-feedback`. The image leaves the queue."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    from mmdefect.line.decided import VERDICTS
+    from mmdefect.line.decided import VERDICTS, spelled_out
 
-    names = [one.replace(' ', '-') for one in VERDICTS]
+    names = [spelled_out(one) for one in VERDICTS]
     parser.add_argument('line', metavar='LINE', type=Path, help='its folder')
     parser.add_argument(
         'verdict',
         metavar='VERDICT',
-        type=lambda text: text.replace(' ', '-'),
+        type=spelled_out,
         choices=names,
         help=', '.join(names),
     )
@@ -57,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='the kind (of maps: the product) is one that the model does not know: the '
         'next step begins a class of it',
     )
+    parser.add_argument(
+        '--alike',
+        action='store_true',
+        help='of --new-kind: it may be called almost as one that there is',
+    )
     parser.add_argument('--by', metavar='NAME', help='who says so')
 
 
@@ -65,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from mmdefect.line import queue
     from mmdefect.line.folder import Line
     from mmdefect.line.verdicts import give
+    from mmdefect.utils.checks import amount
 
     if args.box and len(args.images) > 1:
         raise ValueError(
@@ -82,11 +88,12 @@ def run(args: argparse.Namespace) -> int:
             box=args.box,
             product=args.product,
             new_kind=args.new_kind,
+            alike=args.alike,
             by=args.by,
         )
         what = ' '.join(filter(None, [row.decision, ', '.join(row.kinds)]))
         old = newest is not None and row.id <= newest.id
         said = f'said already, row {row.id}' if old else f'row {row.id}'
         print(f'{row.source}: {what} ({said})')
-    print(f'{queue.count(line)} wait in the queue')
+    print(f'{amount(queue.count(line), "waits", "wait")} in the queue')
     return 0

@@ -232,7 +232,13 @@ def _results(
         return
     shown = args.quiet and sys.stderr.isatty()
     keep = args.save_pictures or recorder is not None
-    for found in inferencer(items, show_progress=shown, keep_images=keep):
+    looked = inferencer(
+        items,
+        show_progress=shown,
+        keep_images=keep,
+        keep_files=recorder is not None,
+    )
+    for found in looked:
         prediction = found if recorder is None else recorded(recorder, found)
         if not args.quiet:
             print(prediction, flush=True)

@@ -16,9 +16,10 @@ def of_line(args: argparse.Namespace) -> Recorder | None:
 
     Raises:
         FileNotFoundError: There is no such line, or it has no version.
-        ValueError: The model is none of its versions, or MODEL or INPUT is missing.
+        ValueError: The model is none of its versions, MODEL or INPUT is missing, or
+            results would lie inside of a line.
     """
-    from mmdefect.line.folder import Line, is_line
+    from mmdefect.line.folder import Line, is_line, refuse_inside
 
     if args.line is None:
         if args.model is None:
@@ -35,6 +36,8 @@ def of_line(args: argparse.Namespace) -> Recorder | None:
     from mmdefect.line.record import Recorder
 
     line = Line(args.line)
+    if args.out is not None:
+        refuse_inside(args.out)
     words = [args.model, *args.inputs] if args.model else args.inputs
     if own := is_package(words[0]):
         version, args.inputs = line.version_of(words[0]), words[1:]
@@ -52,16 +55,15 @@ def of_line(args: argparse.Namespace) -> Recorder | None:
 def recorded(recorder: Recorder, prediction: Prediction) -> Prediction:
     """Write a decision down; the result says it if that cannot be done.
 
+    Args:
+        prediction: That holds the content of its file: what was looked at is hashed and
+            kept, whatever has taken its name since.
+
     Raises:
         OSError: It cannot, and the line refuses to serve it then.
     """
     from mmdefect.cli.inputs import full_name
-    from mmdefect.utils.image_header import ImageError, read_bytes
 
-    try:
-        data = read_bytes(prediction.source)
-    except ImageError:  # a frame, or no file any more
-        data = None
     source = full_name(prediction.source)
-    note = recorder.record(prediction, data=data, source=source)
-    return replace(prediction, unrecorded=note)
+    note = recorder.record(prediction, data=prediction.data, source=source)
+    return replace(prediction, data=None, unrecorded=note)

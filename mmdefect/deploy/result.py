@@ -55,6 +55,8 @@ class Prediction:
         error: Why there is no result, in one sentence.
         image: The picture itself, ``(H, W, 3)``, BGR, uint8; None unless it was asked
             for.
+        data: The content of its file, of which it was decoded; None unless it was asked
+            for, and of frames and arrays.
     """
 
     source: str
@@ -79,6 +81,7 @@ class Prediction:
     unrecorded: str | None = None
     error: str | None = None
     image: np.ndarray | None = field(default=None, repr=False)
+    data: bytes | None = field(default=None, repr=False)
 
     @property
     def is_defect(self) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -34,11 +34,14 @@ class Frame:
         source: Path of the image, ``video.mp4#12``, ``camera 0#12`` or ``array 3``.
         image: ``(H, W, 3)``, BGR, uint8.
         error: In one sentence.
+        data: The content of its file, of which the picture was decoded; None of frames
+            and arrays, and of a file that cannot be read at all.
     """
 
     source: str
     image: np.ndarray | None = None
     error: str | None = None
+    data: bytes | None = field(default=None, repr=False)
 
 
 def open_frames(inputs: Inputs, *, bits: int | None = None) -> Iterator[Frame]:
@@ -103,8 +106,30 @@ def read_image(path: str | Path, *, bits: int | None = None) -> np.ndarray:
     Raises:
         ValueError: Naming the file, if it cannot be accepted.
     """
+    return image_of(content_of(path), path, bits=bits)
+
+
+def content_of(path: str | Path) -> bytes:
+    """Read an image file without decoding it.
+
+    Raises:
+        ValueError: Naming the file, if it is missing, empty or cannot be read.
+    """
     try:
-        data = read_bytes(path)
+        return read_bytes(path)
+    except ImageError as error:
+        raise _unreadable(path, error.why) from None
+    except (OSError, MemoryError) as error:
+        raise _unreadable(path, str(error) or type(error).__name__) from None
+
+
+def image_of(data: bytes, path: str | Path, *, bits: int | None = None) -> np.ndarray:
+    """Decode the content of an image file; see :func:`read_image`.
+
+    Args:
+        path: Of the file, for messages.
+    """
+    try:
         header = header_of(data)
         pixels = to_bgr(decode(data, header), bits=bits)
     except ImageError as error:
@@ -151,10 +176,13 @@ def iter_images(paths: Iterable[Path], bits: int | None = None) -> Iterator[Fram
 
 
 def _frame_of(path: Path, bits: int | None) -> Frame:
+    data = None
     try:
-        return Frame(source=str(path), image=read_image(path, bits=bits))
+        data = content_of(path)
+        image = image_of(data, path, bits=bits)
     except ValueError as error:
-        return Frame(source=str(path), error=str(error))
+        return Frame(source=str(path), error=str(error), data=data)
+    return Frame(source=str(path), image=image, data=data)
 
 
 def _each(inputs: Iterable[Any], bits: int | None) -> Iterator[Frame]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mmdefect.deploy.package import FILE, Package
 from mmdefect.line.exam import Exam
+from mmdefect.line.exams import check_names
 from mmdefect.utils.checks import some_of, visible
 from mmdefect.utils.files import file_sha256
 
@@ -19,7 +20,8 @@ def check_candidate(given: Package, old: Package | None, exams: Sequence[Exam]) 
         exams: Of the line.
 
     Raises:
-        ValueError: It is of another task, order of classes or defective class.
+        ValueError: It is of another task, order of classes or defective class, or a
+            name in an exam is a twin of one of its classes.
     """
     spec, name = given.spec, visible(str(given.folder))
     others = [exam.name for exam in exams if exam.task != spec.task]
@@ -33,6 +35,8 @@ def check_candidate(given: Package, old: Package | None, exams: Sequence[Exam]) 
             f'{name} is a model of {spec.task}: expected one of the task of the exams '
             f'{some_of(others)}; give another package, or retire them'
         )
+    for exam in exams:
+        check_names(exam.name, exam.task, exam.classes, exam.images, spec=spec)
     if old is None:
         return
     if spec.classes[: len(old.spec.classes)] != old.spec.classes:

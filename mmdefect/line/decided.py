@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdefect.utils.checks import check_type, name_some, visible
+from mmdefect.deploy.decision import failed
+from mmdefect.deploy.sources import image_of
+from mmdefect.line.images import Picture, is_of
+from mmdefect.line.queue_entry import SHORTEST, UNREAD
+from mmdefect.utils.checks import check_choice, check_type, name_some, visible
 from mmdefect.utils.files import file_sha256
 
 if TYPE_CHECKING:
+    from mmdefect.apis.inferencer import DefectInferencer
+    from mmdefect.deploy.result import Prediction
     from mmdefect.line.folder import Line
     from mmdefect.line.log import DecisionLog, Row
 
 VERDICTS = ('confirmed', 'false alarm', 'missed', 'wrong kind')
 """What can be said of a decision; :func:`mmdefect.line.truth.truth_of` says what each
 means."""
-#: Digits of a hash from which on it may be cut short.
-SHORTEST = 8
 _HASH = re.compile(rf'(pixels:)?[0-9a-f]{{{SHORTEST},64}}')
 _CURE = 'give its file, or the hash that `mmdefect line log --json` shows'
+
+
+def verdict_of(text: str) -> str:
+    """One of :data:`VERDICTS`, as the log or the command line spells it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    spelled = {spelled_out(one): one for one in VERDICTS}
+    check_type('verdict', text, str, expected=f'one of {", ".join(spelled)}')
+    check_choice('verdict', spelled_out(text), spelled)
+    return spelled[spelled_out(text)]
+
+
+def spelled_out(verdict: str) -> str:
+    """A verdict as the command line has it, e.g. ``'false-alarm'``."""
+    return verdict.replace(' ', '-')
 
 
 def find_decision(log: DecisionLog, image: str | Path) -> Row:
@@ -36,10 +58,14 @@ def find_decision(log: DecisionLog, image: str | Path) -> Row:
     """
     check_type('image', image, str | Path, expected='a file, a hash or a name')
     name = str(image)
+    if name.startswith(UNREAD):
+        raise _never_read(name)
     if Path(image).is_file():
         return _of_file(log, Path(image))
     found = _hashed(log, name) if _HASH.fullmatch(name) else []
     found = found or _named(log, name)
+    if not found:
+        _refuse_never_read(log, name)
     if len(found) != 1:
         fits = f'fits {name_some([_told(*one) for one in found])}'
         raise ValueError(
@@ -54,15 +80,39 @@ def newest_verdict(log: DecisionLog, image: str) -> Row | None:
     return _newest(log, image, 'verdict')
 
 
-def picture_of(line: Line, row: Row) -> Path | None:
-    """Where an image lies that was decided on, unchanged; None if it is gone.
+def picture_of(line: Line, image: str | None, source: str | None) -> Picture | None:
+    """An image that was decided on, unchanged; None if it is gone.
 
     Kept by the line, or still where it came from.
+
+    Args:
+        line: That has decided.
+        image: Its hash; None of one that could not be read.
+        source: Where it came from.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: What the line has kept was changed.
     """
-    if row.image is None or (kept := line.images.find(row.image)) is not None:
-        return kept if row.image else None
-    path = Path(row.source or '')
-    return path if path.is_file() and file_sha256(path) == row.image else None
+    if image is None:
+        return None
+    return line.images.read(image) or unchanged(Path(source or ''), image)
+
+
+def unchanged(path: Path, image: str) -> Picture | None:
+    """A file that is the image of a hash; None if it is another, or none."""
+    data = path.read_bytes() if path.is_file() else None
+    return Picture(path, data) if data is not None and is_of(data, image) else None
+
+
+def looked_at(model: DefectInferencer, picture: Picture) -> Prediction:
+    """What a model says of a picture, of the very content that was compared."""
+    source = str(picture.path)
+    try:
+        pixels = image_of(picture.data, source, bits=model.bits)
+    except ValueError as error:
+        return failed(str(error), model.spec, source=source)
+    return replace(model.predict_one(pixels), source=source)
 
 
 def _newest(log: DecisionLog, image: str, kind: Any) -> Row | None:
@@ -74,6 +124,8 @@ def _of_file(log: DecisionLog, path: Path) -> Row:
     if (found := _newest(log, digest, 'decision')) is not None:
         return found
     alike = [_told(*one) for one in _named(log, path.name)]
+    if not alike:
+        _refuse_never_read(log, path.name)
     others = f' (of its name are {name_some(alike)})' if alike else ''
     raise ValueError(
         f'{visible(str(path))} of SHA-256 {digest[:SHORTEST]} is no image of the log'
@@ -104,6 +156,30 @@ def _named(log: DecisionLog, name: str) -> list[Any]:
     )
     exact = [one[:2] for one in found if one[1] == plain]
     return exact or [one[:2] for one in found]
+
+
+def _refuse_never_read(log: DecisionLog, name: str) -> None:
+    """Say of a file that could not be read what can be done about it.
+
+    Raises:
+        ValueError: It is one.
+    """
+    plain = name.encode('utf-8', 'backslashreplace').decode()
+    found = log.select(
+        "SELECT id FROM log WHERE kind = 'decision' AND image IS NULL AND "
+        '(source = ? OR substr(source, ?) IN (?, ?)) LIMIT 1',
+        (plain, -len(plain) - 1, f'/{plain}', f'\\{plain}'),
+    )
+    if found:
+        raise _never_read(name)
+
+
+def _never_read(name: str) -> ValueError:
+    return ValueError(
+        f"'{visible(name)}' could not be read when it was its turn: expected an image "
+        'that was looked at, for a verdict; take it out of the queue with `mmdefect '
+        'line queue LINE --dismiss`, or with 5 on the page'
+    )
 
 
 def _told(image: str, source: str | None) -> str:

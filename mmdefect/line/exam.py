@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdefect.converters.image_folder import visible_files
 from mmdefect.deploy.spec import TASKS, Task
 from mmdefect.line.gate import Limits
-from mmdefect.utils.checks import brief, check_choice, name_some
+from mmdefect.utils.checks import amount, brief, check_choice, name_some
 from mmdefect.utils.files import file_sha256
 from mmdefect.utils.text_files import inner_path, read_json
 
@@ -155,24 +154,42 @@ def _box(value: Any) -> Box | None:
     return x1, y1, x2, y2
 
 
+def _is_content(path: Path) -> bool:
+    """Whether it is more than a folder, and not what a file manager leaves."""
+    left = path.name.startswith('._') or path.name in ('.DS_Store', '.directory')
+    return not left and not path.is_dir()
+
+
+def _is_same(path: Path, sha256: str) -> bool:
+    return path.is_file() and file_sha256(path) == sha256  # no pipe, no device
+
+
 def _check_files(exam: Exam) -> None:
     """Name what is not as it was: of a frozen set every image counts."""
     root = exam.folder / IMAGES
     known = {image.file: image.sha256 for image in exam.images}
-    there = {path.relative_to(root).as_posix() for path in visible_files(root)}
-    missing = [name for name in known if not (root / name).is_file()]
+    found = {path.relative_to(root).as_posix(): path for path in root.rglob('*')}
+    links = {name for name, path in found.items() if path.is_symlink()}
+    files = {name for name, path in found.items() if _is_content(path)} - links
+    missing = known.keys() - files - links
     changed = [
         name
         for name, sha256 in known.items()
-        if name not in missing and file_sha256(root / name) != sha256
+        if name in files and not _is_same(found[name], sha256)
     ]
-    wrong = {'changed': changed, 'missing': missing, 'added': there - known.keys()}
+    # A link shows what is elsewhere, and may show another thing at any time.
+    wrong = {
+        'changed': changed,
+        'missing': missing,
+        'added': files - known.keys(),
+        'links, where the files themselves are expected': links,
+    }
     said = [
         f'{what} {name_some(sorted(names))}' for what, names in wrong.items() if names
     ]
     if said:
         raise ValueError(
             f'the exam {exam.name} is not as it was frozen ({"; ".join(said)}): '
-            f'expected its {len(known)} images as they were; restore {root}, or retire '
-            'the exam with a reason and add it under another name'
+            f'expected its {amount(len(known), "image")} as frozen; restore {root}, or '
+            'retire the exam with a reason and add it under another name'
         )

@@ -13,10 +13,11 @@ import numpy as np
 from mmdefect.deploy.ahead import read_ahead
 from mmdefect.deploy.decision import decide, failed
 from mmdefect.deploy.result import Prediction
-from mmdefect.deploy.sources import read_image
+from mmdefect.deploy.sources import content_of, image_of
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.line.exam import Exam, ExamImage, Truth
 from mmdefect.line.gate import Counts, KindCount, ProductCount
+from mmdefect.line.images import is_of
 
 if TYPE_CHECKING:
     from mmdefect.apis.inferencer import DefectInferencer
@@ -135,9 +136,16 @@ def _decoded(
     exam: Exam, models: Sequence[DefectInferencer]
 ) -> Iterator[tuple[ExamImage, list[np.ndarray]]]:
     for image in exam.images:
-        # Once, unless they read the bits of a 16-bit image in different ways.
         path = exam.path(image)
-        read = {bits: read_image(path, bits=bits) for bits in {m.bits for m in models}}
+        data = content_of(path)
+        if image.sha256 and not is_of(data, image.sha256):
+            raise ValueError(
+                f'{path} was changed while the exam {exam.name} was looked at: '
+                'expected it as it was frozen; restore it'
+            )
+        # Once, unless they read the bits of a 16-bit image in different ways.
+        every = {model.bits for model in models}
+        read = {bits: image_of(data, path, bits=bits) for bits in every}
         yield image, [read[model.bits] for model in models]
 
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdefect.deploy.package import read_package
-from mmdefect.deploy.sources import read_image
-from mmdefect.deploy.spec import Task
+from mmdefect.deploy.sources import content_of, image_of
+from mmdefect.deploy.spec import ModelSpec, Task
 from mmdefect.line.exam import FILE, IMAGES, Exam, ExamImage
 from mmdefect.line.exam_sources import read_labelled
 from mmdefect.line.gate import Limits
-from mmdefect.utils.checks import check_type, name_some, visible
+from mmdefect.line.images import image_hash
+from mmdefect.line.names import check_spelling
+from mmdefect.utils.checks import amount, check_type, name_some, some_of, visible
 from mmdefect.utils.files import file_sha256, need_space, new_folder, write_json
 from mmdefect.utils.text_files import inner_path
 
 if TYPE_CHECKING:
     from mmdefect.line.folder import Line
 
+# Windows keeps some names for itself, whatever their suffix.
+_OF_WINDOWS = re.compile(r'(con|prn|aux|nul|(com|lpt)\d)(\.|$)', re.IGNORECASE)
+_NAME = re.compile(r'[^.<>:"|?*/\\\x00-\x1f\x7f][^<>:"|?*/\\\x00-\x1f\x7f]*')
 ADDED, RETIRED = 'exam added', 'exam retired'
 """What the log's notes about exams say; each has ``exam`` and ``sha256`` beside it."""
 
@@ -52,21 +59,20 @@ def add_exam(
         FileNotFoundError: There is no such file or folder, or an image is missing.
         OSError: It does not fit on the disk.
         ValueError: It holds no labelled image, an image cannot be read, it is of
-            another task than the version in use, or the line is in use.
+            another task than the version in use or calls things otherwise, or the
+            line is in use.
     """
     name = _folder_name(name)
     check_type('note', note, str, expected='text')
     task, classes, found = read_labelled(annotations, folder)
-    _check_task(line, name, task)
-    for path, _ in found:
-        # Refused here, and not by every promotion. Of any depth: models say theirs.
-        read_image(path, bits=16)
+    _check_name(line, name)
+    _check_fits(line, name, task, classes, [image for _, image in found])
     size = sum(path.stat().st_size for path, _ in found)
-    images = f'a copy of {len(found)} images'
+    images = f'a copy of {amount(len(found), "image")}'
     need_space(line.folder, size, images, cure='free some space')
     target = line.exams_dir / name
     with line.lock('add-exam'):
-        with new_folder(target) as draft:
+        with new_folder(target, cure='choose another name') as draft:
             exam = Exam(
                 folder=target,
                 name=name,
@@ -180,7 +186,39 @@ def _write_down(line: Line, folder: Path) -> None:
     line.log.append('note', body=body)
 
 
-def _check_task(line: Line, name: str, task: Task) -> None:
+def check_names(
+    exam: str,
+    task: Task,
+    classes: Iterable[str],
+    images: Iterable[ExamImage],
+    *,
+    spec: ModelSpec | None = None,
+) -> None:
+    """Refuse kinds or products of which one is but another spelling of a second one.
+
+    Args:
+        exam: Its name.
+        task: Its task.
+        classes: Its kinds (of maps: its products).
+        images: What is on them; of maps the kinds are free, but one each.
+        spec: Of the model that it has to fit.
+
+    Raises:
+        ValueError: The names differ in case, blanks, ``_`` or ``-`` only.
+    """
+    what = f'the exam {exam}'
+    check_spelling(what, classes, () if spec is None else spec.classes)
+    if task == 'maps':
+        check_spelling(what, (one.kind for image in images for one in image.truths))
+
+
+def _check_fits(
+    line: Line,
+    name: str,
+    task: Task,
+    classes: Sequence[str],
+    images: Iterable[ExamImage],
+) -> None:
     version = line.current()
     spec = None if version is None else read_package(line.package(version)).spec
     if spec is not None and spec.task != task:
@@ -188,20 +226,38 @@ def _check_task(line: Line, name: str, task: Task) -> None:
             f'the exam {name} is one of {task}: expected one of {spec.task}, as '
             f'{version} is; give other images, or make another line'
         )
+    check_names(name, task, classes, images, spec=spec)
 
 
 def _folder_name(name: str) -> str:
     inside = inner_path(name, 'the name of an exam')
-    if '/' in inside or inside.startswith('.') or inside.endswith('.part'):
+    odd = not _NAME.fullmatch(inside) or inside != inside.strip()
+    if odd or inside.endswith(('.', '.part')) or _OF_WINDOWS.match(inside):
         raise ValueError(
-            f"exam '{visible(name)}': expected the name of a folder, without slashes, "
-            'a dot in front or .part at its end'
+            f"exam '{visible(name)}': expected the name of a folder on any machine, "
+            'without a dot in front, a dot, blank or .part at its end, slashes or any '
+            'of <>:"|?*, and none such as con; choose another'
         )
     return inside
 
 
+def _check_name(line: Line, name: str) -> None:
+    """Refuse a name that is that of another exam where disks do not tell case."""
+    there = {path.name for path in line.exams_dir.glob('*')}
+    there |= {exam for exam, sha256 in written_down(line).items() if sha256}
+    alike = [one for one in there - {name} if one.casefold() == name.casefold()]
+    if alike:
+        raise ValueError(
+            f"exam '{visible(name)}': expected a name that differs from "
+            f'{some_of(alike)} in more than upper and lower case; choose another'
+        )
+
+
 def _copied(source: Path, draft: Path, image: ExamImage) -> ExamImage:
+    data = content_of(source)
+    # Refused here, and not by every promotion. Of any depth: models say theirs.
+    image_of(data, source, bits=16)
     target = draft / IMAGES / image.file
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    return replace(image, sha256=file_sha256(target))
+    target.write_bytes(data)
+    return replace(image, sha256=str(image_hash(data, None)))

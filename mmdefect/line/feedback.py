@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from mmdefect.line.folder import refuse_inside
 from mmdefect.line.reviewed import GOOD, Reviewed, reviewed
 from mmdefect.line.verdicts import spec_of, standing
 from mmdefect.utils.checks import check_choice, check_type, name_some, some_of, visible
@@ -87,10 +88,13 @@ def export_feedback(
     Raises:
         FileExistsError: The folder holds something.
         OSError: It cannot be written.
-        ValueError: There is no verdict yet, the form does not fit the task, or images
-            cannot be written; it names them and says why.
+        ValueError: There is no verdict yet, the folder is inside of a line, the form
+            does not fit the task, or images cannot be written; it names them and says
+            why.
     """
     check_type('out', out, str | Path, expected='a folder')
+    out = Path(out)
+    refuse_inside(out)
     rows = standing(line.log)
     if not rows:
         raise ValueError(
@@ -115,8 +119,7 @@ def export_feedback(
             f'no reviewed image can be written as {form} ({name_some(lacks)}): '
             'expected one at least; put that right'
         )
-    out = Path(out)
-    with new_folder(out) as draft:
+    with new_folder(out, cure='give another OUT') as draft:
         plan.write(draft)
     return Exported(
         folder=out,
@@ -293,7 +296,7 @@ def _folders(images: Sequence[Reviewed], spec: ModelSpec, lacks: list[str]) -> _
 
     def lack(one: Reviewed) -> str | None:
         if folder_of(one) is None:
-            return "which good class it is of is not known; say 'wrong kind' --kind"
+            return "which good class it is of is not known; say 'wrong-kind' --kind"
         return None
 
     kept = _sound(images, lack, lacks)

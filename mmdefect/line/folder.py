@@ -65,13 +65,8 @@ class Line:
             OSError: It cannot be written.
         """
         folder = Path(folder).absolute()
-        for parent in folder.resolve().parents:
-            if is_line(parent):
-                raise ValueError(
-                    f'{folder} is inside of the line {parent}: expected a folder of '
-                    'its own; choose another'
-                )
-        with new_folder(folder) as draft:
+        refuse_inside(folder)
+        with new_folder(folder, cure='choose another') as draft:
             for name in FOLDERS:
                 (draft / name).mkdir()
             DecisionLog(draft / 'decisions.db').close()
@@ -239,6 +234,20 @@ class Line:
             ValueError: The row that was remembered before is gone from the log.
         """
         sealing.seal(self)
+
+
+def refuse_inside(folder: Path) -> None:
+    """Refuse a place in the folder of a line, which holds its own alone.
+
+    Raises:
+        ValueError: There is a line above it.
+    """
+    for parent in folder.resolve().parents:
+        if is_line(parent):
+            raise ValueError(
+                f'{folder} is inside of the line {parent}: expected a folder of its '
+                'own; choose another'
+            )
 
 
 def is_line(folder: str | Path) -> bool:

@@ -10,6 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mmdefect.line.gate_words import (
+    ROUNDING,
+    kind_note,
+    lost,
+    most,
+    notes,
+    percent,
+    too_few,
+)
 from mmdefect.utils.checks import check_number
 
 #: Two points, one instance in fifty: what training anew moves by chance alone. With
@@ -17,8 +26,6 @@ from mmdefect.utils.checks import check_number
 LOSE = 0.02
 #: By how much the rate of false alarms may rise where no rate is given: as much.
 RISE = 0.02
-# A count that is exactly at a limit is within it, however the limit rounds.
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,8 +188,8 @@ def compare(old: Counts | None, new: Counts, limits: Limits) -> Verdict:
         ...     return Counts(exam='frozen', kinds=(kind,), products=())
         >>> compare(counts(48), counts(47), Limits()).passed
         True
-        >>> compare(counts(48), counts(46), Limits()).reasons[0]
-        'frozen: dent loses 4.0 points (48 of 50, now 46): expected 2.0 at most'
+        >>> compare(counts(48), counts(46), Limits()).reasons[0].partition(': exp')[0]
+        'frozen: dent loses 4.0 points (48 of 50, now 46)'
     """
     kinds = {} if old is None else {(one.product, one.kind): one for one in old.kinds}
     products = {} if old is None else {one.product: one for one in old.products}
@@ -197,13 +204,13 @@ def compare(old: Counts | None, new: Counts, limits: Limits) -> Verdict:
         passed=not reasons,
         rows=tuple(rows),
         reasons=tuple(reasons),
-        notes=tuple(_notes(old, new)),
+        notes=tuple(notes(old, new)),
     )
 
 
 def _kind(exam: str, old: KindCount | None, new: KindCount, limits: Limits) -> GateRow:
     before = None if old is None else old.found
-    wrong = _lost(before, new, limits) or _too_few(new, limits)
+    wrong = lost(before, new, limits) or too_few(new, limits)
     return GateRow(
         exam=exam,
         product=new.product,
@@ -212,44 +219,9 @@ def _kind(exam: str, old: KindCount | None, new: KindCount, limits: Limits) -> G
         images=new.number if new.images is None else new.images,
         found=(before, new.found),
         false=(None if old is None else old.false, new.false),
-        note=wrong or _kind_note(new, limits),
+        note=wrong or kind_note(old, new, limits),
         passed=not wrong,
     )
-
-
-def _lost(before: int | None, new: KindCount, limits: Limits) -> str:
-    """What a class has lost, if that is more than it may."""
-    number = new.number
-    lost = 0 if before is None else before - (new.found or 0)
-    if lost <= limits.lose * number + _ROUNDING:
-        return ''
-    now = 'not known' if new.found is None else new.found
-    return (
-        f'loses {points(lost / number)} ({before} of {number}, now {now}): expected '
-        f'{100 * limits.lose:.1f} at most'
-    )
-
-
-def _too_few(new: KindCount, limits: Limits) -> str:
-    """What a class lacks, if it is found less often than it has to be."""
-    least = limits.least or 0.0
-    if new.found is None or new.found >= least * new.number - _ROUNDING:
-        return ''
-    return (
-        f'is found {new.found} times of {new.number}: expected {100 * least:.1f} % at '
-        'least'
-    )
-
-
-def _kind_note(new: KindCount, limits: Limits) -> str:
-    """What has to be known of a class that passes."""
-    if not new.number:
-        return 'no instance of it here: nothing is proved'
-    if new.found is None:
-        return 'not known to the new version: nothing is proved'
-    if limits.lose * new.number + _ROUNDING < 1:
-        return f'one miss is {points(1 / new.number)}, more than may be lost'
-    return ''
 
 
 def _product(
@@ -265,16 +237,17 @@ def _product(
         note = 'no image here can raise one: nothing is proved'
     elif new.false is None:
         note = 'not known to the new version: nothing is proved'
-    elif allowed is not None and new.false > allowed * number + _ROUNDING:
+    elif allowed is not None and new.false > allowed * number + ROUNDING:
         passed = False
         was = '' if before is None else f', before {before}'
         note = (
-            f'are {new.false} of {number}{was}: expected {100 * allowed:.1f} % at most'
+            f'are {percent(new.false / number)} ({new.false} of {number}{was}): '
+            f'expected {percent(allowed)} at most ({most(allowed, number)} of {number})'
         )
     elif allowed is None:
         note = 'no limit is given, and no old version to compare with'
-    elif RISE * number + _ROUNDING < 1:
-        note = f'one more is {points(1 / number)}'
+    elif RISE * number + ROUNDING < 1:
+        note = f'one more is {percent(1 / number)}'
     return GateRow(
         exam=exam,
         product=new.product,
@@ -285,23 +258,3 @@ def _product(
         note=note,
         passed=passed,
     )
-
-
-def _notes(old: Counts | None, new: Counts) -> list[str]:
-    notes = []
-    for name, counts in (('old', old), ('new', new)):
-        if counts is None:
-            continue
-        if not counts.calibrated:
-            notes.append(f'the thresholds of the {name} version are not calibrated')
-        if counts.failed:
-            notes.append(
-                f'the {name} version could not look at {counts.failed} images, which '
-                'count against it'
-            )
-    return notes
-
-
-def points(share: float) -> str:
-    """A share of a recall as points, e.g. ``'4.0 points'``."""
-    return f'{100 * share:.1f} points'

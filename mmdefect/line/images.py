@@ -13,10 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmdefect.utils.checks import brief
+from mmdefect.utils.checks import brief, visible
+from mmdefect.utils.image_header import ImageError, header_of
+from mmdefect.utils.images import decode
 
 _NAME = re.compile(r'(pixels:)?([0-9a-f]{64})')
-_DRAFT = '.tmp'
+# What is called otherwise is none of ours: it neither counts nor goes.
+_FILE = re.compile(r'(pixels-)?[0-9a-f]{64}\.[^.]+')
+_DRAFT = re.compile(rf'{_FILE.pattern}\.\d+-\d+\.tmp')
 _PIXELS, _IN_NAMES = 'pixels:', 'pixels-'
 # How often the folder is read: when so much of what it may hold was added.
 _SLICE = 20
@@ -38,6 +42,16 @@ def image_hash(data: bytes | None, pixels: np.ndarray | None) -> str | None:
     return f'{_PIXELS}{found.hexdigest()}'
 
 
+def is_of(data: bytes, image: str) -> bool:
+    """Whether the content of a file is the image of a hash."""
+    if not image.startswith(_PIXELS):
+        return image_hash(data, None) == image
+    try:
+        return image_hash(None, decode(data, header_of(data))) == image
+    except ImageError:
+        return False
+
+
 def file_name(image: str) -> str:
     """What files of an image are called by its hash, without a suffix.
 
@@ -50,6 +64,18 @@ def file_name(image: str) -> str:
             'it, 64 hexadecimal digits'
         )
     return image.replace(_PIXELS, _IN_NAMES)
+
+
+class Picture(NamedTuple):
+    """A picture whose hash was compared.
+
+    Attributes:
+        path: Its file.
+        data: What that held when it was compared.
+    """
+
+    path: Path
+    data: bytes
 
 
 class _Kept(NamedTuple):
@@ -106,7 +132,7 @@ class ImageStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Of this thread alone: others may keep the same picture.
         own = f'{os.getpid()}-{threading.get_ident()}'
-        draft = self.folder / f'{path.name}.{own}{_DRAFT}'
+        draft = self.folder / f'{path.name}.{own}.tmp'
         with self._held(alone=False):
             try:
                 draft.write_bytes(data)
@@ -123,9 +149,28 @@ class ImageStore:
         """
         return next(self._folder_of(image).glob(f'{file_name(image)}.*'), None)
 
+    def read(self, image: str) -> Picture | None:
+        """A picture by its hash; None if it is not kept.
+
+        Raises:
+            OSError: It cannot be read.
+            ValueError: The hash is none, or what lies there is another picture.
+        """
+        path = self.find(image)
+        if path is None:
+            return None
+        data = path.read_bytes()
+        if not is_of(data, image):
+            raise ValueError(
+                f'the kept picture {visible(str(path))} was changed: expected the one '
+                'that was decided on, whose hash is its name; restore it, or remove it'
+            )
+        return Picture(path, data)
+
     def sweep(self) -> None:
         """Remove drafts that a kill has left; not while somebody writes."""
-        drafts = [*self.folder.glob(f'*{_DRAFT}')]
+        found = self.folder.glob('*.tmp')
+        drafts = [path for path in found if _DRAFT.fullmatch(path.name)]
         if drafts:
             with self._held(alone=True):
                 for draft in drafts:
@@ -173,6 +218,8 @@ class ImageStore:
     def _listed(self) -> list[_Kept]:
         found = []
         for path in self.folder.glob('*/*'):
+            if not _FILE.fullmatch(path.name):
+                continue
             try:
                 about = path.stat()
             except FileNotFoundError:  # another process was first

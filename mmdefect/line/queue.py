@@ -6,48 +6,22 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mmdefect.line.queue_entry import FILE, SHORTEST, UNREAD, Entry, read_entry
 from mmdefect.line.settings import QueueRule
-from mmdefect.utils.files import write_json
-from mmdefect.utils.text_files import read_json
+from mmdefect.utils.checks import name_some, some_of, visible
+from mmdefect.utils.files import file_sha256, write_json
 
 if TYPE_CHECKING:
     from mmdefect.deploy.result import Prediction
     from mmdefect.line.folder import Line
     from mmdefect.line.log import Row
 
-UNREAD = 'unread:'
-"""Before the hash of the source where there is no image that has one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """An image that waits for a verdict.
-
-    Attributes:
-        image: Its hash, as in the log; of one that could not be read at all
-            :data:`UNREAD` and the hash of its source.
-        reason: Of :func:`consider`.
-        row: Of the decision that put it here, by its id.
-        time: Of that decision.
-        source, version, product, decision, score, threshold, kinds: Of it, too; see
-            :class:`mmdefect.line.log.Row`.
-    """
-
-    image: str
-    reason: str
-    row: int
-    time: str
-    source: str | None = None
-    version: str | None = None
-    product: str | None = None
-    decision: str | None = None
-    score: float | None = None
-    threshold: float | None = None
-    kinds: tuple[str, ...] = ()
+#: Boxes near their threshold that are named, the nearest first.
+_NAMED = 3
 
 
 def consider(prediction: Prediction, rule: QueueRule) -> str | None:
@@ -84,6 +58,37 @@ def consider(prediction: Prediction, rule: QueueRule) -> str | None:
     return 'margin' if near else None
 
 
+def detail_of(prediction: Prediction, rule: QueueRule, reason: str) -> str | None:
+    """What a person has to look at, in words.
+
+    Args:
+        prediction: What was decided.
+        rule: Of the line.
+        reason: What :func:`consider` has said of it.
+
+    Returns:
+        Why it could not be looked at; which boxes are near their threshold, the nearest
+        first: kind, score, threshold, x1, y1, x2, y2 in pixels. None where the score of
+        the image says it.
+    """
+    if reason == 'error':
+        return prediction.error
+    if reason != 'margin' or prediction.task != 'boxes':
+        return None
+    scores, thresholds = prediction.scores.tolist(), prediction.thresholds.tolist()
+    given = zip(scores, thresholds, prediction.names, prediction.boxes, strict=True)
+    near = [one for one in given if _is_near(*one[:2], rule.margin)]
+    near.sort(key=lambda one: abs(one[0] - one[1]) / (abs(one[1]) or 1))
+    return some_of(
+        [
+            f'{name} {score:.3g} of {threshold:.3g} at '
+            + ' '.join(f'{side:.0f}' for side in box)
+            for score, threshold, name, box in near
+        ],
+        _NAMED,
+    )
+
+
 def _is_near(score: float | None, threshold: float | None, margin: float) -> bool:
     if score is None or threshold is None:
         return False
@@ -91,7 +96,7 @@ def _is_near(score: float | None, threshold: float | None, margin: float) -> boo
     return abs(score - threshold) <= (margin + 1e-6) * abs(threshold)
 
 
-def enqueue(line: Line, row: Row, reason: str) -> bool:
+def enqueue(line: Line, row: Row, reason: str, detail: str | None = None) -> bool:
     """Put the image of a decision into ``queue/``, once however often it is seen.
 
     Its picture is kept already. Entries are called ``<image>.json``, with ``-`` for the
@@ -101,6 +106,7 @@ def enqueue(line: Line, row: Row, reason: str) -> bool:
         line: That it belongs to.
         row: The decision.
         reason: What :func:`consider` has said of it.
+        detail: What :func:`detail_of` has.
 
     Returns:
         Whether it waits there now: not if it has a verdict, or the queue is full.
@@ -117,25 +123,59 @@ def enqueue(line: Line, row: Row, reason: str) -> bool:
     with alone(line.queue_dir):
         if is_full(line):
             return False
-        same = {one.name for one in fields(Entry)} - {'image', 'reason', 'row'}
+        own: dict[str, Any] = {
+            'image': image,
+            'reason': reason,
+            'row': row.id,
+            'detail': detail,
+        }
+        same = {one.name for one in fields(Entry)} - own.keys()
         known = {name: getattr(row, name) for name in sorted(same)}
-        write_json(path, asdict(Entry(image=image, reason=reason, row=row.id, **known)))
+        write_json(path, asdict(Entry(**own, **known)))
     return True
 
 
 def entries(line: Line, *, limit: int | None = None) -> list[Entry]:
-    """What waits, the oldest first.
+    """What waits, the oldest first; before them entries that are damaged.
 
     Args:
         line: Whose queue.
         limit: At most so many.
-
-    Raises:
-        ValueError: A file is none of ours.
     """
-    found = [*filter(None, map(_read, _files(line)))]
+    found = [*filter(None, map(read_entry, _files(line)))]
     found.sort(key=lambda one: (one.row, one.image))
     return found[:limit]
+
+
+def find(line: Line, given: str) -> Entry:
+    """The one that waits by its hash or digits of it, or by what it was called.
+
+    Raises:
+        ValueError: None waits that is called so, or several do.
+    """
+    waiting = entries(line)
+    meant = file_sha256(given) if Path(given).is_file() else given
+    found = [one for one in waiting if one.image == meant] or [
+        one for one in waiting if _is_called(one, given)
+    ]
+    if len(found) != 1:
+        several = [f'{one.source} {one.image}' for one in found]
+        fits = f'fits {name_some(several)}' if found else 'is not in the queue'
+        raise ValueError(
+            f"'{visible(given)}' {fits}: expected one image that waits, by its hash or "
+            'its name; see `mmdefect line queue`'
+        )
+    return found[0]
+
+
+def _is_called(one: Entry, given: str) -> bool:
+    digits = one.image.rpartition(':')[2]
+    if len(given) >= SHORTEST and (one.image.startswith(given) or digits == given):
+        return True
+    source = one.source or ''
+    return source in (given, str(Path(given).absolute())) or source.endswith(
+        f'/{given}'
+    )
 
 
 def count(line: Line) -> int:
@@ -151,14 +191,17 @@ def is_full(line: Line) -> bool:
 def done(line: Line, image: str) -> bool:
     """Take an image out of the queue, by its hash; whether it was there."""
     path = path_of(line, image)
-    there = path.exists()
+    there = FILE.fullmatch(path.name) is not None and path.exists()
+    if not there:
+        return False
     path.unlink(missing_ok=True)
     return there
 
 
 def sweep(line: Line) -> None:
     """Remove drafts of entries that a kill has left."""
-    drafts = [*line.queue_dir.glob('*.tmp')]
+    found = line.queue_dir.glob('*.json.tmp')
+    drafts = [path for path in found if FILE.fullmatch(path.stem)]
     if drafts:
         with alone(line.queue_dir):
             for draft in drafts:
@@ -190,19 +233,4 @@ def _of_source(source: str | None) -> str:
 
 def _files(line: Line) -> Iterator[Path]:
     with os.scandir(line.queue_dir) as found:
-        yield from (Path(one.path) for one in found if one.name.endswith('.json'))
-
-
-def _read(path: Path) -> Entry | None:
-    try:
-        content = read_json(path, 'entry of the queue')
-    except FileNotFoundError:  # done meanwhile
-        return None
-    try:
-        content['kinds'] = tuple(content['kinds'])
-        return Entry(**content)
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f'{path} is not as mmdefect wrote it ({error}): expected an image that '
-            'waits for a verdict; remove the file'
-        ) from None
+        yield from (Path(one.path) for one in found if FILE.fullmatch(one.name))

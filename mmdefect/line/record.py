@@ -12,7 +12,7 @@ import numpy as np
 from mmdefect.deploy.formats import ANOMALY, shapes_of
 from mmdefect.line.images import image_hash
 from mmdefect.line.measure import brightness_and_sharpness
-from mmdefect.line.queue import consider, enqueue
+from mmdefect.line.queue import consider, detail_of, enqueue
 from mmdefect.utils.checks import visible
 from mmdefect.utils.image_header import header_of
 
@@ -131,7 +131,8 @@ class Recorder:
             )
         if reason is not None:
             with _said('its row is written, but it is not put into the queue'):
-                enqueue(self.line, row, reason)
+                detail = detail_of(prediction, self.line.settings.queue, reason)
+                enqueue(self.line, row, reason, detail)
         if missing is not None:
             raise missing
 

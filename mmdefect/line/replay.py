@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdefect.deploy.package import read_package
-from mmdefect.line.decided import find_decision, newest_verdict, picture_of
+from mmdefect.line.decided import (
+    find_decision,
+    looked_at,
+    newest_verdict,
+    picture_of,
+)
+from mmdefect.line.images import Picture, image_hash
 from mmdefect.line.since_when import FOUND, MISSED, NEITHER, OTHER
 from mmdefect.line.versions import switches
 from mmdefect.utils.checks import visible
-from mmdefect.utils.files import file_sha256
 
 if TYPE_CHECKING:
     from mmdefect.deploy.result import Prediction
@@ -110,14 +115,14 @@ def since_when_image(
             f'{line.folder} has had no version yet: expected one that was promoted; '
             'give it a package with `mmdefect line promote`'
         )
-    path, digest, product = _file_of(line, image)
+    picture, digest, product = _file_of(line, image)
     verdict = newest_verdict(line.log, digest)
     if kind is None and verdict is not None and verdict.decision != 'false alarm':
         kind = next(iter(verdict.kinds), None)
     said: dict[str, Prediction | None] = {}
     for one in periods:
         if one.version not in said:  # a version that was gone back to looks once
-            said[one.version] = _look(line, one.version, path, product)
+            said[one.version] = _look(line, one.version, picture, product)
     replays = [
         Replay(
             period=one,
@@ -127,7 +132,9 @@ def since_when_image(
         )
         for one in periods
     ]
-    return ImageHistory(image=digest, path=path, kind=kind, replays=tuple(replays))
+    return ImageHistory(
+        image=digest, path=picture.path, kind=kind, replays=tuple(replays)
+    )
 
 
 def periods_of(line: Line) -> list[Period]:
@@ -144,27 +151,28 @@ def periods_of(line: Line) -> list[Period]:
     ]
 
 
-def _file_of(line: Line, image: str | Path) -> tuple[Path, str, str | None]:
-    """Where an image lies, its hash, and its product if that was told or seen."""
+def _file_of(line: Line, image: str | Path) -> tuple[Picture, str, str | None]:
+    """An image, its hash, and its product if that was told or seen."""
     row: Row | None
     if Path(image).is_file():
-        digest = file_sha256(image)
+        given = Picture(Path(image), Path(image).read_bytes())
+        digest = str(image_hash(given.data, None))
         rows = line.log.rows(image=digest, newest=True, limit=1)
         row = next(rows, None)
-        return Path(image), digest, None if row is None else row.product
+        return given, digest, None if row is None else row.product
     row = find_decision(line.log, image)
-    path = picture_of(line, row)
-    if path is None:
+    found = picture_of(line, row.image, row.source)
+    if found is None:
         raise FileNotFoundError(
             f'the image {visible(str(row.source))} ({row.image}) is gone, as '
             f'keep_images={line.settings.keep_images!r} keeps no picture of it: '
             'expected its file, to look at it again; give that'
         )
-    return path, str(row.image), row.product
+    return found, str(row.image), row.product
 
 
 def _look(
-    line: Line, version: str, path: Path, product: str | None
+    line: Line, version: str, picture: Picture, product: str | None
 ) -> Prediction | None:
     """What a version says of an image; None if its package is gone."""
     if not (line.versions_dir / version).is_dir():
@@ -176,7 +184,7 @@ def _look(
     # A model that recognises products does so here as it did then.
     told = product if product in spec.classes and not spec.routes else None
     model = DefectInferencer(folder, product=told if spec.task == 'maps' else None)
-    return model.predict_one(path)
+    return looked_at(model, picture)
 
 
 def _state(prediction: Prediction | None, kind: str | None) -> str | None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdefect.deploy.saving import plain_stem
-from mmdefect.line.decided import picture_of
+from mmdefect.line.decided import picture_of, unchanged
 from mmdefect.line.truth import Box, Thing, things_of
 from mmdefect.utils.checks import visible
-from mmdefect.utils.image_header import SUFFIXES, ImageError, read_header
+from mmdefect.utils.image_header import SUFFIXES, ImageError, header_of
 from mmdefect.utils.images import decode, turn, write_png
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Reviewed:
 
     Attributes:
         row: Its newest verdict.
-        path: Where its picture lies.
+        path: Where its picture lies, which was unchanged.
         size: Width and height as viewers show it, in pixels.
         things: The defects that it shows; none on a good one.
         orientation: Of EXIF, by which viewers turn it; 1 for not at all.
@@ -67,14 +67,20 @@ class Reviewed:
 
         Raises:
             OSError: It cannot be written.
+            ValueError: The file was changed since it was found.
         """
-        data = self.path.read_bytes()
+        found = unchanged(self.path, str(self.row.image))
+        if found is None:
+            raise ValueError(
+                f'{self.path} was changed while it was exported: expected it to stay '
+                'as it was decided on; restore it, and export again'
+            )
         if self.is_plain:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            path.write_bytes(found.data)
         else:
-            header = read_header(self.path)
-            write_png(path, turn(decode(data, header), header.orientation))
+            header = header_of(found.data)
+            write_png(path, turn(decode(found.data, header), header.orientation))
 
 
 def reviewed(line: Line, row: Row) -> Reviewed | str:
@@ -82,19 +88,22 @@ def reviewed(line: Line, row: Row) -> Reviewed | str:
     if row.body.get('good') is None:
         return told(
             row,
-            "of an unknown product, and nobody has said whether it is good; say 'false "
-            "alarm' or 'missed'",
+            'of an unknown product, and nobody has said whether it is good; say '
+            "'false-alarm' or 'missed'",
         )
-    path = picture_of(line, row)
-    if path is None:
+    try:
+        found = picture_of(line, row.image, row.source)
+    except ValueError as error:
+        return told(row, str(error))
+    if found is None:
         return told(row, f'gone, keep_images is {line.settings.keep_images!r}')
     try:
-        header = read_header(path)
+        header = header_of(found.data)
     except ImageError as error:
-        return told(row, f'{path}: {error}')
+        return told(row, f'{found.path}: {error}')
     return Reviewed(
         row=row,
-        path=path,
+        path=found.path,
         size=header.size(turned=header.orientation > 1),
         things=tuple(things_of(row)),
         orientation=header.orientation,

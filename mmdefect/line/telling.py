@@ -10,7 +10,7 @@ from mmdefect.line.gate import RISE, Limits
 from mmdefect.line.settings import DriftBands
 from mmdefect.line.status import Status
 from mmdefect.line.traces import Trace
-from mmdefect.utils.checks import some_of, visible
+from mmdefect.utils.checks import amount, some_of, visible
 
 _WIDTH = 11
 _PERCENT = f'{"/".join(f"{100 * q:g}" for q in QUANTILES)} %'
@@ -28,7 +28,8 @@ def told(found: Status, bands: DriftBands, *, days: int = 7) -> Iterator[str]:
     yield from _block('version', _versions(found))
     yield from _block('exams', _exams(found))
     yield from _block('decisions', _decisions(found, days))
-    yield from _block('queue', [f'{found.queue} images wait for a person'])
+    waiting = amount(found.queue, 'image waits', 'images wait')
+    yield from _block('queue', [f'{waiting} for a person'])
     verdicts = ', '.join(f'{name} {count}' for name, count in found.verdicts.items())
     yield from _block('verdicts', [verdicts])
     yield from _block('verified', [_verified(found)])
@@ -51,8 +52,8 @@ def _versions(found: Status) -> list[str]:
 
 def _exams(found: Status) -> list[str]:
     return [
-        f'{one.name}: {one.images} images, {one.days} days old; {_limits(one.limits)}'
-        f'{f"; {visible(one.note)}" if one.note else ""}'
+        f'{one.name}: {amount(one.images, "image")}, {amount(one.days, "day")} old; '
+        f'{_limits(one.limits)}{f"; {visible(one.note)}" if one.note else ""}'
         for one in found.exams
     ] or ['none; a promotion has nothing to prove']
 
@@ -82,7 +83,8 @@ def _verified(found: Status) -> str:
     when = _minute(last['time'])
     if not last['ok']:
         return f'WRONG on {when}: {last["sentence"]}'
-    return f'all {last["rows"]} rows on {when}; {found.unverified} rows since'
+    since = amount(found.unverified, 'row')
+    return f'all {amount(last["rows"], "row")} on {when}; {since} since'
 
 
 def _drift(found: Status, bands: DriftBands) -> Iterator[str]:
@@ -110,8 +112,8 @@ def sentence(trace: Trace, bands: DriftBands) -> str:
     parts = [*_left(trace), *_now(trace)]
     if few := trace.states.count('undecided'):
         parts.append(
-            f'{few} of {len(trace.days)} days undecided (fewer than {bands.least} '
-            'images, or a reference of fewer)'
+            f'{few} of {amount(len(trace.days), "day")} undecided (fewer than '
+            f'{bands.least} images, or a reference of fewer)'
         )
     if trace.reference is not None:
         parts.append(
@@ -135,12 +137,12 @@ def _left(trace: Trace) -> Iterator[str]:
 
 def _now(trace: Trace) -> Iterator[str]:
     if trace.states[-1:] == ('undecided',):
-        yield f'undecided on {trace.days[-1]} ({trace.images[-1]} images)'
+        yield f'undecided on {trace.days[-1]} ({amount(trace.images[-1], "image")})'
     at = trace.decided
     if at is None:
         return
     state = 'ok ' if trace.state == 'ok' else ''
-    where = f'{state}on {trace.days[at]} ({trace.images[at]} images)'
+    where = f'{state}on {trace.days[at]} ({amount(trace.images[at], "image")})'
     if trace.quantiles is None or trace.psi is None:
         low, high = trace.normal
         share = f'{trace.distance[at]:.1%}, expected {low:.1%} to {high:.1%}'

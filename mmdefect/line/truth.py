@@ -10,8 +10,8 @@ import numpy as np
 
 from mmdefect.deploy.formats import ANOMALY
 from mmdefect.deploy.postprocess import overlaps
-from mmdefect.line.decided import VERDICTS
-from mmdefect.utils.checks import check_choice, some_of
+from mmdefect.line.decided import spelled_out, verdict_of
+from mmdefect.utils.checks import some_of
 
 if TYPE_CHECKING:
     from mmdefect.deploy.spec import ModelSpec
@@ -71,7 +71,7 @@ def truth_of(
       found, where the box is.
 
     Args:
-        verdict: One of :data:`VERDICTS`.
+        verdict: One of :data:`mmdefect.line.decided.VERDICTS`.
         decision: The row of the decision.
         spec: Of the model that made it.
         kinds: One for all boxes, or one a box.
@@ -80,7 +80,7 @@ def truth_of(
     Raises:
         ValueError: The verdict does not fit the decision, or something is missing.
     """
-    check_choice('verdict', verdict, VERDICTS)
+    verdict = verdict_of(verdict)
     if boxes and spec.task == 'labels':
         raise ValueError('box: expected none with a model of labels; leave it out')
     if len(boxes) > 0 and len(kinds) not in (0, 1, len(boxes)):
@@ -135,14 +135,14 @@ class _Given:
         """What is wrong with a verdict."""
         known = f' ({some_of(self.decision.kinds)})' if self.decision.kinds else ''
         return ValueError(
-            f"verdict='{self.verdict}' on an image that was decided to be "
+            f"verdict='{spelled_out(self.verdict)}' on an image that was decided to be "
             f'{self.decided}{known}: expected {expected}'
         )
 
 
 def _confirmed(given: _Given) -> Truth:
     if given.decided == 'undecided':
-        raise given.refuse("'false alarm' if it is good, 'missed' if it is not")
+        raise given.refuse("'false-alarm' if it is good, 'missed' if it is not")
     if given.decided != 'defective':
         if given.kinds or given.boxes:
             raise given.refuse("no kind and no box; say 'missed' if there is a defect")
@@ -158,7 +158,7 @@ def _confirmed(given: _Given) -> Truth:
     elif {*given.kinds} == {*own}:
         things = found
     else:
-        raise given.refuse("the kinds that were found; say 'wrong kind' or 'missed'")
+        raise given.refuse("the kinds that were found; say 'wrong-kind' or 'missed'")
     return Truth(good=False, things=tuple(things), named=_kinds(things))
 
 
@@ -191,7 +191,7 @@ def _missed(given: _Given) -> Truth:
         things = [(kind, box) for box in places]
     found = [] if given.spec.task == 'labels' else given.found
     if given.spec.task != 'boxes' and given.decided == 'defective':
-        raise given.refuse("'confirmed', as nothing was missed, or 'false alarm'")
+        raise given.refuse("'confirmed', as nothing was missed, or 'false-alarm'")
     return Truth(good=False, things=(*found, *things), named=_kinds(things))
 
 

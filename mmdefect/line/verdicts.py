@@ -13,12 +13,14 @@ from mmdefect.line.decided import (
     find_decision,
     newest_verdict,
     picture_of,
+    unchanged,
+    verdict_of,
 )
+from mmdefect.line.names import close_to, twin_of
 from mmdefect.line.queue import alone, done
 from mmdefect.line.truth import Box, truth_of
 from mmdefect.utils.checks import (
     brief,
-    check_choice,
     check_known,
     check_number,
     check_type,
@@ -47,6 +49,7 @@ def give(
     box: Sequence[float] | Sequence[Sequence[float]] | None = None,
     product: str | None = None,
     new_kind: bool = False,
+    alike: bool = False,
     by: str | None = None,
 ) -> Row:
     """Say what is right about the newest decision on an image.
@@ -66,6 +69,7 @@ def give(
         product: Of maps: which it shows, if that was not recognised.
         new_kind: Whether the kind (of maps: the product) may be one that the model does
             not know: the next step's class begins with it.
+        alike: Whether a new one may be called almost as one that there is.
         by: Who says so.
 
     Returns:
@@ -76,7 +80,7 @@ def give(
         ValueError: The image is not known, the verdict does not fit the decision, or
             the kind, the product or the box means nothing.
     """
-    check_choice('verdict', verdict, VERDICTS)
+    verdict = verdict_of(verdict)
     check_type('by', by, str | None, expected='a name')
     decision = find_decision(line.log, image)
     spec = spec_of(line, decision.version)
@@ -84,7 +88,7 @@ def give(
     known = dict.fromkeys(spec.classes)
     if line.current() not in (None, decision.version):  # it may know more by now
         known |= dict.fromkeys(spec_of(line, line.current()).classes)
-    _check_names(line.log, spec.task, [*known], kinds, product, new_kind=new_kind)
+    _check_names(line.log, spec.task, [*known], kinds, product, new_kind, alike)
     truth = truth_of(verdict, decision, spec, kinds=kinds, boxes=boxes)
     body = {'about': decision.id, 'task': spec.task, **truth.to_dict()}
     body |= {key: decision.body[key] for key in _COPIED if key in decision.body}
@@ -199,8 +203,8 @@ def _check_names(
     known: Sequence[str],
     kinds: Sequence[str],
     product: str | None,
-    *,
     new_kind: bool,
+    alike: bool,
 ) -> None:
     """Refuse names that are none, and those that nobody knows."""
     maps = task == 'maps'
@@ -218,14 +222,16 @@ def _check_names(
                 f"'{visible(name)}' is no name of a kind or product: expected up to "
                 f'100 letters without slashes, not {_GOOD!r}; choose another'
             )
+    if maps:  # whose kinds are free, but one each
+        names = [] if product is None else [product]
+        _check_spelling(kinds, _begun(log, 'defect') if kinds else [])
     column = 'product' if maps else 'defect'
-    if maps:  # whose kinds are free
-        names = names[len(kinds) :]
     unknown = [name for name in names if name not in known]
-    begun = _begun(log, column) if unknown else []
+    every = [*known, *(_begun(log, column) if unknown else [])]
+    unknown = [name for name in unknown if name not in every]
+    _check_spelling(unknown, every)
     for name in unknown:
-        if name not in begun:
-            _check_new(column, name, known, new_kind)
+        _check_new(column, name, every, new_kind, alike)
 
 
 def _begun(log: DecisionLog, column: str) -> list[str]:
@@ -238,12 +244,24 @@ def _begun(log: DecisionLog, column: str) -> list[str]:
     return [name for (name,) in found if name]
 
 
-def _check_new(what: str, name: str, known: Sequence[str], new_kind: bool) -> None:
-    alike = [one for one in known if one.casefold() == name.casefold()]
-    if new_kind and alike:
+def _check_spelling(names: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse what is but another spelling of a name that there is."""
+    for name in names:
+        if name not in known and (other := twin_of(name, known)) is not None:
+            raise ValueError(
+                f"'{visible(name)}' differs from '{visible(other)}' in case, blanks, _ "
+                'or - only: expected one spelling; give that one'
+            )
+
+
+def _check_new(
+    what: str, name: str, known: Sequence[str], new_kind: bool, alike: bool
+) -> None:
+    close = close_to(name, known)
+    if new_kind and close and not alike:
         raise ValueError(
-            f"'{visible(name)}' differs from {some_of(alike)} in upper and lower case "
-            'only: expected one spelling; give that one'
+            f"'{visible(name)}' is almost {some_of(close)}: expected that one, or one "
+            'that is called otherwise; give that one, or insist with --alike'
         )
     if not new_kind:
         try:
@@ -263,6 +281,6 @@ def _keep(line: Line, decision: Row, given: Path) -> None:
     name = str(decision.image)
     if line.settings.keep_images == 'none' or line.images.find(name) is not None:
         return
-    path = given if given.is_file() else picture_of(line, decision)
-    if path is not None:
-        line.images.add(name, path.read_bytes(), suffix=path.suffix.lower())
+    found = unchanged(given, name) or picture_of(line, name, decision.source)
+    if found is not None:
+        line.images.add(name, found.data, suffix=found.path.suffix.lower())

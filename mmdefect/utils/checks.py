@@ -114,6 +114,17 @@ def name_some(items: Sequence[str], limit: int = 5) -> str:
     return f'{len(items)}: {some_of(items, limit)}' if items else '0'
 
 
+def amount(number: int, one: str, several: str = '') -> str:
+    """A number and its noun, e.g. ``'1 image'``, ``'2 images'``.
+
+    Args:
+        number: How many.
+        one: The noun.
+        several: Its plural, if that is not with an ``s``.
+    """
+    return f'{number} {one if number == 1 else several or f"{one}s"}'
+
+
 def some_of(items: Sequence[str], limit: int = 5) -> str:
     """Name the first few items, e.g. ``'a.jpg, b.jpg and 3 more'``."""
     more = f' and {len(items) - limit} more' if len(items) > limit else ''

@@ -155,8 +155,16 @@ def _lock(file: IO[str], trouble: str, cure: str) -> None:
     file.flush()
 
 
-def refuse_full(out: Path) -> None:
+#: What to do about a folder of results that holds something.
+_CURE = 'remove it, or give another one with --out'
+
+
+def refuse_full(out: Path, *, cure: str = _CURE) -> None:
     """Refuse to write where something is.
+
+    Args:
+        out: File or folder.
+        cure: What to do about it, where there is no --out, or nothing to be removed.
 
     Raises:
         FileExistsError: If ``out`` is a file, or a folder that holds anything.
@@ -166,23 +174,27 @@ def refuse_full(out: Path) -> None:
         killed = ' (a conversion that was killed may have left it)' if part else ''
         raise FileExistsError(
             f'{out} holds something already{killed}: expected a new or empty folder; '
-            'remove it, or give another one with --out'
+            f'{cure}'
         )
 
 
 @contextmanager
-def draft_folder(path: Path) -> Iterator[Path]:
+def draft_folder(path: Path, *, cure: str = _CURE) -> Iterator[Path]:
     """Give an empty folder for drafts, in ``path``, which is gone when the block ends.
 
     One that a kill has left is replaced: a file in it says that it is of ours, and the
     lock on that file whether somebody still writes.
+
+    Args:
+        path: New, or left by a kill.
+        cure: As for :func:`refuse_full`.
 
     Raises:
         FileExistsError: If ``path`` is another process's, or no draft of ours.
     """
     mark = path / _DRAFT_MARK
     if not mark.is_file():
-        refuse_full(path)
+        refuse_full(path, cure=cure)
     path.mkdir(parents=True, exist_ok=True)
     with mark.open('a+', encoding='utf-8') as file:
         _lock(file, f'{path} is being written', 'or write elsewhere')
@@ -196,20 +208,21 @@ def draft_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
+def new_folder(out: Path, *, cure: str = _CURE) -> Iterator[Path]:
     """Give a folder to write to, which gets its name when all is written.
 
     Args:
         out: New or empty folder. What is written stands in ``<out>.part`` until then,
             which is gone after an error; what a kill leaves there, the next call
             replaces.
+        cure: As for :func:`refuse_full`.
 
     Raises:
         FileExistsError: If ``out`` holds anything, or ``<out>.part`` what is no draft
             or another process's.
     """
-    refuse_full(out)
-    with draft_folder(out.with_name(f'{out.name}.part')) as draft:
+    refuse_full(out, cure=cure)
+    with draft_folder(out.with_name(f'{out.name}.part'), cure=cure) as draft:
         with _named(out):
             yield draft
         if out.is_dir():

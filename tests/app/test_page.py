@@ -9,9 +9,12 @@ import io
 import os
 import re
 import socket
+import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +181,23 @@ def test_exception_a_verdict_that_does_not_fit(wide: Watched, line: Line) -> Non
     shows(wide.page, '#waiting', '2 of 2')
 
 
+def test_feature_what_could_not_be_read_is_a_card_and_is_dismissed(
+    wide: Watched, line: Line
+) -> None:
+    row = line.log.append('decision', version='v0002', source='empty.png')
+    queue.enqueue(line, row, 'error', 'cannot read empty.png (zero bytes)')
+    open_tab(wide.page, 'Status')
+    open_tab(wide.page, 'Review')
+    shows(wide.page, '#waiting', '2 of 3')
+    wide.page.keyboard.press('ArrowRight')
+    shows(wide.page, '#waiting', '3 of 3: it could not be read')
+    shows(wide.page, '#waiting', 'cannot read empty.png (zero bytes)')
+    assert wide.page.locator('#review img').is_visible()
+    wide.page.keyboard.press('5')
+    shows(wide.page, '#waiting', '2 of 2')
+    assert queue.count(line) == 2
+
+
 def test_feature_drift_and_reports(wide: Watched, url: str) -> None:
     open_tab(wide.page, 'Status')
     shows(wide.page, '#standing', 'v0002 in use')
@@ -219,6 +239,80 @@ def test_exception_only_this_machine_may_ask(url: str) -> None:
     found = httpx.get(url, headers={'host': 'evil.example'}, verify=False)
     assert found.status_code == 400
     assert httpx.get(f'{url}report/none', verify=False).status_code == 404
+
+
+def test_exception_pages_of_other_sites_may_not_send(
+    wide: Watched, browser: Any, url: str
+) -> None:
+    """What they send would arrive, though they may not read the answer."""
+    folder = Path(os.environ['GRADIO_TEMP_DIR'])
+    before = sorted(folder.rglob('*'))
+    send = """url => { const form = new FormData();
+        form.append('files', new Blob(['much']), 'a.png');
+        return fetch(url, {method: 'POST', mode: 'no-cors', body: form})
+            .then(answer => answer.status); }"""
+    upload = f'{url}gradio_api/upload'
+    other = Watched(browser)
+    with blank_page() as elsewhere:
+        other.page.goto(elsewhere)
+        assert other.page.evaluate(send, upload) == 0  # not told
+        other.page.evaluate('url => { new Image().src = url }', upload)
+        other.page.wait_for_timeout(200)
+    other.context.close()
+    assert sorted(folder.rglob('*')) == before
+    assert wide.page.evaluate(send, upload) == 200
+    assert len(sorted(folder.rglob('*'))) > len(before)
+
+
+@contextmanager
+def blank_page() -> Iterator[str]:
+    """Of another site, as another port is one."""
+
+    class Blank(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(('127.0.0.1', 0), Blank) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}/'
+        server.shutdown()
+
+
+def test_exception_a_file_that_is_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip('gradio')
+    from mmdefect.app import server
+
+    assert server.LARGEST == '600mb'
+    monkeypatch.setattr(server, 'LARGEST', 1000)
+    with running(Desk(package(tmp_path / 'plates', THRESHOLDS[0]))) as small:
+        files = {'files': ('a.png', bytes(2000))}
+        sent = httpx.post(f'{small}gradio_api/upload', files=files, verify=False)
+    assert sent.status_code == 413
+
+
+def test_feature_what_a_killed_page_has_left_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what a page has that is open stays."""
+    pytest.importorskip('gradio')
+    from mmdefect.app.server import own_folder
+
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    ended = subprocess.Popen(['true'])
+    ended.wait()
+    names = (f'{ended.pid}-a', f'{os.getpid()}-a', f'{os.getppid()}-a', 'theirs')
+    for name in names:
+        (tmp_path / f'mmdefect-app-{name}/deep').mkdir(parents=True)
+    with own_folder():
+        own = Path(os.environ['GRADIO_TEMP_DIR'])
+        assert own.parent == tmp_path
+    left = {path.name.removeprefix('mmdefect-app-') for path in tmp_path.iterdir()}
+    assert left == {*names[1:]}
 
 
 def take(page: Any, path: Path) -> None:

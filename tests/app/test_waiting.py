@@ -11,6 +11,7 @@ from mmdefect.app.desk import Desk
 from mmdefect.line import queue
 from mmdefect.line.folder import Line
 from tests.helpers.page_line import THRESHOLDS, package
+from tests.helpers.reviewed_line import decide, draw, make_line
 
 
 @pytest.fixture
@@ -53,6 +54,7 @@ def test_exception_what_is_refused(line: Line, images: list[str]) -> None:
 def test_feature_a_verdict_opens_the_next(line: Line, images: list[str]) -> None:
     desk = Desk(line.folder)
     (line.images.find(images[2]) or Path()).unlink()
+    Path(queue.entries(line)[2].source or '').unlink()
     new = waiting.decided(desk, images[1], 'false alarm', by='Ann')
     assert new is not None
     assert new.image == images[2]
@@ -85,6 +87,45 @@ def test_feature_nothing_waits(line: Line) -> None:
     for entry in queue.entries(line):
         queue.done(line, entry.image)
     assert waiting.opened(Desk(line.folder)) is None
+
+
+def test_feature_what_cannot_be_shown_is_a_card_and_can_be_dismissed(
+    tmp_path: Path,
+) -> None:
+    """A file of zero bytes, a changed picture, a lost version, a damaged entry."""
+    line = make_line(tmp_path / 'l', 'maps')
+    for seed in range(4):
+        row = decide(line, draw(tmp_path / f'{seed}.png', seed))
+        assert queue.enqueue(line, row, 'margin')
+    images = [entry.image for entry in queue.entries(line)]
+    desk = Desk(line.folder)
+    row = line.log.append('decision', version='v0001', source='empty.png')
+    assert queue.enqueue(line, row, 'error', 'cannot read it (zero bytes)')
+    changed = line.images.find(images[1])
+    assert changed is not None
+    changed.write_bytes((line.images.find(images[0]) or Path()).read_bytes())
+    entry = line.queue_dir / f'{images[2]}.json'
+    text = entry.read_text(encoding='utf-8')
+    entry.write_text(text.replace('v0001', 'v0009'), encoding='utf-8')
+    (line.queue_dir / f'{images[3]}.json').write_text('{}', encoding='utf-8')
+    shown = waiting.opened(desk)
+    for sentence in (
+        'its entry in the queue is damaged',
+        'its score is near',
+        f'the kept picture {changed} was changed',
+        'has no version v0009',
+        'cannot read it (zero bytes)',
+    ):
+        assert shown is not None
+        assert sentence in shown.said
+        assert shown.picture.size
+        shown = waiting.opened(desk, shown.image, step=1)
+    for _ in range(5):
+        shown = waiting.opened(desk)
+        assert shown is not None
+        shown = waiting.dismissed(desk, shown.image)
+    assert shown is None
+    assert line.log.count(kind='verdict') == 0
 
 
 def test_exception_a_model_has_no_queue(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_smoke_a_life(run: Run, tmp_path: Path) -> None:
     assert 'exam frozen: REFUSED' in out
     assert out.splitlines()[-1] == (
         'refused, v0001 stays: frozen: crack loses 100.0 points (1 of 1, now 0): '
-        'expected 10.0 at most'
+        'expected 10.0 points at most (0 of 1)'
     )
     status, _, err = run('promote', blind, '--force')
     assert status == 1

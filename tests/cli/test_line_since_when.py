@@ -34,14 +34,14 @@ def since_when(*words: str) -> int:
 
 def test_smoke_kind(line: Line, capsys: Out) -> None:
     assert since_when('--kind', 'crack') == 0
-    said = 'nobody has said that crack was missed; 0 reviewed images show it\n'
+    said = 'nobody has said that crack was missed; it is on 0 reviewed images\n'
     assert capsys.readouterr().out == said
     give(line, 'red.png', 'missed', kind='crack')
     found, missed = line.log.rows(kind='decision')
     assert since_when('--kind', 'crack') == 0
     assert capsys.readouterr().out.splitlines() == [
-        f'v0001: found 1 times on 1 images, from {found.time} to {found.time}',
-        f'v0002: overlooked 1 times on 1 images, from {missed.time} to {missed.time}',
+        f'v0001: found 1 time on 1 image, from {found.time} to {found.time}',
+        f'v0002: overlooked 1 time on 1 image, from {missed.time} to {missed.time}',
         f'crack: overlooked since {missed.time}, by v0002, on red.png',
         f'crack: found the last time {found.time}, by v0001, on red.png',
     ]
@@ -61,10 +61,9 @@ def test_smoke_image(line: Line, capsys: Out) -> None:
     _, *said = capsys.readouterr().out.splitlines()
     assert said == [
         f'v0001, {first} to {second}: found (defective, crack, 0.7843 of 0.5); by the '
-        'log defective 1 times',
-        f'v0002, {second} to now: overlooked (ok, 0.7843 of 0.9); by the log ok 1 '
-        'times',
-        f'overlooked since {second}, with v0002: 1 decisions were made in that time',
+        'log defective 1 time',
+        f'v0002, {second} to now: overlooked (ok, 0.7843 of 0.9); by the log ok 1 time',
+        f'overlooked since {second}, with v0002: 1 decision was made in that time',
     ]
     assert since_when('--image', 'red.png', '--json') == 0
     content = json.loads(capsys.readouterr().out)
@@ -75,7 +74,7 @@ def test_smoke_image(line: Line, capsys: Out) -> None:
     shutil.rmtree(line.versions_dir / 'v0002')
     assert since_when('--image', 'red.png') == 0
     *_, gone, end = capsys.readouterr().out.splitlines()
-    assert gone.endswith('its package is gone, it cannot look; by the log ok 1 times')
+    assert gone.endswith('its package is gone, it cannot look; by the log ok 1 time')
     assert end == 'overlooked by no version that can look'
 
 

@@ -60,10 +60,17 @@ def test_feature_several_images_at_once(line: Line, capsys: Out) -> None:
 def test_exception(line: Line, capsys: Out) -> None:
     with pytest.raises(SystemExit):
         verdict('perfect', 'ok.png')
-    assert "invalid choice: 'perfect'" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "invalid choice: 'perfect'" in error
+    assert 'false-alarm' in error
+    assert 'false alarm' not in error
     for name in ('false-alarm', 'false alarm'):  # as errors and the log have it
         assert verdict(name, 'ok.png') == 1
         assert "decided to be ok: expected 'confirmed'" in capsys.readouterr().err
+    assert verdict('missed', 'ok.png', '--kind', 'dents', '--new-kind') == 1
+    assert "'dents' is almost dent: " in capsys.readouterr().err
     assert verdict('missed', 'ok.png', 'dent.png', '--box', 1, 2, 9, 12) == 1
     assert '--box with 2 images: expected one image' in capsys.readouterr().err
     assert line.log.count(kind='verdict') == 0
+    words = ('missed', 'ok.png', '--kind', 'dents', '--new-kind', '--alike')
+    assert verdict(*words) == 0

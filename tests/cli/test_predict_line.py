@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from mmdefect.cli import predict
 from mmdefect.cli.main import main
+from mmdefect.deploy.result import Prediction
 from mmdefect.line.folder import Line
+from mmdefect.line.images import image_hash
+from mmdefect.line.record import Recorder
 from mmdefect.line.settings import LineSettings
 from tests.helpers.full_disk import full_disk
 from tests.helpers.photos import photos
@@ -60,6 +64,29 @@ def test_smoke_the_version_in_use(run: Run, line: Line, tmp_path: Path) -> None:
     assert line.log.verify().ok
 
 
+def test_feature_what_was_decoded_is_hashed_and_kept(
+    run: Run, line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever has taken the name of the file since."""
+    folder = photos(tmp_path / 'photos', 1, broken=True)
+    before = [path.read_bytes() for path in sorted(folder.iterdir())]
+    real = predict.recorded
+
+    def overwritten(recorder: Recorder, prediction: Prediction) -> Prediction:
+        Path(prediction.source).write_bytes(b'another')
+        done = real(recorder, prediction)
+        assert done.data is None  # of a million images none stays in memory
+        return done
+
+    monkeypatch.setattr(predict, 'recorded', overwritten)
+    assert run('--line', line.folder, folder)[0] == 0
+    rows = [*line.log.rows()]
+    assert [row.image for row in rows] == [image_hash(data, None) for data in before]
+    kept = line.images.find(str(rows[0].image))
+    assert kept is not None
+    assert kept.read_bytes() == before[0]
+
+
 @pytest.mark.parametrize('form', ['before', 'between', 'behind', 'model'])
 def test_feature_wherever_it_stands(
     run: Run, line: Line, tmp_path: Path, form: str
@@ -104,6 +131,8 @@ def test_exception_nothing_to_look_at(run: Run, line: Line, model: Path) -> None
     given = ('--line', line.folder)
     assert 'expected INPUT' in run(line.pointer, *given)[2]
     assert 'is no line' in run('--line', model, 'x')[2]
+    inside = line.folder / 'results'
+    assert 'results is inside of the line' in run(*given, 'x', '--out', inside)[2]
 
 
 @pytest.mark.parametrize('policy', ['refuse', 'serve'])

@@ -8,6 +8,7 @@ the brightness as their score.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,19 @@ def colour(path: Path, blue: int = 0, green: int = 0, red: int = 0) -> Path:
 
 
 def box_exam(
-    root: Path, *, dents: int = 4, cracks: int = 4, good: int = 2, value: int = 250
+    root: Path,
+    *,
+    dents: int = 4,
+    cracks: int = 4,
+    good: int = 2,
+    value: int = 250,
+    extra: Sequence[str] = (),
 ) -> Path:
     """A COCO file of dents, cracks and good images; its path.
 
     Args:
         value: Brightness of all but the good ones, of which the score is a share.
+        extra: Kinds of which there is no box.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -56,7 +64,8 @@ def box_exam(
             own['category_id'] = 1 + (kind == 'crack')
             box = LEFT if kind == 'dent' else RIGHT
             annotations.append({**own, 'bbox': box, 'area': box[2] * box[3]})
-    categories = [{'id': 1, 'name': 'dent'}, {'id': 2, 'name': 'crack'}]
+    names = enumerate(['dent', 'crack', *extra], 1)
+    categories = [{'id': number, 'name': name} for number, name in names]
     content = {'images': images, 'annotations': annotations, 'categories': categories}
     path = root / 'exam.json'
     path.write_text(json.dumps(content), encoding='utf-8')

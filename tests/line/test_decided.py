@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from mmdefect.line.decided import find_decision, newest_verdict, picture_of
+from mmdefect.line.folder import Line
+from mmdefect.line.log import Row
 from tests.helpers.reviewed_line import decide, draw, make_line
 
 
@@ -44,6 +46,13 @@ def test_exception_several_or_none(tmp_path: Path) -> None:
         find_decision(line.log, 'ne.png')
     with pytest.raises(ValueError, match='is no image of the log'):
         find_decision(line.log, '0' * 64)
+    line.log.append('decision', source=f'{tmp_path}/d/empty.png')  # not read
+    (tmp_path / 'empty.png').touch()
+    for name in ('empty.png', 'd/empty.png', 'unread:00', tmp_path / 'empty.png'):
+        with pytest.raises(
+            ValueError, match=r'could not be read .*line queue LINE --di'
+        ):
+            find_decision(line.log, name)
     unknown = draw(tmp_path / 'c' / 'one.png', 7)
     with pytest.raises(ValueError, match=r'no image of the log \(of its name are 2: '):
         find_decision(line.log, unknown)
@@ -61,15 +70,25 @@ def test_feature_one_source_of_several_images(tmp_path: Path) -> None:
         find_decision(line.log, str(tmp_path / 'cam.png'))
 
 
+def where(line: Line, row: Row) -> Path | None:
+    found = picture_of(line, row.image, row.source)
+    return None if found is None else found.path
+
+
 def test_feature_where_pictures_are(tmp_path: Path) -> None:
     """Kept, or where they came from, and not what has taken their name since."""
     kept = make_line(tmp_path / 'kept')
     row = decide(kept, draw(tmp_path / 'a.png', 1))
-    assert picture_of(kept, row) == kept.images.find(str(row.image))
+    path = kept.images.find(str(row.image))
+    assert path is not None
+    assert where(kept, row) == path
     none = make_line(tmp_path / 'none', keep_images='none')
     row = decide(none, tmp_path / 'a.png')
-    assert picture_of(none, row) == tmp_path / 'a.png'
+    assert where(none, row) == tmp_path / 'a.png'
     draw(tmp_path / 'a.png', 2)
-    assert picture_of(none, row) is None
+    assert where(none, row) is None
     (tmp_path / 'a.png').unlink()
-    assert picture_of(none, row) is None
+    assert where(none, row) is None
+    path.write_bytes(draw(tmp_path / 'b.png', 2).read_bytes())
+    with pytest.raises(ValueError, match=r'the kept picture .*\.png was changed'):
+        where(kept, row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,17 @@ def test_smoke_reads_what_was_written(exam: Exam) -> None:
     assert (crack.truths[0].kind, good.truths) == ('crack', ())
 
 
-@pytest.mark.parametrize('what', ['changed', 'missing', 'added'])
+@pytest.mark.parametrize('what', ['changed', 'missing', 'added', 'a pipe'])
 def test_exception_files(exam: Exam, what: str) -> None:
     folder = exam.folder / 'images'
     if what == 'changed':
         colour(folder / 'crack02.png', green=9)
     elif what == 'missing':
         (folder / 'crack02.png').unlink()
+    elif what == 'a pipe':
+        (folder / 'crack02.png').unlink()
+        os.mkfifo(folder / 'crack02.png')
+        what = 'changed'
     else:
         colour(folder / 'more/crack02.png')
     name = 'more/crack02.png' if what == 'added' else 'crack02.png'
@@ -45,8 +50,30 @@ def test_exception_files(exam: Exam, what: str) -> None:
 
 
 def test_feature_what_a_file_manager_leaves_is_no_image(exam: Exam) -> None:
-    (exam.folder / 'images/.DS_Store').write_bytes(b'x')
+    for name in ('.DS_Store', '._crack02.png', '.directory'):
+        (exam.folder / 'images' / name).write_bytes(b'x')
     assert Exam.open(exam.folder) == exam
+
+
+def test_exception_links_and_hidden_files(exam: Exam, tmp_path: Path) -> None:
+    """Even one that leads to the same content: that may be another any time."""
+    folder = exam.folder / 'images'
+    (folder / 'crack02.png').rename(tmp_path / 'moved.png')
+    (folder / 'crack02.png').symlink_to(tmp_path / 'moved.png')
+    (folder / 'more').symlink_to(tmp_path)
+    (folder / '.hidden.png').write_bytes(b'x')
+    with pytest.raises(ValueError, match='is not as it was frozen') as error:
+        Exam.open(exam.folder)
+    assert '(added 1: .hidden.png; links, where the files' in str(error.value)
+    assert 'are expected 2: crack02.png, more)' in str(error.value)
+
+
+def test_exception_a_folder_in_the_place_of_an_image(exam: Exam) -> None:
+    path = exam.folder / 'images/crack02.png'
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match=r'\(missing 1: crack02\.png\)'):
+        Exam.open(exam.folder)
 
 
 @pytest.mark.parametrize(

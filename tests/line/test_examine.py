@@ -64,15 +64,22 @@ def test_feature_each_image_is_decoded_once(
     exam = exam_of(tmp_path, annotations=toys.box_exam(tmp_path / 'exam'))
     read: list[str] = []
 
-    def counted(path: Path, **more: Any) -> np.ndarray:
+    def counted(data: bytes, path: Path, **more: Any) -> np.ndarray:
         read.append(path.name)
-        return real(path, **more)
+        return real(data, path, **more)
 
-    real = module.read_image
-    monkeypatch.setattr(module, 'read_image', counted)
+    real = module.image_of
+    monkeypatch.setattr(module, 'image_of', counted)
     package = toys.box_package(tmp_path / 'seeing')
     examine(exam, [DefectInferencer(package) for _ in range(3)])
     assert read == [image.file for image in exam.images]
+
+
+def test_exception_an_image_that_changes_after_it_was_compared(tmp_path: Path) -> None:
+    exam = exam_of(tmp_path, annotations=toys.box_exam(tmp_path / 'exam'))
+    toys.colour(exam.path(exam.images[3]), green=7)
+    with pytest.raises(ValueError, match=r'dent04\.png was changed while the exam'):
+        examine(exam, [DefectInferencer(toys.box_package(tmp_path / 'seeing'))])
 
 
 def test_feature_boxes_that_hit_nothing(tmp_path: Path) -> None:

@@ -32,12 +32,18 @@ def test_smoke_the_source_is_not_needed_any_more(line: Line, tmp_path: Path) -> 
 
 
 def test_exception_a_name_is_used_once(line: Line, tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError, match='frozen'):
+    with pytest.raises(FileExistsError, match=r'frozen holds .*; choose another name$'):
         add_exam(line, 'frozen', folder=map_exam(tmp_path / 'maps'))
     assert line.log.count(kind='note') == 1
 
 
-@pytest.mark.parametrize('name', ['', '../out', 'a/b', '.hidden', 'a.part', 7])
+@pytest.mark.parametrize(
+    'name',
+    [
+        *('', '../out', 'a/b', '.hidden', 'a.part', 7, '.', 'a.', 'a ', ' a', 'a?'),
+        *('con', 'CON.txt', 'com1', 'a\n', 'Frozen', 'FROZEN'),
+    ],
+)
 def test_exception_names(line: Line, tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match='exam'):
         add_exam(line, name, folder=map_exam(tmp_path / 'maps'))
@@ -90,6 +96,31 @@ def test_exception_another_task(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='plates is one of maps: expected one of boxe'):
         add_exam(line, 'plates', folder=map_exam(tmp_path / 'maps'))
     assert names(line) == ['frozen']
+
+
+@pytest.mark.parametrize(
+    ('extra', 'why'),
+    [
+        (['rust', 'Rust'], 'the exam more says rust, Rust: expected one spelling'),
+        (['Dent'], "says 'Dent' where the model says 'dent'"),
+        ([' crack'], "says ' crack' where the model says 'crack'"),
+    ],
+)
+def test_exception_names_that_are_spelled_otherwise(
+    tmp_path: Path, extra: list[str], why: str
+) -> None:
+    line = boxes_line(tmp_path)
+    path = box_exam(tmp_path / 'more', extra=extra)
+    with pytest.raises(ValueError, match=why):
+        add_exam(line, 'more', annotations=path)
+    assert names(line) == ['frozen']
+
+
+def test_exception_kinds_of_a_product_that_are_one(tmp_path: Path) -> None:
+    root = map_exam(tmp_path / 'maps')
+    shutil.copytree(root / 'bottle/test/crack', root / 'bottle/test/Crack')
+    with pytest.raises(ValueError, match='says Crack, crack: expected one spelling'):
+        add_exam(Line.create(tmp_path / 'line'), 'maps', folder=root)
 
 
 def test_exception_in_use(line: Line, tmp_path: Path) -> None:

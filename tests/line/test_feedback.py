@@ -193,7 +193,7 @@ def test_smoke_folders(tmp_path: Path) -> None:
     give(line, 'ok.png', 'confirmed')
     give(line, 'bad.png', 'confirmed')
     give(line, 'alarm.png', 'false alarm')
-    with pytest.raises(ValueError, match=r"alarm\.png .*say 'wrong kind' --kind"):
+    with pytest.raises(ValueError, match=r"alarm\.png .*say 'wrong-kind' --kind"):
         export_feedback(line, tmp_path / 'out')
     give(line, 'alarm.png', 'wrong kind', kind='green')
     done = export_feedback(line, tmp_path / 'out')
@@ -246,10 +246,33 @@ def test_exception_what_cannot_be_written_is_named(tmp_path: Path, what: str) ->
     assert (done.images, len(done.left_out)) == (1, 1)
 
 
+def test_exception_a_place_in_the_line(line: Line, tmp_path: Path) -> None:
+    (tmp_path / 'link').symlink_to(line.folder)
+    for place in ('l/out', 'l/images/out', 'link/out'):
+        with pytest.raises(ValueError, match=rf'{place} is inside of the line'):
+            export_feedback(line, tmp_path / place)
+    assert not [*line.folder.rglob('out*')]
+
+
+def test_exception_a_picture_that_was_changed(line: Line, tmp_path: Path) -> None:
+    """Never copied: refused by name, or left out by name."""
+    row = next(line.log.rows(kind='verdict'))
+    kept = line.images.find(str(row.image))
+    assert kept is not None
+    kept.write_bytes(draw(tmp_path / 'other.png', 99).read_bytes())
+    with pytest.raises(ValueError, match=rf'the kept picture .*{kept.name} was chang'):
+        export_feedback(line, tmp_path / 'out')
+    done = export_feedback(line, tmp_path / 'out', leave_out=True)
+    assert done.images == 3
+    assert kept.name in done.left_out[0]
+
+
 def test_exception(line: Line, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"form='mvtec': expected one of coco"):
         export_feedback(line, tmp_path / 'out', 'mvtec')
-    with pytest.raises(FileExistsError, match='holds something already'):
+    with pytest.raises(
+        FileExistsError, match=r'something already.*; give another OUT$'
+    ):
         export_feedback(line, line.folder)
     empty = make_line(tmp_path / 'empty')
     with pytest.raises(ValueError, match='has no verdict yet: expected some to export'):

@@ -37,7 +37,8 @@ def test_feature_two_points_are_one_of_fifty() -> None:
     assert compare(counts(48), counts(47), Limits()).passed
     verdict = compare(counts(48), counts(46), Limits())
     assert verdict.reasons == (
-        'frozen: dent loses 4.0 points (48 of 50, now 46): expected 2.0 at most',
+        'frozen: dent loses 4.0 points (48 of 50, now 46): '
+        'expected 2.0 points at most (1 of 50)',
     )
     assert not verdict.rows[0].passed
     assert verdict.rows[1].passed
@@ -56,7 +57,8 @@ def test_feature_false_alarms_may_rise_by_two_points() -> None:
     assert compare(old, counts(50, false=7), limits).passed
     verdict = compare(old, counts(50, false=8), limits)
     assert verdict.reasons == (
-        'frozen: false alarms are 8 of 100, before 5: expected 7.0 % at most',
+        'frozen: false alarms are 8.0 % (8 of 100, before 5): '
+        'expected 7.0 % at most (7 of 100)',
     )
     assert compare(old, counts(50, false=8), Limits(false_alarms=0.1)).passed
     assert not compare(old, counts(50, false=5), Limits(false_alarms=0.04)).passed
@@ -69,8 +71,10 @@ def test_feature_the_first_version_passes_by_rates_alone() -> None:
     limits = Limits(false_alarms=0.1, least=0.9)
     assert compare(None, counts(45, false=10), limits).passed
     assert compare(None, counts(44, false=11), limits).reasons == (
-        'frozen: dent is found 44 times of 50: expected 90.0 % at least',
-        'frozen: false alarms are 11 of 100: expected 10.0 % at most',
+        'frozen: dent is found in 88.0 % (44 of 50): '
+        'expected 90.0 % at least (45 of 50)',
+        'frozen: false alarms are 11.0 % (11 of 100): '
+        'expected 10.0 % at most (10 of 100)',
     )
 
 
@@ -83,23 +87,39 @@ def test_feature_what_is_not_proved_is_said() -> None:
     ]
     unknown = compare(counts(None, false=None), counts(None, false=None), Limits())
     assert unknown.passed
-    assert {row.note for row in unknown.rows} == {
-        'not known to the new version: nothing is proved'
-    }
+    assert [row.note for row in unknown.rows] == [
+        'known to neither version: nothing is proved',
+        'not known to the new version: nothing is proved',
+    ]
+    assert unknown.notes == ('no version knows dent: nothing is proved about that',)
+    first = compare(None, counts(None), Limits())
+    assert first.rows[0].note == 'known to no version: nothing is proved'
+    forgotten = compare(counts(0), counts(None), Limits())
+    assert forgotten.rows[0].note == 'not known to the new version: nothing is proved'
+    assert forgotten.notes == ()
     assert unknown.rows[0].missed == (None, None)
     # A class that only the new version knows has nothing to lose.
     assert compare(counts(None), counts(3), Limits()).passed
     assert not compare(counts(50), counts(None), Limits()).passed
 
 
+def test_feature_a_kind_that_may_be_misspelt_is_said_with_its_like() -> None:
+    shown = KindCount(product='', kind='scratch', number=50, found=None)
+    known = KindCount(product='', kind='scratches', number=0, found=0, false=50)
+    given = Counts(exam='frozen', kinds=(shown, known), products=())
+    assert compare(None, given, Limits()).notes == (
+        'no version knows scratch (is it scratches?): nothing is proved about that',
+    )
+
+
 def test_feature_thresholds_that_are_not_calibrated_are_said() -> None:
     verdict = compare(
-        counts(50, calibrated=False), counts(50, calibrated=False, failed=2), Limits()
+        counts(50, calibrated=False), counts(50, calibrated=False, failed=1), Limits()
     )
     assert verdict.notes == (
         'the thresholds of the old version are not calibrated',
         'the thresholds of the new version are not calibrated',
-        'the new version could not look at 2 images, which count against it',
+        'the new version could not look at 1 image, which count against it',
     )
 
 

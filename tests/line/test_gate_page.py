@@ -78,7 +78,8 @@ def test_feature_false_alarms_that_come_and_go(tmp_path: Path) -> None:
     eager = toys.box_package(tmp_path / 'eager', thresholds={'dent': 0.3, 'crack': 0.5})
     found = promote(line, eager)
     assert found.reasons == (
-        'good: false alarms are 1 of 1, before 0: expected 2.0 % at most',
+        'good: false alarms are 100.0 % (1 of 1, before 0): expected 2.0 % at most '
+        '(0 of 1)',
     )
     page = found.report.read_text(encoding='utf-8')
     assert 'dent: false alarms of the new version only (1)' in page
@@ -93,7 +94,8 @@ def test_feature_maps_show_the_product(tmp_path: Path) -> None:
     promote(line, tmp_path / 'first')
     found = promote(line, tmp_path / 'second')
     assert found.reasons == (
-        'plates: false alarms of bottle are 4 of 4, before 0: expected 2.0 % at most',
+        'plates: false alarms of bottle are 100.0 % (4 of 4, before 0): expected 2.0 % '
+        'at most (0 of 4)',
     )
     page = found.report.read_text(encoding='utf-8')
     assert 'bottle: false alarms of the new version only (4)' in page

@@ -7,10 +7,11 @@ import hashlib
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from mmdefect.line.images import ImageStore, file_name, image_hash
+from mmdefect.line.images import ImageStore, Picture, file_name, image_hash
 
 
 def name(number: int) -> str:
@@ -118,6 +119,35 @@ def test_feature_hashes() -> None:
     assert found == f'pixels:{digest}'
     assert image_hash(None, pixels[:, ::-1][:, ::-1]) == found
     assert image_hash(None, pixels.reshape(4, 1, 3)) != found
+
+
+def test_feature_a_changed_picture_is_never_read(tmp_path: Path) -> None:
+    """By the bytes of a file, or the pixels of a frame."""
+    store = ImageStore(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 5, 3), np.uint8)
+    file = cv2.imencode('.png', pixels)[1].tobytes()
+    for image in (image_hash(file, None), image_hash(None, pixels)):
+        path = store.add(str(image), file, suffix='.png')
+        assert store.read(str(image)) == Picture(path, file)
+        for other in (cv2.imencode('.png', pixels[::-1])[1].tobytes(), b'x', b''):
+            path.write_bytes(other)
+            with pytest.raises(ValueError, match=rf'{path.name} was changed'):
+                store.read(str(image))
+    assert store.read(name(1)) is None
+
+
+def test_feature_what_is_none_of_ours_stays(tmp_path: Path) -> None:
+    """It is in nobody's way, and is not removed."""
+    foreign = [tmp_path / 'ab/notes.txt', tmp_path / 'mine.tmp', tmp_path / 'ab/c.png']
+    (tmp_path / 'ab').mkdir()
+    for path in foreign:
+        path.write_bytes(bytes(9000))
+        os.utime(path, (1, 1))
+    store = ImageStore(tmp_path, keep_bytes=4000)
+    fill(store, range(10))
+    store.sweep()
+    assert all(path.is_file() for path in foreign)
+    assert len([*tmp_path.glob('00/*')]) in (3, 4)
 
 
 @pytest.mark.parametrize('image', ['', 'a', '../' * 20, 'A' * 64, f'pixel:{name(1)}'])

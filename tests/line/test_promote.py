@@ -64,7 +64,7 @@ def test_feature_the_first_version_is_held_against_rates(tmp_path: Path) -> None
     assert refused.version is None
     assert line.current() is None
     assert refused.reasons == (
-        'frozen: crack is found 0 times of 4: expected 90.0 % at least',
+        'frozen: crack is found in 0.0 % (0 of 4): expected 90.0 % at least (4 of 4)',
     )
     found = promote(line, toys.box_package(tmp_path / 'seeing'))
     assert (found.version, found.previous) == ('v0001', None)
@@ -82,7 +82,8 @@ def test_feature_refused_when_a_class_is_lost(line: Line, tmp_path: Path) -> Non
     found = promote(line, toys.blind_package(tmp_path / 'blind'))
     assert (found.version, found.passed, line.current()) == (None, False, 'v0001')
     assert found.reasons == (
-        'frozen: crack loses 100.0 points (4 of 4, now 0): expected 2.0 at most',
+        'frozen: crack loses 100.0 points (4 of 4, now 0): expected 2.0 points at most '
+        '(0 of 4)',
     )
     row = newest(line)
     assert (row.version, row.body['state']) == (None, 'refused')
@@ -152,6 +153,21 @@ def test_feature_new_classes_come_behind_the_old(line: Line, tmp_path: Path) -> 
     found = promote(line, package)
     assert found.version == 'v0002'
     assert found.notes == ('no exam shows rust: nothing is proved about them',)
+
+
+def test_exception_an_exam_that_calls_things_otherwise(
+    line: Line, tmp_path: Path
+) -> None:
+    """The exam was there before the kind had its name; forced or not."""
+    path = toys.box_exam(tmp_path / 'more', extra=('Rust',))
+    add_exam(line, 'more', annotations=path)
+    spec = {'thresholds': {'dent': 0.5, 'crack': 0.5, 'rust': 1.0}}
+    package = toys.box_package(
+        tmp_path / 'second', classes=['dent', 'crack', 'rust'], **spec
+    )
+    with pytest.raises(ValueError, match=r"more says 'Rust' where the model .*'rust'"):
+        promote(line, package, force=True, why='I want it')
+    assert line.current() == 'v0001'
 
 
 @pytest.mark.parametrize(
@@ -259,12 +275,12 @@ def test_feature_each_image_is_decoded_once(
     """For both versions and all pictures of the page."""
     read: list[str] = []
 
-    def counted(path: Path, **more: Any) -> Any:
+    def counted(data: bytes, path: Path, **more: Any) -> Any:
         read.append(path.name)
-        return real(path, **more)
+        return real(data, path, **more)
 
-    real = examine.read_image
-    monkeypatch.setattr(examine, 'read_image', counted)
+    real = examine.image_of
+    monkeypatch.setattr(examine, 'image_of', counted)
     promote(line, toys.blind_package(tmp_path / 'blind'))
     assert len(read) == len(set(read)) == 10
 

@@ -115,7 +115,7 @@ def test_feature_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     Recorder(line, version='v0001').record(boxes(0.1), data=DATA, image=IMAGE)
     (row,) = line.log.rows()
     assert row.body['queued'] == 'low margin'
-    assert put == [(line, row, 'low margin')]
+    assert put == [(line, row, 'low margin', None)]
     assert line.images.find(HASH)
     assert line.log.days()[0].queued == 1
 

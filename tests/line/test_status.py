@@ -95,7 +95,7 @@ def test_feature_verified(line: Line) -> None:
     assert after.unverified == 1
     text = '\n'.join(told(after, line.settings.drift))
     assert f'verified   all {before.unverified} rows on 20' in text
-    assert '; 1 rows since' in text
+    assert '; 1 row since' in text
 
 
 def test_feature_in_words(line: Line) -> None:

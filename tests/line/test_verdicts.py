@@ -207,7 +207,7 @@ def test_feature_boxes(
             'ok',
             'missed',
             {'kind': 'Dent', 'new_kind': True},
-            'differs from dent in upper',
+            "'Dent' differs from 'dent' in case, blanks",
         ),
         (
             'ok',
@@ -276,6 +276,21 @@ def test_feature_a_new_kind(line: Line) -> None:
     give(line, 'ok.png', 'missed', kind='hole', box=FREE, new_kind=True)
     row = give(line, 'dent.png', 'wrong kind', kind='hole')
     assert row.kinds == ('hole',)
+    # From then on there is one spelling of it, and of the model's own.
+    for name, new in (('Hole', True), ('ho le', True), ('DENT', False)):
+        with pytest.raises(ValueError, match='in case, blanks, _ or - only: expected'):
+            give(line, 'dent.png', 'wrong kind', kind=name, new_kind=new)
+    for name, like in (('holes', 'hole'), ('dents', 'dent')):
+        with pytest.raises(ValueError, match=f'is almost {like}: .* with --alike'):
+            give(line, 'dent.png', 'wrong kind', kind=name, new_kind=True)
+    row = give(line, 'dent.png', 'wrong kind', kind='holes', new_kind=True, alike=True)
+    assert row.kinds == ('holes',)
+
+
+def test_feature_a_verdict_in_either_spelling(line: Line) -> None:
+    row = give(line, 'dent.png', 'false-alarm')
+    assert row.decision == 'false alarm'
+    assert give(line, 'dent.png', 'false alarm') == row
 
 
 @pytest.mark.parametrize(
@@ -308,6 +323,16 @@ def test_feature_maps(
     row = give(line, f'{image}.png', verdict, **given)
     assert shown(row) == expected
     assert row.product == given.get('product', None if image == 'unknown' else 'bottle')
+
+
+def test_exception_a_kind_of_maps_in_two_spellings(tmp_path: Path) -> None:
+    line = make_line(tmp_path / 'l', 'maps')
+    for seed in range(2):
+        decide(line, draw(tmp_path / f'{seed}.png', seed))
+    give(line, '0.png', 'missed', kind='hole')
+    give(line, '1.png', 'missed', kind='hole')
+    with pytest.raises(ValueError, match=r"'Hole' differs from 'hole' in case"):
+        give(line, '1.png', 'missed', kind='Hole')
 
 
 def test_feature_a_new_product(tmp_path: Path) -> None:
@@ -367,7 +392,7 @@ def test_exception_labels(tmp_path: Path) -> None:
 
 def test_exception_nothing_was_decided(line: Line, tmp_path: Path) -> None:
     decide(line, draw(tmp_path / 'odd.png', 9), decision='undecided')
-    with pytest.raises(ValueError, match="expected 'false alarm' if it is good, 'mis"):
+    with pytest.raises(ValueError, match="expected 'false-alarm' if it is good, 'mis"):
         give(line, 'odd.png', 'confirmed')
     assert shown(give(line, 'odd.png', 'false alarm'))[0] is True
 

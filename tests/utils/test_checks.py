@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mmdefect.utils.checks import (
+    amount,
     check_choice,
     check_number,
     check_range,
@@ -86,3 +87,9 @@ def test_feature_long_lists_are_shortened() -> None:
     assert name_some([]) == '0'
     assert some_of(['a', 'b']) == 'a, b'
     assert some_of('abcdefg') == 'a, b, c, d, e and 2 more'
+
+
+@pytest.mark.parametrize(('number', 'said'), [(0, '0 boxes'), (1, '1 box')])
+def test_feature_nouns_are_counted(number: int, said: str) -> None:
+    assert amount(number, 'box', 'boxes') == said
+    assert amount(2, 'image') == '2 images'

@@ -77,7 +77,10 @@ def test_exception_full(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / 'x'):
         with pytest.raises(FileExistsError, match='expected a new or empty folder; '):
             refuse_full(path)
-        with pytest.raises(FileExistsError), new_folder(path):
+        cured = pytest.raises(
+            FileExistsError, match=r'empty folder; call it otherwise$'
+        )
+        with cured, new_folder(path, cure='call it otherwise'):
             raise AssertionError('nothing may be written')
 
 
