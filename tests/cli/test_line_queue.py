@@ -78,7 +78,9 @@ def test_exception(line: Line, capsys: Out) -> None:
 def test_feature_dismissed_by_what_a_verdict_takes(line: Line, capsys: Out) -> None:
     Path('0.png').rename('renamed.png')
     left = ('2 wait', '1 waits', '0 wait')
-    for given, wait in zip(('renamed.png', '1.png', hash_of('2.png')[:8]), left):
+    for given, wait in zip(
+        ('renamed.png', '1.png', hash_of('2.png')[:8]), left, strict=True
+    ):
         assert main(['line', 'queue', 'l', '--dismiss', given]) == 0
         assert capsys.readouterr().out == f'dismissed; {wait}\n'
     row = line.log.append('decision', source='gone.png', decision='undecided')
