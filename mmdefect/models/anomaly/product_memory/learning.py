@@ -170,32 +170,56 @@ def _even_out(
 ) -> None:
     """Make distances of all places alike: where good images differ, they count less.
 
-    A place is known by mean and deviation of good images' distances; the variance is
-    shrunk half-way to the mean one. What is held out plays no part, so that the alarm
-    stays certified; a bank holds few of the patches of an image that it remembers. The
-    encoder's padding makes places at the border differ, and so do a product's edges.
+    The encoder's padding makes places at the border differ, and so do a product's
+    edges. What is held out plays no part, so that the alarm stays certified; a bank
+    holds few of the patches of an image that it remembers. Of folds, each is evened out
+    by the maps of the others: by its own it would look better than any later image.
     """
     found = [
-        memory.distances(
-            image.patches[None, : image.count].float(),
-            recipe.search,
-            window=window,
+        torch.cat(
+            [
+                memory.distances(
+                    image.patches[None, : image.count].float(),
+                    recipe.search,
+                    window=window,
+                )
+                for image in images
+            ]
         )
-        for memory, images in rounds
-        for image in images[:_MOST_MAPS]
+        for memory, images in _first(rounds, _MOST_MAPS)
     ]
-    if len(found) < _FEWEST_MAPS:
-        return
-    maps = torch.cat(found)
-    variance = maps.var(dim=0)
+    folds = [memory for memory, _ in rounds if memory is not bank]
+    terms = [_evening(found)]
+    terms += [_evening([*found[:k], *found[k + 1 :]]) for k in range(len(folds))]
+    known = [term for term in terms if term is not None]
+    if len(known) == len(terms):  # else their scores would not be alike
+        for memory, term in zip([bank, *folds], known, strict=True):
+            memory.fill(term)
+
+
+def _first(
+    rounds: Sequence[tuple[ProductBank, Sequence[SeenImage]]], most: int
+) -> list[tuple[ProductBank, Sequence[SeenImage]]]:
+    """Rounds with as many images at most, each with its share of them."""
+    share = math.ceil(most / len(rounds))
+    return [(memory, images[:share]) for memory, images in rounds if images]
+
+
+def _evening(found: Sequence[Tensor]) -> dict[str, Tensor] | None:
+    """``gain`` and ``shift`` of each place by maps of good images, each ``(n, N)``.
+
+    A place is known by mean and deviation of the distances; the variance is shrunk
+    half-way to the mean one. None where there are too few maps, or they do not differ.
+    """
+    maps = torch.cat(list(found)) if found else torch.zeros(0, 0)
+    if len(maps) < _FEWEST_MAPS:
+        return None
+    variance, level = maps.var(dim=0), maps.mean(dim=0)
     if not bool(variance.mean() > 0):
-        return
-    level = maps.mean(dim=0)
+        return None
     spread = ((variance + variance.mean()) / 2).sqrt()
     gain = spread.mean() / spread
-    shift = level.mean() - gain * level
-    for memory in {id(b): b for b, _ in [(bank, ()), *rounds]}.values():
-        memory.fill({'gain': gain, 'shift': shift})
+    return {'gain': gain, 'shift': level.mean() - gain * level}
 
 
 def _scores(

@@ -82,7 +82,7 @@ class ProductMemory(MemoryOfProducts):
             times this, and most of whose patches lie above the alarm, shows an unknown
             product; ``None``: none does.
         even: Whether places whose good patches differ much count less, such as those at
-            the border of an image, where the encoder pads; from 16 good images on.
+            the border of an image, where the encoder pads; from 20 good images on.
         hold_out: Share of the good images that is not remembered but scored; 0: no
             alarm. See :func:`~mmdefect.models.anomaly.product_memory.learning.learn`.
         alarm: ``rate`` of false alarms that is wanted at most, and ``confidence``.

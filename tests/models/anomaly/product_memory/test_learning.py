@@ -122,6 +122,34 @@ def test_feature_what_is_held_out_does_not_say_how_places_vary():
     assert not torch.equal(one.held, other.held)
 
 
+def folded_product(count, replaced=None):
+    """Too few for what would certify 1 %: five folds."""
+    product = SeenProduct('lid', recipe(rate=0.01, confidence=0.9))
+    for number in range(count):
+        other = noisy(number)
+        if other.key == replaced:
+            other = noisy(99, key=replaced)
+        product.add(other, f'digest {number}')
+    return product
+
+
+def test_feature_a_fold_is_evened_out_by_the_others():
+    """By its own maps its scores would be lower than those of any later image."""
+    ordered = sorted((noisy(k) for k in range(20)), key=lambda i: i.order)
+    one = learn(folded_product(20))
+    other = learn(folded_product(20, replaced=ordered[0].key))
+    assert one.facts.tolist() == [20, 5, -1]
+    same = one.held[-1] == other.held[-1]
+    # Those of its fold are scored by memories that never saw it.
+    assert same.tolist()[:4] == [False, True, True, True]
+    assert not same[4:].any()
+
+
+@pytest.mark.parametrize(('count', 'evened'), [(19, False), (20, True)])
+def test_feature_sixteen_maps_of_other_folds_even_out(count, evened):
+    assert bool(len(learn(folded_product(count)).gain)) == evened
+
+
 def test_feature_the_order_of_the_images_does_not_matter():
     one, other = learn(seen(range(20))), learn(seen(reversed(range(20))))
     for name, value in one.named_buffers():
