@@ -122,32 +122,38 @@ def test_feature_what_is_held_out_does_not_say_how_places_vary():
     assert not torch.equal(one.held, other.held)
 
 
-def folded_product(count, replaced=None):
+def folded_product(numbers, **changes):
     """Too few for what would certify 1 %: five folds."""
-    product = SeenProduct('lid', recipe(rate=0.01, confidence=0.9))
-    for number in range(count):
-        other = noisy(number)
-        if other.key == replaced:
-            other = noisy(99, key=replaced)
-        product.add(other, f'digest {number}')
+    product = SeenProduct('lid', recipe(rate=0.01, confidence=0.9, **changes))
+    for number in numbers:
+        product.add(noisy(number), f'digest {number}')
     return product
 
 
 def test_feature_a_fold_is_evened_out_by_the_others():
     """By its own maps its scores would be lower than those of any later image."""
-    ordered = sorted((noisy(k) for k in range(20)), key=lambda i: i.order)
-    one = learn(folded_product(20))
-    other = learn(folded_product(20, replaced=ordered[0].key))
-    assert one.facts.tolist() == [20, 5, -1]
-    same = one.held[-1] == other.held[-1]
-    # Those of its fold are scored by memories that never saw it.
-    assert same.tolist()[:4] == [False, True, True, True]
-    assert not same[4:].any()
+    made = learn(folded_product(range(20)))
+    assert made.facts.tolist() == [20, 5, -1]
+    order = sorted(range(20), key=lambda number: noisy(number).order)
+    maps = []
+    for fold in range(5):
+        rest = [number for number in order if number not in order[fold::5]]
+        bank = learn(folded_product(rest, hold_out=0, even=False))
+        patches = [noisy(number).patches for number in order[fold::5]]
+        maps.append(bank.distances(torch.stack(patches).float(), 'bank'))
+    expected = []
+    for fold, own in enumerate(maps):
+        others = torch.cat([*maps[:fold], *maps[fold + 1 :]])
+        level, variance = others.mean(0), others.var(0)
+        spread = ((variance + variance.mean()) / 2).sqrt()
+        even = level.mean() + spread.mean() * (own - level) / spread
+        expected.append(top_mean(even.clamp(min=0), 0.1))
+    torch.testing.assert_close(made.held[-1], torch.cat(expected), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(('count', 'evened'), [(19, False), (20, True)])
 def test_feature_sixteen_maps_of_other_folds_even_out(count, evened):
-    assert bool(len(learn(folded_product(count)).gain)) == evened
+    assert bool(len(learn(folded_product(range(count))).gain)) == evened
 
 
 def test_feature_the_order_of_the_images_does_not_matter():
