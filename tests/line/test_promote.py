@@ -266,7 +266,33 @@ def test_feature_a_damaged_version_in_use(line: Line, tmp_path: Path) -> None:
         promote(line, package)
     found = promote(line, package, force=True, why='the disk was full')
     assert found.version == 'v0002'
+    assert found.forced
     assert found.notes[0].startswith('nothing is compared with v0001')
+    assert read_versions(line)[-1].forced
+
+
+@pytest.mark.parametrize('damage', ['an edit', 'its folder is gone'])
+def test_exception_other_models_in_place_of_a_damaged_version(
+    line: Line, tmp_path: Path, damage: str
+) -> None:
+    """The log knows what it was a model of."""
+    folder = line.versions_dir / 'v0001'
+    if damage == 'an edit':
+        with (folder / 'package.json').open('a', encoding='utf-8') as file:
+            file.write(' ')
+    else:
+        shutil.rmtree(folder)
+    turned = toys.box_package(tmp_path / 'turned', classes=['crack', 'dent'])
+    why = 'the disk was full'
+    with pytest.raises(ValueError, match='has the classes crack, dent: expected'):
+        promote(line, turned, force=True, why=why)
+    package = toys.box_package(tmp_path / 'second')
+    with pytest.raises(ValueError, match=r'v0001|leads to no version'):
+        promote(line, package)
+    found = promote(line, package, force=True, why=why)
+    assert (found.version, found.previous, found.forced) == ('v0002', 'v0001', True)
+    assert found.notes[0].startswith('nothing is compared with v0001')
+    assert line.current() == 'v0002'
 
 
 def test_feature_each_image_is_decoded_once(
