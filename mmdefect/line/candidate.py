@@ -82,16 +82,21 @@ def check_candidate(
         )
 
 
-def same_package(given: Package, old: Package | None) -> list[str]:
-    """A sentence if the package is the one that is in use, else none.
+def refuse_same(given: Package, old: Package | None) -> None:
+    """Refuse the package that is in use: to go back would lead to the same again.
 
     Args:
         given: The package.
         old: That of the version in use, if there is one that can be read.
+
+    Raises:
+        ValueError: It is the same.
     """
     if old is None:
-        return []
-    hashes = {file_sha256(one.folder / FILE) for one in (given, old)}
-    if len(hashes) > 1:
-        return []
-    return [f'the package is that of {old.folder.name}, which is in use: nothing new']
+        return
+    if len({file_sha256(one.folder / FILE) for one in (given, old)}) == 1:
+        raise ValueError(
+            f'{visible(str(given.folder))} is the package of {old.folder.name}, which '
+            'is in use: expected another; check the path, nothing was changed '
+            '(--force --why "..." makes a version of it all the same)'
+        )

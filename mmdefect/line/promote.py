@@ -15,7 +15,7 @@ from mmdefect.deploy.package import FILE, Package, read_package
 from mmdefect.deploy.progress import Progress
 from mmdefect.deploy.saving import file_stem
 from mmdefect.deploy.spec import ModelSpec
-from mmdefect.line.candidate import check_candidate, same_package, spec_of
+from mmdefect.line.candidate import check_candidate, refuse_same, spec_of
 from mmdefect.line.exam import Exam
 from mmdefect.line.examine import look, result_of
 from mmdefect.line.exams import check_reason, open_exams
@@ -102,7 +102,8 @@ def promote(
         FileNotFoundError: There is no package, or an exam is gone.
         OSError: It does not fit on the disk.
         ValueError: The package is damaged, or of another task or order of classes than
-            the version in use (whose classes come first, in their order) or the exams;
+            the version in use (whose classes come first, in their order) or the exams,
+            or the one that is in use, and nobody forces it;
             an exam is not as it was added; the version in use has changed; rows of the
             log were changed or are missing; the line is in use; or ``force`` has no
             ``why``.
@@ -115,7 +116,9 @@ def promote(
         trouble = check_log(line, forced=force)
         given = read_package(package)
         previous, old, notes = _current(line, force=force)
-        notes = (*filter(None, [trouble]), *notes, *same_package(given, old))
+        notes = (*filter(None, [trouble]), *notes)
+        if not force:
+            refuse_same(given, old)
         exams = open_exams(line)
         check_candidate(given, spec_of(line, previous, old), exams)
         name = next_name(line)

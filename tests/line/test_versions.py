@@ -25,9 +25,8 @@ from tests.helpers.exam_toys import box_package
 def line(tmp_path: Path) -> Line:
     """Two versions, the second in use."""
     line = Line.create(tmp_path / 'line')
-    package = box_package(tmp_path / 'package')
-    for _ in range(2):
-        promote(line, package)
+    for name in ('first', 'package'):
+        promote(line, box_package(tmp_path / name))
     return line
 
 
