@@ -175,7 +175,8 @@ class Line:
         if not VERSION.fullmatch(version) or not folder.is_dir():
             raise FileNotFoundError(
                 f'{self.folder} has no version {visible(version)}: expected one that '
-                '`mmdefect line versions` lists'
+                '`mmdefect line versions` lists, and its folder; choose another, or '
+                'restore it'
             )
         if self._knows_versions():
             check_promoted(self, version)

@@ -21,12 +21,13 @@ from mmdefect.line.examine import look, result_of
 from mmdefect.line.exams import check_reason, open_exams
 from mmdefect.line.gate import Verdict, compare
 from mmdefect.line.gate_page import Changes, write_gate_page
-from mmdefect.line.sealing import check_log, seal_anew
+from mmdefect.line.sealing import check_log, seal
 from mmdefect.line.versions import (
     PROMOTED,
     REFUSED,
     copy_in,
     draft_of,
+    newest_row,
     next_name,
     pointed_at,
     promotion_of,
@@ -144,7 +145,7 @@ def promote(
         finally:
             if promotion_of(line, name) is None:
                 shutil.rmtree(draft_of(line, name), ignore_errors=True)
-        seal_anew(line) if trouble else line.seal()
+        seal(line, anew=trouble is not None)
     return Promotion(
         version=version,
         previous=previous,
@@ -199,7 +200,7 @@ def rollback(
         if trouble:
             body |= {'forced': True, 'notes': [trouble]}
         settle(line, line.log.append('rollback', version=to, body=body))
-        seal_anew(line) if trouble else line.seal()
+        seal(line, anew=trouble is not None)
     return to
 
 
@@ -223,9 +224,10 @@ def _current(
         ValueError: It is damaged or gone; it does not stand in the way of who forces
             another.
     """
-    previous = pointed_at(line)
+    row = newest_row(line)
+    previous = pointed_at(line) if row is None else str(row.version)
     try:
-        if line.current() is None:
+        if line.current() is None and previous is None:
             return None, None, (_FRESH,)
         return previous, read_package(line.package(previous)), ()
     except (OSError, ValueError) as error:

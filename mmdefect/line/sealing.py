@@ -44,23 +44,19 @@ def read_head(line: Line) -> dict[str, Any] | None:
     return content
 
 
-def seal(line: Line) -> None:
+def seal(line: Line, *, anew: bool = False) -> None:
     """Remember the newest row: a log that ends before it has lost some.
+
+    Args:
+        line: Whose log.
+        anew: Somebody goes by a log that has lost rows: what was known of them lies in
+            ``head.json.before`` and ``verified.json.before`` from then on.
 
     Raises:
         ValueError: The row that was remembered before is not in the log any more.
     """
     with alone(line.folder / FILE):
-        _seal(line)
-
-
-def seal_anew(line: Line) -> None:
-    """Remember the newest row of a log that somebody goes by though it has lost some.
-
-    What was known before lies in ``head.json.before`` and ``verified.json.before``.
-    """
-    with alone(line.folder / FILE):
-        for name in (HEAD, VERIFIED):
+        for name in (HEAD, VERIFIED) if anew else ():
             path = line.folder / name
             if path.exists():
                 path.replace(path.with_name(f'{name}.before'))

@@ -271,7 +271,7 @@ def test_feature_a_damaged_version_in_use(line: Line, tmp_path: Path) -> None:
     assert read_versions(line)[-1].forced
 
 
-@pytest.mark.parametrize('damage', ['an edit', 'its folder is gone'])
+@pytest.mark.parametrize('damage', ['an edit', 'its folder is gone', 'all is gone'])
 def test_exception_other_models_in_place_of_a_damaged_version(
     line: Line, tmp_path: Path, damage: str
 ) -> None:
@@ -282,12 +282,14 @@ def test_exception_other_models_in_place_of_a_damaged_version(
             file.write(' ')
     else:
         shutil.rmtree(folder)
+    if damage == 'all is gone':
+        line.pointer.unlink()
     turned = toys.box_package(tmp_path / 'turned', classes=['crack', 'dent'])
     why = 'the disk was full'
     with pytest.raises(ValueError, match='has the classes crack, dent: expected'):
         promote(line, turned, force=True, why=why)
     package = toys.box_package(tmp_path / 'second')
-    with pytest.raises(ValueError, match=r'v0001|leads to no version'):
+    with pytest.raises((OSError, ValueError), match=r'v0001|leads to no version'):
         promote(line, package)
     found = promote(line, package, force=True, why=why)
     assert (found.version, found.previous, found.forced) == ('v0002', 'v0001', True)
