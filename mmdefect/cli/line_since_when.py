@@ -14,7 +14,7 @@ from mmdefect.utils.checks import amount
 if TYPE_CHECKING:
     from mmdefect.line.folder import Line
     from mmdefect.line.log import Row
-    from mmdefect.line.replay import ImageHistory, Replay
+    from mmdefect.line.replay import ImageHistory, Period, Replay
     from mmdefect.line.since_when import KindHistory
 
 HELP = """Say from which date and version on a defect was overlooked.
@@ -84,13 +84,15 @@ def _at(row: Row) -> str:
 
 
 def _of_image(line: Line, found: ImageHistory) -> Iterator[str]:
+    from mmdefect.line.replay import decisions_in
+
     what = found.kind or 'any defect'
     yield f'{found.path} ({found.image}), looked at for {what}'
     for one in found.replays:
         yield _told(one)
     for period in found.overlooked:
         until = period.until
-        number = line.log.count(kind='decision', since=period.since, until=until)
+        number = decisions_in(line, period)
         end = f' until {until}' if until else ''
         yield (
             f'overlooked since {period.since}{end}, with {period.version}: '
@@ -143,15 +145,19 @@ def _row_dict(row: Row) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
+def _period_dict(period: Period) -> dict[str, Any]:
+    return {name: getattr(period, name) for name in ('version', 'since', 'until')}
+
+
 def _image_dict(found: ImageHistory) -> dict[str, Any]:
     return {
         'image': found.image,
         'path': str(found.path),
         'kind': found.kind,
-        'overlooked': [vars(period) for period in found.overlooked],
+        'overlooked': [_period_dict(period) for period in found.overlooked],
         'replays': [
             {
-                **vars(one.period),
+                **_period_dict(one.period),
                 'state': one.state,
                 'decided': one.decided,
                 'result': None if one.prediction is None else one.prediction.to_dict(),

@@ -42,6 +42,6 @@ def _told(version: Version) -> str:
     """A version in one line."""
     from mmdefect.line.gate_page import counted
 
-    how = f'passed {counted(version.exams)}' if version.passed else 'forced'
+    how = 'forced' if version.forced else f'passed {counted(version.exams)}'
     why = f', why: {version.why}' if version.why else ''
     return f'{version.name}  {version.time[:19]}Z  {how}{why}  from {version.source}'

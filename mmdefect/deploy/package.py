@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,6 +24,13 @@ from mmdefect.utils.checks import brief, check_choice, some_of
 from mmdefect.utils.files import file_sha256, write_json
 from mmdefect.utils.text_files import read_json
 
+#: How ONNX says that a tensor lies in another file, whose hash nobody keeps: entry 13
+#: of a tensor, of the key `location` and a path. A name of a value would have a type
+#: behind it.
+_ELSEWHERE = re.compile(
+    rb'\x6a[\x80-\xff]{0,2}[\x00-\x7f]\x0a\x08location'
+    rb'\x12[\x80-\xff]{0,2}[\x00-\x7f][^\x0a]'
+)
 FILE = 'package.json'
 FORMAT_VERSION = 1
 FORMATS = {'onnx': '.onnx', 'openvino': '.xml'}
@@ -162,6 +171,8 @@ def read_package(folder: str | Path) -> Package:
         ) from None
     for name, sha256 in package.graph.files().items():
         _check_file(folder / name, sha256)
+    if package.graph.format == 'onnx':
+        _check_inside(folder / package.graph.file)
     return package
 
 
@@ -257,4 +268,18 @@ def _check_file(path: Path, sha256: str) -> None:
         raise ValueError(
             f'{path} has changed since it was exported: expected SHA-256 '
             f'{sha256[:12]}...; copy the package again, or export anew'
+        )
+
+
+def _check_inside(path: Path) -> None:
+    """Refuse weights that lie beside the graph, where a change would not show."""
+    with path.open('rb') as file:
+        if not path.stat().st_size:
+            return  # no graph; whoever opens it says so
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            found = _ELSEWHERE.search(content)
+    if found:
+        raise ValueError(
+            f'{path} keeps weights in a file beside it: expected all of them in the '
+            'graph, as an export writes it; save it without external data'
         )

@@ -146,20 +146,27 @@ def written_down(line: Line) -> dict[str, str | None]:
 
 
 def unrecorded(line: Line) -> list[Path]:
-    """Folders in ``exams/`` that the log has never heard of; see :func:`mend`."""
+    """Folders in ``exams/`` that are no exams by the log; see :func:`mend`."""
     folders = [path for path in line.exams_dir.glob('*') if path.is_dir()]
     known = written_down(line) if folders else {}
-    return [path for path in sorted(folders) if path.name not in known]
+    return [path for path in sorted(folders) if known.get(path.name) is None]
 
 
 def mend(line: Line) -> None:
     """Finish what a kill has left half done; whoever calls holds the line's lock.
 
-    A draft goes. An exam that is whole and not in the log, of a kill or of a copy by
-    hand, is written down.
+    A draft goes, and what is left of an exam that was retired. An exam that is whole
+    and not in the log, of a kill or of a copy by hand, is written down.
     """
+    retired = {
+        (row.body['exam'], row.body['sha256'])
+        for row in line.log.rows(kind='note')
+        if row.body.get('what') == RETIRED
+    }
     for folder in unrecorded(line):
-        if folder.suffix == '.part':
+        file = folder / FILE
+        sha256 = file_sha256(file) if file.is_file() else None
+        if folder.suffix == '.part' or (folder.name, sha256) in retired:
             shutil.rmtree(folder, ignore_errors=True)
         elif (folder / FILE).is_file():
             _write_down(line, folder)

@@ -150,7 +150,8 @@ class Line:
         if not VERSION.fullmatch(name) or not (self.versions_dir / name).is_dir():
             raise ValueError(
                 f'{self.pointer} leads to no version of the line: expected a link to '
-                'one in versions/; choose one with `mmdefect line rollback`'
+                'one in versions/; restore it, choose another with `mmdefect line '
+                'rollback`, or promote a package with --force --why "..."'
             )
         return name
 
@@ -174,7 +175,8 @@ class Line:
         if not VERSION.fullmatch(version) or not folder.is_dir():
             raise FileNotFoundError(
                 f'{self.folder} has no version {visible(version)}: expected one that '
-                '`mmdefect line versions` lists'
+                '`mmdefect line versions` lists, and its folder; choose another, or '
+                'restore it'
             )
         if self._knows_versions():
             check_promoted(self, version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,18 +15,19 @@ from mmdefect.deploy.package import FILE, Package, read_package
 from mmdefect.deploy.progress import Progress
 from mmdefect.deploy.saving import file_stem
 from mmdefect.deploy.spec import ModelSpec
-from mmdefect.line.candidate import check_candidate, same_package
+from mmdefect.line.candidate import check_candidate, refuse_same, spec_of
 from mmdefect.line.exam import Exam
 from mmdefect.line.examine import look, result_of
 from mmdefect.line.exams import check_reason, open_exams
 from mmdefect.line.gate import Verdict, compare
 from mmdefect.line.gate_page import Changes, write_gate_page
-from mmdefect.line.sealing import check_log
+from mmdefect.line.sealing import check_log, seal
 from mmdefect.line.versions import (
     PROMOTED,
     REFUSED,
     copy_in,
     draft_of,
+    newest_row,
     next_name,
     pointed_at,
     promotion_of,
@@ -52,7 +53,8 @@ class Promotion:
         version: What it has become, ``None`` if it was refused.
         previous: The version that was in use before.
         passed: Whether all exams are within their limits.
-        forced: Whether it was promoted all the same, or by a log that is not whole.
+        forced: Whether it was promoted all the same, or by a log that is not whole, or
+            without a comparison with the version in use, which is damaged.
         verdicts: Of each exam.
         notes: What else has to be known, in sentences.
         report: The page, with the table and pictures of what changed.
@@ -101,7 +103,8 @@ def promote(
         FileNotFoundError: There is no package, or an exam is gone.
         OSError: It does not fit on the disk.
         ValueError: The package is damaged, or of another task or order of classes than
-            the version in use (whose classes come first, in their order) or the exams;
+            the version in use (whose classes come first, in their order) or the exams,
+            or the one that is in use, and nobody forces it;
             an exam is not as it was added; the version in use has changed; rows of the
             log were changed or are missing; the line is in use; or ``force`` has no
             ``why``.
@@ -114,9 +117,11 @@ def promote(
         trouble = check_log(line, forced=force)
         given = read_package(package)
         previous, old, notes = _current(line, force=force)
-        notes = (*filter(None, [trouble]), *notes, *same_package(given, old))
+        notes = (*filter(None, [trouble]), *notes)
+        if not force:
+            refuse_same(given, old)
         exams = open_exams(line)
-        check_candidate(given, old, exams)
+        check_candidate(given, spec_of(line, previous, old), exams)
         name = next_name(line)
         try:
             new = copy_in(line, package, name)
@@ -125,11 +130,12 @@ def promote(
                 forced=why if force else None, shown=show_progress,
             )  # fmt: skip
             passed = not body['reasons']
+            compared = previous is None or old is not None
             promoted = passed or force
             body |= {
                 'state': PROMOTED if promoted else REFUSED,
                 'from': previous,
-                'forced': promoted and not (passed and trouble is None),
+                'forced': promoted and not (passed and trouble is None and compared),
                 'why': why,
             }
             version = name if promoted else None
@@ -139,9 +145,7 @@ def promote(
         finally:
             if promotion_of(line, name) is None:
                 shutil.rmtree(draft_of(line, name), ignore_errors=True)
-        # A log that lost what was sealed is not sealed anew: that was said already.
-        with suppress(ValueError) if trouble else nullcontext():
-            line.seal()
+        seal(line, anew=trouble is not None)
     return Promotion(
         version=version,
         previous=previous,
@@ -153,12 +157,16 @@ def promote(
     )
 
 
-def rollback(line: Line, to: str | None = None, *, why: str | None = None) -> str:
+def rollback(
+    line: Line, to: str | None = None, *, force: bool = False, why: str | None = None
+) -> str:
     """Go back to the version that was in use before the current one was promoted.
 
     Args:
         line: Not in use by another who changes it.
         to: Another version of the line.
+        force: Go back though rows of the log were changed or are missing; needs
+            ``why``. The log keeps both, and what was wrong.
         why: The reason, for the log.
 
     Returns:
@@ -167,13 +175,14 @@ def rollback(line: Line, to: str | None = None, *, why: str | None = None) -> st
     Raises:
         FileNotFoundError: There is no such version.
         ValueError: There is none before it, it is in use already or has changed, rows
-            of the log were changed or are missing, or the line is in use.
+            of the log were changed or are missing, the line is in use, or ``force``
+            has no ``why``.
     """
-    if why is not None:
+    if force or why is not None:
         check_reason(why, 'goes back')
     with line.lock('rollback'):
         repair_locked(line)
-        check_log(line)
+        trouble = check_log(line, forced=force)
         current = pointed_at(line)
         to = to or _before(line, current)
         folder = line.package(to)
@@ -183,9 +192,15 @@ def rollback(line: Line, to: str | None = None, *, why: str | None = None) -> st
                 '`mmdefect line versions` lists them'
             )
         read_package(folder)  # refuses a damaged one
-        body = {'from': current, 'why': why, 'package': file_sha256(folder / FILE)}
+        body: dict[str, Any] = {
+            'from': current,
+            'why': why,
+            'package': file_sha256(folder / FILE),
+        }
+        if trouble:
+            body |= {'forced': True, 'notes': [trouble]}
         settle(line, line.log.append('rollback', version=to, body=body))
-        line.seal()
+        seal(line, anew=trouble is not None)
     return to
 
 
@@ -206,12 +221,14 @@ def _current(
     """The version in use, its package, and a sentence if there is none to open.
 
     Raises:
-        ValueError: It is damaged; it does not stand in the way of who forces another.
+        ValueError: It is damaged or gone; it does not stand in the way of who forces
+            another.
     """
-    previous = line.current()
-    if previous is None:
-        return None, None, (_FRESH,)
+    row = newest_row(line)
+    previous = pointed_at(line) if row is None else str(row.version)
     try:
+        if line.current() is None and previous is None:
+            return None, None, (_FRESH,)
         return previous, read_package(line.package(previous)), ()
     except (OSError, ValueError) as error:
         if not force:
@@ -255,6 +272,9 @@ def _examined(
         )
     body = {
         'package': file_sha256(new.folder / FILE),
+        'task': new.spec.task,
+        'classes': list(new.spec.classes),
+        'defective': new.spec.defective,
         'source': str(source.absolute()),
         'passed': all(verdict.passed for verdict in verdicts),
         'reasons': [why for verdict in verdicts for why in verdict.reasons],

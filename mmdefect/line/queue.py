@@ -214,11 +214,15 @@ def path_of(line: Line, image: str) -> Path:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Wait until no other thread or process is in this block, for milliseconds."""
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other thread or process is in this block, for milliseconds.
+
+    Args:
+        path: A file or folder that stays where it is.
+    """
     import fcntl
 
-    held = os.open(folder, os.O_RDONLY)
+    held = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield

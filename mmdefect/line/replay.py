@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,11 +33,16 @@ class Period:
         version: Its name.
         since: When it was promoted, or gone back to, UTC.
         until: When another took its place; None if it is still in use.
+        first: The row of the log with which it began.
+        end: The row with which it ended; the order of rows holds whatever the clock
+            did.
     """
 
     version: str
     since: str
     until: str | None = None
+    first: int = field(default=0, compare=False)
+    end: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +89,7 @@ class ImageHistory:
         for one in self.replays:
             if one.state in (OTHER, MISSED):
                 begun = found.pop() if before in (OTHER, MISSED) else one.period
-                until = one.period.until
-                found.append(
-                    Period(version=begun.version, since=begun.since, until=until)
-                )
+                found.append(replace(begun, until=one.period.until, end=one.period.end))
             before = one.state
         return found
 
@@ -146,9 +148,19 @@ def periods_of(line: Line) -> list[Period]:
             version=str(row.version),
             since=row.time,
             until=None if after is None else after.time,
+            first=row.id,
+            end=None if after is None else after.id,
         )
         for row, after in zip_longest(changes, changes[1:])
     ]
+
+
+def decisions_in(line: Line, period: Period) -> int:
+    """How many decisions were made in a time, on whatever image."""
+    query = "SELECT COUNT(*) FROM log WHERE kind = 'decision' AND id BETWEEN ? AND ?"
+    last = (1 << 63) - 1 if period.end is None else period.end
+    ((number,),) = line.log.select(query, (period.first, last))
+    return int(number)
 
 
 def _file_of(line: Line, image: str | Path) -> tuple[Picture, str, str | None]:

@@ -6,7 +6,9 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from mmdefect.deploy.package import read_package
+from mmdefect.line.queue import alone
 from mmdefect.line.row import utc
+from mmdefect.line.settings import FILE
 from mmdefect.line.versions import check_promoted, newest_row, pointed_at, promotions
 from mmdefect.utils.checks import brief
 from mmdefect.utils.files import write_json
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from mmdefect.line.log import Verified
 
 HEAD, VERIFIED = 'head.json', 'verified.json'
-_BACKUP = 'restore decisions.db and head.json from a backup'
+_BACKUP = f'restore decisions.db, {HEAD} and {VERIFIED} from one backup'
+#: More than any row has.
+_MOST = 1 << 63
 
 
 def read_head(line: Line) -> dict[str, Any] | None:
@@ -31,7 +35,8 @@ def read_head(line: Line) -> dict[str, Any] | None:
         return None
     content = read_json(path, 'note of the newest row')
     number, digest = content.get('id'), content.get('hash')
-    if type(number) is not int or number < 1 or not isinstance(digest, str):
+    right = type(number) is int and 0 < number < _MOST
+    if not right or not isinstance(digest, str):
         raise ValueError(
             f'{path} holds {brief(content)}: expected the id and hash of a row; put '
             'the copy of it back that you have kept'
@@ -39,12 +44,26 @@ def read_head(line: Line) -> dict[str, Any] | None:
     return content
 
 
-def seal(line: Line) -> None:
+def seal(line: Line, *, anew: bool = False) -> None:
     """Remember the newest row: a log that ends before it has lost some.
+
+    Args:
+        line: Whose log.
+        anew: Somebody goes by a log that has lost rows: what was known of them lies in
+            ``head.json.before`` and ``verified.json.before`` from then on.
 
     Raises:
         ValueError: The row that was remembered before is not in the log any more.
     """
+    with alone(line.folder / FILE):
+        for name in (HEAD, VERIFIED) if anew else ():
+            path = line.folder / name
+            if path.exists():
+                path.replace(path.with_name(f'{name}.before'))
+        _seal(line)
+
+
+def _seal(line: Line) -> None:
     before = read_head(line)
     if before is not None:
         query = 'SELECT hash FROM log WHERE id = ?'
@@ -64,8 +83,8 @@ def seal(line: Line) -> None:
 def read_verified(line: Line) -> dict[str, Any] | None:
     """What the last verification has found: ``time``, ``ok``, ``rows``, ``sentence``.
 
-    And ``sealed``, the id of the newest row that ``head.json`` has known then. None if
-    there was none.
+    And ``sealed`` and ``hash``, of the newest row that ``head.json`` has known then.
+    None if there was none.
 
     Raises:
         ValueError: The file is damaged.
@@ -76,27 +95,35 @@ def read_verified(line: Line) -> dict[str, Any] | None:
     found = read_json(path, 'note of what the last verification found')
     wanted = {'time': str, 'ok': bool, 'rows': int, 'sentence': str}
     wrong = [name for name, kind in wanted.items() if type(found.get(name)) is not kind]
-    if wrong or type(found.setdefault('sealed', 0)) is not int:
-        named = wrong[0] if wrong else 'sealed'
+    # Those of earlier versions have none.
+    if not isinstance(found.setdefault('hash', ''), str):
+        wrong.append('hash')
+    sealed = found.setdefault('sealed', 0)
+    if type(sealed) is not int or not 0 <= sealed < _MOST:
+        wrong.append('sealed')
+    if wrong:
+        named = wrong[0]
         raise ValueError(
             f'{path} is not as it was written ({named!r} is '
             f'{brief(found.get(named))}): expected what `mmdefect line verify` '
             'writes; remove it, and run that again'
         )
-    return {name: found[name] for name in (*wanted, 'sealed')}
+    return {name: found[name] for name in (*wanted, 'sealed', 'hash')}
 
 
 def verify(line: Line) -> Verified:
     """See :meth:`mmdefect.line.folder.Line.verify`."""
-    found = _held(line, line.log.verify(head=read_head(line)))
-    if found.ok and (changed := _changed(line)):
-        found = replace(found, ok=False, sentence='; '.join(changed))
-    sealed = _sealed(line)
-    if found.ok:
-        seal(line)
-        sealed = max(sealed, (read_head(line) or {'id': 0})['id'])
-    content = {'time': utc(None), **asdict(found), 'sealed': sealed}
-    write_json(line.folder / VERIFIED, content)
+    with alone(line.folder / FILE):
+        found = _held(line, line.log.verify(head=read_head(line)))
+        if found.ok and (changed := _changed(line)):
+            found = replace(found, ok=False, sentence='; '.join(changed))
+        sealed, digest = _sealed(line)
+        if found.ok:
+            _seal(line)
+            if head := read_head(line):
+                sealed, digest = head['id'], head['hash']
+        content = {'time': utc(None), **asdict(found), 'sealed': sealed, 'hash': digest}
+        write_json(line.folder / VERIFIED, content)
     return found
 
 
@@ -112,49 +139,58 @@ def check_log(line: Line, *, forced: bool = False) -> str | None:
     Raises:
         ValueError: Rows were changed or are missing, and nobody forces it.
     """
-    try:
-        found = _held(line, line.log.verify(head=read_head(line), derived=False))
-        why = None if found.ok else found.sentence
-    except ValueError as error:  # a damaged note
-        why = str(error)
-    if why is None:
-        seal(line)
-    elif not forced:
+    with alone(line.folder / FILE):
+        try:
+            found = _held(line, line.log.verify(head=read_head(line), derived=False))
+            why = None if found.ok else found.sentence
+        except ValueError as error:  # a damaged note
+            why = str(error)
+        if why is None:
+            _seal(line)
+    if why is not None and not forced:
         raise ValueError(
             f'{why}. Nothing is promoted or gone back to by such a log: expected one '
-            f'that `mmdefect line verify` finds right; {_BACKUP}, or promote with '
+            f'that `mmdefect line verify` finds right; {_BACKUP}, or go on with '
             '--force --why "...", which is written down'
         )
     return why and f'the log was not as it was written: {why}'
 
 
 def _held(line: Line, found: Verified) -> Verified:
-    """What was found of the rows, and whether the note of the newest is missing."""
-    why = _lost(line) if found.ok else None
+    """What was found of the rows, and whether they are those of the last time."""
+    why = _lost(line, found.rows) if found.ok else None
     return found if why is None else replace(found, ok=False, sentence=why)
 
 
-def _lost(line: Line) -> str | None:
-    """Why ``head.json`` is not what it must be by now; None if it may be so.
+def _lost(line: Line, rows: int) -> str | None:
+    """Why a whole log is not that which was known before; None if it may be.
 
-    Who switches versions has sealed the rows before.
+    An older ``head.json`` is no harm if the row that was verified last is there. Who
+    switches versions has sealed the rows before.
     """
-    known = (read_head(line) or {'id': 0})['id']
+    before, digest = _sealed(line)
     row = newest_row(line)
-    before = _sealed(line)
-    if known >= before and (known or row is None or row.id == 1):
+    if read_head(line) is None and (before or (row is not None and row.id > 1)):
+        seen = f'row {before} was known' if before else 'rows were known'
+        return (
+            f'{line.folder / HEAD} is gone, and {seen} before: without it a log that '
+            'was cut does not show; put the copy of it back that you have kept'
+        )
+    there = line.log.select('SELECT hash FROM log WHERE id = ?', (before,))
+    if before <= rows and (not digest or not before or there == [(digest,)]):
         return None
-    there = f'knows row {known} only' if known else 'is gone'
-    seen = f'row {before} was known' if before else 'rows were known'
+    what = f'ends at row {rows}' if before > rows else f'has another row {before}'
     return (
-        f'{line.folder / HEAD} {there}, and {seen} before: without it a log that was '
-        'cut does not show; put the copy of it back that you have kept'
+        f'{line.db_path} {what}, and {line.folder / VERIFIED} knows row {before}: rows '
+        f'were lost, or an older log was put back; restore the newer one, or put the '
+        f'{VERIFIED} of that time back, too, or remove it'
     )
 
 
-def _sealed(line: Line) -> int:
+def _sealed(line: Line) -> tuple[int, str]:
+    """Id and hash of the newest row at the last verification; 0 if there was none."""
     found = read_verified(line)
-    return found['sealed'] if found else 0
+    return (found['sealed'], found['hash']) if found else (0, '')
 
 
 def _changed(line: Line) -> list[str]:

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from mmdefect.line import queue, reference
+from mmdefect.line.exams import written_down
 from mmdefect.line.folder import Line
 from mmdefect.line.gate import Limits
 from mmdefect.line.log import Day
@@ -32,7 +33,7 @@ class InUse:
     Attributes:
         version: Such as ``'v0001'``.
         since: UTC.
-        by: ``'promotion'`` or ``'rollback'``.
+        by: ``'promotion'`` or ``'rollback'``, with ``'forced '`` before it if it was.
     """
 
     version: str
@@ -183,14 +184,21 @@ def _history(line: Line) -> tuple[InUse, ...]:
     rows = [row for row in promoted if row.body.get('state') == PROMOTED]
     rows += line.log.rows(kind='rollback')
     return tuple(
-        InUse(version=str(row.version), since=row.time, by=row.kind)
+        InUse(
+            version=str(row.version),
+            since=row.time,
+            by=f'{"forced " if row.body.get("forced") else ""}{row.kind}',
+        )
         for row in sorted(rows, key=lambda row: row.id)
     )
 
 
 def _exams(line: Line, now: datetime) -> tuple[ExamAge, ...]:
     found = []
+    known = written_down(line)
     for path in sorted(line.exams_dir.glob('*/exam.json')):
+        if known.get(path.parent.name) is None:
+            continue  # what a kill has left
         content = read_json(path, 'description of an exam')
         try:
             added = datetime.fromisoformat(content['added'])

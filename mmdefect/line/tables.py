@@ -186,15 +186,16 @@ def altered(db: sqlite3.Connection) -> list[str]:
 
 
 def restore(db: sqlite3.Connection) -> None:
-    """Drop triggers, indexes and views that are not ours; make ours that are missing.
+    """Drop what is not ours; make ours that are missing.
 
-    In the transaction that is open. Tables are left as they are.
+    In the transaction that is open. Tables of ours are left as they are.
     """
     ours, there = _objects_of_ours(), _objects(db)
     for (kind, name), text in there.items():
-        if kind != 'table' and ours.get((kind, name)) != text:
-            quoted = name.replace('"', '""')
-            db.execute(f'DROP {kind} "{quoted}"')
+        known = ours.get((kind, name))
+        if known is None or (kind != 'table' and known != text):
+            quoted = name.replace('"', '""')  # its table may have taken it along
+            db.execute(f'DROP {kind} IF EXISTS "{quoted}"')
     kept = _objects(db)
     for one, text in ours.items():
         if one not in kept:

@@ -47,6 +47,8 @@ class Version:
         package: SHA-256 of its ``package.json``, which has those of its other files.
         previous: The version before it; None of the first.
         passed: Whether it was within the limits of all exams.
+        forced: Whether it was promoted all the same, or by a log that was not whole, or
+            without a comparison.
         why: The reason of whoever forced it.
         report: Page of the promotion, relative to the line.
         exams: Of each exam the verdict as plain data.
@@ -59,6 +61,7 @@ class Version:
     package: str
     previous: str | None
     passed: bool
+    forced: bool
     why: str | None
     report: str | None
     exams: Mapping[str, Any]
@@ -189,11 +192,21 @@ def _noted(row: Row) -> dict[str, Any]:
 
 def switch(line: Line, name: str) -> None:
     """Have the pointer lead to a version, in one step."""
+    if line.pointer.is_dir() and not line.pointer.is_symlink():
+        _set_aside(line.pointer)  # a copy that followed links
     draft = line.pointer.with_name('current.tmp')
     draft.unlink(missing_ok=True)
     draft.symlink_to(Path('versions') / name, target_is_directory=True)
     draft.replace(line.pointer)
     flush(line.folder)
+
+
+def _set_aside(folder: Path) -> None:
+    """Rename what stands in the way; nothing is removed."""
+    number = 1
+    while (aside := folder.with_name(f'{folder.name}.copy{number}')).exists():
+        number += 1
+    folder.rename(aside)
 
 
 def pointed_at(line: Line) -> str | None:
@@ -263,10 +276,10 @@ def repair_locked(line: Line) -> None:
         if (line.versions_dir / str(one.version)).is_dir():
             _write_note(line, one)
     for draft in _drafts(line):
-        if draft.parent == line.versions_dir:
+        shutil.rmtree(draft, ignore_errors=True)
+        if draft.parent == line.versions_dir and not draft.exists():
             body = {'what': UNFINISHED, 'version': draft.stem}
             line.log.append('note', body=body)
-        shutil.rmtree(draft, ignore_errors=True)
     mend(line)
 
 
@@ -292,6 +305,7 @@ def _version(line: Line, row: Row) -> Version:
             package=content['package'],
             previous=content['from'],
             passed=content['passed'],
+            forced=content['forced'],
             why=content['why'],
             report=content['report'],
             exams=dict(content['exams']),

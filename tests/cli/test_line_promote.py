@@ -66,6 +66,31 @@ def test_smoke_a_life(run: Run, tmp_path: Path) -> None:
     assert run('verify')[0] == 0
 
 
+def test_feature_forced_past_what_is_damaged(run: Run, tmp_path: Path) -> None:
+    """Nothing was compared, or the log is not whole: forced, whatever exams say."""
+    run('add-exam', 'frozen', '--annotations', toys.box_exam(tmp_path / 'exam'))
+    run('promote', toys.box_package(tmp_path / 'first'))
+    (tmp_path / 'line/versions/v0001/model.onnx').write_bytes(b'other')
+    second = toys.box_package(tmp_path / 'second')
+    said = run('promote', second, '--force', '--why', 'the disk')[1]
+    assert 'is v0002, forced, in place of v0001' in said
+    newest = run('versions')[1].splitlines()[-1]
+    assert 'forced, why: the disk' in newest
+    assert 'passed' not in newest
+    assert 'v0002 since' in run('status')[1]
+    assert '(forced promotion)' in run('status')[1]
+    run('promote', toys.box_package(tmp_path / 'third'))
+    (tmp_path / 'line/head.json').unlink()
+    status, _, err = run('rollback', '--force')
+    assert (status, err.count('\n')) == (1, 1)
+    assert '--why' in err
+    assert run('rollback')[0] == 1
+    said = run('rollback', '--force', '--why', 'lost')[1]
+    assert said == 'v0002 is in use again\n'
+    assert run('verify')[0] == 1  # v0001 is damaged still
+    assert '(forced rollback)' in run('status')[1]
+
+
 def test_feature_json(run: Run, tmp_path: Path) -> None:
     run('add-exam', 'frozen', '--annotations', toys.box_exam(tmp_path / 'exam'))
     status, out, _ = run('promote', toys.box_package(tmp_path / 'p'), '--json')

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from mmdefect.deploy.package import FILE, Package, is_package, read_package
@@ -203,3 +204,24 @@ def test_exception_second_file(package: Package) -> None:
     weights.write_bytes(b'2')
     with pytest.raises(ValueError, match=r'model\.bin has changed'):
         read_package(package.folder)
+
+
+def test_exception_weights_beside_the_graph(package: Package) -> None:
+    """Their hash is not known: another file would change all results."""
+    path = package.folder / 'model.onnx'
+    model = onnx.load(path)
+    onnx.save(
+        model, path, save_as_external_data=True, location='w.bin', size_threshold=0
+    )
+    assert (package.folder / 'w.bin').is_file()
+    with pytest.raises(ValueError, match='keeps weights in a file beside it'):
+        read_package(package.save(package.folder).folder)
+
+
+def test_feature_a_value_that_is_called_location(package: Package) -> None:
+    path = package.folder / 'model.onnx'
+    model = onnx.load(path)
+    named = onnx.helper.make_tensor_value_info('location', onnx.TensorProto.FLOAT, [1])
+    model.graph.value_info.append(named)
+    onnx.save(model, path)
+    assert read_package(package.save(package.folder).folder)

@@ -90,8 +90,9 @@ def label_exam(root: Path, number: int = 3) -> Path:
 
 
 def box_package(folder: Path, **spec: Any) -> Path:
-    """A detector of dents and cracks, from a score of a half on."""
-    hand_package(folder, 'boxes', **{**CALIBRATED, **spec})
+    """A detector of dents and cracks, from a score of a half on; no two are one."""
+    about = {'config': folder.name}
+    hand_package(folder, 'boxes', **{**CALIBRATED, 'about': about, **spec})
     return folder
 
 

@@ -10,6 +10,7 @@ import pytest
 from mmdefect.line import exams as module
 from mmdefect.line.exams import add_exam, open_exams, retire_exam
 from mmdefect.line.folder import Line
+from mmdefect.line.status import status
 from tests.helpers.exam_toys import box_exam, boxes_line, map_exam
 
 
@@ -146,6 +147,21 @@ def test_feature_interrupted(
     assert names(opened) == expected
     assert opened.log.count(kind='note') == len(expected)
     assert sorted(path.name for path in line.exams_dir.iterdir()) == expected
+
+
+def test_feature_retired_and_killed(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the row and the files: it is no exam any more, and its name is free."""
+    with monkeypatch.context() as patch:
+        patch.setattr(module.shutil, 'rmtree', lambda *_, **_more: None)
+        retire_exam(line, 'frozen', why='too easy')
+    assert (line.exams_dir / 'frozen/exam.json').is_file()
+    assert status(line).exams == ()
+    opened = Line(line.folder)
+    assert not (line.exams_dir / 'frozen').exists()
+    add_exam(opened, 'frozen', folder=map_exam(tmp_path / 'maps'))
+    assert names(Line(line.folder)) == ['frozen']
 
 
 def test_feature_what_a_kill_leaves_goes(line: Line) -> None:

@@ -24,7 +24,6 @@ from mmdefect.line.versions import UNFINISHED, read_versions
 from tests.helpers import exam_toys as toys
 from tests.helpers.hand_package import hand_package
 
-MILDER = {'dent': 0.4, 'crack': 0.5}
 ONE_VERSION = {'v0001', 'v0001.json'}
 
 
@@ -110,13 +109,14 @@ def test_feature_forced_with_a_reason(line: Line, tmp_path: Path) -> None:
 
 
 def test_feature_the_same_package_again(line: Line, tmp_path: Path) -> None:
-    """Somebody may have given the wrong folder."""
-    hint = 'the package is that of v0002, which is in use: nothing new'
-    package = toys.box_package(tmp_path / 'second', thresholds=MILDER)
-    assert hint not in promote(line, package).notes
-    found = promote(line, package)
-    assert (found.version, found.notes) == ('v0003', (hint,))
-    assert newest(line).body['notes'] == [hint]
+    """Somebody may have given the wrong folder: going back would lead to it again."""
+    package = toys.box_package(tmp_path / 'second')
+    promote(line, package)
+    with pytest.raises(ValueError, match='is the package of v0002, which is in use'):
+        promote(line, package)
+    assert (line.current(), line.log.count(kind='promotion')) == ('v0002', 2)
+    found = promote(line, package, force=True, why='a trial')
+    assert found.version == 'v0003'
 
 
 def test_feature_after_a_clock_that_went_back(
@@ -266,7 +266,35 @@ def test_feature_a_damaged_version_in_use(line: Line, tmp_path: Path) -> None:
         promote(line, package)
     found = promote(line, package, force=True, why='the disk was full')
     assert found.version == 'v0002'
+    assert found.forced
     assert found.notes[0].startswith('nothing is compared with v0001')
+    assert read_versions(line)[-1].forced
+
+
+@pytest.mark.parametrize('damage', ['an edit', 'its folder is gone', 'all is gone'])
+def test_exception_other_models_in_place_of_a_damaged_version(
+    line: Line, tmp_path: Path, damage: str
+) -> None:
+    """The log knows what it was a model of."""
+    folder = line.versions_dir / 'v0001'
+    if damage == 'an edit':
+        with (folder / 'package.json').open('a', encoding='utf-8') as file:
+            file.write(' ')
+    else:
+        shutil.rmtree(folder)
+    if damage == 'all is gone':
+        line.pointer.unlink()
+    turned = toys.box_package(tmp_path / 'turned', classes=['crack', 'dent'])
+    why = 'the disk was full'
+    with pytest.raises(ValueError, match='has the classes crack, dent: expected'):
+        promote(line, turned, force=True, why=why)
+    package = toys.box_package(tmp_path / 'second')
+    with pytest.raises((OSError, ValueError), match=r'v0001|leads to no version'):
+        promote(line, package)
+    found = promote(line, package, force=True, why=why)
+    assert (found.version, found.previous, found.forced) == ('v0002', 'v0001', True)
+    assert found.notes[0].startswith('nothing is compared with v0001')
+    assert line.current() == 'v0002'
 
 
 def test_feature_each_image_is_decoded_once(
@@ -289,7 +317,8 @@ def test_feature_rollback_goes_to_the_version_before(
     line: Line, tmp_path: Path
 ) -> None:
     package = toys.box_package(tmp_path / 'package')
-    assert [promote(line, package).version for _ in range(2)] == ['v0002', 'v0003']
+    given = (toys.box_package(tmp_path / 'second'), package)
+    assert [promote(line, one).version for one in given] == ['v0002', 'v0003']
     assert rollback(line, why='it is slow') == 'v0002' == line.current()
     row = newest(line, 'rollback')
     assert (row.version, row.body['from']) == ('v0002', 'v0003')
@@ -366,6 +395,7 @@ def check_whole(folder: Path, package: Path, *, new: bool) -> None:
     assert line.log.count(kind='promotion') == 1 + new
     assert line.verify().ok
     # What was interrupted can be done again, and undone.
+    package = toys.box_package(package.with_name('again'))
     assert promote(line, package).version == f'v000{2 + new}'
     assert rollback(line) == ('v0002' if new else 'v0001')
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmdefect.line.folder import Line
-from mmdefect.line.replay import Period, since_when_image
+from mmdefect.line.replay import Period, decisions_in, since_when_image
 from mmdefect.line.verdicts import give
 from tests.helpers.reviewed_line import CRACK, add_version, decide, draw, make_line
 
@@ -51,6 +51,17 @@ def test_smoke_from_when_to_when(line: Line, tmp_path: Path) -> None:
     assert first is not None
     assert first.kinds == ('crack',)
     assert first.score == pytest.approx(200 / 255)
+
+
+def test_feature_a_clock_that_went_back(line: Line, tmp_path: Path) -> None:
+    """Decisions belong to a time by the order of the rows."""
+    red = tmp_path / 'red.png'
+    line.log.append('decision', version='v0002', time='2020-01-01', decision='ok')
+    line.log.append('rollback', version='v0003', time='2020-01-02')
+    line.log.append('decision', version='v0003', time='2020-01-03', decision='ok')
+    found = since_when_image(line, red)
+    assert [decisions_in(line, one) for one in found.overlooked] == [1, 1]
+    assert decisions_in(line, found.replays[-1].period) == 1
 
 
 def test_feature_neighbours_are_put_together(line: Line, tmp_path: Path) -> None:

@@ -164,6 +164,7 @@ def test_feature_exams_and_their_age(tmp_path: Path) -> None:
     content = {'added': '2026-10-01T11:00:00+00:00', 'images': [{}, {}], 'note': ''}
     content['limits'] = asdict(Limits())
     (exam / 'exam.json').write_text(json.dumps(content))
+    Line(made.folder)  # writes down what was copied
     (found,) = status(made, now=NOW).exams
     assert (found.name, found.images, found.days) == ('scratches', 2, 30)
     text = '\n'.join(told(status(made, now=NOW), made.settings.drift))

@@ -25,9 +25,8 @@ from tests.helpers.exam_toys import box_package
 def line(tmp_path: Path) -> Line:
     """Two versions, the second in use."""
     line = Line.create(tmp_path / 'line')
-    package = box_package(tmp_path / 'package')
-    for _ in range(2):
-        promote(line, package)
+    for name in ('first', 'package'):
+        promote(line, box_package(tmp_path / name))
     return line
 
 
@@ -55,6 +54,30 @@ def test_feature_the_log_says_where_the_pointer_is(line: Line) -> None:
     assert Line(line.folder).current() == 'v0002'
     line.pointer.unlink()
     assert Line(line.folder).current() == 'v0002'
+
+
+def test_feature_a_copy_that_followed_links(line: Line) -> None:
+    """As `cp -rL` and `scp -r` make it: the pointer is a folder."""
+    for number in (1, 2):
+        line.pointer.unlink()
+        shutil.copytree(line.versions_dir / 'v0001', line.pointer)
+        opened = Line(line.folder)
+        assert opened.current() == 'v0002'
+        assert opened.pointer.is_symlink()
+        assert (line.folder / f'current.copy{number}/package.json').is_file()
+
+
+def test_feature_a_draft_that_cannot_be_removed(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is of somebody else: noted once, when it is gone."""
+    (line.versions_dir / 'v0003.part').mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, 'rmtree', lambda *_, **_more: None)
+        Line(line.folder)
+    assert line.log.count(kind='note') == 0
+    Line(line.folder)
+    assert line.log.count(kind='note') == 1
 
 
 def test_feature_a_lost_note_is_written_again(line: Line) -> None:
