@@ -153,7 +153,7 @@ def test_feature_few_images_and_no_reference_are_said(tmp_path: Path) -> None:
     )
     text = '\n'.join(told(status(few), few.settings.drift))
     assert 'sharpness: undecided on 2026-10-04 (10 images); ok on 2026-10-03' in text
-    assert '1 of 4 days undecided (fewer than 50 images' in text
+    assert '1 of 4 days undecided (fewer than 50 images)' in text
     assert 'alarms, score of v0002: undecided, there is no reference' in text
 
 
