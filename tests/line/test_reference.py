@@ -128,7 +128,7 @@ def test_exception_a_slip_does_not_end_the_watch(line: Line, tmp_path: Path) -> 
     (small,) = reference.of_log(line, '2026-10-01', '2026-10-01')
     reference.keep(line, [small])  # in nothing's place, or in that of a small one
     reference.keep(line, [usual])
-    with pytest.raises(ValueError, match='20 images .days .*the 80 that v0001'):
+    with pytest.raises(ValueError, match=r'20 images .days .*the 80 that v0001'):
         reference.keep(line, [small])
     assert reference.read(line) == {'v0001': usual}
     reference.keep(line, [small], force=True)
