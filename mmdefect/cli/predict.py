@@ -160,6 +160,12 @@ def _check(args: argparse.Namespace, share: Share) -> None:
     for name, given in asked.items():
         if given and args.out is None:
             raise ValueError(f'{name}: expected --out as well; say where to')
+    if args.line is not None and args.threshold is not None:
+        raise ValueError(
+            f'--threshold {" ".join(args.threshold)}: expected none with --line, whose '
+            'exams have seen the thresholds of its versions only; calibrate, export '
+            'and promote what has others'
+        )
     if args.save_pictures:
         pictures = args.out / PICTURES
         for given in (g for g in args.inputs if names_pictures_of(g, pictures)):

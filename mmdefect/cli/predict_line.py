@@ -16,8 +16,8 @@ def of_line(args: argparse.Namespace) -> Recorder | None:
 
     Raises:
         FileNotFoundError: There is no such line, or it has no version.
-        ValueError: The model is none of its versions, MODEL or INPUT is missing, a
-            threshold is given, or results would lie inside of a line.
+        ValueError: The model is none of its versions, MODEL or INPUT is missing, or
+            results would lie inside of a line.
     """
     from mmdefect.line.folder import Line, is_line, refuse_inside
 
@@ -36,12 +36,6 @@ def of_line(args: argparse.Namespace) -> Recorder | None:
     from mmdefect.line.record import Recorder
 
     line = Line(args.line)
-    if args.threshold is not None:
-        raise ValueError(
-            f'--threshold {" ".join(args.threshold)}: expected none with --line, whose '
-            'exams have seen the thresholds of its versions only; calibrate, export '
-            'and promote what has others'
-        )
     if args.out is not None:
         refuse_inside(args.out)
     words = [args.model, *args.inputs] if args.model else args.inputs

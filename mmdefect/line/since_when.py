@@ -112,7 +112,7 @@ def since_when_kind(line: Line, kind: str) -> KindHistory:
     shown = [row.image for row in standing(line.log) if shows(row, kind)]
     rows = line.log.select(KIND_SQL, (json.dumps(shown), kind, kind))
     if not shown and next(line.log.rows(defect=kind, limit=1), None) is None:
-        _check_kind(line, kind)
+        check_kind(line, kind)
     counts = [
         KindCount(
             version=version,
@@ -138,8 +138,8 @@ def _row(line: Line, number: int) -> Row:
     return row_of(line.log.select(statement, (number,))[0])
 
 
-def _check_kind(line: Line, kind: str) -> None:
-    """Name near matches of what nobody knows.
+def check_kind(line: Line, kind: str, *, what: str = '--kind') -> None:
+    """Name near matches of what nobody knows; ``what`` asks for it.
 
     Raises:
         ValueError: It is no class of a version either.
@@ -150,11 +150,11 @@ def _check_kind(line: Line, kind: str) -> None:
         known += _classes(version)
     if not known:
         raise ValueError(
-            f'--kind {visible(kind)}: {line.folder} has had no version yet, and its '
+            f'{what} {visible(kind)}: {line.folder} has had no version yet, and its '
             'log names no kind: expected decisions; promote a package, and let it '
             'decide with `mmdefect predict --line`'
         )
-    check_known([kind], [*dict.fromkeys(known)], what='--kind')
+    check_known([kind], [*dict.fromkeys(known)], what=what)
 
 
 def _classes(package: Path) -> Sequence[str]:
