@@ -46,7 +46,8 @@ HELP = """Look at images with a trained model or a package, and decide on each.
 MODEL is the work dir of a training, a config (with --weights), or a package; with
 --line it may be left out: the version in use looks, and is written down. INPUT is
 an image, a folder, a glob, a video, or the number of a camera. With --out the results
-are kept in results.jsonl, and the same command goes on where it was stopped."""
+are kept in results.jsonl, and the same command goes on where it was stopped. Exit
+status 1 if there is no result at all."""
 
 #: `MODEL --out DIR INPUT` is as good as `MODEL INPUT --out DIR`, and MODEL optional.
 INTERMIXED = True
