@@ -80,10 +80,7 @@ def _check_names(line: Line, args: argparse.Namespace) -> None:
     from mmdefect.line.versions import promotions
 
     version, defect = args.version, args.defect
-    if (
-        version is not None
-        and next(line.log.rows(version=version, limit=1), None) is None
-    ):
+    if version is not None and not any(line.log.rows(version=version, limit=1)):
         known = [str(row.version) for row in promotions(line)]
         there = some_of(known) or 'none'
         raise ValueError(
