@@ -106,13 +106,12 @@ def test_exception_in_one_sentence(run: Run, words: list[str], why: str) -> None
 def test_exception_interrupted_says_what_is_in_use(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = toys.box_package(tmp_path / 'seeing')
-    assert run('promote', package)[0] == 0
+    assert run('promote', toys.box_package(tmp_path / 'seeing'))[0] == 0
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr('mmdefect.line.promote._examined', stop)
-    status, _, err = run('promote', package)
+    status, _, err = run('promote', toys.blind_package(tmp_path / 'blind'))
     assert status == 130
     assert err == '\nmmdefect: v0001 is in use\n\nmmdefect: interrupted\n'
