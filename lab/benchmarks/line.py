@@ -266,12 +266,13 @@ def _verdict(at: int, of: int) -> dict[str, Any]:
     """Of an image just before; of the second version some say that it missed one."""
     missed = at >= of // 2 and at % 200 == 199
     before = _whose(at - (98 if missed else 9), of)
+    kinds = (KINDS[at // 200 % len(KINDS)],) if missed else ()
     return dict(
         kind='verdict',
         **{**before, 'time': _whose(at, of)['time']},
         decision='missed' if missed else 'confirmed',
-        kinds=(KINDS[at // 200 % len(KINDS)],) if missed else (),
-        body=dict(by='bench'),
+        kinds=kinds,
+        body=dict(by='bench', things=[dict(name=kind, box=None) for kind in kinds]),
     )
 
 

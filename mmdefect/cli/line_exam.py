@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='take the exam out of use instead; needs --why',
     )
     parser.add_argument('--why', metavar='TEXT', help='of --retire: the reason')
+    parser.add_argument('--by', metavar='NAME', help='who adds it; the log keeps it')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         folder=args.folder,
         note=args.note,
         limits=limits,
+        by=args.by,
     )
     number = sum(len(image.truths) for image in exam.images)
     nouns = {

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from mmdefect.cli.arguments import IMAGE, add_limit, limit_of
-from mmdefect.utils.checks import visible
+from mmdefect.utils.checks import some_of, visible
 
 if TYPE_CHECKING:
+    from mmdefect.line.folder import Line
     from mmdefect.line.log import Row
 
 #: Of a hash; `--image` takes as many.
 _DIGITS = 12
 #: What a line tells of a body.
-_SAID = ('queued', 'why', 'by', 'origin', 'clock', 'error', 'picture')
+_SAID = ('queued', 'why', 'note', 'by', 'origin', 'clock', 'error', 'picture')
 HELP = """Print a line's log, the newest last: decisions, verdicts, promotions.
 
 --json prints every row, with all that it holds."""
@@ -48,9 +49,11 @@ def run(args: argparse.Namespace) -> int:
     limit = limit_of(args)
     names = ('kind', 'version', 'defect', 'image', 'since', 'until')
     filters = {name: getattr(args, name) for name in names}
-    log = Line(args.line).log
+    line = Line(args.line)
+    log = line.log
     if args.image is not None:
         filters['image'] = find_decision(log, args.image).image
+    _check_names(line, args)
     rows = log.rows(**filters)  # of all, one after the other: there may be millions
     if limit is not None:
         listed = [*log.rows(**filters, newest=True, limit=limit)]
@@ -58,9 +61,34 @@ def run(args: argparse.Namespace) -> int:
         more = 0 if len(listed) < limit or args.json else log.count(**filters) - limit
         if more > 0:
             print(f'{more} older ones are not listed; give a larger --limit, or --json')
+    printed = False
     for row in rows:
         print(json.dumps(asdict(row)) if args.json else _told(row))
+        printed = True
+    if not printed and not args.json:
+        print('no row')
     return 0
+
+
+def _check_names(line: Line, args: argparse.Namespace) -> None:
+    """Refuse a version or a kind of defect that the line has never had.
+
+    Raises:
+        ValueError: Naming what there is.
+    """
+    from mmdefect.line.since_when import check_kind
+    from mmdefect.line.versions import promotions
+
+    version, defect = args.version, args.defect
+    if version is not None and not any(line.log.rows(version=version, limit=1)):
+        known = [str(row.version) for row in promotions(line)]
+        there = some_of(known) or 'none'
+        raise ValueError(
+            f'--version {visible(version)} is in no row of {line.folder}: expected '
+            f'a version of the line ({there}); see `mmdefect line versions`'
+        )
+    if defect is not None and not any(line.log.rows(defect=defect, limit=1)):
+        check_kind(line, defect, what='--defect')
 
 
 def _told(row: Row) -> str:
@@ -85,6 +113,8 @@ def _happened(row: Row) -> Iterator[str]:
     body = row.body
     if row.kind == 'note':
         yield ' '.join(str(body[name]) for name in ('what', 'exam') if name in body)
+        limits = dict(body.get('limits', {})).items()
+        yield from (f'{name} {value}' for name, value in limits if value is not None)
     if row.kind not in ('promotion', 'rollback'):
         return
     state, before = body.get('state'), body.get('from')

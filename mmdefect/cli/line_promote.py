@@ -36,13 +36,19 @@ def run(args: argparse.Namespace) -> int:
     from mmdefect.line.gate_page import in_lines
     from mmdefect.line.promote import promote
 
-    found = promote(
-        Line(args.line),
-        args.package,
-        force=args.force,
-        why=args.why,
-        show_progress=sys.stderr.isatty(),
-    )
+    try:
+        found = promote(
+            Line(args.line),
+            args.package,
+            force=args.force,
+            why=args.why,
+            show_progress=sys.stderr.isatty(),
+        )
+    except KeyboardInterrupt:
+        # Opening it finishes what was begun, or undoes it.
+        used = Line(args.line).current() or 'no version'
+        print(f'\nmmdefect: {used} is in use', file=sys.stderr)
+        raise
     if args.json:
         print(json.dumps({**asdict(found), 'report': str(found.report)}, indent=2))
         return int(found.version is None)

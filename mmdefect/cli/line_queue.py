@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mmdefect.cli.arguments import IMAGE, add_limit, limit_of
 from mmdefect.line.queue import consider
-from mmdefect.utils.checks import amount
+from mmdefect.utils.checks import amount, visible
 
 if TYPE_CHECKING:
     from mmdefect.line.queue_entry import Entry
@@ -51,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
     if not args.json:
         full = f'; that is as many as it takes ({line.settings.queue.limit}): later '
         full += 'ones are not taken until some are done'
-        print(f'{_wait(len(found))}{full if queue.is_full(line) else ""}')
+        left = len(found) - len(found[:limit])
+        shown = f', {len(found) - left} of them shown' if left else ''
+        print(f'{_wait(len(found))}{shown}{full if queue.is_full(line) else ""}')
     return 0
 
 
@@ -67,4 +69,5 @@ def _told(one: Entry) -> str:
     if one.detail:
         what += f', {one.detail}'
     version = one.version or '-'
-    return f'{one.time}  {one.reason:15}  {version}  {what}  {one.source}  {one.image}'
+    parts = (one.time, f'{one.reason:15}', version, what, str(one.source), one.image)
+    return '  '.join(map(visible, parts))

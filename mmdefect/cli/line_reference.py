@@ -23,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--days', nargs=2, metavar=('FIRST', 'LAST'), help='as 2026-11-01 2026-11-07'
     )
     parser.add_argument('--version', metavar='V', help='by default the one in use')
+    parser.add_argument(
+        '--force',
+        action='store_true',
+        help='though it is too small, and takes the place of one that is not',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
                     line, args.images, version=args.version, origin=origin
                 )
             ]
-        reference.keep(line, found)
+        reference.keep(line, found, force=args.force)
     least = line.settings.drift.least
     for one in found:
         print(f'{one.version}: {amount(one.images, "image")} ({one.origin})')

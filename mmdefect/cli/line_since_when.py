@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdefect.cli.arguments import IMAGE
-from mmdefect.utils.checks import amount
+from mmdefect.utils.checks import amount, visible
 
 if TYPE_CHECKING:
     from mmdefect.line.folder import Line
@@ -21,7 +21,8 @@ HELP = """Say from which date and version on a defect was overlooked.
 
 --kind reads the log: images of which a verdict says that the kind was missed, and all
 that was ever decided on the same images. Nothing is looked at again.
---image has every version of the line look at the image again; with --kind for that."""
+--image has every version of the line look at the image again; with --kind for that.
+Exit status 1 if none could."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,15 +45,16 @@ def run(args: argparse.Namespace) -> int:
 
         found = since_when_image(line, args.image, kind=args.kind)
         lines, content = _of_image(line, found), _image_dict(found)
+        status = int(not found.is_looked_at)
     elif args.kind is not None:
         from mmdefect.line.since_when import since_when_kind
 
         history = since_when_kind(line, args.kind)
-        lines, content = _of_kind(history), _kind_dict(history)
+        lines, content, status = _of_kind(history), _kind_dict(history), 0
     else:
         raise ValueError('neither --image nor --kind: expected one; give it')
     print(json.dumps(content) if args.json else '\n'.join(lines))
-    return 0
+    return status
 
 
 def _of_kind(found: KindHistory) -> Iterator[str]:
@@ -80,14 +82,14 @@ def _of_kind(found: KindHistory) -> Iterator[str]:
 
 
 def _at(row: Row) -> str:
-    return f'{row.time}, by {row.version}, on {row.source}'
+    return f'{row.time}, by {row.version}, on {visible(str(row.source))}'
 
 
 def _of_image(line: Line, found: ImageHistory) -> Iterator[str]:
     from mmdefect.line.replay import decisions_in
 
     what = found.kind or 'any defect'
-    yield f'{found.path} ({found.image}), looked at for {what}'
+    yield f'{visible(str(found.path))} ({found.image}), looked at for {what}'
     for one in found.replays:
         yield _told(one)
     for period in found.overlooked:
@@ -98,7 +100,9 @@ def _of_image(line: Line, found: ImageHistory) -> Iterator[str]:
             f'overlooked since {period.since}{end}, with {period.version}: '
             f'{amount(number, "decision was", "decisions were")} made in that time'
         )
-    if not found.overlooked:
+    if not found.is_looked_at:
+        yield 'no version could look at it: whether it is overlooked is not known'
+    elif not found.overlooked:
         yield 'overlooked by no version that can look'
 
 
@@ -106,9 +110,9 @@ def _told(one: Replay) -> str:
     period, seen = one.period, one.prediction
     said = f'{one.state}'
     if seen is None:
-        said = 'its package is gone, it cannot look'
+        said = f'it cannot look: {one.lacks}'
     elif seen.error is not None:
-        said = f'{one.state}: {seen.error}'
+        said = f'{one.state}: {visible(seen.error)}'
     elif seen.score is not None and seen.threshold is not None:
         kinds = f', {", ".join(seen.kinds)}' if seen.kinds else ''
         said += f' ({seen.decision}{kinds}, {seen.score:.4g} of {seen.threshold:.4g})'
@@ -159,6 +163,7 @@ def _image_dict(found: ImageHistory) -> dict[str, Any]:
             {
                 **_period_dict(one.period),
                 'state': one.state,
+                'lacks': one.lacks,
                 'decided': one.decided,
                 'result': None if one.prediction is None else one.prediction.to_dict(),
             }

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmdefect.cli.arguments import IMAGE
+
+if TYPE_CHECKING:
+    from mmdefect.line.folder import Line
 
 HELP = """Say what is right about the newest decision on an image.
 
@@ -70,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from mmdefect.line import queue
     from mmdefect.line.folder import Line
     from mmdefect.line.verdicts import give
-    from mmdefect.utils.checks import amount
+    from mmdefect.utils.checks import amount, visible
 
     if args.box and len(args.images) > 1:
         raise ValueError(
@@ -78,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
             'box is; give them one by one'
         )
     line = Line(args.line)
+    _check_known(line, args.images)
     for image in args.images:
         newest = next(line.log.rows(newest=True, limit=1), None)
         row = give(
@@ -94,6 +100,18 @@ def run(args: argparse.Namespace) -> int:
         what = ' '.join(filter(None, [row.decision, ', '.join(row.kinds)]))
         old = newest is not None and row.id <= newest.id
         said = f'said already, row {row.id}' if old else f'row {row.id}'
-        print(f'{row.source}: {what} ({said})')
+        print(f'{visible(str(row.source))}: {what} ({said})')
     print(f'{amount(queue.count(line), "waits", "wait")} in the queue')
     return 0
+
+
+def _check_known(line: Line, images: Sequence[str]) -> None:
+    """Refuse one of several that was never decided on, before a verdict is written.
+
+    Raises:
+        ValueError: Naming it.
+    """
+    from mmdefect.line.decided import find_decision
+
+    for image in images if len(images) > 1 else ():
+        find_decision(line.log, image)

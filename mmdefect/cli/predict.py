@@ -46,7 +46,8 @@ HELP = """Look at images with a trained model or a package, and decide on each.
 MODEL is the work dir of a training, a config (with --weights), or a package; with
 --line it may be left out: the version in use looks, and is written down. INPUT is
 an image, a folder, a glob, a video, or the number of a camera. With --out the results
-are kept in results.jsonl, and the same command goes on where it was stopped."""
+are kept in results.jsonl, and the same command goes on where it was stopped. Exit
+status 1 if there is no result at all."""
 
 #: `MODEL --out DIR INPUT` is as good as `MODEL INPUT --out DIR`, and MODEL optional.
 INTERMIXED = True
@@ -160,6 +161,12 @@ def _check(args: argparse.Namespace, share: Share) -> None:
     for name, given in asked.items():
         if given and args.out is None:
             raise ValueError(f'{name}: expected --out as well; say where to')
+    if args.line is not None and args.threshold is not None:
+        raise ValueError(
+            f'--threshold {" ".join(args.threshold)}: expected none with --line, whose '
+            'exams have seen the thresholds of its versions only; calibrate, export '
+            'and promote what has others'
+        )
     if args.save_pictures:
         pictures = args.out / PICTURES
         for given in (g for g in args.inputs if names_pictures_of(g, pictures)):

@@ -45,6 +45,10 @@ KEYS = (
     'task', 'classes', 'defective', 'thresholds', 'default_threshold', 'calibrated',
     'input', 'graph', 'postprocess', 'about', 'parity',
 )  # fmt: skip
+_OF_A_LINE = (
+    '; if it is a version of a line, restore it, or go on with another by `mmdefect '
+    'line rollback`'
+)
 # Entries that packages of earlier versions do not have, and what holds for these.
 LATER: dict[str, Any] = {'routes': False, 'alarms': {}}
 
@@ -262,12 +266,12 @@ def _check_file(path: Path, sha256: str) -> None:
     if not path.is_file():
         raise FileNotFoundError(
             f'{path} does not exist: expected the graph that {FILE} names; copy the '
-            'whole package again'
+            f'whole package again{_OF_A_LINE}'
         )
     if file_sha256(path) != sha256:
         raise ValueError(
             f'{path} has changed since it was exported: expected SHA-256 '
-            f'{sha256[:12]}...; copy the package again, or export anew'
+            f'{sha256[:12]}...; copy the package again, or export anew{_OF_A_LINE}'
         )
 
 

@@ -235,11 +235,13 @@ def _overlaps(box: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def result_of(exam: Exam, spec: ModelSpec, seen: Sequence[Seen]) -> ExamResult:
     """Count what a version has made of all images of an exam, in its order."""
+    given = spec.thresholds
     counts = Counts(
         exam=exam.name,
         kinds=tuple(_kinds(exam, spec, seen)),
         products=tuple(_products(exam, spec, seen)),
         calibrated=spec.calibrated,
+        bare=tuple(one for one in spec.classes if given and one not in given),
         failed=sum(one.error is not None for one in seen),
     )
     return ExamResult(counts=counts, seen=tuple(seen))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from mmdefect.line.images import image_hash
 from mmdefect.line.names import check_spelling
 from mmdefect.utils.checks import amount, check_type, name_some, some_of, visible
 from mmdefect.utils.files import file_sha256, need_space, new_folder, write_json
-from mmdefect.utils.text_files import inner_path
+from mmdefect.utils.text_files import inner_path, read_json
 
 if TYPE_CHECKING:
     from mmdefect.line.folder import Line
@@ -40,6 +41,7 @@ def add_exam(
     folder: str | Path | None = None,
     note: str = '',
     limits: Limits | None = None,
+    by: str | None = None,
 ) -> Exam:
     """Copy labelled images into a line, hash them and write that into the log.
 
@@ -53,6 +55,7 @@ def add_exam(
         folder: Of all tasks; see there.
         note: What it is for, and who answers for it.
         limits: What may be lost.
+        by: Who adds it, for the log; it holds the note and the limits, too.
 
     Raises:
         FileExistsError: There is one of this name.
@@ -64,6 +67,7 @@ def add_exam(
     """
     name = _folder_name(name)
     check_type('note', note, str, expected='text')
+    check_type('by', by, str | None, expected='a name')
     task, classes, found = read_labelled(annotations, folder)
     _check_name(line, name)
     _check_fits(line, name, task, classes, [image for _, image in found])
@@ -84,7 +88,7 @@ def add_exam(
                 images=tuple(_copied(path, draft, image) for path, image in found),
             )
             write_json(draft / FILE, exam.to_dict(), lasting=True)
-        _write_down(line, target)
+        _write_down(line, target, by)
     return exam
 
 
@@ -188,9 +192,15 @@ def check_reason(why: Any, does: str) -> None:
         )
 
 
-def _write_down(line: Line, folder: Path) -> None:
-    body = {'what': ADDED, 'exam': folder.name, 'sha256': file_sha256(folder / FILE)}
-    line.log.append('note', body=body)
+def _write_down(line: Line, folder: Path, by: str | None = None) -> None:
+    path = folder / FILE
+    body: dict[str, Any] = {'what': ADDED, 'exam': folder.name}
+    body['sha256'] = file_sha256(path)
+    with suppress(KeyError, TypeError, ValueError):  # of a copy by hand: Exam.open says
+        content = read_json(path, 'description of an exam')
+        body['limits'] = asdict(Limits(**content['limits']))
+        body['note'] = str(content['note'])
+    line.log.append('note', body=body if by is None else {**body, 'by': by})
 
 
 def check_names(

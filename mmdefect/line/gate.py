@@ -105,6 +105,7 @@ class Counts:
         kinds: In the order of the exam.
         products: In the order of the exam.
         calibrated: Whether the thresholds were chosen on validation images.
+        bare: Classes that have none of their own, where not all are without.
         failed: Images that the version could not look at.
     """
 
@@ -112,6 +113,7 @@ class Counts:
     kinds: tuple[KindCount, ...]
     products: tuple[ProductCount, ...]
     calibrated: bool = True
+    bare: tuple[str, ...] = ()
     failed: int = 0
 
 

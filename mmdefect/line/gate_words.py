@@ -61,7 +61,11 @@ def notes(old: Counts | None, new: Counts) -> list[str]:
         if counts is None:
             continue
         if not counts.calibrated:
-            told.append(f'the thresholds of the {name} version are not calibrated')
+            told.append(
+                f'the {name} version has no calibrated threshold of {some_of(bare)}'
+                if (bare := counts.bare)
+                else f'the thresholds of the {name} version are not calibrated'
+            )
         if counts.failed:
             told.append(
                 f'the {name} version could not look at '

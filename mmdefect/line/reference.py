@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmdefect.line.days import Day, days_of
+from mmdefect.line.histogram import LAST
 from mmdefect.line.record import body_of
 from mmdefect.line.row import Row, utc
 from mmdefect.line.tables import DayKey, day_keys
-from mmdefect.utils.checks import brief, check_type
+from mmdefect.utils.checks import amount, brief, check_number, check_type
 from mmdefect.utils.files import write_json
 from mmdefect.utils.text_files import read_json
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 FILE = 'reference.json'
 FORMAT_VERSION = 1
+# Images of a bin or a decision: what sums of them can still be counted exactly in.
+_MOST = 10**12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,15 +188,26 @@ def total(counts: Iterable[Mapping[Any, int]]) -> Counter[Any]:
     return found
 
 
-def keep(line: Line, references: Iterable[Reference]) -> None:
+def keep(line: Line, references: Iterable[Reference], *, force: bool = False) -> None:
     """Write references into the line, in place of those of the same versions.
 
     The log gets a note of each. Hold the line's lock.
 
+    Args:
+        line: That gets them.
+        references: One a version.
+        force: Whether one that days can be held against may give way to one that is too
+            small for it.
+
     Raises:
         OSError: They cannot be written.
+        ValueError: One is too small to take the place of the one that is there.
     """
-    known = {**read(line), **{one.version: one for one in references}}
+    references, known = [*references], read(line)
+    for one in references:
+        if not force and one.version in known:
+            _check_large(known[one.version], one, line.settings.drift.least)
+    known |= {one.version: one for one in references}
     content = {
         'format_version': FORMAT_VERSION,
         'references': [asdict(known[version]) for version in sorted(known)],
@@ -202,6 +216,25 @@ def keep(line: Line, references: Iterable[Reference]) -> None:
     for one in references:
         body = {'what': 'reference', 'origin': one.origin, 'images': one.images}
         line.log.append('note', version=one.version, body=body)
+
+
+def _check_large(old: Reference, new: Reference, least: int) -> None:
+    """Refuse a reference by which less would be watched than before.
+
+    Raises:
+        ValueError: Of the images, or of a product, there were enough and are no more.
+    """
+    for before in old.products:
+        now = new.of(before.product)
+        number = 0 if now is None else now.images
+        if number < least <= before.images:
+            of = f' of {before.product}' if before.product else ''
+            raise ValueError(
+                f'{amount(number, "image")}{of} ({new.origin}) would take the place of '
+                f'the {before.images} that {new.version} is watched by: expected '
+                f'{least} or more, or its drift is not decided any more; give more, or '
+                'insist with --force'
+            )
 
 
 def read(line: Line) -> dict[str, Reference]:
@@ -218,14 +251,15 @@ def read(line: Line) -> dict[str, Reference]:
     if version != FORMAT_VERSION:
         raise ValueError(
             f'{path} has format_version={brief(version)}: expected {FORMAT_VERSION}; '
-            'update mmdefect, or make it again with `mmdefect line reference`'
+            'update mmdefect, or remove it and make it again with `mmdefect line '
+            'reference`'
         )
     try:
         found = [_reference(one) for one in content['references']]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f'{path} is not as it was written ({error}): expected references; make '
-            'them again with `mmdefect line reference`'
+            f'{path} is not as it was written ({error}): expected references; remove '
+            'it, and make them again with `mmdefect line reference`'
         ) from None
     return {one.version: one for one in found}
 
@@ -235,14 +269,16 @@ def _reference(content: Mapping[str, Any]) -> Reference:
         _counts(
             content['version'],
             one['product'],
-            {name: int(number) for name, number in one['decisions'].items()},
+            {name: _number(number) for name, number in one['decisions'].items()},
             {
-                name: {int(place): int(number) for place, number in bins.items()}
+                name: {_bin(place): _number(number) for place, number in bins.items()}
                 for name, bins in one['histograms'].items()
             },
         )
         for one in content['products']
     ]
+    for one in products:
+        check_type('product', one.product, str | None, expected='text')
     for name in ('version', 'made', 'origin'):
         check_type(name, content[name], str, expected='text')
     return Reference(
@@ -251,6 +287,16 @@ def _reference(content: Mapping[str, Any]) -> Reference:
         origin=content['origin'],
         products=tuple(products),
     )
+
+
+def _number(count: Any) -> int:
+    check_number('images', count, 0, _MOST, whole=True)
+    return int(count)
+
+
+def _bin(place: str) -> int:
+    check_number('bin', int(place), -LAST, LAST, whole=True)
+    return int(place)
 
 
 def _counts(

@@ -51,14 +51,16 @@ class Replay:
 
     Attributes:
         period: When it was in use.
-        state: As of :class:`KindCount`; None if its package is gone.
-        prediction: What it says; None if its package is gone.
+        state: As of :class:`KindCount`; None if it cannot look.
+        prediction: What it says; None if it cannot look.
+        lacks: Why it cannot: its package is gone, or damaged.
         decided: What it has decided on this image, by the log, each with its number.
     """
 
     period: Period
     state: str | None
     prediction: Prediction | None = None
+    lacks: str | None = None
     decided: dict[str, int] = field(default_factory=dict)
 
 
@@ -77,6 +79,12 @@ class ImageHistory:
     path: Path
     kind: str | None
     replays: tuple[Replay, ...] = ()
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether any version could look at it at all."""
+        said = [one.prediction for one in self.replays]
+        return any(one is not None and one.error is None for one in said)
 
     @property
     def overlooked(self) -> list[Period]:
@@ -108,8 +116,7 @@ def since_when_image(
 
     Raises:
         FileNotFoundError: The image is gone, or the line has had no version.
-        ValueError: The image is not known, or cannot be read; or the package of a
-            version is not the one that was promoted.
+        ValueError: The image is not known, or cannot be read.
     """
     periods = periods_of(line)
     if not periods:
@@ -121,15 +128,16 @@ def since_when_image(
     verdict = newest_verdict(line.log, digest)
     if kind is None and verdict is not None and verdict.decision != 'false alarm':
         kind = next(iter(verdict.kinds), None)
-    said: dict[str, Prediction | None] = {}
+    said: dict[str, tuple[Prediction | None, str | None]] = {}
     for one in periods:
         if one.version not in said:  # a version that was gone back to looks once
             said[one.version] = _look(line, one.version, picture, product)
     replays = [
         Replay(
             period=one,
-            state=_state(said[one.version], kind),
-            prediction=said[one.version],
+            state=_state(said[one.version][0], kind),
+            prediction=said[one.version][0],
+            lacks=said[one.version][1],
             decided=_decided(line, digest, one),
         )
         for one in periods
@@ -185,18 +193,21 @@ def _file_of(line: Line, image: str | Path) -> tuple[Picture, str, str | None]:
 
 def _look(
     line: Line, version: str, picture: Picture, product: str | None
-) -> Prediction | None:
-    """What a version says of an image; None if its package is gone."""
+) -> tuple[Prediction | None, str | None]:
+    """What a version says of an image, or why it cannot look."""
     if not (line.versions_dir / version).is_dir():
-        return None
-    folder = line.package(version)
+        return None, 'its package is gone'
     from mmdefect.apis.inferencer import DefectInferencer
 
-    spec = read_package(folder).spec
+    try:
+        folder = line.package(version)
+        spec = read_package(folder).spec
+    except (OSError, ValueError) as error:  # the others can look all the same
+        return None, str(error)
     # A model that recognises products does so here as it did then.
     told = product if product in spec.classes and not spec.routes else None
     model = DefectInferencer(folder, product=told if spec.task == 'maps' else None)
-    return looked_at(model, picture)
+    return looked_at(model, picture), None
 
 
 def _state(prediction: Prediction | None, kind: str | None) -> str | None:

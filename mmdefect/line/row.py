@@ -84,7 +84,13 @@ def utc(time: str | datetime | None, name: str = 'time') -> str:
     time = datetime.now(timezone.utc) if time is None else time
     check_type(name, time, datetime, expected='a time')
     if time.tzinfo is not None:
-        time = time.astimezone(timezone.utc).replace(tzinfo=None)
+        try:
+            time = time.astimezone(timezone.utc).replace(tzinfo=None)
+        except OverflowError:
+            raise ValueError(
+                f'{name}={brief(str(time))}: expected a time that UTC has, of the '
+                'years 1 to 9999'
+            ) from None
     return f'{time.isoformat(timespec="microseconds")}Z'
 
 

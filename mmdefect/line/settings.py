@@ -128,7 +128,7 @@ def read_settings(folder: Path) -> LineSettings:
         ValueError: It is of a newer version, or an entry is unknown or means nothing.
     """
     path = folder / FILE
-    content = read_json(path, 'settings of a line')
+    content = read_json(path, 'file with the settings of a line')
     version = content.pop('format_version', None)
     if type(version) is not int or version < 1:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from mmdefect.deploy.package import is_package, read_package
 from mmdefect.line.row import COLUMNS, row_of
+from mmdefect.line.truth import shows
+from mmdefect.line.verdicts import standing
 from mmdefect.utils.checks import check_known, visible
 
 if TYPE_CHECKING:
@@ -20,19 +23,11 @@ NEITHER = 'not decided'
 """What a decision was: the kind was found; only others were; nothing was; nothing was
 decided, as of an unknown product or an error. Second and third overlook the kind."""
 
-_NEWEST = """WITH newest AS MATERIALIZED (
-    SELECT image, MAX(id) AS id FROM log INDEXED BY log_kind
-    WHERE kind = 'verdict' AND kind <> 'decision' GROUP BY +image
-), shown AS MATERIALIZED (
-    SELECT newest.image FROM newest
-    CROSS JOIN log ON log.id = newest.id AND log.decision <> 'false alarm'
-    CROSS JOIN defects ON defects.defect = ? AND defects.id = newest.id
-)"""
-#: How many images show a kind, by their newest verdicts.
-SHOWN_SQL = f'{_NEWEST} SELECT COUNT(*) FROM shown'  # noqa: S608
-#: Decisions on those of them that a verdict has called a miss of the kind, by version
-#: and by what they were. What models of maps find is of no kind: it is any.
-KIND_SQL = f"""{_NEWEST} SELECT log.version, CASE
+#: Decisions on those of some images (hashes, in JSON) that a verdict has called a miss
+#: of the kind, by version and by what they were. What models of maps find is of no
+#: kind: it is any.
+KIND_SQL = f"""WITH shown AS MATERIALIZED (SELECT value AS image FROM json_each(?))
+SELECT log.version, CASE
         WHEN defects.id IS NOT NULL THEN '{FOUND}'
         WHEN log.decision = 'defective' THEN CASE json_extract(log.body, '$.task')
             WHEN 'maps' THEN '{FOUND}' ELSE '{OTHER}' END
@@ -114,10 +109,10 @@ def since_when_kind(line: Line, kind: str) -> KindHistory:
     Raises:
         ValueError: Neither a decision nor a verdict names it.
     """
-    rows = line.log.select(KIND_SQL, (kind, kind, kind))
-    ((confirmed,),) = line.log.select(SHOWN_SQL, (kind,))
-    if not confirmed and next(line.log.rows(defect=kind, limit=1), None) is None:
-        _check_kind(line, kind)
+    shown = [row.image for row in standing(line.log) if shows(row, kind)]
+    rows = line.log.select(KIND_SQL, (json.dumps(shown), kind, kind))
+    if not shown and next(line.log.rows(defect=kind, limit=1), None) is None:
+        check_kind(line, kind)
     counts = [
         KindCount(
             version=version,
@@ -130,7 +125,7 @@ def since_when_kind(line: Line, kind: str) -> KindHistory:
         )
         for version, state, decisions, images, first, last in rows
     ]
-    return KindHistory(kind=kind, confirmed=confirmed, counts=tuple(counts))
+    return KindHistory(kind=kind, confirmed=len(shown), counts=tuple(counts))
 
 
 def _by_id(row: Row) -> int:
@@ -143,8 +138,8 @@ def _row(line: Line, number: int) -> Row:
     return row_of(line.log.select(statement, (number,))[0])
 
 
-def _check_kind(line: Line, kind: str) -> None:
-    """Name near matches of what nobody knows.
+def check_kind(line: Line, kind: str, *, what: str = '--kind') -> None:
+    """Name near matches of what nobody knows; ``what`` asks for it.
 
     Raises:
         ValueError: It is no class of a version either.
@@ -155,11 +150,11 @@ def _check_kind(line: Line, kind: str) -> None:
         known += _classes(version)
     if not known:
         raise ValueError(
-            f'--kind {visible(kind)}: {line.folder} has had no version yet, and its '
+            f'{what} {visible(kind)}: {line.folder} has had no version yet, and its '
             'log names no kind: expected decisions; promote a package, and let it '
             'decide with `mmdefect predict --line`'
         )
-    check_known([kind], [*dict.fromkeys(known)], what='--kind')
+    check_known([kind], [*dict.fromkeys(known)], what=what)
 
 
 def _classes(package: Path) -> Sequence[str]:

@@ -112,8 +112,8 @@ def sentence(trace: Trace, bands: DriftBands) -> str:
     parts = [*_left(trace), *_now(trace)]
     if few := trace.states.count('undecided'):
         parts.append(
-            f'{few} of {amount(len(trace.days), "day")} undecided (fewer than '
-            f'{bands.least} images, or a reference of fewer)'
+            f'{few} of {amount(len(trace.days), "day")} undecided '
+            f'({_lacks(trace, bands)})'
         )
     if trace.reference is not None:
         parts.append(
@@ -121,6 +121,17 @@ def sentence(trace: Trace, bands: DriftBands) -> str:
             f'{trace.reference}'
         )
     return f'{trace.measure}{of}{by}: {"; ".join(parts)}'
+
+
+def _lacks(trace: Trace, bands: DriftBands) -> str:
+    """Why days are undecided: they have few images, or their reference has."""
+    both = zip(trace.states, trace.images.tolist(), strict=True)
+    if any(state == 'undecided' and number >= bands.least for state, number in both):
+        return (
+            f'the reference has fewer than {bands.least} images; make it again with '
+            'more'
+        )
+    return f'fewer than {bands.least} images'
 
 
 def _left(trace: Trace) -> Iterator[str]:

@@ -52,6 +52,14 @@ def things_of(row: Row) -> list[Thing]:
     return [_thing(one) for one in row.body.get('things', ())]
 
 
+def shows(row: Row, kind: str) -> bool:
+    """Whether an image shows a kind, by the row of its verdict.
+
+    What the verdict is about, and what it lets stand: what an export writes of it.
+    """
+    return any(name == kind for name, _ in things_of(row))
+
+
 def truth_of(
     verdict: str,
     decision: Row,

@@ -265,7 +265,7 @@ def _check_new(
         )
     if not new_kind:
         try:
-            check_known([name], known, what=f'the {what}')
+            check_known([name], known, what='the verdict')
         except ValueError as error:
             raise ValueError(
                 f'{error}; with --new-kind the next step begins a class of it'

@@ -159,6 +159,7 @@ def check_known(names: Iterable[str], known: Sequence[str], *, what: str) -> Non
         ValueError: If a name is not in ``known`` or occurs twice.
     """
     seen: set[str] = set()
+    known = [*dict.fromkeys(known)]
     for name in names:
         if name not in known:
             near = get_close_matches(name, known, n=3)

@@ -121,7 +121,17 @@ def test_feature_log_says_what_became_of_versions(said: Said, folder: Path) -> N
         [
             {'kind': kind, 'version': version, 'body': body}
             for kind, version, body in (
-                ('note', None, {'what': 'exam added', 'exam': 'frozen'}),
+                (
+                    'note',
+                    None,
+                    {
+                        'what': 'exam added',
+                        'exam': 'frozen',
+                        'limits': {'lose': 0.5, 'false_alarms': None, 'least': 0.9},
+                        'note': 'drawn',
+                        'by': 'Anna',
+                    },
+                ),
                 ('promotion', 'v0001', {**given, 'state': 'promoted', 'from': None}),
                 (
                     'promotion',
@@ -152,7 +162,7 @@ def test_feature_log_says_what_became_of_versions(said: Said, folder: Path) -> N
     )
     lines = said('log', folder, '--limit', 7)[1].splitlines()[1:]
     assert [line.split('Z  ')[1].split(maxsplit=2)[2] for line in lines] == [
-        'exam added frozen',
+        'exam added frozen  least 0.9  lose 0.5  note: drawn  by: Anna',
         'promoted  package: /packages/new',
         'refused  v0001 stays  package: /packages/new  frozen: crack loses 100 points',
         'promoted, forced  in place of v0001  package: /packages/new  why: a trial',
@@ -168,11 +178,18 @@ def test_exception_log(said: Said, folder: Path) -> None:
         ('--since', 'x'): "since='x': expected a time",
         ('--image', 'abcdefabcdef'): 'is no image of the log: expected one that was',
         ('--image', '00000000'): 'fits 4: ',
+        ('--version', 'v1'): '--version v1 is in no row of',
+        ('--defect', 'scratchs'): "names the unknown class 'scratchs': expected some",
     }.items():
         status, _, err = said('log', folder, *words)
         assert status == 1
         assert why in err
     assert 'is no line (no line.json)' in said('log', folder.parent)[2]
+
+
+def test_feature_log_without_a_row_says_so(said: Said, folder: Path) -> None:
+    assert said('log', folder, '--since', '2030-01-01') == (0, 'no row\n', '')
+    assert said('log', folder, '--since', '2030-01-01', '--json') == (0, '', '')
 
 
 def test_feature_verify(said: Said, folder: Path) -> None:

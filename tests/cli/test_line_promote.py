@@ -126,3 +126,17 @@ def test_exception_in_one_sentence(run: Run, words: list[str], why: str) -> None
     assert status == 1
     assert why in err
     assert err.count('\n') == 1
+
+
+def test_exception_interrupted_says_what_is_in_use(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run('promote', toys.box_package(tmp_path / 'seeing'))[0] == 0
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('mmdefect.line.promote._examined', stop)
+    status, _, err = run('promote', toys.blind_package(tmp_path / 'blind'))
+    assert status == 130
+    assert err == '\nmmdefect: v0001 is in use\n\nmmdefect: interrupted\n'

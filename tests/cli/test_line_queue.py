@@ -38,8 +38,8 @@ def test_smoke(line: Line, capsys: Out) -> None:
     assert [one.split()[-2] for one in listed] == ['0.png', '1.png']
     assert '  margin           v0001  ok (0.25 of 0.5)  0.png' in listed[0]
     assert end == (
-        '3 wait; that is as many as it takes (3): later ones are not taken until some '
-        'are done'
+        '3 wait, 2 of them shown; that is as many as it takes (3): later ones are not '
+        'taken until some are done'
     )
     assert main(['line', 'queue', 'l', '--json']) == 0
     found = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
@@ -110,3 +110,14 @@ def test_feature_help_states_the_rule(capsys: Out) -> None:
     assert rule in said
     for word in ('error:', 'unknown product:', 'margin:', 'queue.limit'):
         assert word in rule
+
+
+def test_feature_names_of_files_are_printed_visibly(line: Line, capsys: Out) -> None:
+    queue.done(line, queue.entries(line)[0].image)
+    row = decide(line, draw(Path('a\x1b[2J\n.png'), 9))
+    assert queue.enqueue(line, row, 'margin')
+    assert main(['line', 'queue', 'l']) == 0
+    assert main(['line', 'verdict', 'l', 'confirmed', str(row.image)]) == 0
+    out = capsys.readouterr().out
+    assert out.count('a\\x1b[2J\\n.png') == 2
+    assert '\x1b' not in out

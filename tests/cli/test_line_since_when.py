@@ -74,7 +74,7 @@ def test_smoke_image(line: Line, capsys: Out) -> None:
     shutil.rmtree(line.versions_dir / 'v0002')
     assert since_when('--image', 'red.png') == 0
     *_, gone, end = capsys.readouterr().out.splitlines()
-    assert gone.endswith('its package is gone, it cannot look; by the log ok 1 time')
+    assert gone.endswith('it cannot look: its package is gone; by the log ok 1 time')
     assert end == 'overlooked by no version that can look'
 
 
@@ -85,3 +85,24 @@ def test_exception(line: Line, capsys: Out) -> None:
     assert 'did you mean crack?' in capsys.readouterr().err
     assert since_when('--image', 'none.png') == 1
     assert "image='none.png' is no image of the log" in capsys.readouterr().err
+
+
+def test_exception_no_version_could_look(
+    line: Line, tmp_path: Path, capsys: Out
+) -> None:
+    """That is no all-clear."""
+    (tmp_path / 'README.md').write_text('none')
+    assert since_when('--image', 'README.md') == 1
+    *_, end = capsys.readouterr().out.splitlines()
+    assert end == 'no version could look at it: whether it is overlooked is not known'
+
+
+def test_feature_names_of_files_are_printed_visibly(line: Line, capsys: Out) -> None:
+    path = draw(Path('a\x1b[2J\n.png'), colour=(0, 0, 180))
+    decide(line, path)
+    give(line, path, 'missed', kind='crack')
+    for words in (('--kind', 'crack'), ('--image', str(path))):
+        assert since_when(*words) == 0
+        out = capsys.readouterr().out
+        assert 'a\\x1b[2J\\n.png' in out
+        assert '\x1b' not in out

@@ -53,6 +53,17 @@ def test_feature_reference_of_images(line: str, tmp_path: Path, capsys) -> None:
     assert main(['line', 'status', line, '--check']) == 0
 
 
+def test_exception_a_reference_gives_way_to_no_smaller_one(line: str, capsys) -> None:
+    Line(line).log.append_many(drawn_rows(4, 40))
+    words = ['line', 'reference', line, '--days']
+    assert main([*words, '2026-10-01', '2026-10-04']) == 0
+    small = [*words, '2026-10-01', '2026-10-01']
+    assert main(small) == 1
+    said = capsys.readouterr().err
+    assert '40 images (days 2026-10-01 to 2026-10-01) would take the place of' in said
+    assert main([*small, '--force']) == 0
+
+
 @pytest.mark.parametrize(
     ('words', 'message'),
     [

@@ -74,3 +74,10 @@ def test_exception(line: Line, capsys: Out) -> None:
     assert line.log.count(kind='verdict') == 0
     words = ('missed', 'ok.png', '--kind', 'dents', '--new-kind', '--alike')
     assert verdict(*words) == 0
+
+
+def test_exception_one_of_several_that_is_unknown(line: Line, capsys: Out) -> None:
+    """Nothing is written of the others."""
+    assert verdict('confirmed', 'ok.png', 'dint.png') == 1
+    assert "'dint.png' is no image of the log" in capsys.readouterr().err
+    assert line.log.count(kind='verdict') == 0

@@ -155,3 +155,21 @@ def test_exception_a_full_disk(
         note = 'served without a whole record: its row in the log is not written'
         assert [note in text for text in said] == [True, True, False, False]
         assert results.count(f'"note": "{note}') == 2
+
+
+def test_exception_a_threshold_that_no_exam_has_seen(
+    run: Run, line: Line, tmp_path: Path
+) -> None:
+    """By the log the version would have decided so."""
+    folder = photos(tmp_path / 'photos', 1)
+    status, _, err = run('--line', line.folder, folder, '--threshold', '0.9')
+    assert status == 1
+    assert 'error: --threshold 0.9: expected none with --line, whose exams' in err
+    assert line.log.count() == 0
+
+
+def test_exception_a_damaged_version(run: Run, line: Line, tmp_path: Path) -> None:
+    (line.versions_dir / 'v0001' / 'model.onnx').write_bytes(b'another')
+    status, _, err = run('--line', line.folder, photos(tmp_path / 'photos', 1))
+    assert status == 1
+    assert 'restore it, or go on with another by `mmdefect line rollback`' in err

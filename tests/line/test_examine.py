@@ -109,7 +109,15 @@ def test_feature_without_a_threshold_nothing_is_found(tmp_path: Path) -> None:
     result = examined(exam, package)
     assert told(result)['dent'] == (4, 0, 0)
     assert not result.counts.calibrated
+    assert result.counts.bare == ()
     assert result.seen[0].hits[0] is not None
+
+
+def test_feature_classes_without_a_threshold_are_known(tmp_path: Path) -> None:
+    exam = exam_of(tmp_path, annotations=toys.box_exam(tmp_path / 'exam'))
+    given = {'thresholds': {'dent': 0.5}, 'calibrated': False}
+    package = toys.box_package(tmp_path / 'half', **given)
+    assert examined(exam, package).counts.bare == ('crack',)
 
 
 def test_feature_maps(tmp_path: Path) -> None:

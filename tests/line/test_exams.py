@@ -10,6 +10,7 @@ import pytest
 from mmdefect.line import exams as module
 from mmdefect.line.exams import add_exam, open_exams, retire_exam
 from mmdefect.line.folder import Line
+from mmdefect.line.gate import Limits
 from mmdefect.line.status import status
 from tests.helpers.exam_toys import box_exam, boxes_line, map_exam
 
@@ -30,6 +31,22 @@ def test_smoke_the_source_is_not_needed_any_more(line: Line, tmp_path: Path) -> 
     assert names(line) == ['frozen']
     (row,) = line.log.rows(kind='note')
     assert (row.body['what'], row.body['exam']) == ('exam added', 'frozen')
+
+
+def test_feature_the_log_holds_its_limits_and_who_added_it(
+    line: Line, tmp_path: Path
+) -> None:
+    """One that is added anew under its name may allow more: that shows."""
+    retire_exam(line, 'frozen', why='too strict')
+    annotations = box_exam(tmp_path / 'again', cracks=1)
+    weak = Limits(lose=0.5)
+    add_exam(
+        line, 'frozen', annotations=annotations, limits=weak, note='for now', by='Ada'
+    )
+    first, _, second = (row.body for row in line.log.rows(kind='note'))
+    assert (first['limits']['lose'], second['limits']['lose']) == (0.02, 0.5)
+    assert (second['note'], second['by']) == ('for now', 'Ada')
+    assert 'by' not in first
 
 
 def test_exception_a_name_is_used_once(line: Line, tmp_path: Path) -> None:

@@ -123,6 +123,13 @@ def test_feature_thresholds_that_are_not_calibrated_are_said() -> None:
     )
 
 
+def test_feature_kinds_without_a_threshold_are_named() -> None:
+    new = counts(50, calibrated=False, bare=('crack', 'dent'))
+    assert compare(None, new, Limits()).notes == (
+        'the new version has no calibrated threshold of crack, dent',
+    )
+
+
 def test_feature_a_product_is_named() -> None:
     kind = KindCount(product='bottle', kind='crack', number=50, found=50)
     lost = KindCount(product='bottle', kind='crack', number=50, found=0)

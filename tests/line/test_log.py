@@ -239,6 +239,8 @@ def test_feature_times_are_utc(tmp_path: Path) -> None:
     assert row.time == '2026-11-29T23:00:00.000000Z'
     now = datetime.now(timezone.utc).isoformat()
     assert log.append('note').time[:16] >= now[:16]
+    with pytest.raises(ValueError, match=r'since=.*: expected a time that UTC has'):
+        log.count(since='0001-01-01T00:00:00+23:59')
 
 
 @pytest.mark.parametrize(

@@ -90,11 +90,46 @@ def test_exception_nothing_to_count(line: Line, tmp_path: Path) -> None:
     [
         ({'format_version': 2, 'references': []}, 'format_version=2: expected 1'),
         ({'format_version': 1}, "is not as it was written .'references'"),
-        ({'format_version': 1, 'references': [{}]}, 'expected references; make them'),
-        ({'format_version': 1, 'references': [3]}, 'expected references; make them'),
+        ({'format_version': 1, 'references': [{}]}, 'expected references; remove it'),
+        ({'format_version': 1, 'references': [3]}, 'expected references; remove it'),
     ],
 )
 def test_exception_damaged(line: Line, content, message: str) -> None:
     (line.folder / reference.FILE).write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message):
         reference.read(line)
+
+
+@pytest.mark.parametrize(
+    ('bins', 'decisions', 'message'),
+    [
+        ({'99999999': 1}, {'ok': 1}, 'bin=99999999: expected at least -640'),
+        ({'3': 10**400}, {'ok': 1}, 'images=1000.*: expected a whole number'),
+        ({'3': -1}, {'ok': 1}, 'images=-1: expected at least 0'),
+        ({'3': 1}, {'ok': 10**13}, 'images=10000000000000: expected at least 0 and'),
+    ],
+)
+def test_exception_numbers_that_no_line_counts(
+    line: Line, bins, decisions, message: str
+) -> None:
+    """Memory or an overflow, as soon as days are held against them."""
+    product = {'product': None, 'decisions': decisions, 'histograms': {'score': bins}}
+    one = {'version': 'v0001', 'made': '', 'origin': '', 'products': [product]}
+    content = {'format_version': 1, 'references': [one]}
+    (line.folder / reference.FILE).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        reference.read(line)
+
+
+def test_exception_a_slip_does_not_end_the_watch(line: Line, tmp_path: Path) -> None:
+    """One image in the place of sixty: drift would never be decided again."""
+    line.log.append_many(drawn_rows(4, 20))
+    (usual,) = reference.of_log(line, '2026-10-01', '2026-10-04')
+    (small,) = reference.of_log(line, '2026-10-01', '2026-10-01')
+    reference.keep(line, [small])  # in nothing's place, or in that of a small one
+    reference.keep(line, [usual])
+    with pytest.raises(ValueError, match=r'20 images .days .*the 80 that v0001'):
+        reference.keep(line, [small])
+    assert reference.read(line) == {'v0001': usual}
+    reference.keep(line, [small], force=True)
+    assert reference.read(line) == {'v0001': small}

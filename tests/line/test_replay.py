@@ -135,3 +135,16 @@ def test_exception(tmp_path: Path) -> None:
     assert one.state == 'not decided'
     assert one.prediction is not None
     assert 'cannot read the image' in str(one.prediction.error)
+
+
+def test_feature_a_damaged_version_does_not_stop_the_others(
+    line: Line, tmp_path: Path
+) -> None:
+    package = line.versions_dir / 'v0001' / 'package.json'
+    package.write_text(f'{package.read_text()} ')
+    found = since_when_image(line, tmp_path / 'red.png')
+    damaged, other = found.replays[:2]
+    assert (damaged.state, damaged.prediction) == (None, None)
+    assert 'is not the file that was promoted' in str(damaged.lacks)
+    assert other.prediction is not None
+    assert found.is_looked_at

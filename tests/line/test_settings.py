@@ -62,3 +62,9 @@ def test_exception_entries(tmp_path: Path, content: dict, why: str) -> None:
     with pytest.raises(ValueError, match=why) as error:
         read_settings(tmp_path)
     assert str(tmp_path / FILE) in str(error.value)
+
+
+def test_exception_no_json(tmp_path: Path) -> None:
+    (tmp_path / 'line.json').write_text('{')
+    with pytest.raises(ValueError, match='the settings of a line'):
+        read_settings(tmp_path)

@@ -153,7 +153,7 @@ def test_feature_few_images_and_no_reference_are_said(tmp_path: Path) -> None:
     )
     text = '\n'.join(told(status(few), few.settings.drift))
     assert 'sharpness: undecided on 2026-10-04 (10 images); ok on 2026-10-03' in text
-    assert '1 of 4 days undecided (fewer than 50 images' in text
+    assert '1 of 4 days undecided (fewer than 50 images)' in text
     assert 'alarms, score of v0002: undecided, there is no reference' in text
 
 
@@ -208,3 +208,15 @@ def test_feature_a_log_that_was_changed_stays_said(tmp_path: Path) -> None:
     (made.folder / 'verified.json').write_text('{}')
     with pytest.raises(ValueError, match=r"verified.json is not as it was .*'time'"):
         status(made)
+
+
+def test_feature_a_small_reference_is_told_from_small_days(tmp_path: Path) -> None:
+    line = Line.create(tmp_path / 'line')
+    line.log.append_many(drawn_rows(1, 10))
+    (small,) = reference.of_log(line, '2026-10-01', '2026-10-01')
+    reference.keep(line, [small])
+    line.log.append_many(
+        {**row, 'time': '2026-10-04'} for row in drawn_rows(1, 100, seed=5)
+    )
+    text = '\n'.join(told(status(line), line.settings.drift))
+    assert '2 of 2 days undecided (the reference has fewer than 50 images; make' in text

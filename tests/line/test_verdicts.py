@@ -337,7 +337,7 @@ def test_exception_a_kind_of_maps_in_two_spellings(tmp_path: Path) -> None:
 
 def test_feature_a_new_product(tmp_path: Path) -> None:
     line = maps_line(tmp_path)
-    with pytest.raises(ValueError, match=r"the product names the unknown class 'nut'"):
+    with pytest.raises(ValueError, match=r"the verdict names the unknown class 'nut'"):
         give(line, 'unknown.png', 'false alarm', product='nut')
     row = give(line, 'unknown.png', 'false alarm', product='nut', new_kind=True)
     assert row.product == 'nut'

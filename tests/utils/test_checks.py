@@ -6,6 +6,7 @@ import pytest
 from mmdefect.utils.checks import (
     amount,
     check_choice,
+    check_known,
     check_number,
     check_range,
     check_type,
@@ -93,3 +94,9 @@ def test_feature_long_lists_are_shortened() -> None:
 def test_feature_nouns_are_counted(number: int, said: str) -> None:
     assert amount(number, 'box', 'boxes') == said
     assert amount(2, 'image') == '2 images'
+
+
+def test_exception_known_names_are_told_once() -> None:
+    message = "verdict names the unknown class 'rust': expected some of dent, crack$"
+    with pytest.raises(ValueError, match=message):
+        check_known(['rust'], ['dent', 'crack', 'dent'], what='verdict')
