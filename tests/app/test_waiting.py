@@ -103,6 +103,7 @@ def test_feature_what_cannot_be_shown_is_a_card_and_can_be_dismissed(
     assert queue.enqueue(line, row, 'error', 'cannot read it (zero bytes)')
     changed = line.images.find(images[1])
     assert changed is not None
+    (tmp_path / '1.png').unlink()
     changed.write_bytes((line.images.find(images[0]) or Path()).read_bytes())
     entry = line.queue_dir / f'{images[2]}.json'
     text = entry.read_text(encoding='utf-8')
