@@ -210,7 +210,7 @@ def check_names(
     what = f'the exam {exam}'
     check_spelling(what, classes, () if spec is None else spec.classes)
     if task == 'maps':
-        kinds = defaultdict(list)
+        kinds: dict[str, list[str]] = defaultdict(list)
         for image in images:
             kinds[image.product] += [one.kind for one in image.truths]
         for own in kinds.values():

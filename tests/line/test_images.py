@@ -16,6 +16,7 @@ from mmdefect.line.images import (
     Picture,
     file_name,
     image_hash,
+    suffix_of,
 )
 
 
