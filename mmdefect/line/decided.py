@@ -137,7 +137,7 @@ def refuse_unreadable(line: Line, decision: Row, given: str | Path) -> None:
     """
     if 'error' not in decision.body:
         return
-    with suppress(OSError):  # what is kept was changed, and its source is gone
+    with suppress(OSError):  # then nobody knows
         image = str(decision.image)
         found = unchanged(Path(given), image)
         found = found or picture_of(line, image, decision.source)
