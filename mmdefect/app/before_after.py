@@ -28,9 +28,8 @@ def before_after_tab(desk: Desk, tab: Any) -> None:
     @told
     def listed(before: str | None, after: str | None) -> tuple[Any, Any]:
         names = desk.versions()
-        usual = before or next(iter(names[1:2] or names[:1]), None)
         return (
-            gr.update(choices=names, value=usual),
+            gr.update(choices=names, value=before or desk.before()),
             gr.update(choices=names, value=after or desk.current()),
         )
 

@@ -15,6 +15,7 @@ from mmdefect.app.exam_scores import (
     read_scores,
 )
 from mmdefect.deploy.package import FILE as PACKAGE
+from mmdefect.line.exam import FILE as EXAM
 from mmdefect.line.folder import VERSION, Line, is_line
 from mmdefect.utils.checks import visible
 from mmdefect.utils.files import file_sha256
@@ -54,7 +55,7 @@ class Desk:
             )
         self.line = Line(path) if is_line(path) else None
         self._opened: OrderedDict[str, DefectInferencer] = OrderedDict()
-        self._scores: dict[tuple[str, str], dict[str, Scores]] = {}
+        self._scores: dict[tuple[str, ...], dict[str, Scores]] = {}
         self._lock = Lock()
         if self.line is None:
             self.model()  # what is wrong with it is said before there is a page
@@ -74,6 +75,12 @@ class Desk:
     def current(self) -> str | None:
         """The version in use; None of a line that has none yet."""
         return self.name if self.line is None else self.line.current()
+
+    def before(self) -> str | None:
+        """A version to compare the one in use with: the next older, else the newest."""
+        names, current = self.versions(), self.current()
+        at = names.index(current) if current in names else -1
+        return next(iter([*names[at + 1 :], *names]), None)
 
     def model(self, version: str | None = None) -> DefectInferencer:
         """Open a version, by default the one in use.
@@ -96,7 +103,7 @@ class Desk:
         if self.line is None:
             return []
         return sorted(
-            path.parent.name for path in self.line.exams_dir.glob('*/exam.json')
+            path.parent.name for path in self.line.exams_dir.glob(f'*/{EXAM}')
         )
 
     def scores(self, exam: str | None, version: str | None, name: str) -> Scores:
@@ -131,9 +138,11 @@ class Desk:
 
     def _stored(self, exam: str, package: Path) -> dict[str, Scores] | None:
         """Scores of an exam; None if it was not looked at."""
-        key = (exam, package.name)
+        if not (self.path / 'exams' / exam / EXAM).is_file():  # it was retired
+            return None
+        of = self._of(exam, package)
+        key = (exam, package.name, *of)
         if key not in self._scores:
-            of = self._of(exam, package)
             found = read_scores(self._file(exam, package), of)
             if found is None:
                 return None
@@ -145,7 +154,7 @@ class Desk:
 
     def _of(self, exam: str, package: Path) -> list[str]:
         """Hashes of an exam and a package: scores are of both."""
-        described = (self.path / 'exams' / exam / 'exam.json', package / PACKAGE)
+        described = (self.path / 'exams' / exam / EXAM, package / PACKAGE)
         return [file_sha256(one) for one in described]
 
 

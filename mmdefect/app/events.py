@@ -19,6 +19,8 @@ QUICK: dict[str, Any] = {
     'api_visibility': 'private',
 }
 
+_OF_A_USER = (OSError, ValueError, RuntimeError)
+
 
 def told(function: Callable[..., Any]) -> Callable[..., Any]:
     """Show errors that a user can do something about as their sentence."""
@@ -39,9 +41,27 @@ def told(function: Callable[..., Any]) -> Callable[..., Any]:
     return once
 
 
+def kept(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As :func:`told`, but all that is shown stays as it is, and can be corrected.
+
+    For functions after whose error nothing that the page shows is wrong: Gradio covers
+    what a function that raises would have filled.
+    """
+
+    @wraps(function)
+    def once(*given: Any) -> Any:
+        try:
+            return function(*given)
+        except _OF_A_USER as error:
+            gr.Warning(str(error), duration=20)
+            return gr.skip()
+
+    return once
+
+
 @contextmanager
 def _in_the_page() -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, RuntimeError) as error:
+    except _OF_A_USER as error:
         raise gr.Error(str(error), duration=None, print_exception=False) from error

@@ -36,7 +36,7 @@ NO_SCORES = Scores(np.zeros(0, np.float32), np.zeros(0, np.float32))
 
 
 def read_scores(path: Path, of: list[str]) -> dict[str, Scores] | None:
-    """Scores that were kept; None if there are none of this exam and package.
+    """Scores that were kept; None if there are none of this exam and package, whole.
 
     Args:
         path: The file.
@@ -44,10 +44,13 @@ def read_scores(path: Path, of: list[str]) -> dict[str, Scores] | None:
     """
     if not path.is_file():
         return None
-    content = read_json(path, 'scores of an exam')
-    if content.get('of') != of:
+    try:
+        content = read_json(path, 'scores of an exam')
+        if content.get('of') != of:
+            return None
+        return {name: _read(*two) for name, two in content['scores'].items()}
+    except (AttributeError, KeyError, TypeError, ValueError):  # looked at anew
         return None
-    return {name: _read(*two) for name, two in content['scores'].items()}
 
 
 def keep_scores(path: Path, scores: dict[str, Scores], of: list[str]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmdefect.app import actions, waiting
 from mmdefect.app.desk import Desk
-from mmdefect.app.events import MODEL, QUICK, told
+from mmdefect.app.events import MODEL, QUICK, kept
 from mmdefect.app.waiting import Shown
 
 _HINT = 'two clicks on the picture, or four numbers x1, y1, x2, y2'
@@ -28,6 +28,8 @@ def review_tab(desk: Desk, tab: Any) -> None:
     # Of what the browser shows: a key that is pressed twice means what was seen.
     at = gr.Textbox(visible=False)
     corner = gr.State(None)  # the first of two clicks
+    # Rows of verdicts that the page has shown or given: others are news.
+    known = gr.State(frozenset())
     with gr.Row():
         with gr.Column(scale=3, min_width=280):
             picture = gr.Image(
@@ -55,21 +57,22 @@ def review_tab(desk: Desk, tab: Any) -> None:
             new = gr.Checkbox(label='a kind that the model does not know yet')
             box = gr.Textbox(label='Box', info=_HINT, elem_id='box')
             by = gr.Textbox(label='Your name', info='stands beside your verdicts')
-    view = [shown, at, said, picture, kind, new, box, corner]
+    view = [shown, at, said, picture, kind, new, box, corner, known]
 
-    def view_of(shown: Shown | None) -> tuple[Any, ...]:
+    def view_of(shown: Shown | None, known: frozenset[int]) -> tuple[Any, ...]:
         texts, picture, kinds = ('', waiting.NOTHING), None, []
         if shown is not None:
             texts, picture = (shown.image, shown.said), shown.picture
-            kinds = [*shown.classes]
+            kinds, known = [*shown.classes], known | {shown.verdict}
         choice = gr.update(choices=kinds, value=None)
-        return shown, *texts, picture, choice, False, '', None
+        return shown, *texts, picture, choice, False, '', None, known
 
-    @told
-    def open_at(step: int, now: Shown | None) -> tuple[Any, ...]:
-        return view_of(waiting.opened(desk, now.image if now else None, step=step))
+    @kept
+    def open_at(step: int, now: Shown | None, known: frozenset[int]) -> tuple[Any, ...]:
+        image = now.image if now else None
+        return view_of(waiting.opened(desk, image, step=step), known)
 
-    @told
+    @kept
     def give(
         verdict: str,
         image: str,
@@ -77,25 +80,29 @@ def review_tab(desk: Desk, tab: Any) -> None:
         new: bool,
         box: str,
         by: str,
+        known: frozenset[int],
     ) -> tuple[Any, ...]:
         if not image:
-            return view_of(None)
-        following = waiting.decided(
+            return view_of(None, known)
+        if (other := waiting.judged(desk, image, known)) is not None:
+            gr.Warning(waiting.news(other), duration=20)
+            return *[gr.skip()] * (len(view) - 1), known | {other.id}
+        row, following = waiting.decided(
             desk, image, verdict, kind=kind, new_kind=new, box=box, by=by
         )
-        gr.Info(f'{verdict}: written down', duration=2)
-        return view_of(following)
+        gr.Info(waiting.told(desk, row), duration=4)
+        return view_of(following, known | {row.id})
 
-    @told
-    def take_out(image: str) -> tuple[Any, ...]:
-        return view_of(waiting.dismissed(desk, image) if image else None)
+    @kept
+    def take_out(image: str, known: frozenset[int]) -> tuple[Any, ...]:
+        return view_of(waiting.dismissed(desk, image) if image else None, known)
 
-    tab.select(partial(open_at, 0), shown, view, **MODEL)
-    back.click(partial(open_at, -1), shown, view, **MODEL)
-    on.click(partial(open_at, 1), shown, view, **MODEL)
-    dismiss.click(take_out, at, view, **MODEL)
+    for event, step in ((tab.select, 0), (back.click, -1), (on.click, 1)):
+        event(partial(open_at, step), [shown, known], view, **MODEL)
+    dismiss.click(take_out, [at, known], view, **MODEL)
     for verdict, button in buttons.items():
-        button.click(partial(give, verdict), [at, kind, new, box, by], view, **MODEL)
+        given = [at, kind, new, box, by, known]
+        button.click(partial(give, verdict), given, view, **MODEL)
     picture.select(_click, [shown, corner], [box, corner, picture], **QUICK)
     box.change(_mark, [shown, box], picture, **QUICK)
 

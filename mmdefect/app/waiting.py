@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -14,13 +15,21 @@ from mmdefect.app.desk import Desk
 from mmdefect.deploy.decision import failed
 from mmdefect.deploy.result import Prediction
 from mmdefect.line import queue
-from mmdefect.line.decided import looked_at, picture_of
+from mmdefect.line.decided import (
+    looked_at,
+    newest_verdict,
+    picture_of,
+    replaced_by,
+    spelled_out,
+    words_of,
+)
 from mmdefect.line.queue_entry import DAMAGED, UNREAD
 from mmdefect.line.verdicts import VERDICTS, give
 
 if TYPE_CHECKING:
     from mmdefect.apis.inferencer import DefectInferencer
     from mmdefect.line.folder import Line
+    from mmdefect.line.log import Row
     from mmdefect.line.queue_entry import Entry
 
 NOTHING = '<p class="big">Nothing waits for a verdict.</p>'
@@ -42,6 +51,7 @@ class Shown:
         picture: ``(h, w, 3)``, RGB, drawn.
         size: Width and height of the original.
         classes: Kinds that the version knows.
+        verdict: Row of the newest verdict on it, by its id; 0 if there is none.
     """
 
     image: str
@@ -49,6 +59,7 @@ class Shown:
     picture: np.ndarray
     size: tuple[int, int]
     classes: tuple[str, ...]
+    verdict: int = 0
 
 
 def opened(desk: Desk, image: str | None = None, *, step: int = 0) -> Shown | None:
@@ -73,12 +84,35 @@ def opened(desk: Desk, image: str | None = None, *, step: int = 0) -> Shown | No
     else:
         result = _looked(desk, entry, model)
         classes = () if result.task == 'maps' else model.spec.classes
+    verdict = newest_verdict(line_of(desk).log, entry.image)
     return Shown(
         image=entry.image,
         said=_said(entry, at, len(waiting), result.error),
         picture=actions.drawn(result),
         size=result.size if result.error is None else (1, 1),
         classes=classes,
+        verdict=0 if verdict is None else verdict.id,
+    )
+
+
+def judged(desk: Desk, image: str, known: Container[int]) -> Row | None:
+    """What somebody has said of an image since it was shown.
+
+    Args:
+        desk: Of a line.
+        image: Hash of the image.
+        known: Rows of verdicts that were there when it was shown, or are of this page.
+    """
+    row = newest_verdict(line_of(desk).log, image)
+    return None if row is None or row.id in known else row
+
+
+def news(row: Row) -> str:
+    """What :func:`judged` has found, in a sentence."""
+    who = f' by {row.body["by"]}' if row.body.get('by') else ''
+    return (
+        f'{Path(row.source or "").name} was judged meanwhile: {words_of(row)}{who}, '
+        f'row {row.id}. Press again to replace that, or go on'
     )
 
 
@@ -91,7 +125,7 @@ def decided(
     new_kind: bool = False,
     box: str = '',
     by: str | None = None,
-) -> Shown | None:
+) -> tuple[Row, Shown | None]:
     """Write a verdict down, and open what waits after it.
 
     Args:
@@ -103,21 +137,35 @@ def decided(
         box: Where it is, as :func:`.actions.box_of` reads it.
         by: Who says it.
 
+    Returns:
+        Its row, and what is open then.
+
     Raises:
         ValueError: The box is none, or the verdict does not fit the decision.
     """
     line = line_of(desk)
     following = _following(line, image)
-    give(
-        line,
-        image,
-        verdict,
-        kind=kind or None,
-        new_kind=new_kind,
-        box=actions.box_of(box),
-        by=by or None,
-    )
-    return opened(desk, following)
+    where = actions.box_of(box)
+    try:
+        row = give(
+            line,
+            image,
+            verdict,
+            kind=kind or None,
+            new_kind=new_kind,
+            box=where,
+            by=by or None,
+        )
+    except ValueError as error:
+        raise ValueError(_in_words_of_the_page(str(error))) from error
+    return row, opened(desk, following)
+
+
+def told(desk: Desk, row: Row) -> str:
+    """What was written down, and what it replaces."""
+    before = replaced_by(line_of(desk).log, row)
+    more = f'; replaces {words_of(before)}, row {before.id}' if before else ''
+    return f'{words_of(row)}: written down, row {row.id}{more}'
 
 
 def dismissed(desk: Desk, image: str) -> Shown | None:
@@ -150,6 +198,25 @@ def line_of(desk: Desk) -> Line:
 def key_of(verdict: str) -> str:
     """Name of a verdict's button, as ``keys.js`` has it."""
     return f'say-{verdict.replace(" ", "-")}'
+
+
+_WORDS = {
+    'give it with --kind': 'choose it at Kind',
+    'give it with --box': 'click two of its corners',
+    '; --product says what product it is': '',
+    'with --new-kind': 'with the tick below Kind',
+    'insist with --alike': 'insist with --alike of `mmdefect line verdict`',
+}
+
+
+def _in_words_of_the_page(sentence: str) -> str:
+    """A sentence about a verdict without what belongs to the command line."""
+    for words, own in _WORDS.items():
+        sentence = sentence.replace(words, own)
+    for verdict in VERDICTS:
+        sentence = sentence.replace(f"verdict='{spelled_out(verdict)}'", verdict)
+        sentence = sentence.replace(f"'{spelled_out(verdict)}'", verdict)
+    return sentence
 
 
 def _following(line: Line, image: str) -> str | None:

@@ -20,7 +20,8 @@ HELP = """Say what is right about the newest decision on an image.
   wrong-kind   what was found is of --kind; at --box, if several kinds were found
 
 A row of the log says so. The same said twice is one row, and the newest verdict of an
-image counts in `mmdefect line export-feedback`. The image leaves the queue."""
+image counts in `mmdefect line export-feedback`, alone: what it replaces is said. The
+image leaves the queue."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Give the verdict on each image."""
     from mmdefect.line import queue
+    from mmdefect.line.decided import replaced_by, words_of
     from mmdefect.line.folder import Line
     from mmdefect.line.verdicts import give
     from mmdefect.utils.checks import amount, visible
@@ -97,10 +99,12 @@ def run(args: argparse.Namespace) -> int:
             alike=args.alike,
             by=args.by,
         )
-        what = ' '.join(filter(None, [row.decision, ', '.join(row.kinds)]))
-        old = newest is not None and row.id <= newest.id
-        said = f'said already, row {row.id}' if old else f'row {row.id}'
-        print(f'{visible(str(row.source))}: {what} ({said})')
+        said = f'row {row.id}'
+        if newest is not None and row.id <= newest.id:
+            said = f'said already, row {row.id}'
+        elif (before := replaced_by(line.log, row)) is not None:
+            said += f'; replaces {words_of(before)}, row {before.id}'
+        print(f'{visible(str(row.source))}: {words_of(row)} ({said})')
     print(f'{amount(queue.count(line), "waits", "wait")} in the queue')
     return 0
 

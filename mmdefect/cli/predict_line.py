@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def of_line(args: argparse.Namespace) -> Recorder | None:
     """
     from mmdefect.line.folder import Line, is_line, refuse_inside
 
+    if args.out is not None:
+        refuse_inside(args.out)
     if args.line is None:
         if args.model is None:
             raise ValueError(
@@ -36,8 +39,6 @@ def of_line(args: argparse.Namespace) -> Recorder | None:
     from mmdefect.line.record import Recorder
 
     line = Line(args.line)
-    if args.out is not None:
-        refuse_inside(args.out)
     words = [args.model, *args.inputs] if args.model else args.inputs
     if own := is_package(words[0]):
         version, args.inputs = line.version_of(words[0]), words[1:]
@@ -65,5 +66,15 @@ def recorded(recorder: Recorder, prediction: Prediction) -> Prediction:
     from mmdefect.cli.inputs import full_name
 
     source = full_name(prediction.source)
-    note = recorder.record(prediction, data=prediction.data, source=source)
+    data = prediction.data
+    if prediction.error is not None and data is None and _is_empty(Path(source)):
+        data = b''  # known by it, as a server knows it
+    note = recorder.record(prediction, data=data, source=source)
     return replace(prediction, data=None, unrecorded=note)
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.is_file() and not path.stat().st_size
+    except OSError:
+        return False

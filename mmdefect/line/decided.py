@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +62,7 @@ def find_decision(log: DecisionLog, image: str | Path) -> Row:
     name = str(image)
     if name.startswith(UNREAD):
         raise _never_read(name)
-    if Path(image).is_file():
+    if os.path.isfile(name):  # noqa: PTH113  # no error where it may not be asked
         return _of_file(log, Path(image))
     found = _hashed(log, name) if _HASH.fullmatch(name) else []
     found = found or _named(log, name)
@@ -80,6 +82,17 @@ def newest_verdict(log: DecisionLog, image: str) -> Row | None:
     return _newest(log, image, 'verdict')
 
 
+def replaced_by(log: DecisionLog, row: Row) -> Row | None:
+    """The verdict in whose place a newer one of the same image has come; or None."""
+    found = log.rows(kind='verdict', image=row.image, newest=True)
+    return next((one for one in found if one.id < row.id), None)
+
+
+def words_of(row: Row) -> str:
+    """A decision or a verdict in a few words, e.g. ``'missed dent, crack'``."""
+    return ' '.join(filter(None, [row.decision, ', '.join(row.kinds)]))
+
+
 def picture_of(line: Line, image: str | None, source: str | None) -> Picture | None:
     """An image that was decided on, unchanged; None if it is gone.
 
@@ -91,18 +104,49 @@ def picture_of(line: Line, image: str | None, source: str | None) -> Picture | N
         source: Where it came from.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: What the line has kept was changed.
+        OSError: What the line has kept cannot be read, and its source is gone.
+        ValueError: What the line has kept was changed, and its source is gone.
     """
     if image is None:
         return None
-    return line.images.read(image) or unchanged(Path(source or ''), image)
+    try:
+        kept = line.images.read(image)
+    except (OSError, ValueError):
+        if (found := unchanged(Path(source or ''), image)) is None:
+            raise
+        return found
+    return kept or unchanged(Path(source or ''), image)
 
 
 def unchanged(path: Path, image: str) -> Picture | None:
-    """A file that is the image of a hash; None if it is another, or none."""
-    data = path.read_bytes() if path.is_file() else None
+    """A file that is the image of a hash; None if it is another, none, or closed."""
+    try:
+        data = path.read_bytes() if path.is_file() else None
+    except OSError:
+        return None
     return Picture(path, data) if data is not None and is_of(data, image) else None
+
+
+def refuse_unreadable(line: Line, decision: Row, given: str | Path) -> None:
+    """Refuse a verdict on what is no picture: nothing could be learned of it.
+
+    An image on which the model has failed may well be one.
+
+    Raises:
+        ValueError: It cannot be decoded.
+    """
+    if 'error' not in decision.body:
+        return
+    with suppress(OSError):  # then nobody knows
+        image = str(decision.image)
+        found = unchanged(Path(given), image)
+        found = found or picture_of(line, image, decision.source)
+        if found is None:
+            return
+        try:
+            image_of(found.data, found.path, bits=16)
+        except ValueError:
+            raise _never_read(str(decision.source)) from None
 
 
 def looked_at(model: DefectInferencer, picture: Picture) -> Prediction:

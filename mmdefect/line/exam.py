@@ -154,10 +154,13 @@ def _box(value: Any) -> Box | None:
     return x1, y1, x2, y2
 
 
+def is_left(name: str) -> bool:
+    """Whether a file is called as what file managers leave, which counts as nothing."""
+    return name.startswith('._') or name in ('.DS_Store', '.directory')
+
+
 def _is_content(path: Path) -> bool:
-    """Whether it is more than a folder, and not what a file manager leaves."""
-    left = path.name.startswith('._') or path.name in ('.DS_Store', '.directory')
-    return not left and not path.is_dir()
+    return not is_left(path.name) and not path.is_dir()
 
 
 def _is_same(path: Path, sha256: str) -> bool:

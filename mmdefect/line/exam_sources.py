@@ -13,7 +13,7 @@ from mmdefect.datasets.anomaly.layout import (
 )
 from mmdefect.datasets.boxes.coco_file import boxes_in_frame, read_coco
 from mmdefect.deploy.spec import Task
-from mmdefect.line.exam import ExamImage, Truth
+from mmdefect.line.exam import ExamImage, Truth, is_left
 from mmdefect.utils.checks import name_some
 
 Labelled = tuple[Task, tuple[str, ...], list[tuple[Path, ExamImage]]]
@@ -50,6 +50,12 @@ def read_labelled(
         raise ValueError(
             f'{annotations or folder} holds no labelled image: expected a COCO file, '
             'products as MVTec-AD has them, or a folder of images a class'
+        )
+    if left := [image.file for path, image in found[2] if is_left(path.name)]:
+        raise ValueError(
+            f'{annotations or folder} names {name_some(left)}: expected images, not '
+            'what file managers leave beside them; take them out of the file, or '
+            'rename them'
         )
     return found
 

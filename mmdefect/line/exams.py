@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -217,7 +218,7 @@ def check_names(
         exam: Its name.
         task: Its task.
         classes: Its kinds (of maps: its products).
-        images: What is on them; of maps the kinds are free, but one each.
+        images: What is on them; of maps the kinds are free, but one each in a product.
         spec: Of the model that it has to fit.
 
     Raises:
@@ -226,7 +227,11 @@ def check_names(
     what = f'the exam {exam}'
     check_spelling(what, classes, () if spec is None else spec.classes)
     if task == 'maps':
-        check_spelling(what, (one.kind for image in images for one in image.truths))
+        kinds: dict[str, list[str]] = defaultdict(list)
+        for image in images:
+            kinds[image.product] += [one.kind for one in image.truths]
+        for own in kinds.values():
+            check_spelling(what, own)
 
 
 def _check_fits(

@@ -6,8 +6,9 @@ import hashlib
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ _NAME = re.compile(r'(pixels:)?([0-9a-f]{64})')
 _FILE = re.compile(r'(pixels-)?[0-9a-f]{64}\.[^.]+')
 _DRAFT = re.compile(rf'{_FILE.pattern}\.\d+-\d+\.tmp')
 _PIXELS, _IN_NAMES = 'pixels:', 'pixels-'
+_SUFFIXES = {'JPEG': '.jpg', 'TIFF': '.tif'}
 # How often the folder is read: when so much of what it may hold was added.
 _SLICE = 20
 
@@ -66,6 +68,15 @@ def file_name(image: str) -> str:
     return image.replace(_PIXELS, _IN_NAMES)
 
 
+def suffix_of(data: bytes) -> str:
+    """What the file of a picture ends in, by its content: ``'.bin'`` if it is none."""
+    try:
+        kind = header_of(data, limited=False).kind
+    except ImageError:
+        return '.bin'
+    return _SUFFIXES.get(kind, f'.{kind.lower()}')
+
+
 class Picture(NamedTuple):
     """A picture whose hash was compared.
 
@@ -107,10 +118,11 @@ class ImageStore:
         self.keep_bytes = keep_bytes
         self._is_needed = is_needed
         self._added: int | None = None  # since the folder was read
-        self._turn = threading.Lock()
+        self._busy: Counter[str] = Counter()
+        self._turn, self._count = threading.Lock(), threading.Lock()
 
     def add(self, image: str, data: bytes, *, suffix: str) -> Path:
-        """Keep a picture; one that is there becomes the newest.
+        """Keep a picture; one that is there whole becomes the newest.
 
         Args:
             image: Its hash, as in the log.
@@ -122,11 +134,10 @@ class ImageStore:
             ValueError: The hash is none.
         """
         path = self._folder_of(image) / f'{file_name(image)}{suffix}'
-        try:
-            os.utime(path)
-            return path
-        except FileNotFoundError:
-            pass
+        with suppress(FileNotFoundError):
+            if path.stat().st_size == len(data):
+                os.utime(path)
+                return path
         if self.keep_bytes is not None:
             self._make_room(len(data), self.keep_bytes)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,6 +151,22 @@ class ImageStore:
             finally:
                 draft.unlink(missing_ok=True)
         return path
+
+    @contextmanager
+    def busy(self, image: str | None) -> Iterator[None]:
+        """Let no other thread remove a picture, by its hash, during a block."""
+        if image is None:
+            yield
+            return
+        with self._count:
+            self._busy[image] += 1
+        try:
+            yield
+        finally:
+            with self._count:
+                self._busy[image] -= 1
+                if not self._busy[image]:
+                    del self._busy[image]
 
     def find(self, image: str) -> Path | None:
         """Where a picture lies, by its hash; None if it is not kept.
@@ -211,7 +238,9 @@ class ImageStore:
         for one in kept:
             if total <= most:
                 return
-            if not self._is_needed(one.path.stem.replace(_IN_NAMES, _PIXELS)):
+            image = one.path.stem.replace(_IN_NAMES, _PIXELS)
+            # In this order: who is done has said that it is needed.
+            if image not in self._busy and not self._is_needed(image):
                 one.path.unlink(missing_ok=True)
                 total -= one.size
 

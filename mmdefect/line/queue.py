@@ -154,7 +154,8 @@ def find(line: Line, given: str) -> Entry:
         ValueError: None waits that is called so, or several do.
     """
     waiting = entries(line)
-    meant = file_sha256(given) if Path(given).is_file() else given
+    there = os.path.isfile(given)  # noqa: PTH113  # no error where it may not be asked
+    meant = file_sha256(given) if there else given
     found = [one for one in waiting if one.image == meant] or [
         one for one in waiting if _is_called(one, given)
     ]

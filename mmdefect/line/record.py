@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 
 from mmdefect.deploy.formats import ANOMALY, shapes_of
-from mmdefect.line.images import image_hash
+from mmdefect.line.images import image_hash, suffix_of
 from mmdefect.line.measure import brightness_and_sharpness
 from mmdefect.line.queue import consider, detail_of, enqueue
 from mmdefect.utils.checks import visible
-from mmdefect.utils.image_header import header_of
 
 if TYPE_CHECKING:
     from mmdefect.deploy.result import Prediction
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 #: Regions or boxes of a row at most, the best: of a map there may be thousands.
 MOST_BOXES = 100
-_SUFFIXES = {'JPEG': '.jpg', 'TIFF': '.tif'}
 
 
 class _NotWrittenError(Exception):
@@ -84,8 +82,10 @@ class Recorder:
         """
         image = prediction.image if image is None else image
         source = prediction.source if source is None else source
+        name = image_hash(data, image)
         try:
-            self._write(prediction, data, image, source)
+            with self.line.images.busy(name):
+                self._write(name, prediction, data, image, source)
         except _NotWrittenError as error:
             if self.line.settings.on_full_disk == 'serve':
                 return f'served without a whole record: {error}'
@@ -97,21 +97,22 @@ class Recorder:
 
     def _write(
         self,
+        name: str | None,
         prediction: Prediction,
         data: bytes | None,
         image: np.ndarray | None,
         source: str,
     ) -> None:
-        name = image_hash(data, image)
-        reason = consider(prediction, self.line.settings.queue)
+        with _said('its row in the log is not written'):
+            reason = self._reason(prediction, name)
         body = body_of(prediction, image)
         if reason is not None:
             body['queued'] = reason
-        missing = None
-        if name is not None and image is not None and self._is_kept(prediction, reason):
+        missing, file = None, None
+        if name is not None and self._is_kept(prediction, reason):
+            file = _file_of(data, image)
             try:
-                with _said('its picture is not kept'):
-                    self._keep(name, data, image)
+                self._keep(name, *file)
             except _NotWrittenError as error:
                 if self.line.settings.on_full_disk == 'refuse':
                     raise
@@ -133,6 +134,8 @@ class Recorder:
             with _said('its row is written, but it is not put into the queue'):
                 detail = detail_of(prediction, self.line.settings.queue, reason)
                 enqueue(self.line, row, reason, detail)
+            if name is not None and file is not None and missing is None:
+                self._keep(name, *file)  # another process may have removed it
         if missing is not None:
             raise missing
 
@@ -141,13 +144,23 @@ class Recorder:
         alarm = policy == 'alarms' and prediction.decision != 'ok'
         return reason is not None or alarm or policy in ('all', 'newest')
 
-    def _keep(self, name: str, data: bytes | None, image: np.ndarray) -> None:
-        if data is None:
-            data, suffix = cv2.imencode('.png', image)[1].tobytes(), '.png'
-        else:
-            kind = header_of(data, limited=False).kind
-            suffix = _SUFFIXES.get(kind, f'.{kind.lower()}')
-        self.line.images.add(name, data, suffix=suffix)
+    def _keep(self, name: str, data: bytes, suffix: str) -> None:
+        with _said('its picture is not kept'):
+            self.line.images.add(name, data, suffix=suffix)
+
+    def _reason(self, prediction: Prediction, name: str | None) -> str | None:
+        """Why it is put into the queue: not if it has a verdict."""
+        reason = consider(prediction, self.line.settings.queue)
+        if reason is None or name is None:
+            return reason
+        return None if self.line.log.count(kind='verdict', image=name) else reason
+
+
+def _file_of(data: bytes | None, image: np.ndarray | None) -> tuple[bytes, str]:
+    """Content and suffix of the file that is kept, of a frame a PNG."""
+    if data is None:
+        data = cv2.imencode('.png', np.asarray(image))[1].tobytes()
+    return data, suffix_of(data)
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def reviewed(line: Line, row: Row) -> Reviewed | str:
         )
     try:
         found = picture_of(line, row.image, row.source)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         return told(row, str(error))
     if found is None:
         return told(row, f'gone, keep_images is {line.settings.keep_images!r}')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,10 +13,11 @@ from mmdefect.line.decided import (
     VERDICTS,
     find_decision,
     newest_verdict,
-    picture_of,
+    refuse_unreadable,
     unchanged,
     verdict_of,
 )
+from mmdefect.line.images import suffix_of
 from mmdefect.line.names import close_to, twin_of
 from mmdefect.line.queue import alone, done
 from mmdefect.line.truth import Box, truth_of
@@ -83,6 +85,7 @@ def give(
     verdict = verdict_of(verdict)
     check_type('by', by, str | None, expected='a name')
     decision = find_decision(line.log, image)
+    refuse_unreadable(line, decision, image)
     spec = spec_of(line, decision.version)
     kinds, boxes = _several(kind), _boxes(box, decision)
     known = dict.fromkeys(spec.classes)
@@ -279,8 +282,11 @@ def _keep(line: Line, decision: Row, given: Path) -> None:
         OSError: It cannot be written.
     """
     name = str(decision.image)
-    if line.settings.keep_images == 'none' or line.images.find(name) is not None:
+    if line.settings.keep_images == 'none':
         return
-    found = unchanged(given, name) or picture_of(line, name, decision.source)
+    with suppress(OSError, ValueError):  # what is kept was changed
+        if line.images.read(name) is not None:
+            return
+    found = unchanged(given, name) or unchanged(Path(decision.source or ''), name)
     if found is not None:
-        line.images.add(name, found.data, suffix=found.path.suffix.lower())
+        line.images.add(name, found.data, suffix=suffix_of(found.data))

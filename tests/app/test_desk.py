@@ -37,10 +37,25 @@ def test_feature_versions_of_a_line(line: Line) -> None:
         desk.model('v0009')
 
 
+@pytest.mark.parametrize(
+    ('current', 'before'),
+    [('v0003', 'v0002'), ('v0002', 'v0001'), ('v0001', 'v0003'), (None, 'v0003')],
+)
+def test_feature_what_the_version_in_use_is_compared_with(
+    line: Line, monkeypatch: pytest.MonkeyPatch, current: str | None, before: str
+) -> None:
+    """Never with itself, though a rollback has made an older one that in use."""
+    desk = Desk(line.folder)
+    monkeypatch.setattr(desk, 'versions', lambda: ['v0003', 'v0002', 'v0001'])
+    monkeypatch.setattr(desk, 'current', lambda: current)
+    assert desk.before() == before
+
+
 def test_exception_no_version_yet(tmp_path: Path) -> None:
     Line.create(tmp_path / 'new')
     desk = Desk(tmp_path / 'new')
     assert desk.versions() == []
+    assert desk.before() is None
     with pytest.raises(FileNotFoundError, match='mmdefect line promote'):
         desk.model()
 

@@ -111,3 +111,28 @@ def test_feature_scores_are_of_one_exam_and_one_package(tmp_path: Path) -> None:
     assert found['dent'].bad.tolist() == [-np.inf, 0.5]
     assert read_scores(path, ['a', 'other']) is None
     assert read_scores(tmp_path / 'none.json', ['a', 'b']) is None
+
+
+@pytest.mark.parametrize('scores', ['[]', '{"dent": 1}', '{"dent": [["a"], []]}'])
+def test_feature_damaged_scores_are_none(tmp_path: Path, scores: str) -> None:
+    """The exam is looked at anew."""
+    path = tmp_path / 'e.json'
+    path.write_text(f'{{"of": ["a", "b"], "scores": {scores}}}', encoding='utf-8')
+    assert read_scores(path, ['a', 'b']) is None
+    path.write_text('[]', encoding='utf-8')
+    assert read_scores(path, ['a', 'b']) is None
+
+
+def test_feature_scores_are_not_of_an_exam_that_was(line: Line) -> None:
+    """That was retired, or added again under its name."""
+    desk = Desk(line.folder)
+    desk.examine('plates', 'v0001')
+    assert desk.is_examined('plates', 'v0001')
+    file = line.exams_dir / 'plates/exam.json'
+    text = file.read_text(encoding='utf-8')
+    file.write_text(text.replace('drawn', 'drawn anew'), encoding='utf-8')
+    assert not desk.is_examined('plates', 'v0001')
+    file.unlink()
+    assert len(desk.scores('plates', 'v0001', PRODUCT).bad) == 0
+    file.write_text(text, encoding='utf-8')
+    assert desk.is_examined('plates', 'v0001')

@@ -25,6 +25,7 @@ from PIL import Image
 from mmdefect.app.desk import Desk
 from mmdefect.line import queue
 from mmdefect.line.folder import Line
+from mmdefect.line.verdicts import give
 from mmdefect.serving.server import listen
 from tests.helpers.chromium import Watched, chromium
 from tests.helpers.page_line import THRESHOLDS, package, plate, write
@@ -173,12 +174,40 @@ def test_feature_a_box_by_two_clicks(wide: Watched, line: Line) -> None:
 
 
 def test_exception_a_verdict_that_does_not_fit(wide: Watched, line: Line) -> None:
-    """The sentence is shown, and nothing is written down."""
+    """The sentence is shown, nothing is written down, and nothing is covered."""
     before = line.log.count(kind='verdict')
-    wide.page.locator('#say-wrong-kind').click()
+    wide.page.fill('#box input, #box textarea', '1, 2, 30, 40')
+    wide.page.fill('#kind input', 'scratch 2')
+    wide.page.keyboard.press('Enter')
+    wide.page.locator('#waiting').click()  # keys are letters in a field
+    wide.page.keyboard.press('4')
     wide.page.get_by_text('a model of maps names no kind').first.wait_for()
     assert line.log.count(kind='verdict') == before
     shows(wide.page, '#waiting', '2 of 2')
+    assert wide.page.locator('.error').filter(has_text='Error').count() == 0
+    assert wide.page.input_value('#box input, #box textarea') == '1, 2, 30, 40'
+    assert wide.page.input_value('#kind input') == 'scratch 2'
+    assert wide.page.locator('#review img').is_visible()
+
+
+@pytest.mark.parametrize('how', ['gone', 'covered'])
+def test_exception_keys_say_nothing_of_what_nobody_sees(
+    wide: Watched, line: Line, how: str
+) -> None:
+    before = line.log.count(kind='verdict'), queue.count(line)
+    does = {
+        'gone': ("style.display = 'none'", "style.display = ''"),
+        'covered': (
+            "insertAdjacentHTML('beforeend', '<i class=error></i>')",
+            "querySelector('.error').remove()",
+        ),
+    }[how]
+    wide.page.evaluate(f"document.querySelector('#review').{does[0]}")
+    for key in '15':
+        wide.page.keyboard.press(key)
+    wide.page.wait_for_timeout(500)
+    assert (line.log.count(kind='verdict'), queue.count(line)) == before
+    wide.page.evaluate(f"document.querySelector('#review').{does[1]}")
 
 
 def test_feature_what_could_not_be_read_is_a_card_and_is_dismissed(
@@ -196,6 +225,24 @@ def test_feature_what_could_not_be_read_is_a_card_and_is_dismissed(
     wide.page.keyboard.press('5')
     shows(wide.page, '#waiting', '2 of 2')
     assert queue.count(line) == 2
+
+
+def test_feature_what_another_says_meanwhile_is_told(wide: Watched, line: Line) -> None:
+    """Before it is replaced by a second press."""
+    open_tab(wide.page, 'Status')
+    open_tab(wide.page, 'Review')
+    shows(wide.page, '#waiting', 'of 2')
+    name = wide.page.locator('#waiting td').first.inner_text()
+    (image,) = (e.image for e in queue.entries(line) if name in str(e.source))
+    row = give(line, image, 'false alarm', by='Bo')
+    wide.page.keyboard.press('1')
+    said = f'{name} was judged meanwhile: false alarm anomaly by Bo, row {row.id}'
+    wide.page.get_by_text(said).first.wait_for()
+    assert next(line.log.rows(newest=True, limit=1)) == row
+    wide.page.keyboard.press('1')
+    said = f'row {row.id + 1}; replaces false alarm anomaly, row {row.id}'
+    wide.page.get_by_text(said).first.wait_for()
+    shows(wide.page, '#waiting', '1 of 1')
 
 
 def test_feature_drift_and_reports(wide: Watched, url: str) -> None:

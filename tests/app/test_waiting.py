@@ -10,6 +10,7 @@ from mmdefect.app import waiting
 from mmdefect.app.desk import Desk
 from mmdefect.line import queue
 from mmdefect.line.folder import Line
+from mmdefect.line.verdicts import give
 from tests.helpers.page_line import THRESHOLDS, package
 from tests.helpers.reviewed_line import decide, draw, make_line
 
@@ -55,12 +56,13 @@ def test_feature_a_verdict_opens_the_next(line: Line, images: list[str]) -> None
     desk = Desk(line.folder)
     (line.images.find(images[2]) or Path()).unlink()
     Path(queue.entries(line)[2].source or '').unlink()
-    new = waiting.decided(desk, images[1], 'false alarm', by='Ann')
+    _, new = waiting.decided(desk, images[1], 'false alarm', by='Ann')
     assert new is not None
     assert new.image == images[2]
     assert 'the picture of' in new.said
     assert 'was not kept' in new.said
-    new = waiting.decided(desk, images[3], 'missed', kind='crack', box='1 2 30 40')
+    row, new = waiting.decided(desk, images[3], 'missed', kind='crack', box='1 2 30 40')
+    assert waiting.told(desk, row) == f'missed crack: written down, row {row.id}'
     assert new is not None
     assert new.image == images[2], 'behind the last there is the one before'
     first, second = line.log.rows(kind='verdict')
@@ -75,8 +77,11 @@ def test_feature_a_key_pressed_twice_is_of_what_was_seen(
     """The second verdict is about the same image, and takes the first one's place."""
     desk = Desk(line.folder)
     before = line.log.count(kind='verdict')
-    new = waiting.decided(desk, images[0], 'confirmed')
-    assert waiting.decided(desk, images[0], 'missed') is not None
+    _, new = waiting.decided(desk, images[0], 'confirmed')
+    row, following = waiting.decided(desk, images[0], 'missed')
+    assert following is not None
+    said = f'missed anomaly: written down, row {row.id}; replaces confirmed, row '
+    assert waiting.told(desk, row) == f'{said}{row.id - 1}'
     assert new is not None
     assert queue.entries(line)[0].image == new.image
     rows = [*line.log.rows(kind='verdict')][before:]
@@ -103,6 +108,7 @@ def test_feature_what_cannot_be_shown_is_a_card_and_can_be_dismissed(
     assert queue.enqueue(line, row, 'error', 'cannot read it (zero bytes)')
     changed = line.images.find(images[1])
     assert changed is not None
+    (tmp_path / '1.png').unlink()
     changed.write_bytes((line.images.find(images[0]) or Path()).read_bytes())
     entry = line.queue_dir / f'{images[2]}.json'
     text = entry.read_text(encoding='utf-8')
@@ -132,3 +138,28 @@ def test_exception_a_model_has_no_queue(tmp_path: Path) -> None:
     desk = Desk(package(tmp_path / 'plates', THRESHOLDS[0]))
     with pytest.raises(ValueError, match='is no line'):
         waiting.opened(desk)
+
+
+def test_feature_what_another_says_meanwhile_is_news(tmp_path: Path) -> None:
+    """Each time anew, and not what the card has shown."""
+    line = make_line(tmp_path / 'l', 'maps')
+    decided = decide(line, draw(tmp_path / 'a.png'))
+    assert queue.enqueue(line, decided, 'margin')
+    desk = Desk(line.folder)
+    shown = waiting.opened(desk)
+    assert shown is not None
+    assert waiting.judged(desk, shown.image, {shown.verdict}) is None
+    row = give(line, shown.image, 'confirmed', by='Bo')
+    assert waiting.judged(desk, shown.image, {shown.verdict}) == row
+    said = f'a.png was judged meanwhile: confirmed by Bo, row {row.id}. Press again'
+    assert waiting.news(row).startswith(said)
+    assert waiting.judged(desk, shown.image, {shown.verdict, row.id}) is None
+
+
+def test_exception_in_words_of_the_page(tmp_path: Path) -> None:
+    line = make_line(tmp_path / 'l')
+    row = decide(line, draw(tmp_path / 'a.png'))
+    with pytest.raises(ValueError, match='missed; choose it at Kind') as told:
+        waiting.decided(Desk(line.folder), str(row.image), 'missed')
+    assert '--' not in str(told.value)
+    assert 'verdict=' not in str(told.value)

@@ -57,6 +57,18 @@ def test_feature_several_images_at_once(line: Line, capsys: Out) -> None:
     assert line.log.count(kind='verdict') == 2
 
 
+def test_feature_what_is_replaced_is_said(line: Line, capsys: Out) -> None:
+    words = ('missed', 'ok.png', '--kind', 'dent', '--box')
+    for box in ((1, 2, 9, 12), (20, 20, 30, 30), (20, 20, 30, 30)):
+        assert verdict(*words, *box) == 0
+    said = capsys.readouterr().out.splitlines()[::2]
+    assert said == [
+        'ok.png: missed dent (row 4)',
+        'ok.png: missed dent (row 5; replaces missed dent, row 4)',
+        'ok.png: missed dent (said already, row 5)',
+    ]
+
+
 def test_exception(line: Line, capsys: Out) -> None:
     with pytest.raises(SystemExit):
         verdict('perfect', 'ok.png')

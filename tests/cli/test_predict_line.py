@@ -87,6 +87,14 @@ def test_feature_what_was_decoded_is_hashed_and_kept(
     assert kept.read_bytes() == before[0]
 
 
+def test_feature_an_empty_file_has_a_hash(run: Run, line: Line, tmp_path: Path) -> None:
+    """The one by which a server and `--image` know it."""
+    (tmp_path / 'empty.png').touch()
+    run('--line', line.folder, tmp_path / 'empty.png')
+    (row,) = line.log.rows(image=image_hash(b'', None))
+    assert 'zero bytes' in row.body['error']
+
+
 @pytest.mark.parametrize('form', ['before', 'between', 'behind', 'model'])
 def test_feature_wherever_it_stands(
     run: Run, line: Line, tmp_path: Path, form: str
@@ -132,7 +140,9 @@ def test_exception_nothing_to_look_at(run: Run, line: Line, model: Path) -> None
     assert 'expected INPUT' in run(line.pointer, *given)[2]
     assert 'is no line' in run('--line', model, 'x')[2]
     inside = line.folder / 'results'
-    assert 'results is inside of the line' in run(*given, 'x', '--out', inside)[2]
+    for words in ((*given, 'x'), (model, 'x')):
+        said = run(*words, '--out', inside)[2]
+        assert 'results is inside of the line' in said
 
 
 @pytest.mark.parametrize('policy', ['refuse', 'serve'])

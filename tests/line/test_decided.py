@@ -92,3 +92,27 @@ def test_feature_where_pictures_are(tmp_path: Path) -> None:
     path.write_bytes(draw(tmp_path / 'b.png', 2).read_bytes())
     with pytest.raises(ValueError, match=r'the kept picture .*\.png was changed'):
         where(kept, row)
+
+
+def test_feature_the_source_stands_in_for_a_damaged_picture(tmp_path: Path) -> None:
+    line = make_line(tmp_path / 'l')
+    path = draw(tmp_path / 'one.png')
+    row = decide(line, path)
+    kept = line.images.find(str(row.image))
+    assert kept is not None
+    kept.write_bytes(b'')
+    found = picture_of(line, row.image, row.source)
+    assert found is not None
+    assert found.path == path
+    path.unlink()
+    with pytest.raises(ValueError, match='was changed'):
+        picture_of(line, row.image, row.source)
+
+
+def test_feature_a_source_that_may_not_be_asked_is_gone(tmp_path: Path) -> None:
+    """As one in a folder of another user is, or one whose name is too long."""
+    line = make_line(tmp_path / 'l')
+    long = 300 * 'x'
+    row = line.log.append('decision', image='5' * 64, source=long, decision='ok')
+    assert picture_of(line, row.image, row.source) is None
+    assert find_decision(line.log, long) == row

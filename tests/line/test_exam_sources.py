@@ -53,3 +53,13 @@ def test_exception_files(tmp_path: Path) -> None:
     colour(tmp_path / 'maps/bottle/test/loose.png')
     with pytest.raises(ValueError, match='images directly in test'):
         read_labelled(folder=tmp_path / 'maps')
+
+
+def test_exception_what_file_managers_leave(tmp_path: Path) -> None:
+    """An exam would call it missing at each promotion."""
+    annotations = box_exam(tmp_path, dents=1, cracks=0, good=1)
+    (tmp_path / 'good02.png').rename(tmp_path / '._x.png')
+    text = annotations.read_text(encoding='utf-8').replace('good02', '._x')
+    annotations.write_text(text, encoding='utf-8')
+    with pytest.raises(ValueError, match=r'names 1: \._x\.png: expected images'):
+        read_labelled(annotations)

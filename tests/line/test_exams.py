@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mmdefect.line import exams as module
-from mmdefect.line.exams import add_exam, open_exams, retire_exam
+from mmdefect.line.exam import ExamImage, Truth
+from mmdefect.line.exams import add_exam, check_names, open_exams, retire_exam
 from mmdefect.line.folder import Line
 from mmdefect.line.gate import Limits
 from mmdefect.line.status import status
@@ -139,6 +140,15 @@ def test_exception_kinds_of_a_product_that_are_one(tmp_path: Path) -> None:
     shutil.copytree(root / 'bottle/test/crack', root / 'bottle/test/Crack')
     with pytest.raises(ValueError, match='says Crack, crack: expected one spelling'):
         add_exam(Line.create(tmp_path / 'line'), 'maps', folder=root)
+
+
+def test_feature_kinds_are_of_a_product(tmp_path: Path) -> None:
+    kinds = (('bottle', 'crack'), ('cable', 'Crack'))
+    images = [
+        ExamImage(file='a.png', product=product, truths=(Truth(kind=kind),))
+        for product, kind in kinds
+    ]
+    check_names('e', 'maps', ('bottle', 'cable'), images)
 
 
 def test_exception_in_use(line: Line, tmp_path: Path) -> None:

@@ -259,6 +259,7 @@ def test_exception_a_picture_that_was_changed(line: Line, tmp_path: Path) -> Non
     row = next(line.log.rows(kind='verdict'))
     kept = line.images.find(str(row.image))
     assert kept is not None
+    (tmp_path / 'missed.png').unlink()  # it would stand in
     kept.write_bytes(draw(tmp_path / 'other.png', 99).read_bytes())
     with pytest.raises(ValueError, match=rf'the kept picture .*{kept.name} was chang'):
         export_feedback(line, tmp_path / 'out')
@@ -281,3 +282,18 @@ def test_exception(line: Line, tmp_path: Path) -> None:
     give(empty, tmp_path / 'ok.png', 'missed', kind='dent')
     with pytest.raises(ValueError, match='no reviewed image can be written as coco'):
         export_feedback(empty, tmp_path / 'out', leave_out=True)
+
+
+def test_feature_a_picture_that_cannot_be_read_is_left_out(
+    line: Line, tmp_path: Path
+) -> None:
+    """It says which, and stops nothing."""
+    row = next(line.log.rows(kind='verdict'))
+    kept = line.images.find(str(row.image))
+    assert kept is not None
+    kept.unlink()
+    kept.mkdir()
+    (tmp_path / 'missed.png').unlink()
+    done = export_feedback(line, tmp_path / 'out', leave_out=True)
+    assert done.images == 3
+    assert 'Is a directory' in done.left_out[0]

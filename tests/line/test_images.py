@@ -11,7 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from mmdefect.line.images import ImageStore, Picture, file_name, image_hash
+from mmdefect.line.images import (
+    ImageStore,
+    Picture,
+    file_name,
+    image_hash,
+    suffix_of,
+)
 
 
 def name(number: int) -> str:
@@ -156,3 +162,20 @@ def test_exception_what_is_no_hash(tmp_path: Path, image: str) -> None:
         file_name(image)
     with pytest.raises(ValueError, match='expected the SHA-256 of an image'):
         ImageStore(tmp_path).find(image)
+
+
+def test_feature_a_damaged_picture_is_written_anew(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    fill(store, range(1))
+    path = store.find(name(0))
+    assert path is not None
+    path.write_bytes(b'')
+    fill(store, range(1))
+    assert path.read_bytes() == bytes(1000)
+
+
+def test_feature_suffixes_are_of_the_content() -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    for suffix in ('.png', '.jpg', '.tif', '.bmp'):
+        assert suffix_of(cv2.imencode(suffix, pixels)[1].tobytes()) == suffix
+    assert suffix_of(b'') == suffix_of(b'no image') == '.bin'

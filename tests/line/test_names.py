@@ -16,10 +16,12 @@ from mmdefect.line.names import check_spelling, close_to, twin_of
         ('scratches', None),  # it is that one
         ('scratch', None),
         ('--', None),
+        ('1_11', '1-11'),
+        ('11-1', None),
     ],
 )
 def test_feature_twins(name: str, twin: str | None) -> None:
-    assert twin_of(name, ['scratches', 'rolled-in_scale', '_']) == twin
+    assert twin_of(name, ['scratches', 'rolled-in_scale', '_', '1-11']) == twin
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,7 @@ def test_feature_close(name: str, close: list[str]) -> None:
 
 def test_exception_spelling() -> None:
     check_spelling('it', ['a', 'b', 'a'], ['a', 'A'])
+    check_spelling('it', ['a', 'A'], ['a', 'A'])  # the model tells them apart
     with pytest.raises(ValueError, match='it says a, A: expected one spelling'):
         check_spelling('it', ['a', 'b', 'A'])
     with pytest.raises(ValueError, match="it says 'B' where the model says 'b'"):

@@ -120,6 +120,39 @@ def test_feature_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert line.log.days()[0].queued == 1
 
 
+@pytest.mark.parametrize('gone', ['by another thread', 'by another process'])
+def test_feature_what_waits_is_kept_when_room_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    """Even between its picture and its entry in the queue."""
+    line = make_line(tmp_path, keep_images='newest', keep_gb=len(DATA) * 1.5e-9)
+    real = record.enqueue
+
+    def late(*given: Any) -> bool:
+        if gone == 'by another process':
+            line.images.find(HASH).unlink()
+        else:
+            line.images.add('0' * 64, DATA, suffix='.jpg')
+            assert line.images.find(HASH)
+        return real(*given)
+
+    monkeypatch.setattr(record, 'consider', lambda found, rule: 'margin')
+    monkeypatch.setattr(record, 'enqueue', late)
+    Recorder(line, version='v0001').record(boxes(0.1), data=DATA, image=IMAGE)
+    assert line.images.find(HASH)
+
+
+def test_feature_what_is_reviewed_is_not_queued(tmp_path: Path) -> None:
+    """And no row says that it was."""
+    line = make_line(tmp_path)
+    line.log.append('verdict', image=HASH)
+    failed = Prediction(source='a', task='maps', error='broken')
+    Recorder(line, version='v0001').record(failed, data=DATA)
+    row = next(line.log.rows(kind='decision'))
+    assert 'queued' not in row.body
+    assert [*line.queue_dir.iterdir()] == []
+
+
 def full(*args: Any, **more: Any) -> None:
     raise OSError(errno.ENOSPC, 'No space left on device')
 

@@ -462,3 +462,27 @@ def test_feature_twice_at_once_is_one_row(line: Line) -> None:
         rows = [*pool.map(lambda _: give(line, 'dent.png', 'confirmed'), range(8))]
     assert {row.id for row in rows} == {rows[0].id}
     assert line.log.count(kind='verdict') == 1
+
+
+def test_feature_a_picture_without_a_suffix_is_found(tmp_path: Path) -> None:
+    line = make_line(tmp_path / 'l', keep_images='none')
+    path = draw(tmp_path / 'a.png').rename(tmp_path / 'part')
+    row = decide(line, path)
+    line = Line(_with_policy(line.folder, 'alarms'))
+    give(line, path, 'missed', kind='dent')
+    kept = line.images.find(str(row.image))
+    assert kept is not None
+    assert kept.suffix == '.png'
+
+
+def test_exception_what_is_no_picture(line: Line, tmp_path: Path) -> None:
+    """Though what a model has failed on may well be one."""
+    (tmp_path / 'text.png').write_text('no image')
+    for path in (tmp_path / 'text.png', draw(tmp_path / 'odd.png', 7)):
+        decide(line, path, decision='undecided', body={'error': 'failed'})
+    for name in ('text.png', tmp_path / 'text.png'):
+        for verdict in ('confirmed', 'missed'):
+            with pytest.raises(ValueError, match=r'line queue LINE --dismiss'):
+                give(line, name, verdict, kind='dent')
+    assert line.log.count(kind='verdict') == 0
+    assert give(line, 'odd.png', 'missed', kind='dent')

@@ -74,6 +74,8 @@ def test_smoke_decisions_are_written_down(line: Line) -> None:
     assert (seen.kinds, seen.body['size']) == (('scratch',), [64, 48])
     assert (refused.source, refused.decision) == ('b.png', 'undecided')
     assert refused.body['error'] == bad.json()['error']
+    # What waits is kept whatever the policy is, and if nobody can read it.
+    assert line.images.find(str(refused.image)).read_bytes() == b'x'
     assert line.log.verify().ok
 
 
