@@ -82,21 +82,31 @@ def check_candidate(
         )
 
 
-def refuse_same(given: Package, old: Package | None) -> None:
+def is_in_use(
+    line: Line, given: Package, old: Package | None, *, forced: bool = False
+) -> bool:
     """Refuse the package that is in use: to go back would lead to the same again.
 
     Args:
+        line: Whose versions.
         given: The package.
-        old: That of the version in use, if there is one that can be read.
+        old: That of the version in use, if there is one that can be read. One that
+            the log does not know, as it is an older one, may be promoted again.
+        forced: Whether it is taken all the same.
+
+    Returns:
+        Whether it is the same.
 
     Raises:
-        ValueError: It is the same.
+        ValueError: It is, and nobody forces it.
     """
-    if old is None:
-        return
-    if len({file_sha256(one.folder / FILE) for one in (given, old)}) == 1:
+    if old is None or promotion_of(line, old.folder.name) is None:
+        return False
+    same = len({file_sha256(one.folder / FILE) for one in (given, old)}) == 1
+    if same and not forced:
         raise ValueError(
             f'{visible(str(given.folder))} is the package of {old.folder.name}, which '
             'is in use: expected another; check the path, nothing was changed '
             '(--force --why "..." makes a version of it all the same)'
         )
+    return same

@@ -159,10 +159,6 @@ def is_left(name: str) -> bool:
     return name.startswith('._') or name in ('.DS_Store', '.directory')
 
 
-def _is_content(path: Path) -> bool:
-    return not is_left(path.name) and not path.is_dir()
-
-
 def _is_same(path: Path, sha256: str) -> bool:
     return path.is_file() and file_sha256(path) == sha256  # no pipe, no device
 
@@ -173,7 +169,9 @@ def _check_files(exam: Exam) -> None:
     known = {image.file: image.sha256 for image in exam.images}
     found = {path.relative_to(root).as_posix(): path for path in root.rglob('*')}
     links = {name for name, path in found.items() if path.is_symlink()}
-    files = {name for name, path in found.items() if _is_content(path)} - links
+    there = {name: path for name, path in found.items() if not path.is_dir()}
+    files = {name for name in there if name in known or not is_left(there[name].name)}
+    files -= links
     missing = known.keys() - files - links
     changed = [
         name

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # Windows keeps some names for itself, whatever their suffix.
 _OF_WINDOWS = re.compile(r'(con|prn|aux|nul|(com|lpt)\d)(\.|$)', re.IGNORECASE)
 _NAME = re.compile(r'[^.<>:"|?*/\\\x00-\x1f\x7f][^<>:"|?*/\\\x00-\x1f\x7f]*')
+# Of a draft, and of what is going.
+_PART = '.part'
 ADDED, RETIRED = 'exam added', 'exam retired'
 """What the log's notes about exams say; each has ``exam`` and ``sha256`` beside it."""
 
@@ -109,9 +111,13 @@ def retire_exam(line: Line, name: str, *, why: str) -> None:
                 f'{visible(name)} is no exam of {line.folder}: expected one of those '
                 f'that were added ({name_some(there)}); check its name'
             )
+        folder, left = line.exams_dir / name, _left(line, name)
+        shutil.rmtree(left, ignore_errors=True)
+        if folder.exists():
+            folder.rename(left)
         body = {'what': RETIRED, 'exam': name, 'sha256': known[name], 'why': why}
         line.log.append('note', body=body)
-        shutil.rmtree(line.exams_dir / name, ignore_errors=True)
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def open_exams(line: Line) -> list[Exam]:
@@ -160,21 +166,26 @@ def unrecorded(line: Line) -> list[Path]:
 def mend(line: Line) -> None:
     """Finish what a kill has left half done; whoever calls holds the line's lock.
 
-    A draft goes, and what is left of an exam that was retired. An exam that is whole
-    and not in the log, of a kill or of a copy by hand, is written down.
+    A draft goes, and what is left of an exam that was retired; one whose retirement was
+    not written any more gets its name back. An exam that is whole and not in the log,
+    of a kill or put there by hand, is written down, though it was retired once.
     """
-    retired = {
-        (row.body['exam'], row.body['sha256'])
-        for row in line.log.rows(kind='note')
-        if row.body.get('what') == RETIRED
-    }
+    known = written_down(line)
     for folder in unrecorded(line):
         file = folder / FILE
-        sha256 = file_sha256(file) if file.is_file() else None
-        if folder.suffix == '.part' or (folder.name, sha256) in retired:
-            shutil.rmtree(folder, ignore_errors=True)
-        elif (folder / FILE).is_file():
+        if folder.suffix == _PART:
+            name = folder.stem
+            in_use = file.is_file() and file_sha256(file) == known.get(name)
+            if in_use and not (line.exams_dir / name).exists():
+                folder.rename(line.exams_dir / name)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+        elif file.is_file():
             _write_down(line, folder)
+
+
+def _left(line: Line, name: str) -> Path:
+    return line.exams_dir / f'{name}{_PART}'
 
 
 def check_reason(why: Any, does: str) -> None:

@@ -15,7 +15,7 @@ from mmdefect.deploy.package import FILE, Package, read_package
 from mmdefect.deploy.progress import Progress
 from mmdefect.deploy.saving import file_stem
 from mmdefect.deploy.spec import ModelSpec
-from mmdefect.line.candidate import check_candidate, refuse_same, spec_of
+from mmdefect.line.candidate import check_candidate, is_in_use, spec_of
 from mmdefect.line.exam import Exam
 from mmdefect.line.examine import look, result_of
 from mmdefect.line.exams import check_reason, open_exams
@@ -54,7 +54,8 @@ class Promotion:
         previous: The version that was in use before.
         passed: Whether all exams are within their limits.
         forced: Whether it was promoted all the same, or by a log that is not whole, or
-            without a comparison with the version in use, which is damaged.
+            without a comparison with the version in use, which is damaged, or as that
+            version once more.
         verdicts: Of each exam.
         notes: What else has to be known, in sentences.
         report: The page, with the table and pictures of what changed.
@@ -118,8 +119,7 @@ def promote(
         given = read_package(package)
         previous, old, notes = _current(line, force=force)
         notes = (*filter(None, [trouble]), *notes)
-        if not force:
-            refuse_same(given, old)
+        same = is_in_use(line, given, old, forced=force)
         exams = open_exams(line)
         check_candidate(given, spec_of(line, previous, old), exams)
         name = next_name(line)
@@ -131,11 +131,12 @@ def promote(
             )  # fmt: skip
             passed = not body['reasons']
             compared = previous is None or old is not None
+            freely = passed and compared and not same and trouble is None
             promoted = passed or force
             body |= {
                 'state': PROMOTED if promoted else REFUSED,
                 'from': previous,
-                'forced': promoted and not (passed and trouble is None and compared),
+                'forced': promoted and not freely,
                 'why': why,
             }
             version = name if promoted else None

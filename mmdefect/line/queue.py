@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from mmdefect.line.queue_entry import FILE, SHORTEST, UNREAD, Entry, read_entry
 from mmdefect.line.settings import QueueRule
+from mmdefect.line.tables import PATIENCE
 from mmdefect.utils.checks import name_some, some_of, visible
 from mmdefect.utils.files import file_sha256, write_json
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Boxes near their threshold that are named, the nearest first.
 _NAMED = 3
+#: Seconds between two looks whether it is one's turn.
+_PAUSE = 0.002
 
 
 def consider(prediction: Prediction, rule: QueueRule) -> str | None:
@@ -189,6 +193,12 @@ def is_full(line: Line) -> bool:
     return count(line) >= line.settings.queue.limit
 
 
+def has_room(line: Line, image: str | None) -> bool:
+    """Whether an image, by its hash, waits already or would be taken."""
+    waits = image is not None and path_of(line, image).exists()
+    return waits or not is_full(line)
+
+
 def done(line: Line, image: str) -> bool:
     """Take an image out of the queue, by its hash; whether it was there."""
     path = path_of(line, image)
@@ -220,12 +230,25 @@ def alone(path: Path) -> Iterator[None]:
 
     Args:
         path: A file or folder that stays where it is.
+
+    Raises:
+        OSError: One is in it for longer: it was stopped, as by Ctrl-Z.
     """
     import fcntl
 
     held = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        end = monotonic() + PATIENCE
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            if monotonic() > end:
+                raise OSError(
+                    f'{path} is held by another process for more than {PATIENCE} s: '
+                    'expected a turn; let that one go on, or stop it'
+                )
+            sleep(_PAUSE)
         yield
     finally:
         os.close(held)

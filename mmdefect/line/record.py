@@ -12,7 +12,7 @@ import numpy as np
 from mmdefect.deploy.formats import ANOMALY, shapes_of
 from mmdefect.line.images import image_hash, suffix_of
 from mmdefect.line.measure import brightness_and_sharpness
-from mmdefect.line.queue import consider, detail_of, enqueue
+from mmdefect.line.queue import consider, detail_of, enqueue, has_room
 from mmdefect.utils.checks import visible
 
 if TYPE_CHECKING:
@@ -106,10 +106,11 @@ class Recorder:
         with _said('its row in the log is not written'):
             reason = self._reason(prediction, name)
         body = body_of(prediction, image)
+        waits = reason is not None and has_room(self.line, name)
         if reason is not None:
             body['queued'] = reason
         missing, file = None, None
-        if name is not None and self._is_kept(prediction, reason):
+        if name is not None and (waits or self._is_kept(prediction)):
             file = _file_of(data, image)
             try:
                 self._keep(name, *file)
@@ -130,7 +131,7 @@ class Recorder:
                 kinds=kinds_of(prediction),
                 body=body,
             )
-        if reason is not None:
+        if reason is not None and waits:
             with _said('its row is written, but it is not put into the queue'):
                 detail = detail_of(prediction, self.line.settings.queue, reason)
                 enqueue(self.line, row, reason, detail)
@@ -139,10 +140,12 @@ class Recorder:
         if missing is not None:
             raise missing
 
-    def _is_kept(self, prediction: Prediction, reason: str | None) -> bool:
+    def _is_kept(self, prediction: Prediction) -> bool:
+        """Whether the policy keeps it; what waits in the queue is kept by any."""
         policy = self.line.settings.keep_images
-        alarm = policy == 'alarms' and prediction.decision != 'ok'
-        return reason is not None or alarm or policy in ('all', 'newest')
+        # What could not be read is no alarm: whoever sends files would fill the disk.
+        alarm = prediction.error is None and prediction.decision != 'ok'
+        return policy in ('all', 'newest') or (policy == 'alarms' and alarm)
 
     def _keep(self, name: str, data: bytes, suffix: str) -> None:
         with _said('its picture is not kept'):
@@ -190,6 +193,8 @@ def body_of(prediction: Prediction, image: np.ndarray | None) -> dict[str, Any]:
         'size': [*prediction.size],
         'calibrated': prediction.calibrated,
     }
+    if image is not None and not all(prediction.size):  # the model has failed
+        body['size'] = [image.shape[1], image.shape[0]]
     if image is not None:
         brightness, sharpness = brightness_and_sharpness(image)
         body['brightness'] = round(brightness, 2)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from itertools import chain, count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdefect.deploy.package import read_package
 from mmdefect.line.queue import alone
 from mmdefect.line.row import utc
 from mmdefect.line.settings import FILE
+from mmdefect.line.tables import RESTORE
 from mmdefect.line.versions import check_promoted, newest_row, pointed_at, promotions
 from mmdefect.utils.checks import brief
 from mmdefect.utils.files import write_json
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
     from mmdefect.line.log import Verified
 
 HEAD, VERIFIED = 'head.json', 'verified.json'
-_BACKUP = f'restore decisions.db, {HEAD} and {VERIFIED} from one backup'
 #: More than any row has.
 _MOST = 1 << 63
 
@@ -33,13 +35,13 @@ def read_head(line: Line) -> dict[str, Any] | None:
     path = line.folder / HEAD
     if not path.exists():
         return None
-    content = read_json(path, 'note of the newest row')
+    cure = 'put the copy of it back that you have kept'
+    content = read_json(path, 'note of the newest row', cure=cure)
     number, digest = content.get('id'), content.get('hash')
     right = type(number) is int and 0 < number < _MOST
     if not right or not isinstance(digest, str):
         raise ValueError(
-            f'{path} holds {brief(content)}: expected the id and hash of a row; put '
-            'the copy of it back that you have kept'
+            f'{path} holds {brief(content)}: expected the id and hash of a row; {cure}'
         )
     return content
 
@@ -59,8 +61,14 @@ def seal(line: Line, *, anew: bool = False) -> None:
         for name in (HEAD, VERIFIED) if anew else ():
             path = line.folder / name
             if path.exists():
-                path.replace(path.with_name(f'{name}.before'))
+                path.replace(_free(path.with_name(f'{name}.before')))
         _seal(line)
+
+
+def _free(path: Path) -> Path:
+    """A name that nothing has yet: this one, or one with a number behind it."""
+    names = (path.with_name(f'{path.name}{number}') for number in count(2))
+    return next(one for one in chain([path], names) if not one.exists())
 
 
 def _seal(line: Line) -> None:
@@ -70,7 +78,7 @@ def _seal(line: Line) -> None:
         if line.log.select(query, (before['id'],)) != [(before['hash'],)]:
             raise ValueError(
                 f'{line.db_path} has not the row {before["id"]} that was there when '
-                f'it was last seen whole: it was cut or written anew; {_BACKUP}'
+                f'it was last seen whole: it was cut or written anew; {RESTORE}'
             )
     newest = next(line.log.rows(newest=True, limit=1), None)
     if newest is None or (before is not None and before['id'] >= newest.id):
@@ -92,7 +100,8 @@ def read_verified(line: Line) -> dict[str, Any] | None:
     path = line.folder / VERIFIED
     if not path.exists():
         return None
-    found = read_json(path, 'note of what the last verification found')
+    cure = 'remove it, and run `mmdefect line verify`'
+    found = read_json(path, 'note of what the last verification found', cure=cure)
     wanted = {'time': str, 'ok': bool, 'rows': int, 'sentence': str}
     wrong = [name for name, kind in wanted.items() if type(found.get(name)) is not kind]
     # Those of earlier versions have none.
@@ -106,24 +115,24 @@ def read_verified(line: Line) -> dict[str, Any] | None:
         raise ValueError(
             f'{path} is not as it was written ({named!r} is '
             f'{brief(found.get(named))}): expected what `mmdefect line verify` '
-            'writes; remove it, and run that again'
+            f'writes; {cure}'
         )
     return {name: found[name] for name in (*wanted, 'sealed', 'hash')}
 
 
 def verify(line: Line) -> Verified:
     """See :meth:`mmdefect.line.folder.Line.verify`."""
+    found = _read(line)
+    if found.ok and (changed := _changed(line)):
+        found = replace(found, ok=False, sentence='; '.join(changed))
     with alone(line.folder / FILE):
-        found = _held(line, line.log.verify(head=read_head(line)))
-        if found.ok and (changed := _changed(line)):
-            found = replace(found, ok=False, sentence='; '.join(changed))
         sealed, digest = _sealed(line)
         if found.ok:
             _seal(line)
             if head := read_head(line):
                 sealed, digest = head['id'], head['hash']
         content = {'time': utc(None), **asdict(found), 'sealed': sealed, 'hash': digest}
-        write_json(line.folder / VERIFIED, content)
+        write_json(line.folder / VERIFIED, content, lasting=True)
     return found
 
 
@@ -139,38 +148,45 @@ def check_log(line: Line, *, forced: bool = False) -> str | None:
     Raises:
         ValueError: Rows were changed or are missing, and nobody forces it.
     """
-    with alone(line.folder / FILE):
-        try:
-            found = _held(line, line.log.verify(head=read_head(line), derived=False))
-            why = None if found.ok else found.sentence
-        except ValueError as error:  # a damaged note
-            why = str(error)
-        if why is None:
-            _seal(line)
+    try:
+        found = _read(line, derived=False)
+        why = None if found.ok else found.sentence
+    except ValueError as error:  # a damaged note
+        why = str(error)
+    if why is None:
+        seal(line)
     if why is not None and not forced:
         raise ValueError(
             f'{why}. Nothing is promoted or gone back to by such a log: expected one '
-            f'that `mmdefect line verify` finds right; {_BACKUP}, or go on with '
+            f'that `mmdefect line verify` finds right; {RESTORE}, or go on with '
             '--force --why "...", which is written down'
         )
     return why and f'the log was not as it was written: {why}'
 
 
-def _held(line: Line, found: Verified) -> Verified:
-    """What was found of the rows, and whether they are those of the last time."""
-    why = _lost(line, found.rows) if found.ok else None
+def _read(line: Line, *, derived: bool = True) -> Verified:
+    """What is found of the rows, and whether they are those of the last time.
+
+    Nobody waits meanwhile: what others seal are rows that come on top.
+    """
+    with alone(line.folder / FILE):
+        head, known = read_head(line), _sealed(line)
+    found = line.log.verify(head=head, derived=derived)
+    why = _lost(line, found.rows, head, known) if found.ok else None
     return found if why is None else replace(found, ok=False, sentence=why)
 
 
-def _lost(line: Line, rows: int) -> str | None:
+def _lost(
+    line: Line, rows: int, head: dict[str, Any] | None, known: tuple[int, str]
+) -> str | None:
     """Why a whole log is not that which was known before; None if it may be.
 
     An older ``head.json`` is no harm if the row that was verified last is there. Who
     switches versions has sealed the rows before.
     """
-    before, digest = _sealed(line)
+    before, digest = known
     row = newest_row(line)
-    if read_head(line) is None and (before or (row is not None and row.id > 1)):
+    if head is None and (before or (row is not None and row.id > 1)):
         seen = f'row {before} was known' if before else 'rows were known'
         return (
             f'{line.folder / HEAD} is gone, and {seen} before: without it a log that '

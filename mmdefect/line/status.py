@@ -17,6 +17,7 @@ from mmdefect.line.folder import Line
 from mmdefect.line.gate import Limits
 from mmdefect.line.log import Day
 from mmdefect.line.reference import Reference
+from mmdefect.line.row import utc
 from mmdefect.line.sealing import read_verified
 from mmdefect.line.traces import Trace
 from mmdefect.line.versions import PROMOTED
@@ -160,7 +161,7 @@ def status(line: Line, *, now: datetime | None = None) -> Status:
     references = reference.read(line)
     traces, missing = _traces(line, days, references)
     newest = next(line.log.rows(newest=True, limit=1), None)
-    verified = read_verified(line)
+    verified = _last_verified(line, now)
     last = newest.id if newest else 0
     return Status(
         line=str(line.folder),
@@ -177,6 +178,13 @@ def status(line: Line, *, now: datetime | None = None) -> Status:
         traces=tuple(traces),
         undecided=(*missing, *_not_measured(days)),
     )
+
+
+def _last_verified(line: Line, now: datetime) -> Mapping[str, Any] | None:
+    try:
+        return read_verified(line)
+    except ValueError as error:  # a damaged note: all else can be told
+        return {'time': utc(now), 'ok': False, 'rows': 0, 'sentence': str(error)}
 
 
 def _history(line: Line) -> tuple[InUse, ...]:

@@ -18,6 +18,11 @@ FORMAT_VERSION = 1
 APPLICATION = 0x6D6D646C
 #: Numbers of a decision that are counted by day; all but the score are in its body.
 MEASURES = ('score', 'brightness', 'sharpness', 'distance')
+#: What else belongs to the file would be read into the older one, and ruin it.
+RESTORE = (
+    'stop what uses the line, remove decisions.db-wal and decisions.db-shm, then '
+    'restore decisions.db, head.json and verified.json from one backup'
+)
 #: Seconds that a writer waits for others.
 PATIENCE = 10
 # What is written goes to the file itself every 16 MB: that takes some 10 ms.
@@ -140,8 +145,7 @@ def told(path: Path) -> Iterator[None]:
         ) from error
     except sqlite3.DatabaseError as error:
         raise ValueError(
-            f'{path} cannot be read ({error}): expected the log of a line; take it '
-            'from a backup'
+            f'{path} cannot be read ({error}): expected the log of a line; {RESTORE}'
         ) from error
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from mmdefect.line.row import COLUMNS, GENESIS, Kind, Row, digest, row_of
-from mmdefect.line.tables import altered, day_keys, told
+from mmdefect.line.tables import RESTORE, altered, day_keys, told
 from mmdefect.utils.checks import some_of
 
 _ROWS = f'SELECT {", ".join(COLUMNS)} FROM log ORDER BY id'  # noqa: S608
@@ -76,6 +76,8 @@ class _Reading:
                 self.rows + 1,
             )
         self._derived()
+        if self.derived:
+            self._file()
         if wrong := altered(self.db):
             raise _WrongError(
                 f'the tables and guards of the file are not those of a log '
@@ -140,6 +142,15 @@ class _Reading:
                 'rows at its end are gone, or the tables were changed; compare with a '
                 f'backup, or {_REBUILD}'
             )
+
+    def _file(self) -> None:
+        """Refuse what SQLite does not find whole.
+
+        An older file may have met a newer write-ahead log.
+        """
+        (found,) = self.db.execute('PRAGMA integrity_check(1)').fetchone()
+        if found != 'ok':
+            raise _WrongError(f'the file is damaged ({found}); {RESTORE}')
 
     def _counted_otherwise(self) -> bool:
         """Whether the table of days counts other rows."""

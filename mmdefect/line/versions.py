@@ -20,6 +20,7 @@ from mmdefect.deploy.package import FILE as PACKAGE
 from mmdefect.deploy.package import Package, read_package
 from mmdefect.line import queue
 from mmdefect.line.exams import mend, unrecorded
+from mmdefect.line.tables import RESTORE
 from mmdefect.utils.checks import visible
 from mmdefect.utils.files import file_sha256, flush, need_space, write_json
 from mmdefect.utils.text_files import read_json
@@ -103,7 +104,7 @@ def check_promoted(line: Line, name: str) -> None:
 def _unknown(line: Line, name: str) -> ValueError:
     return ValueError(
         f'{line.versions_dir / name} is no version that the log knows: expected one '
-        'that was promoted; promote its package, or restore decisions.db from a backup'
+        f'that was promoted; promote its package, or {RESTORE}'
     )
 
 

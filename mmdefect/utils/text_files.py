@@ -108,17 +108,20 @@ def read_text_file(
     return decode_text(read_bytes(path, what, max_bytes=max_bytes), path)
 
 
-def read_json(path: Path, what: str = 'JSON file', kind: type | None = dict) -> Any:
+def read_json(
+    path: Path, what: str = 'JSON file', kind: type | None = dict, *, cure: str = ''
+) -> Any:
     """Read a JSON file.
 
     Args:
         kind: Type of its content; None for any.
+        cure: What to do about an error.
 
     Raises:
         FileNotFoundError: If it is not there.
         ValueError: If it is no text, no JSON, too large, or of another type.
     """
-    return parse_json(read_text_file(path, what), path, what, kind)
+    return parse_json(read_text_file(path, what), path, what, kind, cure)
 
 
 def parse_json(

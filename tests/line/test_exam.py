@@ -55,6 +55,16 @@ def test_feature_what_a_file_manager_leaves_is_no_image(exam: Exam) -> None:
     assert Exam.open(exam.folder) == exam
 
 
+def test_feature_an_image_that_is_called_so_all_the_same(exam: Exam) -> None:
+    (exam.folder / 'images/crack02.png').rename(exam.folder / 'images/._crack02.png')
+    path = exam.folder / 'exam.json'
+    path.write_text(path.read_text().replace('crack02.png', '._crack02.png'))
+    assert Exam.open(exam.folder).images[1].file == '._crack02.png'
+    (exam.folder / 'images/._crack02.png').write_bytes(b'x')
+    with pytest.raises(ValueError, match=r'\(changed 1: \._crack02\.png\)'):
+        Exam.open(exam.folder)
+
+
 def test_exception_links_and_hidden_files(exam: Exam, tmp_path: Path) -> None:
     """Even one that leads to the same content: that may be another any time."""
     folder = exam.folder / 'images'

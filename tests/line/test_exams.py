@@ -12,6 +12,7 @@ from mmdefect.line.exam import ExamImage, Truth
 from mmdefect.line.exams import add_exam, check_names, open_exams, retire_exam
 from mmdefect.line.folder import Line
 from mmdefect.line.gate import Limits
+from mmdefect.line.log import DecisionLog
 from mmdefect.line.status import status
 from tests.helpers.exam_toys import box_exam, boxes_line, map_exam
 
@@ -176,19 +177,42 @@ def test_feature_interrupted(
     assert sorted(path.name for path in line.exams_dir.iterdir()) == expected
 
 
+@pytest.mark.parametrize('point', ['rename', 'append', 'rmtree'])
 def test_feature_retired_and_killed(
-    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
-    """Between the row and the files: it is no exam any more, and its name is free."""
+    """Before its row it is an exam still; after it, it is none, and its name free."""
+    places = {'rename': Path, 'append': DecisionLog, 'rmtree': module.shutil}
+
+    def killed(*given: object, **_more: object) -> None:
+        if point != 'rmtree' or Path(str(given[0])).exists():
+            raise KeyboardInterrupt
+
     with monkeypatch.context() as patch:
-        patch.setattr(module.shutil, 'rmtree', lambda *_, **_more: None)
-        retire_exam(line, 'frozen', why='too easy')
-    assert (line.exams_dir / 'frozen/exam.json').is_file()
-    assert status(line).exams == ()
+        patch.setattr(places[point], point, killed)
+        with pytest.raises(KeyboardInterrupt):
+            retire_exam(line, 'frozen', why='too easy')
+    retired = point == 'rmtree'
+    assert (status(line).exams == ()) is (point != 'rename')
     opened = Line(line.folder)
-    assert not (line.exams_dir / 'frozen').exists()
-    add_exam(opened, 'frozen', folder=map_exam(tmp_path / 'maps'))
+    assert names(opened) == ([] if retired else ['frozen'])
+    assert [path.name for path in line.exams_dir.iterdir()] == names(opened)
+    if retired:
+        add_exam(opened, 'frozen', folder=map_exam(tmp_path / 'maps'))
+        assert names(Line(line.folder)) == ['frozen']
+
+
+def test_feature_retired_by_mistake_and_put_back(line: Line, tmp_path: Path) -> None:
+    """Nothing of it is removed; that it is one again is written down."""
+    shutil.copytree(line.exams_dir / 'frozen', tmp_path / 'backup')
+    retire_exam(line, 'frozen', why='the wrong one')
+    shutil.copytree(tmp_path / 'backup', line.exams_dir / 'frozen')
     assert names(Line(line.folder)) == ['frozen']
+    assert [row.body['what'] for row in line.log.rows(kind='note')] == [
+        'exam added',
+        'exam retired',
+        'exam added',
+    ]
 
 
 def test_feature_what_a_kill_leaves_goes(line: Line) -> None:

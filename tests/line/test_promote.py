@@ -116,7 +116,7 @@ def test_feature_the_same_package_again(line: Line, tmp_path: Path) -> None:
         promote(line, package)
     assert (line.current(), line.log.count(kind='promotion')) == ('v0002', 2)
     found = promote(line, package, force=True, why='a trial')
-    assert found.version == 'v0003'
+    assert (found.version, found.passed, found.forced) == ('v0003', True, True)
 
 
 def test_feature_after_a_clock_that_went_back(

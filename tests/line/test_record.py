@@ -15,7 +15,7 @@ from mmdefect.deploy.result import Prediction
 from mmdefect.line import record
 from mmdefect.line.folder import Line
 from mmdefect.line.record import MOST_BOXES, Recorder
-from mmdefect.line.settings import LineSettings
+from mmdefect.line.settings import LineSettings, QueueRule
 
 IMAGE = np.full((40, 60, 3), 70, np.uint8)
 DATA = cv2.imencode('.jpg', IMAGE)[1].tobytes()
@@ -118,6 +118,33 @@ def test_feature_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert put == [(line, row, 'low margin', None)]
     assert line.images.find(HASH)
     assert line.log.days()[0].queued == 1
+
+
+@pytest.mark.parametrize('policy', ['none', 'alarms'])
+def test_feature_a_full_queue_keeps_no_more_pictures(
+    tmp_path: Path, policy: Any
+) -> None:
+    """What cannot be read is no alarm: else whoever sends it would fill the disk."""
+    line = make_line(tmp_path, keep_images=policy, queue=QueueRule(limit=2))
+    recorder = Recorder(line, version='v0001')
+    failed = Prediction(source='a', task='boxes', error='broken')
+    contents = [b'%d' % number for number in range(4)]
+    for data in [*contents, contents[0]]:
+        recorder.record(failed, data=data)
+    rows = [*line.log.rows()]
+    assert [line.images.find(str(row.image)) is not None for row in rows] == [
+        True, True, False, False, True,
+    ]  # fmt: skip
+    assert {row.body['queued'] for row in rows} == {'error'}
+    assert len([*line.queue_dir.iterdir()]) == 2
+
+
+def test_feature_an_image_on_which_the_model_fails_has_a_size(tmp_path: Path) -> None:
+    """Whoever looks at it may draw boxes on it."""
+    line = make_line(tmp_path)
+    failed = Prediction(source='a', task='boxes', error='out of memory')
+    Recorder(line, version='v0001').record(failed, data=DATA, image=IMAGE)
+    assert next(line.log.rows()).body['size'] == [60, 40]
 
 
 @pytest.mark.parametrize('gone', ['by another thread', 'by another process'])

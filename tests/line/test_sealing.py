@@ -17,7 +17,7 @@ from mmdefect.line.log import DecisionLog
 from mmdefect.line.promote import promote, rollback
 from mmdefect.line.record import Recorder
 from mmdefect.line.row import COLUMNS, GENESIS, digest
-from mmdefect.line.sealing import check_log
+from mmdefect.line.sealing import check_log, seal
 from mmdefect.line.status import status
 from mmdefect.utils.files import file_sha256
 from tests.helpers import exam_toys as toys
@@ -244,6 +244,49 @@ def test_feature_a_cut_end_shows_in_the_sums(line: Line) -> None:
         line.log.rebuild()
 
 
+def test_feature_a_copy_of_before_the_first_promotion(tmp_path: Path) -> None:
+    """Verify says to promote the package of the version in use; so that goes."""
+    line = Line.create(tmp_path / 'line')
+    package = toys.box_package(tmp_path / 'package')
+    line.log.close()
+    kept = line.db_path.read_bytes()
+    promote(line, package)
+    line.log.close()
+    line.db_path.write_bytes(kept)
+    (line.folder / 'head.json').unlink()
+    opened = Line(line.folder)
+    assert 'promote its package, or stop what uses' in opened.verify().sentence
+    assert promote(opened, package).version == 'v0002'
+
+
+def test_feature_notes_of_before_are_all_kept(line: Line) -> None:
+    head = line.folder / 'head.json'
+    kept = [line.head()]
+    for _ in range(2):
+        line.log.append('note')
+        seal(line, anew=True)
+        kept.append(line.head())
+    for name, content in zip(('.before', '.before2', ''), kept, strict=True):
+        path = head.with_name(f'{head.name}{name}')
+        assert json.loads(path.read_text()) == content
+
+
+@pytest.mark.parametrize('name', ['head.json', 'verified.json'])
+def test_exception_notes_that_a_disk_has_lost(line: Line, name: str) -> None:
+    """An empty file: it is said what to do, and all else is told."""
+    line.verify()
+    (line.folder / name).write_bytes(b'')
+    cure = {'head.json': 'put the copy', 'verified.json': 'remove it, and run'}[name]
+    with pytest.raises(ValueError, match=cure):
+        line.verify()
+    found = status(line)
+    assert found.version == 'v0002'
+    if name == 'verified.json':
+        assert found.verified is not None
+        assert (found.verified['ok'], found.verified['rows']) == (False, 0)
+        assert cure in found.verified['sentence']
+
+
 @pytest.mark.parametrize('number', [0, -1, True, 2.0, 10**24])
 def test_exception_a_head_that_knows_no_row(line: Line, number: object) -> None:
     edit(line.folder / 'head.json', lambda it: it.update(id=number))
@@ -303,9 +346,13 @@ def test_exception_a_damaged_note_of_a_verification(
 ) -> None:
     assert line.verify().ok
     edit(line.folder / 'verified.json', lambda it: it.update({name: value}))
-    for act in (lambda: status(line), line.verify):
-        with pytest.raises(ValueError, match=f"verified.json is not .*'{name}'"):
-            act()
+    why = f"verified.json is not .*'{name}'"
+    with pytest.raises(ValueError, match=why):
+        line.verify()
+    told = status(line).verified
+    assert told is not None
+    assert not told['ok']
+    assert re.search(why, told['sentence'])
 
 
 def test_feature_triggers(line: Line, tmp_path: Path) -> None:

@@ -162,3 +162,20 @@ def test_exception_a_damaged_page(path: Path) -> None:
     found = DecisionLog(path).verify()
     assert not found.ok
     assert str(path) in found.sentence
+
+
+def test_feature_a_file_that_is_not_whole(path: Path) -> None:
+    """Its rows are right, but two indexes of them have changed places."""
+    both = "name IN ('log_time', 'log_version')"
+    total = f'(SELECT SUM(rootpage) FROM sqlite_master WHERE {both})'
+    tamper(
+        path,
+        'PRAGMA writable_schema = ON',
+        f'UPDATE sqlite_master SET rootpage = {total} - rootpage WHERE {both}',
+    )
+    log = DecisionLog(path)
+    found = log.verify()
+    assert not found.ok
+    assert 'the file is damaged (' in found.sentence
+    assert 'remove decisions.db-wal and decisions.db-shm' in found.sentence
+    assert log.verify(derived=False).ok
