@@ -129,7 +129,7 @@ def review(
         if kind not in {kind for kind, _ in boxes[name]}
     )
     said = run('{} false-alarm {}.jpg --kind {}'.format(verdict, *wrong))
-    assert f'{wrong[0]}.jpg: false-alarm {wrong[1]}' in said
+    assert f'{wrong[0]}.jpg: false alarm {wrong[1]}' in said
 
 
 def boxes_of(folder: Path) -> dict[str, list[Any]]:
