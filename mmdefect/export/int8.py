@@ -1,7 +1,7 @@
 """From a package of float32 to one of int8, if that is faster and as right.
 
 Static quantisation by ONNX Runtime (https://onnxruntime.ai/docs/performance/
-model-optimizations/quantization.html): weights of each channel in 8 bits, activations
+model-optimizations/quantization.html): weights of each channel in 7 bits, activations
 in 8 bits by their range on calibration images. Both ONNX Runtime and OpenVINO compute
 such a graph in integers.
 """
