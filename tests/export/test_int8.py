@@ -76,6 +76,16 @@ def integers(path: Path) -> int:
     return sum(n.op_type == 'QuantizeLinear' for n in onnx.load(path).graph.node)
 
 
+def test_feature_no_sum_overflows(package: Path, tmp_path: Path) -> None:
+    """Of two products, in 16 bits, as processors without VNNI add them up."""
+    out = run(package, tmp_path / 'int8', least_gain=0)
+    found = map(numpy_helper.to_array, onnx.load(out / 'model.onnx').graph.initializer)
+    largest = [np.abs(one.astype(int)).max() for one in found if one.dtype == np.int8]
+    assert len(largest) > 1
+    assert 2 * 255 * max(largest) < 2**15
+    assert max(largest) > 32
+
+
 def test_feature_a_package_of_int8(package: Path, tmp_path: Path) -> None:
     out = run(package, tmp_path / 'int8', least_gain=0)
     assert {path.name for path in out.iterdir()} == {
