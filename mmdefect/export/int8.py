@@ -242,8 +242,8 @@ def write_int8(source: Path, target: Path, batches: Any) -> None:
             # Of both signs it takes ONNX Runtime twice as long.
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            # Seven bits of weights: sums of two products of eight overflow on processors
-            # without VNNI, where the same package would be less right.
+            # Seven bits of weights: sums of two products of eight overflow on
+            # processors without VNNI, where the same package would be less right.
             reduce_range=True,
             op_types_to_quantize=[*WEIGHTED, *BETWEEN],
             nodes_to_quantize=chosen,
