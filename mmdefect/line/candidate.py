@@ -82,16 +82,16 @@ def check_candidate(
         )
 
 
-def is_in_use(
-    line: Line, given: Package, old: Package | None, *, forced: bool = False
+def refuse_same(
+    line: Line, given: Package, version: str | None, *, forced: bool
 ) -> bool:
     """Refuse the package that is in use: to go back would lead to the same again.
 
     Args:
-        line: Whose versions.
+        line: Whose log says what was promoted.
         given: The package.
-        old: That of the version in use, if there is one that can be read. One that
-            the log does not know, as it is an older one, may be promoted again.
+        version: The one in use. One that the log does not know, as it is an older log,
+            may be promoted again.
         forced: Whether it is taken all the same.
 
     Returns:
@@ -100,13 +100,14 @@ def is_in_use(
     Raises:
         ValueError: It is, and nobody forces it.
     """
-    if old is None or promotion_of(line, old.folder.name) is None:
-        return False
-    same = len({file_sha256(one.folder / FILE) for one in (given, old)}) == 1
+    row = None if version is None else promotion_of(line, version)
+    same = row is not None and row.body.get('package') == file_sha256(
+        given.folder / FILE
+    )
     if same and not forced:
         raise ValueError(
-            f'{visible(str(given.folder))} is the package of {old.folder.name}, which '
-            'is in use: expected another; check the path, nothing was changed '
-            '(--force --why "..." makes a version of it all the same)'
+            f'{visible(str(given.folder))} is the package of {version}, which is in '
+            'use: expected another; check the path, nothing was changed (--force --why '
+            '"..." makes a version of it all the same)'
         )
     return same

@@ -169,9 +169,11 @@ def _check_files(exam: Exam) -> None:
     known = {image.file: image.sha256 for image in exam.images}
     found = {path.relative_to(root).as_posix(): path for path in root.rglob('*')}
     links = {name for name, path in found.items() if path.is_symlink()}
-    there = {name: path for name, path in found.items() if not path.is_dir()}
-    files = {name for name in there if name in known or not is_left(there[name].name)}
-    files -= links
+    files = {
+        name
+        for name, path in found.items()
+        if not path.is_dir() and (name in known or not is_left(path.name))
+    } - links
     missing = known.keys() - files - links
     changed = [
         name

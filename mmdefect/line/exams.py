@@ -111,7 +111,8 @@ def retire_exam(line: Line, name: str, *, why: str) -> None:
                 f'{visible(name)} is no exam of {line.folder}: expected one of those '
                 f'that were added ({name_some(there)}); check its name'
             )
-        folder, left = line.exams_dir / name, _left(line, name)
+        folder = line.exams_dir / name
+        left = folder.with_name(f'{name}{_PART}')
         shutil.rmtree(left, ignore_errors=True)
         if folder.exists():
             folder.rename(left)
@@ -182,10 +183,6 @@ def mend(line: Line) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
         elif file.is_file():
             _write_down(line, folder)
-
-
-def _left(line: Line, name: str) -> Path:
-    return line.exams_dir / f'{name}{_PART}'
 
 
 def check_reason(why: Any, does: str) -> None:
@@ -265,7 +262,7 @@ def _check_fits(
 def _folder_name(name: str) -> str:
     inside = inner_path(name, 'the name of an exam')
     odd = not _NAME.fullmatch(inside) or inside != inside.strip()
-    if odd or inside.endswith(('.', '.part')) or _OF_WINDOWS.match(inside):
+    if odd or inside.endswith(('.', _PART)) or _OF_WINDOWS.match(inside):
         raise ValueError(
             f"exam '{visible(name)}': expected the name of a folder on any machine, "
             'without a dot in front, a dot, blank or .part at its end, slashes or any '

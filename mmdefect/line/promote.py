@@ -15,7 +15,7 @@ from mmdefect.deploy.package import FILE, Package, read_package
 from mmdefect.deploy.progress import Progress
 from mmdefect.deploy.saving import file_stem
 from mmdefect.deploy.spec import ModelSpec
-from mmdefect.line.candidate import check_candidate, is_in_use, spec_of
+from mmdefect.line.candidate import check_candidate, refuse_same, spec_of
 from mmdefect.line.exam import Exam
 from mmdefect.line.examine import look, result_of
 from mmdefect.line.exams import check_reason, open_exams
@@ -119,7 +119,7 @@ def promote(
         given = read_package(package)
         previous, old, notes = _current(line, force=force)
         notes = (*filter(None, [trouble]), *notes)
-        same = is_in_use(line, given, old, forced=force)
+        same = refuse_same(line, given, previous, forced=force)
         exams = open_exams(line)
         check_candidate(given, spec_of(line, previous, old), exams)
         name = next_name(line)

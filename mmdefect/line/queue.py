@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
+from mmdefect.line.lock import alone
 from mmdefect.line.queue_entry import FILE, SHORTEST, UNREAD, Entry, read_entry
 from mmdefect.line.settings import QueueRule
-from mmdefect.line.tables import PATIENCE
 from mmdefect.utils.checks import name_some, some_of, visible
 from mmdefect.utils.files import file_sha256, write_json
 
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Boxes near their threshold that are named, the nearest first.
 _NAMED = 3
-#: Seconds between two looks whether it is one's turn.
-_PAUSE = 0.002
 
 
 def consider(prediction: Prediction, rule: QueueRule) -> str | None:
@@ -222,36 +218,6 @@ def sweep(line: Line) -> None:
 def path_of(line: Line, image: str) -> Path:
     """Where the entry of an image is, or would be."""
     return line.queue_dir / f'{image.replace(":", "-")}.json'
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Wait until no other thread or process is in this block, for milliseconds.
-
-    Args:
-        path: A file or folder that stays where it is.
-
-    Raises:
-        OSError: One is in it for longer: it was stopped, as by Ctrl-Z.
-    """
-    import fcntl
-
-    held = os.open(path, os.O_RDONLY)
-    try:
-        end = monotonic() + PATIENCE
-        while True:
-            with suppress(BlockingIOError):
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            if monotonic() > end:
-                raise OSError(
-                    f'{path} is held by another process for more than {PATIENCE} s: '
-                    'expected a turn; let that one go on, or stop it'
-                )
-            sleep(_PAUSE)
-        yield
-    finally:
-        os.close(held)
 
 
 def _of_source(source: str | None) -> str:

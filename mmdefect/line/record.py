@@ -193,9 +193,9 @@ def body_of(prediction: Prediction, image: np.ndarray | None) -> dict[str, Any]:
         'size': [*prediction.size],
         'calibrated': prediction.calibrated,
     }
-    if image is not None and not all(prediction.size):  # the model has failed
-        body['size'] = [image.shape[1], image.shape[0]]
     if image is not None:
+        if not all(prediction.size):  # the model has failed
+            body['size'] = [image.shape[1], image.shape[0]]
         brightness, sharpness = brightness_and_sharpness(image)
         body['brightness'] = round(brightness, 2)
         body['sharpness'] = round(sharpness, 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdefect.deploy.package import read_package
-from mmdefect.line.queue import alone
+from mmdefect.line.lock import alone
 from mmdefect.line.row import utc
 from mmdefect.line.settings import FILE
 from mmdefect.line.tables import RESTORE
@@ -155,7 +155,7 @@ def check_log(line: Line, *, forced: bool = False) -> str | None:
         why = str(error)
     if why is None:
         seal(line)
-    if why is not None and not forced:
+    elif not forced:
         raise ValueError(
             f'{why}. Nothing is promoted or gone back to by such a log: expected one '
             f'that `mmdefect line verify` finds right; {RESTORE}, or go on with '

@@ -18,8 +18,9 @@ from mmdefect.line.decided import (
     verdict_of,
 )
 from mmdefect.line.images import suffix_of
+from mmdefect.line.lock import alone
 from mmdefect.line.names import close_to, twin_of
-from mmdefect.line.queue import alone, done
+from mmdefect.line.queue import done
 from mmdefect.line.truth import Box, truth_of
 from mmdefect.utils.checks import (
     brief,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mmdefect.line import lock
 from mmdefect.line.lock import locked
 
 
@@ -57,4 +58,17 @@ def test_feature_a_deleted_file_grants_no_second_lock(tmp_path: Path) -> None:
             with pytest.raises(ValueError, match='is in use by another process'):
                 locked(file, 'rollback').__enter__()
     with locked(file, 'rollback'):
+        pass
+
+
+def test_feature_who_waits_for_a_stopped_process_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, 'PATIENCE', 0.05)
+    file = tmp_path / 'file'
+    file.touch()
+    why = r'is held by another process for more than'
+    with lock.alone(file), pytest.raises(OSError, match=why), lock.alone(file):
+        pytest.fail('two at once')
+    with lock.alone(file):
         pass

@@ -112,19 +112,6 @@ def test_feature_is_full(tmp_path: Path) -> None:
     assert [one.row for one in queue.entries(line)] == [rows[1].id, rows[2].id]
 
 
-def test_feature_who_waits_for_a_stopped_process_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(queue, 'PATIENCE', 0.05)
-    file = tmp_path / 'file'
-    file.touch()
-    why = r'is held by another process for more than'
-    with queue.alone(file), pytest.raises(OSError, match=why), queue.alone(file):
-        pytest.fail('two at once')
-    with queue.alone(file):
-        pass
-
-
 def test_feature_what_is_reviewed_does_not_come_back(tmp_path: Path) -> None:
     line = make_line(tmp_path / 'l')
     row = decide(line, draw(tmp_path / 'a.png'))
