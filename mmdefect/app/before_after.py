@@ -9,6 +9,7 @@ import gradio as gr
 from mmdefect.app import actions
 from mmdefect.app.desk import Desk
 from mmdefect.app.events import MODEL, told
+from mmdefect.app.pictures import as_file
 
 
 def before_after_tab(desk: Desk, tab: Any) -> None:
@@ -41,7 +42,7 @@ def before_after_tab(desk: Desk, tab: Any) -> None:
             return '', None, None
         old, new = (desk.model(one).predict_one(path) for one in (before, after))
         text = actions.compared(old, new, (before, after))
-        return text, actions.drawn(old), actions.drawn(new)
+        return text, *(as_file(actions.drawn(one)) for one in (old, new))
 
     tab.select(listed, [left, right], [left, right], **MODEL)
     gr.on(

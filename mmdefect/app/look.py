@@ -11,6 +11,7 @@ import gradio as gr
 from mmdefect.app import actions
 from mmdefect.app.desk import Desk
 from mmdefect.app.events import MODEL, QUICK, told
+from mmdefect.app.pictures import as_file
 from mmdefect.deploy.result import Prediction
 
 #: At once; a page that holds more is slow.
@@ -146,5 +147,5 @@ def look_tab(desk: Desk, page: gr.Blocks) -> None:
 
 def _shown(done: list[Prediction], total: int) -> tuple[Any, ...]:
     """State, gallery, table and sentence of what is looked at so far."""
-    cards = [actions.card(one) for one in done]
+    cards = [(as_file(picture), said) for picture, said in map(actions.card, done)]
     return [*done], cards, actions.rows(done), actions.summary(done, total)

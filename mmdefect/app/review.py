@@ -6,11 +6,11 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from mmdefect.app import actions, waiting
 from mmdefect.app.desk import Desk
 from mmdefect.app.events import MODEL, QUICK, kept
+from mmdefect.app.pictures import as_file
 from mmdefect.app.waiting import Shown
 
 _HINT = 'two clicks on the picture, or four numbers x1, y1, x2, y2'
@@ -62,7 +62,7 @@ def review_tab(desk: Desk, tab: Any) -> None:
     def view_of(shown: Shown | None, known: frozenset[int]) -> tuple[Any, ...]:
         texts, picture, kinds = ('', waiting.NOTHING), None, []
         if shown is not None:
-            texts, picture = (shown.image, shown.said), shown.picture
+            texts, picture = (shown.image, shown.said), as_file(shown.picture)
             kinds, known = [*shown.classes], known | {shown.verdict}
         choice = gr.update(choices=kinds, value=None)
         return shown, *texts, picture, choice, False, '', None, known
@@ -115,16 +115,19 @@ def _click(
         return gr.skip(), None, gr.skip()
     at = actions.pixel_of(event.index, now.picture.shape, now.size)
     if corner is None:
-        return gr.skip(), at, actions.with_box(now.picture, (*at, *at), now.size)
+        marked = actions.with_box(now.picture, (*at, *at), now.size)
+        return gr.skip(), at, as_file(marked)
     return actions.box_between(corner, at), None, gr.skip()
 
 
-def _mark(now: Shown | None, text: str) -> np.ndarray | None:
+def _mark(now: Shown | None, text: str) -> str | None:
     """The picture with the box that is typed; without it while it is none."""
     if now is None:
         return None
     try:
         box = actions.box_of(text)
     except ValueError:
-        return now.picture
-    return now.picture if box is None else actions.with_box(now.picture, box, now.size)
+        box = None
+    if box is None:
+        return as_file(now.picture)
+    return as_file(actions.with_box(now.picture, box, now.size))

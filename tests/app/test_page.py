@@ -260,6 +260,10 @@ def test_feature_nothing_from_elsewhere_and_no_error(
     """Neither by the browser nor by the server."""
     assert wide.asked
     assert wide.elsewhere() == []
+    pictures = [url for url in wide.asked if 'file=' in url]
+    assert pictures
+    # Written once: Gradio would write others over what a browser is reading.
+    assert all('/pictures/' in url for url in pictures)
     assert {*named} <= {'127.0.0.1', 'localhost'}
     assert wide.errors == []
 
