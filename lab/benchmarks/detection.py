@@ -24,6 +24,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from lab.benchmarks import detection_costs as costs
+from lab.benchmarks.detection_keep import keep_iteration
 from lab.benchmarks.nms import numpy_nms, random_boxes
 from mmdefect import mmcv_ext_standin
 from mmdefect.apis import load_config
@@ -92,6 +93,7 @@ class DetectionSuite:
             'sd_idd_iter/sd_idd_release_iter': self._training(
                 'sd_idd', 'sd_idd_release'
             ),
+            'keep_iter/gfl_iter': self._keep,
             'student_infer/gfl_infer': self._inference,
             'student_ckpt/gfl_ckpt': self._checkpoints,
             'standin_nms/numpy_nms': self._numpy_nms,
@@ -113,7 +115,8 @@ class DetectionSuite:
         said = (
             f'Median of the ratios of interleaved pairs. R{self.depth} FPN at '
             f'{self.image_size} px, training at batch {self.batch_size} with '
-            f'{BOXES_PER_IMAGE} boxes an image, inference at batch 1. Peak memory is '
+            f'{BOXES_PER_IMAGE} boxes an image, inference at batch 1; keep as in its '
+            'CPU preset, batch 8 and 2 kept images at 200 px. Peak memory is '
             'not measured: one process holds both sides; that of the step dataset is '
             f'of a process of its own. Starts, builds and metrics: {self._few} pairs.'
         )
@@ -179,6 +182,14 @@ class DetectionSuite:
             return times.metrics(f'{ours}_iter/{other}_iter')
 
         return measure
+
+    def _keep(self, progress: Progress | None = None) -> dict[str, float]:
+        return keep_iteration(
+            self.configs,
+            pairs=self.train_pairs,
+            batch_of=random_batch,
+            progress=progress,
+        )
 
     def _inference(self, progress: Progress | None = None) -> dict[str, float]:
         student = self.detector('sd_idd')

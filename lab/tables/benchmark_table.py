@@ -13,6 +13,7 @@ BENCHMARK = 'bench_'
 # its whole forward pass, a third of a training iteration, and inference adds nothing.
 TARGETS = {
     'sd_idd_iter/gfl_iter': 1.40,
+    'keep_iter/gfl_iter': 1.40,
     'student_infer/gfl_infer': 1.03,
     'student_ckpt/gfl_ckpt': 1.01,
     'startup/mmdet_startup': 1.1,

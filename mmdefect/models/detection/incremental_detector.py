@@ -15,6 +15,7 @@ from torch import Tensor
 from mmdefect.functional.class_rows import expand_by_class
 from mmdefect.models.detection.distill.context import DenseOutputs, DistillContext
 from mmdefect.models.detection.teacher import Teacher, load_teacher
+from mmdefect.models.detection.teacher_cache import PARTS, TeacherCache
 from mmdefect.registry import MODELS
 
 
@@ -36,6 +37,10 @@ class IncrementalDetector(SingleStageDetector):
         expert: ``dict(checkpoint=...)`` of a model of this architecture that has
             learned the new classes, for a strategy that asks an expert. Read as the
             teacher is.
+        teacher_cache_mb: Keep what teacher and expert say about an image, up to so many
+            MB each, and ask them again only about images that were never seen: see
+            :class:`~mmdefect.models.detection.teacher_cache.TeacherCache`. For
+            pipelines whose images come back unchanged or flipped.
         kwargs: As for mmdet's detector; ``bbox_head`` is an
             :class:`~mmdefect.models.detection.incremental_head.IncrementalHead`.
 
@@ -52,6 +57,7 @@ class IncrementalDetector(SingleStageDetector):
         distill: Mapping[str, Any] | torch.nn.Module | None = None,
         teacher: Mapping[str, Any] | None = None,
         expert: Mapping[str, Any] | None = None,
+        teacher_cache_mb: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -60,6 +66,8 @@ class IncrementalDetector(SingleStageDetector):
         self.distill: Any = distill
         self.teacher_cfg = _checkpoint_of('teacher', teacher)
         self.expert_cfg = _checkpoint_of('expert', expert)
+        self.teacher_cache_mb = teacher_cache_mb
+        self._cache()  # refuses what is no size
         # In tuples, so that they do not become submodules.
         self._teacher: tuple[Teacher, ...] = ()
         self._expert: tuple[Teacher, ...] = ()
@@ -105,7 +113,7 @@ class IncrementalDetector(SingleStageDetector):
                 rows=self.class_keys[-1],
                 what='expert',
             )
-            self._expert = (Teacher(self, state),)
+            self._expert = (Teacher(self, state, cache=self._cache()),)
 
     def start_from(self, state: dict[str, Tensor], old_classes: list[str]) -> None:
         """Copy an old model into the student and keep it as the teacher.
@@ -132,8 +140,14 @@ class IncrementalDetector(SingleStageDetector):
         )
         self.load_state_dict(filled)
         if self.distill is not None:
-            self._teacher = (Teacher(self, state),)
+            self._teacher = (Teacher(self, state, cache=self._cache()),)
         print_log(f'Started from the teacher: {report}', 'current')
+
+    def _cache(self) -> TeacherCache | None:
+        if self.teacher_cache_mb is None:
+            return None
+        reads = getattr(self.distill, 'reads', PARTS)
+        return TeacherCache(self.teacher_cache_mb, parts=reads)
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict[str, Any]:
         """Return the head's losses and the distillation losses.

@@ -15,6 +15,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from mmdefect.functional.class_rows import GFL_CLASS_KEYS
 from mmdefect.models.detection.distill.context import DenseOutputs
+from mmdefect.models.detection.teacher_cache import TeacherCache
 from mmdefect.utils.checkpoint import (
     checkpoint_classes,
     load_weights,
@@ -29,13 +30,20 @@ class Teacher(nn.Module):
     Args:
         student: An incremental detector, with ``backbone``, ``neck`` and ``bbox_head``.
         state: Weights of the old model, with one class row an old class.
+        cache: Remembers what it says; with one, no stages are shared.
     """
 
     backbone: nn.Module
     neck: nn.Module
     bbox_head: Any
 
-    def __init__(self, student: Any, state: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        student: Any,
+        state: Mapping[str, Tensor],
+        *,
+        cache: TeacherCache | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = copy.deepcopy(student.backbone)
         self.neck = copy.deepcopy(student.neck) if student.with_neck else nn.Identity()
@@ -53,6 +61,10 @@ class Teacher(nn.Module):
         self.requires_grad_(False)
         self.train(False)
         self.prefix = SharedPrefix(student.backbone, self.backbone)
+        self.cache = cache
+        if cache is not None:
+            # What the student computed depends, in the last bit, on its whole batch.
+            self.prefix.names = ()
 
     def train(self, mode: bool = True) -> Teacher:
         """Stay in evaluation mode whatever is asked for."""
@@ -65,6 +77,11 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> DenseOutputs:
         """Return dense outputs for preprocessed images ``(N, 3, H, W)``."""
+        if self.cache is not None:
+            return self.cache(self._look, images)
+        return self._look(images)
+
+    def _look(self, images: Tensor) -> DenseOutputs:
         features = self.neck(self.prefix.run(images))
         return self.through_head(features)
 

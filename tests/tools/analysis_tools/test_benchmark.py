@@ -29,6 +29,7 @@ TINY = ['--depth', '18', '--image-size', '64', '--pairs', '2', '--train-pairs', 
 TIMED = [
     'sd_idd_iter/gfl_iter',
     'sd_idd_iter/sd_idd_release_iter',
+    'keep_iter/gfl_iter',
     'student_infer/gfl_infer',
     'standin_nms/numpy_nms',
 ]

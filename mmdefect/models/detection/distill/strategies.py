@@ -47,6 +47,11 @@ class Distillation(nn.Module):
         self.terms: Any = nn.ModuleDict(on)
         self.per_images = per_images
 
+    @property
+    def reads(self) -> set[str]:
+        """Outputs of the frozen model that the terms look at."""
+        return {part for term in self.terms.values() for part in term.reads}
+
     def forward(self, context: DistillContext) -> dict[str, Tensor]:
         """Return the losses of a batch, each finite and connected to the student."""
         device = context.priors.device

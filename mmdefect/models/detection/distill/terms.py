@@ -7,7 +7,7 @@ distributions, :func:`box_gap` says what becomes of it with a head that has none
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from mmcv.ops import batched_nms
@@ -29,9 +29,12 @@ class Term(nn.Module):
     Attributes:
         summed: The releases sum this term over the images of a batch; otherwise it is a
             mean over them.
+        reads: Outputs of the frozen model that it looks at, names of
+            :class:`~mmdefect.models.detection.distill.context.DenseOutputs`.
     """
 
     summed = True
+    reads: ClassVar[tuple[str, ...]] = ('classes', 'boxes', 'features')
 
     def __init__(self, *, weight: float) -> None:
         super().__init__()
@@ -55,6 +58,8 @@ class OldLogits(Term):
         region: ``'confident'`` or ``'all'``.
         num_std: A teacher is confident above mean + this many standard deviations.
     """
+
+    reads: ClassVar[tuple[str, ...]] = ('classes',)
 
     def __init__(
         self,
