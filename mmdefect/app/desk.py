@@ -17,6 +17,7 @@ from mmdefect.app.exam_scores import (
 from mmdefect.deploy.package import FILE as PACKAGE
 from mmdefect.line.exam import FILE as EXAM
 from mmdefect.line.folder import VERSION, Line, is_line
+from mmdefect.line.opening import open_version
 from mmdefect.utils.checks import visible
 from mmdefect.utils.files import file_sha256
 
@@ -92,7 +93,8 @@ class Desk:
         folder = self.path if self.line is None else self.line.package(version)
         with self._lock:
             if folder.name not in self._opened:
-                self._opened[folder.name] = DefectInferencer(folder, device=self.device)
+                opened = DefectInferencer if self.line is None else open_version
+                self._opened[folder.name] = opened(folder, device=self.device)
             self._opened.move_to_end(folder.name)
             while len(self._opened) > OPEN:
                 self._opened.popitem(last=False)

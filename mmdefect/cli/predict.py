@@ -167,6 +167,10 @@ def _check(args: argparse.Namespace, share: Share) -> None:
             'exams have seen the thresholds of its versions only; calibrate, export '
             'and promote what has others'
         )
+    if args.line is not None:
+        from mmdefect.line.opening import refuse_other_looks
+
+        refuse_other_looks(args.line, tile=args.tile, bits=args.bits)
     if args.save_pictures:
         pictures = args.out / PICTURES
         for given in (g for g in args.inputs if names_pictures_of(g, pictures)):
@@ -182,12 +186,13 @@ def _check(args: argparse.Namespace, share: Share) -> None:
 
 def _opened(args: argparse.Namespace) -> DefectInferencer:
     from mmdefect.apis.inferencer import DefectInferencer
+    from mmdefect.line import opening
 
     return DefectInferencer(
         **model_settings(args),
         backend=args.backend,
         batch_size=args.batch_size,
-        tile=tile_of(args),
+        tile=tile_of(args) if args.line is None else opening.tile_of(args.model),
         threshold=threshold_of(args),
         product=args.product,
         bits=args.bits,

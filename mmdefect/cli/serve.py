@@ -91,7 +91,9 @@ def _line(args: argparse.Namespace) -> Line | None:
             'serves; leave one of them out'
         )
     from mmdefect.line.folder import Line
+    from mmdefect.line.opening import refuse_other_looks
 
+    refuse_other_looks(args.line, tile=args.tile, bits=args.bits)
     return Line(args.line)
 
 

@@ -20,7 +20,7 @@ from mmdefect.deploy.package_fields import (
 )
 from mmdefect.deploy.spec import ModelSpec, Task
 from mmdefect.deploy.tiling import spec_in_tiles
-from mmdefect.utils.checks import brief, check_choice, some_of
+from mmdefect.utils.checks import brief, check_choice, check_number, some_of
 from mmdefect.utils.files import file_sha256, write_json
 from mmdefect.utils.text_files import read_json
 
@@ -243,6 +243,8 @@ def _check(package: Package) -> None:
     if spec.defective is not None:
         check_choice('defective', spec.defective, spec.classes)
     spec_in_tiles(spec, None)  # reads what the calibration says
+    if (bits := spec.about.get('bits')) is not None:
+        check_number('about.bits', bits, 8, 16, whole=True)
     if Path(graph.file).suffix != FORMATS[graph.format]:
         raise ValueError(
             f'graph.file={graph.file!r}: expected one of {FORMATS[graph.format]} for '

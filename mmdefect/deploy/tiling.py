@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -204,12 +205,17 @@ def spec_in_tiles(spec: ModelSpec, tiling: Tiling | None) -> ModelSpec:
     Returns:
         The same, not calibrated if its thresholds were chosen otherwise.
     """
-    chosen = (spec.about.get('calibration') or {}).get('tile')
+    chosen = calibrated_tile(spec)
     known = None if chosen is None else Tiling(**chosen)
     cuts = {one and (one.sides, one.shared) for one in (known, tiling)}
     if spec.task != 'maps' or len(cuts) == 1:
         return spec
     return replace(spec, alarms={}, calibrated=False)
+
+
+def calibrated_tile(spec: ModelSpec) -> dict[str, Any] | None:
+    """``size`` and ``overlap`` in which thresholds were chosen; None for whole ones."""
+    return (spec.about.get('calibration') or {}).get('tile')
 
 
 def blend_maps(

@@ -21,6 +21,7 @@ from mmdefect.line.examine import look, result_of
 from mmdefect.line.exams import check_reason, open_exams
 from mmdefect.line.gate import Verdict, compare
 from mmdefect.line.gate_page import Changes, write_gate_page
+from mmdefect.line.opening import open_version
 from mmdefect.line.sealing import check_log, seal
 from mmdefect.line.versions import (
     PROMOTED,
@@ -249,9 +250,7 @@ def _examined(
     shown: bool,
 ) -> tuple[tuple[Verdict, ...], dict[str, Any]]:
     """Look at all exams and write the page; what the log will say of it."""
-    from mmdefect.apis.inferencer import DefectInferencer
-
-    models = [DefectInferencer(one.folder) for one in (old, new) if one is not None]
+    models = [open_version(one.folder) for one in (old, new) if one is not None]
     begun = datetime.now(timezone.utc).strftime('%Y%m%dT%H%M%S%f')
     report = line.reports_dir / f'{begun}-{file_stem(str(source))}'
     total = sum(len(exam.images) for exam in exams)

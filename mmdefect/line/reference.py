@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdefect.line.days import Day, days_of
 from mmdefect.line.histogram import LAST
+from mmdefect.line.opening import open_version
 from mmdefect.line.record import body_of
 from mmdefect.line.row import Row, utc
 from mmdefect.line.tables import DayKey, day_keys
@@ -68,10 +69,8 @@ def of_images(
         FileNotFoundError: There is no such version or path.
         ValueError: None of the images can be looked at.
     """
-    from mmdefect.apis.inferencer import DefectInferencer
-
     package = line.package(version)
-    inspect = DefectInferencer(package)
+    inspect = open_version(package)
     found = inspect(images, keep_images=True)
     return of_predictions(found, version=package.name, origin=origin)
 

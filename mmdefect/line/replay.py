@@ -15,6 +15,7 @@ from mmdefect.line.decided import (
     picture_of,
 )
 from mmdefect.line.images import Picture, image_hash
+from mmdefect.line.opening import open_version
 from mmdefect.line.since_when import FOUND, MISSED, NEITHER, OTHER
 from mmdefect.line.versions import switches
 from mmdefect.utils.checks import visible
@@ -197,8 +198,6 @@ def _look(
     """What a version says of an image, or why it cannot look."""
     if not (line.versions_dir / version).is_dir():
         return None, 'its package is gone'
-    from mmdefect.apis.inferencer import DefectInferencer
-
     try:
         folder = line.package(version)
         spec = read_package(folder).spec
@@ -206,7 +205,7 @@ def _look(
         return None, str(error)
     # A model that recognises products does so here as it did then.
     told = product if product in spec.classes and not spec.routes else None
-    model = DefectInferencer(folder, product=told if spec.task == 'maps' else None)
+    model = open_version(folder, product=told if spec.task == 'maps' else None)
     return looked_at(model, picture), None
 
 

@@ -51,7 +51,8 @@ def look(
         Refused: The image cannot be read.
         ValueError: The model says what cannot be decided on, such as NaN.
     """
-    image = read_image(upload, settings)
+    said = spec.about.get('bits')  # as the model was taught
+    image = read_image(upload, settings, bits=settings.bits or said)
     height, width = image.shape[:2]
     output = model.look(image, product)
     found = decide(
@@ -62,8 +63,15 @@ def look(
     return replace(found, image=image)
 
 
-def read_image(upload: Upload, settings: ServerSettings) -> np.ndarray:
+def read_image(
+    upload: Upload, settings: ServerSettings, *, bits: int | None
+) -> np.ndarray:
     """Pixels as viewers show them; refused by its header before it is decoded.
+
+    Args:
+        upload: The file.
+        settings: Its limits.
+        bits: How many of its 16 bits a 16-bit image uses; None if nobody says.
 
     Returns:
         ``(H, W, 3)``, BGR, uint8.
@@ -76,7 +84,7 @@ def read_image(upload: Upload, settings: ServerSettings) -> np.ndarray:
         if header is None:
             raise ImageError('zero bytes')
         _check_pixels(header, settings.max_pixels)
-        pixels = to_bgr(decode(upload.data, header), bits=settings.bits)
+        pixels = to_bgr(decode(upload.data, header), bits=bits)
     except ImageError as error:
         # The only cures that are named there are those of 12-bit cameras.
         cure = 'start the server with --bits 12, or what your camera has'

@@ -64,7 +64,7 @@ def run(
     except ValueError as error:
         return _complain(error, 2)
     try:
-        opener = open_model or _opener(backend, device, tile)
+        opener = open_model or _opener(backend, device, tile, of_line=line is not None)
         return _serve(packages, settings, opener, line)
     except ModuleNotFoundError as error:
         return _complain(f'{error.name} missing: pip install "mmdefect[serve]"', 1)
@@ -169,17 +169,23 @@ def stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def _opener(backend: str, device: str, tile: Mapping[str, Any] | None) -> Opener:
-    """The runtime of packages, which needs no torch."""
+def _opener(
+    backend: str, device: str, tile: Mapping[str, Any] | None, *, of_line: bool
+) -> Opener:
+    """The runtime of packages, which needs no torch.
+
+    Versions of a line look as in its exams: in the tiles of their calibration.
+    """
     from mmdefect.deploy.runtime import open_package
+    from mmdefect.deploy.tiling import TiledBackend, calibrated_tile, spec_in_tiles
 
     def open_model(folder: Path) -> Backend:
         opened = open_package(folder, backend=backend, device=device)
-        if tile is None:
-            return opened
-        from mmdefect.deploy.tiling import TiledBackend
-
-        return TiledBackend(opened, **tile)
+        cut = calibrated_tile(opened.spec) if of_line else tile
+        if cut is not None:
+            return TiledBackend(opened, **cut)
+        opened.spec = spec_in_tiles(opened.spec, None)
+        return opened
 
     return open_model
 

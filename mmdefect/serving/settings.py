@@ -37,7 +37,8 @@ class ServerSettings:
         queue: Requests that may wait beside those.
         timeout: Seconds of a request, from its first byte to its answer; a day at
             most.
-        bits: How many of its 16 bits a 16-bit image uses, 8 to 16; None if nobody says.
+        bits: How many of its 16 bits a 16-bit image uses, 8 to 16; by default what each
+            package says.
 
     Raises:
         ValueError: A number is out of range, the token is weak, or there is none and

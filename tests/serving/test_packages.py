@@ -84,6 +84,27 @@ def test_feature_many_threads(tmp_path: Path, runtime: str) -> None:
         assert client(url).get('/models').json()['models'][0]['backend'] == runtime
 
 
+@pytest.mark.parametrize(('server', 'why'), [(None, None), (12, 'values up to 9000')])
+def test_feature_bits_as_the_model_was_taught(
+    tmp_path: Path, server: int | None, why: str | None
+) -> None:
+    """Of 16-bit images; whoever starts the server may know better."""
+    hand_package(tmp_path / 'maps', 'maps', default_threshold=0.5, about={'bits': 14})
+    content = encoded(np.full((17, 23), 9000, np.uint16))
+    (tmp_path / 'a.png').write_bytes(content)
+    right = DefectInferencer(tmp_path / 'maps').predict_one(tmp_path / 'a.png')
+    models = Models([tmp_path / 'maps'], open_model=open_package)
+    with served(models, bits=server) as url:
+        answer = client(url).post('/predict', files={'file': ('a.png', content)}).json()
+    if why is not None:
+        assert why in answer['error']
+        return
+    (found,) = answer['predictions']
+    assert found['decision'] == right.decision == 'defective'
+    assert found['score'] == pytest.approx(right.score, abs=1e-5)
+    assert right.score == pytest.approx(9000 / (2**14 - 1), abs=0.002)
+
+
 def test_feature_a_package_is_replaced(tmp_path: Path) -> None:
     """Half copied, it is refused and the old one goes on."""
     folder = tmp_path / 'line'
