@@ -239,7 +239,8 @@ def _environment(record: StreamRecord) -> dict[str, str]:
         key: distinct(entry.get(key, 'unknown') for entry in found)
         for key in ('commit', 'hardware', 'software')
     }
-    if '; ' in joined['commit']:
+    # A step that was resumed at a later commit names both.
+    if len({entry.get('commit') for entry in found}) > 1:
         raise ValueError(
             f'{record.work_dir}: expected steps of one commit, not of '
             f'{joined["commit"].replace("; ", ", ")}; run all steps of a stream from '

@@ -129,13 +129,13 @@ def dataset_peak() -> Results:
     with TemporaryDirectory() as folder:
         path = write_coco(Path(folder), *COCO[:2])
         told = _run(
-            'import resource, sys; from pathlib import Path\n'
+            'import sys; from pathlib import Path\n'
             'from lab.benchmarks.detection_costs import step_dataset\n'
-            'peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n'
+            'from lab.benchmarks.peak import peak_bytes as peak\n'
             'before = peak(); step_dataset(Path(sys.argv[1])); print(before, peak())',
             path,
         )
-    before, whole = (int(number) * 1024 / 1e9 for number in told.split()[-2:])
+    before, whole = (int(number) / 1e9 for number in told.split()[-2:])
     return {
         'dataset_118k_peak_gb': whole,
         'dataset_118k_added_gb': whole - before,

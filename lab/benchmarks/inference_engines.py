@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from lab.benchmarks.peak import peak_bytes
 from mmdefect.deploy.package import read_package
 from mmdefect.deploy.runtime import open_package
 
@@ -66,13 +67,6 @@ def _torch(folder: Path, *, compiled: bool) -> Engine:
             return network(torch.from_numpy(batch))
 
     return run
-
-
-def peak_bytes() -> int:
-    """Most memory that this process has had; of its parent it knows nothing."""
-    status = Path('/proc/self/status').read_text(encoding='utf-8')
-    (line,) = (line for line in status.splitlines() if line.startswith('VmHWM'))
-    return 1024 * int(line.split()[1])
 
 
 def peak_elsewhere(*args: object) -> int:

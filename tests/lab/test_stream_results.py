@@ -162,6 +162,15 @@ def test_exception_seed(tmp_path) -> None:
         collect({'finetune': [unknown]}, command='make')
 
 
+def test_feature_resumed_at_a_later_commit(tmp_path) -> None:
+    """The only step that was trained names both."""
+    work_dir = stream(tmp_path, 'f0', seed=0)
+    change_step(work_dir, 0, reused_from='f10', environment={}, duration_s=0.0)
+    change_step(work_dir, 1, environment=ran_at('0123456789; fedcba9876'))
+    found = collect({'finetune': [work_dir]}, command='make')
+    assert found.runs['finetune']['0']['commit'] == '0123456789; fedcba9876'
+
+
 def test_exception_unfinished_or_of_several_commits(tmp_path) -> None:
     work_dir = stream(tmp_path, 'f0', seed=0)
     for commit in ('fedcba9876', '0123456789; fedcba9876'):

@@ -12,6 +12,7 @@ downloads, but for the packages of an edge box in inference.
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 import time
@@ -34,8 +35,9 @@ from lab.benchmarks.inference import InferenceSuite
 from lab.benchmarks.line import LineSuite
 from lab.benchmarks.memory import MemorySuite
 from lab.benchmarks.pruning import PruningSuite
-from lab.results import clean_commit, write_results
+from lab.results import clean_commit, environment_of, write_results
 from lab.tables.benchmark_table import BENCHMARK, benchmark_lines, missed
+from mmdefect.utils.environment import describe_environment
 from mmdefect.utils.timing import Progress
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -86,6 +88,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--only', nargs='+', metavar='NAME', help='only these measurements'
     )
     parser.add_argument('--out', type=Path, help='results file to write')
+    parser.add_argument(
+        '--add', action='store_true', help='keep the other numbers of that file'
+    )
     return parser.parse_args(argv)
 
 
@@ -96,6 +101,8 @@ def main(argv: list[str] | None = None) -> int:
     # How every weight is initialised, once a model, would bury the progress.
     MMLogger.get_current_instance().setLevel('WARNING')
     warnings.filterwarnings('ignore', module='mmdet')
+    if args.add and args.out is None:
+        raise SystemExit('--add: expected --out as well; say which file')
     suite = build_suite(args)
     names = chosen(suite, args.only)
     if args.out:  # rather now than after many minutes
@@ -104,17 +111,38 @@ def main(argv: list[str] | None = None) -> int:
     metrics = measure(suite, names)
     report(metrics)
     if args.out:
-        write_results(
-            args.out,
-            name=f'{BENCHMARK}{args.suite}',
-            command=f'python {shlex.join([sys.argv[0], *(argv or sys.argv[1:])])}',
-            dataset=suite.dataset,
-            seeds=[0],
-            metrics=metrics,
-            duration_s=time.monotonic() - begin,
-            notes=suite.notes,
-        )
+        write(args, suite, metrics, time.monotonic() - begin, argv or sys.argv[1:])
     return 0
+
+
+def write(
+    args: argparse.Namespace,
+    suite: Suite,
+    metrics: dict[str, float],
+    seconds: float,
+    words: list[str],
+) -> None:
+    """Write the results file, with the other numbers of the old one on demand."""
+    command = f'python {shlex.join([sys.argv[0], *words])}'
+    commit = clean_commit(args.out.parent, ignore=args.out)
+    environment = {**describe_environment(), 'commit': commit}
+    if args.add and args.out.is_file():
+        old = json.loads(args.out.read_text(encoding='utf-8'))
+        metrics = {**old['metrics'], **metrics}
+        seconds += old['duration_s']
+        command = f'{old["command"]}; {command}'
+        environment = environment_of([old, environment])
+    write_results(
+        args.out,
+        name=f'{BENCHMARK}{args.suite}',
+        command=command,
+        dataset=suite.dataset,
+        seeds=[0],
+        metrics=metrics,
+        duration_s=seconds,
+        notes=suite.notes,
+        environment=environment,
+    )
 
 
 def build_suite(args: argparse.Namespace) -> Suite:

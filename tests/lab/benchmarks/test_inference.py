@@ -22,8 +22,8 @@ from lab.benchmarks.inference_engines import (
     WEIGHTS,
     batch_of,
     open_engine,
-    peak_bytes,
 )
+from lab.benchmarks.peak import peak_bytes
 from lab.tables.benchmark_table import LEAST, TARGETS
 from lab.tables.inference_table import inference_lines
 from mmdefect.apis.torch_backend import TorchBackend

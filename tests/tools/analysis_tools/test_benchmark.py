@@ -114,6 +114,26 @@ def test_feature_only_what_is_asked_for(tool, suite) -> None:
         tool.chosen(suite, [name, 'speed'])
 
 
+def test_feature_added_to_what_is_there(
+    tool, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = repository / 'docs/results/bench_detection.json'
+    words = [*TINY, '--only', 'standin_nms/numpy_nms', '--out', str(out)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    assert tool.main(words) == 0
+    content = json.loads(out.read_text(encoding='utf-8'))
+    content['metrics'] = {'startup/mmdet_startup': 1.5, 'standin_nms/numpy_nms': 9.0}
+    out.write_text(json.dumps(content), encoding='utf-8')
+    assert tool.main([*words, '--add']) == 0
+    found = json.loads(out.read_text(encoding='utf-8'))
+    assert found['metrics']['startup/mmdet_startup'] == 1.5
+    assert found['metrics']['standin_nms/numpy_nms'] < 9
+    assert found['command'].endswith('--add')
+    assert found['command'].startswith(content['command'])
+    with pytest.raises(SystemExit, match='--add: expected --out'):
+        tool.main([*TINY, '--add'])
+
+
 @pytest.mark.slow
 def test_feature_student_is_stock_gfl_in_inference(suite, trained) -> None:
     """Equal modules, parameters and FLOPs, and the same boxes out of them."""
