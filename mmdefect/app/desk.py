@@ -17,7 +17,7 @@ from mmdefect.app.exam_scores import (
 from mmdefect.deploy.package import FILE as PACKAGE
 from mmdefect.line.exam import FILE as EXAM
 from mmdefect.line.folder import VERSION, Line, is_line
-from mmdefect.line.opening import open_version
+from mmdefect.line.opening import open_version, tile_of
 from mmdefect.utils.checks import visible
 from mmdefect.utils.files import file_sha256
 
@@ -155,9 +155,11 @@ class Desk:
         return self.path / 'scores' / f'{exam}-{package.name}.json'
 
     def _of(self, exam: str, package: Path) -> list[str]:
-        """Hashes of an exam and a package: scores are of both."""
+        """Hashes of an exam and a package: scores are of both, and of the tiles."""
         described = (self.path / 'exams' / exam / EXAM, package / PACKAGE)
-        return [file_sha256(one) for one in described]
+        tile = tile_of(package)
+        tiles = [] if tile is None else [f'in tiles of {tile}']
+        return [*(file_sha256(one) for one in described), *tiles]
 
 
 def _age(version: str) -> int:

@@ -217,6 +217,7 @@ def _say_step(args: argparse.Namespace, inferencer: DefectInferencer) -> None:
 def _settings(args: argparse.Namespace, inferencer: DefectInferencer) -> dict[str, Any]:
     """What changes results: only with the same may a folder go on."""
     from mmdefect.deploy.package import FILE, is_package
+    from mmdefect.line import opening
     from mmdefect.utils.files import file_sha256
 
     package = Path(args.model) / FILE
@@ -228,6 +229,7 @@ def _settings(args: argparse.Namespace, inferencer: DefectInferencer) -> dict[st
             for name in ('weights', 'step', 'tile', 'threshold', 'product', 'bits')
         },
         **{name: getattr(args, name) for name in ('everything', 'save_pictures')},
+        **({} if args.line is None else {'cut into': opening.tile_of(args.model)}),
         'format': args.format,
         'description of the model': asdict(inferencer.spec),
     }

@@ -134,8 +134,9 @@ def image_of(data: bytes, path: str | Path, *, bits: int | None = None) -> np.nd
         pixels = to_bgr(decode(data, header), bits=bits)
     except ImageError as error:
         # The only cures that are named here are those of 12-bit cameras.
-        more = 'give more bits (--bits 16)'
-        less = 'give bits=12 (--bits 12), or what your camera has'
+        line = '; for a line, to the datasets of training'
+        more = f'give more bits (--bits 16{line})'
+        less = f'give bits=12 (--bits 12{line}), or what your camera has'
         cure = (more if bits else less) if error.cure else None
         raise _unreadable(path, error.why, cure) from None
     except (OSError, MemoryError, cv2.error) as error:

@@ -19,11 +19,18 @@ from mmdefect.deploy.backend import Backend, told
 from mmdefect.deploy.outputs import BoxOutput, MapOutput, Output
 from mmdefect.deploy.spec import ModelSpec
 from mmdefect.deploy.tile_boxes import Tile, merge_boxes
+from mmdefect.utils.checks import brief
 
 SMALLEST = 32
 """Pixels: below this no network sees anything."""
+LARGEST = 1_000_000
+"""Pixels: no image has such a side."""
 MOST = 4096
 """Tiles of one image; one of 20,000 x 20,000 pixels has 529 of 1024 that share 128."""
+
+
+class TooManyTilesError(ValueError):
+    """An image that is too large for its tiles."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +64,10 @@ class Tiling:
                 '(width, height)'
             )
         for side in self.sides:
-            if type(side) is not int or side < SMALLEST:
+            if type(side) is not int or not SMALLEST <= side <= LARGEST:
                 raise ValueError(
-                    f'tile size={self.size!r}: expected at least {SMALLEST} pixels, or '
-                    '(width, height) of it; make it larger'
+                    f'tile size={brief(self.size)}: expected at least {SMALLEST} '
+                    f'pixels and at most {LARGEST}, or (width, height); correct it'
                 )
         if isinstance(self.overlap, bool) or not isinstance(self.overlap, int | float):
             raise ValueError(
@@ -99,7 +106,7 @@ class Tiling:
             height: Of the image, in pixels.
 
         Raises:
-            ValueError: If they would be more than 4,096.
+            TooManyTilesError: If they would be more than 4,096.
         """
         columns, rows = (
             _starts(length, side, int(side - shared))
@@ -108,7 +115,7 @@ class Tiling:
             )
         )
         if (count := len(columns) * len(rows)) > MOST:
-            raise ValueError(
+            raise TooManyTilesError(
                 f'tile size={self.size!r}, overlap={self.overlap!r}: expected at most '
                 f'{MOST} tiles an image, not the {count} of {width}x{height} pixels; '
                 'make the tiles larger or their overlap smaller'
@@ -161,6 +168,8 @@ class TiledBackend:
         self.batch_size = batch_size
         self.spec = spec_in_tiles(backend.spec, self.tiling)
         self.name = backend.name
+        # Of a package, what its graph takes.
+        self.package: Any = getattr(backend, 'package', None)
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Output]:
         """Look at images; see :class:`mmdefect.deploy.backend.Backend`."""

@@ -9,6 +9,7 @@ import numpy as np
 from mmdefect.deploy.decision import decide
 from mmdefect.deploy.result import Prediction
 from mmdefect.deploy.spec import ModelSpec
+from mmdefect.deploy.tiling import TooManyTilesError
 from mmdefect.serving.models import Model
 from mmdefect.serving.reading import Asked, Upload
 from mmdefect.serving.refusal import Refused, sentence_of
@@ -27,6 +28,11 @@ def spec_for(model: Model, asked: Asked) -> ModelSpec:
     try:
         if asked.product is not None:
             spec.check_product(asked.product)
+        if asked.threshold is not None and model.recorder is not None:
+            raise ValueError(
+                'threshold: expected none of the version of a line, whose exams have '
+                'seen its own; calibrate, export and promote what has others'
+            )
         if asked.threshold is not None:
             spec = spec.with_threshold(asked.threshold)
     except ValueError as error:
@@ -52,9 +58,13 @@ def look(
         ValueError: The model says what cannot be decided on, such as NaN.
     """
     said = spec.about.get('bits')  # as the model was taught
-    image = read_image(upload, settings, bits=settings.bits or said)
+    bits, of_line = settings.bits or said, model.recorder is not None
+    image = read_image(upload, settings, bits=bits, of_line=of_line)
     height, width = image.shape[:2]
-    output = model.look(image, product)
+    try:
+        output = model.look(image, product)
+    except TooManyTilesError as error:
+        raise Refused(422, 'image', f'{upload.name}: {error}') from error
     found = decide(
         output, spec, source=upload.name, size=(width, height), product=product
     )
@@ -64,7 +74,7 @@ def look(
 
 
 def read_image(
-    upload: Upload, settings: ServerSettings, *, bits: int | None
+    upload: Upload, settings: ServerSettings, *, bits: int | None, of_line: bool
 ) -> np.ndarray:
     """Pixels as viewers show them; refused by its header before it is decoded.
 
@@ -72,6 +82,7 @@ def read_image(
         upload: The file.
         settings: Its limits.
         bits: How many of its 16 bits a 16-bit image uses; None if nobody says.
+        of_line: Whether a line's version looks at it.
 
     Returns:
         ``(H, W, 3)``, BGR, uint8.
@@ -87,7 +98,13 @@ def read_image(
         pixels = to_bgr(decode(upload.data, header), bits=bits)
     except ImageError as error:
         # The only cures that are named there are those of 12-bit cameras.
-        cure = 'start the server with --bits 12, or what your camera has'
+        number = 16 if bits else 12
+        cure = (
+            f'train with bits={number} in the datasets, or what your camera has, and '
+            'promote that'
+            if of_line
+            else f'start the server with --bits {number}, or what your camera has'
+        )
         raise Refused(
             422,
             'image',

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdefect.line.opening import refuse_other_looks
 from mmdefect.serving.models import Models, Opener, name_packages
 from mmdefect.serving.refusal import sentence_of
 from mmdefect.serving.settings import ServerSettings, token_from_environment
@@ -61,6 +62,8 @@ def run(
     try:
         settings = ServerSettings(token=token or token_from_environment(), **limits)
         name_packages(packages if line is None else [line.folder])
+        if line is not None:
+            refuse_other_looks(line.folder, tile=tile, bits=settings.bits)
     except ValueError as error:
         return _complain(error, 2)
     try:

@@ -187,7 +187,8 @@ def test_feature_twelve_bits(tmp_path: Path) -> None:
     path = png(tmp_path / 'deep.png', image)
     (frame,) = open_frames(path)
     assert str(frame.error).endswith(
-        'give bits=12 (--bits 12), or what your camera has'
+        'give bits=12 (--bits 12; for a line, to the datasets of training), or what '
+        'your camera has'
     )
     (frame,) = open_frames(path, bits=12)
     assert frame.image.max() == 255

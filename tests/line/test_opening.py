@@ -6,21 +6,27 @@ of a tile does not.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 from mmdefect.apis import DefectInferencer
 from mmdefect.app.desk import Desk
 from mmdefect.cli.main import main
+from mmdefect.deploy.runtime import open_package
+from mmdefect.deploy.tiling import TiledBackend
 from mmdefect.line.exams import add_exam
 from mmdefect.line.folder import Line
 from mmdefect.line.opening import open_version, tile_of
 from mmdefect.line.promote import promote
 from mmdefect.line.reference import of_images
-from mmdefect.serving.server import _opener
+from mmdefect.serving.app import create_app
+from mmdefect.serving.models import Models, _trial
+from mmdefect.serving.server import _opener, run
 from tests.helpers.hand_package import hand_package
 
 TILE = {'size': 32, 'overlap': 8}
@@ -95,6 +101,34 @@ def test_feature_a_server(
     (found,) = model([cv2.imread(str(spot))])
     assert (found.score > 0.5) == of_line
     assert model.spec.calibrated == calibrated
+
+
+def test_exception_more_tiles_than_are_looked_at(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault of an image, not of the server."""
+    models = Models(
+        [], open_model=_opener('auto', 'cpu', None, of_line=True), line=line
+    )
+    monkeypatch.setattr('mmdefect.deploy.tiling.MOST', 1)
+    with TestClient(create_app(models)) as to:
+        content = plate(tmp_path / 'large.png', 30).read_bytes()
+        answer = to.post('/predict', files={'file': ('a.png', content)})
+    assert answer.status_code == 422
+    assert 'expected at most 1 tiles an image' in answer.json()['error']
+
+
+def test_feature_a_graph_of_one_size(package: Path, tmp_path: Path) -> None:
+    """It is tried with an image of that size, not of another."""
+    backend = open_package(package)
+    given = backend.package
+    backend.package = replace(given, input=replace(given.input, size=(48, 40)))
+    assert _trial(TiledBackend(backend, **TILE)).shape == (40, 48, 3)
+
+
+@pytest.mark.parametrize('look', [{'tile': TILE}, {'bits': 12}])
+def test_exception_no_other_looks_by_python(line: Line, look: dict) -> None:
+    assert run([], line=line, **look) == 2
 
 
 @pytest.mark.parametrize('command', ['predict', 'serve'])

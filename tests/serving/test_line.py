@@ -79,6 +79,15 @@ def test_smoke_decisions_are_written_down(line: Line) -> None:
     assert line.log.verify().ok
 
 
+def test_exception_a_threshold_that_no_exam_has_seen(line: Line) -> None:
+    """By the log the version would have decided so."""
+    with client_of(line) as to:
+        answer = to.post('/predict', files=FILE, data={'threshold': '0.99'})
+    assert answer.status_code == 422
+    assert 'threshold: expected none of the version of a line' in answer.json()['error']
+    assert line.log.count() == 0
+
+
 def test_feature_a_promotion_needs_no_restart(line: Line) -> None:
     """Nor does a rollback; each answer and each row says which version it is of."""
     with client_of(line) as to:

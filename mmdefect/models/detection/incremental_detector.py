@@ -13,9 +13,13 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmdefect.functional.class_rows import expand_by_class
-from mmdefect.models.detection.distill.context import DenseOutputs, DistillContext
+from mmdefect.models.detection.distill.context import (
+    PARTS,
+    DenseOutputs,
+    DistillContext,
+)
 from mmdefect.models.detection.teacher import Teacher, load_teacher
-from mmdefect.models.detection.teacher_cache import PARTS, TeacherCache
+from mmdefect.models.detection.teacher_cache import TeacherCache
 from mmdefect.registry import MODELS
 
 

@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import fields
 
 import torch
 from torch import Tensor
 
-from mmdefect.models.detection.distill.context import DenseOutputs
-from mmdefect.utils.checks import check_number
+from mmdefect.models.detection.distill.context import PARTS, DenseOutputs
+from mmdefect.utils.checks import check_choice, check_number
 
 Parts = dict[str, list[Tensor]]
-#: Of outputs, all that there is.
-PARTS = tuple(field.name for field in fields(DenseOutputs))
+# Bytes of an entry beside the numbers: key, list and tensors.
+_EACH = 2_000
 
 
 class TeacherCache:
     """A frozen model's outputs, kept by the content of the image.
 
     Where images come back unchanged, or flipped, the model looks at each of them a few
-    times instead of once an epoch. It looks at one at a time: what it says does not
-    depend on the others of a batch, so a resumed run, whose cache begins empty, goes on
-    as if nothing had happened.
+    times instead of once an epoch. It looks at one at a time, as it is padded: what it
+    says does not depend on the pixels of others, so a resumed run, whose cache begins
+    empty, goes on as if nothing had happened.
 
     Args:
-        max_mb: What is kept of all images together, in MB. When it is full, further
-            images are looked at each time.
+        max_mb: About how much is kept of all images together, in MB. When it is full,
+            further images are looked at each time.
         parts: Of :class:`DenseOutputs`, those that are read; others come back empty.
 
     Raises:
-        ValueError: ``max_mb`` is no number, or below 0.
+        ValueError: ``max_mb`` is no number, or below 0, or there is no such part.
     """
 
     def __init__(self, max_mb: float, *, parts: Iterable[str] = PARTS) -> None:
         check_number('model.teacher_cache_mb', max_mb, 0)
         self.max_bytes = max_mb * 1e6
         self.parts = frozenset(parts)
+        for part in sorted(self.parts):
+            check_choice('reads', part, PARTS)
         self.bytes = 0
         self._seen: dict[bytes, Parts] = {}
 
@@ -65,7 +66,7 @@ class TeacherCache:
         if key in self._seen:
             return self._seen[key]
         said = self._read(model(image[None]))
-        size = sum(one.nbytes for part in said.values() for one in part)
+        size = _EACH + sum(one.nbytes for part in said.values() for one in part)
         if self.bytes + size <= self.max_bytes:
             self.bytes += size
             self._seen[key] = said

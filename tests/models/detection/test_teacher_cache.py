@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mmdefect.models.detection.distill.strategies import Distillation
+from mmdefect.models.detection.distill.terms import OldLogits
 from mmdefect.models.detection.teacher_cache import TeacherCache
 from tests.models.detection.conftest import (
     build,
@@ -82,18 +84,50 @@ def test_shape_only_what_is_read_is_kept(teacher_file):
     assert (few.boxes.shape, all_of_it.boxes.shape) == ((2, 0, 4, 17), (2, 189, 4, 17))
     assert few.has_distributions
     assert [level.shape[1] for level in few.features] == [0, 0, 0]
-    assert logits.cache.bytes == few.classes.nbytes
+    assert 0 <= logits.cache.bytes - few.classes.nbytes <= 5_000
+
+
+def test_feature_who_may_read_more_gets_all() -> None:
+    """A term or a strategy of a user that adds to ours, without saying so."""
+
+    class More(OldLogits):
+        pass
+
+    class Said(OldLogits):
+        reads = ('classes', 'boxes')
+
+    class Other(Distillation):
+        def forward(self, context):
+            return {}
+
+    every = {'classes', 'boxes', 'features'}
+    read = {
+        term: Distillation(terms={'a': term()}).reads
+        for term in (OldLogits, More, Said)
+    }
+    assert read == {OldLogits: {'classes'}, More: every, Said: {'classes', 'boxes'}}
+    assert Other(terms={'a': OldLogits()}).reads == every
+    with pytest.raises(ValueError, match=r"reads='class': expected one of classes, "):
+        TeacherCache(1, parts=['class'])
 
 
 def test_feature_full_keeps_no_more_and_still_answers(teacher_file):
     images, _ = make_batch()
-    room = 189 * 3 * 4 / 1e6  # of one image
-    teacher = remembering(teacher_file, size=1.5 * room).teacher
+    teacher = remembering(teacher_file, size=6_000 / 1e6).teacher  # of one image
     expected = teacher(images)
     with calls_of(teacher.bbox_head) as calls:
         assert torch.equal(teacher(images).classes, expected.classes)
         assert len(calls) == 1
-    assert (len(teacher.cache), teacher.cache.bytes) == (1, 189 * 3 * 4)
+    assert len(teacher.cache) == 1
+    assert teacher.cache.bytes <= 6_000
+
+
+def test_feature_what_reads_nothing_is_limited(teacher_file):
+    cache = TeacherCache(0.01, parts=[])
+    teacher = make_student(teacher_file, 'lwf').teacher
+    for number in range(20):
+        cache(teacher, torch.full((1, 3, 64, 64), float(number)))
+    assert len(cache) == 5
 
 
 @pytest.mark.parametrize('size', [-1, float('nan'), 'much', True])

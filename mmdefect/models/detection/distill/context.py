@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -54,6 +54,10 @@ class DenseOutputs:
             boxes=boxes.unflatten(2, (4, boxes.shape[2] // 4)),
             features=tuple(features),
         )
+
+
+#: Names of all outputs.
+PARTS = tuple(part.name for part in fields(DenseOutputs))
 
 
 def flat(maps: Sequence[Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from mmdet.utils import reduce_mean
 from torch import Tensor, nn
 
-from mmdefect.models.detection.distill.context import DistillContext
+from mmdefect.models.detection.distill.context import PARTS, DistillContext
 from mmdefect.models.detection.distill.cross_terms import CrossBoxes, CrossClasses
 from mmdefect.models.detection.distill.terms import (
     DifficultFeatures,
@@ -49,8 +49,17 @@ class Distillation(nn.Module):
 
     @property
     def reads(self) -> set[str]:
-        """Outputs of the frozen model that the terms look at."""
-        return {part for term in self.terms.values() for part in term.reads}
+        """Outputs of the frozen model that are looked at.
+
+        Who adds to a term or to :meth:`forward` may look at more than it says: then
+        all, unless the new class says it, too.
+        """
+        own = type(self).forward is Distillation.forward
+        return {
+            part
+            for term in self.terms.values()
+            for part in (vars(type(term)).get('reads', PARTS) if own else PARTS)
+        }
 
     def forward(self, context: DistillContext) -> dict[str, Tensor]:
         """Return the losses of a batch, each finite and connected to the student."""
