@@ -94,12 +94,12 @@ def review_tab(desk: Desk, tab: Any) -> None:
         return view_of(following, known | {row.id})
 
     @kept
-    def take_out(image: str, known: frozenset[int]) -> tuple[Any, ...]:
-        return view_of(waiting.dismissed(desk, image) if image else None, known)
+    def take_out(image: str, by: str, known: frozenset[int]) -> tuple[Any, ...]:
+        return view_of(waiting.dismissed(desk, image, by) if image else None, known)
 
     for event, step in ((tab.select, 0), (back.click, -1), (on.click, 1)):
         event(partial(open_at, step), [shown, known], view, **MODEL)
-    dismiss.click(take_out, [at, known], view, **MODEL)
+    dismiss.click(take_out, [at, by, known], view, **MODEL)
     for verdict, button in buttons.items():
         given = [at, kind, new, box, by, known]
         button.click(partial(give, verdict), given, view, **MODEL)

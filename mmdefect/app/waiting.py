@@ -168,16 +168,19 @@ def told(desk: Desk, row: Row) -> str:
     return f'{words_of(row)}: written down, row {row.id}{more}'
 
 
-def dismissed(desk: Desk, image: str) -> Shown | None:
+def dismissed(desk: Desk, image: str, by: str = '') -> Shown | None:
     """Take an image out without a verdict, and open what waits after it.
 
     Args:
         desk: Of a line.
         image: Hash of the image.
+        by: Who says so.
     """
     line = line_of(desk)
     following = _following(line, image)
-    queue.done(line, image)
+    for entry in queue.entries(line):
+        if entry.image == image:  # it may be done meanwhile
+            queue.dismiss(line, entry, by=by.strip() or None)
     return opened(desk, following)
 
 

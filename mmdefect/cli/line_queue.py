@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='take an image out without a verdict; it comes back when it is seen '
         f'again: {IMAGE}',
     )
+    parser.add_argument('--by', metavar='NAME', help='who dismisses it')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,9 +42,11 @@ def run(args: argparse.Namespace) -> int:
 
     limit = limit_of(args)
     line = Line(args.line)
+    if args.by is not None and args.dismiss is None:
+        raise ValueError('--by: expected --dismiss IMAGE as well; say which')
     if args.dismiss is not None:
-        queue.done(line, queue.find(line, args.dismiss).image)
-        print(f'dismissed; {_wait(queue.count(line))}')
+        row = queue.dismiss(line, queue.find(line, args.dismiss), by=args.by)
+        print(f'dismissed, row {row.id}; {_wait(queue.count(line))}')
         return 0
     found = queue.entries(line)
     for one in found[:limit]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Boxes near their threshold that are named, the nearest first.
 _NAMED = 3
+#: What a note in the log is about.
+DISMISSED = 'dismissed'
 
 
 def consider(prediction: Prediction, rule: QueueRule) -> str | None:
@@ -193,6 +195,31 @@ def has_room(line: Line, image: str | None) -> bool:
     """Whether an image, by its hash, waits already or would be taken."""
     waits = image is not None and path_of(line, image).exists()
     return waits or not is_full(line)
+
+
+def dismiss(line: Line, entry: Entry, *, by: str | None = None) -> Row:
+    """Take an image out of the queue without a verdict: that is written down first.
+
+    Args:
+        line: Whose queue.
+        entry: Of the image.
+        by: Who says so.
+
+    Returns:
+        The row of the log.
+    """
+    body = {'what': DISMISSED, 'queued': entry.reason}
+    body |= {'why': entry.detail} if entry.detail else {}
+    row = line.log.append(
+        'note',
+        version=entry.version,
+        image=None if entry.image.startswith(UNREAD) else entry.image,
+        source=entry.source,
+        product=entry.product,
+        body=body | ({'by': by} if by else {}),
+    )
+    done(line, entry.image)
+    return row
 
 
 def done(line: Line, image: str) -> bool:

@@ -45,7 +45,10 @@ def test_smoke(line: Line, capsys: Out) -> None:
     found = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
     assert [one['source'] for one in found] == ['0.png', '1.png', '2.png']
     assert main(['line', 'queue', 'l', '--dismiss', found[0]['image']]) == 0
-    assert capsys.readouterr().out == 'dismissed; 2 wait\n'
+    row = next(line.log.rows(newest=True))
+    assert capsys.readouterr().out == f'dismissed, row {row.id}; 2 wait\n'
+    assert (row.kind, row.image, row.source) == ('note', found[0]['image'], '0.png')
+    assert row.body == {'what': 'dismissed', 'queued': 'margin'}
     assert main(['line', 'queue', 'l']) == 0
     assert capsys.readouterr().out.splitlines()[-1] == '2 wait'
     assert line.log.count(kind='verdict') == 0
@@ -62,8 +65,13 @@ def test_feature_what_could_not_be_read_is_dismissed_by_name(
     assert ', cannot read empty.png (zero bytes)  empty.png' in capsys.readouterr().out
     assert main(['line', 'verdict', 'l', 'confirmed', 'empty.png']) == 1
     assert 'queue LINE --dismiss' in capsys.readouterr().err
-    assert main(['line', 'queue', 'l', '--dismiss', 'empty.png']) == 0
-    assert capsys.readouterr().out == 'dismissed; 2 wait\n'
+    assert main(['line', 'queue', 'l', '--dismiss', 'empty.png', '--by', 'Bo']) == 0
+    assert capsys.readouterr().out == f'dismissed, row {row.id + 1}; 2 wait\n'
+    row = next(line.log.rows(newest=True))
+    assert (row.image, row.source, row.body['by']) == (None, 'empty.png', 'Bo')
+    assert line.verify().ok
+    assert main(['line', 'queue', 'l', '--by', 'Bo']) == 1
+    assert '--by: expected --dismiss' in capsys.readouterr().err
 
 
 def test_exception(line: Line, capsys: Out) -> None:
@@ -82,7 +90,7 @@ def test_feature_dismissed_by_what_a_verdict_takes(line: Line, capsys: Out) -> N
         ('renamed.png', '1.png', hash_of('2.png')[:8]), left, strict=True
     ):
         assert main(['line', 'queue', 'l', '--dismiss', given]) == 0
-        assert capsys.readouterr().out == f'dismissed; {wait}\n'
+        assert capsys.readouterr().out.endswith(f'; {wait}\n')
     row = line.log.append('decision', source='gone.png', decision='undecided')
     queue.enqueue(line, row, 'error')
     (entry,) = queue.entries(line)
