@@ -6,11 +6,14 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from PIL import Image
 
 from mmdefect.engine.guards import guarded
 from mmdefect.streams.closing import sum_up
@@ -33,6 +36,10 @@ class Fills(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         if runner.epoch == 1:
             limit_files(1000)
+
+
+def save_blank(figure: Figure, path: Path, **_: Any) -> None:
+    Image.new('RGB', (8, 8), 'white').save(path)
 
 
 def names(folder: Path) -> set[str]:
@@ -84,8 +91,14 @@ def test_exception_while_the_state_of_a_stream_is_written(tmp_path: Path) -> Non
     assert json.loads((work_dir / 'stream.json').read_text())['steps'][0]['state']
 
 
-def test_exception_while_a_report_is_drawn(tmp_path: Path) -> None:
-    """Models and scores are done; the page of before stays until a new one is whole."""
+def test_exception_while_a_report_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Models and scores are done; the page of before stays until a new one is whole.
+
+    Figures are blank: what is in them is not looked at here.
+    """
+    monkeypatch.setattr(Figure, 'savefig', save_blank)
     work_dir, said = make_stream(tmp_path), []
     sum_up(work_dir, lambda text, _: said.append(text))
     page = (work_dir / 'report/index.html').read_bytes()
