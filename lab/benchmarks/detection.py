@@ -7,33 +7,36 @@ neither, except for how many boxes the released terms' NMS sees.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.structures import InstanceData
 from torch import Tensor
 
 from lab.benchmarks import detection_costs as costs
 from lab.benchmarks.detection_keep import keep_iteration
+from lab.benchmarks.detection_models import (
+    BOXES_PER_IMAGE,
+    checkpoint_bytes,
+    initialised,
+    iteration,
+    random_batch,
+    step_config,
+    taught,
+)
 from lab.benchmarks.nms import numpy_nms, random_boxes
 from mmdefect import mmcv_ext_standin
 from mmdefect.apis import load_config
-from mmdefect.streams.stream import resolve_step_config
 from mmdefect.utils.checks import check_choice
 from mmdefect.utils.timing import Progress, interleaved
 
 Measurement = Callable[[Progress | None], dict[str, float]]
-Batch = dict[str, list]
 
 PRESETS = {
     'gfl': 'gfl_stream/joint_r50_fpn_2x_neu-det_3+3.py',
@@ -46,8 +49,6 @@ SMALL = 'gfl/gfl_mobilenet-v2_fpn_cpu_neu-det.py'
 WIDTHS = dict.fromkeys((18, 34), (64, 128, 256, 512)) | dict.fromkeys(
     (50, 101, 152), (256, 512, 1024, 2048)
 )
-BOXES_PER_IMAGE = 2
-OLD_CLASSES, NEW_CLASSES = 3, 3
 NMS_IOU = 0.6
 
 
@@ -126,9 +127,8 @@ class DetectionSuite:
 
     def config(self, name: str, step: int = 1) -> Config:
         """Return a step of a preset, at this depth and without pretrained weights."""
-        cfg = resolve_step_config(load_config(self.configs / PRESETS[name]), step)
-        init_default_scope(cfg.default_scope)
-        cfg.model.backbone.update(depth=self.depth, init_cfg=None)
+        cfg = step_config(self.configs / PRESETS[name], step)
+        cfg.model.backbone.update(depth=self.depth)
         cfg.model.neck.in_channels = list(WIDTHS[self.depth])
         return cfg
 
@@ -139,13 +139,9 @@ class DetectionSuite:
         """
         torch.manual_seed(0)
         cfg = self.config(name)
-        with TemporaryDirectory() as folder:
-            if 'distill' in cfg.model:
-                path = Path(folder) / 'teacher.pth'
-                before = _initialised(self.config('gfl', step=0).model)
-                path.write_bytes(checkpoint_bytes(before))
-                cfg.model.teacher = dict(checkpoint=str(path))
-            return _initialised(cfg.model)
+        if 'distill' not in cfg.model:
+            return initialised(cfg.model)
+        return taught(cfg.model, by=initialised(self.config('gfl', step=0).model))
 
     def stock(self, student: Any) -> Any:
         """Build mmdet's own ``GFL`` with the student's weights."""
@@ -158,9 +154,8 @@ class DetectionSuite:
     def training_step(self, name: str) -> tuple[Any, Callable[[], Any]]:
         """Return a detector and what trains it by one iteration on a fixed batch."""
         model = self.detector(name).train()
-        wrapper = build_optim_wrapper(model, self.config(name).optim_wrapper)
         batch = random_batch(self.batch_size, size=self.image_size)
-        return model, lambda: model.train_step(batch, wrapper)
+        return model, iteration(model, self.config(name).optim_wrapper, batch)
 
     def predictor(self, model: Any) -> Callable[[], list]:
         """Return what detects on one preprocessed image, up to the kept boxes."""
@@ -184,12 +179,7 @@ class DetectionSuite:
         return measure
 
     def _keep(self, progress: Progress | None = None) -> dict[str, float]:
-        return keep_iteration(
-            self.configs,
-            pairs=self.train_pairs,
-            batch_of=random_batch,
-            progress=progress,
-        )
+        return keep_iteration(self.configs, pairs=self.train_pairs, progress=progress)
 
     def _inference(self, progress: Progress | None = None) -> dict[str, float]:
         student = self.detector('sd_idd')
@@ -232,7 +222,7 @@ class DetectionSuite:
         cfg = load_config(self.configs / SMALL)
         init_default_scope(cfg.default_scope)
         cfg.model.backbone.init_cfg = None
-        model = _initialised(cfg.model).train()
+        model = initialised(cfg.model).train()
         return costs.merged_adamw(self.pairs, model, progress)
 
     def _metric(self, progress: Progress | None = None) -> dict[str, float]:
@@ -271,46 +261,7 @@ def torch_nms(ops: ModuleType, *, size: int) -> Callable[[], Tensor]:
     return lambda: ops.nms(boxes, scores, iou_threshold=NMS_IOU, offset=0)
 
 
-def random_batch(images: int, *, size: int, seed: int = 0) -> Batch:
-    """Return a batch as mmdet's pipelines make it, labelled with new classes."""
-    from mmdet.structures import DetDataSample
-
-    random = torch.Generator().manual_seed(seed)
-    shape = (3, size, size)
-    inputs, samples = [], []
-    for _ in range(images):
-        pixels = torch.randint(0, 256, shape, generator=random, dtype=torch.uint8)
-        meta = {'img_shape': shape[1:], 'ori_shape': shape[1:], 'scale_factor': (1, 1)}
-        sample = DetDataSample(metainfo=meta)
-        sample.gt_instances = _random_instances(size, random)
-        inputs.append(pixels)
-        samples.append(sample)
-    return {'inputs': inputs, 'data_samples': samples}
-
-
-def _random_instances(size: int, random: torch.Generator) -> InstanceData:
-    count = BOXES_PER_IMAGE
-    corner = torch.rand(count, 2, generator=random) * size / 2
-    extent = (torch.rand(count, 2, generator=random) + 0.25) * size / 3
-    labels = torch.randint(NEW_CLASSES, (count,), generator=random) + OLD_CLASSES
-    return InstanceData(bboxes=torch.cat((corner, corner + extent), 1), labels=labels)
-
-
-def checkpoint_bytes(model: Any) -> bytes:
-    """Return a checkpoint of a detector: its weights, and meta that is always equal."""
-    file = io.BytesIO()
-    meta = {'epoch': 1, 'iter': 1, 'seed': 0}
-    torch.save({'meta': meta, 'state_dict': model.state_dict()}, file)
-    return file.getvalue()
-
-
 def compiled_ops() -> ModuleType | None:
     """Return mmcv's compiled operators, or None where the stand-in serves."""
     module = import_module('mmcv._ext')
     return None if Path(module.__file__ or '').suffix == '.py' else module
-
-
-def _initialised(cfg: Any) -> Any:
-    model = MODELS.build(cfg)
-    model.init_weights()
-    return model

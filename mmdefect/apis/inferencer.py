@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from mmdefect.deploy.sources import (
     count_frames,
     open_frames,
 )
-from mmdefect.deploy.tiling import TiledBackend, spec_in_tiles
+from mmdefect.deploy.tiling import TiledBackend, calibrated_tile, spec_in_tiles
 from mmdefect.utils.checks import check_choice, check_number, check_type
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class DefectInferencer:
             others are computed by ``'torch'``.
         batch_size: Pictures that the model looks at together.
         tile: ``dict(size=, overlap=)`` in pixels: large pictures are cut into
-            overlapping tiles and their results merged. None looks at whole ones.
+            overlapping tiles and their results merged. None looks at whole ones,
+            ``'calibrated'`` as the thresholds of the model were chosen.
         threshold: From which score on a defect is called one, in place of what was
             calibrated: one number, or a number a class (or product).
         product: Of a model of maps: which product all pictures show; a model that
@@ -87,7 +88,7 @@ class DefectInferencer:
         device: str = 'auto',
         backend: str = 'auto',
         batch_size: int = 1,
-        tile: Mapping[str, Any] | None = None,
+        tile: Mapping[str, Any] | Literal['calibrated'] | None = None,
         threshold: float | Mapping[str, float] | None = None,
         product: str | None = None,
         bits: int | None = None,
@@ -100,14 +101,15 @@ class DefectInferencer:
             check_number('step', step, 0, whole=True)
         if product is not None:
             check_type('product', product, str, expected='a name')
-        if tile is not None:
+        if tile is not None and tile != 'calibrated':
             _check_tile(tile)
         self.backend = open_backend(
             model, weights=weights, step=step, device=device, backend=backend
         )
         spec = spec_in_tiles(self.backend.spec, None)
-        if tile is not None:
-            self.backend = TiledBackend(self.backend, batch_size=batch_size, **tile)
+        cut = calibrated_tile(self.backend.spec) if tile == 'calibrated' else tile
+        if cut is not None:
+            self.backend = TiledBackend(self.backend, batch_size=batch_size, **cut)
             spec = self.backend.spec
         if product is not None:
             spec.check_product(product)

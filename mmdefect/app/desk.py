@@ -15,9 +15,10 @@ from mmdefect.app.exam_scores import (
     read_scores,
 )
 from mmdefect.deploy.package import FILE as PACKAGE
+from mmdefect.deploy.tiling import calibrated_tile
 from mmdefect.line.exam import FILE as EXAM
 from mmdefect.line.folder import VERSION, Line, is_line
-from mmdefect.line.opening import open_version, tile_of
+from mmdefect.line.opening import open_version
 from mmdefect.utils.checks import visible
 from mmdefect.utils.files import file_sha256
 
@@ -157,7 +158,7 @@ class Desk:
     def _of(self, exam: str, package: Path) -> list[str]:
         """Hashes of an exam and a package: scores are of both, and of the tiles."""
         described = (self.path / 'exams' / exam / EXAM, package / PACKAGE)
-        tile = tile_of(package)
+        tile = calibrated_tile(self.model(package.name).spec)
         tiles = [] if tile is None else [f'in tiles of {tile}']
         return [*(file_sha256(one) for one in described), *tiles]
 

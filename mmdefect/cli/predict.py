@@ -186,13 +186,12 @@ def _check(args: argparse.Namespace, share: Share) -> None:
 
 def _opened(args: argparse.Namespace) -> DefectInferencer:
     from mmdefect.apis.inferencer import DefectInferencer
-    from mmdefect.line import opening
 
     return DefectInferencer(
         **model_settings(args),
         backend=args.backend,
         batch_size=args.batch_size,
-        tile=tile_of(args) if args.line is None else opening.tile_of(args.model),
+        tile=tile_of(args) if args.line is None else 'calibrated',
         threshold=threshold_of(args),
         product=args.product,
         bits=args.bits,
@@ -217,7 +216,7 @@ def _say_step(args: argparse.Namespace, inferencer: DefectInferencer) -> None:
 def _settings(args: argparse.Namespace, inferencer: DefectInferencer) -> dict[str, Any]:
     """What changes results: only with the same may a folder go on."""
     from mmdefect.deploy.package import FILE, is_package
-    from mmdefect.line import opening
+    from mmdefect.deploy.tiling import calibrated_tile
     from mmdefect.utils.files import file_sha256
 
     package = Path(args.model) / FILE
@@ -229,7 +228,7 @@ def _settings(args: argparse.Namespace, inferencer: DefectInferencer) -> dict[st
             for name in ('weights', 'step', 'tile', 'threshold', 'product', 'bits')
         },
         **{name: getattr(args, name) for name in ('everything', 'save_pictures')},
-        **({} if args.line is None else {'cut into': opening.tile_of(args.model)}),
+        **({} if args.line is None else {'cut into': calibrated_tile(inferencer.spec)}),
         'format': args.format,
         'description of the model': asdict(inferencer.spec),
     }

@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdefect.deploy.package import read_package
-from mmdefect.deploy.tiling import calibrated_tile
-
 if TYPE_CHECKING:
     from mmdefect.apis.inferencer import DefectInferencer
 
@@ -29,12 +26,7 @@ def open_version(folder: Path, **settings: Any) -> DefectInferencer:
     """
     from mmdefect.apis.inferencer import DefectInferencer
 
-    return DefectInferencer(folder, tile=tile_of(folder), **settings)
-
-
-def tile_of(folder: str | Path) -> dict[str, Any] | None:
-    """Of a package: ``size`` and ``overlap``, or None; raises as it is read."""
-    return calibrated_tile(read_package(folder).spec)
+    return DefectInferencer(folder, tile='calibrated', **settings)
 
 
 def refuse_other_looks(line: str | Path, *, tile: Any, bits: Any) -> None:

@@ -28,12 +28,12 @@ def spec_for(model: Model, asked: Asked) -> ModelSpec:
     try:
         if asked.product is not None:
             spec.check_product(asked.product)
-        if asked.threshold is not None and model.recorder is not None:
-            raise ValueError(
-                'threshold: expected none of the version of a line, whose exams have '
-                'seen its own; calibrate, export and promote what has others'
-            )
         if asked.threshold is not None:
+            if model.recorder is not None:
+                raise ValueError(
+                    'threshold: expected none of the version of a line, whose exams '
+                    'have seen its own; calibrate, export and promote what has others'
+                )
             spec = spec.with_threshold(asked.threshold)
     except ValueError as error:
         raise Refused(422, 'request', sentence_of(error)) from error

@@ -17,11 +17,12 @@ from fastapi.testclient import TestClient
 from mmdefect.apis import DefectInferencer
 from mmdefect.app.desk import Desk
 from mmdefect.cli.main import main
+from mmdefect.deploy.package import read_package
 from mmdefect.deploy.runtime import open_package
-from mmdefect.deploy.tiling import TiledBackend
+from mmdefect.deploy.tiling import TiledBackend, calibrated_tile
 from mmdefect.line.exams import add_exam
 from mmdefect.line.folder import Line
-from mmdefect.line.opening import open_version, tile_of
+from mmdefect.line.opening import open_version
 from mmdefect.line.promote import promote
 from mmdefect.line.reference import of_images
 from mmdefect.serving.app import create_app
@@ -73,7 +74,8 @@ def test_smoke_as_it_was_calibrated(package: Path, spot: Path, tmp_path: Path) -
     assert opened.predict_one(spot).decision == 'defective'
     assert opened.spec.calibrated
     hand_package(tmp_path / 'whole', 'maps')
-    assert (tile_of(package), tile_of(tmp_path / 'whole')) == (TILE, None)
+    specs = (read_package(folder).spec for folder in (package, tmp_path / 'whole'))
+    assert [*map(calibrated_tile, specs)] == [TILE, None]
 
 
 def test_feature_exams_and_the_page(line: Line, spot: Path) -> None:

@@ -16,7 +16,11 @@ from torch import Tensor, nn
 from mmdefect.functional.boxes import aligned_giou, aligned_iou
 from mmdefect.functional.distillation import distribution_kl, quality_focal
 from mmdefect.functional.regions import Region
-from mmdefect.models.detection.distill.context import DenseOutputs, DistillContext
+from mmdefect.models.detection.distill.context import (
+    PARTS,
+    DenseOutputs,
+    DistillContext,
+)
 from mmdefect.utils.checks import check_choice, check_range
 
 
@@ -34,7 +38,7 @@ class Term(nn.Module):
     """
 
     summed = True
-    reads: ClassVar[tuple[str, ...]] = ('classes', 'boxes', 'features')
+    reads: ClassVar[tuple[str, ...]] = PARTS
 
     def __init__(self, *, weight: float) -> None:
         super().__init__()
