@@ -59,7 +59,8 @@ def _percent(metrics: Mapping[str, float], key: str) -> str:
 
 
 def _plain(metrics: Mapping[str, float], key: str) -> str:
-    return _cell(metrics, key, 1, '.3g')
+    form = '.3g' if metrics.get(key, 0) < 1000 else ',.0f'
+    return _cell(metrics, key, 1, form)
 
 
 def _cell(metrics: Mapping[str, float], key: str, factor: float, form: str) -> str:

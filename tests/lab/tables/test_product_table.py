@@ -13,7 +13,7 @@ METRICS = {
     'resnet50/memory/mb_per_product': 1.234,
     'resnet50/memory/seconds_per_product': 42.4,
     'resnet50/joint/image_auroc/bottle': 0.75,
-    'resnet50/joint/seconds_per_product': 600.0,
+    'resnet50/joint/seconds_per_product': 1600.4,
 }
 
 
@@ -23,7 +23,7 @@ def test_feature_tables() -> None:
     lines = product_lines(METRICS)
     assert lines[2:4] == [
         '| `resnet50/memory` | 95.1 ± 0.2 | – | – | – | 100.0 | – | – | 1.23 | 42.4 |',
-        '| `resnet50/joint` | – | – | – | – | – | – | – | – | 600 |',
+        '| `resnet50/joint` | – | – | – | – | – | – | – | – | 1,600 |',
     ]
     assert lines[5:] == [
         '| image AUROC, % | bottle | pcb |',
