@@ -30,9 +30,9 @@ from mmdefect.streams.state import StreamState, inside
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
 
 Info = Mapping[str, Any]
-# Images of a class whose features are looked at; images drawn at once; iterations
-# between two lines of the log.
-SEEN, AT_ONCE, EVERY = 200, 10, 50
+# Images of a class whose features are looked at; most images drawn at once, and pixels
+# of them together; iterations between two lines of the log.
+SEEN, AT_ONCE, PIXELS, EVERY = 200, 10, 4_000_000, 50
 
 
 def draw(
@@ -140,7 +140,7 @@ class _Drawing:
             sample, truth = self._seen(info)
             appearance.see(self.model, pseudo_collate([sample]), truth.bboxes)
         grey = all(_is_grey(sample['inputs']) for sample, _ in truths.values())
-        images = {}
+        images: dict[str, Tensor] = {}
         for number, (shape, paths) in enumerate(_alike(truths)):
             drawn = draw_images(
                 self.model,
@@ -181,14 +181,15 @@ def _is_grey(image: Tensor) -> bool:
 def _alike(
     truths: Mapping[str, tuple[Any, InstanceData]],
 ) -> Iterator[tuple[tuple[int, int], list[str]]]:
-    """Shapes, and the paths of at most :data:`AT_ONCE` images that have it."""
+    """Shapes, and the paths of some images that have it, as many as fit."""
     shapes: dict[tuple[int, int], list[str]] = {}
     for path, (sample, _) in truths.items():
         height, width = sample['inputs'].shape[-2:]
         shapes.setdefault((height, width), []).append(path)
-    for shape, paths in shapes.items():
-        for start in range(0, len(paths), AT_ONCE):
-            yield shape, paths[start : start + AT_ONCE]
+    for (height, width), paths in shapes.items():
+        some = min(AT_ONCE, max(1, PIXELS // (height * width)))
+        for start in range(0, len(paths), some):
+            yield (height, width), paths[start : start + some]
 
 
 def _tell(name: str, iterations: int, iteration: int, off: float) -> None:
