@@ -36,7 +36,10 @@ CHANGES = {
         'model.compression',
         'model.transformer.neighbours',
     },
-    **{f'method=keep-{n}': {'method', 'stream.memory'} for n in ('1mb', 10, 30)},
+    **{
+        f'method=keep-{n}': {'method', 'stream.memory'}
+        for n in ('1mb', 10, 30, 'drawn')
+    },
     'protocol': {'stream.protocol', 'stream.steps'}
     | {f'stream.{part}.{key}' for part in ('base', 'increment') for key in LENGTH},
     # Which of its terms need as many new classes as old ones.

@@ -108,6 +108,11 @@ from mmdefect.functional.maps import (
     enlarging_matrix,
     top_mean,
 )
+from mmdefect.functional.moments import (
+    moment_distance,
+    place_weights,
+    region_moments,
+)
 from mmdefect.functional.ranking import (
     Ranking,
     aupro,

@@ -8,18 +8,21 @@ from typing import Any
 
 from mmdefect.utils.checks import check_number
 
-KINDS = ('images', 'images_mb', 'crops')
+KINDS = ('images', 'images_mb', 'crops', 'drawn')
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What may be kept; one of ``images``, ``images_mb`` and ``crops``.
+    """What may be kept; one of :data:`KINDS`.
 
     Attributes:
         images: Whole images of each class.
         images_mb: Megabytes (10^6 bytes) of image files in all, shared by the classes
             alike: with every step each class has less.
         crops: Objects of each class, cut out by their boxes (PNG).
+        drawn: Images of each class that the model of the step draws; of a photograph,
+            its boxes alone are kept.
+        iterations: Of a drawing.
         share: Share of a training batch that is remembered images; the step's own
             images are as many as ``batch_size`` says, so a batch of 8 becomes one of
             10 by 0.2.
@@ -34,6 +37,8 @@ class Budget:
     images: int | None = None
     images_mb: float | None = None
     crops: int | None = None
+    drawn: int | None = None
+    iterations: int = 200
     share: float = 0.2
     start_from: str | None = None
     interim: str | None = None
@@ -47,7 +52,9 @@ class Budget:
     @property
     def number(self) -> int | None:
         """How many of a class, where they are counted."""
-        return self.crops if self.images is None else self.images
+        return next(
+            (n for n in (self.images, self.crops, self.drawn) if n is not None), None
+        )
 
     def replayed(self, batch_size: int) -> int:
         """Remembered images beside a batch of this many own ones; at least one."""
@@ -84,6 +91,7 @@ def budget_of(settings: Mapping[str, Any] | None) -> Budget | None:
         check_number(f'stream.memory.{kind}', size, 0)
     else:
         check_number(f'stream.memory.{kind}', size, 1, whole=True)
+    check_number('stream.memory.iterations', budget.iterations, 1, whole=True)
     check_number('stream.memory.share', budget.share, 0.01, 0.9)
     check_number('stream.memory.interim_score', budget.interim_score, 0, 1)
     if budget.interim is not None and budget.crops is not None:

@@ -37,9 +37,9 @@ class DetectionStream(Stream):
     Args:
         memory: What is kept of a step for the later ones, which see it again beside
             their own images: ``dict(images=10)`` (of each class) or
-            ``dict(images_mb=1)`` (in all), or objects cut out of them,
-            ``dict(crops=30)``; see :class:`mmdefect.streams.budget.Budget`;
-            None keeps nothing.
+            ``dict(images_mb=1)`` (in all), objects cut out of them,
+            ``dict(crops=30)``, or images that the model draws, ``dict(drawn=10)``; see
+            :class:`mmdefect.streams.budget.Budget`; None keeps nothing.
         kwargs: As for :class:`Stream`.
 
     Raises:
@@ -156,9 +156,20 @@ class DetectionStream(Stream):
         if not step and budget.start_from:
             kept = still_kept(Path(budget.start_from), classes=classes, **share)
         else:
-            seen = seen_in(self._training_set(cfg), step, budget)
-            kept += choose(seen, classes=new, seed=seed, **share)
+            dataset = self._training_set(cfg)
+            seen = seen_in(dataset, step, budget)
+            chosen = choose(seen, classes=new, seed=seed, **share)
+            if budget.drawn is not None:
+                from mmdefect.streams.drawn import draw  # builds models
+
+                more = {'dataset': dataset, 'iterations': budget.iterations}
+                chosen = draw(cfg, step, folder, chosen=chosen, seed=seed, **more)
+            kept += chosen
         memory = keep(folder, kept, budget=budget, **about)
+        if budget.drawn is not None:
+            from mmdefect.streams.drawn import forget_drafts
+
+            forget_drafts(folder)
         kind = 'images' if budget.crops is None else 'crops'
         size = f'{len(memory.images)} {kind}, {memory.bytes / 1000:.0f} kB'
         return f'{size}, of {len(classes)} classes'

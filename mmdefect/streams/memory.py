@@ -41,7 +41,7 @@ class Cut:
 
 
 # What is kept, and where its file comes from.
-Pair = tuple[Remembered, Path | Cut]
+Pair = tuple[Remembered, Path | Cut | bytes]
 
 
 def seen_in(dataset: Any, step: int, budget: Budget) -> list[Pair]:
@@ -153,7 +153,7 @@ def choose(
         ValueError: There are fewer images than the budget asks for, or not one fits.
     """
     check_enough((image for image, _ in images), classes, budget)
-    order = sorted(images, key=lambda pair: _rank(seed, pair[0].source))
+    order = sorted(images, key=lambda pair: rank(seed, pair[0].source))
     chosen: list[Pair] = []
     taken: set[str] = set()
     for name in classes:
@@ -199,7 +199,8 @@ def within(
     return kept
 
 
-def _rank(seed: int, name: str) -> bytes:
+def rank(seed: int, name: str) -> bytes:
+    """What to sort by for a choice that hangs on seed and name alone."""
     return hashlib.sha256(f'{seed},{name}'.encode()).digest()
 
 

@@ -74,7 +74,7 @@ def label_new_kinds(
     loaded = load_weights(path)
     checkpoints.check_classes(loaded, list(seen_classes), path, step)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        model = _model(cfg, state_dict_of(loaded, path))
+        model = detector_alone(cfg, state_dict_of(loaded, path))
         images = DATASETS.build(
             {
                 'type': 'mmdefect.MemoryDataset',
@@ -92,8 +92,13 @@ def label_new_kinds(
     write_json(target, {**about, 'boxes': boxes})
 
 
-def _model(cfg: Config, state: dict[str, Any]) -> Any:
-    """The detector of a step without its teacher."""
+def detector_alone(cfg: Config, state: dict[str, Any]) -> Any:
+    """The detector of a step without its teacher.
+
+    Args:
+        cfg: Config of the step, in whose scope this is called.
+        state: Its weights.
+    """
     settings = copy.deepcopy(cfg.model)
     for key in ('teacher', 'distill'):
         settings.pop(key, None)

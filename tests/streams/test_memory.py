@@ -64,7 +64,7 @@ class TestBudget:
     @pytest.mark.parametrize(
         ('settings', 'message'),
         [
-            ({}, r'expected one of images, images_mb, crops, found'),
+            ({}, r'expected one of images, images_mb, crops, drawn, found'),
             ({'images': 3, 'images_mb': 1}, r'found images, images_mb; keep one kind'),
             ({'images': 0}, r'stream.memory.images=0: expected at least 1'),
             ({'images': 2.5}, r'expected a whole number'),
@@ -72,6 +72,8 @@ class TestBudget:
             ({'images': 3, 'share': 1}, r'share=1: expected .* at most 0.9'),
             ({'crops': 3, 'interim': 'a'}, r"interim='a' with crops: expected images"),
             ({'images': 3, 'interim_score': 2}, r'interim_score=2: expected'),
+            ({'drawn': 0}, r'stream.memory.drawn=0: expected at least 1'),
+            ({'drawn': 2, 'iterations': 0}, r'stream.memory.iterations=0: expected'),
             ({'pictures': 3}, r'stream.memory.pictures: expected one of images,'),
         ],
     )

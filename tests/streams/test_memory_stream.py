@@ -15,6 +15,8 @@ from mmengine.runner import Runner
 
 from mmdefect.apis import load_config
 from mmdefect.datasets.boxes.memory_file import MANIFEST, read_memory
+from mmdefect.models.detection.drawing import draw_images
+from mmdefect.streams import drawn
 from mmdefect.streams.pseudo_labels import label_new_kinds
 from mmdefect.streams.recall import PSEUDO_LABELS
 from mmdefect.streams.state import StepState, StreamState
@@ -338,6 +340,50 @@ def test_feature_crops(
     assert seen.rehearsed & {0, 1, 2}
     assert seen.rehearsed & {3, 4, 5}
     assert max(map(sum, seen.sizes)) == 6
+
+
+@pytest.mark.slow
+def test_feature_drawn(
+    finished: Path,
+    toy_neu_det: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No pixel of a photograph; a drawing that was killed goes on, and ends alike."""
+    config = REPO / 'configs/keep/keep-0_r18_fpn_toy_neu-det_3+3.py'
+    more = {
+        'stream.memory': dict(drawn=2, iterations=3),
+        'stream.start_from': str(finished),
+    }
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    calls: list[int] = []
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError('killed')
+        return draw_images(*args, **kwargs)
+
+    monkeypatch.setattr(drawn, 'draw_images', counted)
+    with pytest.raises(RuntimeError, match='killed'):
+        stream_runner(toy_neu_det, killed, config, **more).train()
+    stream_runner(toy_neu_det, killed, config, resume=True, **more).train()
+    assert len(calls) == 1 + 3 + 3  # the one that failed, and once each class
+    assert not (killed / 'step_0/drawing').exists()
+    seen = Batches()
+    watched(seen, monkeypatch)
+    stream_runner(toy_neu_det, whole, config, **more).train()
+    assert seen.labels == {0, 1, 2}
+    memory = read_memory(whole / 'step_1/memory')
+    assert memory.images == read_memory(killed / 'step_1/memory').images
+    assert [image.step for image in memory.images] == [0] * 6 + [1] * 6
+    side = build_stream(load_config(config)).resolve(load_config(config), 0)
+    (size,) = {(image.width, image.height) for image in memory.images}
+    assert max(size) == max(side.test_dataloader.dataset.pipeline[1].scale)
+    for image in memory.images:
+        assert image.file.endswith('.png')
+        assert image.shows(image.kept_for)
+        assert all(0 <= v <= max(size) for box in image.boxes for v in box['bbox'])
 
 
 @pytest.mark.slow
