@@ -28,6 +28,7 @@ from mmdefect.streams.memory import Pair, rank
 from mmdefect.streams.pseudo_labels import detector_alone
 from mmdefect.streams.state import StreamState, inside
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
+from mmdefect.utils.config import innermost
 
 Info = Mapping[str, Any]
 # Images of a class whose features are looked at; most images drawn at once, and pixels
@@ -74,7 +75,7 @@ def draw(
         model = detector_alone(cfg, state_dict_of(load_weights(path), path))
         drawing = _Drawing(
             model=model.to(get_device()),
-            look=Compose(cfg.test_dataloader.dataset.pipeline),
+            look=Compose(innermost(cfg.test_dataloader.dataset).pipeline),
             dataset=dataset,
             seed=seed,
             iterations=iterations,
@@ -158,7 +159,7 @@ class _Drawing:
     def _seen(self, info: Info) -> tuple[Any, InstanceData]:
         """An image as the network sees it, and its boxes there."""
         sample = self.look(dict(info))
-        across, down = sample['data_samples'].scale_factor
+        across, down = sample['data_samples'].metainfo.get('scale_factor', (1, 1))
         boxes = [box for box in info['instances'] if not box.get('ignore_flag')]
         corners = torch.tensor([box['bbox'] for box in boxes]).float().view(-1, 4)
         return sample, InstanceData(

@@ -8,6 +8,7 @@ import pickle
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import count
 from typing import Any, TypeVar
 
 import torch
@@ -21,6 +22,7 @@ from mmengine.dist import (
     is_distributed,
     is_main_process,
 )
+from torch.distributed.distributed_c10d import _get_default_store
 
 T = TypeVar('T')
 
@@ -76,6 +78,8 @@ def _check_gpus() -> None:
 
 _ALONE: list[Callable[[], Any]] = []
 """What rank 0 is running at the moment while the others wait for its outcome."""
+_TURNS = count()
+"""Numbers the times that they have waited, alike on all ranks."""
 
 
 def on_main_process(function: Callable[[], T]) -> T:
@@ -97,11 +101,21 @@ def on_main_process(function: Callable[[], T]) -> T:
         finally:
             _ALONE.clear()
     if is_distributed():
+        _wait_for_rank_0()
         outcome[1] = _portable(outcome[1])
         broadcast_object_list(outcome, src=0)
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
+
+
+def _wait_for_rank_0() -> None:
+    """Wait as long as it takes: a collective would give up after its timeout."""
+    key, store = f'mmdefect/turn_{next(_TURNS)}', _get_default_store()
+    if is_main_process():
+        store.set(key, 'done')
+    else:
+        store.wait([key], timedelta(days=365))
 
 
 def _portable(error: Exception | None) -> Exception | None:

@@ -137,6 +137,7 @@ def test_feature_on_main_process_within_itself_keeps_nobody_waiting(monkeypatch)
     """The other ranks take part in the outer call only."""
     spoken = []
     monkeypatch.setattr('mmdefect.utils.distributed.is_distributed', lambda: True)
+    monkeypatch.setattr('mmdefect.utils.distributed._wait_for_rank_0', lambda: None)
     monkeypatch.setattr(
         'mmdefect.utils.distributed.broadcast_object_list',
         lambda outcome, src: spoken.append(list(outcome)),
@@ -148,6 +149,17 @@ def test_feature_on_main_process_within_itself_keeps_nobody_waiting(monkeypatch)
     assert len(spoken) == 2
     on_main_process(lambda: None)  # an error leaves nothing behind
     assert len(spoken) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('fails', ['', 'fails'])
+def test_feature_rank_0_may_take_longer_than_a_collective(tmp_path, fails):
+    """Images are drawn, and hashes taken, for longer than ten minutes."""
+    run_ranks(HELPERS / 'long_work.py', tmp_path, *filter(None, [fails]))
+    said = sorted(path.read_text() for path in tmp_path.iterdir())
+    assert said == (
+        ['0 ValueError: long', '1 ValueError: long'] if fails else ['0', '1']
+    )
 
 
 def test_exception_that_cannot_be_sent_still_reaches_all_ranks(monkeypatch):
@@ -162,6 +174,7 @@ def test_exception_that_cannot_be_sent_still_reaches_all_ranks(monkeypatch):
 
     spoken = []
     monkeypatch.setattr('mmdefect.utils.distributed.is_distributed', lambda: True)
+    monkeypatch.setattr('mmdefect.utils.distributed._wait_for_rank_0', lambda: None)
     monkeypatch.setattr(
         'mmdefect.utils.distributed.broadcast_object_list',
         lambda outcome, src: spoken.append(pickle.loads(pickle.dumps(outcome))),
