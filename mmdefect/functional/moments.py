@@ -40,7 +40,8 @@ def region_moments(features: Tensor, weights: Tensor) -> Tensor:
         weights: Of :func:`place_weights`, ``(2, N, 1, h, w)``.
 
     Returns:
-        Shape ``(2, 2, C)``: region, then mean and variance.
+        Shape ``(2, 2, C)``: region, then mean and variance; NaN of a region without
+        a place.
 
     Example:
         >>> inside = torch.tensor([[[[1.0, 1, 0, 0]]]])
@@ -51,15 +52,17 @@ def region_moments(features: Tensor, weights: Tensor) -> Tensor:
     """
     means = (features * weights).sum(dim=(1, 3, 4))
     squares = (features.square() * weights).sum(dim=(1, 3, 4))
-    return torch.stack([means, (squares - means.square()).clamp(min=0)], dim=1)
+    moments = torch.stack([means, (squares - means.square()).clamp(min=0)], dim=1)
+    empty = weights.flatten(1).sum(dim=1) == 0
+    return moments.masked_fill(empty[:, None, None], torch.nan)
 
 
 def moment_distance(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
     """How far moments are from others: means in deviations, deviations as ratios.
 
     The mean over layers of ``(m - m*)^2 / v* + (log v / v*)^2 / 4``, each a mean over
-    regions and channels. In the spirit of DeepInversion (Yin et al., CVPR 2020), which
-    takes plain differences.
+    channels and the regions that both have. In the spirit of DeepInversion (Yin et al.,
+    CVPR 2020), which takes plain differences.
 
     Args:
         found: Of each layer, ``(2, 2, C)``.
@@ -75,8 +78,15 @@ def moment_distance(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor
     """
     total = found[0].new_zeros(())
     for ours, theirs in zip(found, wanted, strict=True):
-        spread = theirs[:, 1].clamp(min=1e-6)
-        total = total + ((ours[:, 0] - theirs[:, 0]).square() / spread).mean()
-        ratio = ours[:, 1].clamp(min=1e-6) / spread
+        known = ~(ours.isnan() | theirs.isnan()).flatten(1).any(dim=1)
+        if not known.any():
+            continue
+        (mean, variance), (goal, spread) = (
+            ours[known].unbind(1),
+            theirs[known].unbind(1),
+        )
+        spread = spread.clamp(min=1e-6)
+        total = total + ((mean - goal).square() / spread).mean()
+        ratio = variance.clamp(min=1e-6) / spread
         total = total + ratio.log().square().mean() / 4
     return total / len(found)

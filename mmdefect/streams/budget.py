@@ -50,6 +50,12 @@ class Budget:
         return {k: getattr(self, k) for k in KINDS if getattr(self, k) is not None}
 
     @property
+    def rules(self) -> dict[str, Any]:
+        """By what was kept is chosen or made; another memory where they differ."""
+        drawn = {} if self.drawn is None else {'iterations': self.iterations}
+        return self.asked | drawn
+
+    @property
     def number(self) -> int | None:
         """How many of a class, where they are counted."""
         return next(

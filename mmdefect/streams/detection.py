@@ -15,6 +15,7 @@ from mmdefect.streams.budget import budget_of
 from mmdefect.streams.memory import (
     check_enough,
     choose,
+    forget_drafts,
     keep,
     kept_already,
     seen_in,
@@ -148,6 +149,7 @@ class DetectionStream(Stream):
         seed, classes = int(cfg.randomness.seed), self.seen_classes(step)
         about: dict[str, Any] = {'step': step, 'classes': classes, 'seed': seed}
         if kept_already(folder, budget=budget, **about):
+            forget_drafts(folder)
             return None
         kept, new = [], self.new_classes(step)
         share: dict[str, Any] = {'budget': budget, 'share_of': len(classes)}
@@ -166,10 +168,7 @@ class DetectionStream(Stream):
                 chosen = draw(cfg, step, folder, chosen=chosen, seed=seed, **more)
             kept += chosen
         memory = keep(folder, kept, budget=budget, **about)
-        if budget.drawn is not None:
-            from mmdefect.streams.drawn import forget_drafts
-
-            forget_drafts(folder)
+        forget_drafts(folder)
         kind = 'images' if budget.crops is None else 'crops'
         size = f'{len(memory.images)} {kind}, {memory.bytes / 1000:.0f} kB'
         return f'{size}, of {len(classes)} classes'

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import torch
@@ -24,11 +25,13 @@ from torch import Tensor
 from mmdefect.datasets.boxes.memory_file import Remembered
 from mmdefect.models.detection.drawing import Appearance, draw_images
 from mmdefect.streams import checkpoints
-from mmdefect.streams.memory import Pair, rank
+from mmdefect.streams.memory import Pair, drafts_of, rank, source_of
 from mmdefect.streams.pseudo_labels import detector_alone
 from mmdefect.streams.state import StreamState, inside
 from mmdefect.utils.checkpoint import load_weights, state_dict_of
 from mmdefect.utils.config import innermost
+from mmdefect.utils.distributed import alone
+from mmdefect.utils.files import in_one_piece
 
 Info = Mapping[str, Any]
 # Images of a class whose features are looked at; most images drawn at once, and pixels
@@ -46,10 +49,11 @@ def draw(
     seed: int,
     iterations: int,
 ) -> list[Pair]:
-    """Draw an image for each that was chosen: its boxes, and nothing else of it.
+    """Draw an image for each that was chosen: its boxes and name, nothing else of it.
 
-    The images of a finished class lie beside the memory until :func:`forget_drafts`: a
-    drawing that was interrupted goes on with the next class.
+    The images of a finished class lie beside the memory until that is written: a
+    drawing that was interrupted goes on with the next class. Nothing is asked of other
+    processes, which wait.
 
     Args:
         cfg: Config of the step.
@@ -71,15 +75,19 @@ def draw(
     state = StreamState.load(work_dir).steps[step]
     path = inside(work_dir, str(state.checkpoint))
     checkpoints.verify(path, str(state.checkpoint_sha256))
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')), alone():
         model = detector_alone(cfg, state_dict_of(load_weights(path), path))
+        for module in model.modules():
+            if getattr(module, 'with_cp', False):
+                module.with_cp = False  # it computes twice, and moments are noted once
         drawing = _Drawing(
             model=model.to(get_device()),
             look=Compose(innermost(cfg.test_dataloader.dataset).pipeline),
             dataset=dataset,
             seed=seed,
             iterations=iterations,
-            drafts=_drafts(folder),
+            drafts=drafts_of(folder),
+            made_by=str(state.checkpoint_sha256),
         )
         classes = groupby(chosen, key=lambda pair: pair[0].kept_for)
         return [
@@ -87,13 +95,12 @@ def draw(
         ]
 
 
-def forget_drafts(folder: Path) -> None:
-    """Remove what an interrupted drawing of a memory would go on with."""
-    shutil.rmtree(_drafts(folder), ignore_errors=True)
+class _Seen(NamedTuple):
+    """An image as the network sees it, its boxes there, and those ignored."""
 
-
-def _drafts(folder: Path) -> Path:
-    return folder.with_name('drawing')
+    sample: Any
+    truth: InstanceData
+    ignored: Tensor
 
 
 @dataclass(frozen=True)
@@ -106,66 +113,76 @@ class _Drawing:
     seed: int
     iterations: int
     drafts: Path
+    made_by: str
 
     def of(self, name: str, pairs: Sequence[Pair]) -> list[Pair]:
         """Draw the images that are kept for a class."""
         classes = list(self.dataset.metainfo['classes'])
-        infos = [self.dataset.get_data_info(k) for k in range(len(self.dataset))]
-        by_path = {str(Path(info['img_path'])): info for info in infos}
-        truths = {str(path): self._seen(by_path[str(path)]) for _, path in pairs}
-        draft = self.drafts / f'{classes.index(name)}.safetensors'
-        if draft.is_file():
-            images = load_file(str(draft))
-        else:
-            images = self._drawn(name, truths, infos)
-            self.drafts.mkdir(parents=True, exist_ok=True)
-            save_file(images, str(draft))
+        infos = {
+            source_of(self.dataset, Path(info['img_path'])): info
+            for info in map(self.dataset.get_data_info, range(len(self.dataset)))
+        }
+        seen = {about.source: self._seen(infos[about.source]) for about, _ in pairs}
+        draft = self._draft(classes.index(name), seen)
+        if not draft.is_file():
+            images = self._drawn(name, seen, infos)
+            with in_one_piece(draft) as part:
+                save_file(images, str(part))
+        images = load_file(str(draft))
         return [
-            _pair(about, images[str(path)], truths[str(path)][1], classes)
-            for about, path in pairs
+            _pair(about, images[about.source], seen[about.source].truth, classes)
+            for about, _ in pairs
         ]
 
+    def _draft(self, label: int, seen: Mapping[str, _Seen]) -> Path:
+        """Where the images of a class lie; another file where anything differs."""
+        boxes = {name: one.truth.bboxes.tolist() for name, one in seen.items()}
+        about = [self.made_by, self.seed, self.iterations, label, boxes]
+        mark = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+        return self.drafts / f'{mark}.safetensors'
+
     def _drawn(
-        self,
-        name: str,
-        truths: Mapping[str, tuple[Any, InstanceData]],
-        infos: Sequence[Info],
+        self, name: str, wanted: Mapping[str, _Seen], infos: Mapping[str, Info]
     ) -> dict[str, Tensor]:
-        """Images ``(C, H, W)`` by the path of the photograph that gave its boxes."""
+        """Images ``(C, H, W)`` by the name of the photograph that gave its boxes."""
         label = self.dataset.metainfo['classes'].index(name)
         appearance = Appearance()
-        shown = [info for info in infos if _shows(info, label)]
-        for info in sorted(shown, key=lambda one: rank(self.seed, one['img_path'])):
-            if appearance.images == SEEN:
-                break
-            sample, truth = self._seen(info)
-            appearance.see(self.model, pseudo_collate([sample]), truth.bboxes)
-        grey = all(_is_grey(sample['inputs']) for sample, _ in truths.values())
+        shown = [source for source, info in infos.items() if _shows(info, label)]
+        for source in sorted(shown, key=lambda one: rank(self.seed, one))[:SEEN]:
+            sample, truth, ignored = self._seen(infos[source])
+            own = truth.labels == label
+            others = torch.cat([truth.bboxes[~own], ignored])
+            batch = pseudo_collate([sample])
+            appearance.see(self.model, batch, truth.bboxes[own], others)
+        grey = all(_is_grey(one.sample['inputs']) for one in wanted.values())
         images: dict[str, Tensor] = {}
-        for number, (shape, paths) in enumerate(_alike(truths)):
+        for number, (shape, sources) in enumerate(_alike(wanted)):
             drawn = draw_images(
                 self.model,
                 appearance.moments,
-                [truths[path][1] for path in paths],
+                [wanted[source].truth for source in sources],
+                label=label,
                 shape=shape,
                 channels=1 if grey else 3,
                 iterations=self.iterations,
                 seed=self.seed + number,
                 tell=partial(_tell, name, self.iterations),
             )
-            images |= dict(zip(paths, drawn.round().byte().cpu(), strict=True))
+            images |= dict(zip(sources, drawn.round().byte().cpu(), strict=True))
         return images
 
-    def _seen(self, info: Info) -> tuple[Any, InstanceData]:
-        """An image as the network sees it, and its boxes there."""
+    def _seen(self, info: Info) -> _Seen:
         sample = self.look(dict(info))
         across, down = sample['data_samples'].metainfo.get('scale_factor', (1, 1))
+        scale = torch.tensor([across, down, across, down])
         boxes = [box for box in info['instances'] if not box.get('ignore_flag')]
-        corners = torch.tensor([box['bbox'] for box in boxes]).float().view(-1, 4)
-        return sample, InstanceData(
-            bboxes=corners * torch.tensor([across, down, across, down]),
-            labels=torch.tensor([box['bbox_label'] for box in boxes]).long(),
+        ignored = [box for box in info['instances'] if box.get('ignore_flag')]
+        corners, passed = (
+            torch.tensor([box['bbox'] for box in some]).float().view(-1, 4) * scale
+            for some in (boxes, ignored)
         )
+        labels = torch.tensor([box['bbox_label'] for box in boxes]).long()
+        return _Seen(sample, InstanceData(bboxes=corners, labels=labels), passed)
 
 
 def _shows(info: Info, label: int) -> bool:
@@ -180,17 +197,17 @@ def _is_grey(image: Tensor) -> bool:
 
 
 def _alike(
-    truths: Mapping[str, tuple[Any, InstanceData]],
+    wanted: Mapping[str, _Seen],
 ) -> Iterator[tuple[tuple[int, int], list[str]]]:
-    """Shapes, and the paths of some images that have it, as many as fit."""
+    """Shapes, and the names of some images that have it, as many as fit."""
     shapes: dict[tuple[int, int], list[str]] = {}
-    for path, (sample, _) in truths.items():
-        height, width = sample['inputs'].shape[-2:]
-        shapes.setdefault((height, width), []).append(path)
-    for (height, width), paths in shapes.items():
+    for source, one in wanted.items():
+        height, width = one.sample['inputs'].shape[-2:]
+        shapes.setdefault((height, width), []).append(source)
+    for (height, width), sources in shapes.items():
         some = min(AT_ONCE, max(1, PIXELS // (height * width)))
-        for start in range(0, len(paths), some):
-            yield (height, width), paths[start : start + some]
+        for start in range(0, len(sources), some):
+            yield (height, width), sources[start : start + some]
 
 
 def _tell(name: str, iterations: int, iteration: int, off: float) -> None:

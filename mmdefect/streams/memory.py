@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +41,8 @@ class Cut:
         return bytes(cv2.imencode('.png', pixels)[1])
 
 
+# Kinds that stand apart from whole photographs.
+_APART = ('crops', 'drawn')
 # What is kept, and where its file comes from.
 Pair = tuple[Remembered, Path | Cut | bytes]
 
@@ -80,7 +83,6 @@ def _images_in(
     dataset: Any, step: int
 ) -> Iterator[tuple[Remembered, Mapping[str, Any]]]:
     names = dataset.metainfo['classes']
-    root = Path((getattr(dataset, 'data_prefix', None) or {}).get('img') or '.')
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         path = Path(info['img_path'])
@@ -95,9 +97,7 @@ def _images_in(
         image = Remembered(
             kept_for='',
             step=step,
-            source=(
-                path.relative_to(root) if path.is_relative_to(root) else path
-            ).as_posix(),
+            source=source_of(dataset, path),
             width=info['width'],
             height=info['height'],
             boxes=boxes,
@@ -105,6 +105,13 @@ def _images_in(
             bytes=path.stat().st_size,
         )
         yield image, info
+
+
+def source_of(dataset: Any, path: Path) -> str:
+    """Name of an image in its dataset, wherever that lies."""
+    root = Path((getattr(dataset, 'data_prefix', None) or {}).get('img') or '.')
+    inside = path.relative_to(root) if path.is_relative_to(root) else path
+    return inside.as_posix()
 
 
 def check_enough(
@@ -220,10 +227,11 @@ def still_kept(
         ValueError: A file has changed, it is of other classes, or smaller than asked.
     """
     memory = read_memory(folder, classes)
-    if ('crops' in memory.budget) != (budget.crops is not None):
+    if any((kind in memory.budget) != (kind in budget.asked) for kind in _APART):
         raise ValueError(
             f'{folder} holds {memory.budget}: expected what stream.memory='
-            f'{budget.asked} keeps; images and crops do not replace each other'
+            f'{budget.asked} keeps; images, crops and drawn images do not replace '
+            'each other'
         )
     check_enough(memory.images, classes, budget)
     found = []
@@ -246,7 +254,7 @@ def keep(
     memory = Memory(
         step=step,
         classes=list(classes),
-        budget=budget.asked,
+        budget=budget.rules,
         seed=seed,
         images=[image for image, _ in kept],
     )
@@ -268,7 +276,7 @@ def kept_already(
     memory = read_memory(folder, classes)
     for what, found, wanted in (
         ('step', memory.step, step),
-        ('stream.memory', memory.budget, budget.asked),
+        ('stream.memory', memory.budget, budget.rules),
         ('randomness.seed', memory.seed, seed),
     ):
         if found != wanted:
@@ -277,3 +285,13 @@ def kept_already(
                 f'{wanted}; undo the change or use another --work-dir'
             )
     return memory
+
+
+def drafts_of(folder: Path) -> Path:
+    """Where a drawing that was interrupted finds what it had finished."""
+    return folder.with_name('drawing')
+
+
+def forget_drafts(folder: Path) -> None:
+    """Remove the drafts of a memory that is written."""
+    shutil.rmtree(drafts_of(folder), ignore_errors=True)

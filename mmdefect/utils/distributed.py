@@ -6,7 +6,8 @@ import logging
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
 from typing import Any, TypeVar
@@ -107,6 +108,20 @@ def on_main_process(function: Callable[[], T]) -> T:
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Have this process take itself for the only one, while the others wait for it.
+
+    mmdet's losses are reduced over all processes; these would not answer.
+    """
+    asked = torch_dist.is_initialized
+    torch_dist.is_initialized = lambda: False
+    try:
+        yield
+    finally:
+        torch_dist.is_initialized = asked
 
 
 def _wait_for_rank_0() -> None:

@@ -42,6 +42,20 @@ def test_feature_half_a_place_counts_half() -> None:
     assert outside.tolist() == pytest.approx([4.0])
 
 
+def test_feature_a_region_without_a_place() -> None:
+    """Is unknown, and left out of distances."""
+    found = region_moments(
+        torch.rand(1, 2, 2, 2), place_weights(torch.ones(1, 1, 2, 2), (2, 2))
+    )
+    assert found[0].isfinite().all()
+    assert found[1].isnan().all()
+    wanted = torch.rand(2, 2, 2) + 0.1
+    torch.testing.assert_close(
+        moment_distance([found], [wanted]), moment_distance([found[:1]], [wanted[:1]])
+    )
+    assert moment_distance([found[1:]], [wanted[1:]]) == 0
+
+
 def test_feature_distance() -> None:
     moments = [torch.rand(2, 2, 3) + 0.1, torch.rand(2, 2, 4) + 0.1]
     assert moment_distance(moments, moments) == 0

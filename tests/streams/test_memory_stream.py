@@ -387,6 +387,26 @@ def test_feature_drawn(
 
 
 @pytest.mark.slow
+def test_feature_two_processes_draw(
+    warm: Path, finished: Path, toy_neu_det: Path, tmp_path: Path
+) -> None:
+    """One draws, with losses that ask nobody, and the other waits."""
+    given = {
+        **options(toy_neu_det),
+        'stream.memory.drawn': 1,
+        'stream.memory.iterations': 2,
+        'stream.start_from': finished,
+    }
+    config = REPO / 'configs/keep/keep-0_r18_fpn_toy_neu-det_3+3.py'
+    changes = [f'{key}={value}' for key, value in given.items()]
+    where = ['--work-dir', tmp_path, '--launcher', 'pytorch', '--cfg-options']
+    run_ranks(REPO / 'tools/train.py', config, *where, *changes, programs=warm)
+    assert [len(read_memory(tmp_path / f'step_{k}/memory').images) for k in (0, 1)] == [
+        3, 6,
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('method', ['erd/lwf', 'sd_idd/sd-idd'])
 def test_feature_moved_and_resumed_is_bit_equal(
     method: str,

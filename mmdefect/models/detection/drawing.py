@@ -59,22 +59,26 @@ def recorded_moments(backbone: nn.Module, inside: Tensor) -> Iterator[list[Tenso
 
 
 def where_boxes_are(
-    boxes: Sequence[Tensor], padded: Tensor, shapes: Sequence[tuple[int, int]]
+    boxes: Sequence[Tensor],
+    padded: Tensor,
+    shapes: Sequence[tuple[int, int]],
+    others: Sequence[Tensor] | None = None,
 ) -> Tensor:
-    """Return 1 within boxes, 0 outside and NaN where images are padded.
+    """Return 1 within boxes, 0 outside, NaN where images are padded.
 
     Args:
         boxes: Of each image, ``(G, 4)`` in pixels.
         padded: The batch, ``(N, C, H, W)``.
         shapes: Height and width of each image.
+        others: Boxes that are neither: NaN, but for what ``boxes`` cover.
     """
     inside = torch.full_like(padded[:, :1], torch.nan)
-    for image, found, (height, width) in zip(inside, boxes, shapes, strict=True):
+    for number, (image, (height, width)) in enumerate(zip(inside, shapes, strict=True)):
         image[:, :height, :width] = 0
-        for left, top, right, bottom in found.round().int().tolist():
-            image[
-                :, max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)
-            ] = 1
+        for found, value in ((others, torch.nan), (boxes, 1)):
+            corners = found[number].round().int().clamp(min=0) if found else None
+            for left, top, right, bottom in () if corners is None else corners.tolist():
+                image[:, top : min(bottom, height), left : min(right, width)] = value
     return inside
 
 
@@ -86,39 +90,49 @@ class Appearance:
         images: How many were seen.
         layers: Of each, the sums over images of means, variances and squared means,
             ``(2, 3, C)``.
+        counts: Of each, the images that have the region, ``(2, 1, 1)``.
     """
 
     images: int = 0
     layers: list[Tensor] = field(default_factory=list)
+    counts: list[Tensor] = field(default_factory=list)
 
     @torch.no_grad()
-    def see(self, model: Any, sample: dict[str, Any], boxes: Tensor) -> None:
+    def see(
+        self, model: Any, sample: dict[str, Any], boxes: Tensor, others: Tensor
+    ) -> None:
         """Look at an image.
 
         Args:
             model: A detector in evaluation mode.
             sample: As a dataset gives it, in a batch of one.
-            boxes: ``(G, 4)``, in pixels of the image that the network sees.
+            boxes: Of the class, ``(G, 4)``, in pixels of the image that the network
+                sees.
+            others: Boxes of other classes, and ignored ones.
         """
         data = model.data_preprocessor(sample, False)
         shape = data['data_samples'][0].img_shape[:2]
-        inside = where_boxes_are([boxes], data['inputs'], [shape])
+        inside = where_boxes_are([boxes], data['inputs'], [shape], [others])
         with recorded_moments(model.backbone, inside) as moments:
             model.backbone(data['inputs'])
         sums = [torch.cat([m, m[:, :1].square()], dim=1).double() for m in moments]
+        counts = [(~m[:, :1, :1].isnan()).double() for m in moments]
+        sums = [layer.nan_to_num(0) for layer in sums]
         if self.images:
             sums = [old + new for old, new in zip(self.layers, sums, strict=True)]
-        self.layers, self.images = sums, self.images + 1
+            counts = [old + new for old, new in zip(self.counts, counts, strict=True)]
+        self.layers, self.counts = sums, counts
+        self.images += 1
 
     @property
     def moments(self) -> list[Tensor]:
-        """Of all images together, ``(2, 2, C)`` a layer.
+        """Of all images together, ``(2, 2, C)`` a layer; NaN of a region none has.
 
         The variance is that within images and that of their means.
         """
         found = []
-        for layer in self.layers:
-            mean, variance, square = (layer / self.images).unbind(dim=1)
+        for layer, count in zip(self.layers, self.counts, strict=True):
+            mean, variance, square = (layer / count).unbind(dim=1)
             between = (square - mean.square()).clamp(min=0)
             found.append(torch.stack([mean, variance + between], dim=1).float())
         return found
@@ -158,6 +172,7 @@ def draw_images(
     moments: Sequence[Tensor],
     truths: Sequence[InstanceData],
     *,
+    label: int,
     shape: tuple[int, int],
     channels: int = 3,
     iterations: int = 200,
@@ -176,6 +191,7 @@ def draw_images(
         model: A detector in evaluation mode; its parameters are left as they are.
         moments: Wanted, of each layer.
         truths: Boxes and labels to be found in each image.
+        label: Of the class whose moments these are.
         shape: Height and width, pixels.
         channels: 1 draws grey.
         iterations: Of Adam.
@@ -193,6 +209,8 @@ def draw_images(
     optimizer = torch.optim.Adam(drawn.parameters(), lr=0.02)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, iterations)
     meta = {'img_shape': shape, 'scale_factor': (1.0, 1.0)}
+    own = [one.bboxes[one.labels == label] for one in truths]
+    others = [one.bboxes[one.labels != label] for one in truths]
     samples = [DetDataSample(gt_instances=one, metainfo=meta) for one in truths]
     for iteration in range(iterations):
         images = drawn()
@@ -203,8 +221,7 @@ def draw_images(
             },
             False,
         )
-        boxes = [one.bboxes for one in truths]
-        inside = where_boxes_are(boxes, data['inputs'], [shape] * len(truths))
+        inside = where_boxes_are(own, data['inputs'], [shape] * len(truths), others)
         with recorded_moments(model.backbone, inside) as found:
             losses = model.loss(data['inputs'], data['data_samples'])
         off = moment_distance(found, moments)

@@ -41,7 +41,7 @@ def detector() -> Any:
 def appearance_of(detector: Any, *seeds: int) -> Appearance:
     found = Appearance()
     for seed in seeds:
-        found.see(detector, sample_of(seed), BOX.bboxes)
+        found.see(detector, sample_of(seed), BOX.bboxes, torch.zeros(0, 4))
     return found
 
 
@@ -66,6 +66,18 @@ def test_feature_where_boxes_are() -> None:
         [0, 0], [1, 1], [1, 1], [9, 9],
     ]  # fmt: skip
     assert inside.isnan().sum() == 4 * 6 - 3 * 5
+    above = torch.tensor([[0.0, -9.0, 5.0, -2.0]])
+    other = torch.tensor([[1.0, 0.0, 3.0, 3.0]])
+    inside = where_boxes_are([above], torch.zeros(1, 3, 3, 5), [(3, 5)], [other])
+    assert inside[0, 0, 1].nan_to_num(9).tolist() == [0, 9, 9, 0, 0]
+
+
+def test_feature_an_image_without_outside_says_nothing_of_it(detector: Any) -> None:
+    some, more = appearance_of(detector, 0), appearance_of(detector, 0)
+    whole = torch.tensor([[0.0, 0.0, SHAPE[1], SHAPE[0]]])
+    more.see(detector, sample_of(1), whole, torch.zeros(0, 4))
+    for ours, theirs in zip(more.moments, some.moments, strict=True):
+        torch.testing.assert_close(ours[1], theirs[1])
 
 
 def test_shape() -> None:
@@ -77,7 +89,7 @@ def test_shape() -> None:
 @pytest.mark.parametrize('channels', [1, 3])
 def test_feature_iterations_come_nearer(detector: Any, channels: int) -> None:
     moments, told = appearance_of(detector, 0, 1).moments, []
-    about = {'shape': SHAPE, 'channels': channels, 'iterations': 20}
+    about = {'label': 0, 'shape': SHAPE, 'channels': channels, 'iterations': 20}
     truths = [BOX, BOX]
     images = draw_images(
         detector, moments, truths, **about, tell=lambda *step: told.append(step)
