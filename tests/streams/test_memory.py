@@ -201,6 +201,8 @@ class TestKept:
         about = {'classes': CLASSES[:2], 'share_of': 2}
         with pytest.raises(ValueError, match=r"holds \{'images': 3\}: expected what"):
             still_kept(folder, budget=Budget(crops=3), **about)
+        with pytest.raises(ValueError, match=r"holds \{'images': 3\}: expected what"):
+            still_kept(folder, budget=Budget(drawn=3), **about)
 
     def test_exception_changed(self, seen: list, tmp_path: Path) -> None:
         folder = self.keep(seen, tmp_path / 'memory', Budget(images=3))
