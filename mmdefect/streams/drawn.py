@@ -83,7 +83,11 @@ def draw(
         drawing = _Drawing(
             model=model.to(get_device()),
             look=Compose(innermost(cfg.test_dataloader.dataset).pipeline),
-            dataset=dataset,
+            classes=list(dataset.metainfo['classes']),
+            infos={
+                source_of(dataset, Path(info['img_path'])): info
+                for info in map(dataset.get_data_info, range(len(dataset)))
+            },
             seed=seed,
             iterations=iterations,
             drafts=drafts_of(folder),
@@ -109,7 +113,8 @@ class _Drawing:
 
     model: Any
     look: Any
-    dataset: Any
+    classes: list[str]
+    infos: Mapping[str, Info]
     seed: int
     iterations: int
     drafts: Path
@@ -117,20 +122,17 @@ class _Drawing:
 
     def of(self, name: str, pairs: Sequence[Pair]) -> list[Pair]:
         """Draw the images that are kept for a class."""
-        classes = list(self.dataset.metainfo['classes'])
-        infos = {
-            source_of(self.dataset, Path(info['img_path'])): info
-            for info in map(self.dataset.get_data_info, range(len(self.dataset)))
+        seen = {
+            about.source: self._seen(self.infos[about.source]) for about, _ in pairs
         }
-        seen = {about.source: self._seen(infos[about.source]) for about, _ in pairs}
-        draft = self._draft(classes.index(name), seen)
+        draft = self._draft(self.classes.index(name), seen)
         if not draft.is_file():
-            images = self._drawn(name, seen, infos)
+            images = self._drawn(name, seen)
             with in_one_piece(draft) as part:
                 save_file(images, str(part))
         images = load_file(str(draft))
         return [
-            _pair(about, images[about.source], seen[about.source].truth, classes)
+            _pair(about, images[about.source], seen[about.source].truth, self.classes)
             for about, _ in pairs
         ]
 
@@ -141,15 +143,13 @@ class _Drawing:
         mark = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
         return self.drafts / f'{mark}.safetensors'
 
-    def _drawn(
-        self, name: str, wanted: Mapping[str, _Seen], infos: Mapping[str, Info]
-    ) -> dict[str, Tensor]:
+    def _drawn(self, name: str, wanted: Mapping[str, _Seen]) -> dict[str, Tensor]:
         """Images ``(C, H, W)`` by the name of the photograph that gave its boxes."""
-        label = self.dataset.metainfo['classes'].index(name)
+        label = self.classes.index(name)
         appearance = Appearance()
-        shown = [source for source, info in infos.items() if _shows(info, label)]
+        shown = [source for source, info in self.infos.items() if _shows(info, label)]
         for source in sorted(shown, key=lambda one: rank(self.seed, one))[:SEEN]:
-            sample, truth, ignored = self._seen(infos[source])
+            sample, truth, ignored = self._seen(self.infos[source])
             own = truth.labels == label
             others = torch.cat([truth.bboxes[~own], ignored])
             batch = pseudo_collate([sample])

@@ -72,12 +72,15 @@ def where_boxes_are(
         shapes: Height and width of each image.
         others: Boxes that are neither: NaN, but for what ``boxes`` cover.
     """
+    marked = [(boxes, 1.0)]
+    if others is not None:
+        marked.insert(0, (others, torch.nan))
     inside = torch.full_like(padded[:, :1], torch.nan)
     for number, (image, (height, width)) in enumerate(zip(inside, shapes, strict=True)):
         image[:, :height, :width] = 0
-        for found, value in ((others, torch.nan), (boxes, 1)):
-            corners = found[number].round().int().clamp(min=0) if found else None
-            for left, top, right, bottom in () if corners is None else corners.tolist():
+        for found, value in marked:
+            corners = found[number].round().int().clamp(min=0)
+            for left, top, right, bottom in corners.tolist():
                 image[:, top : min(bottom, height), left : min(right, width)] = value
     return inside
 
